@@ -1,0 +1,94 @@
+"""Every check of the project, each in an environment of its own: ``python -m nox -s NAME``.
+
+Needs ``pip install nox uv`` and the Python that runs it, nothing else.
+The package is installed as a built wheel, not editable, so that a session sees what a user gets:
+a file that is missing from the wheel fails here.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import nox
+
+nox.needs_version = ">=2026.10"
+nox.options.default_venv_backend = "uv"
+nox.options.sessions = ["tests", "lint", "types", "imports", "docs", "demo"]
+
+TASK = "Users can reset a forgotten password by e-mail; the link expires after one hour"
+
+
+def install(session: nox.Session, *groups: str) -> None:
+    """Install the wheel of this tree, built anew, with the given dependency groups."""
+    chosen = [argument for group in groups for argument in ("--group", group)]
+    session.install("--reinstall-package", "phaseline", *chosen, ".")
+
+
+@nox.session
+def demo(session: nox.Session) -> None:
+    """Prepare one real task on a SQLite file: progress as it goes, the prompts at the end."""
+    install(session)
+    database = Path(session.create_tmp()).resolve() / "demo.db"
+    session.run(
+        "python",
+        "-m",
+        "phaseline.recipes.task_preparation",
+        *(session.posargs or [TASK]),
+        *("--tech-stack", "FastAPI,PostgreSQL"),
+        *("--standard", "Clean Code"),
+        *("--rule", "naming=snake_case"),
+        *("--storage", f"sqlite:///{database}"),
+    )
+
+
+@nox.session
+def tests(session: nox.Session) -> None:
+    """Run the suite on asyncio and trio, with coverage. Arguments go to pytest."""
+    install(session, "test")
+    session.run("coverage", "erase")
+    session.run("coverage", "run", "-m", "pytest", "-n", "2", *session.posargs)
+    session.run("coverage", "combine", "--quiet")
+    session.run("coverage", "report")
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """Check style and formatting."""
+    session.install("--group", "lint")
+    session.run("ruff", "check", ".")
+    session.run("ruff", "format", "--check", ".")
+
+
+@nox.session
+def types(session: nox.Session) -> None:
+    """Check the types as the author (src), as a user (tests/typing), and that none is missing."""
+    install(session, "types")
+    session.run("pyright")
+    session.run("mypy")
+    # Away from the tree, so that the installed package is judged and not src.
+    session.chdir(session.create_tmp())
+    session.run("pyright", "--verifytypes", "phaseline", "--ignoreexternal")
+
+
+@nox.session
+def imports(session: nox.Session) -> None:
+    """Check that imports point one way."""
+    install(session, "imports")
+    session.run("lint-imports")
+
+
+@nox.session
+def docs(session: nox.Session) -> None:
+    """Build the documentation into site/; a broken link or reference fails."""
+    install(session, "docs")
+    session.run("mkdocs", "build", "--strict", "--clean")
+
+
+@nox.session
+def bench(session: nox.Session) -> None:
+    """Measure phaseline beside its peers, quickly; with arguments exactly those: ``-- memory --json``."""
+    install(session, "bench")
+    quickly = ["--rounds", "2", "--seconds", "0.5"]
+    cases = [["memory", *quickly], ["durable", "--storage", "sqlite", "--runs", "1,64", *quickly]]
+    for case in [session.posargs] if session.posargs else cases:
+        session.run("python", "-m", "benchmarks", *case)
