@@ -1,0 +1,531 @@
+"""The door between Python values and stored JSON text.
+
+A value is checked against its declared type, written as JSON and read back from that text. What was read back is
+what the next phase gets, so that a test in memory sees what production would see.
+
+One set of values is accepted for all storages. NaN and infinities, lone surrogates, NUL characters, and what is too
+deep or too large are refused before anything is stored. Parts declared ``Any`` or ``object`` come back as plain JSON
+data. Data is written by field names, never by aliases; computed fields are left out.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+import types
+from collections import deque
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, MutableMapping, Sequence
+from copy import copy
+from typing import Annotated, Any, ClassVar, Generic, TypeVar, Union, get_args, get_origin
+
+import attrs
+from pydantic import Secret, SecretBytes, SecretStr, TypeAdapter, ValidationError
+from pydantic.errors import PydanticErrorMixin
+from pydantic_core import (
+    CoreSchema,
+    PydanticSerializationError,
+    SchemaValidator,
+    core_schema,
+    from_json,
+    to_json,
+)
+
+from phaseline.errors import DecodeError, DefinitionError, EncodeError, InvalidInputError
+from phaseline.signature import element_type, type_name
+
+T = TypeVar("T")
+Loc = tuple[Any, ...]
+
+_PARSER_DEPTH = 200
+"""Levels of nesting that the JSON parser of pydantic-core reads."""
+_MOST_DEPTH = 190
+"""What is left of them for the lists that items of a map are joined to."""
+_HUGE = 10**4300
+"""The first integer that the JSON parser does not read."""
+_MOST_PROBLEMS = 10
+_LONGEST_NAME = 40
+_MASK = '"**********"'
+"""What pydantic writes in the place of a secret."""
+_ENDLESS = re.compile(
+    "Error serializing to JSON: ValueError: (Circular reference|Maximum serialization depth)"
+)
+_NUL = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
+
+
+@attrs.frozen
+class Limits:
+    """Bounds of one stored value; what is at the bound is accepted."""
+
+    max_bytes: int = attrs.field(default=16 * 1024 * 1024, validator=attrs.validators.ge(1))
+    """Length of the JSON text in UTF-8."""
+    max_depth: int = attrs.field(
+        default=_MOST_DEPTH, validator=[attrs.validators.ge(1), attrs.validators.le(_MOST_DEPTH)]
+    )
+    """Levels of arrays and objects, at most 190: the parser reads 200, and joining the items of a map adds some."""
+
+
+_DEFAULT_LIMITS = Limits()
+
+
+class ValueCodec(Generic[T]):
+    """The door for values of one declared type.
+
+    Making one costs up to a millisecond, using it about a microsecond: keep it.
+    """
+
+    _round_trip: ClassVar[bool] = True
+
+    def __init__(self, type_: type[T], *, what: str, limits: Limits = _DEFAULT_LIMITS) -> None:
+        """Build the door.
+
+        Args:
+            type_: Any annotation that pydantic understands. ``Iterable[X]`` and ``Collection[X]`` are read as lists.
+            what: How messages name the value: ``output of phase 'enrich'``.
+            limits: Bounds of one value.
+
+        Raises:
+            DefinitionError: Values of this type cannot be written as JSON.
+        """
+        self.what = what
+        self.limits = limits
+        self._listed = (get_origin(type_) or type_) in (Iterable, Collection)
+        stored: Any = types.GenericAlias(list, element_type(type_)) if self._listed else type_
+        self._adapter = _adapter_for(stored, what)
+        self._write = self._adapter.serializer.to_json
+        self._read = self._adapter.validator.validate_json
+        self._exact = type_ if type_ in _SCALARS else None
+        classes = _class_schema(stored)
+        self._check_class = None if classes is None else SchemaValidator(classes).validate_python
+        nature = _nature_of(self._adapter.core_schema)
+        if "generator" in nature.kinds:
+            raise DefinitionError(
+                f"{what}: {type_name(type_)} holds an Iterable, which can be read only once; declare a list there"
+            )
+        self._may_lose_floats = not nature.kinds <= _FLOATLESS
+        self._may_be_deep = nature.depth > limits.max_depth
+
+    def encode(self, value: T) -> tuple[str, T]:
+        """Check and encode a value; give the JSON text, and the value as read back from it.
+
+        Raises:
+            EncodeError: It is not of the declared type, or cannot be stored; it names the paths of what is wrong.
+        """
+        return self._encode(self._as_list(value) if self._listed else value, EncodeError)
+
+    def encode_input(self, value: object) -> tuple[str, T]:
+        """Do as ``encode`` does after pydantic has validated the value, so that a dict may stand for a model.
+
+        Raises:
+            InvalidInputError: It does not validate, or cannot be stored.
+        """
+        try:
+            valid: T = self._adapter.validator.validate_python(value)
+        except Exception as error:
+            raise InvalidInputError(self.what, _problems_of(error)) from error
+        return self._encode(valid, InvalidInputError)
+
+    def decode(self, text: str) -> T:
+        """Read a stored value.
+
+        Raises:
+            DecodeError: It is not of the declared type any more.
+        """
+        try:
+            value: T = self._read(text, by_alias=False, by_name=True)
+        except Exception as error:
+            raise DecodeError(self.what, _problems_of(error)) from error
+        return value
+
+    def decode_items(self, texts: Sequence[str]) -> T:
+        """Read a list or tuple from the stored texts of its items.
+
+        Raises:
+            DecodeError: An item is not of the declared type any more.
+        """
+        return self.decode(f"[{','.join(texts)}]")
+
+    def json_schema(self) -> dict[str, Any]:
+        """Give the JSON schema of what ``encode_input`` accepts.
+
+        Raises:
+            DefinitionError: The type holds something that JSON schema cannot describe.
+        """
+        try:
+            return self._adapter.json_schema()
+        except Exception as error:
+            raise DefinitionError(f"{self.what} has no JSON schema: {_brief(error)}") from error
+
+    # ------------------------------------------------------------------ how it is done
+    def _encode(self, value: T, refuse: type[EncodeError]) -> tuple[str, T]:
+        try:
+            if type(value) is self._exact:  # nothing to warn of; pydantic takes its time to read that option
+                raw = self._write(value)
+            else:
+                if self._check_class is not None:
+                    self._check_class(value)
+                raw = self._write(value, warnings="error", round_trip=self._round_trip, by_alias=False)
+        except Exception as error:
+            raise refuse(self.what, self._write_problems(value, error)) from error
+        text = self._accept(raw, value, refuse)
+        try:
+            copy: T = self._read(raw, by_alias=False, by_name=True)
+        except Exception as error:
+            problems = self._faults_in(value) or [f"{line} (when read back)" for line in _problems_of(error)]
+            raise refuse(self.what, problems) from error
+        return text, copy
+
+    def _accept(self, raw: bytes, value: object, refuse: type[EncodeError]) -> str:
+        """Give the text if every storage can hold it."""
+        size, limits = len(raw), self.limits
+        if size > limits.max_bytes:
+            problem = f"it is {size:,} bytes of JSON, the limit is {limits.max_bytes:,}; keep it elsewhere and hand on where"
+            raise refuse(self.what, [problem])
+        if self._may_be_deep and size > 2 * limits.max_depth and _is_deeper(raw, limits.max_depth):
+            raise refuse(self.what, [f"it is nested deeper than {limits.max_depth} levels"])
+        text = raw.decode()
+        if problems := self._losses(text, value):
+            raise refuse(self.what, problems)
+        return text
+
+    def _losses(self, text: str, value: object) -> list[str]:
+        """Name the parts of a value that its text does not hold, or holds and no storage takes.
+
+        Substrings are looked for first, and the value itself only where one is found. A single character comes before
+        its substring, since it is found, or not, thirty times as fast.
+        """
+        problems: list[str] = []
+        not_finite = lost = False
+        if self._may_lose_floats:
+            not_finite = ("N" in text and "NaN" in text) or ("I" in text and "Infinity" in text)
+            lost = (not_finite or "null" in text) and self._holds_nan(value)
+        if lost or "\ufffd" in text or ("*" in text and _MASK in text):
+            problems = self._faults_in(value)
+        if not_finite and not problems:
+            problems = _not_json(text)
+        if not problems and "\\" in text and "\\u0000" in text and _NUL.search(text):
+            problems = self._faults_in(value) or ["it contains the NUL character"]
+        return problems
+
+    def _holds_nan(self, value: object) -> bool:
+        """Tell whether a NaN or an infinity, which pydantic writes as null, may be in a value; no false negatives."""
+        try:
+            plain = self._dump(value)
+            marked = to_json(
+                plain, inf_nan_mode="constants", bytes_mode="base64", serialize_unknown=True
+            ).decode()
+        except Exception:  # noqa: BLE001  # it cannot be told at once: look at each part
+            return True
+        return "NaN" in marked or "Infinity" in marked
+
+    def _dump(self, value: object) -> Any:
+        return self._adapter.serializer.to_python(
+            value, warnings=False, round_trip=self._round_trip, by_alias=False
+        )
+
+    def _as_list(self, value: Any) -> Any:
+        if not _is(value, Collection) or _is(value, str | bytes | bytearray | Mapping):
+            problem = f"expected a list, got {type(value).__name__}, which is none; return a list"
+            raise EncodeError(self.what, [problem])
+        items: list[Any] = [*value]
+        return items
+
+    def _write_problems(self, value: object, error: Exception) -> list[str]:
+        if not isinstance(error, PydanticSerializationError):
+            return _problems_of(error)
+        if _ENDLESS.match(str(error)):
+            return [f"it is nested deeper than {self.limits.max_depth} levels, or holds itself"]
+        return (
+            self._faults_in(value, check=_fault_or_unwritable)
+            or self._mismatches_in(value)
+            or _problems_of(error)
+        )
+
+    def _faults_in(self, value: object, check: Callable[[object], str | None] | None = None) -> list[str]:
+        """Name each part that cannot be stored."""
+        try:
+            plain = self._dump(value)
+        except Exception:  # noqa: BLE001  # too deep, in a circle, or a serializer of the user's fails: the caller knows
+            return []
+        return _lines(_faults(plain, check or _fault))
+
+    def _mismatches_in(self, value: object) -> list[str]:
+        """Name each part that is not of its declared type, where reading the JSON of it tells."""
+        try:
+            raw = self._write(value, warnings=False, round_trip=self._round_trip, by_alias=False)
+            self._read(raw, strict=True, by_alias=False, by_name=True)
+        except ValidationError as error:
+            return _problems_of(error)
+        except Exception:  # noqa: BLE001  # a validator of the user's fails: the error that led here is told
+            return []
+        return []
+
+
+_SCALARS = frozenset({bool, float, int, str})
+
+
+def _adapter_for(type_: Any, what: str) -> TypeAdapter[Any]:
+    try:
+        adapter: TypeAdapter[Any] = TypeAdapter(type_)
+        if not adapter.pydantic_complete:
+            adapter.rebuild()
+    except Exception as error:  # pydantic runs whatever the type defines for it
+        raise DefinitionError(
+            f"{what}: values of type {type_name(type_)} cannot be written as JSON: {_brief(error)}; declare a pydantic "
+            "model, a dataclass or plain data (pydantic knows neither attrs classes nor arbitrary ones)"
+        ) from error
+    return adapter
+
+
+# --------------------------------------------------------------------- what a type can hold
+@attrs.frozen
+class _Nature:
+    kinds: frozenset[str]
+    """The kinds of core schema in it."""
+    depth: float
+    """Levels of nesting that a value of it can have."""
+
+
+_LEVELS = frozenset(
+    "list set frozenset tuple dict model-fields dataclass-args typed-dict named-tuple".split()
+)
+_FLOATLESS = _LEVELS | frozenset(
+    "str bytes int bool none date time datetime timedelta uuid url multi-host-url enum literal decimal "
+    "model model-field dataclass dataclass-field typed-dict-field named-tuple-field nullable default union tagged-union "
+    "definitions definition-ref function-before function-after function-wrap".split()
+)
+"""Kinds that write no float by themselves; all others might write a NaN as null."""
+_NOT_SCHEMAS = frozenset({"default", "function", "metadata", "computed_fields"})
+_OPENING = frozenset(
+    {("extra_behavior", "allow"), ("extra_fields_behavior", "allow"), ("polymorphic_serialization", True)}
+)
+"""Options by which a model holds more than its fields."""
+_SHALLOW = (_FLOATLESS | {"float"}) - {"definition-ref"}
+
+
+def _nature_of(schema: Any) -> _Nature:
+    """Survey a core schema. Kinds that are not known here count as holding anything, to any depth."""
+    kinds: set[str] = set()
+    depth: float = 0
+    inner: Iterable[Any] = schema
+    if _is(schema, Mapping):
+        inner = schema.values()
+        kind = schema.get("type")
+        if isinstance(kind, str):  # else it maps names to schemas, and "metadata" may be a field
+            kinds.add(kind)
+            depth = (1 if kind in _LEVELS else 0) if kind in _SHALLOW else math.inf
+            inner = [value for key, value in schema.items() if key not in _NOT_SCHEMAS]
+        if "serialization" in schema or not _OPENING.isdisjoint(
+            (key, value) for key, value in schema.items() if isinstance(value, str | bool)
+        ):
+            kinds.add("any")
+            depth = math.inf
+    natures = [_nature_of(value) for value in inner if _is(value, Mapping | list | tuple)]
+    return _Nature(
+        kinds=frozenset(kinds).union(*(nature.kinds for nature in natures)),
+        depth=depth + max((nature.depth for nature in natures), default=0),
+    )
+
+
+def _is(value: Any, classes: Any) -> bool:
+    """Do as ``isinstance`` does, but leave to type checkers the Any that the value is."""
+    return isinstance(value, classes)
+
+
+def _class_schema(t: Any) -> CoreSchema | None:  # noqa: PLR0911  # one return for each kind of type
+    """Give a schema that only checks classes, for what pydantic would write by its looks; None if there is nothing.
+
+    Asked to write a model, a dataclass or a named tuple, pydantic takes any object that has such attributes.
+    """
+    origin: Any = get_origin(t) or t
+    args = get_args(t)
+    if origin is Annotated:
+        return _class_schema(args[0])
+    if origin in (Union, types.UnionType):
+        members = [member for member in args if member is not type(None)]
+        # Of several members pydantic finds the right one by its class.
+        inner = _class_schema(members[0]) if len(members) == 1 else None
+        return None if inner is None else core_schema.nullable_schema(inner)
+    if origin in (dict, Mapping, MutableMapping) and args:
+        inner = _class_schema(args[1])
+        return None if inner is None else core_schema.dict_schema(values_schema=inner)
+    if origin is tuple and args and args[-1] is not ...:
+        parts = [_class_schema(argument) for argument in args]
+        if not any(parts):
+            return None
+        return core_schema.tuple_schema([part or core_schema.any_schema() for part in parts])
+    if (item := element_type(t)) is not None:
+        inner = _class_schema(item)
+        return None if inner is None else core_schema.list_schema(inner, strict=origin is list)
+    # The marks of a model, a dataclass and a named tuple.
+    marks = ("__pydantic_fields__", "__dataclass_fields__", "_fields")
+    if not _is(origin, type) or not any(hasattr(origin, mark) for mark in marks):
+        return None
+    # Box(value=1) is an instance of Box, and type checkers take it for a Box[int].
+    generic: Mapping[str, Any] = getattr(t, "__pydantic_generic_metadata__", {})
+    return core_schema.is_instance_schema(generic.get("origin") or origin)
+
+
+# --------------------------------------------------------------------- what is wrong with a value
+def _faults(plain: object, check: Callable[[object], str | None]) -> Iterator[tuple[Loc, str]]:
+    """Walk through data that is made of containers and leaves; give the place and the fault of each bad one."""
+    todo: deque[tuple[Loc, Any]] = deque([((), plain)])
+    seen: set[int] = set()  # pydantic leaves what is circular or too deep as it is when it gives Python data
+    while todo:
+        loc, part = todo.popleft()
+        if not _is(part, Mapping | list | tuple | set | frozenset | deque):
+            if reason := check(part):
+                yield loc, reason
+        elif id(part) not in seen and len(loc) <= _PARSER_DEPTH:
+            seen.add(id(part))
+            if _is(part, Mapping):
+                yield from (((*loc, key), f"the key: {reason}") for key in part if (reason := check(key)))
+            todo.extend(
+                ((*loc, key), item) for key, item in (part.items() if _is(part, Mapping) else enumerate(part))
+            )
+
+
+def _fault(value: object) -> str | None:
+    """Tell why no storage takes this leaf, if so."""
+    if isinstance(value, str):
+        if "\0" in value:
+            return "the NUL character cannot be stored; remove it"
+        try:
+            value.encode()
+        except UnicodeEncodeError:
+            return "a lone surrogate is no text; decode the bytes it came from with errors='replace'"
+    if isinstance(value, float) and not math.isfinite(value):
+        return f"{value} is no JSON number; use None or another finite value"
+    if isinstance(value, int) and abs(value) >= _HUGE:
+        return "an integer of more than 4,300 digits is not read back; use text"
+    if isinstance(value, Secret | SecretBytes | SecretStr):
+        return "a secret would be stored as asterisks; hand on where it is kept"
+    return None
+
+
+def _fault_or_unwritable(value: object) -> str | None:
+    fault = _fault(value)
+    if fault is None:
+        try:
+            to_json(value)
+        except Exception:  # noqa: BLE001  # that it fails is the answer
+            if isinstance(value, bytes):
+                fault = (
+                    "bytes that are no UTF-8 text; declare pydantic.Base64Bytes, or a model whose config sets "
+                    "ser_json_bytes and val_json_bytes to 'base64'"
+                )
+            else:
+                fault = f"a value of type {type(value).__name__} cannot be written as JSON"
+    return fault
+
+
+def _not_json(text: str) -> list[str]:
+    try:
+        from_json(text, allow_inf_nan=False)
+    except ValueError as error:
+        return [f"a serializer wrote NaN or an infinity, which are no JSON ({error})"]
+    return []
+
+
+def _is_deeper(raw: bytes, limit: int) -> bool:
+    """Tell whether a JSON text is nested deeper than ``limit``, by the parser that will have to read it."""
+    if raw.count(b"[") + raw.count(b"{") <= limit:
+        return False
+    counted = raw.replace(b"[]", b"[0]").replace(b"{}", b'{"":0}')  # the parser does not count what is empty
+    around = _PARSER_DEPTH - limit
+    try:
+        from_json(b"[" * around + counted + b"]" * around)
+    except ValueError as error:
+        return "recursion limit" in str(error)
+    return False
+
+
+def _problems_of(error: Exception) -> list[str]:
+    """Write an exception as lines of ``path: message``."""
+    if isinstance(error, ValidationError):
+        return _lines((item["loc"], _message(item)) for item in error.errors(include_url=False))
+    if isinstance(error, PydanticSerializationError) and (found := _UNEXPECTED.findall(str(error))):
+        return _lines(
+            (((name,) if name else ()), f"expected {type_}, got {given}") for type_, name, given in found
+        )
+    return [_brief(error)]
+
+
+_UNEXPECTED = re.compile(
+    r"Expected `(.+?)` - serialized value may not be as expected \[(?:field_name='(.*?)', )?.*?input_type=(.*?)\]"
+)
+
+
+def _message(item: Mapping[str, Any]) -> str:
+    kind: str = item["type"]
+    tells = kind == "is_instance_of" or kind.endswith("_type")  # that another class was given
+    return f"{item['msg']}, got {type(item['input']).__name__}" if tells else item["msg"]
+
+
+def _lines(problems: Iterable[tuple[Loc, str]]) -> list[str]:
+    lines: list[str] = []
+    for loc, message in problems:
+        if len(lines) == _MOST_PROBLEMS:
+            return [*lines, "and more"]
+        path = "".join(map(_step, loc)).removeprefix(".")
+        lines.append(_printable(f"{path}: {message}" if path else message))
+    return lines
+
+
+def _step(part: object) -> str:
+    if isinstance(part, str):
+        plain = part.isidentifier() and len(part) <= _LONGEST_NAME
+        return f".{part}" if plain else f"[{_cut(ascii(part), _LONGEST_NAME)}]"
+    # Of other keys only those are shown that are sure to have a short text.
+    plain = type(part) in (bool, float) or (type(part) is int and abs(part) < _HUGE)
+    shown = repr(part) if plain else type(part).__name__
+    return f"[{_cut(shown, _LONGEST_NAME)}]"
+
+
+def _brief(error: Exception) -> str:
+    try:
+        text = str(error).partition("\n\nFor further information")[0]
+    except Exception:  # noqa: BLE001  # an exception of the user's may have no text
+        text = "(it has no text)"
+    if isinstance(error, PydanticErrorMixin | PydanticSerializationError):
+        return _printable(text)
+    return _printable(f"{type(error).__name__}: {text}")
+
+
+def _printable(text: str) -> str:
+    return _cut(text.encode(errors="backslashreplace").decode().replace("\0", "\\0"), 500)
+
+
+def _cut(text: str, length: int) -> str:
+    return text if len(text) <= length else f"{text[: length - 1]}\N{HORIZONTAL ELLIPSIS}"
+
+
+# --------------------------------------------------------------------- untyped JSON data
+class _UntypedCodec(ValueCodec[Any]):
+    _round_trip = False  # a model is written once, for readers, so that its computed fields belong to it
+
+
+_ANYTHING: Any = Any
+_UNTYPED = _UntypedCodec(_ANYTHING, what="JSON data")
+
+
+def to_json_text(value: object, *, what: str) -> str:
+    """Encode data that has no declared type; a model becomes an object, with its computed fields.
+
+    Raises:
+        EncodeError: It cannot be stored.
+    """
+    codec = copy(_UNTYPED)
+    codec.what = what
+    return codec.encode(value)[0]
+
+
+def from_json_text(text: str, *, what: str = "JSON data") -> Any:
+    """Read data that has no declared type.
+
+    Raises:
+        DecodeError: The text is not JSON.
+    """
+    try:
+        return from_json(text, allow_inf_nan=False)
+    except ValueError as error:
+        raise DecodeError(what, [_brief(error)]) from error

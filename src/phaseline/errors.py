@@ -1,0 +1,329 @@
+"""Every error phaseline raises. A message says what happened, to which id, and what to do next.
+
+The data behind a message is kept as attributes, so that a program never parses text.
+Exceptions of other libraries are translated where they enter, with ``from``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar
+
+if TYPE_CHECKING:
+    from phaseline.run import ErrorInfo, Run
+
+
+class PhaselineError(Exception):
+    """Base of all errors of this library."""
+
+    retryable: ClassVar[bool] = False
+    """Whether the same call may succeed later without any change by the caller."""
+
+
+# --------------------------------------------------------------------- definition time
+class DefinitionError(PhaselineError, ValueError):
+    """A phase, pipeline or machine is declared in a way that cannot work."""
+
+
+class DuplicatePhaseError(DefinitionError):
+    """Two phases of one pipeline share a path."""
+
+    def __init__(self, pipeline: str, path: str) -> None:
+        self.pipeline = pipeline
+        self.path = path
+        super().__init__(
+            f"pipeline {pipeline!r} has two phases at the path {path!r}; "
+            "give one of them another name (name= on the phase)"
+        )
+
+
+class TypeMismatchError(DefinitionError):
+    """The output of one phase is not what the next one takes."""
+
+    def __init__(self, first: str, output: str, second: str, accepted: str) -> None:
+        self.first = first
+        self.output = output
+        self.second = second
+        self.accepted = accepted
+        super().__init__(
+            f"{first!r} returns {output}, but {second!r} takes {accepted}; "
+            "change one of the annotations or put a converting phase between them"
+        )
+
+
+# --------------------------------------------------------------------- state machines
+class InvalidTransitionError(PhaselineError):
+    """A state machine was asked for a move that its table, a guard or a hook refuses."""
+
+    def __init__(
+        self, machine: str, source: str, target: str, allowed: Iterable[str], reason: str = ""
+    ) -> None:
+        self.machine = machine
+        self.source = source
+        self.target = target
+        self.allowed: tuple[str, ...] = tuple(sorted(allowed))
+        self.reason = reason
+        why = f" ({reason})" if reason else ""
+        open_to = ", ".join(self.allowed) or "nothing, it is a final state"
+        super().__init__(
+            f"{machine}: {source} -> {target} is not allowed{why}; from {source} one may go to: {open_to}"
+        )
+
+
+class StaleTransitionError(PhaselineError):
+    """The machine moved since the caller looked at it."""
+
+    retryable = True
+
+    def __init__(self, machine: str, expected: int, actual: int) -> None:
+        self.machine = machine
+        self.expected = expected
+        self.actual = actual
+        super().__init__(
+            f"{machine}: expected version {expected} but it is at {actual}; read the state again and decide anew"
+        )
+
+
+# --------------------------------------------------------------------- data
+class CodecError(PhaselineError):
+    """A value cannot go through the door between Python and storage."""
+
+
+class EncodeError(CodecError, ValueError):
+    """A value is not what its declared type says, or is outside what every backend can store."""
+
+    def __init__(self, what: str, problems: Sequence[str]) -> None:
+        self.what = what
+        self.problems: tuple[str, ...] = tuple(problems)
+        super().__init__(f"{what} cannot be stored: " + "; ".join(self.problems))
+
+
+class InvalidInputError(EncodeError):
+    """The input of a run is not what its pipeline takes; nothing was stored."""
+
+
+class DecodeError(CodecError):
+    """A stored value no longer fits the type that the code declares for it."""
+
+    def __init__(self, what: str, problems: Sequence[str]) -> None:
+        self.what = what
+        self.problems: tuple[str, ...] = tuple(problems)
+        super().__init__(
+            f"the stored {what} does not fit its declared type any more: "
+            + "; ".join(self.problems)
+            + "; bring back the old type, or accept both shapes in the new one"
+        )
+
+
+# --------------------------------------------------------------------- runs
+class RunError(PhaselineError):
+    """A run ended, or stands, otherwise than the caller hoped."""
+
+
+class PipelineEndedError(RunError):
+    """Base of the three ways a run ends without an output; ``run`` holds all that is known of it."""
+
+    verb: ClassVar[str] = "ended"
+
+    def __init__(self, run: Run[Any], error: ErrorInfo | None = None, advice: str = "") -> None:
+        self.run = run
+        self.error = error
+        cause = f": {error.type}: {error.message}" if error else ""
+        where = f" in phase {error.phase!r}" if error and error.phase else ""
+        super().__init__(
+            f"run {run.id} of {run.pipeline!r} {self.verb}{where}{cause}" + (f"; {advice}" if advice else "")
+        )
+
+
+class PipelineFailedError(PipelineEndedError):
+    """A phase failed for good."""
+
+    verb = "failed"
+
+
+class PipelineCancelledError(PipelineEndedError):
+    """The run was cancelled."""
+
+    verb = "was cancelled"
+
+
+class PipelineRolledBackError(PipelineEndedError):
+    """The run was rolled back."""
+
+    verb = "was rolled back"
+
+
+class NoOutputError(RunError):
+    """The run completed, but the phase that would give its output was skipped."""
+
+    def __init__(self, run_id: str, reason: str) -> None:
+        self.run_id = run_id
+        self.reason = reason
+        super().__init__(f"run {run_id} completed without an output: {reason}")
+
+
+class RunNotSettledError(RunError):
+    """The output of a run was asked for before it had one."""
+
+    def __init__(self, run_id: str, state: str) -> None:
+        self.run_id = run_id
+        self.state = state
+        super().__init__(f"run {run_id} is {state} and has no output yet; await handle.result() instead")
+
+
+class ResultTimeoutError(RunError, TimeoutError):
+    """A bounded wait for a run was over before the run was. The run goes on."""
+
+    retryable = True
+
+    def __init__(self, run_id: str, seconds: float) -> None:
+        self.run_id = run_id
+        self.seconds = seconds
+        super().__init__(
+            f"run {run_id} did not settle within {seconds:g} s; it goes on, wait again or cancel it"
+        )
+
+
+class RunNotFoundError(RunError, LookupError):
+    """No run of this id in this namespace."""
+
+    def __init__(self, run_id: str, why: str = "") -> None:
+        self.run_id = run_id
+        super().__init__(
+            f"run {run_id!r} is not what was asked for: {why}; check the id"
+            if why
+            else f"there is no run {run_id!r} here; check the id, the storage URL and the namespace"
+        )
+
+
+class LeaseLostError(RunError):
+    """A worker tried to finish a phase that is no longer its own; nothing of it was stored."""
+
+    def __init__(self, run_id: str, phase: str, fence: int) -> None:
+        self.run_id = run_id
+        self.phase = phase
+        self.fence = fence
+        super().__init__(
+            f"phase {phase!r} of run {run_id} was taken over or ended while this worker held fence {fence}; "
+            "its result was refused and nothing was stored"
+        )
+
+
+# --------------------------------------------------------------------- runtimes
+class RuntimeUsageError(PhaselineError, RuntimeError):
+    """A runtime or pipeline is used at the wrong time or place."""
+
+
+class RuntimeNotOpenError(RuntimeUsageError):
+    """A verb of a runtime was called outside its ``async with``."""
+
+    def __init__(self, waiting_for: str | None = None) -> None:
+        """Say so.
+
+        Args:
+            waiting_for: The run that was waited for when the runtime closed.
+        """
+        self.waiting_for = waiting_for
+        super().__init__(
+            "this runtime is not open; use it inside 'async with Runtime(...) as runtime:'"
+            if waiting_for is None
+            else f"this runtime was closed before run {waiting_for} was over; open one on the same storage, where "
+            "the run goes on, and get it there: runtime.get(run_id)"
+        )
+
+
+class AmbiguousRuntimeError(RuntimeUsageError):
+    """Two open runtimes registered the pipeline, so ``run()`` cannot tell which one is meant."""
+
+    def __init__(self, pipeline: str, runtimes: Sequence[str]) -> None:
+        self.pipeline = pipeline
+        self.runtimes: tuple[str, ...] = tuple(runtimes)
+        super().__init__(
+            f"pipeline {pipeline!r} is registered with {len(self.runtimes)} open runtimes ({', '.join(self.runtimes)}); "
+            "name one: pipeline.run(value, runtime=...) or runtime.run(pipeline, value)"
+        )
+
+
+class PipelineNotRegisteredError(RuntimeUsageError, LookupError):
+    """A runtime was asked to run a pipeline that it was not given."""
+
+    def __init__(self, pipeline: str, runtime: str, registered: Iterable[str]) -> None:
+        self.pipeline = pipeline
+        self.runtime = runtime
+        self.registered: tuple[str, ...] = tuple(sorted(registered))
+        known = ", ".join(map(repr, self.registered)) or "none"
+        if pipeline in self.registered:
+            known += "; the one of that name has another version or other phases"
+        super().__init__(
+            f"pipeline {pipeline!r} is not registered with {runtime} (registered: {known}); "
+            "add it: Runtime(..., pipelines=[...])"
+        )
+
+
+class RunningLoopError(RuntimeUsageError):
+    """A sync verb was called where an event loop is already running."""
+
+    def __init__(self, verb: str, instead: str) -> None:
+        self.verb = verb
+        super().__init__(
+            f"{verb} would block the event loop that is running in this thread; use '{instead}' here"
+        )
+
+
+class MissingDependencyError(PhaselineError, LookupError):
+    """A phase asks for a dependency that nobody provided."""
+
+    def __init__(self, name: str, phase: str) -> None:
+        self.name = name
+        self.phase = phase
+        super().__init__(
+            f"phase {phase!r} needs the dependency {name!r}; provide it: Runtime(deps={{TOKEN: value}}) "
+            "or pipeline.run(value, deps={TOKEN: value})"
+        )
+
+
+class MissingExtraError(PhaselineError, ImportError):
+    """A feature needs an optional dependency that is not installed."""
+
+    def __init__(self, feature: str, extra: str) -> None:
+        self.feature = feature
+        self.extra = extra
+        super().__init__(f"{feature} needs an optional dependency: pip install 'phaseline[{extra}]'")
+
+
+# --------------------------------------------------------------------- storage
+class StorageError(PhaselineError):
+    """Base of what can go wrong in a storage."""
+
+
+class StorageURLError(StorageError, ValueError):
+    """A storage URL names no storage that this runtime can open."""
+
+    def __init__(self, url: str, problem: str) -> None:
+        self.url = url
+        super().__init__(f"storage URL {url!r}: {problem}")
+
+
+class StorageUnavailableError(StorageError):
+    """The storage cannot be reached or written now."""
+
+    retryable = True
+
+    def __init__(self, where: str, problem: str, advice: str, *, busy: bool = False) -> None:
+        self.where = where
+        self.problem = problem
+        self.busy = busy
+        super().__init__(f"storage {where}: {problem}; {advice}")
+
+
+class SchemaVersionError(StorageError):
+    """The tables are of a version that this code does not know."""
+
+    def __init__(self, where: str, found: int, known: int) -> None:
+        self.where = where
+        self.found = found
+        self.known = known
+        super().__init__(
+            f"storage {where} has schema version {found}, this phaseline knows up to {known}; "
+            "upgrade phaseline, or open a database that it wrote"
+        )

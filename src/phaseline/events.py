@@ -1,0 +1,249 @@
+"""Facts: what happened to a run, in the past tense, with stable wire names.
+
+They are written in the commit that makes them true, numbered per run without a gap, and told afterwards.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any, ClassVar
+
+import msgspec
+
+from phaseline.run import Checkpoint, ErrorCategory, ErrorInfo
+
+
+class Transition(msgspec.Struct, frozen=True, gc=False):
+    """A move of the run's state machine."""
+
+    source: str
+    target: str
+
+
+class Event(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """Base of all facts."""
+
+    wire_name: ClassVar[str]
+    own_fields: ClassVar[tuple[str, ...]] = ()
+
+    run_id: str
+    seq: int | None
+    """Number within the run, from 1; None for what is told live but never stored."""
+    at: datetime
+    phase: str | None = None
+    """Path of the phase, or of the item of a map, that it is about."""
+    transition: Transition | None = None
+
+    @property
+    def type(self) -> str:
+        """The stable name on the wire."""
+        return self.wire_name
+
+    @property
+    def position(self) -> Checkpoint | None:
+        """The checkpoint that it made."""
+        return None
+
+    @property
+    def data(self) -> dict[str, Any]:
+        """The fields of this kind of event as plain JSON data."""
+        return {name: value for name in self.own_fields if (value := getattr(self, name)) is not None}
+
+
+def _error_data(error: ErrorInfo) -> dict[str, Any]:
+    return {name: value for name, value in msgspec.structs.asdict(error).items() if value is not None}
+
+
+# --------------------------------------------------------------------- the run
+class PipelineStarted(Event, frozen=True, kw_only=True, gc=False):
+    """A worker took the run up."""
+
+    wire_name = "PIPELINE_STARTED"
+
+
+class PipelineCompleted(Event, frozen=True, kw_only=True, gc=False):
+    """Every phase has ended and none failed."""
+
+    wire_name = "PIPELINE_COMPLETED"
+
+
+class PipelineFailed(Event, frozen=True, kw_only=True, gc=False):
+    """A phase failed for good; phases still in flight were ended in the same commit."""
+
+    wire_name = "PIPELINE_FAILED"
+    own_fields: ClassVar[tuple[str, ...]] = ("error",)
+
+    error: ErrorInfo
+
+    @property
+    def data(self) -> dict[str, Any]:
+        """The error."""
+        return {"error": _error_data(self.error)}
+
+
+# --------------------------------------------------------------------- its phases
+class PhaseStarted(Event, frozen=True, kw_only=True, gc=False):
+    """A worker was granted the phase; its body is about to be called."""
+
+    wire_name = "PHASE_STARTED"
+    own_fields: ClassVar[tuple[str, ...]] = ("attempt", "fence", "worker", "total")
+
+    attempt: int
+    fence: int
+    worker: str | None = None
+    lease_expires: datetime | None = None
+    total: int | None = None
+    """Number of items, if it is a map."""
+
+
+class PhaseCompleted(Event, frozen=True, kw_only=True, gc=False):
+    """The phase's output is stored; its body never runs again in this epoch."""
+
+    wire_name = "PHASE_COMPLETED"
+    own_fields: ClassVar[tuple[str, ...]] = ("attempt", "length")
+
+    attempt: int
+    length: int | None = None
+
+
+class PhaseFailed(Event, frozen=True, kw_only=True, gc=False):
+    """The phase failed and will not be tried again by itself."""
+
+    wire_name = "PHASE_FAILED"
+    own_fields: ClassVar[tuple[str, ...]] = ("attempt", "error")
+
+    attempt: int
+    error: ErrorInfo
+
+    @property
+    def data(self) -> dict[str, Any]:
+        """The attempt and its error."""
+        return {"attempt": self.attempt, "error": _error_data(self.error)}
+
+
+class PhaseRetrying(Event, frozen=True, kw_only=True, gc=False):
+    """An attempt ended without an output and the phase waits for the next one."""
+
+    wire_name = "PHASE_RETRYING"
+    own_fields: ClassVar[tuple[str, ...]] = ("attempt", "reason", "again_at", "error")
+
+    attempt: int
+    reason: str
+    """``failed``, ``lost`` (its worker died), ``handed_over`` (its worker stopped) or ``again`` (it asked to)."""
+    again_at: datetime
+    error: ErrorInfo | None = None
+
+    @property
+    def data(self) -> dict[str, Any]:
+        """The attempt, why it ended, and when the next one may start (ISO 8601)."""
+        data: dict[str, Any] = {
+            "attempt": self.attempt,
+            "reason": self.reason,
+            "again_at": self.again_at.isoformat(),
+        }
+        if self.error is not None:
+            data["error"] = _error_data(self.error)
+        return data
+
+
+class PhaseSkipped(Event, frozen=True, kw_only=True, gc=False):
+    """A phase, or ``count`` of them at once, will not run."""
+
+    wire_name = "PHASE_SKIPPED"
+    own_fields: ClassVar[tuple[str, ...]] = ("reason", "count", "paths", "live", "length")
+
+    reason: str
+    count: int = 1
+    paths: tuple[str, ...] = ()
+    """The first hundred paths, when several end at once."""
+    live: bool = False
+    """Whether a value is handed on all the same."""
+    length: int | None = None
+
+    @property
+    def data(self) -> dict[str, Any]:
+        """Why, how many, and which."""
+        return {**super().data, "paths": list(self.paths)}
+
+
+class PhaseProgress(Event, frozen=True, kw_only=True, gc=False):
+    """Live only: how far a body says it is."""
+
+    wire_name = "PHASE_PROGRESS"
+    own_fields: ClassVar[tuple[str, ...]] = ("done", "total", "note")
+
+    done: float
+    total: float | None = None
+    note: str = ""
+
+
+class CheckpointCreated(Event, frozen=True, kw_only=True, gc=False):
+    """A position was stored to which the run can be taken back."""
+
+    wire_name = "CHECKPOINT_CREATED"
+    own_fields: ClassVar[tuple[str, ...]] = ("checkpoint", "revision", "epoch")
+
+    checkpoint: str
+    revision: int
+    epoch: int = 0
+
+    @property
+    def position(self) -> Checkpoint:
+        """The checkpoint that it made."""
+        return Checkpoint(self.checkpoint, self.phase or "", self.revision, self.epoch, self.at)
+
+
+class Emitted(Event, frozen=True, kw_only=True, gc=False):
+    """What a body emitted: an event of the application's own kind."""
+
+    wire_name = "EMITTED"
+
+    name: str
+    payload: Mapping[str, Any]
+
+    @property
+    def type(self) -> str:
+        """The name that the application gave to this kind."""
+        return self.name
+
+    @property
+    def data(self) -> dict[str, Any]:
+        """What the application put into it."""
+        return dict(self.payload)
+
+
+_KINDS: tuple[type[Event], ...] = (
+    PipelineStarted, PipelineCompleted, PipelineFailed,
+    PhaseStarted, PhaseCompleted, PhaseFailed, PhaseRetrying, PhaseSkipped, PhaseProgress,
+    CheckpointCreated,
+)  # fmt: skip
+ENGINE_EVENTS: Mapping[str, type[Event]] = {kind.wire_name: kind for kind in _KINDS}
+"""Kinds the engine itself tells, by wire name; an application's own names must differ."""
+
+
+def from_wire(
+    type_: str,
+    data: Mapping[str, Any],
+    *,
+    run_id: str,
+    seq: int,
+    at: datetime,
+    phase: str | None,
+    transition: Transition | None,
+) -> Event:
+    """Rebuild a stored event; a name the engine does not know is an application's own."""
+    kind = ENGINE_EVENTS.get(type_)
+    if kind is None:
+        return Emitted(
+            run_id=run_id, seq=seq, at=at, phase=phase, transition=transition, name=type_, payload=data
+        )
+    own = dict(data)
+    if "error" in own:
+        own["error"] = ErrorInfo(**{**own["error"], "category": ErrorCategory(own["error"]["category"])})
+    if "again_at" in own:
+        own["again_at"] = datetime.fromisoformat(own["again_at"])
+    if "paths" in own:
+        own["paths"] = tuple(own["paths"])
+    known = {name: own[name] for name in kind.own_fields if name in own}
+    return kind(run_id=run_id, seq=seq, at=at, phase=phase, transition=transition, **known)

@@ -1,0 +1,423 @@
+"""Phases, and what their bodies see and may raise."""
+
+from __future__ import annotations
+
+import logging
+import re
+import sys
+from abc import ABC, abstractmethod
+from collections.abc import Awaitable, Callable, Mapping
+from datetime import datetime, timedelta
+from enum import Enum
+from functools import cached_property
+from typing import Any, ClassVar, Generic, ParamSpec, Protocol, TypeVar, overload
+
+import attrs
+from pydantic import BaseModel, ConfigDict
+
+from phaseline.errors import DefinitionError
+from phaseline.events import ENGINE_EVENTS
+from phaseline.retry import Retry
+from phaseline.signature import Signature, signature_of
+from phaseline.step import Node
+
+T = TypeVar("T")
+A = TypeVar("A")
+B = TypeVar("B")
+P = ParamSpec("P")
+In = TypeVar("In")
+Out = TypeVar("Out")
+
+NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*\Z")
+DEFAULT_QUEUE = "pipeline"
+
+
+@attrs.frozen
+class Dep(Generic[T]):
+    """Typed name of something a body needs from its host; works for protocols and for two of one type."""
+
+    name: str
+
+
+class CustomEvent(BaseModel):
+    """Base of an application's own events; ``class ItemShipped(CustomEvent)`` is ``ITEM_SHIPPED`` on the wire."""
+
+    model_config: ClassVar[ConfigDict] = ConfigDict(frozen=True)
+
+    wire_name: ClassVar[str] = "CUSTOM_EVENT"
+    """The name under which it is stored and told; by default the class name in UPPER_SNAKE."""
+
+    @classmethod
+    def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:
+        """Derive the wire name, and keep it apart from the engine's own."""
+        super().__pydantic_init_subclass__(**kwargs)
+        if "wire_name" not in cls.__dict__:
+            cls.wire_name = _upper_snake(cls.__name__)
+        if cls.wire_name in ENGINE_EVENTS:
+            msg = f"{cls.__name__}: {cls.wire_name} is an event of the engine's own; call it something else"
+            raise DefinitionError(msg)
+
+
+class Again(Exception):  # noqa: N818  # a wish, not an error
+    """Raise it in a body to be called again later; this counts as no failure."""
+
+    def __init__(self, after: timedelta, reason: str = "") -> None:
+        if after < timedelta(0):
+            msg = f"Again(after={after}): a pause cannot be negative"
+            raise ValueError(msg)
+        self.after = after
+        self.reason = reason
+        super().__init__(f"again in {after}" + (f": {reason}" if reason else ""))
+
+
+class Abort(Exception):  # noqa: N818  # a wish, not an error
+    """Raise it in a body to fail for good, whatever the retry policy says."""
+
+    def __init__(self, reason: str) -> None:
+        self.reason = reason
+        super().__init__(reason)
+
+
+class Nothing(Enum):
+    """The type of ``NOTHING``, which stands where None would be a value."""
+
+    NOTHING = "nothing"
+
+
+NOTHING = Nothing.NOTHING
+
+
+class Skip(Exception):  # noqa: N818  # a wish, not an error
+    """Raise it in a body to end the phase as SKIPPED.
+
+    ``output`` is handed on in its place. Without one the phase's input is handed on if the declared output takes it,
+    else nothing is, and phases that need its value are skipped too.
+    """
+
+    def __init__(self, reason: str, *, output: object = NOTHING) -> None:
+        self.reason = reason
+        self.output = output
+        super().__init__(reason)
+
+
+class BlockingContext(Protocol):
+    """The awaitable verbs of a context, for bodies that run in a thread."""
+
+    @overload
+    def step(self, key: str, fn: Callable[P, Awaitable[T]], /, *args: P.args, **kwargs: P.kwargs) -> T: ...
+    @overload
+    def step(self, key: str, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T: ...
+    def step(self, key: str, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
+        """Do as ``Context.step`` does."""
+        ...
+
+    def result_of(self, phase: Node[Any, T], /) -> T:
+        """Do as ``Context.result_of`` does."""
+        ...
+
+    def run_input(self, type_: type[T], /) -> T:
+        """Do as ``Context.run_input`` does."""
+        ...
+
+
+class Context(ABC):
+    """What a body knows of its run and may do to it."""
+
+    run_id: str
+    pipeline: str
+    """Name of the pipeline."""
+    phase: str
+    """Path of the phase; of an item ``path[index]``."""
+    item: int | None
+    """Index in the map, for an item of one."""
+    attempt: int
+    """1 for the first attempt."""
+    idempotency_key: str
+    """Equal across attempts, crashes and retries: give it to outside services so that an effect happens once."""
+    deadline: datetime | None
+    """When the attempt will be timed out."""
+
+    @property
+    @abstractmethod
+    def cancelled(self) -> bool:
+        """Whether the result of this body will be refused: it was timed out, cancelled or taken over."""
+
+    @property
+    @abstractmethod
+    def log(self) -> logging.LoggerAdapter[logging.Logger]:
+        """A logger that adds run, phase and attempt to each record."""
+
+    @property
+    @abstractmethod
+    def blocking(self) -> BlockingContext:
+        """The awaitable verbs for bodies that are plain functions."""
+
+    @abstractmethod
+    def dep(self, token: Dep[T], /) -> T:
+        """Give what the host provided for the token.
+
+        Raises:
+            MissingDependencyError: Nobody provided it.
+        """
+
+    @overload
+    async def step(
+        self, key: str, fn: Callable[P, Awaitable[T]], /, *args: P.args, **kwargs: P.kwargs
+    ) -> T: ...
+    @overload
+    async def step(self, key: str, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T: ...
+    @abstractmethod
+    async def step(self, key: str, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
+        """Call ``fn`` and store its result at once; a later attempt of this phase gets it without the call.
+
+        Args:
+            key: Names the step within the phase.
+            fn: Sync or async. Its return annotation says how the result is decoded; without one, plain JSON data.
+            *args: Passed on.
+            **kwargs: Passed on.
+
+        Raises:
+            EncodeError: The result is not of the declared type, or cannot be stored.
+            LeaseLostError: This worker no longer holds the phase.
+        """
+
+    @abstractmethod
+    async def result_of(self, phase: Node[Any, T], /) -> T:
+        """Give the output of an upstream phase.
+
+        Raises:
+            DefinitionError: It is not upstream of this one, or stands in the pipeline more than once.
+        """
+
+    @abstractmethod
+    async def run_input(self, type_: type[T], /) -> T:
+        """Give the input of the run, validated as ``type_``."""
+
+    @abstractmethod
+    def progress(self, done: float, total: float | None = None, note: str = "") -> None:
+        """Tell how far the body is. Live only and throttled; the latest value is stored with the next commit."""
+
+    @abstractmethod
+    def emit(self, event: CustomEvent, /) -> None:
+        """Tell an event of the application; stored with the phase's next commit, and only then told.
+
+        Raises:
+            EncodeError: It cannot be stored.
+        """
+
+
+class Phase(Node[In, Out], ABC):
+    """A phase as a class: subclass it with its two types, and write ``run``.
+
+    Class attributes are its options. ``run`` may be ``async def`` or plain ``def``; a plain one runs in a thread.
+    """
+
+    name: ClassVar[str | None] = None
+    """Its path in the pipeline; by default the class name in snake_case."""
+    queue: ClassVar[str] = DEFAULT_QUEUE
+    label: ClassVar[str | None] = None
+    """State of the run while it is at this phase; by default the name in UPPER_SNAKE."""
+    retry: ClassVar[Retry | None] = None
+    """None: what the pipeline says, else one attempt."""
+    timeout: ClassVar[timedelta | None] = None
+    """Bound of one attempt."""
+    requires: ClassVar[tuple[Dep[Any], ...]] = ()
+    """Dependencies that must be provided before a run starts."""
+
+    _localns: ClassVar[Mapping[str, Any] | None] = None
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        """Keep the names of an enclosing function, where the annotations of ``run`` may come from."""
+        super().__init_subclass__(**kwargs)
+        function, is_local, _ = cls.__qualname__.rpartition(".<locals>.")
+        frame = sys._getframe(1) if is_local else None  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]  # the only way to a caller's local types
+        while frame is not None and frame.f_code.co_qualname != function:  # metaclasses stand between
+            frame = frame.f_back
+        if frame is not None:
+            cls._localns = {**(cls._localns or {}), **frame.f_locals}
+
+    @abstractmethod
+    def run(self, value: In, ctx: Context, /) -> Out | Awaitable[Out]:
+        """Do the work."""
+
+    @cached_property
+    def options(self) -> PhaseOptions:
+        """Its options with the defaults filled in."""
+        name = self.name or _snake(type(self).__name__)
+        return PhaseOptions(name, self.queue, self.label, self.retry, self.timeout, self.requires)
+
+    @cached_property
+    def signature(self) -> Signature:
+        """The types of ``run``.
+
+        Raises:
+            DefinitionError: They are missing or cannot be resolved.
+        """
+        what = f"{self.title}.run"
+        return _one_value(
+            signature_of(self.body, context_type=Context, what=what, localns=self._localns), self.title
+        )
+
+    @property
+    def body(self) -> Callable[..., Any]:
+        """What is called."""
+        return self.run
+
+    @property
+    def title(self) -> str:
+        return self.options.name
+
+    @property
+    def input_type(self) -> Any:
+        return self.signature.inputs[0]
+
+    @property
+    def output_type(self) -> Any:
+        return self.signature.output
+
+
+class FunctionPhase(Phase[In, Out]):
+    """A phase made of a function by ``@phase``; calling it calls the bare function."""
+
+    def __init__(
+        self, fn: Callable[..., Any], options: PhaseOptions, localns: Mapping[str, Any] | None
+    ) -> None:
+        self._fn: Callable[..., Out | Awaitable[Out]] = fn
+        self._options, self._names = options, localns
+        self.__doc__ = fn.__doc__
+
+    @cached_property
+    def options(self) -> PhaseOptions:
+        return self._options
+
+    @cached_property
+    def signature(self) -> Signature:
+        return _one_value(
+            signature_of(self._fn, context_type=Context, what=self.title, localns=self._names), self.title
+        )
+
+    @property
+    def body(self) -> Callable[..., Any]:
+        return self._fn
+
+    def run(self, value: In, ctx: Context, /) -> Out | Awaitable[Out]:
+        """Call the function the way the engine does."""
+        named = self.signature.context
+        return self._fn(value, **{named: ctx}) if named else self._fn(value)
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Call the bare function, as a unit test does."""
+        return self._fn(*args, **kwargs)
+
+
+@attrs.frozen
+class PhaseOptions:
+    """How a phase is run."""
+
+    name: str
+    queue: str = DEFAULT_QUEUE
+    label: str | None = None
+    retry: Retry | None = None
+    timeout: timedelta | None = None
+    requires: tuple[Dep[Any], ...] = ()
+
+    def __attrs_post_init__(self) -> None:
+        """Refuse options that cannot work."""
+        if not NAME.match(self.name):
+            msg = f"{self.name!r} is no name for a phase: letters, digits, '_', '-' and '.', beginning with a letter"
+            raise DefinitionError(msg)
+        if not NAME.match(self.queue):
+            msg = f"phase {self.name!r}: {self.queue!r} is no name for a queue"
+            raise DefinitionError(msg)
+        if self.timeout is not None and self.timeout <= timedelta(0):
+            msg = f"phase {self.name!r}: a timeout of {self.timeout} would end it before it began"
+            raise DefinitionError(msg)
+
+    @property
+    def state_label(self) -> str:
+        """The state of the run while it is at this phase."""
+        return self.label or _upper_snake(self.name)
+
+
+class _PhaseDecorator(Protocol):
+    @overload
+    def __call__(self, fn: Callable[[A, Context], Awaitable[B]], /) -> FunctionPhase[A, B]: ...
+    @overload
+    def __call__(self, fn: Callable[[A], Awaitable[B]], /) -> FunctionPhase[A, B]: ...
+    @overload
+    def __call__(self, fn: Callable[[A, Context], B], /) -> FunctionPhase[A, B]: ...
+    @overload
+    def __call__(self, fn: Callable[[A], B], /) -> FunctionPhase[A, B]: ...
+
+
+@overload
+def phase(fn: Callable[[A, Context], Awaitable[B]], /) -> FunctionPhase[A, B]: ...
+@overload
+def phase(fn: Callable[[A], Awaitable[B]], /) -> FunctionPhase[A, B]: ...
+@overload
+def phase(fn: Callable[[A, Context], B], /) -> FunctionPhase[A, B]: ...
+@overload
+def phase(fn: Callable[[A], B], /) -> FunctionPhase[A, B]: ...
+@overload
+def phase(
+    *,
+    name: str | None = None,
+    queue: str = DEFAULT_QUEUE,
+    label: str | None = None,
+    retry: Retry | None = None,
+    timeout: timedelta | None = None,
+    requires: tuple[Dep[Any], ...] = (),
+) -> _PhaseDecorator: ...
+def phase(
+    fn: Callable[..., Any] | None = None,
+    /,
+    *,
+    name: str | None = None,
+    queue: str = DEFAULT_QUEUE,
+    label: str | None = None,
+    retry: Retry | None = None,
+    timeout: timedelta | None = None,
+    requires: tuple[Dep[Any], ...] = (),
+) -> Any:
+    """Make a phase of a function ``(value)`` or ``(value, ctx: Context)``, sync or async.
+
+    Args:
+        fn: The function; a sync one runs in a thread.
+        name: Its path in the pipeline; by default the function's name.
+        queue: Where workers take it up.
+        label: State of the run while it is at this phase; by default the name in UPPER_SNAKE.
+        retry: When to try again; by default what the pipeline says, else one attempt.
+        timeout: Bound of one attempt.
+        requires: Dependencies that must be provided before a run starts.
+
+    Raises:
+        DefinitionError: It is a lambda, or an annotation is missing.
+    """
+    locals_ = sys._getframe(1).f_locals  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]  # the only way to a caller's local types
+
+    def decorate(function: Callable[..., Any]) -> FunctionPhase[Any, Any]:
+        own = getattr(function, "__name__", type(function).__name__)
+        if own == "<lambda>":
+            msg = "a lambda cannot be a phase: it has no name and no types; write 'def' with annotations"
+            raise DefinitionError(msg)
+        nested = "<locals>" in getattr(function, "__qualname__", "")
+        options = PhaseOptions(name or own, queue, label, retry, timeout, requires)
+        return FunctionPhase(function, options, dict(locals_) if nested else None)
+
+    return decorate if fn is None else decorate(fn)
+
+
+def _one_value(signature: Signature, phase: str) -> Signature:
+    """Refuse what a chain cannot call."""
+    if len(signature.inputs) != 1:
+        msg = f"phase {phase!r} takes {len(signature.inputs)} values; a phase of a chain takes one, plus a Context"
+        raise DefinitionError(msg)
+    return signature
+
+
+def _snake(name: str) -> str:
+    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", name).lower()
+
+
+def _upper_snake(name: str) -> str:
+    return re.sub(r"[^A-Za-z0-9]+", "_", _snake(name)).upper()

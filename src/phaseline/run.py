@@ -1,0 +1,248 @@
+"""What is known of a run: frozen values without behaviour that does I/O.
+
+``RunRecord`` and ``PhaseRecord`` are the rows that every storage keeps; ``Run`` is what callers get.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from enum import StrEnum
+from functools import cached_property
+from typing import TYPE_CHECKING, Generic, TypeVar, cast
+
+import attrs
+import msgspec
+
+from phaseline.errors import NoOutputError, RunNotSettledError
+
+if TYPE_CHECKING:
+    from phaseline.events import Event
+
+Out_co = TypeVar("Out_co", covariant=True)
+
+
+INPUT = ""
+"""The path under which a run's input is read, where an output is read by its phase's path."""
+
+
+class RunState(StrEnum):
+    """The lifecycle states the engine adds to every pipeline's machine; all others are phase labels."""
+
+    IDLE = "IDLE"
+    """Stored; nothing has started yet."""
+    INITIALIZING = "INITIALIZING"
+    """Taken up by a worker; the first phase is about to start."""
+    PAUSED = "PAUSED"
+    COMPLETED = "COMPLETED"
+    FAILED = "FAILED"
+    CANCELLED = "CANCELLED"
+    ROLLING_BACK = "ROLLING_BACK"
+    ROLLED_BACK = "ROLLED_BACK"
+
+
+ENDED_STATES: frozenset[str] = frozenset(
+    {RunState.COMPLETED, RunState.FAILED, RunState.CANCELLED, RunState.ROLLED_BACK}
+)
+"""The engine has nothing more to do until somebody commands it."""
+
+SETTLED_STATES: frozenset[str] = ENDED_STATES | {RunState.PAUSED}
+
+STANDING_STATES: frozenset[str] = SETTLED_STATES | {RunState.ROLLING_BACK}
+"""No phase may start in these."""
+
+
+class PhaseState(StrEnum):
+    """The states of one phase, or of one item of a map."""
+
+    PENDING = "PENDING"
+    RUNNING = "RUNNING"
+    COMPLETED = "COMPLETED"
+    FAILED = "FAILED"
+    SKIPPED = "SKIPPED"
+    RETRYING = "RETRYING"
+
+
+class ErrorCategory(StrEnum):
+    """Why a phase failed; VALIDATION and STATE are never retried by default."""
+
+    VALIDATION = "VALIDATION"
+    STATE = "STATE"
+    PROCESSING = "PROCESSING"
+    TIMEOUT = "TIMEOUT"
+    SYSTEM = "SYSTEM"
+
+
+# The records are msgspec structs: frozen like attrs classes, but made in a seventh of the time, and a phase makes eight
+# of them. gc=False: they hold no cycles, and the collector need not look at them.
+
+
+class ErrorInfo(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """An exception as data: it is never rebuilt as a class."""
+
+    category: ErrorCategory
+    type: str
+    """Name of the exception's class."""
+    message: str
+    """Bounded in length."""
+    phase: str | None = None
+    traceback: str | None = None
+
+
+class Progress(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """The latest progress a body reported."""
+
+    done: float
+    total: float | None = None
+    note: str = ""
+
+
+class StateChange(msgspec.Struct, frozen=True, gc=False):
+    """One entry of a run's history."""
+
+    source: str
+    target: str
+    at: datetime
+
+
+class RunRecord(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """The row of a run."""
+
+    namespace: str
+    id: str
+    pipeline: str
+    version: str
+    """Version text of the pipeline's definition."""
+    fingerprint: str
+    """Digest of the plan the run started under."""
+    state: str
+    revision: int
+    """Counts the commits of this run: the optimistic guard of every write."""
+    seq: int
+    """Number of the newest event; events are numbered 1..seq without a gap."""
+    epoch: int = 0
+    priority: int = 100
+    """Lower goes first, 0 to 999."""
+    error: ErrorInfo | None = None
+    created_at: datetime
+    updated_at: datetime
+    started_at: datetime | None = None
+    ended_at: datetime | None = None
+
+
+class PhaseRecord(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """The row of one execution of a phase, of a map, or of one item of a map (path ``enrich[3]``).
+
+    Its output is kept beside it in the storage and read by path.
+    """
+
+    path: str
+    state: PhaseState
+    queue: str
+    priority: int
+    available_at: datetime
+    """Not to be started before."""
+    position: int = 0
+    """Counts the phases of a run in the order in which they came up."""
+    epoch: int = 0
+    generation: int = 0
+    """Part of the idempotency key: rises only when a committed output is undone or redone."""
+    attempt: int = 0
+    """Number of times a worker took it up."""
+    failures: int = 0
+    """Attempts that ended in an error; the retry policy counts these."""
+    crashes: int = 0
+    """Attempts whose worker was lost."""
+    postponed: int = 0
+    """Attempts that asked to come back later."""
+    fence: int = 0
+    """Rises with every grant; who holds a smaller one can no longer write."""
+    worker: str | None = None
+    lease_expires: datetime | None = None
+    live: bool | None = None
+    """Once ended: whether it hands a value on."""
+    length: int | None = None
+    """Once ended: number of elements, if its output feeds a map."""
+    total: int | None = None
+    """Of a map: number of its items."""
+    reason: str = ""
+    error: ErrorInfo | None = None
+    progress: Progress | None = None
+    started_at: datetime | None = None
+    ended_at: datetime | None = None
+
+    @property
+    def duration(self) -> timedelta | None:
+        """Time from the start of the latest attempt to its end."""
+        if self.started_at is None or self.ended_at is None:
+            return None
+        return self.ended_at - self.started_at
+
+
+class Checkpoint(msgspec.Struct, frozen=True, gc=False):
+    """A named position of a run: after this phase, at this revision."""
+
+    id: str
+    phase: str
+    revision: int
+    epoch: int
+    created_at: datetime
+
+
+@attrs.frozen(kw_only=True, slots=False)
+class Run(Generic[Out_co]):
+    """A run as its caller sees it, at the moment it was read."""
+
+    id: str
+    pipeline: str
+    version: str
+    state: str
+    phases: Mapping[str, PhaseRecord]
+    """By path, in the order in which they came up."""
+    created_at: datetime
+    started_at: datetime | None
+    ended_at: datetime | None
+    error: ErrorInfo | None = None
+    _landmarks: Sequence[Event] = attrs.field(default=(), repr=False, alias="landmarks")
+    """Facts that moved the state or made a checkpoint."""
+    _output: Out_co | None = attrs.field(default=None, alias="output")
+    _missing: str | None = attrs.field(default=None, alias="missing")
+    """Why there is no output, if there is none."""
+
+    @property
+    def output(self) -> Out_co:
+        """The value of the last phase.
+
+        Raises:
+            RunNotSettledError: The run has not completed.
+            NoOutputError: It completed, but the phase that gives the output was skipped.
+        """
+        if self.state != RunState.COMPLETED:
+            raise RunNotSettledError(self.id, self.state)
+        if self._missing is not None:
+            raise NoOutputError(self.id, self._missing)
+        return cast("Out_co", self._output)  # None only where Out_co itself holds None
+
+    @cached_property
+    def history(self) -> tuple[StateChange, ...]:
+        """Every move of the run's state machine, oldest first."""
+        moves = ((fact.transition, fact.at) for fact in self._landmarks)
+        return tuple(StateChange(move.source, move.target, at) for move, at in moves if move is not None)
+
+    @cached_property
+    def checkpoints(self) -> tuple[Checkpoint, ...]:
+        """Its checkpoints, oldest first."""
+        positions = (fact.position for fact in self._landmarks)
+        return tuple(position for position in positions if position is not None)
+
+    @property
+    def states(self) -> tuple[str, ...]:
+        """Names of the states it went through, in order, from IDLE on."""
+        return (str(RunState.IDLE), *(change.target for change in self.history))
+
+    @property
+    def duration(self) -> timedelta | None:
+        """Time from the first start of a phase to the end."""
+        if self.started_at is None or self.ended_at is None:
+            return None
+        return self.ended_at - self.started_at
