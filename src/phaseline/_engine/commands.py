@@ -1,0 +1,132 @@
+"""What can be asked of a run: imperative, frozen, with everything a decision needs that is not in the run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any, TypeAlias
+
+import msgspec
+
+from phaseline.run import ErrorInfo, Progress
+
+Emission: TypeAlias = tuple[str, Mapping[str, Any]]
+"""Name and payload of an application's own event."""
+
+
+class Offer(msgspec.Struct, frozen=True, gc=False):
+    """What the worker that folds a command could take on at once, if that command makes a phase runnable."""
+
+    worker: str
+    lease_expires: datetime
+    room: int
+    """How many bodies it could start now."""
+    queues: frozenset[str] | None = None
+    """Queues it serves; None for all."""
+    waiting: int | None = None
+    """Best (lowest) priority among rows known to wait for this worker: worse ones do not jump the queue."""
+
+    def takes(self, queue: str, priority: int) -> bool:
+        """Whether a phase of this queue and priority may start here without a detour through the queue."""
+        if self.queues is not None and queue not in self.queues:
+            return False
+        return self.waiting is None or priority <= self.waiting
+
+    def less(self, taken: int) -> Offer:
+        """What is left of it once ``taken`` bodies have been started."""
+        return Offer(self.worker, self.lease_expires, self.room - taken, self.queues, self.waiting)
+
+
+NO_OFFER = Offer(worker="", lease_expires=datetime.min, room=0)  # noqa: DTZ901  # never compared
+
+
+class Start(msgspec.Struct, frozen=True, gc=False):
+    """Begin a run that was just made; its first phases become runnable. Does nothing to one that is stored already."""
+
+    available_at: datetime
+    length: int | None = None
+    """Number of elements of the input, if a map takes it apart."""
+
+
+class Begin(msgspec.Struct, frozen=True, gc=False):
+    """Grant phases that wait in the queue to the offering worker."""
+
+    paths: tuple[str, ...]
+
+
+class Succeed(msgspec.Struct, frozen=True, gc=False):
+    """A body returned."""
+
+    path: str
+    fence: int
+    output: str
+    """Encoded."""
+    length: int | None = None
+    emitted: tuple[Emission, ...] = ()
+    progress: Progress | None = None
+
+
+class Fail(msgspec.Struct, frozen=True, gc=False):
+    """A body raised, or ran out of time."""
+
+    path: str
+    fence: int
+    error: ErrorInfo
+    again_at: datetime | None
+    """When to try again; None: it has failed for good."""
+    emitted: tuple[Emission, ...] = ()
+    progress: Progress | None = None
+
+
+class Postpone(msgspec.Struct, frozen=True, gc=False):
+    """A body asked to be called again later; past ``limit`` times this is a failure."""
+
+    path: str
+    fence: int
+    again_at: datetime
+    reason: str
+    limit: int
+    progress: Progress | None = None
+
+
+class SkipPhase(msgspec.Struct, frozen=True, gc=False):
+    """A body skipped its phase."""
+
+    path: str
+    fence: int
+    reason: str
+    output: str | None
+    """What it hands on, encoded."""
+    passes_input: bool
+    """Without an output: whether the phase's input takes its place."""
+    length: int | None = None
+    emitted: tuple[Emission, ...] = ()
+
+
+class RecordStep(msgspec.Struct, frozen=True, gc=False):
+    """A step inside a body has its result."""
+
+    path: str
+    fence: int
+    key: str
+    result: str
+    emitted: tuple[Emission, ...] = ()
+    progress: Progress | None = None
+
+
+class Release(msgspec.Struct, frozen=True, gc=False):
+    """A worker gives back what it cannot finish; this counts as nothing."""
+
+    path: str
+    fence: int
+
+
+class Reclaim(msgspec.Struct, frozen=True, gc=False):
+    """Take phases from workers that are gone; past ``limit`` losses the phase is poison and fails."""
+
+    lost: tuple[tuple[str, int], ...]
+    """Path and fence of each, as they were seen."""
+    limit: int
+
+
+Command: TypeAlias = Start | Begin | Succeed | Fail | Postpone | SkipPhase | RecordStep | Release | Reclaim

@@ -1,0 +1,218 @@
+"""What a command does to a run: read the draft, record facts. The only place where rules live, with ``flow``.
+
+A command that may not be carried out is refused before anything is recorded: by ``Fenced`` where the phase is no
+longer the caller's, silently where there is nothing left to do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import assert_never
+
+from msgspec.structs import replace
+
+from phaseline._engine import evolve
+from phaseline._engine.commands import (
+    Begin,
+    Command,
+    Emission,
+    Fail,
+    Offer,
+    Postpone,
+    Reclaim,
+    RecordStep,
+    Release,
+    SkipPhase,
+    Start,
+    Succeed,
+)
+from phaseline._engine.flow import fail_run, flow_on, open_map, open_node, start
+from phaseline._engine.snapshot import Draft, Snapshot
+from phaseline.abc import StepResult
+from phaseline.plan import NodeKind
+from phaseline.run import (
+    STANDING_STATES,
+    ErrorCategory,
+    ErrorInfo,
+    PhaseRecord,
+    PhaseState,
+    Progress,
+)
+
+WAITING_PHASES = frozenset({PhaseState.PENDING, PhaseState.RETRYING})
+
+
+class Fenced(Exception):  # noqa: N818  # a verdict: the shell makes LeaseLostError of it
+    """The phase is not held under the fence that the command carries."""
+
+
+def fold(
+    base: Snapshot, commands: Sequence[Command], now: datetime, offer: Offer
+) -> tuple[Draft, list[list[PhaseRecord] | None]]:
+    """Decide the commands that wait for one run, one after another, into one unit of work.
+
+    Returns:
+        The unit, and for each command the phases it started on the offering worker, or None if it was fenced.
+    """
+    draft = Draft(base, now)
+    verdicts: list[list[PhaseRecord] | None] = []
+    for command in commands:
+        before = len(draft.granted)
+        try:
+            decide(draft, command, offer)
+        except Fenced:
+            verdicts.append(None)
+        else:
+            verdicts.append(draft.granted[before:])
+    if len(commands) > 1:  # a later command may have ended what an earlier one started
+        verdicts = [
+            None if rows is None else [row for row in rows if draft.row(row.path) is row] for rows in verdicts
+        ]
+    return draft, verdicts
+
+
+def decide(draft: Draft, command: Command, offer: Offer) -> None:
+    """Carry a command out on a draft.
+
+    Raises:
+        Fenced: It comes from a worker that no longer holds the phase; the draft is unchanged.
+    """
+    match command:
+        case Succeed():
+            _succeed(draft, command)
+        case Begin():
+            _begin(draft, command, offer)
+        case Start():
+            _start(draft, command, offer)
+        case Fail():
+            _fail(draft, command)
+        case Postpone():
+            _postpone(draft, command)
+        case SkipPhase():
+            _skip(draft, command)
+        case RecordStep():
+            _record_step(draft, command)
+        case Release():
+            row = _held(draft, command.path, command.fence)
+            evolve.phase_retrying(draft, row, "handed_over", draft.now)
+        case Reclaim():
+            _reclaim(draft, command)
+        case _:
+            assert_never(command)
+    flow_on(draft, offer)
+
+
+def _held(draft: Draft, path: str, fence: int) -> PhaseRecord:
+    row = draft.row(path)
+    if row is None or row.state is not PhaseState.RUNNING or row.fence != fence:
+        raise Fenced
+    return row
+
+
+# --------------------------------------------------------------------- beginnings
+def _start(draft: Draft, command: Start, offer: Offer) -> None:
+    if draft.run.revision > 0:
+        return
+    for node in draft.plan.entries:
+        open_node(draft, node, None, offer, available_at=command.available_at, length=command.length)
+
+
+def _begin(draft: Draft, command: Begin, offer: Offer) -> None:
+    if draft.state in STANDING_STATES:
+        return
+    for path in command.paths:
+        row = draft.row(path)
+        if row is None or row.state not in WAITING_PHASES or row.available_at > draft.now:
+            continue
+        node, _ = draft.plan.locate(path)
+        if node.kind is NodeKind.MAP:
+            open_map(draft, node, path, row, offer, row.total)
+        elif len(draft.granted) < offer.room:
+            start(draft, node, path, row, offer)
+
+
+# --------------------------------------------------------------------- what bodies came to
+def _succeed(draft: Draft, command: Succeed) -> None:
+    path = command.path
+    row = _held(draft, path, command.fence)
+    if command.emitted:
+        _tell(draft, path, command.emitted)
+    if command.progress is not None:
+        row = replace(row, progress=command.progress)
+    draft.outputs[path] = command.output
+    evolve.phase_completed(draft, row, command.length)
+    draft.just_ended.append(draft.plan.locate(path))
+
+
+def _skip(draft: Draft, command: SkipPhase) -> None:
+    row = _held(draft, command.path, command.fence)
+    _tell(draft, row.path, command.emitted)
+    if command.output is not None:
+        draft.outputs[row.path] = command.output
+    node, item = draft.plan.locate(row.path)
+    ends_item = node.scope is not None and draft.plan.nodes[node.scope].exit == node.index
+    # An item that skips itself is left out of the list: what it took is no output of it.
+    live = command.output is not None or (command.passes_input and not ends_item)
+    evolve.phase_skipped(draft, row, command.reason, live=live, length=command.length)
+    draft.just_ended.append((node, item))
+
+
+def _fail(draft: Draft, command: Fail) -> None:
+    row = _with_progress(_held(draft, command.path, command.fence), command.progress)
+    _tell(draft, row.path, command.emitted)
+    if command.again_at is None:
+        _fail_for_good(draft, row, command.error)
+    else:
+        evolve.phase_retrying(draft, row, "failed", command.again_at, command.error)
+
+
+def _postpone(draft: Draft, command: Postpone) -> None:
+    row = _with_progress(_held(draft, command.path, command.fence), command.progress)
+    if row.postponed < command.limit:
+        evolve.phase_retrying(draft, row, "again", command.again_at)
+        return
+    message = f"asked to be called again more than {command.limit} times"
+    error = ErrorInfo(category=ErrorCategory.PROCESSING, type="Again", message=message, phase=row.path)
+    _fail_for_good(draft, row, error)
+
+
+def _record_step(draft: Draft, command: RecordStep) -> None:
+    row = _held(draft, command.path, command.fence)
+    _tell(draft, row.path, command.emitted)
+    if command.progress is not None:
+        draft.rows[row.path] = _with_progress(row, command.progress)
+    draft.steps.append(StepResult(row.path, row.generation, command.key, command.result))
+
+
+def _reclaim(draft: Draft, command: Reclaim) -> None:
+    for path, fence in command.lost:
+        row = draft.row(path)
+        if row is None or row.state is not PhaseState.RUNNING or row.fence != fence:
+            continue  # it ended, or somebody was faster
+        if row.crashes < command.limit:
+            evolve.phase_retrying(draft, row, "lost", draft.now)
+            continue
+        message = f"its worker was lost {row.crashes + 1} times while it ran; it is held to be the cause"
+        error = ErrorInfo(category=ErrorCategory.SYSTEM, type="WorkerLost", message=message, phase=path)
+        _fail_for_good(draft, replace(row, crashes=row.crashes + 1), error)
+        if draft.state in STANDING_STATES:
+            return
+
+
+def _fail_for_good(draft: Draft, row: PhaseRecord, error: ErrorInfo) -> None:
+    evolve.phase_failed(draft, row, error)
+    node, item = draft.plan.locate(row.path)
+    if node.scope is not None and draft.plan.nodes[node.scope].on_error == "collect":
+        draft.just_ended.append((node, item))
+    else:
+        fail_run(draft, error)
+
+
+def _tell(draft: Draft, path: str, emitted: Sequence[Emission]) -> None:
+    for name, payload in emitted:
+        evolve.emitted(draft, path, name, payload)
+
+
+def _with_progress(row: PhaseRecord, progress: Progress | None) -> PhaseRecord:
+    return row if progress is None else replace(row, progress=progress)

@@ -1,0 +1,234 @@
+"""Each fact together with what it changes: made in one place, so that rows and history cannot disagree."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from msgspec.structs import replace
+
+from phaseline._engine.commands import Offer
+from phaseline._engine.snapshot import Draft
+from phaseline.events import (
+    CheckpointCreated,
+    Emitted,
+    PhaseCompleted,
+    PhaseFailed,
+    PhaseRetrying,
+    PhaseSkipped,
+    PhaseStarted,
+    PipelineCompleted,
+    PipelineFailed,
+    PipelineStarted,
+)
+from phaseline.plan import PlanNode
+from phaseline.run import ErrorInfo, PhaseRecord, PhaseState, RunState
+
+# Members of an enum that are looked up once and not with each phase.
+RUNNING, COMPLETED, PENDING = PhaseState.RUNNING, PhaseState.COMPLETED, PhaseState.PENDING
+
+MANY = 100
+"""Paths listed in a fact that ends many phases at once."""
+
+
+# --------------------------------------------------------------------- the run
+def pipeline_started(draft: Draft) -> None:
+    """A worker took the run up."""
+    transition = draft.move(RunState.INITIALIZING)
+    draft.change_run(started_at=draft.now)
+    draft.events.append(
+        PipelineStarted(run_id=draft.run_id, seq=draft.next_seq(), at=draft.now, transition=transition)
+    )
+
+
+def pipeline_completed(draft: Draft) -> None:
+    """Every phase has ended and none failed."""
+    transition = draft.move(RunState.COMPLETED)
+    draft.change_run(ended_at=draft.now)
+    draft.events.append(
+        PipelineCompleted(run_id=draft.run_id, seq=draft.next_seq(), at=draft.now, transition=transition)
+    )
+
+
+def pipeline_failed(draft: Draft, error: ErrorInfo) -> None:
+    """A phase failed for good."""
+    transition = draft.move(RunState.FAILED)
+    draft.change_run(ended_at=draft.now, error=error)
+    draft.events.append(
+        PipelineFailed(
+            run_id=draft.run_id, seq=draft.next_seq(), at=draft.now, transition=transition, error=error
+        )
+    )
+
+
+# --------------------------------------------------------------------- phases
+def phase_pending(
+    draft: Draft, node: PlanNode, path: str, available_at: datetime, total: int | None = None
+) -> None:
+    """A phase waits for a worker, or a map for its time; no fact tells this, the row is enough."""
+    draft.waits = True
+    draft.rows[path] = PhaseRecord(
+        path=path, state=PENDING, queue=node.queue, priority=draft.run.priority, available_at=available_at,
+        position=draft.next_position(), epoch=draft.run.epoch, total=total,
+    )  # fmt: skip
+
+
+def phase_started(
+    draft: Draft, node: PlanNode, path: str, row: PhaseRecord | None, offer: Offer
+) -> PhaseRecord:
+    """A worker was granted a phase that waited (its row), or that became runnable this very moment (no row yet)."""
+    now, worker, lease = draft.now, offer.worker, offer.lease_expires
+    if row is None:
+        attempt = fence = 1
+        row = PhaseRecord(
+            path=path, state=RUNNING, queue=node.queue, priority=draft.run.priority, available_at=now,
+            position=draft.next_position(), epoch=draft.run.epoch, attempt=1, fence=1, worker=worker,
+            lease_expires=lease, started_at=now,
+        )  # fmt: skip
+    else:
+        attempt, fence = row.attempt + 1, row.fence + 1
+        row = replace(
+            row, state=RUNNING, attempt=attempt, fence=fence, worker=worker, lease_expires=lease, started_at=now,
+            reason="",
+        )  # fmt: skip
+    draft.rows[path] = row
+    transition = draft.move_on()
+    draft.events.append(
+        PhaseStarted(
+            run_id=draft.run_id, seq=draft.next_seq(), at=now, phase=path, transition=transition, attempt=attempt,
+            fence=fence, worker=worker, lease_expires=lease,
+        )
+    )  # fmt: skip
+    return row
+
+
+def map_started(draft: Draft, node: PlanNode, path: str, row: PhaseRecord | None, total: int) -> None:
+    """A map was taken apart; its row runs without a worker, its items have those."""
+    if row is None:
+        row = PhaseRecord(
+            path=path, state=RUNNING, queue=node.queue, priority=draft.run.priority, available_at=draft.now,
+            position=draft.next_position(), epoch=draft.run.epoch,
+        )  # fmt: skip
+    draft.rows[path] = replace(row, state=RUNNING, attempt=1, fence=1, total=total, started_at=draft.now)
+    transition = draft.move_on()
+    draft.events.append(
+        PhaseStarted(
+            run_id=draft.run_id, seq=draft.next_seq(), at=draft.now, phase=path, transition=transition, attempt=1,
+            fence=1, total=total,
+        )
+    )  # fmt: skip
+
+
+def phase_completed(draft: Draft, row: PhaseRecord, length: int | None) -> None:
+    """A phase has its output."""
+    now, path = draft.now, row.path
+    draft.rows[path] = replace(
+        row,
+        state=COMPLETED,
+        worker=None,
+        lease_expires=None,
+        live=True,
+        length=length,
+        error=None,
+        ended_at=now,
+    )
+    draft.pass_ended()
+    transition = draft.move_on()
+    draft.events.append(
+        PhaseCompleted(
+            run_id=draft.run_id, seq=draft.next_seq(), at=now, phase=path, transition=transition, attempt=row.attempt,
+            length=length,
+        )
+    )  # fmt: skip
+
+
+def phase_skipped(
+    draft: Draft, row: PhaseRecord, reason: str, *, live: bool, length: int | None = None
+) -> None:
+    """A phase ended without running to its end; ``live`` if a value is handed on all the same."""
+    draft.rows[row.path] = replace(
+        row, state=PhaseState.SKIPPED, worker=None, lease_expires=None, live=live, length=length, reason=reason,
+        error=None, ended_at=draft.now,
+    )  # fmt: skip
+    draft.pass_ended()
+    transition = draft.move_on()
+    draft.events.append(
+        PhaseSkipped(
+            run_id=draft.run_id, seq=draft.next_seq(), at=draft.now, phase=row.path, transition=transition,
+            reason=reason, live=live, length=length,
+        )
+    )  # fmt: skip
+
+
+def phase_failed(draft: Draft, row: PhaseRecord, error: ErrorInfo) -> None:
+    """A phase failed and is not tried again by itself."""
+    draft.rows[row.path] = replace(
+        row, state=PhaseState.FAILED, worker=None, lease_expires=None, live=False, failures=row.failures + 1,
+        error=error, ended_at=draft.now,
+    )  # fmt: skip
+    draft.pass_ended()
+    draft.events.append(
+        PhaseFailed(
+            run_id=draft.run_id,
+            seq=draft.next_seq(),
+            at=draft.now,
+            phase=row.path,
+            attempt=row.attempt,
+            error=error,
+        )
+    )
+
+
+def phase_retrying(
+    draft: Draft, row: PhaseRecord, reason: str, again_at: datetime, error: ErrorInfo | None = None
+) -> None:
+    """An attempt ended without an output, and the phase waits for the next one."""
+    draft.waits = True
+    draft.rows[row.path] = replace(
+        row, state=PhaseState.RETRYING, worker=None, lease_expires=None, available_at=again_at,
+        failures=row.failures + (reason == "failed"), crashes=row.crashes + (reason == "lost"),
+        postponed=row.postponed + (reason == "again"), reason=reason, error=error,
+    )  # fmt: skip
+    draft.events.append(
+        PhaseRetrying(
+            run_id=draft.run_id, seq=draft.next_seq(), at=draft.now, phase=row.path, attempt=row.attempt,
+            reason=reason, again_at=again_at, error=error,
+        )
+    )  # fmt: skip
+
+
+def phases_cancelled(draft: Draft, rows: list[PhaseRecord]) -> None:
+    """Many phases end at once, fenced off; one fact tells of them all."""
+    for row in rows:
+        draft.rows[row.path] = replace(
+            row, state=PhaseState.SKIPPED, fence=row.fence + 1, worker=None, lease_expires=None, live=False,
+            reason="cancelled", ended_at=draft.now,
+        )  # fmt: skip
+    draft.pass_ended()
+    draft.events.append(
+        PhaseSkipped(
+            run_id=draft.run_id, seq=draft.next_seq(), at=draft.now, reason="cancelled", count=len(rows),
+            paths=tuple(row.path for row in rows[:MANY]),
+        )
+    )  # fmt: skip
+
+
+def checkpoint_created(draft: Draft, path: str) -> None:
+    """The position after a phase was noted."""
+    seq = draft.next_seq()
+    draft.events.append(
+        CheckpointCreated(
+            run_id=draft.run_id, seq=seq, at=draft.now, phase=path, checkpoint=f"{draft.run_id}:{seq}",
+            revision=draft.base.run.revision + 1, epoch=draft.run.epoch,
+        )
+    )  # fmt: skip
+
+
+def emitted(draft: Draft, path: str, name: str, payload: Mapping[str, Any]) -> None:
+    """A body told an event of the application."""
+    draft.events.append(
+        Emitted(
+            run_id=draft.run_id, seq=draft.next_seq(), at=draft.now, phase=path, name=name, payload=payload
+        )
+    )

@@ -1,0 +1,243 @@
+"""The ports: what phaseline asks of a storage, a queue, a clock.
+
+A third party implements one and proves it with the contract of the same name in ``phaseline.testing``.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from datetime import datetime
+from enum import Enum
+from typing import ClassVar, Protocol
+
+import attrs
+import msgspec
+
+from phaseline.events import Event
+from phaseline.run import Checkpoint, PhaseRecord, RunRecord
+
+
+# --------------------------------------------------------------------- what is written and read
+class StepResult(msgspec.Struct, frozen=True, gc=False):
+    """The stored result of one ``ctx.step``."""
+
+    path: str
+    generation: int
+    key: str
+    result: str
+    """Encoded."""
+
+
+class Unit(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """One unit of work, of one run: all of it is written or nothing."""
+
+    run: RunRecord
+    """The run's row as it is to be."""
+    expected: int
+    """Revision the stored row must have; 0: there must be none, and the row is inserted."""
+    input: str | None
+    """The run's input, encoded; only where the row is inserted."""
+    inserted: Sequence[PhaseRecord]
+    updated: Sequence[tuple[PhaseRecord, int]]
+    """Rows as they are to be, each with the fence that the stored row must have."""
+    outputs: Mapping[str, str]
+    """Encoded outputs by path of a row written here."""
+    events: Sequence[Event]
+    """A ``CheckpointCreated`` among them is also a checkpoint to be kept."""
+    steps: Sequence[StepResult]
+
+
+class Outcome(Enum):
+    """What became of a unit."""
+
+    COMMITTED = "committed"
+    STALE = "stale"
+    """The run moved on, or (for an insert) exists; nothing of the unit was written."""
+    FENCED = "fenced"
+    """A row carries another fence; nothing of the unit was written."""
+
+
+class RunRows(msgspec.Struct, frozen=True, gc=False):
+    """A run as it is stored."""
+
+    run: RunRecord
+    phases: Sequence[PhaseRecord]
+    """In the order in which they came up."""
+
+
+@attrs.frozen
+class ClaimRequest:
+    """What a worker looks for."""
+
+    namespace: str
+    queues: frozenset[str] | None
+    """None for all."""
+    fingerprints: frozenset[str]
+    """Plans that the worker knows; runs of others are left alone."""
+    limit: int
+    now: datetime
+
+
+@attrs.frozen
+class Claimed:
+    """What a claim came to."""
+
+    units: Sequence[Unit]
+    """The units that were committed."""
+    waiting: int | None
+    """Best priority among rows that are due but were left, None if none was."""
+    next_due: datetime | None
+    """When the next row falls due that this request would take."""
+
+
+Grant = Callable[[RunRows, Sequence[str]], Unit | None]
+"""Asked inside a claim's transaction: the run as it is now and the paths that wait; gives the unit to commit."""
+
+
+@attrs.frozen(kw_only=True)
+class WorkerRecord:
+    """A process that holds leases."""
+
+    id: str
+    """Random for each process start."""
+    namespace: str
+    host: str
+    """Boot id of the host: equal only for processes that see each other's pids."""
+    pid: int
+    process_started: str
+    """Tells a process from an earlier one with the same pid."""
+    seen_at: datetime
+
+
+@attrs.frozen
+class LostPhase:
+    """A running phase whose worker is gone."""
+
+    run_id: str
+    path: str
+    fence: int
+
+
+class Storage(ABC):
+    """Where runs are kept: one write verb, few others.
+
+    All methods are plain blocking calls. The shell calls the writing verbs (``commit``, ``claim``, ``reclaimable``,
+    ``enlist``) from one thread at a time and reads from others; ``renew`` may come from any thread at any time.
+    With ``blocking = False`` everything is called on the event loop itself. Times are aware UTC.
+    """
+
+    blocking: ClassVar[bool] = True
+    shared: ClassVar[bool] = True
+    """Whether other processes can open the same one."""
+
+    @abstractmethod
+    def open(self) -> None:
+        """Connect, and make or check the tables.
+
+        Raises:
+            StorageUnavailableError: It cannot be reached, read or written.
+            SchemaVersionError: Its tables are newer than this code.
+        """
+
+    @abstractmethod
+    def close(self) -> None:
+        """Give everything back; may be called on one that did not open."""
+
+    @abstractmethod
+    def commit(self, units: Sequence[Unit]) -> list[Outcome]:
+        """Write units, each all or nothing, and say what became of each, in order.
+
+        A unit that is stale or fenced fails alone. When this returns, what is COMMITTED is durable. The caller names
+        no run twice.
+
+        Raises:
+            ValueError: A run is named twice.
+            StorageUnavailableError: Nothing is known of any unit.
+        """
+
+    @abstractmethod
+    def claim(self, request: ClaimRequest, grant: Grant) -> Claimed:
+        """Find rows that are PENDING or RETRYING and due, best (priority, available_at, run id, path) first.
+
+        Runs whose state is one of ``STANDING_STATES`` are passed over. For each run found, ``grant`` is asked once,
+        in the claim's own transaction with the run's row locked, and the unit it gives is committed there. A run
+        that another worker holds locked is passed over.
+        """
+
+    @abstractmethod
+    def enlist(self, worker: WorkerRecord) -> Sequence[WorkerRecord]:
+        """Store a worker's row and give the rows of all others of its namespace that hold leases."""
+
+    @abstractmethod
+    def retire(self, namespace: str, worker_id: str) -> None:
+        """Remove a worker's row; its leases, if any are left, run out."""
+
+    @abstractmethod
+    def renew(self, namespace: str, worker_id: str, now: datetime, until: datetime) -> int:
+        """Extend all leases a worker holds, and say how many there are."""
+
+    @abstractmethod
+    def lost(
+        self,
+        namespace: str,
+        now: datetime,
+        dead_workers: Collection[str],
+        fingerprints: Collection[str],
+        limit: int,
+    ) -> Sequence[LostPhase]:
+        """Running phases of these plans whose lease ran out, or whose worker is named; at most ``limit``."""
+
+    @abstractmethod
+    def load(self, namespace: str, run_id: str) -> RunRows | None:
+        """A run and its visible phases, without inputs and outputs; None if there is none."""
+
+    def head(self, namespace: str, run_id: str) -> RunRecord | None:
+        """A run's own row alone; None if there is none."""
+        rows = self.load(namespace, run_id)
+        return None if rows is None else rows.run
+
+    @abstractmethod
+    def values(self, namespace: str, run_id: str, paths: Iterable[str]) -> Mapping[str, str]:
+        """Encoded outputs by path (``""`` is the run's input); paths without one are left out."""
+
+    @abstractmethod
+    def steps(self, namespace: str, run_id: str, path: str, generation: int) -> Mapping[str, str]:
+        """Stored results of a phase's steps by key."""
+
+    @abstractmethod
+    def checkpoints(self, namespace: str, run_id: str) -> Sequence[Checkpoint]:
+        """All checkpoints of a run, oldest first."""
+
+    @abstractmethod
+    def events(self, namespace: str, run_id: str, after: int, limit: int) -> Sequence[Event]:
+        """Events numbered above ``after``, in order, at most ``limit``."""
+
+
+class Queue(ABC):
+    """Carries permits: "there may be work on queue Q". A permit names no run and holds no data.
+
+    Losing, doubling or inventing permits changes no outcome, only how soon work is found.
+    """
+
+    crosses_processes: ClassVar[bool] = False
+
+    @abstractmethod
+    def put(self, queue: str) -> None:
+        """Send a permit. Never blocks, may be called from any thread."""
+
+    @abstractmethod
+    def listen(self, wake: Callable[[str], None]) -> Callable[[], None]:
+        """Call ``wake(queue)`` for each permit from now on, from any thread; gives a function that ends this."""
+
+
+class Clock(Protocol):
+    """Where the time comes from."""
+
+    def now(self) -> datetime:
+        """Aware UTC."""
+        ...
+
+    async def sleep_until(self, moment: datetime) -> None:
+        """Return once ``now()`` has reached the moment."""
+        ...
