@@ -1,0 +1,269 @@
+"""Runs in this process's memory: for tests, for pipelines that need no durability, and as the contract's model."""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from datetime import datetime
+from typing import ClassVar, TypeVar
+
+import attrs
+from msgspec.structs import replace
+
+from phaseline.abc import (
+    Claimed,
+    ClaimRequest,
+    Grant,
+    LostPhase,
+    Outcome,
+    RunRows,
+    Storage,
+    Unit,
+    WorkerRecord,
+)
+from phaseline.events import CheckpointCreated, Event
+from phaseline.run import ENDED_STATES, INPUT, STANDING_STATES, Checkpoint, PhaseRecord, PhaseState, RunRecord
+
+WAITING = frozenset({PhaseState.PENDING, PhaseState.RETRYING})
+_First = TypeVar("_First", int, datetime)
+_Key = tuple[str, str]
+_Entry = tuple[int, datetime, str, str]
+"""A row that waits, in the order of claims: priority, available_at, run id, path."""
+
+
+class _StoredRun:
+    """All rows of one run."""
+
+    __slots__ = ("events", "phases", "run", "steps", "values")
+
+    def __init__(self, unit: Unit) -> None:
+        self.run = unit.run
+        self.phases: dict[str, PhaseRecord] = {}
+        self.values: dict[str, str] = {INPUT: unit.input or ""}
+        self.events: list[Event] = []
+        self.steps: dict[tuple[str, int], dict[str, str]] = {}
+
+    def write(self, unit: Unit) -> None:
+        self.run = unit.run
+        phases = self.phases
+        for row in unit.inserted:
+            phases[row.path] = row
+        for row, _ in unit.updated:
+            phases[row.path] = row
+        self.values.update(unit.outputs)
+        self.events.extend(unit.events)
+        for step in unit.steps:
+            self.steps.setdefault((step.path, step.generation), {}).setdefault(step.key, step.result)
+
+
+class _Waiting:
+    """Rows of one namespace that wait: what is due in the order of claims, the rest in the order of its times.
+
+    An entry whose row has moved on is dropped when it is met.
+    """
+
+    __slots__ = ("_now", "due", "later")
+
+    def __init__(self, now: datetime) -> None:
+        self.due: list[tuple[int, _Entry]] = []
+        """Each after its priority, so that both heaps are of one shape."""
+        self.later: list[tuple[datetime, _Entry]] = []
+        """Each after its time."""
+        self._now = now
+
+    def add(self, entry: _Entry) -> None:
+        heapq.heappush(self.later, (entry[1], entry))
+
+    def sort(self, now: datetime) -> None:
+        """Have in ``due`` exactly what is due now."""
+        if now < self._now:  # asked with an earlier time than before
+            due, self.due = self.due, []
+            for _, entry in due:
+                self.add(entry)
+        self._now = now
+        while self.later and self.later[0][0] <= now:
+            entry = heapq.heappop(self.later)[1]
+            heapq.heappush(self.due, (entry[0], entry))
+
+
+class MemoryStorage(Storage):
+    """Holds everything in dictionaries. Belongs to one process; what it holds is gone with it."""
+
+    blocking: ClassVar[bool] = False
+    shared: ClassVar[bool] = False
+
+    def __init__(self) -> None:
+        self._runs: dict[_Key, _StoredRun] = {}
+        self._waiting: dict[str, _Waiting] = {}
+        self._workers: dict[_Key, WorkerRecord] = {}
+
+    def __repr__(self) -> str:
+        return "memory"
+
+    def open(self) -> None:
+        """There is nothing to connect to."""
+
+    def close(self) -> None:
+        """There is nothing to give back."""
+
+    # ------------------------------------------------------------------ write
+    def commit(self, units: Sequence[Unit]) -> list[Outcome]:
+        if len(units) > 1 and len({(unit.run.namespace, unit.run.id) for unit in units}) < len(units):
+            msg = "a batch names a run twice; fold its commands into one unit"
+            raise ValueError(msg)
+        return [self._write(unit) for unit in units]
+
+    def _write(self, unit: Unit) -> Outcome:
+        key = (unit.run.namespace, unit.run.id)
+        stored = self._runs.get(key)
+        if unit.expected != (0 if stored is None else stored.run.revision):
+            return Outcome.STALE
+        for row, fence in unit.updated:
+            before = None if stored is None else stored.phases.get(row.path)
+            if before is None or before.fence != fence:
+                return Outcome.FENCED
+        if stored is None:
+            self._runs[key] = stored = _StoredRun(unit)
+        stored.write(unit)
+        for row in unit.inserted:
+            if row.worker is None:
+                self._await_claim(key, row)
+        for row, _ in unit.updated:
+            if row.worker is None:
+                self._await_claim(key, row)
+        return Outcome.COMMITTED
+
+    def _await_claim(self, key: _Key, row: PhaseRecord) -> None:
+        if row.state in WAITING:
+            waiting = self._waiting.get(key[0])
+            if waiting is None:
+                waiting = self._waiting[key[0]] = _Waiting(row.available_at)
+            waiting.add((row.priority, row.available_at, key[1], row.path))
+
+    def claim(self, request: ClaimRequest, grant: Grant) -> Claimed:
+        waiting = self._waiting.get(request.namespace)
+        if waiting is None:
+            return Claimed((), None, None)
+        waiting.sort(request.now)
+        found = self._first(request, waiting.due, request.limit + 1)
+        chosen: dict[str, list[str]] = {}
+        for _, _, run_id, path in found[: request.limit]:
+            chosen.setdefault(run_id, []).append(path)
+        granted = [grant(self._rows(request.namespace, run_id), paths) for run_id, paths in chosen.items()]
+        units = [unit for unit in granted if unit is not None and self._write(unit) is Outcome.COMMITTED]
+        waiting.sort(request.now)
+        later = self._first(request, waiting.later, 1)
+        return Claimed(
+            units, found[-1][0] if len(found) > request.limit else None, later[0][1] if later else None
+        )
+
+    def _first(self, request: ClaimRequest, heap: list[tuple[_First, _Entry]], limit: int) -> list[_Entry]:
+        """Find the first rows of a heap that a request would take."""
+        found: list[_Entry] = []
+        kept: list[tuple[_First, _Entry]] = []
+        while heap and len(found) < limit:
+            item = heapq.heappop(heap)
+            if (kept and item == kept[-1]) or not self._still_waits(request.namespace, item[1]):
+                continue
+            kept.append(item)
+            if self._matches(request, item[1]):
+                found.append(item[1])
+        for item in kept:
+            heapq.heappush(heap, item)
+        return found
+
+    def _rows(self, namespace: str, run_id: str) -> RunRows:
+        stored = self._runs[namespace, run_id]
+        return RunRows(stored.run, tuple(stored.phases.values()))
+
+    def _still_waits(self, namespace: str, entry: _Entry) -> bool:
+        priority, available_at, run_id, path = entry
+        row = self._runs[namespace, run_id].phases[path]
+        return row.state in WAITING and row.available_at == available_at and row.priority == priority
+
+    def _matches(self, request: ClaimRequest, entry: _Entry) -> bool:
+        _, _, run_id, path = entry
+        stored = self._runs[request.namespace, run_id]
+        return (
+            stored.run.fingerprint in request.fingerprints
+            and stored.run.state not in STANDING_STATES
+            and (request.queues is None or stored.phases[path].queue in request.queues)
+        )
+
+    # ------------------------------------------------------------------ workers and leases
+    def enlist(self, worker: WorkerRecord) -> Sequence[WorkerRecord]:
+        others = [
+            w
+            for (namespace, _), w in self._workers.items()
+            if namespace == worker.namespace and w.id != worker.id
+        ]
+        self._workers[worker.namespace, worker.id] = worker
+        return others
+
+    def retire(self, namespace: str, worker_id: str) -> None:
+        self._workers.pop((namespace, worker_id), None)
+
+    def renew(self, namespace: str, worker_id: str, now: datetime, until: datetime) -> int:
+        held = list(self._leased(namespace, worker_id))
+        for stored, row in held:
+            stored.phases[row.path] = replace(row, lease_expires=until)
+        own = self._workers.get((namespace, worker_id))
+        if own is not None:
+            self._workers[namespace, worker_id] = attrs.evolve(own, seen_at=now)
+        return len(held)
+
+    def _leased(
+        self, namespace: str, worker_id: str | None = None
+    ) -> Iterator[tuple[_StoredRun, PhaseRecord]]:
+        for (of, _), stored in self._runs.items():
+            if of != namespace or stored.run.state in ENDED_STATES:
+                continue
+            for row in stored.phases.values():
+                if row.worker is not None and worker_id in (None, row.worker):
+                    yield stored, row
+
+    def lost(
+        self,
+        namespace: str,
+        now: datetime,
+        dead_workers: Collection[str],
+        fingerprints: Collection[str],
+        limit: int,
+    ) -> Sequence[LostPhase]:
+        found = [
+            LostPhase(stored.run.id, row.path, row.fence)
+            for stored, row in self._leased(namespace)
+            if stored.run.fingerprint in fingerprints
+            and (row.worker in dead_workers or (row.lease_expires is not None and row.lease_expires <= now))
+        ]
+        return sorted(found, key=lambda lost: (lost.run_id, lost.path))[:limit]
+
+    # ------------------------------------------------------------------ read
+    def load(self, namespace: str, run_id: str) -> RunRows | None:
+        stored = self._runs.get((namespace, run_id))
+        return None if stored is None else RunRows(stored.run, tuple(stored.phases.values()))
+
+    def head(self, namespace: str, run_id: str) -> RunRecord | None:
+        stored = self._runs.get((namespace, run_id))
+        return None if stored is None else stored.run
+
+    def values(self, namespace: str, run_id: str, paths: Iterable[str]) -> Mapping[str, str]:
+        stored = self._runs.get((namespace, run_id))
+        if stored is None:
+            return {}
+        return {path: stored.values[path] for path in paths if path in stored.values}
+
+    def steps(self, namespace: str, run_id: str, path: str, generation: int) -> Mapping[str, str]:
+        stored = self._runs.get((namespace, run_id))
+        return {} if stored is None else dict(stored.steps.get((path, generation), {}))
+
+    def checkpoints(self, namespace: str, run_id: str) -> Sequence[Checkpoint]:
+        stored = self._runs.get((namespace, run_id))
+        events = () if stored is None else stored.events
+        return [event.position for event in events if isinstance(event, CheckpointCreated)]
+
+    def events(self, namespace: str, run_id: str, after: int, limit: int) -> Sequence[Event]:
+        stored = self._runs.get((namespace, run_id))
+        return (
+            () if stored is None else tuple(stored.events[after : after + limit])
+        )  # event n stands at n - 1

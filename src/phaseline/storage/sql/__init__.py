@@ -1,0 +1,1 @@
+"""Runs in a SQL database, through SQLAlchemy Core on a sync engine."""

@@ -1,0 +1,113 @@
+-- Times are microseconds since 1970 in UTC. The namespace leads every key.
+-- CHECK constraints forbid rows that no decision of the engine can produce.
+
+CREATE TABLE phaseline_pipeline_run (
+    namespace TEXT NOT NULL,
+    id TEXT NOT NULL,
+    pipeline TEXT NOT NULL,
+    version TEXT NOT NULL,
+    fingerprint TEXT NOT NULL,
+    state TEXT NOT NULL,
+    revision INTEGER NOT NULL CHECK (revision > 0),
+    seq INTEGER NOT NULL CHECK (seq >= 0),
+    epoch INTEGER NOT NULL CHECK (epoch >= 0),
+    priority INTEGER NOT NULL CHECK (priority BETWEEN 0 AND 999),
+    input TEXT NOT NULL,
+    error TEXT,
+    created_at INTEGER NOT NULL,
+    updated_at INTEGER NOT NULL,
+    started_at INTEGER,
+    ended_at INTEGER,
+    CHECK ((error IS NOT NULL) = (state = 'FAILED')),
+    PRIMARY KEY (namespace, id)
+) WITHOUT ROWID;
+
+CREATE TABLE phaseline_phase_execution (
+    namespace TEXT NOT NULL,
+    run_id TEXT NOT NULL,
+    path TEXT NOT NULL,
+    epoch INTEGER NOT NULL CHECK (epoch >= 0),
+    position INTEGER NOT NULL,
+    generation INTEGER NOT NULL,
+    state TEXT NOT NULL CHECK (state IN ('PENDING', 'RUNNING', 'COMPLETED', 'FAILED', 'SKIPPED', 'RETRYING')),
+    queue TEXT NOT NULL,
+    priority INTEGER NOT NULL,
+    available_at INTEGER NOT NULL,
+    attempt INTEGER NOT NULL,
+    failures INTEGER NOT NULL,
+    crashes INTEGER NOT NULL,
+    postponed INTEGER NOT NULL,
+    fence INTEGER NOT NULL,
+    worker TEXT,
+    lease_expires INTEGER,
+    live INTEGER,
+    length INTEGER,
+    total INTEGER,
+    reason TEXT NOT NULL,
+    error TEXT,
+    progress TEXT,
+    output TEXT,
+    started_at INTEGER,
+    ended_at INTEGER,
+    CHECK ((worker IS NULL) = (lease_expires IS NULL)),
+    CHECK (worker IS NULL OR state = 'RUNNING'),
+    CHECK ((ended_at IS NOT NULL) = (state IN ('COMPLETED', 'FAILED', 'SKIPPED'))),
+    CHECK (state <> 'FAILED' OR error IS NOT NULL),
+    CHECK (output IS NULL OR live = 1),
+    PRIMARY KEY (namespace, run_id, path, epoch)
+) WITHOUT ROWID;
+
+CREATE INDEX phaseline_phase_claim ON phaseline_phase_execution (namespace, priority, available_at, run_id, path)
+    WHERE state IN ('PENDING', 'RETRYING');
+
+CREATE INDEX phaseline_phase_due ON phaseline_phase_execution (namespace, available_at)
+    WHERE state IN ('PENDING', 'RETRYING');
+
+CREATE INDEX phaseline_phase_lease ON phaseline_phase_execution (namespace, worker, lease_expires)
+    WHERE worker IS NOT NULL;
+
+CREATE TABLE phaseline_checkpoint (
+    namespace TEXT NOT NULL,
+    run_id TEXT NOT NULL,
+    seq INTEGER NOT NULL, -- of the event that tells of it
+    id TEXT NOT NULL,
+    phase TEXT NOT NULL,
+    revision INTEGER NOT NULL,
+    epoch INTEGER NOT NULL,
+    created_at INTEGER NOT NULL,
+    PRIMARY KEY (namespace, run_id, seq)
+) WITHOUT ROWID;
+
+CREATE TABLE phaseline_event (
+    namespace TEXT NOT NULL,
+    run_id TEXT NOT NULL,
+    seq INTEGER NOT NULL CHECK (seq > 0),
+    type TEXT NOT NULL,
+    phase TEXT,
+    source TEXT,
+    target TEXT,
+    data TEXT NOT NULL,
+    at INTEGER NOT NULL,
+    CHECK ((source IS NULL) = (target IS NULL)),
+    PRIMARY KEY (namespace, run_id, seq)
+) WITHOUT ROWID;
+
+CREATE TABLE phaseline_step_result (
+    namespace TEXT NOT NULL,
+    run_id TEXT NOT NULL,
+    path TEXT NOT NULL,
+    generation INTEGER NOT NULL,
+    key TEXT NOT NULL,
+    result TEXT NOT NULL,
+    PRIMARY KEY (namespace, run_id, path, generation, key)
+) WITHOUT ROWID;
+
+CREATE TABLE phaseline_worker (
+    namespace TEXT NOT NULL,
+    id TEXT NOT NULL,
+    host TEXT NOT NULL,
+    pid INTEGER NOT NULL,
+    process_started TEXT NOT NULL,
+    seen_at INTEGER NOT NULL,
+    PRIMARY KEY (namespace, id)
+) WITHOUT ROWID

@@ -1,0 +1,195 @@
+"""Between records and rows: which columns there are, in which order, and how values are stored."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from functools import lru_cache
+from typing import Any
+
+import msgspec
+from pydantic_core import from_json, to_json
+
+from phaseline.abc import Unit, WorkerRecord
+from phaseline.events import CheckpointCreated, Event, Transition, from_wire
+from phaseline.run import Checkpoint, ErrorCategory, ErrorInfo, PhaseRecord, PhaseState, Progress, RunRecord
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+MICROSECOND = timedelta(microseconds=1)
+
+RUN = (
+    "namespace", "id", "pipeline", "version", "fingerprint", "state", "revision", "seq", "epoch", "priority", "error",
+    "created_at", "updated_at", "started_at", "ended_at",
+)  # fmt: skip
+RUN_CHANGES = (
+    "state",
+    "revision",
+    "seq",
+    "epoch",
+    "priority",
+    "error",
+    "updated_at",
+    "started_at",
+    "ended_at",
+)
+PHASE = (
+    "path", "epoch", "position", "generation", "state", "queue", "priority", "available_at", "attempt", "failures",
+    "crashes", "postponed", "fence", "worker", "lease_expires", "live", "length", "total", "reason", "error", "progress",
+    "started_at", "ended_at",
+)  # fmt: skip
+PHASE_CHANGES = PHASE[4:]
+CHECKPOINT = ("seq", "id", "phase", "revision", "epoch", "created_at")
+EVENT = ("seq", "type", "phase", "source", "target", "data", "at")
+STEP = ("path", "generation", "key", "result")
+WORKER = ("namespace", "id", "host", "pid", "process_started", "seen_at")
+
+Row = Sequence[Any]
+
+
+@lru_cache(maxsize=256)
+def micros(moment: datetime | None) -> int | None:
+    """Microseconds since 1970. Remembered, because all rows of a unit share a few moments."""
+    return None if moment is None else (moment - EPOCH) // MICROSECOND
+
+
+def moment(value: int | None) -> datetime | None:
+    """The time that ``micros`` stored."""
+    return None if value is None else EPOCH + timedelta(microseconds=value)
+
+
+def time_of(value: int) -> datetime:
+    """The time that ``micros`` stored where there is one."""
+    return EPOCH + timedelta(microseconds=value)
+
+
+# --------------------------------------------------------------------- to rows
+def run_changes(run: RunRecord) -> tuple[Any, ...]:
+    """Values of ``RUN_CHANGES``."""
+    return (
+        run.state, run.revision, run.seq, run.epoch, run.priority, _encode(run.error),
+        micros(run.updated_at), micros(run.started_at), micros(run.ended_at),
+    )  # fmt: skip
+
+
+def run_row(run: RunRecord) -> tuple[Any, ...]:
+    """Values of ``RUN``."""
+    return (
+        run.namespace, run.id, run.pipeline, run.version, run.fingerprint, run.state, run.revision, run.seq, run.epoch,
+        run.priority, _encode(run.error), micros(run.created_at), micros(run.updated_at), micros(run.started_at),
+        micros(run.ended_at),
+    )  # fmt: skip
+
+
+def phase_row(row: PhaseRecord) -> tuple[Any, ...]:
+    """Values of ``PHASE``."""
+    return (row.path, row.epoch, row.position, row.generation, *phase_changes(row))
+
+
+def phase_changes(row: PhaseRecord) -> tuple[Any, ...]:
+    """Values of ``PHASE_CHANGES``."""
+    return (
+        row.state.value, row.queue, row.priority, micros(row.available_at), row.attempt, row.failures, row.crashes,
+        row.postponed, row.fence, row.worker, micros(row.lease_expires), row.live, row.length, row.total, row.reason,
+        _encode(row.error), _encode(row.progress), micros(row.started_at), micros(row.ended_at),
+    )  # fmt: skip
+
+
+def checkpoint_row(event: CheckpointCreated) -> tuple[Any, ...]:
+    """Values of ``CHECKPOINT``."""
+    return (
+        event.seq,
+        event.checkpoint,
+        event.phase or "",
+        event.revision,
+        event.epoch,
+        micros(event.at),
+    )
+
+
+def event_row(event: Event) -> tuple[Any, ...]:
+    """Values of ``EVENT``."""
+    move = event.transition
+    source, target = (None, None) if move is None else (move.source, move.target)
+    return (
+        event.seq,
+        event.type,
+        event.phase,
+        source,
+        target,
+        to_json(event.data).decode(),
+        micros(event.at),
+    )
+
+
+def step_rows(unit: Unit) -> list[tuple[Any, ...]]:
+    """Values of namespace, run_id and ``STEP`` for each step of a unit."""
+    head = (unit.run.namespace, unit.run.id)
+    return [(*head, step.path, step.generation, step.key, step.result) for step in unit.steps]
+
+
+def worker_row(worker: WorkerRecord) -> tuple[Any, ...]:
+    """Values of ``WORKER``."""
+    return (
+        worker.namespace,
+        worker.id,
+        worker.host,
+        worker.pid,
+        worker.process_started,
+        micros(worker.seen_at),
+    )
+
+
+def _encode(value: ErrorInfo | Progress | None) -> str | None:
+    return None if value is None else to_json(msgspec.structs.asdict(value), exclude_none=True).decode()
+
+
+# --------------------------------------------------------------------- from rows
+def run_from(row: Row) -> RunRecord:
+    """The record of a row of ``RUN``."""
+    data: dict[str, Any] = dict(zip(RUN, row, strict=True))
+    data["error"] = _error(data["error"])
+    for name in ("created_at", "updated_at", "started_at", "ended_at"):
+        data[name] = moment(data[name])
+    return RunRecord(**data)
+
+
+def phase_from(row: Row) -> PhaseRecord:
+    """The record of a row of ``PHASE``."""
+    data: dict[str, Any] = dict(zip(PHASE, row, strict=True))
+    data["state"] = PhaseState(data["state"])
+    data["live"] = None if data["live"] is None else bool(data["live"])
+    data["error"] = _error(data["error"])
+    data["progress"] = None if data["progress"] is None else Progress(**from_json(data["progress"]))
+    for name in ("available_at", "lease_expires", "started_at", "ended_at"):
+        data[name] = moment(data[name])
+    return PhaseRecord(**data)
+
+
+def checkpoint_from(row: Row) -> Checkpoint:
+    """The record of a row of ``CHECKPOINT``."""
+    _, id_, phase, revision, epoch, created_at = row
+    return Checkpoint(id_, phase, revision, epoch, time_of(created_at))
+
+
+def event_from(run_id: str, row: Row) -> Event:
+    """The event of a row of ``EVENT``."""
+    seq, type_, phase, source, target, data, at = row
+    transition = None if source is None else Transition(source, target)
+    return from_wire(
+        type_, from_json(data), run_id=run_id, seq=seq, at=time_of(at), phase=phase, transition=transition
+    )
+
+
+def worker_from(row: Row) -> WorkerRecord:
+    """The record of a row of ``WORKER``."""
+    namespace, id_, host, pid, started, seen_at = row
+    return WorkerRecord(
+        namespace=namespace, id=id_, host=host, pid=pid, process_started=started, seen_at=time_of(seen_at)
+    )
+
+
+def _error(text: str | None) -> ErrorInfo | None:
+    if text is None:
+        return None
+    data = from_json(text)
+    return ErrorInfo(**{**data, "category": ErrorCategory(data["category"])})
