@@ -1,0 +1,31 @@
+"""Durable phase pipelines that live inside your application."""
+
+from __future__ import annotations
+
+from phaseline.bus import EventBus, Subscription
+from phaseline.compose import Err, Ok, Skipped, each
+from phaseline.errors import PhaselineError
+from phaseline.events import Event, Transition
+from phaseline.machine import StateMachine, Transitions
+from phaseline.phase import Abort, Again, Context, CustomEvent, Dep, Phase, Skip, phase
+from phaseline.pipeline import Pipeline
+from phaseline.retry import Retry
+from phaseline.run import Checkpoint, ErrorCategory, PhaseRecord, PhaseState, Run, RunState
+from phaseline.runtime import RunHandle, Runtime
+
+__all__ = [
+    # definition
+    "Pipeline", "Phase", "phase", "each", "Ok", "Err", "Skipped", "Retry", "Dep",
+    # what a body sees and may raise
+    "Context", "CustomEvent", "Skip", "Abort", "Again",
+    # running
+    "Runtime", "RunHandle", "Run", "RunState", "PhaseRecord", "PhaseState", "Checkpoint", "ErrorCategory",
+    # events
+    "EventBus", "Subscription", "Event", "Transition",
+    # state machines
+    "Transitions", "StateMachine",
+    # errors
+    "PhaselineError",
+]  # fmt: skip
+
+__version__ = "0.1.0"

@@ -1,0 +1,1 @@
+"""Everything that awaits: it commits what the engine decides, tells the bus, and calls the bodies."""

@@ -1,0 +1,75 @@
+"""The real clock, and one heap for everything that is to happen at a time."""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Callable
+from datetime import UTC, datetime
+from itertools import count
+
+import anyio
+
+from phaseline.abc import Clock
+
+
+class SystemClock:
+    """The wall clock of this machine."""
+
+    def now(self) -> datetime:
+        """Aware UTC."""
+        return datetime.now(UTC)
+
+    async def sleep_until(self, moment: datetime) -> None:
+        """Return once ``now()`` has reached the moment."""
+        while (left := (moment - self.now()).total_seconds()) > 0:  # noqa: ASYNC110  # nothing tells that a time has come
+            await anyio.sleep(left)  # again if the wall clock was set back meanwhile
+
+
+class Timer:
+    """An entry of the heap."""
+
+    __slots__ = ("action",)
+
+    def __init__(self, action: Callable[[], None]) -> None:
+        self.action: Callable[[], None] | None = action
+
+    def cancel(self) -> None:
+        """Do nothing when the time comes."""
+        self.action = None
+
+
+class Timers:
+    """Calls plain functions at their time, on the event loop; one task however many there are."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._heap: list[tuple[datetime, int, Timer]] = []
+        self._numbers = count()
+        self._added = anyio.Event()
+        self._scope: anyio.CancelScope | None = None
+
+    def at(self, moment: datetime, action: Callable[[], None]) -> Timer:
+        """Call ``action`` once ``moment`` has come; it must not block or raise."""
+        timer = Timer(action)
+        first = not self._heap or moment < self._heap[0][0]
+        heapq.heappush(self._heap, (moment, next(self._numbers), timer))
+        if first:
+            self._added.set()
+            if self._scope is not None:
+                self._scope.cancel()  # it sleeps for a later moment
+        return timer
+
+    async def run(self) -> None:
+        """Serve the heap until cancelled."""
+        while True:
+            while self._heap and (self._heap[0][2].action is None or self._heap[0][0] <= self._clock.now()):
+                action = heapq.heappop(self._heap)[2].action
+                if action is not None:
+                    action()
+            self._added = anyio.Event()
+            if not self._heap:
+                await self._added.wait()
+                continue
+            with anyio.CancelScope() as self._scope:
+                await self._clock.sleep_until(self._heap[0][0])
+            self._scope = None

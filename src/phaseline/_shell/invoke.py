@@ -1,0 +1,125 @@
+"""Call one body, and make a command of whatever comes of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from phaseline._engine.commands import Command, Fail, Postpone, Release, SkipPhase, Succeed
+from phaseline._shell.context import BodyContext
+from phaseline._shell.failure import NEVER_RETRIED, describe
+from phaseline._shell.live import Interruption, Job
+from phaseline.errors import CodecError
+from phaseline.phase import NOTHING, Abort, Again, Skip
+from phaseline.run import ErrorCategory, ErrorInfo
+from phaseline.signature import accepts
+
+if TYPE_CHECKING:
+    from phaseline._shell.runner import Runner
+
+MAX_POSTPONED = 1_000
+"""Times a phase may ask to be called again."""
+
+
+async def invoke(runner: Runner, job: Job) -> Command:
+    """Call the body of a granted phase; raises nothing but a cancellation."""
+    binding, row, live = job.binding, job.row, job.live
+    call = binding.call
+    context = None
+    value: Any = NOTHING if binding.takes is None else live.copies.pop(binding.takes, NOTHING)
+    try:
+        if value is NOTHING:
+            value = await runner.values.for_body(live, job.node, job.item)
+        if call.context is None:
+            body: Callable[[], Any] = partial(call.body, value)
+        else:
+            deadline = None if binding.timeout is None else runner.clock.now() + binding.timeout
+            context = BodyContext(runner, job, deadline)
+            body = partial(call.body, value, **{call.context: context})
+        output = await body() if call.is_async else await runner.call_in_thread(body)
+        text, copy = binding.output.encode(output)
+    except Exception as error:  # noqa: BLE001  # whatever a body raises is data from here on
+        return _command_for(runner, job, context, error, value)
+    if binding.hands_on:
+        live.copies[row.path] = copy
+    length = len(copy) if binding.is_counted else None
+    if context is None:
+        return Succeed(row.path, row.fence, text, length)
+    return Succeed(row.path, row.fence, text, length, context.take_emitted(), context.take_progress())
+
+
+def interrupted(runner: Runner, job: Job) -> Command | None:
+    """Make a command of a body that was stopped from outside; None if its result is wanted no more."""
+    match job.interruption:
+        case Interruption.TIMED_OUT:
+            seconds = (job.binding.timeout or timedelta()).total_seconds()
+            error = TimeoutError(f"phase {job.row.path!r} did not return within {seconds:g} s")
+            return _failed(runner, job, None, error, describe(error, job.row.path))
+        case Interruption.HANDED_OVER:
+            return Release(job.row.path, job.row.fence)
+        case _:
+            return None
+
+
+def _taken(context: BodyContext | None) -> tuple[Any, Any]:
+    return ((), None) if context is None else (context.take_emitted(), context.take_progress())
+
+
+def _command_for(
+    runner: Runner, job: Job, context: BodyContext | None, error: Exception, value: Any
+) -> Command:
+    row = job.row
+    match error:
+        case Again():
+            progress = None if context is None else context.take_progress()
+            return Postpone(
+                row.path, row.fence, runner.clock.now() + error.after, error.reason, MAX_POSTPONED, progress
+            )
+        case Skip():
+            return _skipped(runner, job, context, error, value)
+        case _:
+            return _failed(runner, job, context, error, describe(error, row.path))
+
+
+def _skipped(runner: Runner, job: Job, context: BodyContext | None, skip: Skip, value: Any) -> Command:
+    row, binding = job.row, job.binding
+    emitted, _ = _taken(context)
+    if skip.output is NOTHING:
+        passes = accepts(binding.output_type, binding.call.input_type)
+        length = len(value) if passes and binding.is_counted else None
+        return SkipPhase(row.path, row.fence, skip.reason, None, passes, length, emitted)
+    try:
+        text, copy = binding.output.encode(skip.output)
+    except CodecError as error:
+        return _failed(runner, job, context, error, describe(error, row.path))
+    return SkipPhase(
+        row.path,
+        row.fence,
+        skip.reason,
+        text,
+        passes_input=False,
+        length=len(copy) if binding.is_counted else None,
+        emitted=emitted,
+    )
+
+
+def _failed(
+    runner: Runner, job: Job, context: BodyContext | None, error: Exception, info: ErrorInfo
+) -> Command:
+    emitted, progress = _taken(context)
+    again_at = None if isinstance(error, Abort) else _again_at(runner, job, error, info.category)
+    if again_at is None:
+        job.live.cause = error
+    return Fail(job.row.path, job.row.fence, info, again_at, emitted, progress)
+
+
+def _again_at(runner: Runner, job: Job, error: Exception, category: ErrorCategory) -> datetime | None:
+    retry, row = job.binding.retry, job.row
+    if category in NEVER_RETRIED and retry.retry is None:
+        return None
+    now = runner.clock.now()
+    elapsed = now - (row.started_at or now)
+    delay = retry.delay(row.failures + 1, error, elapsed=elapsed)
+    return None if delay is None else now + delay

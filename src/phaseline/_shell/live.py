@@ -1,0 +1,144 @@
+"""A run as this process holds it while it works on it: its snapshot, waiting commands, bodies and values."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from enum import Enum
+from typing import TYPE_CHECKING, Any
+
+import anyio
+
+from phaseline._engine.commands import Command
+from phaseline._engine.snapshot import Snapshot
+from phaseline.abc import RunRows
+from phaseline.errors import RunNotFoundError
+from phaseline.run import PhaseRecord, PhaseState
+
+if TYPE_CHECKING:
+    from phaseline.plan import Binding, PlanNode
+
+
+class Interruption(Enum):
+    """Why a body is stopped from outside."""
+
+    TIMED_OUT = "timed out"
+    FENCED_OFF = "fenced off"
+    HANDED_OVER = "handed over"
+
+
+class Job:
+    """One granted phase: a body to be called, or being called."""
+
+    __slots__ = ("binding", "interruption", "item", "live", "node", "row", "seat")
+
+    def __init__(self, live: LiveRun, row: PhaseRecord) -> None:
+        self.live: LiveRun = live
+        self.row: PhaseRecord = row
+        self.node: PlanNode
+        self.item: int | None
+        self.node, self.item = live.snapshot.plan.locate(row.path)
+        self.binding: Binding = live.snapshot.plan.bindings[self.node.index]
+        self.interruption: Interruption | None = None
+        self.seat: anyio.CancelScope | None = None
+        """The scope its body runs in, while it runs."""
+
+    def interrupt(self, why: Interruption) -> None:
+        """Stop the body; the first reason counts."""
+        if self.interruption is None:
+            self.interruption = why
+            if self.seat is not None:
+                self.seat.cancel()
+
+
+class Ticket:
+    """A command that waits for its commit."""
+
+    __slots__ = ("command", "error", "granted", "patient", "tries")
+
+    def __init__(self, command: Command, *, patient: bool) -> None:
+        self.command = command
+        self.patient = patient
+        """Whether it is tried again while the storage is unavailable."""
+        self.granted: Sequence[PhaseRecord] | None = None
+        """What it started here; None until it is committed."""
+        self.error: BaseException | None = None
+        self.tries = 0
+
+
+class LiveRun:
+    """One run in this process."""
+
+    __slots__ = (
+        "_loading",
+        "cause",
+        "copies",
+        "in_flight",
+        "input_text",
+        "items",
+        "jobs",
+        "queued",
+        "snapshot",
+        "stale",
+        "tickets",
+    )
+
+    def __init__(self, snapshot: Snapshot, input_text: str | None = None) -> None:
+        self.snapshot: Snapshot = snapshot
+        self.input_text: str | None = input_text
+        """Encoded input, until the run is stored."""
+        self.stale: bool = False
+        """Whether somebody else moved it on, so that it must be read again before the next decision."""
+        self.queued: bool = False
+        self.in_flight: bool = False
+        self.cause: BaseException | None = None
+        """The exception by which it failed, if it did so in this process."""
+        self.tickets: list[Ticket] = []
+        self.jobs: dict[str, Job] = {}
+        self.copies: dict[str, Any] = {}
+        """Decoded values that no phase has taken yet, by path."""
+        self._loading: anyio.Lock | None = None
+        self.items: dict[str, list[Any]] = {}
+        """Decoded elements that items of a map have yet to take, by path of the map."""
+
+    @property
+    def id(self) -> str:
+        """Id of the run."""
+        return self.snapshot.run.id
+
+    @property
+    def loading(self) -> anyio.Lock:
+        """Held by the one that reads what many are about to need."""
+        if self._loading is None:
+            self._loading = anyio.Lock()
+        return self._loading
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether this process has nothing more to do with it at the moment."""
+        return not (self.jobs or self.tickets or self.in_flight)
+
+    def renew(self, rows: RunRows | None) -> None:
+        """Go on from what is stored.
+
+        Raises:
+            RunNotFoundError: Nothing is.
+        """
+        if rows is None:
+            raise RunNotFoundError(self.id)
+        self.snapshot = Snapshot.from_rows(self.snapshot.plan, rows)
+        self.stale = False
+        self.interrupt_fenced()
+
+    def refuse(self, error: BaseException) -> None:
+        """End all commands that wait."""
+        for ticket in self.tickets:
+            ticket.error = error
+        self.tickets = []
+
+    def interrupt_fenced(self) -> None:
+        """Stop the bodies whose phase was ended or taken over by a commit."""
+        rows = self.snapshot.rows
+        for path, job in self.jobs.items():
+            row = rows.get(path)
+            if row is None or row.state is not PhaseState.RUNNING or row.fence != job.row.fence:
+                job.interrupt(Interruption.FENCED_OFF)

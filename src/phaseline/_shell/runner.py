@@ -1,0 +1,432 @@
+"""The hub of a runtime in one process: starts runs, calls bodies, commits what comes of them, goes on.
+
+Only the hub calls the others. One ``Runner`` belongs to one event loop.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
+from datetime import datetime, timedelta
+from functools import partial
+from typing import Any, TypeVar
+
+import anyio
+import attrs
+from anyio.abc import TaskGroup
+from anyio.lowlevel import checkpoint
+
+from phaseline._engine.commands import NO_OFFER, Command, Offer, Start
+from phaseline._engine.snapshot import Draft, Snapshot
+from phaseline._shell.clock import SystemClock, Timers
+from phaseline._shell.committer import Committer, DirectCommitter, GroupCommitter
+from phaseline._shell.ids import new_run_id, new_worker_id
+from phaseline._shell.invoke import interrupted, invoke
+from phaseline._shell.live import Interruption, Job, LiveRun
+from phaseline._shell.threads import Threads
+from phaseline._shell.values import Values
+from phaseline.abc import Clock, Queue, Storage
+from phaseline.bus import EventBus
+from phaseline.errors import (
+    LeaseLostError,
+    MissingDependencyError,
+    NoOutputError,
+    PhaselineError,
+    PipelineNotRegisteredError,
+    RunNotFoundError,
+)
+from phaseline.events import CheckpointCreated, Event
+from phaseline.phase import Dep
+from phaseline.plan import Plan
+from phaseline.run import (
+    ENDED_STATES,
+    INPUT,
+    PhaseRecord,
+    PhaseState,
+    Run,
+    RunRecord,
+    RunState,
+)
+
+T = TypeVar("T")
+log = logging.getLogger("phaseline.runner")
+
+TURNS = 16
+"""Phases of a run that are carried out before other tasks get a turn for certain."""
+
+
+@attrs.frozen(kw_only=True)
+class RunnerOptions:
+    """How a runner works."""
+
+    namespace: str = "default"
+    concurrency: int = 256
+    """Bodies that may run at once in this process."""
+    sync_threads: int = 32
+    """Bodies among them that may run in threads."""
+    queues: frozenset[str] | None = None
+    """Queues it serves; None for all, the empty set for a process that only submits and asks."""
+    lease: timedelta = timedelta(seconds=30)
+    crash_limit: int = 5
+    sweep_interval: timedelta = timedelta(seconds=0.5)
+    drain: timedelta = timedelta(seconds=10)
+    """How long bodies may go on when the runtime closes."""
+
+
+class Runner:
+    """Carries runs forward in this process."""
+
+    def __init__(
+        self,
+        storage: Storage,
+        queue: Queue,
+        *,
+        plans: Iterable[Plan],
+        deps: Mapping[Dep[Any], Any] | None = None,
+        clock: Clock | None = None,
+        bus: EventBus | None = None,
+        options: RunnerOptions | None = None,
+    ) -> None:
+        self.storage = storage
+        self.queue = queue
+        self.options: RunnerOptions = options or RunnerOptions()
+        self.clock: Clock = clock or SystemClock()
+        self.bus: EventBus = bus or EventBus()
+        self.deps: Mapping[Dep[Any], Any] = deps or {}
+        self.plans: dict[str, Plan] = {plan.fingerprint: plan for plan in plans}
+        self.worker_id: str = new_worker_id()
+        self.live: dict[str, LiveRun] = {}
+        self.draining: bool = False
+        self.closed: bool = False
+        """Whether nothing is carried forward here any more, so that waiting for a run is in vain."""
+        self.commits: int = 0
+        self.seats: int = self.options.concurrency
+        """Bodies that could be started now."""
+        self.waiting: int | None = None
+        """Best priority among rows known to wait for this worker."""
+        self.backlog: int = 0
+        """Rows that commits of this process left waiting since the queue was last looked through."""
+        self.on_waiting: Callable[[datetime], None] | None = None
+        """Told when a commit leaves a phase that waits for a worker until a moment."""
+        self.on_seat: Callable[[], None] | None = None
+        """Told when a body has ended and its seat is free."""
+        self._tasks: TaskGroup | None = None
+        self._bodies: Threads | None = None
+        self._handlers: Threads | None = None
+        self._writer = Threads("phaseline-writer", 1) if storage.blocking else None
+        self._readers = Threads("phaseline-reader", 4) if storage.blocking else None
+        self._timers: Timers | None = None
+        self.values: Values = Values(storage, self._readers)
+        self.committer: Committer
+        if self._writer is None:
+            self.committer = DirectCommitter(storage, self.clock, self._offer, self.committed)
+        else:
+            self.committer = GroupCommitter(storage, self.clock, self._writer, self._offer, self.committed)
+
+    def open(self, tasks: TaskGroup) -> None:
+        """Begin to write batches, and be able to do several things at once."""
+        self._tasks = tasks
+        if isinstance(self.committer, GroupCommitter):
+            self.spawn(self.committer.run)
+
+    def spawn(self, fn: Callable[..., Coroutine[Any, Any, object]], *args: Any) -> None:
+        """Run something beside everything else, for as long as this process serves."""
+        assert self._tasks is not None  # noqa: S101  # only a plan that is a line is driven without tasks
+        self._tasks.start_soon(fn, *args)
+
+    # ------------------------------------------------------------------ runs
+    async def start(
+        self, plan: Plan, value: object, *, priority: int = 100, delay: timedelta = timedelta(0)
+    ) -> tuple[LiveRun, Job | None]:
+        """Store a new run; gives it with the first body to call, if this process may call it at once.
+
+        Raises:
+            InvalidInputError: The value is not what the pipeline takes; nothing was stored.
+            MissingDependencyError: A phase needs something that was not provided; nothing was stored.
+        """
+        for dep, path in plan.requires:
+            if dep not in self.deps:
+                raise MissingDependencyError(dep.name, path)
+        text, copy = plan.input.encode_input(value)
+        now = self.clock.now()
+        record = RunRecord(
+            namespace=self.options.namespace, id=new_run_id(), pipeline=plan.name, version=plan.version,
+            fingerprint=plan.fingerprint, state=str(RunState.IDLE), revision=0, seq=0, priority=priority,
+            created_at=now, updated_at=now,
+        )  # fmt: skip
+        live = LiveRun(Snapshot(plan, record), text)
+        live.copies[INPUT] = copy
+        self.live[live.id] = live
+        length = len(copy) if plan.counts_input else None
+        command = Start(now + delay, length)
+        granted: Sequence[PhaseRecord] = ()
+        try:
+            if self.storage.blocking:
+                # What it starts here must be called, whoever is cancelled.
+                with anyio.CancelScope(shield=True):
+                    granted = await self.committer.submit(live, command, patient=False)
+            else:
+                granted = await self.committer.submit(live, command, patient=False)
+        except PhaselineError:
+            del self.live[live.id]
+            raise
+        return live, self._take_seats(live, granted)
+
+    async def submit(self, live: LiveRun, command: Command) -> Sequence[PhaseRecord]:
+        """Commit a command of a body."""
+        return await self.committer.submit(live, command)
+
+    def adopt(self, live: LiveRun, granted: Sequence[PhaseRecord]) -> None:
+        """Call the bodies of phases that a claim has granted."""
+        self.launch(self._take_seats(live, granted))
+
+    def launch(self, job: Job | None) -> None:
+        """Call a body, and what follows it, in a task of its own."""
+        if job is not None:
+            self.spawn(self.drive, job)
+
+    async def drive(self, job: Job | None) -> None:
+        """Call a body, commit what comes of it, and go on with what this makes runnable here."""
+        turns = 0
+        while job is not None:
+            # One scope for the whole chain: a scope for each phase would cost as much as the phase.
+            with anyio.CancelScope() as seat:
+                while job is not None:
+                    job.seat = seat
+                    command = await (
+                        invoke(self, job) if job.binding.timeout is None else self._invoke_timed(job)
+                    )
+                    job.seat = None
+                    if job.interruption is not None:
+                        break
+                    job = await self._commit(job, command)
+                    turns += 1
+                    if turns % TURNS == 0:
+                        await (
+                            checkpoint()
+                        )  # bodies and a storage that never wait must not keep the loop to themselves
+            if job is not None:  # it was interrupted, and the scope is spent
+                job.seat = None
+                ending = interrupted(self, job)
+                if ending is None:
+                    self._leave(job)
+                    return
+                job = await self._commit(job, ending)
+
+    async def _invoke_timed(self, job: Job) -> Command:
+        timeout = job.binding.timeout or timedelta.max
+        timer = self.timers.at(self.clock.now() + timeout, partial(job.interrupt, Interruption.TIMED_OUT))
+        try:
+            return await invoke(self, job)
+        finally:
+            timer.cancel()
+
+    async def _commit(self, job: Job, command: Command) -> Job | None:
+        live = job.live
+        self._give_seat_back(job)  # before the commit: what it makes runnable may take the seat at once
+        try:
+            granted = await self.committer.submit(live, command)
+        except LeaseLostError as error:
+            log.warning("%s", error)
+            granted = ()
+        except PhaselineError as error:
+            log.error("what phase %r of run %s came to could not be stored: %s", job.row.path, live.id, error)  # noqa: TRY400  # the error says it all
+            granted = ()
+        following = self._take_seats(live, granted)
+        if self.on_seat is not None:
+            self.on_seat()
+        return following
+
+    def _take_seats(self, live: LiveRun, granted: Sequence[PhaseRecord]) -> Job | None:
+        """Make jobs of granted phases: the first for the caller, a task for each of the others."""
+        first: Job | None = None
+        for row in granted:
+            job = live.jobs[row.path] = Job(live, row)
+            if first is None:
+                first = job
+            else:
+                self.launch(job)
+        if first is None:
+            self.drop_if_idle(live)
+        return first
+
+    def _leave(self, job: Job) -> None:
+        """Forget a body whose result is wanted no more."""
+        self._give_seat_back(job)
+        self.drop_if_idle(job.live)
+        if self.on_seat is not None:
+            self.on_seat()
+
+    def _give_seat_back(self, job: Job) -> None:
+        if job.live.jobs.get(job.row.path) is job:
+            del job.live.jobs[job.row.path]
+        self.seats += 1
+
+    def drop_if_idle(self, live: LiveRun) -> None:
+        """Forget a run that nothing here is busy with."""
+        if live.is_idle and self.live.get(live.id) is live:
+            del self.live[live.id]
+
+    @property
+    def handler_threads(self) -> Threads:
+        """The bus's own thread for sync handlers."""
+        if self._handlers is None:
+            self._handlers = Threads("phaseline-bus", 1)
+        return self._handlers
+
+    async def call_in_thread(self, fn: Callable[[], T]) -> T:
+        """Call a sync body."""
+        if self._bodies is None:
+            self._bodies = Threads("phaseline-body", self.options.sync_threads)
+        return await self._bodies.run(fn)
+
+    # ------------------------------------------------------------------ commits
+    def _offer(self, now: datetime) -> Offer:
+        options = self.options
+        if self.draining or self.seats <= 0 or options.queues == frozenset():
+            return NO_OFFER
+        return Offer(self.worker_id, now + options.lease, self.seats, options.queues, self.waiting)
+
+    def committed(self, live: LiveRun, draft: Draft) -> None:
+        """Take note of a commit: seats, observers, those who wait."""
+        self.commits += 1
+        self.seats -= len(draft.granted)
+        if draft.events:
+            self.bus.publish(draft.events)
+        if draft.waits and self.on_waiting is not None:
+            self._nudge(draft, self.on_waiting)
+        if live.jobs and draft.run.state in ENDED_STATES:
+            live.interrupt_fenced()
+
+    def _nudge(self, draft: Draft, on_waiting: Callable[[datetime], None]) -> None:
+        """See to it that somebody takes up what this commit left waiting."""
+        queues: set[str] = set()
+        for row in draft.rows.values():
+            if row.state is PhaseState.PENDING or row.state is PhaseState.RETRYING:
+                on_waiting(row.available_at)
+                if row.available_at <= draft.now:
+                    queues.add(row.queue)
+                    self.backlog += 1
+                    self.waiting = row.priority if self.waiting is None else min(self.waiting, row.priority)
+        for queue in queues:
+            self.queue.put(queue)
+
+    def tell_live(self, event: Event) -> None:
+        """Tell an event that is not stored."""
+        self.bus.publish((event,))
+
+    @property
+    def timers(self) -> Timers:
+        """The heap of everything that is to happen at a time; its task starts with the first use."""
+        if self._timers is None:
+            self._timers = Timers(self.clock)
+            self.spawn(self._timers.run)
+        return self._timers
+
+    # ------------------------------------------------------------------ what others read
+    async def read(self, fn: Callable[[], T]) -> T:
+        """Read from the storage, off the event loop if it blocks."""
+        return await self.values.call(fn)
+
+    async def write(self, fn: Callable[[], T]) -> T:
+        """Write to the storage beside the committer, on the thread that it writes on."""
+        if self._writer is None:
+            return fn()
+        with anyio.CancelScope(shield=True):
+            return await self._writer.run(fn)
+        raise AssertionError  # nobody cancels the scope, so it swallows nothing
+
+    async def record_of(self, run_id: str) -> RunRecord:
+        """Give a run's row.
+
+        Raises:
+            RunNotFoundError: There is none.
+        """
+        live = self.live.get(run_id)
+        if live is not None and not live.stale:
+            return live.snapshot.run
+        record = await self.read(partial(self.storage.head, self.options.namespace, run_id))
+        if record is None:
+            raise RunNotFoundError(run_id)
+        return record
+
+    async def load(self, run_id: str) -> LiveRun:
+        """Read a run, apart from what this process is doing with it."""
+        rows = await self.read(partial(self.storage.load, self.options.namespace, run_id))
+        if rows is None:
+            raise RunNotFoundError(run_id)
+        plan = self.plans.get(rows.run.fingerprint)
+        if plan is None:
+            known = {plan.name for plan in self.plans.values()}
+            raise PipelineNotRegisteredError(f"{rows.run.pipeline} {rows.run.version}", "this runtime", known)
+        return LiveRun(Snapshot.from_rows(plan, rows))
+
+    async def describe(self, live: LiveRun) -> Run[Any]:
+        """Make the picture of a run that callers get."""
+        snapshot = live.snapshot
+        record = snapshot.run
+        landmarks = (
+            snapshot.landmarks if snapshot.landmarks is not None else await self._read_landmarks(record)
+        )
+        output, missing = None, None
+        if record.state == RunState.COMPLETED:
+            try:
+                output = await self.values.output(live)
+            except NoOutputError as error:
+                missing = error.reason
+        return Run(
+            id=record.id, pipeline=record.pipeline, version=record.version, state=record.state,
+            landmarks=tuple(landmarks), phases=dict(snapshot.rows), created_at=record.created_at,
+            started_at=record.started_at, ended_at=record.ended_at, error=record.error, output=output, missing=missing,
+        )  # fmt: skip
+
+    async def _read_landmarks(self, run: RunRecord) -> list[Event]:
+        """Read the facts that moved a run's state or made a checkpoint."""
+        landmarks: list[Event] = []
+        after = 0
+        while after < run.seq:
+            page = await self.read(partial(self.storage.events, run.namespace, run.id, after, 1_000))
+            if not page:
+                break
+            landmarks += [event for event in page if event.transition or isinstance(event, CheckpointCreated)]
+            after = page[-1].seq or run.seq
+        return landmarks
+
+    # ------------------------------------------------------------------ the end
+    @property
+    def in_thread(self) -> bool:
+        """Whether a sync body runs."""
+        return self._bodies is not None and self._bodies.busy > 0
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether nothing is being written or read."""
+        busy = any(threads.busy for threads in (self._writer, self._readers) if threads is not None)
+        return not busy and not self.committer.busy
+
+    async def stop_bodies(self) -> None:
+        """Let bodies end by themselves for a while, then have them handed over."""
+        self.draining = True  # what they make runnable is left to others
+        await self._all_ended(within=self.options.drain.total_seconds())
+        for live in list(self.live.values()):
+            for job in list(live.jobs.values()):
+                job.interrupt(Interruption.HANDED_OVER)
+        await self._all_ended(within=1)
+
+    async def _all_ended(self, *, within: float) -> None:
+        with anyio.move_on_after(within, shield=True):
+            while self.live:  # noqa: ASYNC110  # at the close only: an event would have to be set at each run's end
+                await anyio.sleep(0.005)
+
+    def dismiss(self) -> None:
+        """Send away whoever still waits for a run."""
+        self.closed = True
+        self.bus.wake_watches()
+
+    def close(self) -> None:
+        """Let the threads go, and what refers back to this runner: it is freed at once, not by the collector."""
+        for threads in (self._bodies, self._writer, self._readers, self._handlers):
+            if threads is not None:
+                threads.close()
+        self.on_waiting = self.on_seat = None
+        del self.committer

@@ -1,0 +1,132 @@
+"""Our own daemon threads, counted by us.
+
+Not anyio's: a thread that is abandoned there gives its token back at once and keeps the process alive until it
+returns. Here it counts as busy until it returns, and never keeps a process alive.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Callable
+from contextlib import suppress
+from contextvars import copy_context
+from functools import partial
+from queue import SimpleQueue
+from typing import Generic, Protocol, TypeVar, cast
+
+import anyio
+from anyio.lowlevel import current_token
+
+from phaseline.errors import RuntimeNotOpenError
+
+T = TypeVar("T")
+
+
+class _AsyncioLoop(Protocol):
+    def call_soon_threadsafe(self, callback: Callable[[], object], /) -> object: ...
+
+
+class _TrioToken(Protocol):
+    def run_sync_soon(self, callback: Callable[[], object], /) -> object: ...
+
+
+Post = Callable[[Callable[[], object]], object]
+"""Have a function called on the event loop, soon, from any thread."""
+
+
+def loop_post() -> Post:
+    """Give the function by which other threads reach the event loop that runs here."""
+    native = current_token().native_token
+    if hasattr(native, "run_sync_soon"):
+        return cast("_TrioToken", native).run_sync_soon  # anyio types the token as object
+    return cast("_AsyncioLoop", native).call_soon_threadsafe  # anyio types the token as object
+
+
+class _Job(Generic[T]):
+    def __init__(self, fn: Callable[[], T]) -> None:
+        self.fn = fn
+        self.done = anyio.Event()
+        self.result: T
+        self.error: BaseException | None = None
+
+    def call(self) -> None:
+        try:
+            self.result = self.fn()
+        except BaseException as error:  # noqa: BLE001  # handed to whoever awaits, whatever it is
+            self.error = error
+
+
+class Threads:
+    """A few threads that call functions for tasks."""
+
+    def __init__(self, name: str, limit: int) -> None:
+        self._name = name
+        self.limit = limit
+        self._post = loop_post()
+        self._jobs: SimpleQueue[_Job[object] | None] = SimpleQueue()
+        self._lock = threading.Lock()
+        self._idle = 0
+        self._started = 0
+        self._closed = False
+        self._turns: deque[anyio.Event] = deque()
+        self.busy: int = 0
+        """Calls that have not returned, abandoned ones included."""
+
+    async def run(self, fn: Callable[[], T]) -> T:
+        """Call ``fn`` in a thread; cancelling this abandons the call, which goes on and still counts."""
+        if self._closed:
+            raise RuntimeNotOpenError
+        while self.busy >= self.limit:
+            await self._turn()
+        self.busy += 1
+        context = copy_context()
+        job = _Job(lambda: context.run(fn))
+        with self._lock:
+            if self._idle:
+                self._idle -= 1
+            else:
+                self._started += 1
+                threading.Thread(target=self._work, name=f"{self._name}-{self._started}", daemon=True).start()
+        self._jobs.put(cast("_Job[object]", job))  # the queue holds jobs of any type
+        await job.done.wait()
+        if job.error is not None:
+            raise job.error
+        return job.result
+
+    async def _turn(self) -> None:
+        turn = anyio.Event()
+        self._turns.append(turn)
+        try:
+            await turn.wait()
+        except BaseException:
+            if turn.is_set():  # it is not needed here any more
+                self._next_turn()
+            else:
+                self._turns.remove(turn)
+            raise
+
+    def _next_turn(self) -> None:
+        if self._turns:
+            self._turns.popleft().set()
+
+    def close(self) -> None:
+        """Let the threads end; a busy one ends when its call returns."""
+        self._closed = True
+        for _ in range(self._started):
+            self._jobs.put(None)
+
+    def _work(self) -> None:
+        while (job := self._jobs.get()) is not None:
+            job.call()
+            with self._lock:
+                self._idle += 1
+            # RuntimeError, trio.RunFinishedError: the loop has ended, and nobody is left to be told.
+            with suppress(Exception):
+                self._post(partial(self._returned, job.done))
+            del job  # an idle thread keeps no result alive
+
+    def _returned(self, done: anyio.Event) -> None:
+        self.busy -= 1
+        done.set()
+        self._next_turn()

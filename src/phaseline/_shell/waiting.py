@@ -1,0 +1,88 @@
+"""Waiting for runs, wherever they are carried forward: here, or in another process."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+from functools import partial
+from typing import Any
+
+import anyio
+
+from phaseline._shell.live import LiveRun
+from phaseline._shell.runner import Runner
+from phaseline.errors import (
+    PipelineCancelledError,
+    PipelineFailedError,
+    PipelineRolledBackError,
+    RuntimeNotOpenError,
+)
+from phaseline.events import Event
+from phaseline.run import ENDED_STATES, Run, RunState
+
+POLL = 0.25
+"""Seconds between two looks at a run that another process may carry forward."""
+PAGE = 500
+
+
+async def ended_run(runner: Runner, live: LiveRun, states: frozenset[str] = ENDED_STATES) -> LiveRun:
+    """Give the run once it is in one of the states.
+
+    Raises:
+        RuntimeNotOpenError: The runtime was closed before.
+    """
+    if live.snapshot.run.state in states and not live.stale:
+        return live
+    run_id = live.id
+    with runner.bus.watch(run_id, settled_only=True) as watch:
+        while True:
+            watch.take()
+            here = runner.live.get(run_id)
+            if here is not None and not here.stale:
+                live = here
+            elif here is None and (live.stale or live.snapshot.run.state not in states):
+                record = await runner.record_of(run_id)
+                if record.revision != live.snapshot.run.revision:
+                    live = await runner.load(run_id)
+            if live.snapshot.run.state in states and not live.stale:
+                return live
+            if runner.closed:
+                raise RuntimeNotOpenError(run_id)
+            with anyio.move_on_after(POLL if runner.storage.shared else None):
+                await watch.wake.wait()
+
+
+async def follow(runner: Runner, run_id: str, after: int) -> AsyncGenerator[Event]:
+    """Give a run's events: the stored ones first, then each as it comes, until the run ends."""
+    read = partial(runner.storage.events, runner.options.namespace, run_id)
+    with runner.bus.watch(run_id) as watch:
+        while True:
+            live = watch.take()
+            record = await runner.record_of(run_id)
+            while after < record.seq:
+                page = await runner.read(partial(read, after, PAGE))
+                if not page:
+                    break
+                for event in page:
+                    yield event
+                after = page[-1].seq or after
+            for event in live:
+                yield event
+            if record.state in ENDED_STATES and after >= record.seq:
+                return
+            if runner.closed:
+                raise RuntimeNotOpenError(run_id)
+            with anyio.move_on_after(POLL if runner.storage.shared else None):
+                await watch.wake.wait()
+
+
+def raise_unless_completed(run: Run[Any], cause: BaseException | None) -> None:
+    """Turn the ends without an output into exceptions."""
+    match run.state:
+        case RunState.FAILED:
+            raise PipelineFailedError(run, run.error, "see run.phases for each attempt") from cause
+        case RunState.CANCELLED:
+            raise PipelineCancelledError(run)
+        case RunState.ROLLED_BACK:
+            raise PipelineRolledBackError(run)
+        case _:
+            return

@@ -1,0 +1,263 @@
+"""What keeps runs going that nobody here is busy with: claims, the sweep, the renewal of leases."""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+from collections.abc import Sequence
+from datetime import datetime
+from functools import partial
+
+import anyio
+
+from phaseline._engine.commands import Begin, Offer, Reclaim
+from phaseline._engine.decide import fold
+from phaseline._engine.snapshot import Draft, Snapshot
+from phaseline._shell.clock import Timer
+from phaseline._shell.ids import host_identity, process_started
+from phaseline._shell.live import LiveRun
+from phaseline._shell.runner import Runner
+from phaseline._shell.threads import loop_post
+from phaseline.abc import ClaimRequest, LostPhase, RunRows, Unit, WorkerRecord
+from phaseline.errors import PhaselineError
+
+log = logging.getLogger("phaseline.worker")
+
+CLAIM_BATCH = 64
+SWEEP_PAGE = 500
+RENEWALS_PER_LEASE = 3
+
+
+class Worker:
+    """Serves queues in this process, for as long as its runtime is open."""
+
+    def __init__(self, runner: Runner) -> None:
+        self._runner = runner
+        self._wake = anyio.Event()
+        self._post = loop_post()
+        self._due: tuple[datetime, Timer] | None = None
+        self._dead: set[str] = set()
+        """Workers that are known to be gone and whose leases are to be taken."""
+        self._renewer: _Renewer | None = None
+        self._stop_listening = runner.queue.listen(self._permit)
+        runner.on_waiting = self._look_at
+        runner.on_seat = self._seat_is_free
+        self.busy = False
+
+    def serve(self) -> None:
+        """Begin to claim; enough for a storage that nobody else sees."""
+        self._runner.spawn(self._claim_for_ever)
+        self.wake()
+
+    async def open(self) -> None:
+        """Enlist, take over what provably dead workers left, and begin to serve."""
+        runner = self._runner
+        if runner.storage.shared:  # else there is nobody to take over from, and nobody who could take over
+            self._dead = await runner.write(self._enlist)
+            await self._sweep()
+            self._renewer = _Renewer(runner)
+            runner.spawn(self._sweep_for_ever)
+        self.serve()
+
+    def _enlist(self) -> set[str]:
+        """Put this worker on the list, and give those on it that are provably gone; reads /proc, so in a thread."""
+        runner = self._runner
+        record = WorkerRecord(
+            id=runner.worker_id, namespace=runner.options.namespace, host=host_identity(), pid=os.getpid(),
+            process_started=process_started(os.getpid()) or "", seen_at=runner.clock.now(),
+        )  # fmt: skip
+        return {other.id for other in runner.storage.enlist(record) if is_dead(other, record.host)}
+
+    async def stop(self) -> None:
+        """Claim nothing more; what a claim under way has started is still taken on."""
+        self._stop_listening()
+        self._runner.draining = True
+        with anyio.CancelScope(shield=True):
+            while self.busy:  # noqa: ASYNC110  # at the close only: an event would have to be set at each claim's end
+                await anyio.sleep(0.001)
+
+    async def close(self) -> None:
+        """Take this worker off the list."""
+        if self._renewer is not None:
+            self._renewer.stop()
+        if self._runner.storage.shared:
+            await self._runner.write(
+                partial(self._runner.storage.retire, self._runner.options.namespace, self._runner.worker_id)
+            )
+
+    # ------------------------------------------------------------------ waking up
+    def wake(self) -> None:
+        """Look for work soon; on the event loop."""
+        self._wake.set()
+
+    def _permit(self, queue: str) -> None:
+        """Take a permit; from any thread."""
+        served = self._runner.options.queues
+        if served is None or queue in served:
+            self._post(self.wake)
+
+    def _seat_is_free(self) -> None:
+        if self._runner.waiting is not None:
+            self._wake.set()
+
+    def _look_at(self, moment: datetime) -> None:
+        """Look for work when something falls due."""
+        if moment <= self._runner.clock.now():
+            self._wake.set()
+        elif self._due is None or moment < self._due[0]:
+            if self._due is not None:
+                self._due[1].cancel()
+            self._due = (moment, self._runner.timers.at(moment, self._due_came))
+
+    def _due_came(self) -> None:
+        self._due = None
+        self._wake.set()
+
+    # ------------------------------------------------------------------ claims
+    async def _claim_for_ever(self) -> None:
+        while True:
+            await self._wake.wait()
+            self._wake = anyio.Event()
+            self.busy = True
+            try:
+                await self._claim_what_fits()
+            except PhaselineError as error:
+                log.warning("cannot look for work now: %s", error)  # the sweep looks again
+            finally:
+                self.busy = False
+
+    async def _claim_what_fits(self) -> None:
+        runner = self._runner
+        options = runner.options
+        while runner.seats > 0 and not runner.draining:
+            # Seats are set aside so that no commit gives them away meanwhile, but no more than there are rows known to
+            # wait: else free seats would always be held here, and every new run would have to go through the queue.
+            limit = min(runner.seats, CLAIM_BATCH, runner.backlog or CLAIM_BATCH)
+            runner.seats -= limit
+            claim = _Claim(runner, limit)
+            request = ClaimRequest(
+                options.namespace, options.queues, frozenset(runner.plans), limit, runner.clock.now()
+            )
+            try:
+                claimed = await self._runner.write(partial(runner.storage.claim, request, claim.grant))
+            finally:
+                runner.seats += limit
+            runner.waiting = claimed.waiting
+            runner.backlog = max(0, runner.backlog - limit) if claimed.waiting is not None else 0
+            if claimed.next_due is not None:
+                self._look_at(claimed.next_due)
+            for unit in claimed.units:
+                self._adopt(claim, unit)
+            if claimed.waiting is None:
+                return
+
+    def _adopt(self, claim: _Claim, unit: Unit) -> None:
+        """Call the bodies that a claim has started."""
+        runner = self._runner
+        draft = claim.drafts[unit.run.id]
+        live = runner.live.get(unit.run.id)
+        if live is None:
+            live = runner.live[unit.run.id] = LiveRun(draft.base)
+        elif live.stale or live.snapshot.run.revision != unit.expected:
+            live.snapshot = draft.base  # others moved it on, and the claim has just read it
+            live.stale = False
+        live.snapshot.absorb(draft)
+        runner.committed(live, draft)
+        runner.adopt(live, draft.granted)
+
+    # ------------------------------------------------------------------ the sweep
+    async def _sweep_for_ever(self) -> None:
+        interval = self._runner.options.sweep_interval
+        while True:
+            await self._runner.clock.sleep_until(self._runner.clock.now() + interval)
+            try:
+                await self._sweep()
+            except PhaselineError as error:
+                log.warning("the sweep could not finish and is done again: %s", error)
+
+    async def _sweep(self) -> None:
+        """Give back to the queue what workers that are gone held, and look for work."""
+        runner = self._runner
+        namespace, now = runner.options.namespace, runner.clock.now()
+        known = frozenset(runner.plans)
+        await self._runner.write(
+            partial(runner.storage.renew, namespace, runner.worker_id, now, now + runner.options.lease)
+        )
+        while True:
+            lost = await self._runner.write(
+                partial(runner.storage.lost, namespace, now, frozenset(self._dead), known, SWEEP_PAGE)
+            )
+            await self._reclaim(lost)
+            if len(lost) < SWEEP_PAGE:
+                break
+        for worker_id in self._dead:
+            await self._runner.write(partial(runner.storage.retire, namespace, worker_id))
+        self._dead.clear()
+        self.wake()
+
+    async def _reclaim(self, lost: Sequence[LostPhase]) -> None:
+        runner = self._runner
+        by_run: dict[str, list[tuple[str, int]]] = {}
+        for phase in lost:
+            by_run.setdefault(phase.run_id, []).append((phase.path, phase.fence))
+        for run_id, phases in by_run.items():
+            live = runner.live.get(run_id)
+            if live is None:  # one object for each run: a batch may not name one twice
+                loaded = await runner.load(run_id)
+                live = runner.live.setdefault(run_id, loaded)
+            log.warning(
+                "run %s: %d phases of a worker that is gone go back to the queue", run_id, len(phases)
+            )
+            await runner.submit(live, Reclaim(tuple(phases), runner.options.crash_limit))
+            runner.drop_if_idle(live)
+
+
+class _Claim:
+    """Decides the units of one claim, inside the storage's transaction (on its thread)."""
+
+    def __init__(self, runner: Runner, room: int) -> None:
+        options = runner.options
+        self._now = runner.clock.now()
+        self._plans = runner.plans
+        self._offer = Offer(runner.worker_id, self._now + options.lease, room, options.queues)
+        self.drafts: dict[str, Draft] = {}
+
+    def grant(self, rows: RunRows, paths: Sequence[str]) -> Unit | None:
+        """Start the phases that wait; None if there is nothing to start any more."""
+        snapshot = Snapshot.from_rows(self._plans[rows.run.fingerprint], rows)
+        draft, _ = fold(snapshot, (Begin(tuple(paths)),), self._now, self._offer)
+        if draft.is_empty:
+            return None
+        self.drafts[rows.run.id] = draft
+        return draft.unit()
+
+
+class _Renewer:
+    """Extends leases from a thread of its own, so that neither a blocked loop nor a busy body loses them."""
+
+    def __init__(self, runner: Runner) -> None:
+        self._runner = runner
+        self._stopped = threading.Event()
+        self._thread = threading.Thread(target=self._work, name="phaseline-renewer", daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Renew no more."""
+        self._stopped.set()
+
+    def _work(self) -> None:
+        options = self._runner.options
+        while not self._stopped.wait(options.lease.total_seconds() / RENEWALS_PER_LEASE):
+            now = self._runner.clock.now()
+            try:
+                self._runner.storage.renew(
+                    options.namespace, self._runner.worker_id, now, now + options.lease
+                )
+            except PhaselineError as error:
+                log.warning("leases could not be renewed and are tried again: %s", error)
+
+
+def is_dead(worker: WorkerRecord, host: str) -> bool:
+    """Whether a worker's process is provably gone: it was on this host, and its pid is free or another's."""
+    return worker.host == host and process_started(worker.pid) != worker.process_started

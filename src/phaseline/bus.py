@@ -1,0 +1,256 @@
+"""Told after the commit: observers in this process, isolated from runs and from each other."""
+
+from __future__ import annotations
+
+import inspect
+import logging
+from collections import deque
+from collections.abc import Awaitable, Callable, Generator, Iterable, Sequence
+from contextlib import contextmanager
+from typing import Any, Final, Protocol, overload
+
+import anyio
+import attrs
+
+from phaseline.events import Event
+from phaseline.phase import CustomEvent
+from phaseline.run import SETTLED_STATES
+
+log: Final = logging.getLogger("phaseline.bus")
+
+Handler = Callable[[Event], object] | Callable[[Event], Awaitable[object]]
+Kind = type[Event] | type[CustomEvent] | str
+DEFAULT_BUFFER = 10_000
+
+
+class HandlerThreads(Protocol):
+    """Runs sync handlers off the event loop."""
+
+    async def run(self, fn: Callable[[], object]) -> object:
+        """Call ``fn`` in a thread."""
+        ...
+
+
+@attrs.define(eq=False)
+class Subscription:
+    """One handler and what waits for it. A handler that lags loses the oldest events, never delays a run."""
+
+    handler: Handler
+    types: frozenset[str] | None
+    run: str | None
+    buffer: int
+    handled: int = 0
+    dropped: int = 0
+    """Events lost because the handler lagged by more than the buffer."""
+    failed: int = 0
+    """Events at which the handler raised."""
+    _bus: EventBus | None = attrs.field(default=None, alias="bus")
+    _waiting: deque[Event] = attrs.field(factory=deque[Event])
+    _wake: anyio.Event | None = None
+    _handling: bool = False
+
+    def wants(self, event: Event) -> bool:
+        """Whether the event is one of those asked for."""
+        return (self.run is None or event.run_id == self.run) and (
+            self.types is None or event.type in self.types
+        )
+
+    def put(self, event: Event) -> None:
+        """Keep an event for the handler."""
+        if len(self._waiting) >= self.buffer:
+            self._waiting.popleft()
+            self.dropped += 1
+        self._waiting.append(event)
+        if self._wake is not None:
+            self._wake.set()
+
+    def cancel(self) -> None:
+        """Hear no more; may be called from the handler itself."""
+        if self._bus is not None:
+            self._bus.remove(self)
+        self._waiting.clear()
+
+    async def pump(self, threads: HandlerThreads) -> None:
+        """Hand events to the handler, one after another, until cancelled."""
+        while True:
+            self._wake = anyio.Event()
+            if not self._waiting:
+                await self._wake.wait()
+            while self._waiting:
+                await self._handle(self._waiting.popleft(), threads)
+
+    async def _handle(self, event: Event, threads: HandlerThreads) -> None:
+        self._handling = True
+        try:
+            if inspect.iscoroutinefunction(self.handler):
+                await self.handler(event)
+            else:
+                await threads.run(lambda: self.handler(event))
+        except Exception:
+            self.failed += 1
+            log.exception(
+                "a handler raised at %s of run %s; the run is not affected", event.type, event.run_id
+            )
+        else:
+            self.handled += 1
+        finally:
+            self._handling = False
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether nothing waits for the handler."""
+        return not (self._waiting or self._handling)
+
+
+class Watch:
+    """Wakes a reader that follows one run, and keeps what is only told live."""
+
+    __slots__ = ("live", "settled_only", "wake")
+
+    def __init__(self, *, settled_only: bool) -> None:
+        self.settled_only: bool = settled_only
+        self.wake: anyio.Event = anyio.Event()
+        self.live: deque[Event] = deque(maxlen=DEFAULT_BUFFER)
+
+    def tell(self, events: Sequence[Event]) -> None:
+        """Wake the reader if there is something for it."""
+        if self.settled_only:
+            if any(
+                event.transition is not None and event.transition.target in SETTLED_STATES for event in events
+            ):
+                self.wake.set()
+            return
+        self.live.extend(event for event in events if event.seq is None)
+        self.wake.set()
+
+    def take(self) -> list[Event]:
+        """Give what came since the last call, and sleep again."""
+        events = list(self.live)
+        self.live.clear()
+        self.wake = anyio.Event()
+        return events
+
+
+class EventBus:
+    """Tells events to the observers of this process, after they are committed."""
+
+    def __init__(self) -> None:
+        self._subscriptions: tuple[Subscription, ...] = ()
+        self._watches: dict[str, list[Watch]] = {}
+        self._observers: tuple[Callable[[Sequence[Event]], object], ...] = ()
+        self._start: Callable[[Subscription], None] | None = None
+
+    @overload
+    def subscribe(
+        self,
+        handler: Handler,
+        /,
+        *,
+        types: Iterable[Kind] | None = None,
+        run: str | None = None,
+        buffer: int = DEFAULT_BUFFER,
+    ) -> Subscription: ...
+    @overload
+    def subscribe(
+        self, /, *, types: Iterable[Kind] | None = None, run: str | None = None, buffer: int = DEFAULT_BUFFER
+    ) -> Callable[[Handler], Subscription]: ...
+    def subscribe(
+        self,
+        handler: Handler | None = None,
+        /,
+        *,
+        types: Iterable[Kind] | None = None,
+        run: str | None = None,
+        buffer: int = DEFAULT_BUFFER,
+    ) -> Subscription | Callable[[Handler], Subscription]:
+        """Have a handler called with each event, in order; as a call or as a decorator.
+
+        Args:
+            handler: Takes the event. A sync one is called in the bus's own thread.
+            types: Event classes or wire names; None for all.
+            run: Only events of this run.
+            buffer: Events kept for a handler that lags; past it the oldest are lost, and counted.
+        """
+
+        def add(function: Handler) -> Subscription:
+            names = (
+                None if types is None else frozenset(t if isinstance(t, str) else t.wire_name for t in types)
+            )
+            subscription = Subscription(function, names, run, buffer, bus=self)
+            self._subscriptions = (*self._subscriptions, subscription)
+            if self._start is not None:
+                self._start(subscription)
+            return subscription
+
+        return add if handler is None else add(handler)
+
+    def remove(self, subscription: Subscription) -> None:
+        """Forget a subscription."""
+        self._subscriptions = tuple(known for known in self._subscriptions if known is not subscription)
+
+    def publish(self, events: Sequence[Event]) -> None:
+        """Tell committed (or live) events of one run; called on the event loop, never blocks, never raises."""
+        for observer in self._observers:
+            _call_observer(observer, events)
+        for subscription in self._subscriptions:
+            for event in events:
+                if subscription.wants(event):
+                    subscription.put(event)
+        if self._watches:
+            for watch in self._watches.get(events[0].run_id, ()):
+                watch.tell(events)
+
+    def observe(self, observer: Callable[[Sequence[Event]], object]) -> None:
+        """Call a function with each batch of events, on the event loop and at once; it must be quick."""
+        self._observers = (*self._observers, observer)
+
+    def unobserve(self, observer: Callable[[Sequence[Event]], object]) -> None:
+        """Call it no more."""
+        self._observers = tuple(known for known in self._observers if known != observer)
+
+    @contextmanager
+    def watch(self, run_id: str, *, settled_only: bool = False) -> Generator[Watch]:
+        """Follow one run; ``settled_only`` to be woken only when it settles."""
+        watch = Watch(settled_only=settled_only)
+        self._watches.setdefault(run_id, []).append(watch)
+        try:
+            yield watch
+        finally:
+            watches = self._watches[run_id]
+            watches.remove(watch)
+            if not watches:
+                del self._watches[run_id]
+
+    def wake_watches(self) -> None:
+        """Have everybody who follows a run look at it again."""
+        for watches in self._watches.values():
+            for watch in watches:
+                watch.wake.set()
+
+    def open(self, spawn: Callable[..., Any], threads: HandlerThreads) -> None:
+        """Begin to serve subscriptions with tasks made by ``spawn(function, *args)``."""
+        self._start = lambda subscription: spawn(subscription.pump, threads)
+        for subscription in self._subscriptions:
+            self._start(subscription)
+
+    async def drain(self, seconds: float) -> None:
+        """Let handlers take what waits for them, for at most that long."""
+        with anyio.move_on_after(seconds, shield=True):
+            while not self.is_idle:  # noqa: ASYNC110  # at the close only: an event would have to be set at each call's end
+                await anyio.sleep(0.001)
+
+    def close(self) -> None:
+        """Serve no more; what still waits is dropped."""
+        self._start = None
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether no handler has anything left to do."""
+        return all(subscription.is_idle for subscription in self._subscriptions)
+
+
+def _call_observer(observer: Callable[[Sequence[Event]], object], events: Sequence[Event]) -> None:
+    try:
+        observer(events)
+    except Exception:
+        log.exception("an observer raised at run %s; the run is not affected", events[0].run_id)

@@ -1,0 +1,211 @@
+"""Pipelines: a definition that can be run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import partial
+from typing import Any, Protocol, TypeVar
+
+import anyio
+from anyio import from_thread
+from anyio.lowlevel import EventLoopToken, current_token
+
+from phaseline._shell.live import LiveRun
+from phaseline._shell.runner import Runner
+from phaseline._shell.waiting import ended_run, raise_unless_completed
+from phaseline._shell.worker import Worker
+from phaseline.errors import (
+    AmbiguousRuntimeError,
+    DefinitionError,
+    PipelineNotRegisteredError,
+    RunningLoopError,
+    RuntimeUsageError,
+)
+from phaseline.machine import Transitions
+from phaseline.phase import NAME, Dep
+from phaseline.plan import Plan, compile_plan
+from phaseline.queues.inprocess import InProcessQueue
+from phaseline.retry import Retry
+from phaseline.run import ENDED_STATES, Run
+from phaseline.step import Node, Subgraph
+from phaseline.storage.memory import MemoryStorage
+
+In_contra = TypeVar("In_contra", contravariant=True)
+Out_co = TypeVar("Out_co", covariant=True)
+
+
+class Host(Protocol):
+    """An open runtime, as a pipeline sees it."""
+
+    @property
+    def token(self) -> EventLoopToken:
+        """The event loop it lives on."""
+        ...
+
+    @property
+    def names(self) -> frozenset[str]:
+        """Names of the pipelines it registered."""
+        ...
+
+    def has(self, pipeline: Pipeline[Any, Any]) -> bool:
+        """Whether it registered the pipeline."""
+        ...
+
+    async def run(self, pipeline: Pipeline[Any, Any], value: Any, /) -> Run[Any]:
+        """Run it to its end."""
+        ...
+
+
+open_hosts: list[Host] = []
+"""The open runtimes of this process. ``pipeline.run()`` must find them wherever it is called: a context variable
+would not reach the request tasks of a web framework, and falling back to memory would lose data in silence."""
+
+
+class Pipeline(Subgraph[In_contra, Out_co]):
+    """Phases composed under a name; a definition is told apart by name and version.
+
+    A pipeline is itself a node: inside another one its phases' paths begin with its name.
+    """
+
+    def __init__(
+        self, name: str, body: Node[In_contra, Out_co], *, version: str = "1", retry: Retry | None = None
+    ) -> None:
+        """Compile the phases into a plan.
+
+        Args:
+            name: Letters, digits, ``_``, ``-`` and ``.``.
+            body: A phase, or what ``>>``, ``each`` and the like made.
+            version: Text that tells definitions of the same name apart.
+            retry: For phases that say nothing themselves.
+
+        Raises:
+            DefinitionError: Two phases share a path, types are missing or do not fit, a label is misused, ….
+        """
+        if not NAME.match(name):
+            msg = f"{name!r} is no name for a pipeline: letters, digits, '_', '-' and '.', beginning with a letter"
+            raise DefinitionError(msg)
+        super().__init__(name, body)
+        self.version = version
+        self.plan: Plan = compile_plan(name, version, self.body, retry)
+
+    def __repr__(self) -> str:
+        return f"Pipeline({self.name!r}, version={self.version!r})"
+
+    @property
+    def transitions(self) -> Transitions[str]:
+        """The state machine of its runs, derived from the graph."""
+        return self.plan.transitions
+
+    async def run(
+        self,
+        value: In_contra,
+        /,
+        *,
+        runtime: Host | None = None,
+        deps: Mapping[Dep[Any], Any] | None = None,
+    ) -> Run[Out_co]:
+        """Run to the end, and give the run with its output.
+
+        It runs on ``runtime``; else on the one open runtime that registered this pipeline; else, if no runtime is
+        open in this process, in memory. Cancelling the caller does not cancel a run on a runtime.
+
+        Args:
+            value: The input; validated before anything is stored.
+            runtime: Where to run.
+            deps: What the phases need from their host; for runs in memory, a runtime has its own.
+
+        Raises:
+            InvalidInputError: The value is not what the first phase takes.
+            PipelineFailedError: A phase failed for good; ``.run`` tells all, ``__cause__`` the exception.
+            PipelineCancelledError: It was cancelled.
+            PipelineRolledBackError: It was rolled back.
+            PipelineNotRegisteredError: A runtime is open, but none registered this pipeline.
+            AmbiguousRuntimeError: Several did.
+        """
+        host = self._host(runtime, deps)
+        if host is None:
+            return await self._run_in_memory(value, deps)
+        if host.token != current_token():
+            msg = f"{host!r} lives on another event loop than this call; use run_sync() in a thread, or the loop it is on"
+            raise RuntimeUsageError(msg)
+        return await host.run(self, value)
+
+    async def __call__(self, value: In_contra, /) -> Out_co:
+        """Run to the end, and give just the output."""
+        return (await self.run(value)).output
+
+    def run_sync(
+        self, value: In_contra, /, *, runtime: Host | None = None, deps: Mapping[Dep[Any], Any] | None = None
+    ) -> Run[Out_co]:
+        """Do as ``run`` does, from code without an event loop.
+
+        Raises:
+            RunningLoopError: An event loop runs in this thread.
+        """
+        if _loop_runs_here():
+            raise RunningLoopError("run_sync()", "await pipeline.run(value)")
+        host = self._host(runtime, deps)
+        if host is not None:
+            return from_thread.run(partial(host.run, self, value), token=host.token)
+        return anyio.run(partial(self.run, value, deps=deps))
+
+    def _host(self, runtime: Host | None, deps: Mapping[Dep[Any], Any] | None) -> Host | None:
+        host = runtime or self._open_host()
+        if host is not None and deps is not None:
+            msg = f"pipeline {self.name!r} runs on {host!r}; give the dependencies to it: Runtime(..., deps=...)"
+            raise RuntimeUsageError(msg)
+        return host
+
+    def _open_host(self) -> Host | None:
+        if not open_hosts:
+            return None
+        registered = [host for host in open_hosts if host.has(self)]
+        if not registered:
+            names = frozenset[str]().union(*(host.names for host in open_hosts))
+            raise PipelineNotRegisteredError(self.name, " or ".join(map(repr, open_hosts)), names)
+        if len(registered) > 1:
+            raise AmbiguousRuntimeError(self.name, [repr(host) for host in registered])
+        return registered[0]
+
+    async def _run_in_memory(self, value: In_contra, deps: Mapping[Dep[Any], Any] | None) -> Run[Out_co]:
+        runner = Runner(MemoryStorage(), InProcessQueue(), plans=(self.plan,), deps=deps)
+        try:
+            live: LiveRun | None = None
+            # A line has nothing that runs beside anything else: it needs no other task, unless it has to wait.
+            if self.plan.is_line:
+                live = await self._drive(runner, value)
+            if live is None or live.snapshot.run.state not in ENDED_STATES:
+                live = await self._drive_in_tasks(runner, value, live)
+            run = await runner.describe(live)
+        finally:
+            runner.close()
+        raise_unless_completed(run, live.cause)
+        return run
+
+    async def _drive(self, runner: Runner, value: object) -> LiveRun:
+        live, job = await runner.start(self.plan, value)
+        await runner.drive(job)
+        return live
+
+    async def _drive_in_tasks(self, runner: Runner, value: object, live: LiveRun | None) -> LiveRun:
+        outcome: LiveRun | Exception | None = None
+        async with anyio.create_task_group() as tasks:
+            runner.open(tasks)
+            Worker(runner).serve()
+            try:
+                outcome = await ended_run(runner, live or await self._drive(runner, value))
+            except Exception as error:  # noqa: BLE001  # raised below, where the task group does not wrap it
+                outcome = error
+            tasks.cancel_scope.cancel()
+        if isinstance(outcome, Exception):
+            raise outcome
+        assert outcome is not None  # noqa: S101  # else there was an error
+        return outcome
+
+
+def _loop_runs_here() -> bool:
+    try:
+        current_token()
+    except RuntimeError:  # anyio's NoEventLoopError
+        return False
+    return True

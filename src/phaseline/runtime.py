@@ -1,0 +1,388 @@
+"""The composition root: a runtime puts a storage, a queue and a worker together, and keeps them open."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import AsyncIterator, Iterable, Mapping
+from contextlib import AsyncExitStack
+from datetime import timedelta
+from types import TracebackType
+from typing import Any, Generic, Self, TypeVar, overload
+
+import anyio
+from anyio.lowlevel import EventLoopToken, current_token
+
+from phaseline._shell.live import LiveRun
+from phaseline._shell.runner import Runner, RunnerOptions
+from phaseline._shell.waiting import ended_run, follow, raise_unless_completed
+from phaseline._shell.worker import Worker
+from phaseline.abc import Clock, Queue, Storage
+from phaseline.bus import EventBus
+from phaseline.errors import (
+    DefinitionError,
+    PipelineNotRegisteredError,
+    ResultTimeoutError,
+    RunNotFoundError,
+    RuntimeNotOpenError,
+    RuntimeUsageError,
+    StorageURLError,
+)
+from phaseline.events import Event
+from phaseline.phase import Dep
+from phaseline.pipeline import Pipeline, open_hosts
+from phaseline.queues.inprocess import InProcessQueue
+from phaseline.run import SETTLED_STATES, Checkpoint, Run
+from phaseline.storage.memory import MemoryStorage
+
+In = TypeVar("In")
+Out = TypeVar("Out")
+Out_co = TypeVar("Out_co", covariant=True)
+
+LOWEST_PRIORITY = 999
+HANDLER_GRACE = 1.0
+"""Seconds that handlers of events have at the close for what still waits for them."""
+
+
+class RunHandle(Generic[Out_co]):
+    """A run, wherever it is carried forward."""
+
+    def __init__(self, runtime: Runtime, live: LiveRun) -> None:
+        self.id: str = live.id
+        self._runtime, self._live = runtime, live
+
+    def __repr__(self) -> str:
+        return f"RunHandle({self.id!r})"
+
+    async def state(self) -> str:
+        """The state it is in now."""
+        return (await self._runner.record_of(self.id)).state
+
+    async def run(self) -> Run[Out_co]:
+        """All that is known of it now."""
+        return await self._runner.describe(await self._runner.load(self.id))
+
+    async def checkpoints(self) -> tuple[Checkpoint, ...]:
+        """Its checkpoints, oldest first."""
+        return (await self.run()).checkpoints
+
+    async def result(self, timeout: timedelta | None = None) -> Out_co:
+        """Wait for the end, through pauses, waits and retries, and give the output.
+
+        Raises:
+            PipelineFailedError: A phase failed for good.
+            PipelineCancelledError: It was cancelled.
+            PipelineRolledBackError: It was rolled back.
+            NoOutputError: It completed, but the phase that gives the output was skipped.
+            ResultTimeoutError: It was not over in time; it goes on.
+        """
+        with self._bounded(timeout):
+            self._live = await ended_run(self._runner, self._live)
+            run: Run[Out_co] = await self._runner.describe(self._live)
+        raise_unless_completed(run, self._live.cause)
+        return run.output
+
+    async def wait(self, timeout: timedelta | None = None) -> Run[Out_co]:
+        """Wait until it is settled (ended, or paused), and give it; raises nothing for how it ended.
+
+        Raises:
+            ResultTimeoutError: It was not settled in time; it goes on.
+        """
+        with self._bounded(timeout):
+            self._live = await ended_run(self._runner, self._live, SETTLED_STATES)
+            return await self._runner.describe(self._live)
+
+    def events(self, *, after: int = 0) -> AsyncIterator[Event]:
+        """Its events numbered above ``after``: those that are stored, then each as it comes, until the run ends."""
+        return follow(self._runner, self.id, after)
+
+    @property
+    def _runner(self) -> Runner:
+        return self._runtime.runner
+
+    def _bounded(self, timeout: timedelta | None) -> _Bound:
+        return _Bound(self.id, timeout)
+
+
+class _Bound:
+    """A bounded wait whose end is an error of ours."""
+
+    def __init__(self, run_id: str, timeout: timedelta | None) -> None:
+        self._run_id, self._seconds = run_id, math.inf if timeout is None else timeout.total_seconds()
+        self._scope = anyio.fail_after(self._seconds)
+
+    def __enter__(self) -> None:
+        self._scope.__enter__()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> bool | None:
+        try:
+            return self._scope.__exit__(kind, error, trace)
+        except TimeoutError as late:
+            raise ResultTimeoutError(self._run_id, self._seconds) from late
+
+
+class Runtime:
+    """Where pipelines run: open it with ``async with``.
+
+    Entering starts a worker in this process, which also takes up what an earlier process left unfinished.
+    """
+
+    def __init__(
+        self,
+        storage: str | Storage = "memory",
+        *,
+        pipelines: Iterable[Pipeline[Any, Any]] = (),
+        queue: Queue | None = None,
+        serve: bool = True,
+        queues: Iterable[str] | None = None,
+        concurrency: int = 256,
+        sync_threads: int = 32,
+        lease: timedelta = timedelta(seconds=30),
+        drain: timedelta = timedelta(seconds=10),
+        namespace: str = "default",
+        deps: Mapping[Dep[Any], Any] | None = None,
+        clock: Clock | None = None,
+        bus: EventBus | None = None,
+    ) -> None:
+        """Put one together; nothing is opened yet.
+
+        Args:
+            storage: ``"memory"``, ``"sqlite:///path"``, or a storage.
+            pipelines: What it runs.
+            queue: Carries permits between workers; by default within this process.
+            serve: False for a process that only starts runs and asks about them.
+            queues: Queues that the worker serves; None for all.
+            concurrency: Bodies that may run at once in this process.
+            sync_threads: Those among them that may be plain functions, in threads.
+            lease: How long a phase stays granted to a worker that gives no sign of life.
+            drain: How long bodies may go on when the runtime closes; then they are handed over.
+            namespace: Keeps runs, keys and workers of several tenants apart.
+            deps: What phases need from their host.
+            clock: Where the time comes from.
+            bus: Where events are told.
+
+        Raises:
+            DefinitionError: Two of the pipelines share name and version, or a bound makes no sense.
+            StorageURLError: The URL names no storage.
+        """
+        if concurrency < 1 or sync_threads < 1 or lease <= timedelta(0) or drain < timedelta(0):
+            msg = (
+                f"Runtime(concurrency={concurrency}, sync_threads={sync_threads}, lease={lease}, drain={drain}): "
+                "counts must be at least 1, the lease positive, the drain not negative"
+            )
+            raise DefinitionError(msg)
+        self._storage = storage_from(storage) if isinstance(storage, str) else storage
+        self._queue = queue or InProcessQueue()
+        if self._queue.crosses_processes and not self._storage.shared:
+            msg = f"{self._queue!r} reaches other processes, but {self._storage!r} belongs to this one; use a database"
+            raise RuntimeUsageError(msg)
+        self._pipelines = _by_definition(pipelines)
+        self._options = RunnerOptions(
+            namespace=namespace, concurrency=concurrency, sync_threads=sync_threads, lease=lease, drain=drain,
+            queues=frozenset[str]() if not serve else None if queues is None else frozenset(queues),
+        )  # fmt: skip
+        self._serve = serve
+        self._deps, self._clock = deps, clock
+        self.bus: EventBus = bus or EventBus()
+        self._runner: Runner | None = None
+        self._token: EventLoopToken | None = None
+        self._stack = AsyncExitStack()
+
+    def __repr__(self) -> str:
+        return f"Runtime({self._storage!r})"
+
+    # ------------------------------------------------------------------ open and close
+    async def __aenter__(self) -> Self:
+        """Open the storage and begin to serve.
+
+        Raises:
+            StorageError: It cannot be opened.
+        """
+        if self._runner is not None:
+            msg = f"{self!r} is open already"
+            raise RuntimeUsageError(msg)
+        stack = AsyncExitStack()
+        try:
+            await self._open(stack)
+        except BaseException as error:
+            await self._leave(stack, error)
+            raise
+        self._stack = stack
+        return self
+
+    async def _open(self, stack: AsyncExitStack) -> None:
+        tasks = anyio.create_task_group()
+        runner = Runner(
+            self._storage, self._queue, plans=[p.plan for p in self._pipelines.values()],
+            deps=self._deps, clock=self._clock, bus=self.bus, options=self._options,
+        )  # fmt: skip
+        # Left in reverse: what writes is stopped before the storage closes, and its threads go last.
+        stack.callback(runner.close)
+        stack.push_async_callback(runner.write, self._storage.close)
+        await runner.write(self._storage.open)
+        await stack.enter_async_context(tasks)
+        stack.callback(tasks.cancel_scope.cancel)
+        runner.open(tasks)
+        self.bus.open(runner.spawn, runner.handler_threads)
+        stack.callback(self.bus.close)
+        stack.callback(runner.dismiss)
+        stack.push_async_callback(self.bus.drain, HANDLER_GRACE)
+        worker = Worker(runner) if self._serve else None
+        if worker is not None:
+            await worker.open()
+            stack.push_async_callback(worker.close)
+        stack.push_async_callback(runner.stop_bodies)
+        if worker is not None:
+            stack.push_async_callback(worker.stop)
+        self._runner, self._token = runner, current_token()
+        open_hosts.append(self)
+        stack.callback(self._forget)
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Let bodies end within the drain, hand over the others, and close the storage."""
+        await self._leave(self._stack, error)
+
+    async def _leave(self, stack: AsyncExitStack, error: BaseException | None) -> None:
+        # An exception is the caller's own: it is not for a task group to wrap. A cancellation may be the group's.
+        if isinstance(error, anyio.get_cancelled_exc_class()):
+            await stack.__aexit__(type(error), error, error.__traceback__)
+        else:
+            await stack.aclose()
+
+    def _forget(self) -> None:
+        open_hosts.remove(self)
+        self._runner = self._token = None
+
+    @property
+    def runner(self) -> Runner:
+        """What carries runs forward; for adapters, not for applications.
+
+        Raises:
+            RuntimeNotOpenError: The runtime is not open.
+        """
+        if self._runner is None:
+            raise RuntimeNotOpenError
+        return self._runner
+
+    @property
+    def token(self) -> EventLoopToken:
+        """The event loop it lives on.
+
+        Raises:
+            RuntimeNotOpenError: The runtime is not open.
+        """
+        if self._token is None:
+            raise RuntimeNotOpenError
+        return self._token
+
+    @property
+    def names(self) -> frozenset[str]:
+        """Names of the pipelines that were registered."""
+        return frozenset(name for name, _ in self._pipelines)
+
+    def has(self, pipeline: Pipeline[Any, Any]) -> bool:
+        """Whether the pipeline, or one of equal name, version and shape, was registered."""
+        known = self._pipelines.get((pipeline.name, pipeline.version))
+        return known is not None and known.plan.fingerprint == pipeline.plan.fingerprint
+
+    # ------------------------------------------------------------------ runs
+    async def start(
+        self,
+        pipeline: Pipeline[In, Out],
+        value: In,
+        /,
+        *,
+        priority: int = 100,
+        delay: timedelta = timedelta(0),
+    ) -> RunHandle[Out]:
+        """Store a run, and give a handle on it; a worker carries it forward.
+
+        Args:
+            pipeline: One that is registered here.
+            value: Its input; validated before anything is stored.
+            priority: 0 to 999, lower goes first.
+            delay: Not to be started before.
+
+        Raises:
+            InvalidInputError: The value is not what the pipeline takes.
+            PipelineNotRegisteredError: It was not registered.
+            StorageError: The run could not be stored.
+        """
+        live = await self._start(pipeline, value, priority, delay)
+        return RunHandle(self, live)
+
+    async def run(self, pipeline: Pipeline[In, Out], value: In, /) -> Run[Out]:
+        """Run a pipeline to its end here; the explicit twin of ``pipeline.run(value)``."""
+        live = await ended_run(self.runner, await self._start(pipeline, value, 100, timedelta(0)))
+        run = await self.runner.describe(live)
+        raise_unless_completed(run, live.cause)
+        return run
+
+    async def _start(
+        self, pipeline: Pipeline[Any, Any], value: object, priority: int, delay: timedelta
+    ) -> LiveRun:
+        runner = self.runner
+        if not self.has(pipeline):
+            raise PipelineNotRegisteredError(pipeline.name, repr(self), self.names)
+        if not 0 <= priority <= LOWEST_PRIORITY:
+            msg = f"priority {priority} is outside of 0 (first) to {LOWEST_PRIORITY} (last)"
+            raise ValueError(msg)
+        if delay < timedelta(0):
+            msg = f"a delay of {delay} is negative; leave it out to start at once"
+            raise ValueError(msg)
+        live, job = await runner.start(pipeline.plan, value, priority=priority, delay=delay)
+        runner.launch(job)
+        return live
+
+    @overload
+    async def get(self, run_id: str, /) -> RunHandle[object]: ...
+    @overload
+    async def get(self, run_id: str, pipeline: Pipeline[Any, Out], /) -> RunHandle[Out]: ...
+    async def get(self, run_id: str, pipeline: Pipeline[Any, Any] | None = None, /) -> RunHandle[Any]:
+        """Give a handle on a stored run.
+
+        Args:
+            run_id: Its id.
+            pipeline: The pipeline it is a run of, so that its output has a type.
+
+        Raises:
+            RunNotFoundError: There is no such run in this namespace, or it is one of another pipeline.
+            PipelineNotRegisteredError: Its pipeline, in the shape it started under, was not registered here.
+        """
+        if (
+            not run_id.isprintable()
+        ):  # nothing that has an id; with half a surrogate it could not even be asked for
+            raise RunNotFoundError(run_id)
+        live = await self.runner.load(run_id)
+        found = live.snapshot.run.pipeline
+        if pipeline is not None and found != pipeline.name:
+            raise RunNotFoundError(run_id, f"it is a run of {found!r}, not of {pipeline.name!r}")
+        return RunHandle(self, live)
+
+
+def storage_from(url: str) -> Storage:
+    """Make the storage that a URL names.
+
+    Raises:
+        StorageURLError: It names none.
+    """
+    if url == "memory":
+        return MemoryStorage()
+    if url.startswith("sqlite:"):
+        from phaseline.storage.sql.store import SqlStorage  # noqa: PLC0415  # sqlalchemy takes 150 ms to import
+
+        return SqlStorage(url)
+    raise StorageURLError(url, "known are 'memory' and 'sqlite:///path/to/file.db'")
+
+
+def _by_definition(pipelines: Iterable[Pipeline[Any, Any]]) -> dict[tuple[str, str], Pipeline[Any, Any]]:
+    found: dict[tuple[str, str], Pipeline[Any, Any]] = {}
+    for pipeline in pipelines:
+        key = (pipeline.name, pipeline.version)
+        if found.setdefault(key, pipeline) is not pipeline:
+            msg = f"two different pipelines are named {pipeline.name!r}, version {pipeline.version!r}; raise one's version"
+            raise DefinitionError(msg)
+    return found
