@@ -1,0 +1,27 @@
+"""For tests: a clock to be moved by hand, a recorder of events, and contracts that prove an adapter."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from phaseline.testing.clock import FakeClock
+from phaseline.testing.recorder import EventRecorder
+
+if TYPE_CHECKING:
+    from phaseline.testing.queue import QueueContract
+    from phaseline.testing.storage import StorageContract
+
+__all__ = ["EventRecorder", "FakeClock", "QueueContract", "StorageContract"]
+
+
+def __getattr__(name: str) -> object:
+    """Load a contract when it is asked for: contracts need pytest, the rest does not."""
+    if name == "QueueContract":
+        from phaseline.testing.queue import QueueContract  # noqa: PLC0415  # see above
+
+        return QueueContract
+    if name == "StorageContract":
+        from phaseline.testing.storage import StorageContract  # noqa: PLC0415  # see above
+
+        return StorageContract
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

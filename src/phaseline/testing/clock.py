@@ -1,0 +1,81 @@
+"""A clock that stands until it is moved."""
+
+from __future__ import annotations
+
+import heapq
+from datetime import UTC, datetime, timedelta
+from itertools import count
+
+import anyio
+from anyio.lowlevel import checkpoint
+
+from phaseline.pipeline import open_hosts
+from phaseline.runtime import Runtime
+
+QUIET_TURNS = 50
+"""Turns of the event loop without a commit after which a runtime is taken to be at rest."""
+BODY_PATIENCE = 2.0
+"""Real seconds to wait for sync bodies; one that is stuck must not stop the clock for ever."""
+
+
+class FakeClock:
+    """Governs all timing of the runtimes that it is given to: retries, delays, timeouts, leases, sweeps.
+
+    It does not govern what bodies do by themselves: a body that sleeps, sleeps for real.
+    """
+
+    def __init__(self, start: datetime = datetime(2030, 1, 1, tzinfo=UTC)) -> None:
+        self._now = start
+        self._sleepers: list[tuple[datetime, int, anyio.Event]] = []
+        self._numbers = count()
+
+    def now(self) -> datetime:
+        """The time it shows, in UTC."""
+        return self._now
+
+    async def sleep_until(self, moment: datetime) -> None:
+        """Return once it was moved to the moment or past it."""
+        if moment <= self._now:
+            await checkpoint()
+            return
+        event = anyio.Event()
+        heapq.heappush(self._sleepers, (moment, next(self._numbers), event))
+        await event.wait()
+
+    async def advance(self, delta: timedelta) -> None:
+        """Move on by ``delta``, stopping at each moment somebody waits for; returns when the runtimes are at rest.
+
+        Raises:
+            ValueError: The time is to go backwards.
+        """
+        if delta < timedelta(0):
+            msg = f"advance({delta}): a clock cannot be set back"
+            raise ValueError(msg)
+        target = self._now + delta
+        await self.settle()
+        while self._sleepers and self._sleepers[0][0] <= target:
+            self._now = max(self._now, self._sleepers[0][0])
+            while self._sleepers and self._sleepers[0][0] <= self._now:
+                heapq.heappop(self._sleepers)[2].set()
+            await self.settle()
+        self._now = target
+        await self.settle()
+
+    async def settle(self) -> None:
+        """Wait until the runtimes have done all there is to do at this moment."""
+        runners = [
+            host.runner for host in open_hosts if isinstance(host, Runtime) and host.runner.clock is self
+        ]
+        quiet, seen = 0, -1
+        patience = anyio.current_time() + BODY_PATIENCE
+        while quiet < QUIET_TURNS:
+            await checkpoint()
+            commits = sum(runner.commits for runner in runners)
+            if any(runner.in_thread for runner in runners) and anyio.current_time() < patience:
+                await anyio.sleep(0.0005)
+                quiet = 0
+            elif commits != seen or any(not runner.is_idle for runner in runners):
+                await checkpoint()
+                quiet, seen = 0, commits
+            else:
+                quiet += 1

@@ -1,0 +1,38 @@
+"""Fixtures for suites that embed phaseline; loaded by pytest through its entry point.
+
+The imports are within the fixtures: this module is loaded in every pytest run of every environment that has
+phaseline installed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from phaseline import Pipeline, Runtime
+    from phaseline.testing import FakeClock
+
+
+@pytest.fixture
+def phaseline_clock() -> FakeClock:
+    """A clock that stands until ``await phaseline_clock.advance(delta)``."""
+    from phaseline.testing import FakeClock  # noqa: PLC0415  # see the module's docstring
+
+    return FakeClock()
+
+
+@pytest.fixture
+def phaseline_runtime(phaseline_clock: FakeClock) -> Callable[..., AbstractAsyncContextManager[Runtime]]:
+    """Give a function that opens an in-memory runtime on the fake clock, for use in an ``async with``."""
+    from phaseline import Runtime  # noqa: PLC0415  # see the module's docstring
+
+    @asynccontextmanager
+    async def opened(*pipelines: Pipeline[Any, Any], **options: Any) -> AsyncGenerator[Runtime]:
+        async with Runtime("memory", pipelines=pipelines, clock=phaseline_clock, **options) as runtime:
+            yield runtime
+
+    return opened

@@ -1,0 +1,28 @@
+"""The contract of ``phaseline.abc.Storage``.
+
+One class and one fixture prove an adapter::
+
+    class TestMine(StorageContract):
+        @pytest.fixture
+        def make_storage(self, tmp_path):
+            return lambda: MyStorage(tmp_path / "runs")
+"""
+
+from __future__ import annotations
+
+from phaseline.testing.storage.claims import Claims
+from phaseline.testing.storage.leases import Leases
+from phaseline.testing.storage.limits import Limits
+from phaseline.testing.storage.reads import Reads
+from phaseline.testing.storage.sharing import Sharing
+from phaseline.testing.storage.writes import Writes
+
+__all__ = ["StorageContract"]
+
+
+class StorageContract(Writes, Reads, Claims, Leases, Limits, Sharing):
+    """Tests that every storage passes.
+
+    A subclass gives the fixture ``make_storage``: a function that makes a storage, not yet opened. What it makes is
+    empty when a test begins; within one test all calls open the same place if the storage is ``shared``.
+    """

@@ -1,0 +1,168 @@
+"""Records and units of work for tests of a storage: valid by every rule of the port, and short to write."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from msgspec.structs import replace
+
+from phaseline.abc import RunRows, StepResult, Unit
+from phaseline.events import Event, PhaseStarted
+from phaseline.run import ErrorCategory, ErrorInfo, PhaseRecord, PhaseState, Progress, RunRecord, RunState
+
+NAMESPACE = "default"
+FINGERPRINT = "plan-1"
+WORKER = "w-1"
+INPUT_TEXT = '{"of":"the run"}'
+NOW = datetime(2030, 1, 1, 12, 30, 15, 123_456, tzinfo=UTC)
+SECOND = timedelta(seconds=1)
+LEASE = timedelta(seconds=30)
+ERROR = ErrorInfo(
+    category=ErrorCategory.TIMEOUT, type="Late", message="too late", phase="a", traceback="line 1\nline 2"
+)
+
+ENDED = frozenset({PhaseState.COMPLETED, PhaseState.FAILED, PhaseState.SKIPPED})
+
+
+def make_run(run_id: str = "run", **fields: Any) -> RunRecord:
+    """Make a run's row at its first revision; a failed one has an error."""
+    given: dict[str, Any] = {
+        "namespace": NAMESPACE, "id": run_id, "pipeline": "pipeline", "version": "1", "fingerprint": FINGERPRINT,
+        "state": RunState.IDLE.value, "revision": 1, "seq": 0, "created_at": NOW, "updated_at": NOW, **fields,
+    }  # fmt: skip
+    if given["state"] == RunState.FAILED:
+        given.setdefault("error", ERROR)
+    return RunRecord(**given)
+
+
+def make_phase(path: str = "a", state: PhaseState = PhaseState.PENDING, **fields: Any) -> PhaseRecord:
+    """Make a phase's row that has what its state asks for: a lease where it runs, a time where it has ended."""
+    given: dict[str, Any] = {
+        "path": path, "state": state, "queue": "default", "priority": 100, "available_at": NOW,
+    }  # fmt: skip
+    if state is PhaseState.RUNNING and "total" not in fields:  # a map runs without a worker
+        given |= {"fence": 1, "attempt": 1, "worker": WORKER, "lease_expires": NOW + LEASE, "started_at": NOW}
+    if state in ENDED:
+        given |= {"fence": 1, "attempt": 1, "ended_at": NOW, "live": state is PhaseState.COMPLETED}
+    if state is PhaseState.FAILED:
+        given |= {"error": ERROR}
+    return PhaseRecord(**{**given, **fields})
+
+
+def make_unit(
+    run: RunRecord,
+    *,
+    expected: int | None = None,
+    inserted: Sequence[PhaseRecord] = (),
+    updated: Sequence[tuple[PhaseRecord, int]] = (),
+    outputs: Mapping[str, str] | None = None,
+    events: Sequence[Event] = (),
+    steps: Sequence[StepResult] = (),
+) -> Unit:
+    """Make a unit of work that brings a run to the revision that its row carries, from the one before."""
+    expected = run.revision - 1 if expected is None else expected
+    return Unit(
+        run=run, expected=expected, input=None if expected else INPUT_TEXT, inserted=inserted, updated=updated,
+        outputs=outputs or {}, events=events, steps=steps,
+    )  # fmt: skip
+
+
+def new_run(run_id: str = "run", *phases: PhaseRecord, **fields: Any) -> Unit:
+    """Make the unit that inserts a run with these phases, which come up in this order."""
+    rows = [replace(row, position=number) for number, row in enumerate(phases)]
+    return make_unit(make_run(run_id, **fields), inserted=rows)
+
+
+def following(run: RunRecord, **fields: Any) -> RunRecord:
+    """Make a run's row at its next revision."""
+    return replace(run, revision=run.revision + 1, **fields)
+
+
+class Take:
+    """A grant that starts all it is offered on one worker, and keeps what it was asked."""
+
+    def __init__(self, worker: str = WORKER, until: datetime = NOW + LEASE) -> None:
+        self.worker: str = worker
+        self.until: datetime = until
+        self.asked: list[tuple[RunRows, Sequence[str]]] = []
+        self.given: list[Unit] = []
+
+    def __call__(self, rows: RunRows, paths: Sequence[str]) -> Unit | None:
+        """Start the phases."""
+        self.asked.append((rows, paths))
+        unit = self.start(rows, paths)
+        self.given.append(unit)
+        return unit
+
+    def start(self, rows: RunRows, paths: Sequence[str]) -> Unit:
+        """Make the unit of work that starts these phases."""
+        by_path = {row.path: row for row in rows.phases}
+        updated = [(self._started(by_path[path]), by_path[path].fence) for path in paths]
+        first = rows.run.seq + 1
+        events = [
+            PhaseStarted(
+                run_id=rows.run.id,
+                seq=first + n,
+                at=NOW,
+                phase=row.path,
+                attempt=row.attempt,
+                fence=row.fence,
+            )
+            for n, (row, _) in enumerate(updated)
+        ]
+        run = following(rows.run, seq=rows.run.seq + len(events))
+        return make_unit(run, updated=updated, events=events)
+
+    def _started(self, row: PhaseRecord) -> PhaseRecord:
+        return replace(
+            row, state=PhaseState.RUNNING, fence=row.fence + 1, attempt=row.attempt + 1, worker=self.worker,
+            lease_expires=self.until, started_at=NOW,
+        )  # fmt: skip
+
+    @property
+    def paths(self) -> list[tuple[str, str]]:
+        """Run id and path of what was offered, in this order."""
+        return [(rows.run.id, path) for rows, paths in self.asked for path in paths]
+
+
+def decline(rows: RunRows, paths: Sequence[str]) -> None:
+    """Grant nothing."""
+
+
+def full_runs() -> list[RunRecord]:
+    """Rows of a run that between them have a value of their own in every field."""
+    failed = make_run(
+        namespace="space", pipeline="prepare", version="1.2.3", fingerprint="f00d", state=RunState.FAILED.value,
+        seq=41, epoch=3, priority=7, error=ERROR, created_at=NOW, updated_at=NOW + 3 * SECOND,
+        started_at=NOW + SECOND, ended_at=NOW + 2 * SECOND,
+    )  # fmt: skip
+    active = replace(failed, state="DECOMPOSING", error=None, priority=999, ended_at=None)
+    return [failed, active]
+
+
+def full_phases() -> list[PhaseRecord]:
+    """Rows of one phase that between them have a value of their own in every field, one for each state and more."""
+    same: dict[str, Any] = {
+        "queue": "enrichment", "priority": 7, "available_at": NOW + SECOND, "position": 0, "epoch": 3,
+        "generation": 2, "attempt": 9, "failures": 4, "crashes": 3, "postponed": 2, "fence": 12,
+        "reason": "because", "progress": Progress(done=0.1, total=3.5, note="on it"), "started_at": NOW - SECOND,
+    }  # fmt: skip
+    path = "outer/inner[3]/phase"
+    return [
+        make_phase(path, PhaseState.PENDING, **same),
+        make_phase(path, PhaseState.RETRYING, **same, error=ERROR),
+        make_phase(path, PhaseState.RUNNING, **same, worker="w-7", lease_expires=NOW + 9 * SECOND),
+        make_phase(path, PhaseState.RUNNING, **same, total=600),
+        make_phase(path, PhaseState.COMPLETED, **same, live=True, length=0, ended_at=NOW + 5 * SECOND),
+        make_phase(path, PhaseState.COMPLETED, **same, live=True, length=8, ended_at=NOW + 5 * SECOND),
+        make_phase(path, PhaseState.SKIPPED, **same, live=False, ended_at=NOW + 5 * SECOND),
+        make_phase(path, PhaseState.FAILED, **same, live=False, error=ERROR, ended_at=NOW + 5 * SECOND),
+        make_phase(path, PhaseState.PENDING, epoch=3, generation=2),
+    ]
+
+
+def paths_of(rows: Iterable[PhaseRecord]) -> list[str]:
+    """Paths of rows, in order."""
+    return [row.path for row in rows]

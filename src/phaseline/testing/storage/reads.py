@@ -1,0 +1,207 @@
+"""``load``, ``head``, ``values``, ``steps``, ``checkpoints`` and ``events``."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+import pytest
+
+from phaseline.abc import StepResult, Storage
+from phaseline.events import (
+    ENGINE_EVENTS,
+    CheckpointCreated,
+    Emitted,
+    Event,
+    PhaseCompleted,
+    PhaseFailed,
+    PhaseProgress,
+    PhaseRetrying,
+    PhaseSkipped,
+    PhaseStarted,
+    PipelineCompleted,
+    PipelineFailed,
+    PipelineStarted,
+    Transition,
+)
+from phaseline.run import Checkpoint, PhaseState
+from phaseline.testing.storage.base import PLENTY, StorageTests, everything, read, write
+from phaseline.testing.storage.build import (
+    ERROR,
+    INPUT_TEXT,
+    NAMESPACE,
+    NOW,
+    SECOND,
+    make_phase,
+    make_run,
+    make_unit,
+    new_run,
+)
+
+
+def at(seq: int, phase: str | None = None, transition: Transition | None = None) -> dict[str, Any]:
+    """The fields that every event has."""
+    return {"run_id": "run", "seq": seq, "at": NOW + seq * SECOND, "phase": phase, "transition": transition}
+
+
+def every_kind_of_event() -> list[Event]:
+    """One event of each kind that is stored, with a value in every field, and some with as few as may be."""
+    move = Transition("IDLE", "INITIALIZING")
+    payload: dict[str, Any] = {
+        "text": 'a "b" \u2028 \N{SNOWMAN}',
+        "nothing": None,
+        "list": [1, -2.5, True, {"deep": []}],
+        "": 1,
+    }
+    return [
+        PipelineStarted(**at(1, None, move)),
+        PipelineCompleted(**at(2, None, move)),
+        PipelineFailed(**at(3, None, move), error=ERROR),
+        PhaseStarted(**at(4, "a", move), attempt=2, fence=3, worker="w-1", total=4),
+        PhaseStarted(**at(5, "a"), attempt=1, fence=1),
+        PhaseCompleted(**at(6, "a", move), attempt=2, length=0),
+        PhaseCompleted(**at(7, "a"), attempt=2),
+        PhaseFailed(**at(8, "a", move), attempt=2, error=ERROR),
+        PhaseRetrying(**at(9, "a", move), attempt=2, reason="failed", again_at=NOW, error=ERROR),
+        PhaseRetrying(**at(10, "a"), attempt=2, reason="lost", again_at=NOW.replace(microsecond=0)),
+        PhaseSkipped(**at(11, "a", move), reason="why", count=2, paths=("a", "b[1]"), live=True, length=7),
+        PhaseSkipped(**at(12, "a"), reason=""),
+        CheckpointCreated(**at(13, "a", move), checkpoint="run:13", revision=2, epoch=3),
+        Emitted(**at(14, "a", move), name="ORDER_SHIPPED", payload=payload),
+        Emitted(**at(15), name="NOTHING_MORE", payload={}),
+    ]
+
+
+class Reads(StorageTests):
+    """What is read of a run."""
+
+    def test_every_kind_of_event_reads_back(self, storage: Storage) -> None:
+        """An event loses nothing on its way in and out; an application's own comes back as what it emitted."""
+        told = every_kind_of_event()
+        stored_kinds = {*ENGINE_EVENTS.values(), Emitted} - {PhaseProgress}
+        assert {type(event) for event in told} == stored_kinds
+        write(storage, make_unit(make_run(seq=len(told)), events=told))
+        assert list(storage.events(NAMESPACE, "run", 0, PLENTY)) == told
+
+    def test_events_come_in_order_and_in_pages(self, storage: Storage) -> None:
+        """Whoever asks for those above the last one it has reads each of them once, whatever the page."""
+        write(storage, new_run("run"))
+        told: list[Event] = []
+        for revision in range(2, 9):
+            seq = len(told)
+            more = [Emitted(**at(seq + n), name="E", payload={"n": n}) for n in range(1, revision)]
+            told += more
+            write(storage, make_unit(make_run(revision=revision, seq=len(told)), events=more))
+        total = len(told)
+        for size in (1, 5, total, PLENTY):
+            pages: list[Event] = []
+            while page := storage.events(NAMESPACE, "run", len(pages), size):
+                assert len(page) == min(size, total - len(pages))
+                pages += page
+            assert pages == told
+        assert list(storage.events(NAMESPACE, "run", total - 1, PLENTY)) == told[-1:]
+        assert list(storage.events(NAMESPACE, "run", total, PLENTY)) == []
+        assert list(storage.events(NAMESPACE, "run", total + 100, PLENTY)) == []
+
+    def test_checkpoints_are_kept_in_the_order_of_their_making(self, storage: Storage) -> None:
+        """Each ``CheckpointCreated`` makes one; of several in one unit the first is the oldest, whatever its name."""
+        write(storage, new_run("run"))
+        expected: list[Checkpoint] = []
+        seq = 0
+        for revision, many in enumerate([1, 12, 0, 3], start=2):
+            events: list[Event] = [Emitted(**at(seq + 1), name="E", payload={})]
+            seq += 1
+            for _ in range(many):
+                seq += 1
+                name = f"run:{seq}"
+                events.append(
+                    CheckpointCreated(**at(seq, f"p{seq}"), checkpoint=name, revision=revision, epoch=4)
+                )
+                expected.append(Checkpoint(name, f"p{seq}", revision, 4, NOW + seq * SECOND))
+            write(storage, make_unit(make_run(revision=revision, seq=seq), events=events))
+        assert list(storage.checkpoints(NAMESPACE, "run")) == expected
+
+    def test_the_head_is_the_row_of_the_run(self, storage: Storage) -> None:
+        """It is what ``load`` gives, without the phases."""
+        write(storage, new_run("run", make_phase("a"), make_phase("b")))
+        assert storage.head(NAMESPACE, "run") == make_run() == read(storage)[0]
+
+    @pytest.mark.parametrize(
+        ("namespace", "run_id"), [(NAMESPACE, "unknown"), ("unknown", "run"), (NAMESPACE, "")]
+    )
+    def test_of_a_run_that_is_not_there_nothing_is_read(
+        self, storage: Storage, namespace: str, run_id: str
+    ) -> None:
+        """No verb that reads complains; each gives nothing."""
+        write(
+            storage, make_unit(make_run(seq=1), inserted=[make_phase("a")], events=every_kind_of_event()[:1])
+        )
+        assert storage.load(namespace, run_id) is None
+        assert storage.head(namespace, run_id) is None
+        assert dict(storage.values(namespace, run_id, ["", "a"])) == {}
+        assert dict(storage.steps(namespace, run_id, "a", 0)) == {}
+        assert list(storage.checkpoints(namespace, run_id)) == []
+        assert list(storage.events(namespace, run_id, 0, PLENTY)) == []
+
+    def test_runs_of_equal_id_in_two_namespaces_are_two_runs(self, storage: Storage) -> None:
+        """Every row of every kind belongs to one of them; one batch may write both."""
+        spaces = ["one", "two"]
+        units = [
+            make_unit(
+                make_run(namespace=space, seq=1, pipeline=space),
+                inserted=[make_phase("a", PhaseState.COMPLETED, reason=space)],
+                outputs={"a": f'"{space}"'},
+                events=[CheckpointCreated(**at(1, "a"), checkpoint=space, revision=1)],
+                steps=[StepResult("a", 0, "key", f'"{space}"')],
+            )
+            for space in spaces
+        ]
+        write(storage, *units)
+        untouched = everything(storage, "run", ["a"], "one")
+        again = make_unit(
+            make_run(namespace="two", revision=2),
+            updated=[(make_phase("a", PhaseState.COMPLETED, reason="changed", fence=2), 1)],
+            outputs={"a": '"changed"'},
+        )
+        for unit, space in zip(units, spaces, strict=True):
+            assert read(storage, "run", space) == (unit.run, list(unit.inserted))
+            assert dict(storage.values(space, "run", ["", "a"])) == {"": INPUT_TEXT, "a": f'"{space}"'}
+            assert [point.id for point in storage.checkpoints(space, "run")] == [space]
+            assert list(storage.events(space, "run", 0, PLENTY)) == list(unit.events)
+            assert dict(storage.steps(space, "run", "a", 0)) == {"key": f'"{space}"'}
+        write(storage, again)
+        assert everything(storage, "run", ["a"], "one") == untouched
+        assert dict(storage.values("two", "run", ["a"])) == {"a": '"changed"'}
+
+    @pytest.mark.parametrize(
+        "moment",
+        [
+            NOW.replace(microsecond=1),
+            NOW.replace(microsecond=999_999),
+            NOW.replace(year=1969, microsecond=999_999),
+            NOW.replace(year=2999, microsecond=1),
+        ],
+        ids=str,
+    )
+    def test_times_are_kept_to_the_microsecond(self, storage: Storage, moment: datetime) -> None:
+        """Every time of every record reads back equal, and in UTC."""
+        row = make_phase(
+            "a", PhaseState.RUNNING, available_at=moment, lease_expires=moment, started_at=moment
+        )  # fmt: skip
+        ended = make_phase("b", PhaseState.COMPLETED, position=1, ended_at=moment)
+        run = make_run(created_at=moment, updated_at=moment, started_at=moment, ended_at=moment, seq=2)
+        events = [
+            CheckpointCreated(run_id="run", seq=1, at=moment, phase="a", checkpoint="c", revision=1),
+            PhaseRetrying(
+                run_id="run", seq=2, at=moment, phase="a", attempt=1, reason="failed", again_at=moment
+            ),
+        ]
+        write(storage, make_unit(run, inserted=[row, ended], events=events))
+        assert read(storage) == (run, [row, ended])
+        assert list(storage.events(NAMESPACE, "run", 0, PLENTY)) == events
+        assert [point.created_at for point in storage.checkpoints(NAMESPACE, "run")] == [moment]
+        assert read(storage)[0].created_at.utcoffset() == moment.utcoffset()
+        assert read(storage)[1][0].available_at.utcoffset() == moment.utcoffset()
+        later = moment + moment.resolution
+        storage.renew(NAMESPACE, "w-1", moment, later)
+        assert read(storage)[1][0].lease_expires == later

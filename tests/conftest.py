@@ -1,0 +1,39 @@
+"""What holds for every test: both event loops, no blocking call on one, hypothesis without a clock."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+from blockbuster import BlockBuster, blockbuster_ctx
+from hypothesis import settings
+
+import phaseline
+
+# Random also where CI is set (hypothesis would be deterministic there); a busy machine fails no deadline.
+settings.register_profile("phaseline", derandomize=False, deadline=None, print_blob=True)
+settings.load_profile("phaseline")
+
+
+@pytest.fixture(
+    scope="session",
+    params=[pytest.param(("asyncio", {}), id="asyncio"), pytest.param(("trio", {}), id="trio")],
+)
+def anyio_backend(request: pytest.FixtureRequest) -> tuple[str, dict[str, object]]:
+    """Run each async test once on asyncio and once on trio."""
+    return request.param
+
+
+@pytest.fixture(scope="session", autouse=True)
+def no_blocking_calls() -> Iterator[BlockBuster]:
+    """Fail a test whose event loop is blocked from code of the package or of a test.
+
+    The detector asks asyncio for a running loop, so it sees asyncio alone: under trio it stays silent.
+    The code is the same on both.
+    """
+    tests = ModuleType("tests")
+    tests.__path__ = [str(Path(__file__).parent)]
+    with blockbuster_ctx([phaseline, tests]) as detector:
+        yield detector

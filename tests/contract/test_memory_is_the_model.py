@@ -1,0 +1,301 @@
+"""Whatever is asked of them, in whatever order: SQLite answers as memory does."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Callable, Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+import attrs
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, rule, run_state_machine_as_test
+from msgspec.structs import replace
+
+from phaseline.abc import Claimed, ClaimRequest, RunRows, StepResult, Storage, Unit, WorkerRecord
+from phaseline.events import CheckpointCreated, Emitted, Event, PhaseRetrying, PhaseSkipped, Transition
+from phaseline.run import ENDED_STATES, ErrorCategory, ErrorInfo, PhaseRecord, PhaseState, Progress, RunState
+from phaseline.storage.memory import MemoryStorage
+from phaseline.storage.sql.store import SqlStorage
+from phaseline.testing.storage.build import NOW, Take, make_phase, make_run, make_unit
+
+# --------------------------------------------------------------------- small worlds, so that things meet
+SPACES = st.sampled_from(["one", "two"])
+RUN_IDS = st.sampled_from(["run-9", "run-10", "Run-9"])
+PATHS = ["a", "B", "b[9]", "b[10]", "é"]
+QUEUES = ["default", "other"]
+PLANS = ["plan-1", "plan-2"]
+WORKERS = ["w-1", "w-2"]
+STATES = ["IDLE", "DECOMPOSING", *RunState]
+TIMES = st.integers(-3, 3).map(lambda n: NOW + timedelta(microseconds=n))
+
+TEXT = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=5)
+MAYBE_TIME = st.none() | TIMES
+COUNT = st.integers(0, 3)
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | TEXT,
+    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(TEXT, inner, max_size=2),
+    max_leaves=3,
+)
+ERRORS = st.builds(
+    ErrorInfo, category=st.sampled_from(ErrorCategory), type=TEXT, message=TEXT, phase=st.none() | TEXT,
+    traceback=st.none() | TEXT,
+)  # fmt: skip
+PROGRESS = st.builds(
+    Progress,
+    done=st.floats(allow_nan=False, allow_infinity=False),
+    total=st.none() | st.floats(0, 9),
+    note=TEXT,
+)
+REQUESTS = st.builds(
+    ClaimRequest,
+    namespace=SPACES,
+    queues=st.none() | st.frozensets(st.sampled_from(QUEUES)),
+    fingerprints=st.frozensets(st.sampled_from(PLANS)),
+    limit=st.integers(1, 4),
+    now=TIMES,
+)
+ENDED = [PhaseState.COMPLETED, PhaseState.SKIPPED, PhaseState.FAILED]
+
+
+@st.composite
+def phases(draw: st.DrawFn, path: str, position: int, *, has_output: bool = False) -> PhaseRecord:
+    """A row as the engine may write one."""
+    state = draw(st.sampled_from(ENDED[:2] if has_output else list(PhaseState)))
+    fields: dict[str, Any] = {
+        "position": position, "epoch": 0, "generation": 0, "queue": draw(st.sampled_from(QUEUES)),
+        "priority": draw(COUNT), "available_at": draw(TIMES), "attempt": draw(COUNT), "failures": draw(COUNT),
+        "crashes": draw(COUNT), "postponed": draw(COUNT), "fence": draw(COUNT), "reason": draw(TEXT),
+        "progress": draw(st.none() | PROGRESS), "started_at": draw(MAYBE_TIME), "error": draw(st.none() | ERRORS),
+        "length": draw(st.none() | COUNT),
+    }  # fmt: skip
+    if state is PhaseState.RUNNING:
+        fields |= {"worker": draw(st.sampled_from(WORKERS)), "lease_expires": draw(TIMES)}
+        if draw(st.integers(0, 4)) == 0:
+            fields |= {"worker": None, "lease_expires": None, "total": 3}
+    if state in ENDED:
+        fields |= {"ended_at": draw(TIMES), "live": state is PhaseState.COMPLETED or has_output}
+    if state is PhaseState.FAILED:
+        fields["error"] = draw(ERRORS)
+    return make_phase(path, state, **fields)
+
+
+@st.composite
+def facts(draw: st.DrawFn, run_id: str, seq: int, revision: int) -> Event:
+    """An event of some kind."""
+    common: dict[str, Any] = {
+        "run_id": run_id, "seq": seq, "at": draw(TIMES), "phase": draw(st.none() | st.sampled_from(PATHS)),
+        "transition": draw(st.none() | st.builds(Transition, TEXT, TEXT)),
+    }  # fmt: skip
+    match draw(st.integers(0, 3)):
+        case 0:
+            return CheckpointCreated(
+                **common, checkpoint=f"{run_id}:{seq}", revision=revision, epoch=draw(COUNT)
+            )
+        case 1:
+            payload = draw(st.dictionaries(TEXT, JSON, max_size=2))
+            return Emitted(**common, name=f"OWN_{draw(TEXT)}", payload=payload)
+        case 2:
+            return PhaseRetrying(
+                **common,
+                attempt=draw(COUNT),
+                reason=draw(TEXT),
+                again_at=draw(TIMES),
+                error=draw(st.none() | ERRORS),
+            )
+        case _:
+            paths = tuple(draw(st.lists(TEXT, max_size=2)))
+            return PhaseSkipped(
+                **common, reason=draw(TEXT), count=draw(COUNT), paths=paths, live=draw(st.booleans())
+            )
+
+
+@st.composite
+def units(draw: st.DrawFn, model: Storage, space: str, run_id: str) -> Unit:
+    """A unit for a run as it is stored, or, sometimes, as it is not: its guards may miss."""
+    stored = model.load(space, run_id)
+    rows = [] if stored is None else list(stored.phases)
+    outputs = model.values(space, run_id, PATHS)
+    revision = 0 if stored is None else stored.run.revision
+    expected = draw(st.sampled_from([revision] * 8 + [revision + 1, max(revision - 1, 0)]))
+    base = (
+        make_run(run_id, namespace=space, fingerprint=draw(st.sampled_from(PLANS)))
+        if stored is None
+        else stored.run
+    )
+
+    changed: list[tuple[PhaseRecord, int]] = []
+    for row in draw(st.lists(st.sampled_from(rows), unique=True, max_size=3)) if rows else []:
+        new = draw(phases(row.path, row.position, has_output=row.path in outputs))
+        changed.append((new, draw(st.sampled_from([row.fence] * 8 + [row.fence + 1]))))
+    if draw(st.integers(0, 19)) == 0:
+        changed.append((make_phase("never came up", position=99), 0))
+    free = [path for path in PATHS if path not in {row.path for row in rows}]
+    paths = draw(st.lists(st.sampled_from(free), unique=True, max_size=3)) if free else []
+    inserted = [draw(phases(path, len(rows) + n)) for n, path in enumerate(paths)]
+
+    written = [*inserted, *(row for row, _ in changed)]
+    seq = base.seq
+    events = [draw(facts(base.id, seq + n + 1, expected + 1)) for n in range(draw(COUNT))]
+    after = {row.path: row for row in [*rows, *written]}
+    states = STATES
+    if any(row.worker is not None for row in after.values()):  # a run ends together with all its phases
+        states = [state for state in STATES if state not in ENDED_STATES]
+    state = str(draw(st.sampled_from(states)))
+    run = replace(
+        base, revision=expected + 1, seq=seq + len(events), state=state, epoch=draw(COUNT), priority=draw(COUNT),
+        error=draw(ERRORS) if state == RunState.FAILED else None, updated_at=draw(TIMES), started_at=draw(MAYBE_TIME),
+        ended_at=draw(MAYBE_TIME),
+    )  # fmt: skip
+    step = st.builds(StepResult, st.sampled_from(PATHS), st.integers(0, 1), st.sampled_from("xy"), TEXT)
+    return make_unit(
+        run,
+        expected=expected,
+        inserted=inserted,
+        updated=changed,
+        outputs={row.path: draw(TEXT) for row in written if row.live and draw(st.booleans())},
+        events=events,
+        steps=draw(st.lists(step, max_size=3)),
+    )
+
+
+class SqliteLikeMemory(RuleBasedStateMachine):
+    """Both are asked the same, and then all that can be read is compared."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.folder = tempfile.mkdtemp()
+        self.model, self.tested = MemoryStorage(), SqlStorage(f"sqlite:///{self.folder}/runs.db")
+        for storage in (self.model, self.tested):
+            storage.open()
+
+    def teardown(self) -> None:
+        self.tested.close()
+        shutil.rmtree(self.folder)
+
+    def both(self, ask: Callable[[Storage], object]) -> None:
+        """Ask both, and compare what they say."""
+        assert answer(self.tested, ask) == answer(self.model, ask)
+
+    # ------------------------------------------------------------------ verbs
+    @rule(keys=st.lists(st.tuples(SPACES, RUN_IDS), min_size=1, max_size=4), data=st.data())
+    def commit(self, keys: list[tuple[str, str]], data: st.DataObject) -> None:
+        batch = [
+            data.draw(units(self.model, *key)) for key in keys
+        ]  # a key twice: both must refuse the batch
+        self.both(lambda storage: storage.commit(batch))
+        for key in set(keys):
+            self.look_at(*key)
+
+    @rule(
+        request=REQUESTS,
+        lease=st.tuples(st.sampled_from(WORKERS), TIMES),
+        declined=st.frozensets(RUN_IDS, max_size=1),
+        breaks=st.integers(0, 9).map(lambda n: n == 0),
+    )
+    def claim(
+        self, request: ClaimRequest, lease: tuple[str, datetime], declined: frozenset[str], breaks: bool
+    ) -> None:
+        def ask(storage: Storage) -> object:
+            take = Take(*lease)
+
+            def grant(rows: RunRows, paths: Sequence[str]) -> Unit | None:
+                unit = take(rows, paths)
+                if breaks and len(take.asked) > 1:
+                    raise ArithmeticError
+                return None if rows.run.id in declined else unit
+
+            claimed = storage.claim(request, grant)
+            return plain(claimed), [(plain(rows), list(paths)) for rows, paths in take.asked]
+
+        self.both(ask)
+        self.look_at_all(request.namespace)
+
+    @rule(space=SPACES, worker=st.sampled_from([*WORKERS, "w-3"]), now=TIMES, until=TIMES)
+    def renew(self, space: str, worker: str, now: datetime, until: datetime) -> None:
+        self.both(lambda storage: storage.renew(space, worker, now, until))
+        self.look_at_all(space)
+
+    @rule(
+        space=SPACES, now=TIMES, dead=st.sets(st.sampled_from(WORKERS)), plans=st.sets(st.sampled_from(PLANS))
+    )
+    def lost(self, space: str, now: datetime, dead: set[str], plans: set[str]) -> None:
+        self.both(lambda storage: set(storage.lost(space, now, dead, plans, 100)))
+        self.both(lambda storage: len(storage.lost(space, now, dead, plans, 2)))
+
+    @rule(
+        worker=st.builds(
+            WorkerRecord, id=st.sampled_from(WORKERS), namespace=SPACES, host=TEXT, pid=COUNT, process_started=TEXT,
+            seen_at=TIMES,
+        )
+    )  # fmt: skip
+    def enlist(self, worker: WorkerRecord) -> None:
+        self.both(lambda storage: set(storage.enlist(worker)))
+        other = attrs.evolve(worker, id="who asks")
+        self.both(lambda storage: set(storage.enlist(other)))
+
+    @rule(space=SPACES, worker=st.sampled_from(WORKERS))
+    def retire(self, space: str, worker: str) -> None:
+        self.both(lambda storage: storage.retire(space, worker))
+
+    @rule(space=SPACES, run_id=RUN_IDS, after=st.integers(0, 12), limit=st.integers(1, 5))
+    def page(self, space: str, run_id: str, after: int, limit: int) -> None:
+        self.both(lambda storage: list(storage.events(space, run_id, after, limit)))
+
+    @rule()
+    def reopen(self) -> None:
+        self.tested.close()
+        self.tested.open()
+
+    # ------------------------------------------------------------------ what is there now
+    def look_at_all(self, space: str) -> None:
+        for run_id in ("run-9", "run-10", "Run-9"):
+            self.look_at(space, run_id)
+
+    def look_at(self, space: str, run_id: str) -> None:
+        def read(storage: Storage) -> object:
+            return (
+                plain(storage.load(space, run_id)),
+                storage.head(space, run_id),
+                dict(storage.values(space, run_id, ["", *PATHS])),
+                [
+                    dict(storage.steps(space, run_id, path, generation))
+                    for path in PATHS[:2]
+                    for generation in (0, 1)
+                ],
+                list(storage.checkpoints(space, run_id)),
+                list(storage.events(space, run_id, 0, 1_000)),
+            )
+
+        self.both(read)
+
+
+def answer(storage: Storage, ask: Callable[[Storage], object]) -> object:
+    """What a storage says, or the kind of error that it raises."""
+    try:
+        return ask(storage)
+    except (ValueError, ArithmeticError) as error:
+        return type(error)
+
+
+def plain(value: RunRows | Claimed | None) -> object:
+    """A value with its sequences as lists."""
+    match value:
+        case RunRows():
+            return value.run, list(value.phases)
+        case Claimed():
+            return list(value.units), value.waiting, value.next_due
+        case None:
+            return None
+
+
+def test_sqlite_answers_as_memory_does() -> None:
+    """Any sequence of verbs leaves both in the same state, with the same outcomes on the way."""
+    run_state_machine_as_test(
+        SqliteLikeMemory,
+        settings=settings(
+            max_examples=60, stateful_step_count=25, suppress_health_check=[HealthCheck.too_slow]
+        ),
+    )

@@ -1,0 +1,59 @@
+"""Every storage passes the contract."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+from threading import Timer
+
+import pytest
+
+from phaseline.abc import Outcome
+from phaseline.run import PhaseState
+from phaseline.storage.memory import MemoryStorage
+from phaseline.storage.sql.store import SqlStorage
+from phaseline.testing import StorageContract
+from phaseline.testing.storage.build import NAMESPACE, make_phase, make_run, new_run
+
+
+class TestMemory(StorageContract):
+    @pytest.fixture
+    def make_storage(self) -> Callable[[], MemoryStorage]:
+        return MemoryStorage
+
+
+class TestSqlite(StorageContract):
+    @pytest.fixture
+    def make_storage(self, tmp_path: Path) -> Callable[[], SqlStorage]:
+        return lambda: SqlStorage(f"sqlite:///{tmp_path / 'runs.db'}")
+
+    def test_opening_waits_for_who_writes(
+        self, make_storage: Callable[[], SqlStorage], tmp_path: Path
+    ) -> None:
+        """While another writes to a file that is not in WAL mode yet, SQLite itself would refuse at once."""
+        storage = make_storage()
+        with closing(
+            sqlite3.connect(tmp_path / "runs.db", isolation_level=None, check_same_thread=False)
+        ) as other:
+            other.execute("BEGIN IMMEDIATE")
+            release = Timer(0.2, other.execute, ["COMMIT"])
+            release.start()
+            storage.open()
+            release.join()
+        storage.close()
+
+    def test_what_the_tables_refuse_is_refused_alone(
+        self, storage: SqlStorage, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """A row that no decision can lead to fails its own unit, and the log says what was wrong with it."""
+        impossible = make_phase("a", PhaseState.COMPLETED, ended_at=None)
+        batch = [new_run("good", make_phase("a")), new_run("bad", impossible), new_run("fine")]
+        outcomes = storage.commit(batch)
+        assert [Outcome.COMMITTED, Outcome.FENCED, Outcome.COMMITTED] == outcomes
+        heads = [storage.head(NAMESPACE, unit.run.id) for unit in batch]
+        assert [make_run("good"), None, make_run("fine")] == heads
+        (record,) = caplog.records
+        assert "run bad" in record.getMessage()
+        assert "CHECK constraint failed" in record.getMessage()

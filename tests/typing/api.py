@@ -1,0 +1,303 @@
+"""A user's code, with the type of every expression that the library gives one to.
+
+Checked by pyright and mypy, both strict, and never run: ``assert_type`` does nothing at run time.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import AsyncIterator, Iterable, Mapping
+from datetime import datetime, timedelta
+from enum import Enum
+from typing import Any, Protocol, assert_type
+
+import tenacity
+from pydantic import BaseModel
+
+from phaseline import (
+    Abort,
+    Again,
+    Checkpoint,
+    Context,
+    CustomEvent,
+    Dep,
+    Err,
+    Event,
+    EventBus,
+    Ok,
+    Phase,
+    PhaseRecord,
+    Pipeline,
+    Retry,
+    Run,
+    RunHandle,
+    Runtime,
+    Skip,
+    Skipped,
+    StateMachine,
+    Subscription,
+    Transitions,
+    each,
+    phase,
+)
+from phaseline.compose import Each
+from phaseline.machine import Change, MachineSnapshot
+from phaseline.phase import BlockingContext, FunctionPhase
+from phaseline.run import StateChange
+from phaseline.step import Chain, Node
+
+
+class Doc(BaseModel):
+    text: str
+
+
+class Note(Doc):
+    author: str
+
+
+class Words(BaseModel):
+    items: list[str]
+
+
+class Mailer(Protocol):
+    async def send(self, to: str, *, copies: int = 1) -> int: ...
+    def address_of(self, name: str) -> str: ...
+
+
+class WordsCounted(CustomEvent):
+    number: int
+
+
+MAILER = Dep[Mailer]("mailer")
+
+
+# --------------------------------------------------------------------- phases as functions
+@phase
+async def stars(number: int) -> str:
+    return "*" * number
+
+
+@phase
+async def greet(name: str, ctx: Context) -> str:
+    return f"{name} at {ctx.run_id}"
+
+
+@phase
+def words(doc: Doc) -> list[str]:
+    return doc.text.split()
+
+
+@phase
+def shout(text: str, ctx: Context) -> str:
+    return f"{text} ({ctx.attempt})".upper()
+
+
+@phase
+def size(word: str) -> int:
+    return len(word)
+
+
+@phase
+def store(number: int) -> None:
+    assert_type(number, int)
+
+
+assert_type(stars, FunctionPhase[int, str])
+assert_type(greet, FunctionPhase[str, str])
+assert_type(words, FunctionPhase[Doc, list[str]])
+assert_type(shout, FunctionPhase[str, str])
+assert_type(store, FunctionPhase[int, None])
+
+
+@phase(retry=Retry(5, wait=timedelta(seconds=1)), timeout=timedelta(seconds=2))
+async def slow_stars(number: int) -> str:
+    return "*" * number
+
+
+@phase(name="hello", queue="mail", requires=(MAILER,))
+async def hello(name: str, ctx: Context) -> int:
+    return await ctx.dep(MAILER).send(name)
+
+
+@phase(label="TAKING_APART")
+def take_apart(doc: Doc) -> Words:
+    return Words(items=doc.text.split())
+
+
+@phase(retry=Retry(retry=tenacity.retry_if_exception_type(OSError), stop=tenacity.stop_after_delay(60)))
+def first(items: Words, ctx: Context) -> str:
+    return items.items[ctx.attempt]
+
+
+assert_type(slow_stars, FunctionPhase[int, str])
+assert_type(hello, FunctionPhase[str, int])
+assert_type(take_apart, FunctionPhase[Doc, Words])
+assert_type(first, FunctionPhase[Words, str])
+
+
+# --------------------------------------------------------------------- phases as classes, and the context
+class Split(Phase[Doc, Words]):
+    retry = Retry(attempts=3, wait=tenacity.wait_fixed(1))
+    timeout = timedelta(minutes=1)
+    requires = (MAILER,)
+
+    async def run(self, doc: Doc, ctx: Context) -> Words:
+        mailer = ctx.dep(MAILER)
+        assert_type(mailer, Mailer)
+        assert_type(await ctx.step("send", mailer.send, "me", copies=2), int)
+        assert_type(await ctx.step("look up", mailer.address_of, "me"), str)
+        assert_type(await ctx.run_input(Doc), Doc)
+        assert_type(await ctx.result_of(words), list[str])
+        assert_type(await ctx.result_of(words >> each(size)), list[int])
+        assert_type(ctx.emit(WordsCounted(number=3)), None)
+        assert_type(ctx.progress(1, total=3, note="one"), None)
+        assert_type(ctx.log, logging.LoggerAdapter[logging.Logger])
+        assert_type(ctx.item, int | None)
+        assert_type(ctx.deadline, datetime | None)
+        assert_type(ctx.idempotency_key, str)
+        if ctx.cancelled:
+            raise Abort("nobody waits for it")
+        return Words(items=doc.text.split())
+
+
+class Count(Phase[Words, int]):
+    def run(self, found: Words, context: Context) -> int:
+        blocking = context.blocking
+        assert_type(blocking, BlockingContext)
+        assert_type(blocking.step("look up", context.dep(MAILER).address_of, "me"), str)
+        assert_type(blocking.step("send", context.dep(MAILER).send, "me", copies=2), int)
+        assert_type(blocking.run_input(Doc), Doc)
+        assert_type(blocking.result_of(Split()), Words)
+        if not found.items:
+            raise Skip("no words", output=0)
+        if len(found.items) > 1_000:
+            raise Again(timedelta(minutes=1), "too many at once")
+        return len(found.items)
+
+
+assert_type(Split().options.timeout, timedelta | None)
+
+# --------------------------------------------------------------------- composition
+assert_type(Split() >> Count(), Chain[Doc, int])
+assert_type(Split().then(Count()), Chain[Doc, int])
+assert_type(Split() >> Count() >> stars >> greet >> shout, Chain[Doc, str])
+assert_type(Split().then(Count()).then(stars), Chain[Doc, str])
+assert_type(words >> each(size), Chain[Doc, list[int]])
+assert_type(each(size), Each[str, int])
+assert_type(each(size, limit=4, on_error="fail"), Each[str, int])
+assert_type(each(size, on_error="collect"), Each[str, Ok[int] | Err | Skipped])
+assert_type(words >> each(size, on_error="collect"), Chain[Doc, list[Ok[int] | Err | Skipped]])
+sized: Node[Iterable[str], list[int]] = each(size)
+
+ingest = Pipeline("ingest", Split() >> Count() >> stars >> shout, version="2", retry=Retry())
+assert_type(ingest, Pipeline[Doc, str])
+assert_type(Pipeline("one", stars), Pipeline[int, str])
+assert_type(Pipeline("outer", ingest >> size), Pipeline[Doc, int])
+assert_type(Pipeline("many", words >> each(Pipeline("inner", size >> stars))), Pipeline[Doc, list[str]])
+assert_type(ingest.transitions, Transitions[str])
+
+
+# What takes more, or gives less, than it must, fits.
+@phase
+def is_true(value: object) -> bool:
+    return bool(value)
+
+
+assert_type(Split() >> is_true, Chain[Doc, bool])
+as_input: Node[Note, int] = Split() >> Count()
+as_output: Node[Doc, object] = ingest
+as_pipeline: Pipeline[Note, object] = ingest
+
+
+# --------------------------------------------------------------------- runs
+async def run_without_runtime(mailer: Mailer) -> None:
+    run = await ingest.run(Doc(text="to be"), deps={MAILER: mailer})
+    assert_type(run, Run[str])
+    assert_type(run.output, str)
+    assert_type(run.state, str)
+    assert_type(run.phases, Mapping[str, PhaseRecord])
+    assert_type(run.history, tuple[StateChange, ...])
+    assert_type(run.checkpoints, tuple[Checkpoint, ...])
+    assert_type(run.duration, timedelta | None)
+    assert_type(await ingest(Note(text="to be", author="me")), str)
+    wider: list[Run[object]] = [run]
+    assert_type(wider[0].output, object)
+
+
+def run_without_loop(runtime: Runtime) -> None:
+    assert_type(ingest.run_sync(Doc(text="to be")), Run[str])
+    assert_type(ingest.run_sync(Doc(text="to be"), runtime=runtime).output, str)
+
+
+async def run_on_runtime(bus: EventBus) -> None:
+    options = Runtime("sqlite:///runs.db", pipelines=[ingest], lease=timedelta(seconds=5), bus=bus)
+    async with options as runtime:
+        assert_type(runtime, Runtime)
+        assert_type(await ingest.run(Doc(text="to be"), runtime=runtime), Run[str])
+        assert_type(await runtime.run(ingest, Doc(text="to be")), Run[str])
+        handle = await runtime.start(ingest, Note(text="to be", author="me"), priority=1)
+        assert_type(handle, RunHandle[str])
+        assert_type(handle.id, str)
+        assert_type(await handle.state(), str)
+        assert_type(await handle.result(), str)
+        assert_type(await handle.wait(timedelta(seconds=1)), Run[str])
+        assert_type(await handle.run(), Run[str])
+        assert_type(await handle.checkpoints(), tuple[Checkpoint, ...])
+        assert_type(handle.events(after=3), AsyncIterator[Event])
+        assert_type([event.type async for event in handle.events()], list[str])
+        assert_type(await runtime.get("id"), RunHandle[object])
+        assert_type(await runtime.get("id", ingest), RunHandle[str])
+        assert_type(await (await runtime.get("id", ingest)).result(timedelta(minutes=1)), str)
+
+
+# --------------------------------------------------------------------- events
+def observe(bus: EventBus) -> None:
+    def print_type(event: Event) -> None:
+        assert_type(event.seq, int | None)
+        assert_type(event.data, dict[str, Any])
+
+    async def send_type(event: Event) -> None:
+        assert_type(event.type, str)
+
+    assert_type(bus.subscribe(print_type), Subscription)
+    assert_type(bus.subscribe(send_type, types=[Event, WordsCounted, "PHASE_FAILED"], run="id"), Subscription)
+
+    @bus.subscribe(types=[WordsCounted])
+    async def count(event: Event) -> None:
+        assert_type(event.run_id, str)
+
+    assert_type(count, Subscription)
+    assert_type(count.cancel(), None)
+
+
+# --------------------------------------------------------------------- state machines
+class Lamp(Enum):
+    OFF = 1
+    ON = 2
+    BROKEN = 3
+
+
+LAMP = Transitions({Lamp.OFF: [Lamp.ON], Lamp.ON: [Lamp.OFF, Lamp.BROKEN], Lamp.BROKEN: []}, initial=Lamp.OFF)
+lamp = StateMachine(LAMP, settled=[Lamp.OFF])
+
+
+@lamp.guard(Lamp.OFF, Lamp.ON)
+def has_power(change: Change[Lamp]) -> str | None:
+    return None if change.source is Lamp.OFF else "no power"
+
+
+@lamp.after
+def show(change: Change[Lamp]) -> None:
+    assert_type(change.target, Lamp)
+
+
+assert_type(LAMP, Transitions[Lamp])
+assert_type(lamp, StateMachine[Lamp])
+assert_type(lamp.state, Lamp)
+assert_type(lamp.to(Lamp.ON, reason="dark"), Change[Lamp])
+assert_type(lamp.can(Lamp.BROKEN), bool)
+assert_type(lamp.allowed(), frozenset[Lamp])
+assert_type(lamp.history, tuple[Change[Lamp], ...])
+assert_type(lamp.snapshot(), MachineSnapshot)
+assert_type(StateMachine.restore(LAMP, lamp.snapshot()), StateMachine[Lamp])
+assert_type(StateMachine(Transitions({"on": ["off"], "off": []}, initial="on")).state, str)
