@@ -1,0 +1,1 @@
+"""Whole applications built with phaseline's public API alone."""

@@ -1,0 +1,40 @@
+"""Task preparation: from a software task in free words to prompts that are ready for whoever writes the code.
+
+``Task`` → decompose → ``Subtask``s → enrich, one by one → ``EnrichedSubtask``s → generate prompts → ``Prompt``s,
+one for each category of work. ``python -m phaseline.recipes.task_preparation`` does it from the command line.
+"""
+
+from __future__ import annotations
+
+from phaseline.recipes.task_preparation.enrichment import enrich_subtask
+from phaseline.recipes.task_preparation.models import (
+    Category,
+    Decomposition,
+    Effort,
+    EnrichedSubtask,
+    ProjectContext,
+    Prompt,
+    Subtask,
+    Task,
+    categories_in_order,
+    in_dependency_order,
+)
+from phaseline.recipes.task_preparation.phases import (
+    Decompose,
+    Decomposer,
+    SubtaskGenerated,
+    enrich,
+    generate_prompts,
+)
+from phaseline.recipes.task_preparation.pipeline import task_preparation_pipeline
+from phaseline.recipes.task_preparation.prompts import write_prompts
+from phaseline.recipes.task_preparation.templates import TemplateDecomposer
+
+__all__ = [
+    # the pipeline and its parts
+    "task_preparation_pipeline", "Decompose", "enrich", "generate_prompts", "SubtaskGenerated",
+    "Decomposer", "TemplateDecomposer", "enrich_subtask", "write_prompts",
+    # values
+    "Task", "ProjectContext", "Category", "Subtask", "Effort", "Decomposition", "EnrichedSubtask", "Prompt",
+    "in_dependency_order", "categories_in_order",
+]  # fmt: skip

@@ -1,0 +1,62 @@
+"""Which known technologies a task uses."""
+
+from __future__ import annotations
+
+import re
+from functools import cache
+
+import attrs
+
+from phaseline.recipes.task_preparation.catalog import Technology, technologies
+from phaseline.recipes.task_preparation.models import Task
+
+_WORD = re.compile(r"[.]?[^\W_]+(?:[.][^\W_]+)*[#+]*")
+
+
+@attrs.frozen
+class Stack:
+    """The technologies of a task."""
+
+    known: tuple[Technology, ...]
+    unknown: tuple[str, ...]
+    """Names in the project's stack that the recipe has no texts for."""
+    stated: bool
+    """Whether the project states its stack; otherwise it was read from the words of the task."""
+
+    def first(self, role: str) -> Technology | None:
+        """Give the first technology of a role."""
+        return next((technology for technology in self.known if technology.role == role), None)
+
+
+def stack_of(task: Task) -> Stack:
+    """Recognise the technologies that the project names or, if it names none, those that the task's words name."""
+    stated = task.context.tech_stack
+    if not stated:
+        return Stack(_mentioned(f"{task.title}\n{task.description}"), (), stated=False)
+    found = {name: _recognise(name) for name in stated}
+    known = tuple(dict.fromkeys(technology for technology in found.values() if technology is not None))
+    return Stack(known, tuple(name for name, technology in found.items() if technology is None), stated=True)
+
+
+def words_of(name: str) -> tuple[str, ...]:
+    """Take a name apart into lower-case words, keeping '.', '#' and '+' where they belong to a name."""
+    return tuple(_WORD.findall(name.casefold()))
+
+
+def _recognise(name: str) -> Technology | None:
+    """Find the technology whose longest alias the name begins with, so that 'Spring Boot 3' is Spring Boot."""
+    words = words_of(name)
+    for length in range(len(words), 0, -1):
+        if technology := _by_alias().get(words[:length]):
+            return technology
+    return None
+
+
+def _mentioned(text: str) -> tuple[Technology, ...]:
+    by_word = {word: technology for technology in technologies() for word in technology.in_text}
+    return tuple(dict.fromkeys(by_word[word] for word in words_of(text) if word in by_word))
+
+
+@cache
+def _by_alias() -> dict[tuple[str, ...], Technology]:
+    return {words_of(alias): technology for technology in technologies() for alias in technology.aliases}

@@ -1,0 +1,144 @@
+"""The command line of task preparation."""
+
+from __future__ import annotations
+
+import json
+import re
+from itertools import pairwise
+
+import pytest
+
+from phaseline.recipes.task_preparation.__main__ import main
+
+TEXT = (
+    "Build an expense approval workflow. Employees submit expenses; managers approve or reject each expense."
+)
+STATES = ["IDLE", "INITIALIZING", "DECOMPOSING", "ENRICHING", "GENERATING_PROMPTS", "COMPLETED"]
+
+
+@pytest.fixture
+def database(tmp_path):
+    """The URL of a SQLite file that does not exist yet."""
+    return f"sqlite:///{tmp_path / 'runs.db'}"
+
+
+def test_json_is_one_object(capsys, database):
+    """With --json, standard output holds one JSON object with all of the run, and the id comes early on stderr."""
+    options = [
+        "--tech-stack",
+        "FastAPI,PostgreSQL",
+        "--standard",
+        "Clean Code",
+        "--rule",
+        "naming=snake_case",
+    ]
+    code = main([TEXT, *options, "--storage", database, "--json"])
+    out, err = capsys.readouterr()
+    found = json.loads(out)
+
+    assert 0 == code
+    assert ["run_id", "state", "history", "subtasks", "prompts", "checkpoints", "events"] == list(found)
+    assert ("COMPLETED", STATES) == (found["state"], found["history"])
+    assert f"run {found['run_id']} (if it is cut off: --resume {found['run_id']})\n" == err
+    assert (8, 4) == (len(found["subtasks"]), len(found["prompts"]))
+    for prompt in found["prompts"]:
+        for part in (TEXT, "- FastAPI", "- PostgreSQL", "- Clean Code", "- naming: snake_case"):
+            assert part in prompt["text"]
+    assert ["decompose", "enrich", "generate_prompts"] == [c["phase"] for c in found["checkpoints"]]
+    assert list(range(1, len(found["events"]) + 1)) == [event["seq"] for event in found["events"]]
+
+
+def test_history_is_that_of_the_events(capsys):
+    """The states are those that the events' transitions lead through."""
+    main([TEXT, "--json"])
+    found = json.loads(capsys.readouterr().out)
+    moves = [event["transition"] for event in found["events"] if event["transition"]]
+
+    assert list(pairwise(STATES)) == [(move["from"], move["to"]) for move in moves]
+
+
+def test_text_shows_progress_and_prompts(capsys):
+    """Without --json, phases and subtasks are told as they come, and the prompts follow."""
+    assert 0 == main([TEXT, "--title", "Expenses"])
+    lines = capsys.readouterr().out.splitlines()
+    told = [line.partition(" ")[2] for line in lines if re.match(r"\d\d:\d\d:\d\d ", line)]
+
+    for phase in ("decompose", "enrich", "enrich[7]", "generate_prompts"):
+        assert told.index(f"{phase} started") < told.index(f"{phase} completed")
+    assert 8 == sum(line.startswith("subtask ") for line in told)
+    headings = [line for line in lines if line.startswith("# ")]
+    assert [f"# {name}: Expenses" for name in ("Data model", "Service", "HTTP API", "Testing")] == headings
+
+
+def test_finished_run_can_be_asked_again(capsys, database):
+    """--resume of a run that is done prints the same object and runs nothing."""
+    main([TEXT, "--storage", database, "--json"])
+    first = capsys.readouterr().out
+    code = main([TEXT, "--storage", database, "--json", "--resume", json.loads(first)["run_id"]])
+
+    assert 0 == code
+    assert first == capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([], "the text of the task is empty"),
+        ([" \n"], "the text of the task is empty"),
+        ([TEXT, "--title", " "], "title: the text is empty"),
+        ([TEXT, "--standard", ""], r"coding_standards\.0: the text is empty"),
+        ([TEXT, "--rule", "naming"], "'naming' is not of the form NAME=TEXT"),
+        ([TEXT, "--rule", "=x"], "'=x' is not of the form NAME=TEXT"),
+        ([TEXT, "--rule", "a=1", "--rule", "a=2"], "the rule 'a' is given twice"),
+        ([TEXT, "--resume", "some"], "--resume needs the --storage"),
+        ([TEXT, "--unknown"], "unrecognized arguments: --unknown"),
+    ],
+)
+def test_bad_arguments_are_refused(capsys, arguments, message):
+    """A mistake on the command line ends with code 2 and says what to change."""
+    with pytest.raises(SystemExit) as caught:
+        main(arguments)
+
+    assert 2 == caught.value.code
+    assert re.search(message, capsys.readouterr().err)
+
+
+def test_unknown_run_is_named(capsys, database):
+    """An id that the storage does not hold ends with code 2."""
+    assert 2 == main(["--storage", database, "--resume", "nobody"])
+    out, err = capsys.readouterr()
+
+    assert "" == out
+    assert err.startswith("error: there is no run 'nobody' here")
+
+
+@pytest.mark.parametrize(
+    "url", ["bogus://x", "sqlite://", "sqlite:///{tmp}/no/such/folder/runs.db", "sqlite:///{tmp}/text.db"]
+)
+def test_storage_that_cannot_be_used_is_named(capsys, tmp_path, url):
+    """A storage that cannot be opened ends with code 2 and one line on stderr."""
+    (tmp_path / "text.db").write_text("this is no database\n" * 100)
+
+    assert 2 == main([TEXT, "--storage", url.format(tmp=tmp_path)])
+    out, err = capsys.readouterr()
+    assert "" == out
+    assert err.startswith("error: storage ")
+    assert 1 == len(err.splitlines())
+
+
+def test_text_that_cannot_be_stored_is_refused(capsys):
+    """Bytes that are no text end with code 2 before a run exists."""
+    assert 2 == main(["Sell \udcff tea"])
+    assert "a lone surrogate is no text" in capsys.readouterr().err
+
+
+def test_failed_run_ends_with_one(capsys, monkeypatch):
+    """A run that fails ends with code 1, prints its object without prompts, and says why on stderr."""
+    monkeypatch.setattr("phaseline.recipes.task_preparation.templates.decompose", lambda _: [])
+    code = main([TEXT, "--json"])
+    out, err = capsys.readouterr()
+    found = json.loads(out)
+
+    assert 1 == code
+    assert ("FAILED", []) == (found["state"], found["prompts"])
+    assert "is FAILED: ValidationError: " in err

@@ -1,0 +1,169 @@
+"""The pipeline of task preparation, over the public surface of the library alone."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+
+from phaseline import ErrorCategory, PhaseState, Runtime
+from phaseline.errors import InvalidInputError, PipelineFailedError
+from phaseline.recipes.task_preparation import (
+    Category,
+    Effort,
+    ProjectContext,
+    Subtask,
+    Task,
+    enrich_subtask,
+    task_preparation_pipeline,
+    write_prompts,
+)
+from phaseline.recipes.task_preparation.phases import RETRY
+from phaseline.recipes.task_preparation.templates import decompose
+from phaseline.testing import FakeClock
+
+TASK = Task.from_text(
+    "Build an expense approval workflow. Employees submit expenses with receipts; managers approve or reject each.",
+    context=ProjectContext(tech_stack=("FastAPI", "PostgreSQL"), coding_standards=("Clean Code",)),
+)
+STATES = ("IDLE", "INITIALIZING", "DECOMPOSING", "ENRICHING", "GENERATING_PROMPTS", "COMPLETED")
+
+
+def subtask(title, *needs):
+    """A subtask of which only title and dependencies matter."""
+    return Subtask(
+        category=Category.SERVICE,
+        title=title,
+        description="Do it.",
+        dependencies=needs,
+        estimated_effort=Effort(min_hours=1, max_hours=1),
+        priority=1,
+    )
+
+
+class Given:
+    """A decomposer that gives what it was given, after failing so many times."""
+
+    def __init__(self, *subtasks, failures=0):
+        self.subtasks, self.failures, self.calls = subtasks, failures, 0
+
+    async def decompose(self, task):
+        """Fail, or give the subtasks."""
+        self.calls += 1
+        if self.calls <= self.failures:
+            message = "the provider is away"
+            raise ConnectionError(message)
+        return self.subtasks
+
+
+async def test_task_becomes_prompts():
+    """The pipeline gives what its three pure parts give one after another, through the named states."""
+    run = await task_preparation_pipeline().run(TASK)
+
+    assert write_prompts(TASK, [enrich_subtask(s, TASK) for s in decompose(TASK)]) == run.output
+    assert STATES == run.states
+    assert ["decompose", "enrich", "generate_prompts"] == [checkpoint.phase for checkpoint in run.checkpoints]
+
+
+async def test_phases_name_their_queues():
+    """Each phase waits in the queue that is meant for it, and each subtask is enriched on its own."""
+    run = await task_preparation_pipeline().run(TASK)
+    items = [f"enrich[{index}]" for index in range(8)]
+
+    expected = {"decompose": "decomposition", "enrich": "enrichment", "generate_prompts": "pipeline"}
+    assert expected | dict.fromkeys(items, "enrichment") == {
+        path: row.queue for path, row in run.phases.items()
+    }
+    assert {PhaseState.COMPLETED} == {row.state for row in run.phases.values()}
+
+
+async def test_each_subtask_is_told():
+    """The decompose phase emits SUBTASK_GENERATED once for each subtask, with the subtask."""
+    pipeline = task_preparation_pipeline()
+    async with Runtime(pipelines=[pipeline]) as runtime:
+        handle = await runtime.start(pipeline, TASK)
+        told = [event async for event in handle.events() if event.type == "SUBTASK_GENERATED"]
+
+    expected = [
+        {"index": index, "total": 8, "subtask": made.model_dump(mode="json")}
+        for index, made in enumerate(decompose(TASK), start=1)
+    ]
+    assert expected == [event.data for event in told]
+    assert {"decompose"} == {event.phase for event in told}
+
+
+async def test_decomposer_can_be_replaced():
+    """Whatever has an async decompose takes the place of the templates."""
+    run = await task_preparation_pipeline(Given(subtask("only"))).run(TASK)
+
+    assert [Category.SERVICE] == [prompt.category for prompt in run.output]
+    assert "### 1. only" in run.output[0].text
+
+
+@pytest.mark.parametrize(
+    ("subtasks", "message"),
+    [
+        ((subtask("a", "b"), subtask("b", "a")), "cycle"),
+        ((subtask("a", "gone"),), "'gone'"),
+        ((), "at least 1 item"),
+    ],
+)
+async def test_bad_decomposition_fails_at_once(subtasks, message):
+    """What is no decomposition fails the phase by name; trying again would not help."""
+    decomposer = Given(*subtasks)
+
+    with pytest.raises(PipelineFailedError, match=message) as caught:
+        await task_preparation_pipeline(decomposer).run(TASK)
+
+    error = caught.value.run.error
+    assert error is not None
+    assert ("decompose", ErrorCategory.VALIDATION) == (error.phase, error.category)
+    assert 1 == decomposer.calls
+
+
+async def test_failing_decomposer_is_tried_four_times():
+    """Three failures are waited out; the subtasks of the fourth attempt are told once each."""
+    clock, decomposer = FakeClock(), Given(subtask("only"), failures=3)
+    pipeline = task_preparation_pipeline(decomposer)
+    async with Runtime(pipelines=[pipeline], clock=clock) as runtime:
+        handle = await runtime.start(pipeline, TASK)
+        await clock.advance(timedelta(seconds=10))
+        run = await handle.wait()
+        types = [event.type async for event in handle.events()]
+
+    assert "COMPLETED" == run.state
+    assert (4, 3) == (run.phases["decompose"].attempt, run.phases["decompose"].failures)
+    assert (3, 1) == (types.count("PHASE_RETRYING"), types.count("SUBTASK_GENERATED"))
+
+
+async def test_decomposer_that_keeps_failing_fails_the_run():
+    """After the fourth failure the run ends as FAILED."""
+    clock, decomposer = FakeClock(), Given(subtask("only"), failures=9)
+    pipeline = task_preparation_pipeline(decomposer)
+    async with Runtime(pipelines=[pipeline], clock=clock) as runtime:
+        handle = await runtime.start(pipeline, TASK)
+        await clock.advance(timedelta(seconds=10))
+        run = await handle.wait()
+
+    assert "FAILED" == run.state
+    assert 4 == decomposer.calls
+
+
+def test_retry_doubles_its_pause():
+    """Three more attempts, after 1, 2 and 4 seconds and up to a second of chance."""
+    error = ConnectionError()
+    pauses = [RETRY.delay(failures, error) for failures in (1, 2, 3)]
+
+    assert RETRY.delay(4, error) is None
+    for least, pause in zip((1, 2, 4), pauses, strict=True):
+        assert pause is not None
+        assert timedelta(seconds=least) <= pause <= timedelta(seconds=least + 1)
+
+
+async def test_blank_task_is_refused_before_anything_runs():
+    """Input that is no task never reaches a phase."""
+    decomposer = Given(subtask("only"))
+
+    with pytest.raises(InvalidInputError, match=r"description: .*the text is empty"):
+        await task_preparation_pipeline(decomposer).run({"title": "Tea", "description": " "})  # type: ignore[arg-type]  # the mistake under test
+    assert 0 == decomposer.calls
