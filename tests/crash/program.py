@@ -1,0 +1,107 @@
+"""A process that starts runs, or goes on with those of the storage: ``program.py PIPELINE --storage URL …``.
+
+When all are over it prints them as one JSON list.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import os
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Any
+
+import anyio
+from effects import note, note_async, noted
+
+from phaseline import Context, Pipeline, RunHandle, Runtime, phase
+
+
+# --------------------------------------------------------------------- an order: three phases, one with two steps
+@phase
+async def reserve(number: int, ctx: Context) -> int:
+    await note_async("reserve", "begin", ctx, number)
+    await note_async("reserve", "end", ctx, number)
+    return number
+
+
+@phase
+async def charge(number: int, ctx: Context) -> str:
+    async def pay() -> str:
+        await note_async("pay", "begin", ctx, number)
+        return f"receipt {number}"
+
+    async def mail() -> str:
+        await note_async("mail", "begin", ctx, number)
+        return "mailed"
+
+    await note_async("charge", "begin", ctx, number)
+    told = [await ctx.step("pay", pay), await ctx.step("mail", mail)]
+    await note_async("charge", "end", ctx, number)
+    return ", ".join(told)
+
+
+@phase
+def ship(text: str, ctx: Context) -> str:
+    with noted(ctx, ctx.blocking.run_input(int)):
+        return f"{text}, shipped"
+
+
+# --------------------------------------------------------------------- work whose output tells who did it
+@phase
+async def work(number: int, ctx: Context) -> int:
+    await note_async("work", "begin", ctx, number)
+    return os.getpid()
+
+
+PIPELINES: dict[str, Pipeline[int, Any]] = {
+    "order": Pipeline("order", reserve >> charge >> ship),
+    "work": Pipeline("work", work),
+}
+
+
+async def main(given: argparse.Namespace) -> None:
+    """Carry the runs to their ends."""
+    pipeline = PIPELINES[given.pipeline]
+    note("runtime", "opening")
+    async with Runtime(given.storage, pipelines=[pipeline], lease=timedelta(seconds=given.lease)) as runtime:
+        if given.resume:
+            handles = [await runtime.get(run_id, pipeline) for run_id in given.resume]
+        else:
+            handles = [await runtime.start(pipeline, number) for number in range(given.runs)]
+            note("runs", "stored")  # held here, the loop is blocked
+        found = [await told(handle) for handle in handles]
+    print(json.dumps(found))  # noqa: T201  # for the test that started this process
+
+
+async def told(handle: RunHandle[Any]) -> Mapping[str, Any]:
+    """Wait for a run, and tell all of it."""
+    run = await handle.wait()
+    events = [event async for event in handle.events()]
+    return {
+        "run_id": run.id,
+        "state": run.state,
+        "history": run.states,
+        "output": run.output,
+        "events": [{"seq": e.seq, "type": e.type, "phase": e.phase, "data": e.data} for e in events],
+    }
+
+
+def arguments() -> argparse.Namespace:
+    """What to do."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("pipeline", choices=PIPELINES)
+    parser.add_argument("--storage", required=True)
+    parser.add_argument("--runs", type=int, default=1, help="how many to start; their inputs are 0, 1, 2, …")
+    parser.add_argument("--resume", nargs="+", help="ids of runs to go on with instead")
+    parser.add_argument("--lease", type=float, default=30)
+    parser.add_argument("--backend", default="asyncio")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    logging.basicConfig(level=logging.WARNING)
+    given = arguments()
+    anyio.run(main, given, backend=given.backend)
