@@ -1,0 +1,1 @@
+"""Measures phaseline beside its peers: ``python -m benchmarks --help``."""
