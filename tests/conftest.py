@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
@@ -9,12 +10,36 @@ from types import ModuleType
 import pytest
 from blockbuster import BlockBuster, blockbuster_ctx
 from hypothesis import settings
+from tests.databases import Database, fresh_schema
+from tests.servers import Server
+from tests.servers import postgres as start_postgres
 
 import phaseline
 
 # Random also where CI is set (hypothesis would be deterministic there); a busy machine fails no deadline.
 settings.register_profile("phaseline", derandomize=False, deadline=None, print_blob=True)
 settings.load_profile("phaseline")
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[Server]:
+    """A PostgreSQL server, for all tests of this process."""
+    with start_postgres() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def postgres_schema(postgres_server: Server) -> Iterator[Database]:
+    """Our tables in a schema of this process's own."""
+    with fresh_schema(postgres_server.url, f"test_{os.getpid()}") as database:
+        yield database
+
+
+@pytest.fixture
+def postgres(postgres_schema: Database) -> Database:
+    """Our tables, empty."""
+    postgres_schema.clear()
+    return postgres_schema
 
 
 @pytest.fixture(

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from enum import Enum
 from typing import ClassVar, Protocol
 
@@ -46,6 +46,8 @@ class Unit(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     events: Sequence[Event]
     """A ``CheckpointCreated`` among them is also a checkpoint to be kept."""
     steps: Sequence[StepResult]
+    commit_id: int
+    """Random: found at an event of the run, it tells that this unit was committed (63 bits)."""
 
 
 class Outcome(Enum):
@@ -56,6 +58,8 @@ class Outcome(Enum):
     """The run moved on, or (for an insert) exists; nothing of the unit was written."""
     FENCED = "fenced"
     """A row carries another fence; nothing of the unit was written."""
+    DUPLICATE = "duplicate"
+    """Another run of the pipeline holds the key of the run to be inserted; nothing of the unit was written."""
 
 
 class RunRows(msgspec.Struct, frozen=True, gc=False):
@@ -64,6 +68,8 @@ class RunRows(msgspec.Struct, frozen=True, gc=False):
     run: RunRecord
     phases: Sequence[PhaseRecord]
     """In the order in which they came up."""
+    since: int = 0
+    """Only phases that were written after this revision of the run are given; 0: all."""
 
 
 @attrs.frozen
@@ -76,7 +82,10 @@ class ClaimRequest:
     fingerprints: frozenset[str]
     """Plans that the worker knows; runs of others are left alone."""
     limit: int
-    now: datetime
+    now: datetime | None
+    """What is due is judged at this moment; None: by the storage's own clock."""
+    known: Mapping[str, int] = attrs.field(factory=dict[str, int])
+    """Runs that the worker has read already, each with its revision: only what changed since is given of these."""
 
 
 @attrs.frozen
@@ -91,8 +100,13 @@ class Claimed:
     """When the next row falls due that this request would take."""
 
 
-Grant = Callable[[RunRows, Sequence[str]], Unit | None]
-"""Asked inside a claim's transaction: the run as it is now and the paths that wait; gives the unit to commit."""
+Grant = Callable[[RunRows, Sequence[str], datetime], Unit | None]
+"""Asked inside a claim's transaction: the run as it is now, the paths that wait, and the moment at which they are due;
+gives the unit to commit."""
+
+
+def pass_by(_: str) -> None:
+    """Reach a fault point that nobody has armed."""
 
 
 @attrs.frozen(kw_only=True)
@@ -122,14 +136,16 @@ class LostPhase:
 class Storage(ABC):
     """Where runs are kept: one write verb, few others.
 
-    All methods are plain blocking calls. The shell calls the writing verbs (``commit``, ``claim``, ``reclaimable``,
-    ``enlist``) from one thread at a time and reads from others; ``renew`` may come from any thread at any time.
+    All methods are plain blocking calls. The shell calls the writing verbs (``commit``, ``claim``, ``enlist``,
+    ``retire``) from one thread at a time and reads from others; ``renew`` may come from any thread at any time.
     With ``blocking = False`` everything is called on the event loop itself. Times are aware UTC.
     """
 
     blocking: ClassVar[bool] = True
     shared: ClassVar[bool] = True
     """Whether other processes can open the same one."""
+    reach: Callable[[str], None] = staticmethod(pass_by)
+    """Called with the name of each fault point that is passed; tests put a fault in its place."""
 
     @abstractmethod
     def open(self) -> None:
@@ -144,6 +160,10 @@ class Storage(ABC):
     def close(self) -> None:
         """Give everything back; may be called on one that did not open."""
 
+    def now(self) -> datetime:
+        """The time by which due times and leases are judged; that of this machine unless the storage has its own."""
+        return datetime.now(UTC)
+
     @abstractmethod
     def commit(self, units: Sequence[Unit]) -> list[Outcome]:
         """Write units, each all or nothing, and say what became of each, in order.
@@ -153,8 +173,12 @@ class Storage(ABC):
 
         Raises:
             ValueError: A run is named twice.
-            StorageUnavailableError: Nothing is known of any unit.
+            StorageUnavailableError: Nothing is known of any unit: it may be stored; ask ``is_committed``.
         """
+
+    @abstractmethod
+    def is_committed(self, namespace: str, run_id: str, commit_id: int) -> bool:
+        """Whether the unit of this id, which has events, is stored."""
 
     @abstractmethod
     def claim(self, request: ClaimRequest, grant: Grant) -> Claimed:
@@ -163,6 +187,8 @@ class Storage(ABC):
         Runs whose state is one of ``STANDING_STATES`` are passed over. For each run found, ``grant`` is asked once,
         in the claim's own transaction with the run's row locked, and the unit it gives is committed there. A run
         that another worker holds locked is passed over.
+
+        Of a run that the request knows, only the phases written since the known revision are given to ``grant``.
         """
 
     @abstractmethod
@@ -181,21 +207,38 @@ class Storage(ABC):
     def lost(
         self,
         namespace: str,
-        now: datetime,
+        now: datetime | None,
         dead_workers: Collection[str],
         fingerprints: Collection[str],
         limit: int,
     ) -> Sequence[LostPhase]:
-        """Running phases of these plans whose lease ran out, or whose worker is named; at most ``limit``."""
+        """Running phases of these plans whose lease ran out, or whose worker is named; at most ``limit``.
+
+        Leases are judged at ``now``; None: by the storage's own clock.
+        """
 
     @abstractmethod
-    def load(self, namespace: str, run_id: str) -> RunRows | None:
-        """A run and its visible phases, without inputs and outputs; None if there is none."""
+    def load(self, namespace: str, run_id: str, since: int = 0) -> RunRows | None:
+        """A run and its phases, without inputs and outputs; None if there is none.
+
+        Args:
+            namespace: Where the run lives.
+            run_id: Its id.
+            since: Give only phases that were written after this revision of the run.
+        """
 
     def head(self, namespace: str, run_id: str) -> RunRecord | None:
         """A run's own row alone; None if there is none."""
         rows = self.load(namespace, run_id)
         return None if rows is None else rows.run
+
+    @abstractmethod
+    def find(self, namespace: str, after: str, limit: int) -> Sequence[RunRecord]:
+        """Runs in the order of their ids, which is that of their creation; at most ``limit`` beyond the id ``after``."""
+
+    @abstractmethod
+    def keyed(self, namespace: str, pipeline: str, key: str) -> str | None:
+        """Id of the run of a pipeline that holds an idempotency key."""
 
     @abstractmethod
     def values(self, namespace: str, run_id: str, paths: Iterable[str]) -> Mapping[str, str]:
@@ -236,6 +279,14 @@ class Clock(Protocol):
 
     def now(self) -> datetime:
         """Aware UTC."""
+        ...
+
+    def sql_now(self) -> datetime | None:
+        """The moment with which a storage compares due times and leases; None: its own time."""
+        ...
+
+    def follow(self, moment: datetime) -> None:
+        """Take over the time of the storage, which is this now; a clock that stands by itself need not."""
         ...
 
     async def sleep_until(self, moment: datetime) -> None:

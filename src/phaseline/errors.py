@@ -162,6 +162,32 @@ class NoOutputError(RunError):
         super().__init__(f"run {run_id} completed without an output: {reason}")
 
 
+class KeyConflictError(RunError):
+    """An idempotency key stands for a run that was started with another input; nothing was stored."""
+
+    def __init__(self, key: str, pipeline: str, run_id: str) -> None:
+        self.key = key
+        self.pipeline = pipeline
+        self.run_id = run_id
+        super().__init__(
+            f"the key {key!r} of pipeline {pipeline!r} stands for run {run_id}, which was started with another input; "
+            "use a key of its own for this input"
+        )
+
+
+class RunNotVisibleError(RunError):
+    """A run was started in a transaction of the caller's that is not committed yet."""
+
+    retryable = True
+
+    def __init__(self, run_id: str) -> None:
+        self.run_id = run_id
+        super().__init__(
+            f"run {run_id} was started in a transaction of yours and cannot be seen yet; commit it first "
+            "(if you rolled it back, there is no such run)"
+        )
+
+
 class RunNotSettledError(RunError):
     """The output of a run was asked for before it had one."""
 
@@ -317,7 +343,7 @@ class StorageUnavailableError(StorageError):
 
 
 class SchemaVersionError(StorageError):
-    """The tables are of a version that this code does not know."""
+    """The tables are of another version than this code's."""
 
     def __init__(self, where: str, found: int, known: int) -> None:
         self.where = where
@@ -326,4 +352,7 @@ class SchemaVersionError(StorageError):
         super().__init__(
             f"storage {where} has schema version {found}, this phaseline knows up to {known}; "
             "upgrade phaseline, or open a database that it wrote"
+            if found > known
+            else f"storage {where} has schema version {found}, this phaseline needs {known}; run "
+            f"'phaseline db upgrade {where}' with the password in the URL, or 'await Runtime(url).migrate()'"
         )

@@ -123,6 +123,10 @@ class RunRecord(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     epoch: int = 0
     priority: int = 100
     """Lower goes first, 0 to 999."""
+    key: str | None = None
+    """Idempotency key: one run of the pipeline holds it."""
+    while_open: bool = False
+    """Whether the key is held only until the run ends."""
     error: ErrorInfo | None = None
     created_at: datetime
     updated_at: datetime

@@ -201,8 +201,8 @@ class SqliteLikeMemory(RuleBasedStateMachine):
         def ask(storage: Storage) -> object:
             take = Take(*lease)
 
-            def grant(rows: RunRows, paths: Sequence[str]) -> Unit | None:
-                unit = take(rows, paths)
+            def grant(rows: RunRows, paths: Sequence[str], now: datetime) -> Unit | None:
+                unit = take(rows, paths, now)
                 if breaks and len(take.asked) > 1:
                     raise ArithmeticError
                 return None if rows.run.id in declined else unit

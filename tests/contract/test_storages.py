@@ -9,6 +9,7 @@ from pathlib import Path
 from threading import Timer
 
 import pytest
+from tests.databases import Database
 
 from phaseline.abc import Outcome
 from phaseline.run import PhaseState
@@ -22,6 +23,12 @@ class TestMemory(StorageContract):
     @pytest.fixture
     def make_storage(self) -> Callable[[], MemoryStorage]:
         return MemoryStorage
+
+
+class TestPostgres(StorageContract):
+    @pytest.fixture
+    def make_storage(self, postgres: Database) -> Callable[[], SqlStorage]:
+        return lambda: SqlStorage(postgres.url, schema=postgres.schema)
 
 
 class TestSqlite(StorageContract):

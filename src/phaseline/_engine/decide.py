@@ -124,7 +124,7 @@ def _begin(draft: Draft, command: Begin, offer: Offer) -> None:
     for path in command.paths:
         row = draft.row(path)
         if row is None or row.state not in WAITING_PHASES or row.available_at > draft.now:
-            continue
+            continue  # somebody was faster, and it failed or was put off again
         node, _ = draft.plan.locate(path)
         if node.kind is NodeKind.MAP:
             open_map(draft, node, path, row, offer, row.total)

@@ -51,29 +51,40 @@ class Snapshot:
     @classmethod
     def from_rows(cls, plan: Plan, rows: RunRows) -> Snapshot:
         """Rebuild what follows from stored rows."""
-        snapshot = cls(plan, rows.run)
-        snapshot.rows = {row.path: row for row in rows.phases}
-        snapshot.landmarks = None
-        for node in plan.nodes:
-            row = snapshot.rows.get(node.path)
-            if node.kind is NodeKind.MAP and row is not None and row.attempt and row.total is not None:
-                snapshot.items[node.path] = snapshot._count(node, row.total)
-        order = plan.order
+        return cls(plan, rows.run).advanced(rows)
+
+    def advanced(self, rows: RunRows) -> Snapshot:
+        """This snapshot with what was written since; it costs what is new, however large the run is."""
+        snapshot = Snapshot(self.plan, rows.run)
+        snapshot.rows, snapshot.items = dict(self.rows), dict(self.items)
+        snapshot.landmarks, snapshot.cursor = None, self.cursor
+        for row in rows.phases:  # in the order in which they came up: a map before its items
+            snapshot._take(row)  # its own kind
+        order = self.plan.order
         while snapshot.cursor < len(order) and is_ended(snapshot.rows.get(order[snapshot.cursor].path)):
             snapshot.cursor += 1
         return snapshot
 
-    def _count(self, node: PlanNode, total: int) -> ItemCount:
-        spawned: set[int | None] = set()
-        ended: dict[int | None, bool] = {}
-        for path, item_row in self.rows.items():
-            inner, item = self.plan.locate(path)
-            if inner.scope != node.index:
-                continue
-            spawned.add(item)
-            if item_row.state is PhaseState.FAILED or (inner.index == node.exit and is_ended(item_row)):
-                ended[item] = bool(item_row.live)
-        return ItemCount(total, len(spawned), len(ended), list(ended.values()).count(False))
+    def _take(self, row: PhaseRecord) -> None:
+        before = self.rows.get(row.path)
+        self.rows[row.path] = row
+        node, _ = self.plan.locate(row.path)
+        if node.kind is NodeKind.MAP:
+            if row.attempt and row.total is not None and node.path not in self.items:
+                self.items[node.path] = ItemCount(row.total)
+        elif node.scope is not None:
+            self._count(self.plan.nodes[node.scope], node, before, row)
+
+    def _count(
+        self, map_node: PlanNode, node: PlanNode, before: PhaseRecord | None, row: PhaseRecord
+    ) -> None:
+        """Note what a new state of a phase inside a map says of the map."""
+        count = self.items[map_node.path]
+        if before is None and node.index == map_node.entries[0]:
+            count = replace(count, spawned=count.spawned + 1)
+        if _ends_item(map_node, node, row) and not (before and _ends_item(map_node, node, before)):
+            count = replace(count, ended=count.ended + 1, dropped=count.dropped + (not row.live))
+        self.items[map_node.path] = count
 
     def absorb(self, draft: Draft) -> None:
         """Take over what a draft decided, once it is committed."""
@@ -192,8 +203,8 @@ class Draft:
         self.state = target
         return transition
 
-    def unit(self, *, input_text: str | None = None) -> Unit:
-        """The work to commit."""
+    def unit(self, *, commit_id: int = 0, input_text: str | None = None) -> Unit:
+        """The work to commit, under a random id."""
         self.run = replace(
             self.run,
             state=self.state,
@@ -213,8 +224,12 @@ class Draft:
                 updated.append((row, before.fence))
         return Unit(
             run=self.run, expected=self.base.run.revision, input=input_text, inserted=inserted, updated=updated,
-            outputs=self.outputs, events=self.events, steps=self.steps,
+            outputs=self.outputs, events=self.events, steps=self.steps, commit_id=commit_id,
         )  # fmt: skip
+
+
+def _ends_item(map_node: PlanNode, node: PlanNode, row: PhaseRecord) -> bool:
+    return row.state is PhaseState.FAILED or (node.index == map_node.exit and is_ended(row))
 
 
 def is_ended(row: PhaseRecord | None) -> bool:

@@ -3,26 +3,50 @@
 from __future__ import annotations
 
 import heapq
+import time
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from itertools import count
 
 import anyio
 
 from phaseline.abc import Clock
 
+_STEADY: int | None = getattr(time, "CLOCK_BOOTTIME", None)  # Linux; monotonic() stops in a suspended laptop
+
 
 class SystemClock:
-    """The wall clock of this machine."""
+    """The time of the storage, carried on by this machine's steady clock.
+
+    Leases and due times are judged by the storage's time alone. What this process writes must be of the same time, or a
+    wall clock that is wrong here, or set while we run, would make leases that have run out when they are given.
+    """
+
+    def __init__(self) -> None:
+        self._start = datetime.now(UTC)
+        self._steady = _steady()
 
     def now(self) -> datetime:
         """Aware UTC."""
-        return datetime.now(UTC)
+        return self._start + timedelta(seconds=_steady() - self._steady)
+
+    def sql_now(self) -> datetime | None:
+        """None: the storage compares with its own time."""
+        return None
+
+    def follow(self, moment: datetime) -> None:
+        """Go on from the storage's time."""
+        self._start, self._steady = moment, _steady()
 
     async def sleep_until(self, moment: datetime) -> None:
         """Return once ``now()`` has reached the moment."""
         while (left := (moment - self.now()).total_seconds()) > 0:  # noqa: ASYNC110  # nothing tells that a time has come
-            await anyio.sleep(left)  # again if the wall clock was set back meanwhile
+            await anyio.sleep(left)  # again if the storage's clock was set back meanwhile
+
+
+def _steady() -> float:
+    """Seconds that go on while the machine sleeps, where the system can count them."""
+    return time.clock_gettime(_STEADY) if _STEADY is not None else time.monotonic()
 
 
 class Timer:

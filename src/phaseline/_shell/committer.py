@@ -3,31 +3,34 @@
 from __future__ import annotations
 
 import logging
+import os
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
+from contextlib import AbstractAsyncContextManager, nullcontext
 from datetime import datetime, timedelta
 from functools import partial
 
 import anyio
-import attrs
 from anyio.lowlevel import checkpoint
 
 from phaseline._engine.commands import Command, Offer
 from phaseline._engine.decide import fold
 from phaseline._engine.snapshot import Draft
-from phaseline._shell.live import LiveRun, Ticket
+from phaseline._shell.live import Folded, LiveRun, Ticket, Verdicts
 from phaseline._shell.threads import Threads
-from phaseline.abc import Clock, Outcome, Storage, Unit
-from phaseline.errors import LeaseLostError, PhaselineError, StorageUnavailableError
+from phaseline.abc import Clock, Outcome, RunRows, Storage
+from phaseline.errors import LeaseLostError, PhaselineError, RunNotFoundError, StorageUnavailableError
 from phaseline.run import PhaseRecord
 
 log = logging.getLogger("phaseline.committer")
 
-Verdicts = Sequence[Sequence[PhaseRecord] | None]
-"""For each command the phases that it started here, or None if it was fenced."""
 MAX_TRIES = 100
 """Times a unit is decided anew because somebody else moved its run; each time one of the two got through."""
 OUTAGE_PAUSE = timedelta(seconds=0.5)
+
+
+class KeyTaken(Exception):  # noqa: N818  # a verdict: the runner makes a handle or an error of it
+    """Another run of the pipeline holds the key of a run that was to be started; nothing was stored."""
 
 
 class Committer(ABC):
@@ -50,8 +53,16 @@ class Committer(ABC):
         """
         self._storage, self._clock = storage, clock
         self._offer, self._committed = offer, committed
-        self.busy = False
-        """Whether a batch is being written."""
+
+    @property
+    @abstractmethod
+    def alone(self) -> AbstractAsyncContextManager[object]:
+        """Entered by whoever decides on runs of this process: a batch, or a claim."""
+
+    @property
+    @abstractmethod
+    def busy(self) -> bool:
+        """Whether a batch or a claim is being decided or written."""
 
     @abstractmethod
     async def submit(self, live: LiveRun, command: Command, *, patient: bool = True) -> Sequence[PhaseRecord]:
@@ -64,6 +75,7 @@ class Committer(ABC):
 
         Raises:
             LeaseLostError: The phase is no longer held under the command's fence; nothing was stored.
+            KeyTaken: Another run holds the key of the run that was to be started.
             StorageError: The storage cannot be written, and the caller is not patient.
         """
 
@@ -79,6 +91,14 @@ class Committer(ABC):
 
 class DirectCommitter(Committer):
     """Writes each command at once: for a storage that does not block, a batch would be a detour."""
+
+    @property
+    def alone(self) -> AbstractAsyncContextManager[object]:
+        return nullcontext()  # nothing is awaited between a decision and its commit
+
+    @property
+    def busy(self) -> bool:
+        return False
 
     async def submit(
         self,
@@ -96,9 +116,12 @@ class DirectCommitter(Committer):
                 raise _lease_lost(live, command)
             if draft.is_empty:
                 return granted
-            if self._storage.commit((draft.unit(input_text=live.input_text),))[0] is Outcome.COMMITTED:
+            outcome = self._storage.commit((draft.unit(input_text=live.input_text),))[0]
+            if outcome is Outcome.COMMITTED:
                 self._absorb(live, draft)
                 return granted
+            if outcome is Outcome.DUPLICATE:
+                raise KeyTaken
             live.stale = True
         raise self._contended(live)
 
@@ -117,10 +140,19 @@ class GroupCommitter(Committer):
         """Make one; ``thread`` is the one that writes."""
         super().__init__(storage, clock, offer, committed)
         self._thread = thread
+        self._lock = anyio.Lock(fast_acquire=True)
         self._waiting: list[LiveRun] = []
         self._wake = anyio.Event()
         self._gathering = anyio.Event()
         """Set when the batch that is gathering is done with: one event for all of it, one for each would cost more."""
+
+    @property
+    def alone(self) -> AbstractAsyncContextManager[object]:
+        return self._lock
+
+    @property
+    def busy(self) -> bool:
+        return self._lock.locked()
 
     async def submit(self, live: LiveRun, command: Command, *, patient: bool = True) -> Sequence[PhaseRecord]:
         ticket = Ticket(command, patient=patient)
@@ -144,38 +176,51 @@ class GroupCommitter(Committer):
         while True:
             await self._wake.wait()
             await checkpoint()  # whoever is ready joins the batch
-            self._wake = anyio.Event()
-            runs, self._waiting = self._waiting, []
-            written, self._gathering = self._gathering, anyio.Event()
-            self.busy = True
-            try:
-                paused = await self._flush(runs)
-            finally:
-                self.busy = False
-                written.set()
+            async with self._lock:
+                self._wake = anyio.Event()
+                runs, self._waiting = self._waiting, []
+                written, self._gathering = self._gathering, anyio.Event()
+                try:
+                    paused = await self._flush(runs)
+                finally:
+                    written.set()
             if paused:
                 await self._clock.sleep_until(self._clock.now() + OUTAGE_PAUSE)
 
     async def _flush(self, runs: Sequence[LiveRun]) -> bool:
         """Write what waits for these runs; gives whether the storage is unavailable."""
-        batch: list[_Folded] = []
+        batch: list[Folded] = []
+        paused = False
+        for live in runs:
+            live.queued = False
+            if live.stale and not await self._catch_up(live):
+                paused = True
         now = self._clock.now()
         offer = self._offer(now)
         for live in runs:
-            live.queued = False
-            if live.stale and not await self._reload(live):
-                continue
-            folded = self._fold(live, now, offer)
+            folded = self._fold(live, now, offer) if live.tickets and not live.stale else None
             if folded is not None:
                 live.in_flight = True
                 offer = offer.less(len(folded.draft.granted))
                 batch.append(folded)
+        return await self._write(batch) or paused
+
+    async def _write(self, batch: Sequence[Folded]) -> bool:
+        """Write a batch and settle what came of it; gives whether the storage is unavailable."""
         if not batch:
             return False
+        units = [folded.unit for folded in batch]
+        outcomes: Sequence[Outcome] = ()
         try:
-            outcomes = await self._write([folded.unit for folded in batch])
+            with anyio.CancelScope(shield=True):  # what is being written must be learnt, whoever is cancelled
+                outcomes = await self._thread.run(partial(self._storage.commit, units))
         except PhaselineError as error:
-            return self._hold_back(batch, error)
+            log.warning("%s; finished work is held and written once it is back", error)
+            for folded in batch:
+                folded.live.in_flight = False
+                folded.live.unsettled, folded.live.stale = folded, True
+            kept = [await self._settle_unknown(folded.live, error) for folded in batch]
+            return any(kept)
         for folded, outcome in zip(batch, outcomes, strict=True):
             folded.live.in_flight = False
             self._settle(folded, outcome)
@@ -183,55 +228,27 @@ class GroupCommitter(Committer):
                 self._enqueue(folded.live)
         return False
 
-    async def _write(self, units: Sequence[Unit]) -> list[Outcome]:
-        with anyio.CancelScope(shield=True):  # what is being written must be learnt, whoever is cancelled
-            return await self._thread.run(partial(self._storage.commit, units))
-        raise AssertionError  # nobody cancels the scope, so it swallows nothing
-
-    async def _reload(self, live: LiveRun) -> bool:
-        run = live.snapshot.run
-        try:
-            live.renew(await self._thread.run(partial(self._storage.load, run.namespace, run.id)))
-        except PhaselineError as error:
-            live.refuse(error)
-            return False
-        return True
-
-    def _hold_back(self, batch: Sequence[_Folded], error: PhaselineError) -> bool:
-        """Tell the impatient; keep what bodies have finished until the storage is back. Gives whether any is kept."""
-        outage = isinstance(error, StorageUnavailableError)
-        kept = False
-        for folded in batch:
-            live = folded.live
-            live.in_flight = False
-            live.stale = live.snapshot.run.revision > 0
-            for ticket in folded.tickets:
-                if not (outage and ticket.patient):
-                    ticket.error = error
-            live.tickets[:0] = [ticket for ticket in folded.tickets if ticket.error is None]
-            if live.tickets:
-                kept = True
-                self._enqueue(live)
-        if kept:
-            log.warning("%s; finished work is held and written once it is back", error)
-        return kept
-
     # ------------------------------------------------------------------ one run
-    def _fold(self, live: LiveRun, now: datetime, offer: Offer) -> _Folded | None:
+    def _fold(self, live: LiveRun, now: datetime, offer: Offer) -> Folded | None:
         """Decide what waits; None if this leaves nothing to write."""
         tickets, live.tickets = live.tickets, []
         draft, verdicts = fold(live.snapshot, [ticket.command for ticket in tickets], now, offer)
         if not draft.is_empty:
-            return _Folded(live, draft, tickets, verdicts, draft.unit(input_text=live.input_text))
+            unit = draft.unit(commit_id=new_commit_id(), input_text=live.input_text)
+            return Folded(live, draft, tickets, verdicts, unit)
         _tell(live, tickets, verdicts)
         return None
 
-    def _settle(self, folded: _Folded, outcome: Outcome) -> None:
+    def _settle(self, folded: Folded, outcome: Outcome) -> None:
         """Take over what was committed and tell those who wait, or have the commands decided anew."""
         live = folded.live
         if outcome is Outcome.COMMITTED:
             self._absorb(live, folded.draft)
             _tell(live, folded.tickets, folded.verdicts)
+            return
+        if outcome is Outcome.DUPLICATE:
+            for ticket in folded.tickets:
+                ticket.error = KeyTaken()
             return
         live.stale = True
         for ticket in folded.tickets:
@@ -240,16 +257,75 @@ class GroupCommitter(Committer):
                 ticket.error = self._contended(live)
         live.tickets[:0] = [ticket for ticket in folded.tickets if ticket.error is None]
 
+    # ------------------------------------------------------------------ what others wrote, and outages
+    async def _settle_unknown(self, live: LiveRun, error: PhaselineError) -> bool:
+        """Find out whether failed work was committed after all; gives whether commands wait for the storage."""
+        await self._catch_up(live)
+        outage = isinstance(error, StorageUnavailableError)
+        for ticket in _all_waiting(live):
+            if not (outage and ticket.patient):
+                ticket.error = error
+        live.tickets = [ticket for ticket in live.tickets if ticket.error is None]
+        if not _all_waiting(live):
+            return False
+        self._enqueue(live)
+        return True
 
-@attrs.frozen(slots=False)
-class _Folded:
-    """Commands of one run, decided and on their way to the storage."""
+    async def _catch_up(self, live: LiveRun) -> bool:
+        """Read what was written of a run, by others or by us without our knowing; gives whether that went well.
 
-    live: LiveRun
-    draft: Draft
-    tickets: list[Ticket]
-    verdicts: Verdicts
-    unit: Unit
+        The commands of an unknown commit count as carried out where its id is found, and wait again where it is not.
+        """
+        run, unsettled = live.snapshot.run, live.unsettled
+        read = partial(_read, self._storage, run.namespace, live, unsettled)
+        try:
+            rows, is_committed = await self._thread.run(read)
+        except StorageUnavailableError as error:
+            log.warning("%s; finished work is held and written once it is back", error)
+            if _all_waiting(live):
+                self._enqueue(live)
+            return False
+        except PhaselineError as error:
+            live.refuse(error)
+            return False
+        if rows is not None:
+            live.renew(rows)
+        elif run.revision:
+            live.refuse(RunNotFoundError(live.id))
+            return False
+        live.stale, live.unsettled = False, None
+        if unsettled is None:
+            return True
+        waiting = _waiting(unsettled.tickets)
+        if is_committed:
+            live.input_text = None
+            self._committed(live, unsettled.draft)
+            _tell(live, unsettled.tickets, unsettled.verdicts)
+        else:
+            live.tickets[:0] = waiting
+        return True
+
+
+def new_commit_id() -> int:
+    """A random number of 63 bits: never negative in a column of 64."""
+    return int.from_bytes(os.urandom(8)) >> 1
+
+
+def _read(
+    storage: Storage, namespace: str, live: LiveRun, unsettled: Folded | None
+) -> tuple[RunRows | None, bool]:
+    rows = storage.load(namespace, live.id, live.snapshot.run.revision)
+    if unsettled is None or not unsettled.unit.events:
+        return rows, False
+    return rows, storage.is_committed(namespace, live.id, unsettled.unit.commit_id)
+
+
+def _all_waiting(live: LiveRun) -> list[Ticket]:
+    return [*live.tickets, *(_waiting(live.unsettled.tickets) if live.unsettled is not None else ())]
+
+
+def _waiting(tickets: Sequence[Ticket]) -> list[Ticket]:
+    return [ticket for ticket in tickets if ticket.error is None and ticket.granted is None]
 
 
 def _tell(live: LiveRun, tickets: Sequence[Ticket], verdicts: Verdicts) -> None:

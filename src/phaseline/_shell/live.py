@@ -7,10 +7,11 @@ from enum import Enum
 from typing import TYPE_CHECKING, Any
 
 import anyio
+import attrs
 
 from phaseline._engine.commands import Command
-from phaseline._engine.snapshot import Snapshot
-from phaseline.abc import RunRows
+from phaseline._engine.snapshot import Draft, Snapshot
+from phaseline.abc import RunRows, Unit
 from phaseline.errors import RunNotFoundError
 from phaseline.run import PhaseRecord, PhaseState
 
@@ -50,6 +51,10 @@ class Job:
                 self.seat.cancel()
 
 
+Verdicts = Sequence[Sequence[PhaseRecord] | None]
+"""For each command the phases that it started here, or None if it was fenced."""
+
+
 class Ticket:
     """A command that waits for its commit."""
 
@@ -63,6 +68,17 @@ class Ticket:
         """What it started here; None until it is committed."""
         self.error: BaseException | None = None
         self.tries = 0
+
+
+@attrs.frozen(slots=False)
+class Folded:
+    """Commands of one run, decided and on their way to the storage."""
+
+    live: LiveRun
+    draft: Draft
+    tickets: list[Ticket]
+    verdicts: Verdicts
+    unit: Unit
 
 
 class LiveRun:
@@ -80,6 +96,7 @@ class LiveRun:
         "snapshot",
         "stale",
         "tickets",
+        "unsettled",
     )
 
     def __init__(self, snapshot: Snapshot, input_text: str | None = None) -> None:
@@ -88,6 +105,8 @@ class LiveRun:
         """Encoded input, until the run is stored."""
         self.stale: bool = False
         """Whether somebody else moved it on, so that it must be read again before the next decision."""
+        self.unsettled: Folded | None = None
+        """Work of which it is not known whether it was committed."""
         self.queued: bool = False
         self.in_flight: bool = False
         self.cause: BaseException | None = None
@@ -115,7 +134,7 @@ class LiveRun:
     @property
     def is_idle(self) -> bool:
         """Whether this process has nothing more to do with it at the moment."""
-        return not (self.jobs or self.tickets or self.in_flight)
+        return not (self.jobs or self.tickets or self.in_flight or self.unsettled)
 
     def renew(self, rows: RunRows | None) -> None:
         """Go on from what is stored.
@@ -125,15 +144,17 @@ class LiveRun:
         """
         if rows is None:
             raise RunNotFoundError(self.id)
-        self.snapshot = Snapshot.from_rows(self.snapshot.plan, rows)
+        base = self.snapshot
+        self.snapshot = base.advanced(rows) if rows.since else Snapshot.from_rows(base.plan, rows)
         self.stale = False
         self.interrupt_fenced()
 
     def refuse(self, error: BaseException) -> None:
         """End all commands that wait."""
-        for ticket in self.tickets:
+        unsettled = self.unsettled.tickets if self.unsettled is not None else ()
+        for ticket in (*self.tickets, *unsettled):
             ticket.error = error
-        self.tickets = []
+        self.tickets, self.unsettled = [], None
 
     def interrupt_fenced(self) -> None:
         """Stop the bodies whose phase was ended or taken over by a commit."""

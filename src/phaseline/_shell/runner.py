@@ -25,7 +25,7 @@ from phaseline._shell.invoke import interrupted, invoke
 from phaseline._shell.live import Interruption, Job, LiveRun
 from phaseline._shell.threads import Threads
 from phaseline._shell.values import Values
-from phaseline.abc import Clock, Queue, Storage
+from phaseline.abc import Clock, LostPhase, Queue, Storage
 from phaseline.bus import EventBus
 from phaseline.errors import (
     LeaseLostError,
@@ -88,6 +88,7 @@ class Runner:
         options: RunnerOptions | None = None,
     ) -> None:
         self.storage = storage
+        self.reach: Callable[[str], None] = storage.reach
         self.queue = queue
         self.options: RunnerOptions = options or RunnerOptions()
         self.clock: Clock = clock or SystemClock()
@@ -104,8 +105,6 @@ class Runner:
         """Bodies that could be started now."""
         self.waiting: int | None = None
         """Best priority among rows known to wait for this worker."""
-        self.backlog: int = 0
-        """Rows that commits of this process left waiting since the queue was last looked through."""
         self.on_waiting: Callable[[datetime], None] | None = None
         """Told when a commit leaves a phase that waits for a worker until a moment."""
         self.on_seat: Callable[[], None] | None = None
@@ -171,6 +170,11 @@ class Runner:
             del self.live[live.id]
             raise
         return live, self._take_seats(live, granted)
+
+    def has_body(self, held: LostPhase) -> bool:
+        """Whether a phase that is held in this worker's name is called here, or what it came to is being committed."""
+        live = self.live.get(held.run_id)
+        return live is not None and (held.path in live.jobs or not live.is_idle)
 
     async def submit(self, live: LiveRun, command: Command) -> Sequence[PhaseRecord]:
         """Commit a command of a body."""
@@ -306,7 +310,6 @@ class Runner:
                 on_waiting(row.available_at)
                 if row.available_at <= draft.now:
                     queues.add(row.queue)
-                    self.backlog += 1
                     self.waiting = row.priority if self.waiting is None else min(self.waiting, row.priority)
         for queue in queues:
             self.queue.put(queue)

@@ -6,21 +6,23 @@ import logging
 import os
 import threading
 from collections.abc import Sequence
+from contextlib import suppress
 from datetime import datetime
 from functools import partial
 
 import anyio
 
-from phaseline._engine.commands import Begin, Offer, Reclaim
+from phaseline._engine.commands import Begin, Offer, Reclaim, Release
 from phaseline._engine.decide import fold
 from phaseline._engine.snapshot import Draft, Snapshot
 from phaseline._shell.clock import Timer
+from phaseline._shell.committer import new_commit_id
 from phaseline._shell.ids import host_identity, process_started
 from phaseline._shell.live import LiveRun
 from phaseline._shell.runner import Runner
 from phaseline._shell.threads import loop_post
-from phaseline.abc import ClaimRequest, LostPhase, RunRows, Unit, WorkerRecord
-from phaseline.errors import PhaselineError
+from phaseline.abc import Claimed, ClaimRequest, LostPhase, RunRows, Unit, WorkerRecord
+from phaseline.errors import LeaseLostError, PhaselineError
 
 log = logging.getLogger("phaseline.worker")
 
@@ -40,6 +42,9 @@ class Worker:
         self._dead: set[str] = set()
         """Workers that are known to be gone and whose leases are to be taken."""
         self._renewer: _Renewer | None = None
+        self._has_strays = False
+        """Whether something may be held in our name that we do not know of."""
+        self._strays: set[LostPhase] = set()
         self._stop_listening = runner.queue.listen(self._permit)
         runner.on_waiting = self._look_at
         runner.on_seat = self._seat_is_free
@@ -129,40 +134,46 @@ class Worker:
 
     async def _claim_what_fits(self) -> None:
         runner = self._runner
-        options = runner.options
-        while runner.seats > 0 and not runner.draining:
-            # Seats are set aside so that no commit gives them away meanwhile, but no more than there are rows known to
-            # wait: else free seats would always be held here, and every new run would have to go through the queue.
-            limit = min(runner.seats, CLAIM_BATCH, runner.backlog or CLAIM_BATCH)
-            runner.seats -= limit
-            claim = _Claim(runner, limit)
-            request = ClaimRequest(
-                options.namespace, options.queues, frozenset(runner.plans), limit, runner.clock.now()
-            )
-            try:
-                claimed = await self._runner.write(partial(runner.storage.claim, request, claim.grant))
-            finally:
-                runner.seats += limit
-            runner.waiting = claimed.waiting
-            runner.backlog = max(0, runner.backlog - limit) if claimed.waiting is not None else 0
-            if claimed.next_due is not None:
-                self._look_at(claimed.next_due)
-            for unit in claimed.units:
-                self._adopt(claim, unit)
+        while True:
+            async with (
+                runner.committer.alone
+            ):  # no batch changes what the claim decides on, or gives its seats away
+                if runner.seats <= 0 or runner.draining:
+                    return
+                claimed = await self._claim(min(runner.seats, CLAIM_BATCH))
             if claimed.waiting is None:
                 return
 
-    def _adopt(self, claim: _Claim, unit: Unit) -> None:
+    async def _claim(self, limit: int) -> Claimed:
+        runner, options = self._runner, self._runner.options
+        claim = _Claim(runner, limit)
+        request = ClaimRequest(
+            options.namespace, options.queues, frozenset(runner.plans), limit, runner.clock.sql_now(),
+            {run_id: snapshot.run.revision for run_id, snapshot in claim.known.items()},
+        )  # fmt: skip
+        try:
+            claimed = await runner.write(partial(runner.storage.claim, request, claim.grant))
+        except PhaselineError:
+            self._has_strays = True
+            raise
+        runner.waiting = claimed.waiting
+        if claimed.next_due is not None:
+            self._look_at(claimed.next_due)
+        for unit in claimed.units:
+            self._adopt(claim.drafts[unit.run.id])
+        return claimed
+
+    def _adopt(self, draft: Draft) -> None:
         """Call the bodies that a claim has started."""
         runner = self._runner
-        draft = claim.drafts[unit.run.id]
-        live = runner.live.get(unit.run.id)
+        live = runner.live.get(draft.run_id)
         if live is None:
-            live = runner.live[unit.run.id] = LiveRun(draft.base)
-        elif live.stale or live.snapshot.run.revision != unit.expected:
+            live = runner.live[draft.run_id] = LiveRun(draft.base)
+        elif live.snapshot is not draft.base:
             live.snapshot = draft.base  # others moved it on, and the claim has just read it
-            live.stale = False
+            live.stale = live.unsettled is not None
         live.snapshot.absorb(draft)
+        live.interrupt_fenced()
         runner.committed(live, draft)
         runner.adopt(live, draft.granted)
 
@@ -179,22 +190,56 @@ class Worker:
     async def _sweep(self) -> None:
         """Give back to the queue what workers that are gone held, and look for work."""
         runner = self._runner
-        namespace, now = runner.options.namespace, runner.clock.now()
+        namespace = runner.options.namespace
         known = frozenset(runner.plans)
+        runner.clock.follow(await runner.read(runner.storage.now))
+        now = runner.clock.now()
         await self._runner.write(
             partial(runner.storage.renew, namespace, runner.worker_id, now, now + runner.options.lease)
         )
         while True:
-            lost = await self._runner.write(
-                partial(runner.storage.lost, namespace, now, frozenset(self._dead), known, SWEEP_PAGE)
+            lost = await runner.read(
+                partial(
+                    runner.storage.lost,
+                    namespace,
+                    runner.clock.sql_now(),
+                    frozenset(self._dead),
+                    known,
+                    SWEEP_PAGE,
+                )
             )
+            runner.reach("sweep.found")
             await self._reclaim(lost)
             if len(lost) < SWEEP_PAGE:
                 break
         for worker_id in self._dead:
             await self._runner.write(partial(runner.storage.retire, namespace, worker_id))
         self._dead.clear()
+        if self._has_strays:
+            await self._give_back_strays()
         self.wake()
+
+    async def _give_back_strays(self) -> None:
+        """Give back what is held in our name without a body: a claim, or a start, whose outcome we never learnt.
+
+        Not at first sight: what was granted this moment gets its body at once.
+        """
+        runner, own = self._runner, frozenset({self._runner.worker_id})
+        read = partial(
+            runner.storage.lost,
+            runner.options.namespace,
+            runner.clock.sql_now(),
+            own,
+            frozenset(runner.plans),
+            SWEEP_PAGE,
+        )
+        held = {lost for lost in await runner.read(read) if not runner.has_body(lost)}
+        for lost in held & self._strays:
+            live = await self._live(lost.run_id)
+            with suppress(LeaseLostError):  # it has ended meanwhile
+                await runner.submit(live, Release(lost.path, lost.fence))
+            runner.drop_if_idle(live)
+        self._has_strays, self._strays = bool(held), held - self._strays
 
     async def _reclaim(self, lost: Sequence[LostPhase]) -> None:
         runner = self._runner
@@ -202,35 +247,48 @@ class Worker:
         for phase in lost:
             by_run.setdefault(phase.run_id, []).append((phase.path, phase.fence))
         for run_id, phases in by_run.items():
-            live = runner.live.get(run_id)
-            if live is None:  # one object for each run: a batch may not name one twice
-                loaded = await runner.load(run_id)
-                live = runner.live.setdefault(run_id, loaded)
+            live = await self._live(run_id)
             log.warning(
                 "run %s: %d phases of a worker that is gone go back to the queue", run_id, len(phases)
             )
             await runner.submit(live, Reclaim(tuple(phases), runner.options.crash_limit))
             runner.drop_if_idle(live)
 
+    async def _live(self, run_id: str) -> LiveRun:
+        """One object for each run: a batch may not name one twice."""
+        live = self._runner.live.get(run_id)
+        return live or self._runner.live.setdefault(run_id, await self._runner.load(run_id))
+
 
 class _Claim:
     """Decides the units of one claim, inside the storage's transaction (on its thread)."""
 
     def __init__(self, runner: Runner, room: int) -> None:
-        options = runner.options
-        self._now = runner.clock.now()
-        self._plans = runner.plans
-        self._offer = Offer(runner.worker_id, self._now + options.lease, room, options.queues)
+        self._runner, self._room = runner, room
+        self.known: dict[str, Snapshot] = {
+            run_id: live.snapshot
+            for run_id, live in runner.live.items()
+            if not live.stale and live.snapshot.run.revision
+        }
+        """Runs that need not be read as a whole; nobody changes them while the claim is decided."""
         self.drafts: dict[str, Draft] = {}
 
-    def grant(self, rows: RunRows, paths: Sequence[str]) -> Unit | None:
+    def grant(self, rows: RunRows, paths: Sequence[str], now: datetime) -> Unit | None:
         """Start the phases that wait; None if there is nothing to start any more."""
-        snapshot = Snapshot.from_rows(self._plans[rows.run.fingerprint], rows)
-        draft, _ = fold(snapshot, (Begin(tuple(paths)),), self._now, self._offer)
+        options = self._runner.options
+        offer = Offer(self._runner.worker_id, now + options.lease, self._room, options.queues)
+        draft, _ = fold(self._snapshot(rows), (Begin(tuple(paths)),), now, offer)
         if draft.is_empty:
             return None
+        self._room -= len(draft.granted)
         self.drafts[rows.run.id] = draft
-        return draft.unit()
+        return draft.unit(commit_id=new_commit_id())
+
+    def _snapshot(self, rows: RunRows) -> Snapshot:
+        known = self.known.get(rows.run.id) if rows.since else None
+        if known is None:
+            return Snapshot.from_rows(self._runner.plans[rows.run.fingerprint], rows)
+        return known if rows.run.revision == rows.since else known.advanced(rows)
 
 
 class _Renewer:

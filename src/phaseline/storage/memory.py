@@ -34,7 +34,7 @@ _Entry = tuple[int, datetime, str, str]
 class _StoredRun:
     """All rows of one run."""
 
-    __slots__ = ("events", "phases", "run", "steps", "values")
+    __slots__ = ("commits", "events", "phases", "run", "steps", "values", "written")
 
     def __init__(self, unit: Unit) -> None:
         self.run = unit.run
@@ -42,14 +42,23 @@ class _StoredRun:
         self.values: dict[str, str] = {INPUT: unit.input or ""}
         self.events: list[Event] = []
         self.steps: dict[tuple[str, int], dict[str, str]] = {}
+        self.written: dict[str, int] = {}
+        """Revision of the run at which a phase was last written, by path."""
+        self.commits: set[int] = set()
+        """Ids of the units that have events."""
 
     def write(self, unit: Unit) -> None:
         self.run = unit.run
-        phases = self.phases
+        revision = unit.run.revision
+        phases, written = self.phases, self.written
         for row in unit.inserted:
             phases[row.path] = row
+            written[row.path] = revision
         for row, _ in unit.updated:
             phases[row.path] = row
+            written[row.path] = revision
+        if unit.events:
+            self.commits.add(unit.commit_id)
         self.values.update(unit.outputs)
         self.events.extend(unit.events)
         for step in unit.steps:
@@ -96,6 +105,8 @@ class MemoryStorage(Storage):
         self._runs: dict[_Key, _StoredRun] = {}
         self._waiting: dict[str, _Waiting] = {}
         self._workers: dict[_Key, WorkerRecord] = {}
+        self._keys: dict[tuple[str, str, str], str] = {}
+        """Id of the run that was last given an idempotency key, by namespace, pipeline and key."""
 
     def __repr__(self) -> str:
         return "memory"
@@ -123,6 +134,8 @@ class MemoryStorage(Storage):
             if before is None or before.fence != fence:
                 return Outcome.FENCED
         if stored is None:
+            if unit.run.key is not None and not self._take_key(unit.run, unit.run.key):
+                return Outcome.DUPLICATE
             self._runs[key] = stored = _StoredRun(unit)
         stored.write(unit)
         for row in unit.inserted:
@@ -132,6 +145,12 @@ class MemoryStorage(Storage):
             if row.worker is None:
                 self._await_claim(key, row)
         return Outcome.COMMITTED
+
+    def _take_key(self, run: RunRecord, key: str) -> bool:
+        if self.keyed(run.namespace, run.pipeline, key) is not None:
+            return False
+        self._keys[run.namespace, run.pipeline, key] = run.id
+        return True
 
     def _await_claim(self, key: _Key, row: PhaseRecord) -> None:
         if row.state in WAITING:
@@ -144,14 +163,15 @@ class MemoryStorage(Storage):
         waiting = self._waiting.get(request.namespace)
         if waiting is None:
             return Claimed((), None, None)
-        waiting.sort(request.now)
+        now = request.now or self.now()
+        waiting.sort(now)
         found = self._first(request, waiting.due, request.limit + 1)
         chosen: dict[str, list[str]] = {}
         for _, _, run_id, path in found[: request.limit]:
             chosen.setdefault(run_id, []).append(path)
-        granted = [grant(self._rows(request.namespace, run_id), paths) for run_id, paths in chosen.items()]
+        granted = [grant(self._rows(request, run_id), paths, now) for run_id, paths in chosen.items()]
         units = [unit for unit in granted if unit is not None and self._write(unit) is Outcome.COMMITTED]
-        waiting.sort(request.now)
+        waiting.sort(now)
         later = self._first(request, waiting.later, 1)
         return Claimed(
             units, found[-1][0] if len(found) > request.limit else None, later[0][1] if later else None
@@ -172,9 +192,10 @@ class MemoryStorage(Storage):
             heapq.heappush(heap, item)
         return found
 
-    def _rows(self, namespace: str, run_id: str) -> RunRows:
-        stored = self._runs[namespace, run_id]
-        return RunRows(stored.run, tuple(stored.phases.values()))
+    def _rows(self, request: ClaimRequest, run_id: str) -> RunRows:
+        rows = self.load(request.namespace, run_id, request.known.get(run_id, 0))
+        assert rows is not None  # noqa: S101  # it has a row that waits
+        return rows
 
     def _still_waits(self, namespace: str, entry: _Entry) -> bool:
         priority, available_at, run_id, path = entry
@@ -225,11 +246,12 @@ class MemoryStorage(Storage):
     def lost(
         self,
         namespace: str,
-        now: datetime,
+        now: datetime | None,
         dead_workers: Collection[str],
         fingerprints: Collection[str],
         limit: int,
     ) -> Sequence[LostPhase]:
+        now = now or self.now()
         found = [
             LostPhase(stored.run.id, row.path, row.fence)
             for stored, row in self._leased(namespace)
@@ -239,13 +261,35 @@ class MemoryStorage(Storage):
         return sorted(found, key=lambda lost: (lost.run_id, lost.path))[:limit]
 
     # ------------------------------------------------------------------ read
-    def load(self, namespace: str, run_id: str) -> RunRows | None:
+    def load(self, namespace: str, run_id: str, since: int = 0) -> RunRows | None:
         stored = self._runs.get((namespace, run_id))
-        return None if stored is None else RunRows(stored.run, tuple(stored.phases.values()))
+        if stored is None:
+            return None
+        if since >= stored.run.revision:
+            return RunRows(stored.run, (), since)
+        written = stored.written
+        return RunRows(
+            stored.run, [row for path, row in stored.phases.items() if written[path] > since], since
+        )
 
     def head(self, namespace: str, run_id: str) -> RunRecord | None:
         stored = self._runs.get((namespace, run_id))
         return None if stored is None else stored.run
+
+    def find(self, namespace: str, after: str, limit: int) -> Sequence[RunRecord]:
+        ids = sorted(run_id for of, run_id in self._runs if of == namespace and run_id > after)
+        return [self._runs[namespace, run_id].run for run_id in ids[:limit]]
+
+    def keyed(self, namespace: str, pipeline: str, key: str) -> str | None:
+        run_id = self._keys.get((namespace, pipeline, key))
+        if run_id is None:
+            return None
+        run = self._runs[namespace, run_id].run
+        return None if run.while_open and run.ended_at is not None else run_id
+
+    def is_committed(self, namespace: str, run_id: str, commit_id: int) -> bool:
+        stored = self._runs.get((namespace, run_id))
+        return stored is not None and commit_id in stored.commits
 
     def values(self, namespace: str, run_id: str, paths: Iterable[str]) -> Mapping[str, str]:
         stored = self._runs.get((namespace, run_id))

@@ -33,6 +33,13 @@ class FakeClock:
         """The time it shows, in UTC."""
         return self._now
 
+    def sql_now(self) -> datetime | None:
+        """The time it shows: storages compare with it too."""
+        return self._now
+
+    def follow(self, moment: datetime) -> None:
+        """Stand where it was put, whatever the time of the storage."""
+
     async def sleep_until(self, moment: datetime) -> None:
         """Return once it was moved to the moment or past it."""
         if moment <= self._now:

@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 from pydantic_core import from_json, to_json
 
-from phaseline.abc import Unit, WorkerRecord
+from phaseline.abc import StepResult, WorkerRecord
 from phaseline.events import CheckpointCreated, Event, Transition, from_wire
 from phaseline.run import Checkpoint, ErrorCategory, ErrorInfo, PhaseRecord, PhaseState, Progress, RunRecord
 
@@ -18,8 +18,8 @@ EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MICROSECOND = timedelta(microseconds=1)
 
 RUN = (
-    "namespace", "id", "pipeline", "version", "fingerprint", "state", "revision", "seq", "epoch", "priority", "error",
-    "created_at", "updated_at", "started_at", "ended_at",
+    "namespace", "id", "pipeline", "version", "fingerprint", "state", "revision", "seq", "epoch", "priority", "key",
+    "while_open", "error", "created_at", "updated_at", "started_at", "ended_at",
 )  # fmt: skip
 RUN_CHANGES = (
     "state",
@@ -75,7 +75,7 @@ def run_row(run: RunRecord) -> tuple[Any, ...]:
     """Values of ``RUN``."""
     return (
         run.namespace, run.id, run.pipeline, run.version, run.fingerprint, run.state, run.revision, run.seq, run.epoch,
-        run.priority, _encode(run.error), micros(run.created_at), micros(run.updated_at), micros(run.started_at),
+        run.priority, run.key, run.while_open, _encode(run.error), micros(run.created_at), micros(run.updated_at), micros(run.started_at),
         micros(run.ended_at),
     )  # fmt: skip
 
@@ -121,10 +121,9 @@ def event_row(event: Event) -> tuple[Any, ...]:
     )
 
 
-def step_rows(unit: Unit) -> list[tuple[Any, ...]]:
-    """Values of namespace, run_id and ``STEP`` for each step of a unit."""
-    head = (unit.run.namespace, unit.run.id)
-    return [(*head, step.path, step.generation, step.key, step.result) for step in unit.steps]
+def step_row(step: StepResult) -> tuple[Any, ...]:
+    """Values of ``STEP``."""
+    return (step.path, step.generation, step.key, step.result)
 
 
 def worker_row(worker: WorkerRecord) -> tuple[Any, ...]:
@@ -148,6 +147,7 @@ def run_from(row: Row) -> RunRecord:
     """The record of a row of ``RUN``."""
     data: dict[str, Any] = dict(zip(RUN, row, strict=True))
     data["error"] = _error(data["error"])
+    data["while_open"] = bool(data["while_open"])
     for name in ("created_at", "updated_at", "started_at", "ended_at"):
         data[name] = moment(data[name])
     return RunRecord(**data)

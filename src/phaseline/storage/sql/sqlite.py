@@ -1,21 +1,113 @@
-"""How a SQLite file is named and connected to."""
+"""SQLite: a file in WAL mode, each commit flushed to the disk, one writer at a time.
+
+Every writing transaction begins with BEGIN IMMEDIATE, since one that reads first and writes later fails at once under
+WAL. A batch is a handful of multi-row statements; each update carries its guard, and the row count is compared with what
+was sent. Driver statements, because Core's executemany costs more than the writing itself (measured: +60 % throughput at
+64 runs without it).
+"""
 
 from __future__ import annotations
 
 import sqlite3
 import time
-from typing import Any
+from collections.abc import Iterable, Sequence
+from typing import Any, ClassVar
 
-from sqlalchemy import Engine, create_engine, event
+from pydantic_core import to_json
+from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
 
-from phaseline.errors import StorageURLError
+from phaseline.errors import StorageUnavailableError, StorageURLError
+from phaseline.storage.sql import batch as columns
+from phaseline.storage.sql import rows
+from phaseline.storage.sql.batch import Batch, Rows
+from phaseline.storage.sql.dialect import Conflict, Dialect, Execute
 
 BUSY_TIMEOUT_MS = 5_000
 
+ADVICE = {
+    "SQLITE_BUSY": "another process holds it locked for long; see which one writes, and try again",
+    "SQLITE_FULL": "make room on the disk; finished work is held and written then",
+    "SQLITE_READONLY": "give this process the right to write to the file and its folder",
+    "SQLITE_CANTOPEN": "see that the folder exists and that this process may write there",
+    "SQLITE_NOTADB": "this is no SQLite database; name another file",
+    "SQLITE_CORRUPT": "restore it from a copy, or salvage it with the .recover command of the sqlite3 shell",
+    "SQLITE_IOERR": "see the system's log for the disk; finished work is held and written once it works again",
+    "SQLITE_PERM": "give this process the right to write to the file and its folder",
+}
 
-def where_is(url: str) -> str:
+
+class SqliteDialect(Dialect):
+    """A SQLite file."""
+
+    name: ClassVar[str] = "sqlite"
+    begin: ClassVar[str] = "BEGIN IMMEDIATE"
+    now: ClassVar[str] = (
+        "CAST(round((julianday('now') - 2440587.5) * 86400000) AS INTEGER) * 1000"  # to the millisecond
+    )
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+        self._path = path_of(url)
+
+    @property
+    def where(self) -> str:
+        return f"sqlite:///{self._path}"
+
+    @property
+    def migrates_itself(self) -> bool:
+        return True
+
+    def connect(self) -> Engine:
+        engine = create_engine(
+            self._url,
+            isolation_level="AUTOCOMMIT",  # the driver's own control would begin deferred transactions behind our back
+            connect_args={"check_same_thread": False, "timeout": BUSY_TIMEOUT_MS / 1_000},
+        )
+
+        @event.listens_for(engine, "connect")
+        def set_up(connection: Any, _: object) -> None:
+            _write_ahead(connection)
+            connection.execute("PRAGMA synchronous = FULL")
+
+        return engine
+
+    def write(self, connection: Connection, batch: Batch) -> None:
+        execute = connection.exec_driver_sql
+        _update(execute, UPDATE_RUN, batch.run_updates)
+        _insert(execute, INSERT_RUN, batch.run_inserts)
+        _update(execute, UPDATE_PHASE, batch.phase_updates)
+        _insert(execute, INSERT_PHASE, batch.phase_inserts)
+        _insert(execute, INSERT_CHECKPOINT, batch.checkpoints)
+        _insert(execute, INSERT_EVENT, batch.events)
+        _insert(execute, INSERT_STEP, batch.steps)
+
+    def unavailable(self, error: BaseException) -> StorageUnavailableError:
+        name = getattr(error, "sqlite_errorname", "") or ""
+        kind = next((known for known in ADVICE if name.startswith(known)), "")
+        advice = ADVICE.get(kind, "see the cause of this error")
+        return StorageUnavailableError(self.where, f"{error}", advice, busy=kind == "SQLITE_BUSY")
+
+    @property
+    def driver_error(self) -> type[Exception]:
+        return sqlite3.Error
+
+    def in_transaction(self, driver: Any) -> bool:
+        connection: sqlite3.Connection = driver
+        return connection.in_transaction  # an I/O error has ended it already, and then ROLLBACK would fail
+
+    def schema_version(self, execute: Execute) -> int:
+        return int(execute("PRAGMA user_version").scalar_one())
+
+    def set_schema_version(self, execute: Execute, version: int) -> None:
+        execute(f"PRAGMA user_version = {version}")  # takes part in the transaction
+
+    def among(self, values: Iterable[str]) -> tuple[str, Any]:
+        return "IN (SELECT value FROM json_each(?))", to_json(list(values)).decode()
+
+
+def path_of(url: str) -> str:
     """The file that a URL names.
 
     Raises:
@@ -31,32 +123,14 @@ def where_is(url: str) -> str:
     if database and (parts.host or parts.username or parts.port):
         raise StorageURLError(
             url,
-            "a file has no host; a path after the server's slashes is sqlite:///relative/path.db or sqlite:////absolute/path.db",
+            "a file has no host; a path after the server's slashes is sqlite:///relative/path.db or "
+            "sqlite:////absolute/path.db",
         )
     if not database or ":memory:" in database or "mode=memory" in url:
         raise StorageURLError(
             url, "it names no file; write sqlite:///path/to/file.db, or 'memory' to keep nothing"
         )
     return database
-
-
-def connect(url: str) -> Engine:
-    """Make an engine whose connections are set up for durable runs.
-
-    The driver's own transaction control is off: it would begin deferred transactions behind our back.
-    """
-    engine = create_engine(
-        url,
-        isolation_level="AUTOCOMMIT",
-        connect_args={"check_same_thread": False, "timeout": BUSY_TIMEOUT_MS / 1_000},
-    )
-
-    @event.listens_for(engine, "connect")
-    def set_up(connection: Any, _: object) -> None:
-        _write_ahead(connection)
-        connection.execute("PRAGMA synchronous = FULL")
-
-    return engine
 
 
 def _write_ahead(connection: Any) -> None:
@@ -71,3 +145,39 @@ def _write_ahead(connection: Any) -> None:
             time.sleep(0.005)
         else:
             return
+
+
+# --------------------------------------------------------------------- the statements of a batch
+def _inserting(table: str, names: Sequence[str]) -> str:
+    marks = ", ".join("?" * len(names))
+    return f"INSERT INTO phaseline_{table} ({', '.join(names)}) VALUES ({marks})"  # noqa: S608  # names of ours
+
+
+def _assigned(names: Sequence[str]) -> str:
+    return ", ".join(f"{name} = ?" for name in names)
+
+
+UPDATE_RUN = (
+    f"UPDATE phaseline_pipeline_run SET {_assigned(rows.RUN_CHANGES)} "  # noqa: S608  # names of ours
+    "WHERE namespace = ? AND id = ? AND revision = ?"
+)
+INSERT_RUN = _inserting("pipeline_run", columns.RUN_INSERT)
+UPDATE_PHASE = (
+    f"UPDATE phaseline_phase_execution SET {_assigned(rows.PHASE_CHANGES)}, output = coalesce(?, output), "  # noqa: S608  # names of ours
+    "revision = ? WHERE namespace = ? AND run_id = ? AND path = ? AND epoch = ? AND fence = ?"
+)
+INSERT_PHASE = _inserting("phase_execution", columns.PHASE_INSERT)
+INSERT_CHECKPOINT = _inserting("checkpoint", columns.CHECKPOINT)
+INSERT_EVENT = _inserting("event", columns.EVENT)
+INSERT_STEP = f"{_inserting('step_result', columns.STEP)} ON CONFLICT DO NOTHING"
+"""The first result of a step stays: an attempt may have gone on with it."""
+
+
+def _update(execute: Execute, statement: str, values: Rows) -> None:
+    if values and execute(statement, values).rowcount != len(values):
+        raise Conflict
+
+
+def _insert(execute: Execute, statement: str, values: Rows) -> None:
+    if values:
+        execute(statement, values)

@@ -1,7 +1,7 @@
-"""The SQL storage: connections, transactions, claims and reads.
+"""The SQL storage: connections, transactions, and the one write verb.
 
-One connection writes; reads take others from a pool. SQLite: WAL, synchronous=FULL, and every writing transaction
-begins with BEGIN IMMEDIATE, since a transaction that reads first and writes later fails at once under WAL.
+One connection writes; reads and renewals take others from a pool. Everything that differs between databases is in
+``Dialect``.
 """
 
 from __future__ import annotations
@@ -11,10 +11,9 @@ from collections.abc import Callable, Collection, Generator, Iterable, Mapping, 
 from contextlib import contextmanager
 from datetime import datetime
 from functools import partial
-from typing import Any, Final, TypeVar
+from typing import Final, TypeVar
 
-from pydantic_core import to_json
-from sqlalchemy import Connection, CursorResult, Engine
+from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import IntegrityError
 
 from phaseline.abc import (
@@ -30,43 +29,52 @@ from phaseline.abc import (
 )
 from phaseline.errors import SchemaVersionError, StorageUnavailableError
 from phaseline.events import Event
-from phaseline.run import INPUT, STANDING_STATES, Checkpoint, RunRecord
-from phaseline.storage.sql import batch, migrations, rows
+from phaseline.run import Checkpoint, RunRecord
+from phaseline.storage.sql import claims, migrations, reads, rows
+from phaseline.storage.sql.access import Access
+from phaseline.storage.sql.batch import gather
+from phaseline.storage.sql.dialect import Conflict, Dialect
 from phaseline.storage.sql.faults import translated
-from phaseline.storage.sql.sqlite import connect, where_is
+from phaseline.storage.sql.postgres import PostgresDialect
+from phaseline.storage.sql.sqlite import SqliteDialect
 
 T = TypeVar("T")
 log: Final = logging.getLogger("phaseline.storage")
 
-RUN_COLUMNS = ", ".join(rows.RUN)
-PHASE_COLUMNS = ", ".join(rows.PHASE)
 BUSY_TRIES = 5
-"""Whole transactions tried again when the database stays locked for longer than its busy timeout."""
+"""Whole transactions tried again where others were in the way: a lock that lasts, a deadlock, a serialization failure."""
 
 
 class SqlStorage(Storage):
-    """Runs in the tables of a SQLite file."""
+    """Runs in the tables of a database."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, *, schema: str = "phaseline") -> None:
         """Note where to connect to; nothing is opened yet.
 
+        Args:
+            url: ``sqlite:///path``, or ``postgresql://user:password@host/database``.
+            schema: Of a PostgreSQL: where the tables are.
+
         Raises:
-            StorageURLError: The URL names no SQLite file.
+            StorageURLError: The URL names no database, or not one that this storage knows.
         """
-        self._path = where_is(url)
-        self._url = url
+        self.dialect: Dialect = dialect_of(url, schema)
         self._engine: Engine | None = None
         self._writer: Connection | None = None
 
     def __repr__(self) -> str:
-        return f"sqlite:///{self._path}"
+        return self.dialect.where
 
     # ------------------------------------------------------------------ open and close
     def open(self) -> None:
-        with translated(repr(self)):
-            engine = self._engine = connect(self._url)
-            self._writer = engine.connect()
-            self._migrate()
+        self._engine = self.dialect.connect()
+        found = self._on_writer(self.dialect.schema_version)
+        if found > migrations.LATEST:
+            raise SchemaVersionError(repr(self), found, migrations.LATEST)
+        if found < migrations.LATEST:
+            if not self.dialect.migrates_itself:
+                raise SchemaVersionError(repr(self), found, migrations.LATEST)
+            self.migrate()
 
     def close(self) -> None:
         if self._writer is not None:
@@ -76,262 +84,232 @@ class SqlStorage(Storage):
             self._engine.dispose()
             self._engine = None
 
-    def _migrate(self) -> None:
-        """Bring the tables up to this code's version; processes that open the same file take turns."""
-        found = self._schema_version()
+    def migrate(self) -> int:
+        """Bring the tables up to this code's version, and say from which; processes that do so take turns.
+
+        Raises:
+            SchemaVersionError: They are newer than this code.
+        """
+        if self._engine is None:
+            self._engine = self.dialect.connect()
+            try:
+                return self.migrate()
+            finally:
+                self.close()
+        return self._write_transaction(self._upgrade)
+
+    def _upgrade(self, ask: Access) -> int:
+        self.dialect.take_turns(ask)
+        self.dialect.make_schema(ask)
+        found = self.dialect.schema_version(ask)
         if found > migrations.LATEST:
             raise SchemaVersionError(repr(self), found, migrations.LATEST)
-        if found < migrations.LATEST:
-            self._write_transaction(self._upgrade)
+        for version in range(found + 1, migrations.LATEST + 1):
+            for statement in migrations.statements(self.dialect.name, version):
+                ask(statement)
+            self.dialect.set_schema_version(ask, version)
+        return found
 
-    def _schema_version(self) -> int:
-        return int(self._execute("PRAGMA user_version", ()).scalar_one())
-
-    def _upgrade(self) -> None:
-        for version in range(self._schema_version() + 1, migrations.LATEST + 1):
-            for statement in migrations.statements("sqlite", version):
-                self._execute(statement, ())
-            self._execute(f"PRAGMA user_version = {version}", ())  # takes part in the transaction
+    def schema_version(self) -> int:
+        """The version of the tables; 0 where there are none."""
+        engine = self._engine or self.dialect.connect()
+        with translated(self.dialect), engine.connect() as connection:
+            found = self.dialect.schema_version(Access(self.dialect, connection))
+        if self._engine is None:
+            engine.dispose()
+        return found
 
     # ------------------------------------------------------------------ connections
-    def _execute(self, statement: str, values: Any) -> CursorResult[Any]:
-        """Run a driver statement on the connection that writes."""
-        if self._writer is None:
+    def _connected(self) -> Access:
+        if self._engine is None:
             raise StorageUnavailableError(repr(self), "it is not open", "open the runtime that it belongs to")
-        return self._writer.exec_driver_sql(statement, values)
+        if self._writer is None:
+            self._writer = self._engine.connect()
+            self.dialect.prepare_writer(self._writer)
+        return Access(self.dialect, self._writer)
 
-    def _write_transaction(self, work: Callable[[], T]) -> T:
-        """Do work in one transaction; nothing of it stays if it raises. A locked database is tried again."""
+    def _on_writer(self, work: Callable[[Access], T]) -> T:
+        """Do work on the connection that writes; one that is lost is replaced at the next use."""
+        try:
+            with translated(self.dialect):
+                return work(self._connected())
+        except StorageUnavailableError:
+            self._drop_if_gone()
+            raise
+
+    def _drop_if_gone(self) -> None:
+        if self._writer is not None and (
+            self._writer.invalidated or self.dialect.is_gone(self._writer.connection.driver_connection)
+        ):
+            self._writer.invalidate()
+            self._writer.close()
+            self._writer = None
+
+    def _write_transaction(self, work: Callable[[Access], T]) -> T:
+        """Do work in one transaction; nothing of it stays if it raises. Where others are in the way it is tried again."""
+        return self._repeated(partial(self._once, work))
+
+    def _repeated(self, work: Callable[[Access], T]) -> T:
         for tries in range(1, BUSY_TRIES + 1):
             try:
-                with translated(repr(self)):
-                    return self._once(work)
+                return self._on_writer(work)
             except StorageUnavailableError as error:
                 if not error.busy or tries == BUSY_TRIES:
                     raise
         raise AssertionError  # the last try returns or raises
 
-    def _once(self, work: Callable[[], T]) -> T:
-        self._execute("BEGIN IMMEDIATE", ())
+    def _once(self, work: Callable[[Access], T], ask: Access) -> T:
+        connection = ask.connection
+        connection.exec_driver_sql(self.dialect.begin)
         try:
-            result = work()
-            self._execute("COMMIT", ())
+            result = work(ask)
+            self.reach("transaction.written")
+            connection.exec_driver_sql("COMMIT")
         except BaseException:
-            self._roll_back()
+            if self.dialect.in_transaction(connection.connection.driver_connection):
+                connection.exec_driver_sql("ROLLBACK")
             raise
         return result
 
-    def _roll_back(self) -> None:
-        assert self._writer is not None  # noqa: S101  # a transaction was begun on it
-        driver: Any = self._writer.connection.driver_connection
-        if driver.in_transaction:  # an I/O error has ended it already, and then ROLLBACK fails
-            self._execute("ROLLBACK", ())
-
     @contextmanager
-    def _reading(self) -> Generator[Connection]:
+    def _reading(self) -> Generator[Access]:
         if self._engine is None:
             raise StorageUnavailableError(repr(self), "it is not open", "open the runtime that it belongs to")
-        with translated(repr(self)), self._engine.connect() as connection:
-            yield connection
+        with translated(self.dialect), self._engine.connect() as connection:
+            yield Access(self.dialect, connection)
+
+    def now(self) -> datetime:
+        with self._reading() as ask:
+            return rows.time_of(int(ask(f"SELECT {self.dialect.now}").scalar_one()))
 
     # ------------------------------------------------------------------ write
     def commit(self, units: Sequence[Unit]) -> list[Outcome]:
         if len({(unit.run.namespace, unit.run.id) for unit in units}) < len(units):
             msg = "a batch names a run twice; fold its commands into one unit"
             raise ValueError(msg)
+        if not units:
+            return []
         try:
-            self._write_transaction(partial(batch.write, self._execute, units))
-        except (batch.Conflict, IntegrityError) as error:
+            write = partial(self._write, units)
+            self.reach("commit.begin")
+            self._repeated(write if self.dialect.batch_is_atomic else partial(self._once, write))
+            self.reach("commit.end")
+        except (Conflict, IntegrityError) as error:
             if len(units) == 1:
                 return [self._verdict(units[0], error)]
             middle = len(units) // 2
             return [*self.commit(units[:middle]), *self.commit(units[middle:])]
         return [Outcome.COMMITTED] * len(units)
 
+    def _write(self, units: Sequence[Unit], ask: Access) -> None:
+        self.dialect.write(ask.connection, gather(units))
+
     def _verdict(self, unit: Unit, error: Exception) -> Outcome:
         """Say why a unit that failed alone did."""
-        head = self.head(unit.run.namespace, unit.run.id)
+        run = unit.run
+        head = self.head(run.namespace, run.id)
         if unit.expected != (0 if head is None else head.revision):
             return Outcome.STALE
+        if head is None and run.key is not None and self.keyed(run.namespace, run.pipeline, run.key):
+            return Outcome.DUPLICATE
         if isinstance(error, IntegrityError):  # a mistake of the engine's; it must not fail other units
-            log.error("run %s: the tables refuse a unit of work: %s", unit.run.id, error.orig)
+            log.error("run %s: the tables refuse a unit of work: %s", run.id, error.orig)
         return Outcome.FENCED
 
+    # ------------------------------------------------------------------ claims
     def claim(self, request: ClaimRequest, grant: Grant) -> Claimed:
-        return self._write_transaction(partial(self._claim, request, grant))
-
-    def _claim(self, request: ClaimRequest, grant: Grant) -> Claimed:
-        condition, values = _claimable(request)
-        now = rows.micros(request.now)
-        candidates = self._execute(
-            f"SELECT p.run_id, p.path, p.priority FROM phaseline_phase_execution p {condition} AND p.available_at <= ? "  # noqa: S608  # names of ours
-            "ORDER BY p.priority, p.available_at, p.run_id, p.path LIMIT ?",
-            (*values, now, request.limit + 1),
-        )
-        found = [tuple(row) for row in candidates]
-        by_run: dict[str, list[str]] = {}
-        for run_id, path, _ in found[: request.limit]:
-            by_run.setdefault(run_id, []).append(path)
+        found, now = self._on_writer(lambda ask: claims.candidates(ask, request))
         units: list[Unit] = []
-        for run_id, paths in by_run.items():
-            stored = self._load(self._execute, request.namespace, run_id)
-            unit = None if stored is None else grant(stored, paths)
-            if unit is not None:
-                units.append(unit)
+        if now is not None:
+            self.reach("claim.found")
+            units = self._write_transaction(partial(self._claim, request, grant, found[: request.limit], now))
+            self.reach("claim.end")
+        due = self._on_writer(lambda ask: claims.next_due(ask, request))
+        return Claimed(units, found[request.limit][2] if len(found) > request.limit else None, due)
+
+    def _claim(
+        self,
+        request: ClaimRequest,
+        grant: Grant,
+        found: Sequence[claims.Candidate],
+        now: datetime,
+        ask: Access,
+    ) -> list[Unit]:
+        units = claims.granted(ask, request, grant, found, now)
+        self.reach("claim.decided")
         if units:
-            batch.write(self._execute, units)
-        next_due = self._execute(  # not min(): that would read every row that is not due
-            f"SELECT p.available_at FROM phaseline_phase_execution p {condition} AND p.available_at > ? "  # noqa: S608  # names of ours
-            "ORDER BY p.available_at LIMIT 1",
-            (*values, now),
-        ).scalar()
-        waiting = found[request.limit][2] if len(found) > request.limit else None
-        return Claimed(units, waiting, rows.moment(next_due))
+            self._write(units, ask)
+        return units
 
     # ------------------------------------------------------------------ workers and leases
     def enlist(self, worker: WorkerRecord) -> Sequence[WorkerRecord]:
-        columns = ", ".join(rows.WORKER)
-
-        def work() -> Sequence[WorkerRecord]:
-            others = self._execute(
-                f"SELECT {columns} FROM phaseline_worker WHERE namespace = ? AND id <> ?",  # noqa: S608  # names of ours
-                (worker.namespace, worker.id),
-            ).fetchall()
-            self._execute(
-                f"INSERT OR REPLACE INTO phaseline_worker ({columns}) VALUES (?, ?, ?, ?, ?, ?)",  # noqa: S608  # names of ours
-                rows.worker_row(worker),
-            )
-            return [rows.worker_from(other) for other in others]
-
-        return self._write_transaction(work)
+        return self._write_transaction(lambda ask: claims.enlist(ask, worker))
 
     def retire(self, namespace: str, worker_id: str) -> None:
-        statement = "DELETE FROM phaseline_worker WHERE namespace = ? AND id = ?"
-        self._write_transaction(partial(self._execute, statement, (namespace, worker_id)))
+        self._write_transaction(lambda ask: claims.retire(ask, namespace, worker_id))
 
     def renew(self, namespace: str, worker_id: str, now: datetime, until: datetime) -> int:
-        with self._reading() as connection:  # its own connection: it may come from any thread
-            connection.exec_driver_sql(
-                "UPDATE phaseline_worker SET seen_at = ? WHERE namespace = ? AND id = ?",
-                (rows.micros(now), namespace, worker_id),
-            )
-            return connection.exec_driver_sql(
-                "UPDATE phaseline_phase_execution SET lease_expires = ? WHERE namespace = ? AND worker = ?",
-                (rows.micros(until), namespace, worker_id),
-            ).rowcount
+        self.reach("renew.begin")
+        with self._reading() as ask:  # a connection of its own: it may come from any thread
+            renewed = claims.renew(ask, namespace, worker_id, now, until)
+        self.reach("renew.end")
+        return renewed
 
     def lost(
         self,
         namespace: str,
-        now: datetime,
+        now: datetime | None,
         dead_workers: Collection[str],
         fingerprints: Collection[str],
         limit: int,
     ) -> Sequence[LostPhase]:
-        with self._reading() as connection:
-            found = connection.exec_driver_sql(
-                "SELECT p.run_id, p.path, p.fence FROM phaseline_phase_execution p "  # noqa: S608  # marks only
-                "JOIN phaseline_pipeline_run r ON r.namespace = p.namespace AND r.id = p.run_id "
-                "WHERE p.namespace = ? AND p.worker IS NOT NULL "
-                f"AND (p.lease_expires <= ? OR p.worker IN ({_marks(dead_workers)})) "
-                f"AND r.fingerprint IN ({_marks(fingerprints)}) ORDER BY p.run_id, p.path LIMIT ?",
-                (namespace, rows.micros(now), *dead_workers, *fingerprints, limit),
-            )
-            return [LostPhase(*row) for row in found]
+        with self._reading() as ask:
+            return claims.lost(ask, namespace, now, dead_workers, fingerprints, limit)
 
     # ------------------------------------------------------------------ read
-    def load(self, namespace: str, run_id: str) -> RunRows | None:
-        with self._reading() as connection:
-            connection.exec_driver_sql("BEGIN")  # both statements see the same moment
+    def load(self, namespace: str, run_id: str, since: int = 0) -> RunRows | None:
+        with self._reading() as ask:
+            ask.connection.exec_driver_sql(self.dialect.begin_reading)  # both statements see the same moment
             try:
-                return self._load(connection.exec_driver_sql, namespace, run_id)
+                return reads.load(ask, namespace, run_id, since)
             finally:
-                connection.exec_driver_sql("ROLLBACK")
-
-    def _load(self, execute: batch.Execute, namespace: str, run_id: str) -> RunRows | None:
-        run = execute(
-            f"SELECT {RUN_COLUMNS} FROM phaseline_pipeline_run WHERE namespace = ? AND id = ?",  # noqa: S608  # names of ours
-            (namespace, run_id),
-        ).fetchone()
-        if run is None:
-            return None
-        phases = execute(
-            f"SELECT {PHASE_COLUMNS} FROM phaseline_phase_execution WHERE namespace = ? AND run_id = ? "  # noqa: S608  # names of ours
-            "ORDER BY position",
-            (namespace, run_id),
-        )
-        return RunRows(rows.run_from(run), [rows.phase_from(row) for row in phases])
+                ask.connection.exec_driver_sql("ROLLBACK")
 
     def head(self, namespace: str, run_id: str) -> RunRecord | None:
-        statement = f"SELECT {RUN_COLUMNS} FROM phaseline_pipeline_run WHERE namespace = ? AND id = ?"  # noqa: S608  # names of ours
-        with self._reading() as connection:
-            run = connection.exec_driver_sql(statement, (namespace, run_id)).fetchone()
-        return None if run is None else rows.run_from(run)
+        with self._reading() as ask:
+            return reads.head(ask, namespace, run_id)
+
+    def find(self, namespace: str, after: str, limit: int) -> Sequence[RunRecord]:
+        with self._reading() as ask:
+            return reads.find(ask, namespace, after, limit)
+
+    def keyed(self, namespace: str, pipeline: str, key: str) -> str | None:
+        with self._reading() as ask:
+            return reads.keyed(ask, namespace, pipeline, key)
+
+    def is_committed(self, namespace: str, run_id: str, commit_id: int) -> bool:
+        with self._reading() as ask:
+            return reads.is_committed(ask, namespace, run_id, commit_id)
 
     def values(self, namespace: str, run_id: str, paths: Iterable[str]) -> Mapping[str, str]:
-        wanted = list(paths)
-        outputs = [path for path in wanted if path != INPUT]
-        found: dict[str, str] = {}
-        with self._reading() as connection:
-            if len(outputs) < len(wanted):
-                statement = "SELECT input FROM phaseline_pipeline_run WHERE namespace = ? AND id = ?"
-                for (text,) in connection.exec_driver_sql(statement, (namespace, run_id)):
-                    found[INPUT] = text
-            if outputs:
-                statement = (  # one parameter for all paths: the number of those is limited
-                    "SELECT path, output FROM phaseline_phase_execution WHERE namespace = ? AND run_id = ? "
-                    "AND path IN (SELECT value FROM json_each(?)) AND output IS NOT NULL"
-                )
-                values = (namespace, run_id, to_json(outputs).decode())
-                found.update(map(tuple, connection.exec_driver_sql(statement, values)))
-        return found
+        with self._reading() as ask:
+            return reads.values(ask, namespace, run_id, paths)
 
     def steps(self, namespace: str, run_id: str, path: str, generation: int) -> Mapping[str, str]:
-        statement = (
-            "SELECT key, result FROM phaseline_step_result "
-            "WHERE namespace = ? AND run_id = ? AND path = ? AND generation = ?"
-        )
-        with self._reading() as connection:
-            values = (namespace, run_id, path, generation)
-            return dict(map(tuple, connection.exec_driver_sql(statement, values)))
+        with self._reading() as ask:
+            return reads.steps(ask, namespace, run_id, path, generation)
 
     def checkpoints(self, namespace: str, run_id: str) -> Sequence[Checkpoint]:
-        statement = (
-            f"SELECT {', '.join(rows.CHECKPOINT)} FROM phaseline_checkpoint "  # noqa: S608  # names of ours
-            "WHERE namespace = ? AND run_id = ? ORDER BY seq"
-        )
-        with self._reading() as connection:
-            return [
-                rows.checkpoint_from(row)
-                for row in connection.exec_driver_sql(statement, (namespace, run_id))
-            ]
+        with self._reading() as ask:
+            return reads.checkpoints(ask, namespace, run_id)
 
     def events(self, namespace: str, run_id: str, after: int, limit: int) -> Sequence[Event]:
-        statement = (
-            f"SELECT {', '.join(rows.EVENT)} FROM phaseline_event "  # noqa: S608  # names of ours
-            "WHERE namespace = ? AND run_id = ? AND seq > ? ORDER BY seq LIMIT ?"
-        )
-        with self._reading() as connection:
-            return [
-                rows.event_from(run_id, row)
-                for row in connection.exec_driver_sql(statement, (namespace, run_id, after, limit))
-            ]
+        with self._reading() as ask:
+            return reads.events(ask, namespace, run_id, after, limit)
 
 
-def _claimable(request: ClaimRequest) -> tuple[str, tuple[Any, ...]]:
-    """The join and condition that a claim's rows fulfil, but for their time."""
-    standing = ", ".join(f"'{state}'" for state in sorted(STANDING_STATES))
-    condition = (
-        "JOIN phaseline_pipeline_run r ON r.namespace = p.namespace AND r.id = p.run_id "
-        "WHERE p.namespace = ? AND p.state IN ('PENDING', 'RETRYING') "
-        f"AND r.state NOT IN ({standing}) AND r.fingerprint IN ({_marks(request.fingerprints)})"
-    )
-    values: tuple[Any, ...] = (request.namespace, *request.fingerprints)
-    if request.queues is not None:
-        condition += f" AND p.queue IN ({_marks(request.queues)})"
-        values += (*request.queues,)
-    return condition, values
-
-
-def _marks(values: Collection[Any]) -> str:
-    return ", ".join("?" * len(values))
+def dialect_of(url: str, schema: str) -> Dialect:
+    """Choose the dialect that a URL asks for."""
+    if url.startswith(("postgresql", "postgres:")):
+        return PostgresDialect(url, schema)
+    return SqliteDialect(url)

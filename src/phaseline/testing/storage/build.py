@@ -60,12 +60,13 @@ def make_unit(
     outputs: Mapping[str, str] | None = None,
     events: Sequence[Event] = (),
     steps: Sequence[StepResult] = (),
+    commit_id: int = 0,
 ) -> Unit:
     """Make a unit of work that brings a run to the revision that its row carries, from the one before."""
     expected = run.revision - 1 if expected is None else expected
     return Unit(
         run=run, expected=expected, input=None if expected else INPUT_TEXT, inserted=inserted, updated=updated,
-        outputs=outputs or {}, events=events, steps=steps,
+        outputs=outputs or {}, events=events, steps=steps, commit_id=commit_id,
     )  # fmt: skip
 
 
@@ -87,11 +88,13 @@ class Take:
         self.worker: str = worker
         self.until: datetime = until
         self.asked: list[tuple[RunRows, Sequence[str]]] = []
+        self.moments: list[datetime] = []
         self.given: list[Unit] = []
 
-    def __call__(self, rows: RunRows, paths: Sequence[str]) -> Unit | None:
+    def __call__(self, rows: RunRows, paths: Sequence[str], now: datetime) -> Unit | None:
         """Start the phases."""
         self.asked.append((rows, paths))
+        self.moments.append(now)
         unit = self.start(rows, paths)
         self.given.append(unit)
         return unit
@@ -127,7 +130,7 @@ class Take:
         return [(rows.run.id, path) for rows, paths in self.asked for path in paths]
 
 
-def decline(rows: RunRows, paths: Sequence[str]) -> None:
+def decline(rows: RunRows, paths: Sequence[str], now: datetime) -> None:
     """Grant nothing."""
 
 
@@ -135,7 +138,7 @@ def full_runs() -> list[RunRecord]:
     """Rows of a run that between them have a value of their own in every field."""
     failed = make_run(
         namespace="space", pipeline="prepare", version="1.2.3", fingerprint="f00d", state=RunState.FAILED.value,
-        seq=41, epoch=3, priority=7, error=ERROR, created_at=NOW, updated_at=NOW + 3 * SECOND,
+        seq=41, epoch=3, priority=7, key="order 7", while_open=True, error=ERROR, created_at=NOW, updated_at=NOW + 3 * SECOND,
         started_at=NOW + SECOND, ended_at=NOW + 2 * SECOND,
     )  # fmt: skip
     active = replace(failed, state="DECOMPOSING", error=None, priority=999, ended_at=None)

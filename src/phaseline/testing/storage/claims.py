@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import pytest
 from msgspec.structs import replace
@@ -229,7 +229,7 @@ class Claims(StorageTests):
             events=[CheckpointCreated(run_id="run", seq=1, at=NOW, phase="a", checkpoint="c", revision=2)],
             steps=[StepResult("a", 0, "key", "1")],
         )
-        claimed = ask(storage, lambda _rows, _paths: expected)
+        claimed = ask(storage, lambda _rows, _paths, _now: expected)
         assert list(claimed.units) == [expected]
         assert read(storage) == (expected.run, [expected.updated[0][0], *expected.inserted])
         assert dict(storage.values(NAMESPACE, "run", ["a"])) == {"a": "[1]"}
@@ -249,8 +249,8 @@ class Claims(StorageTests):
         before = everything(storage, "b", ["p"])
         take = Take()
 
-        def not_b(rows: RunRows, paths: Sequence[str]) -> Unit | None:
-            return None if rows.run.id == "b" else take(rows, paths)
+        def not_b(rows: RunRows, paths: Sequence[str], now: datetime) -> Unit | None:
+            return None if rows.run.id == "b" else take(rows, paths, now)
 
         assert [unit.run.id for unit in ask(storage, not_b).units] == ["a", "c"]
         assert everything(storage, "b", ["p"]) == before
@@ -262,7 +262,7 @@ class Claims(StorageTests):
         write(storage, *(new_run(run_id, make_phase("p")) for run_id in "ab"))
         take = Take()
 
-        def broken(rows: RunRows, paths: Sequence[str]) -> Unit | None:
+        def broken(rows: RunRows, paths: Sequence[str], _now: datetime) -> Unit | None:
             if rows.run.id == "b":
                 raise ArithmeticError(rows.run.id)
             return take.start(rows, paths)

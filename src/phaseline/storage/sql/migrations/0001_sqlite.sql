@@ -12,6 +12,8 @@ CREATE TABLE phaseline_pipeline_run (
     seq INTEGER NOT NULL CHECK (seq >= 0),
     epoch INTEGER NOT NULL CHECK (epoch >= 0),
     priority INTEGER NOT NULL CHECK (priority BETWEEN 0 AND 999),
+    key TEXT CHECK (key <> ''),
+    while_open INTEGER NOT NULL,
     input TEXT NOT NULL,
     error TEXT,
     created_at INTEGER NOT NULL,
@@ -21,6 +23,10 @@ CREATE TABLE phaseline_pipeline_run (
     CHECK ((error IS NOT NULL) = (state = 'FAILED')),
     PRIMARY KEY (namespace, id)
 ) WITHOUT ROWID;
+
+-- A key stands for one run: for ever, or until the run ends.
+CREATE UNIQUE INDEX phaseline_run_key ON phaseline_pipeline_run (namespace, pipeline, key)
+    WHERE key IS NOT NULL AND (NOT while_open OR ended_at IS NULL);
 
 CREATE TABLE phaseline_phase_execution (
     namespace TEXT NOT NULL,
@@ -47,6 +53,7 @@ CREATE TABLE phaseline_phase_execution (
     error TEXT,
     progress TEXT,
     output TEXT,
+    revision INTEGER NOT NULL, -- of the run, when this row was last written
     started_at INTEGER,
     ended_at INTEGER,
     CHECK ((worker IS NULL) = (lease_expires IS NULL)),
@@ -88,6 +95,7 @@ CREATE TABLE phaseline_event (
     target TEXT,
     data TEXT NOT NULL,
     at INTEGER NOT NULL,
+    commit_id INTEGER NOT NULL, -- random, equal for the events of one commit
     CHECK ((source IS NULL) = (target IS NULL)),
     PRIMARY KEY (namespace, run_id, seq)
 ) WITHOUT ROWID;

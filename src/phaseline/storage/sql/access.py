@@ -1,0 +1,20 @@
+"""A connection that is asked in the store's own spelling."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import Connection, CursorResult
+
+from phaseline.storage.sql.dialect import Dialect
+
+
+class Access:
+    """Runs statements on one connection."""
+
+    def __init__(self, dialect: Dialect, connection: Connection) -> None:
+        self.dialect, self.connection = dialect, connection
+
+    def __call__(self, statement: str, values: tuple[Any, ...] = ()) -> CursorResult[Any]:
+        """Run a statement whose tables are named ``phaseline_event`` and whose values stand at ``?``."""
+        return self.connection.exec_driver_sql(self.dialect.spell(statement), values)

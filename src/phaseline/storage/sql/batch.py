@@ -1,0 +1,65 @@
+"""Units of work as rows: what a batch writes, table by table, in the order of the rooms of the run row's lock."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import attrs
+
+from phaseline.abc import Unit
+from phaseline.events import CheckpointCreated
+from phaseline.storage.sql import rows
+
+Rows = list[tuple[Any, ...]]
+
+RUN_UPDATE = (*rows.RUN_CHANGES, "namespace", "id", "expected")
+RUN_INSERT = (*rows.RUN, "input")
+PHASE_UPDATE = (*rows.PHASE_CHANGES, "output", "revision", "namespace", "run_id", "path", "epoch", "expected")
+PHASE_INSERT = ("namespace", "run_id", *rows.PHASE, "output", "revision")
+CHECKPOINT = ("namespace", "run_id", *rows.CHECKPOINT)
+EVENT = ("namespace", "run_id", *rows.EVENT, "commit_id")
+STEP = ("namespace", "run_id", *rows.STEP)
+
+
+@attrs.frozen
+class Batch:
+    """Rows of many units. ``expected`` is the guard: the revision of a run, the fence of a phase."""
+
+    run_updates: Rows = attrs.field(factory=Rows)
+    run_inserts: Rows = attrs.field(factory=Rows)
+    phase_updates: Rows = attrs.field(factory=Rows)
+    phase_inserts: Rows = attrs.field(factory=Rows)
+    checkpoints: Rows = attrs.field(factory=Rows)
+    events: Rows = attrs.field(factory=Rows)
+    steps: Rows = attrs.field(factory=Rows)
+
+
+def gather(units: Sequence[Unit]) -> Batch:
+    """Make rows of units. Runs come in the order of their ids: so everybody locks them in the same order."""
+    batch = Batch()
+    for unit in sorted(units, key=_order) if len(units) > 1 else units:
+        run = unit.run
+        head = (run.namespace, run.id)
+        outputs, revision, commit_id = unit.outputs, run.revision, unit.commit_id
+        if unit.expected:
+            batch.run_updates.append((*rows.run_changes(run), *head, unit.expected))
+        else:
+            batch.run_inserts.append((*rows.run_row(run), unit.input))
+        for row, fence in unit.updated:
+            path = row.path
+            changes = rows.phase_changes(row)
+            batch.phase_updates.append((*changes, outputs.get(path), revision, *head, path, row.epoch, fence))
+        for row in unit.inserted:
+            batch.phase_inserts.append((*head, *rows.phase_row(row), outputs.get(row.path), revision))
+        for event in unit.events:
+            batch.events.append((*head, *rows.event_row(event), commit_id))
+            if type(event) is CheckpointCreated:
+                batch.checkpoints.append((*head, *rows.checkpoint_row(event)))
+        for step in unit.steps:
+            batch.steps.append((*head, *rows.step_row(step)))
+    return batch
+
+
+def _order(unit: Unit) -> tuple[str, str]:
+    return unit.run.namespace, unit.run.id

@@ -1,0 +1,176 @@
+"""Who holds what: claims, leases, and the workers that hold them."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from phaseline.abc import ClaimRequest, Grant, LostPhase, RunRows, Unit, WorkerRecord
+from phaseline.run import STANDING_STATES, PhaseState, RunRecord
+from phaseline.storage.sql import reads, rows
+from phaseline.storage.sql.access import Access
+
+Candidate = tuple[str, str, int]
+"""Run id, path and priority of a row that waits."""
+_STANDING = ", ".join(f"'{state}'" for state in sorted(STANDING_STATES))
+_WORKER_COLUMNS = ", ".join(rows.WORKER)
+WAITING = frozenset({PhaseState.PENDING, PhaseState.RETRYING})
+LOCK_TRIES = 3
+LOCK_PAUSE = 0.005
+"""Seconds to wait where others hold every candidate locked."""
+
+
+# --------------------------------------------------------------------- claims
+def candidates(ask: Access, request: ClaimRequest) -> tuple[list[Candidate], datetime | None]:
+    """Look, without locks, for rows that are due; gives them, best first, and the moment at which they are."""
+    condition, values = _claimable(request)
+    now, given = _moment(ask, request.now)
+    found = ask(
+        f"SELECT p.run_id, p.path, p.priority, {now} FROM phaseline_phase_execution p {condition} "  # noqa: S608  # names of ours
+        f"AND p.available_at <= {now} ORDER BY p.priority, p.available_at, p.run_id, p.path LIMIT ?",
+        (*given, *values, *given, request.limit + 1),
+    )
+    rows_found: list[tuple[str, str, int, int]] = [tuple(row) for row in found]
+    moment = rows.time_of(rows_found[0][3]) if rows_found else None
+    return [row[:3] for row in rows_found], moment
+
+
+def next_due(ask: Access, request: ClaimRequest) -> datetime | None:
+    """Look when the next row falls due."""
+    condition, values = _claimable(request)
+    now, moment = _moment(ask, request.now)
+    found = ask(  # not min(): that would read every row that is not due
+        f"SELECT p.available_at FROM phaseline_phase_execution p {condition} AND p.available_at > {now} "  # noqa: S608  # names of ours
+        "ORDER BY p.available_at LIMIT 1",
+        (*values, *moment),
+    ).scalar()
+    return rows.moment(found)
+
+
+def granted(
+    ask: Access, request: ClaimRequest, grant: Grant, found: Sequence[Candidate], now: datetime
+) -> list[Unit]:
+    """Inside a transaction: lock the runs of candidates, and ask what is to be written of each."""
+    by_run: dict[str, list[str]] = {}
+    for run_id, path, _ in found:
+        by_run.setdefault(run_id, []).append(path)
+    units: list[Unit] = []
+    for stored in _locked(ask, request, by_run):
+        gone = {row.path for row in stored.phases if row.state not in WAITING or row.available_at > now}
+        paths = [path for path in by_run[stored.run.id] if path not in gone]  # others were faster with these
+        unit = grant(stored, paths, now) if paths else None
+        if unit is not None:
+            units.append(unit)
+    return units
+
+
+def _locked(ask: Access, request: ClaimRequest, run_ids: Collection[str]) -> Iterable[RunRows]:
+    """Lock the runs that nobody else holds locked, in the order of their ids, and read them."""
+    locked = _lock(ask, request.namespace, run_ids)
+    known = request.known
+    unknown = [run.id for run in locked if run.id not in known]
+    found: Mapping[str, Any] = reads.phases_of_many(ask, request.namespace, unknown) if unknown else {}
+    by_id = {run.id: run for run in locked}
+    for run_id in run_ids:  # in the order of the candidates, so that what is best is started first
+        run = by_id.get(run_id)
+        if run is not None and run_id in known:
+            yield RunRows(run, reads.phases(ask, run, known[run_id]), known[run_id])
+        elif run is not None:
+            yield RunRows(run, found.get(run_id, ()))
+
+
+def _lock(ask: Access, namespace: str, run_ids: Collection[str]) -> Sequence[RunRecord]:
+    listed, value = ask.dialect.among(run_ids)
+    statement = (
+        f"SELECT {reads.RUN_COLUMNS} FROM phaseline_pipeline_run WHERE namespace = ? AND id {listed} "  # noqa: S608  # names of ours
+        f"ORDER BY id{ask.dialect.lock}"
+    )
+    for tries in range(1, LOCK_TRIES + 1):
+        locked = [rows.run_from(row) for row in ask(statement, (namespace, value))]
+        if locked or tries == LOCK_TRIES:
+            return locked
+        time.sleep(LOCK_PAUSE)  # all are being written at this moment: they are free again soon
+    raise AssertionError  # the last try returns
+
+
+def _claimable(request: ClaimRequest) -> tuple[str, tuple[Any, ...]]:
+    """The join and condition that a claim's rows fulfil, but for their time."""
+    condition = (
+        "JOIN phaseline_pipeline_run r ON r.namespace = p.namespace AND r.id = p.run_id "
+        "WHERE p.namespace = ? AND p.state IN ('PENDING', 'RETRYING') "
+        f"AND r.state NOT IN ({_STANDING}) AND r.fingerprint IN ({_marks(request.fingerprints)})"
+    )
+    values: tuple[Any, ...] = (request.namespace, *request.fingerprints)
+    if request.queues is not None:
+        condition += f" AND p.queue IN ({_marks(request.queues)})"
+        values += (*request.queues,)
+    return condition, values
+
+
+def _moment(ask: Access, now: datetime | None) -> tuple[str, tuple[int | None, ...]]:
+    """The moment that times are compared with: its text, and the values in it."""
+    return (ask.dialect.now, ()) if now is None else ("CAST(? AS BIGINT)", (rows.micros(now),))
+
+
+def _marks(values: Collection[Any]) -> str:
+    return ", ".join("?" * len(values)) or "NULL"
+
+
+# --------------------------------------------------------------------- workers and leases
+def enlist(ask: Access, worker: WorkerRecord) -> Sequence[WorkerRecord]:
+    """Store a worker's row, and read those of the others."""
+    ask.dialect.take_turns(ask)  # of two that enlist at once, one must learn of the other
+    others = ask(
+        f"SELECT {_WORKER_COLUMNS} FROM phaseline_worker WHERE namespace = ? AND id <> ?",  # noqa: S608  # names of ours
+        (worker.namespace, worker.id),
+    ).fetchall()
+    retire(ask, worker.namespace, worker.id)
+    ask(
+        f"INSERT INTO phaseline_worker ({_WORKER_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?)",  # noqa: S608  # names of ours
+        rows.worker_row(worker),
+    )
+    return [rows.worker_from(other) for other in others]
+
+
+def retire(ask: Access, namespace: str, worker_id: str) -> None:
+    """Remove a worker's row."""
+    ask("DELETE FROM phaseline_worker WHERE namespace = ? AND id = ?", (namespace, worker_id))
+
+
+def renew(ask: Access, namespace: str, worker_id: str, now: datetime, until: datetime) -> int:
+    """Extend the leases of a worker, and note that it lives."""
+    ask(
+        "UPDATE phaseline_worker SET seen_at = ? WHERE namespace = ? AND id = ?",
+        (rows.micros(now), namespace, worker_id),
+    )
+    # Rows that are being written at this moment are passed over: waiting for them in an order of our own could deadlock
+    # with who writes them, and their lease ends or was just given.
+    return ask(
+        "UPDATE phaseline_phase_execution SET lease_expires = ? WHERE (namespace, run_id, path, epoch) IN ("  # noqa: S608  # names of ours
+        "SELECT namespace, run_id, path, epoch FROM phaseline_phase_execution "
+        f"WHERE namespace = ? AND worker = ?{ask.dialect.lock})",
+        (rows.micros(until), namespace, worker_id),
+    ).rowcount
+
+
+def lost(  # noqa: PLR0917  # as the port has them
+    ask: Access,
+    namespace: str,
+    now: datetime | None,
+    dead_workers: Collection[str],
+    fingerprints: Collection[str],
+    limit: int,
+) -> Sequence[LostPhase]:
+    """Read which phases are held by a worker that is gone."""
+    expression, moment = _moment(ask, now)
+    found = ask(
+        "SELECT p.run_id, p.path, p.fence FROM phaseline_phase_execution p "  # noqa: S608  # marks only
+        "JOIN phaseline_pipeline_run r ON r.namespace = p.namespace AND r.id = p.run_id "
+        "WHERE p.namespace = ? AND p.worker IS NOT NULL "
+        f"AND (p.lease_expires <= {expression} OR p.worker IN ({_marks(dead_workers)})) "
+        f"AND r.fingerprint IN ({_marks(fingerprints)}) ORDER BY p.run_id, p.path LIMIT ?",
+        (namespace, *moment, *dead_workers, *fingerprints, limit),
+    )
+    return [LostPhase(*row) for row in found]

@@ -1,0 +1,122 @@
+"""What differs between databases: how to connect, how statements are spelt, how a batch is written."""
+
+from __future__ import annotations
+
+import re
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable
+from functools import lru_cache
+from typing import Any, ClassVar
+
+from sqlalchemy import Connection, CursorResult, Engine
+
+from phaseline.errors import StorageUnavailableError
+from phaseline.storage.sql.batch import Batch
+
+Execute = Callable[..., CursorResult[Any]]
+"""Runs a statement, as written in the store, with its values."""
+
+_NAME = re.compile(r"phaseline_(\w+)")
+
+
+class Conflict(Exception):  # noqa: N818  # a verdict inside the adapter, never seen outside
+    """A guard of the batch did not hold; nothing of it may be committed."""
+
+
+class Dialect(ABC):
+    """One kind of database.
+
+    Statements are written once, for SQLite: tables are named ``phaseline_event``, values stand at ``?``. ``spell`` makes
+    them what this database reads.
+    """
+
+    name: ClassVar[str]
+    begin: ClassVar[str] = "BEGIN"
+    """Begins a transaction that writes."""
+    batch_is_atomic: ClassVar[bool] = False
+    """Whether a batch needs no transaction around it."""
+    begin_reading: ClassVar[str] = "BEGIN"
+    """Begins a transaction whose queries all see the same moment."""
+    lock: ClassVar[str] = ""
+    """At the end of a query for run rows: locks them, and passes over those that others hold locked."""
+
+    now: ClassVar[str]
+    """The database's own time, in microseconds since 1970."""
+
+    @property
+    @abstractmethod
+    def where(self) -> str:
+        """The URL as messages may show it, without a password."""
+
+    @abstractmethod
+    def connect(self) -> Engine:
+        """Make an engine whose connections are set up for durable runs and commit each statement by itself."""
+
+    @abstractmethod
+    def write(self, connection: Connection, batch: Batch) -> None:
+        """Write a batch; in a transaction if the connection is in one, else all of it or nothing.
+
+        Raises:
+            Conflict: A run moved on, or a row carries another fence.
+            sqlalchemy.exc.IntegrityError: A run that is to be inserted exists, or its key is taken.
+        """
+
+    @abstractmethod
+    def unavailable(self, error: BaseException) -> StorageUnavailableError:
+        """Say in our words what the driver said went wrong."""
+
+    @property
+    @abstractmethod
+    def driver_error(self) -> type[Exception]:
+        """What the driver raises."""
+
+    @abstractmethod
+    def in_transaction(self, driver: Any) -> bool:
+        """Whether a connection of the driver's is in a transaction."""
+
+    def is_gone(self, driver: Any) -> bool:  # noqa: ARG002  # a file does not hang up
+        """Whether a connection of the driver's is lost and another one is needed."""
+        return False
+
+    def prepare_writer(self, connection: Connection) -> None:  # noqa: B027  # not every database needs it
+        """Set up the connection that writes."""
+
+    @abstractmethod
+    def schema_version(self, execute: Execute) -> int:
+        """The version of the tables; 0 where there are none."""
+
+    def take_turns(self, execute: Execute) -> None:  # noqa: B027  # as above
+        """Inside a transaction that writes: wait for others that take turns, and keep them waiting until it ends."""
+
+    def make_schema(self, execute: Execute) -> None:  # noqa: B027  # as above
+        """Make the place for the tables, if it is not there."""
+
+    @abstractmethod
+    def set_schema_version(self, execute: Execute, version: int) -> None:
+        """Note the version, in the transaction of the migration."""
+
+    @abstractmethod
+    def among(self, values: Iterable[str]) -> tuple[str, Any]:
+        """Give the condition ``IN (…)`` over any number of texts as one value: its text, and the value."""
+
+    @property
+    def migrates_itself(self) -> bool:
+        """Whether opening brings the tables up to date."""
+        return False
+
+    def spell(self, statement: str) -> str:
+        """Give a statement as this database reads it."""
+        return statement
+
+    def notify(self, execute: Execute, namespace: str, queue: str) -> None:  # noqa: B027  # as above
+        """Have the workers told, once the transaction is committed, that there is work; nothing where none can be."""
+
+    def listen(self, namespace: str, wake: Callable[[str], None]) -> Callable[[], None]:  # noqa: ARG002  # nothing to hear
+        """Call ``wake(queue)``, from any thread, for what ``notify`` tells; gives a function that ends this."""
+        return lambda: None
+
+
+@lru_cache(maxsize=1_000)
+def qualified(statement: str, schema: str) -> str:
+    """Name the tables of a schema, and mark values as psycopg does."""
+    return _NAME.sub(rf'"{schema}".\1', statement.replace("%", "%%").replace("?", "%s"))

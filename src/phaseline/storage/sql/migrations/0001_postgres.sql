@@ -1,0 +1,127 @@
+-- Times are microseconds since 1970 in UTC. The namespace leads every key.
+-- CHECK constraints forbid rows that no decision of the engine can produce.
+-- No other index begins with (namespace, ..., id): a generic plan would choose it and walk all of a namespace.
+
+CREATE TABLE phaseline_migration (
+    version integer PRIMARY KEY,
+    applied_at timestamptz NOT NULL
+);
+
+CREATE TABLE phaseline_pipeline_run (
+    namespace text COLLATE "C" NOT NULL,
+    id text COLLATE "C" NOT NULL,
+    pipeline text NOT NULL,
+    version text NOT NULL,
+    fingerprint text NOT NULL,
+    state text NOT NULL,
+    revision bigint NOT NULL CHECK (revision > 0),
+    seq bigint NOT NULL CHECK (seq >= 0),
+    epoch bigint NOT NULL CHECK (epoch >= 0),
+    priority bigint NOT NULL CHECK (priority BETWEEN 0 AND 999),
+    key text CHECK (key <> ''),
+    while_open boolean NOT NULL,
+    input text NOT NULL,
+    error text,
+    created_at bigint NOT NULL,
+    updated_at bigint NOT NULL,
+    started_at bigint,
+    ended_at bigint,
+    CHECK ((error IS NOT NULL) = (state = 'FAILED')),
+    PRIMARY KEY (namespace, id)
+) WITH (fillfactor = 70);
+
+-- A key stands for one run: for ever, or until the run ends.
+CREATE UNIQUE INDEX pipeline_run_key ON phaseline_pipeline_run (namespace, pipeline, key)
+    WHERE key IS NOT NULL AND (NOT while_open OR ended_at IS NULL);
+
+CREATE TABLE phaseline_phase_execution (
+    namespace text COLLATE "C" NOT NULL,
+    run_id text COLLATE "C" NOT NULL,
+    path text COLLATE "C" NOT NULL,
+    epoch bigint NOT NULL CHECK (epoch >= 0),
+    position bigint NOT NULL,
+    generation bigint NOT NULL,
+    state text NOT NULL CHECK (state IN ('PENDING', 'RUNNING', 'COMPLETED', 'FAILED', 'SKIPPED', 'RETRYING')),
+    queue text NOT NULL,
+    priority bigint NOT NULL,
+    available_at bigint NOT NULL,
+    attempt bigint NOT NULL,
+    failures bigint NOT NULL,
+    crashes bigint NOT NULL,
+    postponed bigint NOT NULL,
+    fence bigint NOT NULL,
+    worker text,
+    lease_expires bigint,
+    live boolean,
+    length bigint,
+    total bigint,
+    reason text NOT NULL,
+    error text,
+    progress text,
+    output text,
+    revision bigint NOT NULL, -- of the run, when this row was last written
+    started_at bigint,
+    ended_at bigint,
+    CHECK ((worker IS NULL) = (lease_expires IS NULL)),
+    CHECK (worker IS NULL OR state = 'RUNNING'),
+    CHECK ((ended_at IS NOT NULL) = (state IN ('COMPLETED', 'FAILED', 'SKIPPED'))),
+    CHECK (state <> 'FAILED' OR error IS NOT NULL),
+    CHECK (output IS NULL OR live),
+    PRIMARY KEY (namespace, run_id, path, epoch)
+) WITH (fillfactor = 70);
+
+CREATE INDEX phase_claim ON phaseline_phase_execution (namespace, priority, available_at, run_id, path)
+    WHERE state IN ('PENDING', 'RETRYING');
+
+CREATE INDEX phase_due ON phaseline_phase_execution (namespace, available_at)
+    WHERE state IN ('PENDING', 'RETRYING');
+
+CREATE INDEX phase_lease ON phaseline_phase_execution (namespace, worker, lease_expires)
+    WHERE worker IS NOT NULL;
+
+CREATE TABLE phaseline_checkpoint (
+    namespace text COLLATE "C" NOT NULL,
+    run_id text COLLATE "C" NOT NULL,
+    seq bigint NOT NULL, -- of the event that tells of it
+    id text COLLATE "C" NOT NULL,
+    phase text NOT NULL,
+    revision bigint NOT NULL,
+    epoch bigint NOT NULL,
+    created_at bigint NOT NULL,
+    PRIMARY KEY (namespace, run_id, seq)
+);
+
+CREATE TABLE phaseline_event (
+    namespace text COLLATE "C" NOT NULL,
+    run_id text COLLATE "C" NOT NULL,
+    seq bigint NOT NULL CHECK (seq > 0),
+    type text NOT NULL,
+    phase text,
+    source text,
+    target text,
+    data text NOT NULL,
+    at bigint NOT NULL,
+    commit_id bigint NOT NULL, -- random, equal for the events of one commit
+    CHECK ((source IS NULL) = (target IS NULL)),
+    PRIMARY KEY (namespace, run_id, seq)
+);
+
+CREATE TABLE phaseline_step_result (
+    namespace text COLLATE "C" NOT NULL,
+    run_id text COLLATE "C" NOT NULL,
+    path text COLLATE "C" NOT NULL,
+    generation bigint NOT NULL,
+    key text NOT NULL,
+    result text NOT NULL,
+    PRIMARY KEY (namespace, run_id, path, generation, key)
+);
+
+CREATE TABLE phaseline_worker (
+    namespace text COLLATE "C" NOT NULL,
+    id text COLLATE "C" NOT NULL,
+    host text NOT NULL,
+    pid bigint NOT NULL,
+    process_started text NOT NULL,
+    seen_at bigint NOT NULL,
+    PRIMARY KEY (namespace, id)
+)

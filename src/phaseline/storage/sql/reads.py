@@ -1,0 +1,136 @@
+"""What is read of runs; each function is given the connection to ask."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from phaseline.abc import RunRows
+from phaseline.events import Event
+from phaseline.run import INPUT, Checkpoint, PhaseRecord, RunRecord
+from phaseline.storage.sql import rows
+from phaseline.storage.sql.access import Access
+
+RUN_COLUMNS = ", ".join(rows.RUN)
+PHASE_COLUMNS = ", ".join(rows.PHASE)
+CHECKPOINT_COLUMNS = ", ".join(rows.CHECKPOINT)
+EVENT_COLUMNS = ", ".join(rows.EVENT)
+
+
+def load(ask: Access, namespace: str, run_id: str, since: int) -> RunRows | None:
+    """Read a run with the phases that were written after a revision."""
+    run = head(ask, namespace, run_id)
+    return None if run is None else RunRows(run, phases(ask, run, since), since)
+
+
+def head(ask: Access, namespace: str, run_id: str) -> RunRecord | None:
+    """Read a run's own row."""
+    run = ask(
+        f"SELECT {RUN_COLUMNS} FROM phaseline_pipeline_run WHERE namespace = ? AND id = ?",  # noqa: S608  # names of ours
+        (namespace, run_id),
+    ).fetchone()
+    return None if run is None else rows.run_from(run)
+
+
+def phases(ask: Access, run: RunRecord, since: int) -> Sequence[PhaseRecord]:
+    """Read the phases of a run that were written after a revision."""
+    if since >= run.revision:
+        return ()
+    found = ask(
+        f"SELECT {PHASE_COLUMNS} FROM phaseline_phase_execution WHERE namespace = ? AND run_id = ? AND revision > ? "  # noqa: S608  # names of ours
+        "ORDER BY position",
+        (run.namespace, run.id, since),
+    )
+    return [rows.phase_from(row) for row in found]
+
+
+def phases_of_many(ask: Access, namespace: str, run_ids: Iterable[str]) -> Mapping[str, list[PhaseRecord]]:
+    """Read all phases of several runs, by run."""
+    listed, value = ask.dialect.among(run_ids)
+    found = ask(
+        f"SELECT run_id, {PHASE_COLUMNS} FROM phaseline_phase_execution WHERE namespace = ? AND run_id {listed} "  # noqa: S608  # names of ours
+        "ORDER BY run_id, position",
+        (namespace, value),
+    )
+    by_run: dict[str, list[PhaseRecord]] = {}
+    for run_id, *row in found:
+        by_run.setdefault(run_id, []).append(rows.phase_from(row))
+    return by_run
+
+
+def find(ask: Access, namespace: str, after: str, limit: int) -> Sequence[RunRecord]:
+    """Read the rows of runs in the order of their ids."""
+    found = ask(
+        f"SELECT {RUN_COLUMNS} FROM phaseline_pipeline_run WHERE namespace = ? AND id > ? ORDER BY id LIMIT ?",  # noqa: S608  # names of ours
+        (namespace, after, limit),
+    )
+    return [rows.run_from(row) for row in found]
+
+
+def keyed(ask: Access, namespace: str, pipeline: str, key: str) -> str | None:
+    """Read the id of the run that holds a key."""
+    found: str | None = ask(
+        "SELECT id FROM phaseline_pipeline_run WHERE namespace = ? AND pipeline = ? AND key = ? "
+        "AND (NOT while_open OR ended_at IS NULL)",
+        (namespace, pipeline, key),
+    ).scalar()
+    return found
+
+
+def is_committed(ask: Access, namespace: str, run_id: str, commit_id: int) -> bool:
+    """Look for an event of a unit."""
+    found = ask(
+        "SELECT 1 FROM phaseline_event WHERE namespace = ? AND run_id = ? AND commit_id = ? LIMIT 1",
+        (namespace, run_id, commit_id),
+    )
+    return found.fetchone() is not None
+
+
+def values(ask: Access, namespace: str, run_id: str, paths: Iterable[str]) -> Mapping[str, str]:
+    """Read outputs, and the input of the run."""
+    wanted = list(paths)
+    outputs = [path for path in wanted if path != INPUT]
+    found: dict[str, str] = {}
+    if len(outputs) < len(wanted):
+        statement = "SELECT input FROM phaseline_pipeline_run WHERE namespace = ? AND id = ?"
+        for (text,) in ask(statement, (namespace, run_id)):
+            found[INPUT] = text
+    if outputs:
+        listed, value = ask.dialect.among(outputs)  # one value for all paths: the number of those is limited
+        statement = (
+            "SELECT path, output FROM phaseline_phase_execution WHERE namespace = ? AND run_id = ? "  # noqa: S608  # marks only
+            f"AND path {listed} AND output IS NOT NULL"
+        )
+        found.update(_pairs(ask(statement, (namespace, run_id, value))))
+    return found
+
+
+def steps(ask: Access, namespace: str, run_id: str, path: str, generation: int) -> Mapping[str, str]:
+    """Read the results of a phase's steps by key."""
+    statement = (
+        "SELECT key, result FROM phaseline_step_result "
+        "WHERE namespace = ? AND run_id = ? AND path = ? AND generation = ?"
+    )
+    return _pairs(ask(statement, (namespace, run_id, path, generation)))
+
+
+def checkpoints(ask: Access, namespace: str, run_id: str) -> Sequence[Checkpoint]:
+    """Read the checkpoints of a run."""
+    statement = (
+        f"SELECT {CHECKPOINT_COLUMNS} FROM phaseline_checkpoint "  # noqa: S608  # names of ours
+        "WHERE namespace = ? AND run_id = ? ORDER BY seq"
+    )
+    return [rows.checkpoint_from(row) for row in ask(statement, (namespace, run_id))]
+
+
+def events(ask: Access, namespace: str, run_id: str, after: int, limit: int) -> Sequence[Event]:
+    """Read a page of a run's events."""
+    statement = (
+        f"SELECT {EVENT_COLUMNS} FROM phaseline_event "  # noqa: S608  # names of ours
+        "WHERE namespace = ? AND run_id = ? AND seq > ? ORDER BY seq LIMIT ?"
+    )
+    return [rows.event_from(run_id, row) for row in ask(statement, (namespace, run_id, after, limit))]
+
+
+def _pairs(found: Any) -> dict[str, str]:
+    return dict(map(tuple, found))
