@@ -15,7 +15,7 @@ import attrs
 import msgspec
 
 from phaseline.events import Event
-from phaseline.run import Checkpoint, PhaseRecord, RunRecord
+from phaseline.run import Checkpoint, Definition, PhaseRecord, RunRecord
 
 
 # --------------------------------------------------------------------- what is written and read
@@ -79,8 +79,8 @@ class ClaimRequest:
     namespace: str
     queues: frozenset[str] | None
     """None for all."""
-    fingerprints: frozenset[str]
-    """Plans that the worker knows; runs of others are left alone."""
+    definitions: frozenset[Definition]
+    """Those that the worker knows; runs of others are left alone."""
     limit: int
     now: datetime | None
     """What is due is judged at this moment; None: by the storage's own clock."""
@@ -103,6 +103,13 @@ class Claimed:
 Grant = Callable[[RunRows, Sequence[str], datetime], Unit | None]
 """Asked inside a claim's transaction: the run as it is now, the paths that wait, and the moment at which they are due;
 gives the unit to commit."""
+
+
+FAULT_POINTS = (
+    "commit.begin", "transaction.written", "commit.end", "claim.found", "claim.decided", "claim.end",
+    "renew.begin", "renew.end", "sweep.found", "body.begin", "body.end",
+)  # fmt: skip
+"""Moments at which tests let a process die, stop or fail; ``transaction.written`` is before COMMIT."""
 
 
 def pass_by(_: str) -> None:
@@ -197,7 +204,7 @@ class Storage(ABC):
 
     @abstractmethod
     def retire(self, namespace: str, worker_id: str) -> None:
-        """Remove a worker's row; its leases, if any are left, run out."""
+        """Remove a worker's row, unless it holds leases: by the row others see that its process is gone."""
 
     @abstractmethod
     def renew(self, namespace: str, worker_id: str, now: datetime, until: datetime) -> int:
@@ -209,10 +216,10 @@ class Storage(ABC):
         namespace: str,
         now: datetime | None,
         dead_workers: Collection[str],
-        fingerprints: Collection[str],
+        definitions: Collection[Definition],
         limit: int,
     ) -> Sequence[LostPhase]:
-        """Running phases of these plans whose lease ran out, or whose worker is named; at most ``limit``.
+        """Running phases of runs of these definitions whose lease ran out, or whose worker is named; at most ``limit``.
 
         Leases are judged at ``now``; None: by the storage's own clock.
         """

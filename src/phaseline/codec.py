@@ -10,6 +10,7 @@ data. Data is written by field names, never by aliases; computed fields are left
 
 from __future__ import annotations
 
+import json
 import math
 import re
 import types
@@ -517,6 +518,17 @@ def to_json_text(value: object, *, what: str) -> str:
     codec = copy(_UNTYPED)
     codec.what = what
     return codec.encode(value)[0]
+
+
+def same_json(one: str, other: str) -> bool:
+    """Whether two texts hold the same data, in whatever order their keys come."""
+    return one == other or _canonical(one) == _canonical(other)
+
+
+def _canonical(text: str) -> str:
+    return json.dumps(
+        json.loads(text), sort_keys=True
+    )  # 1, 1.0 and true stay apart, as they would not as values
 
 
 def from_json_text(text: str, *, what: str = "JSON data") -> Any:

@@ -92,7 +92,6 @@ class PhaseStarted(Event, frozen=True, kw_only=True, gc=False):
     attempt: int
     fence: int
     worker: str | None = None
-    lease_expires: datetime | None = None
     total: int | None = None
     """Number of items, if it is a map."""
 
@@ -126,13 +125,15 @@ class PhaseRetrying(Event, frozen=True, kw_only=True, gc=False):
     """An attempt ended without an output and the phase waits for the next one."""
 
     wire_name = "PHASE_RETRYING"
-    own_fields: ClassVar[tuple[str, ...]] = ("attempt", "reason", "again_at", "error")
+    own_fields: ClassVar[tuple[str, ...]] = ("attempt", "reason", "again_at", "error", "note")
 
     attempt: int
     reason: str
     """``failed``, ``lost`` (its worker died), ``handed_over`` (its worker stopped) or ``again`` (it asked to)."""
     again_at: datetime
     error: ErrorInfo | None = None
+    note: str = ""
+    """What the body gave as its reason to ask for another call."""
 
     @property
     def data(self) -> dict[str, Any]:
@@ -144,6 +145,8 @@ class PhaseRetrying(Event, frozen=True, kw_only=True, gc=False):
         }
         if self.error is not None:
             data["error"] = _error_data(self.error)
+        if self.note:
+            data["note"] = self.note
         return data
 
 

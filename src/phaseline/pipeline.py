@@ -183,7 +183,7 @@ class Pipeline(Subgraph[In_contra, Out_co]):
         return run
 
     async def _drive(self, runner: Runner, value: object) -> LiveRun:
-        live, job = await runner.start(self.plan, value)
+        live, job = await runner.begin(self.plan, value)
         await runner.drive(job)
         return live
 

@@ -23,7 +23,7 @@ from phaseline.events import Transition
 from phaseline.machine import Transitions
 from phaseline.phase import DEFAULT_QUEUE, Dep, Phase
 from phaseline.retry import NO_RETRY, Retry
-from phaseline.run import INPUT, RunState
+from phaseline.run import INPUT, Definition, RunState
 from phaseline.signature import element_type
 from phaseline.step import Chain, Node, Subgraph
 
@@ -121,6 +121,12 @@ class Plan:
     transitions: Transitions[str]
     """The state machine of every run of it."""
     fingerprint: str
+    """Digest of the shape."""
+
+    @cached_property
+    def definition(self) -> Definition:
+        """By which its runs are known."""
+        return Definition(self.name, self.version, self.fingerprint)
 
     @cached_property
     def input(self) -> ValueCodec[Any]:

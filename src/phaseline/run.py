@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from enum import StrEnum
 from functools import cached_property
-from typing import TYPE_CHECKING, Generic, TypeVar, cast
+from typing import TYPE_CHECKING, Generic, NamedTuple, TypeVar, cast
 
 import attrs
 import msgspec
@@ -105,6 +105,14 @@ class StateChange(msgspec.Struct, frozen=True, gc=False):
     at: datetime
 
 
+class Definition(NamedTuple):
+    """What a run is a run of: name and version of a pipeline, and the digest of its shape, which verifies the two."""
+
+    pipeline: str
+    version: str
+    fingerprint: str
+
+
 class RunRecord(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """The row of a run."""
 
@@ -132,6 +140,11 @@ class RunRecord(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     updated_at: datetime
     started_at: datetime | None = None
     ended_at: datetime | None = None
+
+    @property
+    def definition(self) -> Definition:
+        """What it is a run of."""
+        return Definition(self.pipeline, self.version, self.fingerprint)
 
 
 class PhaseRecord(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -172,7 +185,10 @@ class PhaseRecord(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     reason: str = ""
     error: ErrorInfo | None = None
     progress: Progress | None = None
+    first_started_at: datetime | None = None
+    """Start of the first attempt; retry policies that end after a time count from it."""
     started_at: datetime | None = None
+    """Start of the latest attempt."""
     ended_at: datetime | None = None
 
     @property

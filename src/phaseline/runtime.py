@@ -13,7 +13,7 @@ import anyio
 from anyio.lowlevel import EventLoopToken, current_token
 
 from phaseline._shell.live import LiveRun
-from phaseline._shell.runner import Runner, RunnerOptions
+from phaseline._shell.runner import Runner, RunnerOptions, StartOptions
 from phaseline._shell.waiting import ended_run, follow, raise_unless_completed
 from phaseline._shell.worker import Worker
 from phaseline.abc import Clock, Queue, Storage
@@ -39,6 +39,7 @@ Out = TypeVar("Out")
 Out_co = TypeVar("Out_co", covariant=True)
 
 LOWEST_PRIORITY = 999
+LONGEST_KEY = 500
 HANDLER_GRACE = 1.0
 """Seconds that handlers of events have at the close for what still waits for them."""
 
@@ -148,7 +149,7 @@ class Runtime:
         """Put one together; nothing is opened yet.
 
         Args:
-            storage: ``"memory"``, ``"sqlite:///path"``, or a storage.
+            storage: ``"memory"``, ``"sqlite:///path"``, ``"postgresql://user:password@host/database"``, or a storage.
             pipelines: What it runs.
             queue: Carries permits between workers; by default within this process.
             serve: False for a process that only starts runs and asks about them.
@@ -171,6 +172,12 @@ class Runtime:
                 f"Runtime(concurrency={concurrency}, sync_threads={sync_threads}, lease={lease}, drain={drain}): "
                 "counts must be at least 1, the lease positive, the drain not negative"
             )
+            raise DefinitionError(msg)
+        if not namespace or not namespace.isprintable():
+            msg = f"the namespace {namespace!r} is empty or not printable"
+            raise DefinitionError(msg)
+        if isinstance(queues, str):
+            msg = f"Runtime(queues={queues!r}): a list of names is needed: [{queues!r}]"
             raise DefinitionError(msg)
         self._storage = storage_from(storage) if isinstance(storage, str) else storage
         self._queue = queue or InProcessQueue()
@@ -297,6 +304,8 @@ class Runtime:
         *,
         priority: int = 100,
         delay: timedelta = timedelta(0),
+        key: str | None = None,
+        while_open: bool = False,
     ) -> RunHandle[Out]:
         """Store a run, and give a handle on it; a worker carries it forward.
 
@@ -305,37 +314,32 @@ class Runtime:
             value: Its input; validated before anything is stored.
             priority: 0 to 999, lower goes first.
             delay: Not to be started before.
+            key: Idempotency key: the first call with it starts a run, later ones with equal input give a handle on
+                that run. It is the pipeline's own, within the namespace.
+            while_open: Let go of the key when the run ends, so that the next call starts another one.
 
         Raises:
             InvalidInputError: The value is not what the pipeline takes.
+            KeyConflictError: The key stands for a run that was started with another input.
             PipelineNotRegisteredError: It was not registered.
             StorageError: The run could not be stored.
         """
-        live = await self._start(pipeline, value, priority, delay)
-        return RunHandle(self, live)
+        options = StartOptions(priority=priority, delay=delay, key=key, while_open=while_open)
+        return RunHandle(self, await self._start(pipeline, value, options))
 
     async def run(self, pipeline: Pipeline[In, Out], value: In, /) -> Run[Out]:
         """Run a pipeline to its end here; the explicit twin of ``pipeline.run(value)``."""
-        live = await ended_run(self.runner, await self._start(pipeline, value, 100, timedelta(0)))
+        live = await ended_run(self.runner, await self._start(pipeline, value, StartOptions()))
         run = await self.runner.describe(live)
         raise_unless_completed(run, live.cause)
         return run
 
-    async def _start(
-        self, pipeline: Pipeline[Any, Any], value: object, priority: int, delay: timedelta
-    ) -> LiveRun:
+    async def _start(self, pipeline: Pipeline[Any, Any], value: object, options: StartOptions) -> LiveRun:
         runner = self.runner
         if not self.has(pipeline):
             raise PipelineNotRegisteredError(pipeline.name, repr(self), self.names)
-        if not 0 <= priority <= LOWEST_PRIORITY:
-            msg = f"priority {priority} is outside of 0 (first) to {LOWEST_PRIORITY} (last)"
-            raise ValueError(msg)
-        if delay < timedelta(0):
-            msg = f"a delay of {delay} is negative; leave it out to start at once"
-            raise ValueError(msg)
-        live, job = await runner.start(pipeline.plan, value, priority=priority, delay=delay)
-        runner.launch(job)
-        return live
+        _check(options)
+        return await runner.start(pipeline.plan, value, options)
 
     @overload
     async def get(self, run_id: str, /) -> RunHandle[object]: ...
@@ -363,6 +367,23 @@ class Runtime:
         return RunHandle(self, live)
 
 
+def _check(options: StartOptions) -> None:
+    """Refuse what makes no sense, before anything is stored."""
+    if not 0 <= options.priority <= LOWEST_PRIORITY:
+        msg = f"priority {options.priority} is outside of 0 (first) to {LOWEST_PRIORITY} (last)"
+        raise ValueError(msg)
+    if options.delay < timedelta(0):
+        msg = f"a delay of {options.delay} is negative; leave it out to start at once"
+        raise ValueError(msg)
+    if options.key is None:
+        if options.while_open:
+            msg = "while_open says how long a key is held; give the key too"
+            raise ValueError(msg)
+    elif not 0 < len(options.key) <= LONGEST_KEY or not options.key.isprintable():
+        msg = f"the key {options.key!r} is empty, longer than {LONGEST_KEY} characters, or not printable; leave it out for none"
+        raise ValueError(msg)
+
+
 def storage_from(url: str) -> Storage:
     """Make the storage that a URL names.
 
@@ -371,11 +392,13 @@ def storage_from(url: str) -> Storage:
     """
     if url == "memory":
         return MemoryStorage()
-    if url.startswith("sqlite:"):
+    if url.startswith(("sqlite:", "postgresql", "postgres:")):
         from phaseline.storage.sql.store import SqlStorage  # noqa: PLC0415  # sqlalchemy takes 150 ms to import
 
         return SqlStorage(url)
-    raise StorageURLError(url, "known are 'memory' and 'sqlite:///path/to/file.db'")
+    raise StorageURLError(
+        url, "known are 'memory', 'sqlite:///path/to/file.db' and 'postgresql://user:password@host/database'"
+    )
 
 
 def _by_definition(pipelines: Iterable[Pipeline[Any, Any]]) -> dict[tuple[str, str], Pipeline[Any, Any]]:

@@ -19,7 +19,7 @@ from phaseline.events import CheckpointCreated, Emitted, Event, PhaseRetrying, P
 from phaseline.run import ENDED_STATES, ErrorCategory, ErrorInfo, PhaseRecord, PhaseState, Progress, RunState
 from phaseline.storage.memory import MemoryStorage
 from phaseline.storage.sql.store import SqlStorage
-from phaseline.testing.storage.build import NOW, Take, make_phase, make_run, make_unit
+from phaseline.testing.storage.build import NOW, Take, make_phase, make_run, make_unit, of_plan
 
 # --------------------------------------------------------------------- small worlds, so that things meet
 SPACES = st.sampled_from(["one", "two"])
@@ -53,7 +53,7 @@ REQUESTS = st.builds(
     ClaimRequest,
     namespace=SPACES,
     queues=st.none() | st.frozensets(st.sampled_from(QUEUES)),
-    fingerprints=st.frozensets(st.sampled_from(PLANS)),
+    definitions=st.frozensets(st.sampled_from(PLANS).map(of_plan)),
     limit=st.integers(1, 4),
     now=TIMES,
 )
@@ -222,8 +222,8 @@ class SqliteLikeMemory(RuleBasedStateMachine):
         space=SPACES, now=TIMES, dead=st.sets(st.sampled_from(WORKERS)), plans=st.sets(st.sampled_from(PLANS))
     )
     def lost(self, space: str, now: datetime, dead: set[str], plans: set[str]) -> None:
-        self.both(lambda storage: set(storage.lost(space, now, dead, plans, 100)))
-        self.both(lambda storage: len(storage.lost(space, now, dead, plans, 2)))
+        self.both(lambda storage: set(storage.lost(space, now, dead, [*map(of_plan, plans)], 100)))
+        self.both(lambda storage: len(storage.lost(space, now, dead, [*map(of_plan, plans)], 2)))
 
     @rule(
         worker=st.builds(

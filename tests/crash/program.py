@@ -17,6 +17,8 @@ import anyio
 from effects import note, note_async, noted
 
 from phaseline import Context, Pipeline, RunHandle, Runtime, phase
+from phaseline.runtime import storage_from
+from phaseline.testing.faults import Faults, die
 
 
 # --------------------------------------------------------------------- an order: three phases, one with two steps
@@ -66,7 +68,11 @@ async def main(given: argparse.Namespace) -> None:
     """Carry the runs to their ends."""
     pipeline = PIPELINES[given.pipeline]
     note("runtime", "opening")
-    async with Runtime(given.storage, pipelines=[pipeline], lease=timedelta(seconds=given.lease)) as runtime:
+    storage = storage_from(given.storage)
+    if given.die:
+        point, _, hit = given.die.partition(":")
+        Faults(storage).at(point, die, hit=int(hit))
+    async with Runtime(storage, pipelines=[pipeline], lease=timedelta(seconds=given.lease)) as runtime:
         if given.resume:
             handles = [await runtime.get(run_id, pipeline) for run_id in given.resume]
         else:
@@ -98,6 +104,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--resume", nargs="+", help="ids of runs to go on with instead")
     parser.add_argument("--lease", type=float, default=30)
     parser.add_argument("--backend", default="asyncio")
+    parser.add_argument("--die", help="a fault point and which time it is passed: commit.end:3")
     return parser.parse_args()
 
 

@@ -310,9 +310,8 @@ def test_killed_at_any_moment(bench: Bench, backend: str, other: str) -> None:
 
 def test_killed_before_any_body_was_called(bench: Bench) -> None:
     """A run whose first phase was granted, but not begun, is taken over like any other."""
-    process = bench.begin(*PROGRAM, "order", hold="runs:stored")
-    bench.until(lambda: "runs:stored" in [line["what"] for line in bench.lines], "the start")
-    kill(process)
+    process = bench.begin(*PROGRAM, "order", "--die", "commit.end:1")
+    assert process.wait(PATIENCE) == -signal.SIGKILL, bench.told(process)
     assert bench.moments() == []
 
     (found,) = bench.resume(*PROGRAM, "order")

@@ -346,16 +346,16 @@ class Driver:
         later = self.run.now + timedelta(seconds=chance.randrange(3))
         kind = chance.randrange(16)  # 0, to which a failing example shrinks, is plain success
         if kind == 9:
-            return Fail(path, fence, BOOM, None, emitted, progress)
+            return Fail(path, fence, BOOM, None, progress)
         if kind in (1, 2) and row.failures < LIMIT:
-            return Fail(path, fence, BOOM, later, emitted, progress)
+            return Fail(path, fence, BOOM, later, progress)
         if kind == 3:
             return SkipPhase(path, fence, "skipped", None, passes_input=False)
         if kind in (4, 5):
             output = chance.choice((None, "0"))
             return SkipPhase(path, fence, "skipped", output, output is None, length, emitted)
         if kind == 6:
-            return Postpone(path, fence, later, "later", LIMIT, progress)
+            return Postpone(path, fence, later, "later", LIMIT, emitted, progress)
         if kind == 7 and self.releases < 5:
             self.releases += 1
             return Release(path, fence)

@@ -67,14 +67,13 @@ class Succeed(msgspec.Struct, frozen=True, gc=False):
 
 
 class Fail(msgspec.Struct, frozen=True, gc=False):
-    """A body raised, or ran out of time."""
+    """A body raised, or ran out of time; what it emitted after its last step is dropped with it."""
 
     path: str
     fence: int
     error: ErrorInfo
     again_at: datetime | None
     """When to try again; None: it has failed for good."""
-    emitted: tuple[Emission, ...] = ()
     progress: Progress | None = None
 
 
@@ -86,6 +85,7 @@ class Postpone(msgspec.Struct, frozen=True, gc=False):
     again_at: datetime
     reason: str
     limit: int
+    emitted: tuple[Emission, ...] = ()
     progress: Progress | None = None
 
 

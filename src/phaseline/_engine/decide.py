@@ -66,6 +66,7 @@ def fold(
         else:
             verdicts.append(draft.granted[before:])
     if len(commands) > 1:  # a later command may have ended what an earlier one started
+        draft.granted = [row for row in draft.granted if draft.row(row.path) is row]
         verdicts = [
             None if rows is None else [row for row in rows if draft.row(row.path) is row] for rows in verdicts
         ]
@@ -160,7 +161,6 @@ def _skip(draft: Draft, command: SkipPhase) -> None:
 
 def _fail(draft: Draft, command: Fail) -> None:
     row = _with_progress(_held(draft, command.path, command.fence), command.progress)
-    _tell(draft, row.path, command.emitted)
     if command.again_at is None:
         _fail_for_good(draft, row, command.error)
     else:
@@ -169,8 +169,9 @@ def _fail(draft: Draft, command: Fail) -> None:
 
 def _postpone(draft: Draft, command: Postpone) -> None:
     row = _with_progress(_held(draft, command.path, command.fence), command.progress)
+    _tell(draft, row.path, command.emitted)
     if row.postponed < command.limit:
-        evolve.phase_retrying(draft, row, "again", command.again_at)
+        evolve.phase_retrying(draft, row, "again", command.again_at, note=command.reason)
         return
     message = f"asked to be called again more than {command.limit} times"
     error = ErrorInfo(category=ErrorCategory.PROCESSING, type="Again", message=message, phase=row.path)

@@ -84,20 +84,20 @@ def phase_started(
         row = PhaseRecord(
             path=path, state=RUNNING, queue=node.queue, priority=draft.run.priority, available_at=now,
             position=draft.next_position(), epoch=draft.run.epoch, attempt=1, fence=1, worker=worker,
-            lease_expires=lease, started_at=now,
+            lease_expires=lease, first_started_at=now, started_at=now,
         )  # fmt: skip
     else:
         attempt, fence = row.attempt + 1, row.fence + 1
         row = replace(
             row, state=RUNNING, attempt=attempt, fence=fence, worker=worker, lease_expires=lease, started_at=now,
-            reason="",
+            first_started_at=row.first_started_at or now, reason="",
         )  # fmt: skip
     draft.rows[path] = row
     transition = draft.move_on()
     draft.events.append(
         PhaseStarted(
             run_id=draft.run_id, seq=draft.next_seq(), at=now, phase=path, transition=transition, attempt=attempt,
-            fence=fence, worker=worker, lease_expires=lease,
+            fence=fence, worker=worker,
         )
     )  # fmt: skip
     return row
@@ -181,7 +181,13 @@ def phase_failed(draft: Draft, row: PhaseRecord, error: ErrorInfo) -> None:
 
 
 def phase_retrying(
-    draft: Draft, row: PhaseRecord, reason: str, again_at: datetime, error: ErrorInfo | None = None
+    draft: Draft,
+    row: PhaseRecord,
+    reason: str,
+    again_at: datetime,
+    error: ErrorInfo | None = None,
+    *,
+    note: str = "",
 ) -> None:
     """An attempt ended without an output, and the phase waits for the next one."""
     draft.waits = True
@@ -193,7 +199,7 @@ def phase_retrying(
     draft.events.append(
         PhaseRetrying(
             run_id=draft.run_id, seq=draft.next_seq(), at=draft.now, phase=row.path, attempt=row.attempt,
-            reason=reason, again_at=again_at, error=error,
+            reason=reason, again_at=again_at, error=error, note=note,
         )
     )  # fmt: skip
 

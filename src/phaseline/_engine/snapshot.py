@@ -63,6 +63,8 @@ class Snapshot:
         order = self.plan.order
         while snapshot.cursor < len(order) and is_ended(snapshot.rows.get(order[snapshot.cursor].path)):
             snapshot.cursor += 1
+        if rows.run.state not in self.plan.transitions.states:  # the label of a phase was changed meanwhile
+            snapshot.run = replace(rows.run, state=order[min(snapshot.cursor, len(order) - 1)].label)
         return snapshot
 
     def _take(self, row: PhaseRecord) -> None:

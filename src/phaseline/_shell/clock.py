@@ -49,6 +49,14 @@ def _steady() -> float:
     return time.clock_gettime(_STEADY) if _STEADY is not None else time.monotonic()
 
 
+def later(moment: datetime, delta: timedelta) -> datetime:
+    """Give the moment after a time, or the last one there is."""
+    try:
+        return moment + delta
+    except OverflowError:
+        return datetime.max.replace(tzinfo=UTC)
+
+
 class Timer:
     """An entry of the heap."""
 

@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager, nullcontext
 from datetime import datetime, timedelta
 from functools import partial
+from typing import Any
 
 import anyio
 from anyio.lowlevel import checkpoint
@@ -42,6 +43,7 @@ class Committer(ABC):
         clock: Clock,
         offer: Callable[[datetime], Offer],
         committed: Callable[[LiveRun, Draft], None],
+        adopt: Callable[[LiveRun, Sequence[PhaseRecord]], None],
     ) -> None:
         """Make one.
 
@@ -50,9 +52,10 @@ class Committer(ABC):
             clock: The time of facts.
             offer: What this process could start at the moment of a decision.
             committed: Called on the loop after each commit, before those who wait for it go on.
+            adopt: Calls the bodies of phases that a commit has started, where nobody who waits does so.
         """
         self._storage, self._clock = storage, clock
-        self._offer, self._committed = offer, committed
+        self._offer, self._committed, self._adopt = offer, committed, adopt
 
     @property
     @abstractmethod
@@ -65,13 +68,17 @@ class Committer(ABC):
         """Whether a batch or a claim is being decided or written."""
 
     @abstractmethod
-    async def submit(self, live: LiveRun, command: Command, *, patient: bool = True) -> Sequence[PhaseRecord]:
-        """Commit a command, and give the phases it started on this worker.
+    async def submit(
+        self, live: LiveRun, command: Command, *, patient: bool = True, drives: bool = False
+    ) -> Sequence[PhaseRecord]:
+        """Commit a command, and give the phases it started on this worker to a caller who goes on with them.
 
         Args:
             live: The run.
             command: What to do to it.
             patient: Whether to try again for as long as the storage is unavailable.
+            drives: Whether the caller calls what this starts. Only for tasks of our own: a caller who is cancelled
+                while the commit is under way would leave it granted and never called.
 
         Raises:
             LeaseLostError: The phase is no longer held under the command's fence; nothing was stored.
@@ -106,6 +113,7 @@ class DirectCommitter(Committer):
         command: Command,
         *,
         patient: bool = True,  # noqa: ARG002  # what does not block has no outages
+        drives: bool = False,
     ) -> Sequence[PhaseRecord]:
         for _ in range(MAX_TRIES):
             if live.stale:
@@ -119,7 +127,10 @@ class DirectCommitter(Committer):
             outcome = self._storage.commit((draft.unit(input_text=live.input_text),))[0]
             if outcome is Outcome.COMMITTED:
                 self._absorb(live, draft)
-                return granted
+                if drives:
+                    return granted
+                self._adopt(live, granted)
+                return ()
             if outcome is Outcome.DUPLICATE:
                 raise KeyTaken
             live.stale = True
@@ -129,16 +140,9 @@ class DirectCommitter(Committer):
 class GroupCommitter(Committer):
     """Writes in batches, on a thread: while one batch is being written the next one gathers. There is no timer."""
 
-    def __init__(
-        self,
-        storage: Storage,
-        clock: Clock,
-        thread: Threads,
-        offer: Callable[[datetime], Offer],
-        committed: Callable[[LiveRun, Draft], None],
-    ) -> None:
-        """Make one; ``thread`` is the one that writes."""
-        super().__init__(storage, clock, offer, committed)
+    def __init__(self, *args: Any, thread: Threads) -> None:
+        """Make one, as any; ``thread`` is the one that writes."""
+        super().__init__(*args)
         self._thread = thread
         self._lock = anyio.Lock(fast_acquire=True)
         self._waiting: list[LiveRun] = []
@@ -154,8 +158,10 @@ class GroupCommitter(Committer):
     def busy(self) -> bool:
         return self._lock.locked()
 
-    async def submit(self, live: LiveRun, command: Command, *, patient: bool = True) -> Sequence[PhaseRecord]:
-        ticket = Ticket(command, patient=patient)
+    async def submit(
+        self, live: LiveRun, command: Command, *, patient: bool = True, drives: bool = False
+    ) -> Sequence[PhaseRecord]:
+        ticket = Ticket(command, patient=patient, drives=drives)
         live.tickets.append(ticket)
         self._enqueue(live)
         while ticket.granted is None:
@@ -198,7 +204,7 @@ class GroupCommitter(Committer):
         now = self._clock.now()
         offer = self._offer(now)
         for live in runs:
-            folded = self._fold(live, now, offer) if live.tickets and not live.stale else None
+            folded = self._fold_safely(live, now, offer) if live.tickets and not live.stale else None
             if folded is not None:
                 live.in_flight = True
                 offer = offer.less(len(folded.draft.granted))
@@ -214,7 +220,9 @@ class GroupCommitter(Committer):
         try:
             with anyio.CancelScope(shield=True):  # what is being written must be learnt, whoever is cancelled
                 outcomes = await self._thread.run(partial(self._storage.commit, units))
-        except PhaselineError as error:
+        except Exception as error:  # noqa: BLE001  # also what a driver says of a value: the unit at fault is told
+            if len(batch) > 1 and not isinstance(error, StorageUnavailableError):
+                return any([await self._write([folded]) for folded in batch])
             log.warning("%s; finished work is held and written once it is back", error)
             for folded in batch:
                 folded.live.in_flight = False
@@ -229,6 +237,17 @@ class GroupCommitter(Committer):
         return False
 
     # ------------------------------------------------------------------ one run
+    def _fold_safely(self, live: LiveRun, now: datetime, offer: Offer) -> Folded | None:
+        """Decide what waits for a run; a mistake of ours fails this one run's commands and nobody else's."""
+        tickets = live.tickets
+        try:
+            return self._fold(live, now, offer)
+        except Exception as error:
+            log.exception("run %s: its commands could not be decided", live.id)
+            live.tickets = tickets
+            live.refuse(error)
+            return None
+
     def _fold(self, live: LiveRun, now: datetime, offer: Offer) -> Folded | None:
         """Decide what waits; None if this leaves nothing to write."""
         tickets, live.tickets = live.tickets, []
@@ -236,7 +255,7 @@ class GroupCommitter(Committer):
         if not draft.is_empty:
             unit = draft.unit(commit_id=new_commit_id(), input_text=live.input_text)
             return Folded(live, draft, tickets, verdicts, unit)
-        _tell(live, tickets, verdicts)
+        self._tell(live, tickets, verdicts)
         return None
 
     def _settle(self, folded: Folded, outcome: Outcome) -> None:
@@ -244,7 +263,7 @@ class GroupCommitter(Committer):
         live = folded.live
         if outcome is Outcome.COMMITTED:
             self._absorb(live, folded.draft)
-            _tell(live, folded.tickets, folded.verdicts)
+            self._tell(live, folded.tickets, folded.verdicts)
             return
         if outcome is Outcome.DUPLICATE:
             for ticket in folded.tickets:
@@ -257,8 +276,19 @@ class GroupCommitter(Committer):
                 ticket.error = self._contended(live)
         live.tickets[:0] = [ticket for ticket in folded.tickets if ticket.error is None]
 
+    def _tell(self, live: LiveRun, tickets: Sequence[Ticket], verdicts: Verdicts) -> None:
+        """Tell those who wait; what nobody of them goes on with is called here, whoever was cancelled meanwhile."""
+        for ticket, granted in zip(tickets, verdicts, strict=True):
+            if granted is None:
+                ticket.error = _lease_lost(live, ticket.command)
+            elif ticket.drives and ticket.error is None:
+                ticket.granted = granted
+            else:
+                ticket.granted = ()
+                self._adopt(live, granted)
+
     # ------------------------------------------------------------------ what others wrote, and outages
-    async def _settle_unknown(self, live: LiveRun, error: PhaselineError) -> bool:
+    async def _settle_unknown(self, live: LiveRun, error: Exception) -> bool:
         """Find out whether failed work was committed after all; gives whether commands wait for the storage."""
         await self._catch_up(live)
         outage = isinstance(error, StorageUnavailableError)
@@ -300,7 +330,7 @@ class GroupCommitter(Committer):
         if is_committed:
             live.input_text = None
             self._committed(live, unsettled.draft)
-            _tell(live, unsettled.tickets, unsettled.verdicts)
+            self._tell(live, unsettled.tickets, unsettled.verdicts)
         else:
             live.tickets[:0] = waiting
         return True
@@ -326,14 +356,6 @@ def _all_waiting(live: LiveRun) -> list[Ticket]:
 
 def _waiting(tickets: Sequence[Ticket]) -> list[Ticket]:
     return [ticket for ticket in tickets if ticket.error is None and ticket.granted is None]
-
-
-def _tell(live: LiveRun, tickets: Sequence[Ticket], verdicts: Verdicts) -> None:
-    for ticket, granted in zip(tickets, verdicts, strict=True):
-        if granted is None:
-            ticket.error = _lease_lost(live, ticket.command)
-        else:
-            ticket.granted = granted
 
 
 def _lease_lost(live: LiveRun, command: Command) -> LeaseLostError:

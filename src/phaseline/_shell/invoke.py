@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import asyncio
+import math
+from collections.abc import Callable, Sized
 from datetime import datetime, timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+import anyio
+
 from phaseline._engine.commands import Command, Fail, Postpone, Release, SkipPhase, Succeed
+from phaseline._shell.clock import later
 from phaseline._shell.context import BodyContext
 from phaseline._shell.failure import NEVER_RETRIED, describe
 from phaseline._shell.live import Interruption, Job
 from phaseline.errors import CodecError
 from phaseline.phase import NOTHING, Abort, Again, Skip
-from phaseline.run import ErrorCategory, ErrorInfo
+from phaseline.run import ErrorCategory
 from phaseline.signature import accepts
 
 if TYPE_CHECKING:
@@ -24,14 +29,17 @@ MAX_POSTPONED = 1_000
 
 
 async def invoke(runner: Runner, job: Job) -> Command:
-    """Call the body of a granted phase; raises nothing but a cancellation."""
+    """Call the body of a granted phase; raises nothing but a cancellation that is meant for us, or Ctrl-C."""
     binding, row, live = job.binding, job.row, job.live
     call = binding.call
     context = None
     value: Any = NOTHING if binding.takes is None else live.copies.pop(binding.takes, NOTHING)
+    handed_on = 0
     try:
         if value is NOTHING:
             value = await runner.values.for_body(live, job.node, job.item)
+        if binding.is_counted and isinstance(value, Sized):
+            handed_on = len(value)  # of what was stored: the body may change its copy
         if call.context is None:
             body: Callable[[], Any] = partial(call.body, value)
         else:
@@ -40,14 +48,28 @@ async def invoke(runner: Runner, job: Job) -> Command:
             body = partial(call.body, value, **{call.context: context})
         output = await body() if call.is_async else await runner.call_in_thread(body)
         text, copy = binding.output.encode(output)
-    except Exception as error:  # noqa: BLE001  # whatever a body raises is data from here on
-        return _command_for(runner, job, context, error, value)
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # whatever a body raises is data from here on
+        if is_meant_for_us(error):
+            raise
+        return _command_for(runner, job, context, error, handed_on)
     if binding.hands_on:
-        live.copies[row.path] = copy
+        job.copy = copy
     length = len(copy) if binding.is_counted else None
     if context is None:
         return Succeed(row.path, row.fence, text, length)
     return Succeed(row.path, row.fence, text, length, context.take_emitted(), context.take_progress())
+
+
+def is_meant_for_us(error: BaseException) -> bool:
+    """Whether an exception cancels the task that a body runs in; a body may also meet the end of a task it awaits."""
+    if not isinstance(error, anyio.get_cancelled_exc_class()):
+        return False
+    if anyio.current_effective_deadline() == -math.inf:
+        return True
+    task = asyncio.current_task() if isinstance(error, asyncio.CancelledError) else None
+    return task is None or task.cancelling() > 0  # trio cancels by scopes alone
 
 
 def interrupted(runner: Runner, job: Job) -> Command | None:
@@ -56,7 +78,7 @@ def interrupted(runner: Runner, job: Job) -> Command | None:
         case Interruption.TIMED_OUT:
             seconds = (job.binding.timeout or timedelta()).total_seconds()
             error = TimeoutError(f"phase {job.row.path!r} did not return within {seconds:g} s")
-            return _failed(runner, job, None, error, describe(error, job.row.path))
+            return _failed(runner, job, None, error)
         case Interruption.HANDED_OVER:
             return Release(job.row.path, job.row.fence)
         case _:
@@ -68,32 +90,31 @@ def _taken(context: BodyContext | None) -> tuple[Any, Any]:
 
 
 def _command_for(
-    runner: Runner, job: Job, context: BodyContext | None, error: Exception, value: Any
+    runner: Runner, job: Job, context: BodyContext | None, error: BaseException, handed_on: int
 ) -> Command:
     row = job.row
     match error:
         case Again():
-            progress = None if context is None else context.take_progress()
-            return Postpone(
-                row.path, row.fence, runner.clock.now() + error.after, error.reason, MAX_POSTPONED, progress
-            )
+            emitted, progress = _taken(context)
+            again_at = later(runner.clock.now(), error.after)
+            return Postpone(row.path, row.fence, again_at, error.reason, MAX_POSTPONED, emitted, progress)
         case Skip():
-            return _skipped(runner, job, context, error, value)
+            return _skipped(runner, job, context, error, handed_on)
         case _:
-            return _failed(runner, job, context, error, describe(error, row.path))
+            return _failed(runner, job, context, error)
 
 
-def _skipped(runner: Runner, job: Job, context: BodyContext | None, skip: Skip, value: Any) -> Command:
+def _skipped(runner: Runner, job: Job, context: BodyContext | None, skip: Skip, handed_on: int) -> Command:
     row, binding = job.row, job.binding
     emitted, _ = _taken(context)
     if skip.output is NOTHING:
         passes = accepts(binding.output_type, binding.call.input_type)
-        length = len(value) if passes and binding.is_counted else None
+        length = handed_on if passes and binding.is_counted else None
         return SkipPhase(row.path, row.fence, skip.reason, None, passes, length, emitted)
     try:
         text, copy = binding.output.encode(skip.output)
     except CodecError as error:
-        return _failed(runner, job, context, error, describe(error, row.path))
+        return _failed(runner, job, context, error)
     return SkipPhase(
         row.path,
         row.fence,
@@ -105,21 +126,24 @@ def _skipped(runner: Runner, job: Job, context: BodyContext | None, skip: Skip, 
     )
 
 
-def _failed(
-    runner: Runner, job: Job, context: BodyContext | None, error: Exception, info: ErrorInfo
-) -> Command:
-    emitted, progress = _taken(context)
-    again_at = None if isinstance(error, Abort) else _again_at(runner, job, error, info.category)
+def _failed(runner: Runner, job: Job, context: BodyContext | None, error: BaseException) -> Command:
+    path, progress = job.row.path, None if context is None else context.take_progress()
+    info = describe(error, path)
+    try:
+        again_at = None if isinstance(error, Abort) else _again_at(runner, job, error, info.category)
+    except Exception as broken:  # noqa: BLE001  # a policy of the user's own may raise anything
+        broken.__context__ = error
+        again_at, error, info = None, broken, describe(broken, path)
     if again_at is None:
         job.live.cause = error
-    return Fail(job.row.path, job.row.fence, info, again_at, emitted, progress)
+    return Fail(path, job.row.fence, info, again_at, progress)
 
 
-def _again_at(runner: Runner, job: Job, error: Exception, category: ErrorCategory) -> datetime | None:
+def _again_at(runner: Runner, job: Job, error: BaseException, category: ErrorCategory) -> datetime | None:
     retry, row = job.binding.retry, job.row
     if category in NEVER_RETRIED and retry.retry is None:
         return None
     now = runner.clock.now()
-    elapsed = now - (row.started_at or now)
+    elapsed = now - (row.first_started_at or now)
     delay = retry.delay(row.failures + 1, error, elapsed=elapsed)
-    return None if delay is None else now + delay
+    return None if delay is None else later(now, delay)

@@ -13,6 +13,7 @@ from phaseline._engine.commands import Command
 from phaseline._engine.snapshot import Draft, Snapshot
 from phaseline.abc import RunRows, Unit
 from phaseline.errors import RunNotFoundError
+from phaseline.phase import NOTHING
 from phaseline.run import PhaseRecord, PhaseState
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ class Interruption(Enum):
 class Job:
     """One granted phase: a body to be called, or being called."""
 
-    __slots__ = ("binding", "interruption", "item", "live", "node", "row", "seat")
+    __slots__ = ("binding", "copy", "interruption", "item", "live", "node", "row", "seat")
 
     def __init__(self, live: LiveRun, row: PhaseRecord) -> None:
         self.live: LiveRun = live
@@ -42,6 +43,8 @@ class Job:
         self.interruption: Interruption | None = None
         self.seat: anyio.CancelScope | None = None
         """The scope its body runs in, while it runs."""
+        self.copy: object = NOTHING
+        """What the body gave, decoded anew; handed on once it is committed."""
 
     def interrupt(self, why: Interruption) -> None:
         """Stop the body; the first reason counts."""
@@ -58,10 +61,12 @@ Verdicts = Sequence[Sequence[PhaseRecord] | None]
 class Ticket:
     """A command that waits for its commit."""
 
-    __slots__ = ("command", "error", "granted", "patient", "tries")
+    __slots__ = ("command", "drives", "error", "granted", "patient", "tries")
 
-    def __init__(self, command: Command, *, patient: bool) -> None:
+    def __init__(self, command: Command, *, patient: bool, drives: bool) -> None:
         self.command = command
+        self.drives = drives
+        """Whether the one who waits goes on with what it starts; else that is called at the commit."""
         self.patient = patient
         """Whether it is tried again while the storage is unavailable."""
         self.granted: Sequence[PhaseRecord] | None = None

@@ -18,8 +18,8 @@ from anyio.lowlevel import checkpoint
 
 from phaseline._engine.commands import NO_OFFER, Command, Offer, Start
 from phaseline._engine.snapshot import Draft, Snapshot
-from phaseline._shell.clock import SystemClock, Timers
-from phaseline._shell.committer import Committer, DirectCommitter, GroupCommitter
+from phaseline._shell.clock import SystemClock, Timers, later
+from phaseline._shell.committer import Committer, DirectCommitter, GroupCommitter, KeyTaken
 from phaseline._shell.ids import new_run_id, new_worker_id
 from phaseline._shell.invoke import interrupted, invoke
 from phaseline._shell.live import Interruption, Job, LiveRun
@@ -27,20 +27,23 @@ from phaseline._shell.threads import Threads
 from phaseline._shell.values import Values
 from phaseline.abc import Clock, LostPhase, Queue, Storage
 from phaseline.bus import EventBus
+from phaseline.codec import same_json
 from phaseline.errors import (
+    KeyConflictError,
     LeaseLostError,
     MissingDependencyError,
     NoOutputError,
-    PhaselineError,
     PipelineNotRegisteredError,
     RunNotFoundError,
+    StorageUnavailableError,
 )
 from phaseline.events import CheckpointCreated, Event
-from phaseline.phase import Dep
+from phaseline.phase import NOTHING, Dep
 from phaseline.plan import Plan
 from phaseline.run import (
     ENDED_STATES,
     INPUT,
+    Definition,
     PhaseRecord,
     PhaseState,
     Run,
@@ -73,6 +76,23 @@ class RunnerOptions:
     """How long bodies may go on when the runtime closes."""
 
 
+@attrs.frozen(kw_only=True)
+class StartOptions:
+    """How a run is started."""
+
+    priority: int = 100
+    delay: timedelta = timedelta(0)
+    key: str | None = None
+    """Idempotency key: one run of the pipeline holds it."""
+    while_open: bool = False
+    """Whether the key is held only until the run ends."""
+
+
+_AT_ONCE = StartOptions()
+KEY_TRIES = 10
+"""Times a run is started anew because the one that held its key ended that very moment."""
+
+
 class Runner:
     """Carries runs forward in this process."""
 
@@ -94,7 +114,7 @@ class Runner:
         self.clock: Clock = clock or SystemClock()
         self.bus: EventBus = bus or EventBus()
         self.deps: Mapping[Dep[Any], Any] = deps or {}
-        self.plans: dict[str, Plan] = {plan.fingerprint: plan for plan in plans}
+        self.plans: dict[Definition, Plan] = {plan.definition: plan for plan in plans}
         self.worker_id: str = new_worker_id()
         self.live: dict[str, LiveRun] = {}
         self.draining: bool = False
@@ -118,9 +138,11 @@ class Runner:
         self.values: Values = Values(storage, self._readers)
         self.committer: Committer
         if self._writer is None:
-            self.committer = DirectCommitter(storage, self.clock, self._offer, self.committed)
+            self.committer = DirectCommitter(storage, self.clock, self._offer, self.committed, self.adopt)
         else:
-            self.committer = GroupCommitter(storage, self.clock, self._writer, self._offer, self.committed)
+            self.committer = GroupCommitter(
+                storage, self.clock, self._offer, self.committed, self.adopt, thread=self._writer
+            )
 
     def open(self, tasks: TaskGroup) -> None:
         """Begin to write batches, and be able to do several things at once."""
@@ -134,15 +156,41 @@ class Runner:
         self._tasks.start_soon(fn, *args)
 
     # ------------------------------------------------------------------ runs
-    async def start(
-        self, plan: Plan, value: object, *, priority: int = 100, delay: timedelta = timedelta(0)
-    ) -> tuple[LiveRun, Job | None]:
-        """Store a new run; gives it with the first body to call, if this process may call it at once.
+    async def start(self, plan: Plan, value: object, options: StartOptions = _AT_ONCE) -> LiveRun:
+        """Store a new run; its first body is called as soon as it is stored, if this process may call it at once.
 
         Raises:
             InvalidInputError: The value is not what the pipeline takes; nothing was stored.
             MissingDependencyError: A phase needs something that was not provided; nothing was stored.
+            KeyConflictError: The key stands for a run that was started with another input; nothing was stored.
         """
+        for _ in range(KEY_TRIES):
+            live, command = self.new_run(plan, value, options)
+            try:
+                # Whoever is cancelled here learns first whether the run is stored.
+                with anyio.CancelScope(shield=True):
+                    await self.committer.submit(live, command, patient=False)
+            except KeyTaken:
+                del self.live[live.id]
+                holder = await self._run_of_key(live)
+                if holder is not None:
+                    return holder
+            except BaseException:
+                self.live.pop(live.id, None)
+                raise
+            else:
+                return live
+        raise StorageUnavailableError(
+            repr(self.storage), f"the key {options.key!r} changes hands", "try again"
+        )
+
+    async def begin(self, plan: Plan, value: object) -> tuple[LiveRun, Job | None]:
+        """Do as ``start`` does, and give the first body for the caller to drive; for runs that nobody else sees."""
+        live, command = self.new_run(plan, value, _AT_ONCE)
+        return live, self._take_seats(live, await self.committer.submit(live, command, drives=True))
+
+    def new_run(self, plan: Plan, value: object, options: StartOptions) -> tuple[LiveRun, Start]:
+        """Make a run that is not stored yet, and the command that stores it."""
         for dep, path in plan.requires:
             if dep not in self.deps:
                 raise MissingDependencyError(dep.name, path)
@@ -150,26 +198,25 @@ class Runner:
         now = self.clock.now()
         record = RunRecord(
             namespace=self.options.namespace, id=new_run_id(), pipeline=plan.name, version=plan.version,
-            fingerprint=plan.fingerprint, state=str(RunState.IDLE), revision=0, seq=0, priority=priority,
-            created_at=now, updated_at=now,
+            fingerprint=plan.fingerprint, state=str(RunState.IDLE), revision=0, seq=0, priority=options.priority,
+            key=options.key, while_open=options.while_open, created_at=now, updated_at=now,
         )  # fmt: skip
         live = LiveRun(Snapshot(plan, record), text)
         live.copies[INPUT] = copy
         self.live[live.id] = live
-        length = len(copy) if plan.counts_input else None
-        command = Start(now + delay, length)
-        granted: Sequence[PhaseRecord] = ()
-        try:
-            if self.storage.blocking:
-                # What it starts here must be called, whoever is cancelled.
-                with anyio.CancelScope(shield=True):
-                    granted = await self.committer.submit(live, command, patient=False)
-            else:
-                granted = await self.committer.submit(live, command, patient=False)
-        except PhaselineError:
-            del self.live[live.id]
-            raise
-        return live, self._take_seats(live, granted)
+        return live, Start(later(now, options.delay), len(copy) if plan.counts_input else None)
+
+    async def _run_of_key(self, live: LiveRun) -> LiveRun | None:
+        """Give the run that holds the key of one that was to be started; None if it ended and let go of it meanwhile."""
+        run = live.snapshot.run
+        assert run.key is not None  # noqa: S101  # else nobody could hold it
+        run_id = await self.read(partial(self.storage.keyed, run.namespace, run.pipeline, run.key))
+        if run_id is None:
+            return None
+        texts = await self.read(partial(self.storage.values, run.namespace, run_id, (INPUT,)))
+        if not same_json(texts[INPUT], live.input_text or ""):
+            raise KeyConflictError(run.key, run.pipeline, run_id)
+        return await self.load(run_id)
 
     def has_body(self, held: LostPhase) -> bool:
         """Whether a phase that is held in this worker's name is called here, or what it came to is being committed."""
@@ -196,11 +243,15 @@ class Runner:
             # One scope for the whole chain: a scope for each phase would cost as much as the phase.
             with anyio.CancelScope() as seat:
                 while job is not None:
+                    if job.interruption is not None:  # it came before the body was called
+                        break
                     job.seat = seat
+                    self.reach("body.begin")
                     command = await (
                         invoke(self, job) if job.binding.timeout is None else self._invoke_timed(job)
                     )
                     job.seat = None
+                    self.reach("body.end")
                     if job.interruption is not None:
                         break
                     job = await self._commit(job, command)
@@ -219,7 +270,9 @@ class Runner:
 
     async def _invoke_timed(self, job: Job) -> Command:
         timeout = job.binding.timeout or timedelta.max
-        timer = self.timers.at(self.clock.now() + timeout, partial(job.interrupt, Interruption.TIMED_OUT))
+        timer = self.timers.at(
+            later(self.clock.now(), timeout), partial(job.interrupt, Interruption.TIMED_OUT)
+        )
         try:
             return await invoke(self, job)
         finally:
@@ -229,11 +282,13 @@ class Runner:
         live = job.live
         self._give_seat_back(job)  # before the commit: what it makes runnable may take the seat at once
         try:
-            granted = await self.committer.submit(live, command)
+            granted = await self.committer.submit(live, command, drives=True)
+            if job.copy is not NOTHING and not live.stale:
+                live.copies[job.row.path] = job.copy
         except LeaseLostError as error:
             log.warning("%s", error)
             granted = ()
-        except PhaselineError as error:
+        except Exception as error:  # noqa: BLE001  # nobody is left to hear of it
             log.error("what phase %r of run %s came to could not be stored: %s", job.row.path, live.id, error)  # noqa: TRY400  # the error says it all
             granted = ()
         following = self._take_seats(live, granted)
@@ -358,7 +413,7 @@ class Runner:
         rows = await self.read(partial(self.storage.load, self.options.namespace, run_id))
         if rows is None:
             raise RunNotFoundError(run_id)
-        plan = self.plans.get(rows.run.fingerprint)
+        plan = self.plans.get(rows.run.definition)
         if plan is None:
             known = {plan.name for plan in self.plans.values()}
             raise PipelineNotRegisteredError(f"{rows.run.pipeline} {rows.run.version}", "this runtime", known)

@@ -6,6 +6,7 @@ returns. Here it counts as busy until it returns, and never keeps a process aliv
 
 from __future__ import annotations
 
+import sys
 import threading
 from collections import deque
 from collections.abc import Callable
@@ -81,6 +82,8 @@ class Threads:
             await self._turn()
         self.busy += 1
         context = copy_context()
+        if "sniffio" in sys.modules:  # no loop runs in the thread: a body may well call run_sync() there
+            context.run(sys.modules["sniffio"].current_async_library_cvar.set, None)
         job = _Job(lambda: context.run(fn))
         with self._lock:
             if self._idle:

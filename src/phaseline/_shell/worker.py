@@ -217,6 +217,8 @@ class Worker:
         self._dead.clear()
         if self._has_strays:
             await self._give_back_strays()
+        for live in list(runner.live.values()):  # of those who went away while they waited
+            runner.drop_if_idle(live)
         self.wake()
 
     async def _give_back_strays(self) -> None:
@@ -277,7 +279,11 @@ class _Claim:
         """Start the phases that wait; None if there is nothing to start any more."""
         options = self._runner.options
         offer = Offer(self._runner.worker_id, now + options.lease, self._room, options.queues)
-        draft, _ = fold(self._snapshot(rows), (Begin(tuple(paths)),), now, offer)
+        try:
+            draft, _ = fold(self._snapshot(rows), (Begin(tuple(paths)),), now, offer)
+        except Exception:
+            log.exception("run %s is left alone: what waits of it could not be started", rows.run.id)
+            return None
         if draft.is_empty:
             return None
         self._room -= len(draft.granted)
@@ -287,7 +293,7 @@ class _Claim:
     def _snapshot(self, rows: RunRows) -> Snapshot:
         known = self.known.get(rows.run.id) if rows.since else None
         if known is None:
-            return Snapshot.from_rows(self._runner.plans[rows.run.fingerprint], rows)
+            return Snapshot.from_rows(self._runner.plans[rows.run.definition], rows)
         return known if rows.run.revision == rows.since else known.advanced(rows)
 
 

@@ -22,7 +22,16 @@ from phaseline.abc import (
     WorkerRecord,
 )
 from phaseline.events import CheckpointCreated, Event
-from phaseline.run import ENDED_STATES, INPUT, STANDING_STATES, Checkpoint, PhaseRecord, PhaseState, RunRecord
+from phaseline.run import (
+    ENDED_STATES,
+    INPUT,
+    STANDING_STATES,
+    Checkpoint,
+    Definition,
+    PhaseRecord,
+    PhaseState,
+    RunRecord,
+)
 
 WAITING = frozenset({PhaseState.PENDING, PhaseState.RETRYING})
 _First = TypeVar("_First", int, datetime)
@@ -206,7 +215,7 @@ class MemoryStorage(Storage):
         _, _, run_id, path = entry
         stored = self._runs[request.namespace, run_id]
         return (
-            stored.run.fingerprint in request.fingerprints
+            stored.run.definition in request.definitions
             and stored.run.state not in STANDING_STATES
             and (request.queues is None or stored.phases[path].queue in request.queues)
         )
@@ -222,7 +231,8 @@ class MemoryStorage(Storage):
         return others
 
     def retire(self, namespace: str, worker_id: str) -> None:
-        self._workers.pop((namespace, worker_id), None)
+        if not any(self._leased(namespace, worker_id)):
+            self._workers.pop((namespace, worker_id), None)
 
     def renew(self, namespace: str, worker_id: str, now: datetime, until: datetime) -> int:
         held = list(self._leased(namespace, worker_id))
@@ -248,14 +258,14 @@ class MemoryStorage(Storage):
         namespace: str,
         now: datetime | None,
         dead_workers: Collection[str],
-        fingerprints: Collection[str],
+        definitions: Collection[Definition],
         limit: int,
     ) -> Sequence[LostPhase]:
         now = now or self.now()
         found = [
             LostPhase(stored.run.id, row.path, row.fence)
             for stored, row in self._leased(namespace)
-            if stored.run.fingerprint in fingerprints
+            if stored.run.definition in definitions
             and (row.worker in dead_workers or (row.lease_expires is not None and row.lease_expires <= now))
         ]
         return sorted(found, key=lambda lost: (lost.run_id, lost.path))[:limit]

@@ -5,16 +5,18 @@ from __future__ import annotations
 import time
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
+from itertools import chain
 from typing import Any
 
 from phaseline.abc import ClaimRequest, Grant, LostPhase, RunRows, Unit, WorkerRecord
-from phaseline.run import STANDING_STATES, PhaseState, RunRecord
+from phaseline.run import STANDING_STATES, Definition, PhaseState, RunRecord
 from phaseline.storage.sql import reads, rows
 from phaseline.storage.sql.access import Access
 
 Candidate = tuple[str, str, int]
 """Run id, path and priority of a row that waits."""
 _STANDING = ", ".join(f"'{state}'" for state in sorted(STANDING_STATES))
+_OF_DEFINITION = "(r.pipeline, r.version, r.fingerprint) IN"
 _WORKER_COLUMNS = ", ".join(rows.WORKER)
 WAITING = frozenset({PhaseState.PENDING, PhaseState.RETRYING})
 LOCK_TRIES = 3
@@ -100,9 +102,9 @@ def _claimable(request: ClaimRequest) -> tuple[str, tuple[Any, ...]]:
     condition = (
         "JOIN phaseline_pipeline_run r ON r.namespace = p.namespace AND r.id = p.run_id "
         "WHERE p.namespace = ? AND p.state IN ('PENDING', 'RETRYING') "
-        f"AND r.state NOT IN ({_STANDING}) AND r.fingerprint IN ({_marks(request.fingerprints)})"
+        f"AND r.state NOT IN ({_STANDING}) AND {_OF_DEFINITION} ({_triples(request.definitions)})"
     )
-    values: tuple[Any, ...] = (request.namespace, *request.fingerprints)
+    values: tuple[Any, ...] = (request.namespace, *chain(*request.definitions))
     if request.queues is not None:
         condition += f" AND p.queue IN ({_marks(request.queues)})"
         values += (*request.queues,)
@@ -118,6 +120,10 @@ def _marks(values: Collection[Any]) -> str:
     return ", ".join("?" * len(values)) or "NULL"
 
 
+def _triples(definitions: Collection[Definition]) -> str:
+    return f"VALUES {', '.join(['(?, ?, ?)'] * len(definitions)) or '(NULL, NULL, NULL)'}"
+
+
 # --------------------------------------------------------------------- workers and leases
 def enlist(ask: Access, worker: WorkerRecord) -> Sequence[WorkerRecord]:
     """Store a worker's row, and read those of the others."""
@@ -126,7 +132,7 @@ def enlist(ask: Access, worker: WorkerRecord) -> Sequence[WorkerRecord]:
         f"SELECT {_WORKER_COLUMNS} FROM phaseline_worker WHERE namespace = ? AND id <> ?",  # noqa: S608  # names of ours
         (worker.namespace, worker.id),
     ).fetchall()
-    retire(ask, worker.namespace, worker.id)
+    ask("DELETE FROM phaseline_worker WHERE namespace = ? AND id = ?", (worker.namespace, worker.id))
     ask(
         f"INSERT INTO phaseline_worker ({_WORKER_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?)",  # noqa: S608  # names of ours
         rows.worker_row(worker),
@@ -135,8 +141,12 @@ def enlist(ask: Access, worker: WorkerRecord) -> Sequence[WorkerRecord]:
 
 
 def retire(ask: Access, namespace: str, worker_id: str) -> None:
-    """Remove a worker's row."""
-    ask("DELETE FROM phaseline_worker WHERE namespace = ? AND id = ?", (namespace, worker_id))
+    """Remove a worker's row, unless it holds leases."""
+    ask(
+        "DELETE FROM phaseline_worker WHERE namespace = ? AND id = ? AND NOT EXISTS ("
+        "SELECT 1 FROM phaseline_phase_execution p WHERE p.namespace = ? AND p.worker = ?)",
+        (namespace, worker_id, namespace, worker_id),
+    )
 
 
 def renew(ask: Access, namespace: str, worker_id: str, now: datetime, until: datetime) -> int:
@@ -160,7 +170,7 @@ def lost(  # noqa: PLR0917  # as the port has them
     namespace: str,
     now: datetime | None,
     dead_workers: Collection[str],
-    fingerprints: Collection[str],
+    definitions: Collection[Definition],
     limit: int,
 ) -> Sequence[LostPhase]:
     """Read which phases are held by a worker that is gone."""
@@ -170,7 +180,7 @@ def lost(  # noqa: PLR0917  # as the port has them
         "JOIN phaseline_pipeline_run r ON r.namespace = p.namespace AND r.id = p.run_id "
         "WHERE p.namespace = ? AND p.worker IS NOT NULL "
         f"AND (p.lease_expires <= {expression} OR p.worker IN ({_marks(dead_workers)})) "
-        f"AND r.fingerprint IN ({_marks(fingerprints)}) ORDER BY p.run_id, p.path LIMIT ?",
-        (namespace, *moment, *dead_workers, *fingerprints, limit),
+        f"AND {_OF_DEFINITION} ({_triples(definitions)}) ORDER BY p.run_id, p.path LIMIT ?",
+        (namespace, *moment, *dead_workers, *chain(*definitions), limit),
     )
     return [LostPhase(*row) for row in found]

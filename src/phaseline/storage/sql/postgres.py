@@ -195,7 +195,7 @@ def server_of(url: str) -> URL:
 # --------------------------------------------------------------------- the statements of a batch
 BOOLEANS = frozenset({"live", "while_open"})
 INTEGERS = frozenset(
-    "revision seq epoch priority created_at updated_at started_at ended_at expected position generation available_at "
+    "revision seq epoch priority created_at updated_at first_started_at started_at ended_at expected position generation available_at "
     "attempt failures crashes postponed fence lease_expires length total at commit_id".split()
 )
 SECTIONS = {

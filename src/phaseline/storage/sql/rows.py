@@ -35,7 +35,7 @@ RUN_CHANGES = (
 PHASE = (
     "path", "epoch", "position", "generation", "state", "queue", "priority", "available_at", "attempt", "failures",
     "crashes", "postponed", "fence", "worker", "lease_expires", "live", "length", "total", "reason", "error", "progress",
-    "started_at", "ended_at",
+    "first_started_at", "started_at", "ended_at",
 )  # fmt: skip
 PHASE_CHANGES = PHASE[4:]
 CHECKPOINT = ("seq", "id", "phase", "revision", "epoch", "created_at")
@@ -90,7 +90,7 @@ def phase_changes(row: PhaseRecord) -> tuple[Any, ...]:
     return (
         row.state.value, row.queue, row.priority, micros(row.available_at), row.attempt, row.failures, row.crashes,
         row.postponed, row.fence, row.worker, micros(row.lease_expires), row.live, row.length, row.total, row.reason,
-        _encode(row.error), _encode(row.progress), micros(row.started_at), micros(row.ended_at),
+        _encode(row.error), _encode(row.progress), micros(row.first_started_at), micros(row.started_at), micros(row.ended_at),
     )  # fmt: skip
 
 
@@ -160,7 +160,7 @@ def phase_from(row: Row) -> PhaseRecord:
     data["live"] = None if data["live"] is None else bool(data["live"])
     data["error"] = _error(data["error"])
     data["progress"] = None if data["progress"] is None else Progress(**from_json(data["progress"]))
-    for name in ("available_at", "lease_expires", "started_at", "ended_at"):
+    for name in ("available_at", "lease_expires", "first_started_at", "started_at", "ended_at"):
         data[name] = moment(data[name])
     return PhaseRecord(**data)
 

@@ -68,10 +68,12 @@ class SqliteDialect(Dialect):
 
         @event.listens_for(engine, "connect")
         def set_up(connection: Any, _: object) -> None:
-            _write_ahead(connection)
             connection.execute("PRAGMA synchronous = FULL")
 
         return engine
+
+    def prepare_writer(self, connection: Connection) -> None:
+        _write_ahead(connection.connection.driver_connection)  # of a file that is ours: it stays in this mode
 
     def write(self, connection: Connection, batch: Batch) -> None:
         execute = connection.exec_driver_sql
@@ -98,10 +100,15 @@ class SqliteDialect(Dialect):
         return connection.in_transaction  # an I/O error has ended it already, and then ROLLBACK would fail
 
     def schema_version(self, execute: Execute) -> int:
-        return int(execute("PRAGMA user_version").scalar_one())
+        found = execute("SELECT 1 FROM sqlite_master WHERE name = 'phaseline_migration'").fetchone()
+        if found is None:
+            return 0
+        return int(execute("SELECT coalesce(max(version), 0) FROM phaseline_migration").scalar_one())
 
     def set_schema_version(self, execute: Execute, version: int) -> None:
-        execute(f"PRAGMA user_version = {version}")  # takes part in the transaction
+        execute(
+            "INSERT INTO phaseline_migration (version, applied_at) VALUES (?, datetime('now'))", (version,)
+        )
 
     def among(self, values: Iterable[str]) -> tuple[str, Any]:
         return "IN (SELECT value FROM json_each(?))", to_json(list(values)).decode()

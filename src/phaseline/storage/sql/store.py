@@ -29,7 +29,7 @@ from phaseline.abc import (
 )
 from phaseline.errors import SchemaVersionError, StorageUnavailableError
 from phaseline.events import Event
-from phaseline.run import Checkpoint, RunRecord
+from phaseline.run import Checkpoint, Definition, RunRecord
 from phaseline.storage.sql import claims, migrations, reads, rows
 from phaseline.storage.sql.access import Access
 from phaseline.storage.sql.batch import gather
@@ -68,7 +68,7 @@ class SqlStorage(Storage):
     # ------------------------------------------------------------------ open and close
     def open(self) -> None:
         self._engine = self.dialect.connect()
-        found = self._on_writer(self.dialect.schema_version)
+        found = self.schema_version()  # read before the first write of any kind: a newer file stays as it is
         if found > migrations.LATEST:
             raise SchemaVersionError(repr(self), found, migrations.LATEST)
         if found < migrations.LATEST:
@@ -260,11 +260,11 @@ class SqlStorage(Storage):
         namespace: str,
         now: datetime | None,
         dead_workers: Collection[str],
-        fingerprints: Collection[str],
+        definitions: Collection[Definition],
         limit: int,
     ) -> Sequence[LostPhase]:
         with self._reading() as ask:
-            return claims.lost(ask, namespace, now, dead_workers, fingerprints, limit)
+            return claims.lost(ask, namespace, now, dead_workers, definitions, limit)
 
     # ------------------------------------------------------------------ read
     def load(self, namespace: str, run_id: str, since: int = 0) -> RunRows | None:

@@ -12,8 +12,8 @@ from typing import TypeVar
 import pytest
 
 from phaseline.abc import Claimed, ClaimRequest, Grant, Outcome, Storage, Unit
-from phaseline.run import PhaseRecord, RunRecord
-from phaseline.testing.storage.build import FINGERPRINT, NAMESPACE, NOW
+from phaseline.run import Definition, PhaseRecord, RunRecord
+from phaseline.testing.storage.build import DEFINITION, NAMESPACE, NOW
 
 T = TypeVar("T")
 MakeStorage = Callable[[], Storage]
@@ -90,10 +90,10 @@ def ask(
     now: datetime = NOW,
     namespace: str = NAMESPACE,
     queues: frozenset[str] | None = None,
-    fingerprints: frozenset[str] = frozenset({FINGERPRINT}),
+    definitions: frozenset[Definition] = frozenset({DEFINITION}),
 ) -> Claimed:
     """Claim with the usual request."""
-    return storage.claim(ClaimRequest(namespace, queues, fingerprints, limit, now), grant)
+    return storage.claim(ClaimRequest(namespace, queues, definitions, limit, now), grant)
 
 
 def at_once(storage: Storage, *works: Callable[[], T]) -> list[T]:

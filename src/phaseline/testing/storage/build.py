@@ -10,10 +10,20 @@ from msgspec.structs import replace
 
 from phaseline.abc import RunRows, StepResult, Unit
 from phaseline.events import Event, PhaseStarted
-from phaseline.run import ErrorCategory, ErrorInfo, PhaseRecord, PhaseState, Progress, RunRecord, RunState
+from phaseline.run import (
+    Definition,
+    ErrorCategory,
+    ErrorInfo,
+    PhaseRecord,
+    PhaseState,
+    Progress,
+    RunRecord,
+    RunState,
+)
 
 NAMESPACE = "default"
 FINGERPRINT = "plan-1"
+DEFINITION = Definition("pipeline", "1", FINGERPRINT)
 WORKER = "w-1"
 INPUT_TEXT = '{"of":"the run"}'
 NOW = datetime(2030, 1, 1, 12, 30, 15, 123_456, tzinfo=UTC)
@@ -24,6 +34,11 @@ ERROR = ErrorInfo(
 )
 
 ENDED = frozenset({PhaseState.COMPLETED, PhaseState.FAILED, PhaseState.SKIPPED})
+
+
+def of_plan(fingerprint: str) -> Definition:
+    """Give the definition of the runs that ``make_run`` makes with this fingerprint."""
+    return Definition("pipeline", "1", fingerprint)
 
 
 def make_run(run_id: str = "run", **fields: Any) -> RunRecord:
@@ -151,6 +166,7 @@ def full_phases() -> list[PhaseRecord]:
         "queue": "enrichment", "priority": 7, "available_at": NOW + SECOND, "position": 0, "epoch": 3,
         "generation": 2, "attempt": 9, "failures": 4, "crashes": 3, "postponed": 2, "fence": 12,
         "reason": "because", "progress": Progress(done=0.1, total=3.5, note="on it"), "started_at": NOW - SECOND,
+        "first_started_at": NOW - 2 * SECOND,
     }  # fmt: skip
     path = "outer/inner[3]/phase"
     return [

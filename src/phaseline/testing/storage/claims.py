@@ -13,7 +13,7 @@ from phaseline.events import CheckpointCreated
 from phaseline.run import STANDING_STATES, PhaseRecord, PhaseState
 from phaseline.testing.storage.base import COMMITTED, StorageTests, ask, everything, read, write
 from phaseline.testing.storage.build import (
-    FINGERPRINT,
+    DEFINITION,
     LEASE,
     NAMESPACE,
     NOW,
@@ -25,6 +25,7 @@ from phaseline.testing.storage.build import (
     make_run,
     make_unit,
     new_run,
+    of_plan,
 )
 
 WAITING = (PhaseState.PENDING, PhaseState.RETRYING)
@@ -181,7 +182,7 @@ class Claims(StorageTests):
         """Those are offered; others are left to workers that know them."""
         write(storage, *(new_run(name, make_phase("p"), fingerprint=name) for name in ("a", "b", "c")))
         take = Take()
-        ask(storage, take, fingerprints=frozenset(plans))
+        ask(storage, take, definitions=frozenset(map(of_plan, plans)))
         assert take.paths == [(name, "p") for name in expected]
 
     @pytest.mark.parametrize("state", sorted(STANDING_STATES))
@@ -319,7 +320,7 @@ class Claims(StorageTests):
 
     def test_an_empty_storage_has_nothing_to_offer(self, storage: Storage) -> None:
         """A claim that finds nothing says so."""
-        claimed = ask(storage, Take(), fingerprints=frozenset({FINGERPRINT}))
+        claimed = ask(storage, Take(), definitions=frozenset({DEFINITION}))
         assert (list(claimed.units), claimed.waiting, claimed.next_due) == ([], None, None)
 
 

@@ -21,6 +21,7 @@ from phaseline.testing.storage.build import (
     make_run,
     make_unit,
     new_run,
+    of_plan,
     paths_of,
 )
 
@@ -45,7 +46,7 @@ def lost_now(
     namespace: str = NAMESPACE,
 ) -> set[LostPhase]:
     """Ask what is lost; each phase must be named once."""
-    found = list(storage.lost(namespace, at, dead, plans, limit))
+    found = list(storage.lost(namespace, at, dead, list(map(of_plan, plans)), limit))
     assert len(set(found)) == len(found)
     return set(found)
 

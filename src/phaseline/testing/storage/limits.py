@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from phaseline.abc import LostPhase, StepResult, Storage, WorkerRecord
 from phaseline.events import CheckpointCreated, Emitted, PhaseFailed, PhaseSkipped, PhaseStarted, Transition
-from phaseline.run import Checkpoint, ErrorInfo, PhaseState, Progress
+from phaseline.run import Checkpoint, Definition, ErrorInfo, PhaseState, Progress
 from phaseline.testing.storage.base import (
     COMMITTED,
     FENCED,
@@ -174,9 +174,17 @@ class Limits(StorageTests):
         assert list(storage.enlist(worker)) == []
         assert list(storage.enlist(attrs.evolve(worker, id="other"))) == [worker]
         assert storage.renew(text, text, NOW, NOW) == 1
-        assert list(storage.lost(text, NOW, [text], [text], 1)) == [LostPhase(text, runs.path, 1)]
+        assert list(storage.lost(text, NOW, [text], [Definition(text, text, text)], 1)) == [
+            LostPhase(text, runs.path, 1)
+        ]
         take = Take(text)
-        ask(storage, take, namespace=text, queues=frozenset({text}), fingerprints=frozenset({text}))
+        ask(
+            storage,
+            take,
+            namespace=text,
+            queues=frozenset({text}),
+            definitions=frozenset({Definition(text, text, text)}),
+        )
         assert take.paths == [(text, text)]
         storage.retire(text, text)
         failed = make_run(

@@ -60,6 +60,7 @@ CREATE TABLE phaseline_phase_execution (
     progress text,
     output text,
     revision bigint NOT NULL, -- of the run, when this row was last written
+    first_started_at bigint,
     started_at bigint,
     ended_at bigint,
     CHECK ((worker IS NULL) = (lease_expires IS NULL)),

@@ -1,6 +1,11 @@
 -- Times are microseconds since 1970 in UTC. The namespace leads every key.
 -- CHECK constraints forbid rows that no decision of the engine can produce.
 
+CREATE TABLE phaseline_migration (
+    version INTEGER PRIMARY KEY,
+    applied_at TEXT NOT NULL
+);
+
 CREATE TABLE phaseline_pipeline_run (
     namespace TEXT NOT NULL,
     id TEXT NOT NULL,
@@ -54,6 +59,7 @@ CREATE TABLE phaseline_phase_execution (
     progress TEXT,
     output TEXT,
     revision INTEGER NOT NULL, -- of the run, when this row was last written
+    first_started_at INTEGER,
     started_at INTEGER,
     ended_at INTEGER,
     CHECK ((worker IS NULL) = (lease_expires IS NULL)),

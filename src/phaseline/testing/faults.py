@@ -1,0 +1,46 @@
+"""Faults at named moments: a test arms them in its own process, and nothing else can."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections import Counter
+from collections.abc import Callable
+
+from phaseline.abc import FAULT_POINTS, Storage
+
+
+class Faults:
+    """Counts the fault points of a storage and its runtime as they are passed, and strikes where it was told to."""
+
+    def __init__(self, storage: Storage) -> None:
+        """Arm a storage; do it before a runtime is made of it."""
+        self.passed: Counter[str] = Counter()
+        """How often each point was reached."""
+        self.struck: list[str] = []
+        """Points whose fault was carried out: a test whose fault is not among them has tested nothing."""
+        self._armed: dict[tuple[str, int], Callable[[], object]] = {}
+        storage.reach = self._reach
+
+    def at(self, point: str, action: Callable[[], object], *, hit: int = 1) -> None:
+        """Carry out ``action`` when ``point`` is reached for the ``hit``-th time, in the thread that reaches it.
+
+        Raises:
+            ValueError: There is no such point.
+        """
+        if point not in FAULT_POINTS:
+            msg = f"there is no fault point {point!r}; there are: {', '.join(FAULT_POINTS)}"
+            raise ValueError(msg)
+        self._armed[point, hit] = action
+
+    def _reach(self, point: str) -> None:
+        self.passed[point] += 1
+        action = self._armed.get((point, self.passed[point]))
+        if action is not None:
+            self.struck.append(point)
+            action()
+
+
+def die() -> None:
+    """End this process at once, as a power cut does: nothing is cleaned up."""
+    os.kill(os.getpid(), signal.SIGKILL)
