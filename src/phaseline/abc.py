@@ -7,13 +7,14 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from enum import Enum
-from typing import ClassVar, Protocol
+from typing import Any, ClassVar, Protocol
 
 import attrs
 import msgspec
 
+from phaseline.errors import RuntimeUsageError
 from phaseline.events import Event
 from phaseline.run import Checkpoint, Definition, PhaseRecord, RunRecord
 
@@ -140,6 +141,39 @@ class LostPhase:
     fence: int
 
 
+class Transaction(ABC):
+    """A transaction that a phase's body and its commit share; used by one thread, but for ``abandon``."""
+
+    @property
+    @abstractmethod
+    def connection(self) -> Any:
+        """What the body writes its own rows on; the transaction begins with its first use."""
+
+    @abstractmethod
+    def lock(self, namespace: str, run_id: str, since: int) -> RunRows | None:
+        """Lock a run until the end, and read it as ``Storage.load`` does."""
+
+    @abstractmethod
+    def write(self, unit: Unit) -> None:
+        """Write a unit of the locked run."""
+
+    @abstractmethod
+    def commit(self) -> None:
+        """Commit all of it.
+
+        Raises:
+            StorageUnavailableError: It may be stored; ask ``is_committed``.
+        """
+
+    @abstractmethod
+    def roll_back(self) -> None:
+        """Undo all of it; does nothing after the end."""
+
+    @abstractmethod
+    def abandon(self) -> None:
+        """Undo all of it, from another thread, whatever is being done."""
+
+
 class Storage(ABC):
     """Where runs are kept: one write verb, few others.
 
@@ -151,6 +185,10 @@ class Storage(ABC):
     blocking: ClassVar[bool] = True
     shared: ClassVar[bool] = True
     """Whether other processes can open the same one."""
+    transactional: ClassVar[bool] = False
+    """Whether a phase's body, and a host that starts a run, may write in one transaction with it."""
+    transaction_limit: timedelta | None = None
+    """Bound of a transactional phase that has none of its own, where others cannot write meanwhile."""
     reach: Callable[[str], None] = staticmethod(pass_by)
     """Called with the name of each fault point that is passed; tests put a fault in its place."""
 
@@ -162,6 +200,10 @@ class Storage(ABC):
             StorageUnavailableError: It cannot be reached, read or written.
             SchemaVersionError: Its tables are newer than this code.
         """
+
+    def migrate(self) -> int:
+        """Bring the tables up to this code's version, and say from which; does nothing where there are none."""
+        return 0
 
     @abstractmethod
     def close(self) -> None:
@@ -182,6 +224,37 @@ class Storage(ABC):
             ValueError: A run is named twice.
             StorageUnavailableError: Nothing is known of any unit: it may be stored; ask ``is_committed``.
         """
+
+    async def insert_on(self, connection: Any, unit: Unit, tell: Callable[[], object]) -> str:  # noqa: ARG002  # not here
+        """Insert a run in a transaction of the host's; gives its id, or that of the run that holds its key.
+
+        Args:
+            connection: What the host is in a transaction on.
+            unit: Inserts the run; starts nothing.
+            tell: Called once the transaction is committed, where that can be known.
+
+        Raises:
+            KeyConflictError: The key stands for a run that was started with another input.
+            RuntimeUsageError: This storage has no transactions of the host's, or the connection is of another kind.
+        """
+        msg = f"start(connection=...) needs a database; {self!r} has no transactions of yours"
+        raise RuntimeUsageError(msg)
+
+    def begin(self) -> Transaction:
+        """Begin the transaction of a transactional phase.
+
+        Raises:
+            RuntimeUsageError: This storage has none.
+        """
+        msg = f"a transactional phase needs a database; {self!r} has no transactions"
+        raise RuntimeUsageError(msg)
+
+    def listen(self, namespace: str, wake: Callable[[str], None]) -> Callable[[], None]:  # noqa: ARG002  # nothing to hear
+        """Call ``wake(queue)``, from any thread, where transactions of hosts left work; gives a function to end this.
+
+        A hint and no more; by default there is nothing to hear.
+        """
+        return lambda: None
 
     @abstractmethod
     def is_committed(self, namespace: str, run_id: str, commit_id: int) -> bool:

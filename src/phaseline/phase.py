@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from datetime import datetime, timedelta
 from enum import Enum
 from functools import cached_property
-from typing import Any, ClassVar, Generic, ParamSpec, Protocol, TypeVar, overload
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, ParamSpec, Protocol, TypeVar, overload
 
 import attrs
 from pydantic import BaseModel, ConfigDict
@@ -20,6 +20,9 @@ from phaseline.events import ENGINE_EVENTS
 from phaseline.retry import Retry
 from phaseline.signature import Signature, signature_of
 from phaseline.step import Node
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
 
 T = TypeVar("T")
 A = TypeVar("A")
@@ -152,6 +155,19 @@ class Context(ABC):
     def blocking(self) -> BlockingContext:
         """The awaitable verbs for bodies that are plain functions."""
 
+    @property
+    @abstractmethod
+    def connection(self) -> Connection:
+        """A SQLAlchemy connection to the runtime's database, in the transaction that commits this phase.
+
+        What is written on it is stored with the phase's output, or not at all. It is committed by phaseline; a
+        ``Session(bind=ctx.connection)`` may be used. On SQLite nothing else is written from its first use to the end of
+        the body, so be quick.
+
+        Raises:
+            RuntimeUsageError: The phase is not transactional.
+        """
+
     @abstractmethod
     def dep(self, token: Dep[T], /) -> T:
         """Give what the host provided for the token.
@@ -223,6 +239,8 @@ class Phase(Node[In, Out], ABC):
     """Bound of one attempt."""
     requires: ClassVar[tuple[Dep[Any], ...]] = ()
     """Dependencies that must be provided before a run starts."""
+    transactional: ClassVar[bool] = False
+    """Whether ``ctx.connection`` is in a transaction that is committed with the phase; for a plain ``def run``."""
 
     _localns: ClassVar[Mapping[str, Any] | None] = None
 
@@ -244,7 +262,9 @@ class Phase(Node[In, Out], ABC):
     def options(self) -> PhaseOptions:
         """Its options with the defaults filled in."""
         name = self.name or _snake(type(self).__name__)
-        return PhaseOptions(name, self.queue, self.label, self.retry, self.timeout, self.requires)
+        return PhaseOptions(
+            name, self.queue, self.label, self.retry, self.timeout, self.requires, self.transactional
+        )
 
     @cached_property
     def signature(self) -> Signature:
@@ -255,7 +275,7 @@ class Phase(Node[In, Out], ABC):
         """
         what = f"{self.title}.run"
         return _one_value(
-            signature_of(self.body, context_type=Context, what=what, localns=self._localns), self.title
+            signature_of(self.body, context_type=Context, what=what, localns=self._localns), self.options
         )
 
     @property
@@ -293,7 +313,7 @@ class FunctionPhase(Phase[In, Out]):
     @cached_property
     def signature(self) -> Signature:
         return _one_value(
-            signature_of(self._fn, context_type=Context, what=self.title, localns=self._names), self.title
+            signature_of(self._fn, context_type=Context, what=self.title, localns=self._names), self.options
         )
 
     @property
@@ -320,6 +340,7 @@ class PhaseOptions:
     retry: Retry | None = None
     timeout: timedelta | None = None
     requires: tuple[Dep[Any], ...] = ()
+    transactional: bool = False
 
     def __attrs_post_init__(self) -> None:
         """Refuse options that cannot work."""
@@ -367,6 +388,7 @@ def phase(
     retry: Retry | None = None,
     timeout: timedelta | None = None,
     requires: tuple[Dep[Any], ...] = (),
+    transactional: bool = False,
 ) -> _PhaseDecorator: ...
 def phase(
     fn: Callable[..., Any] | None = None,
@@ -378,6 +400,7 @@ def phase(
     retry: Retry | None = None,
     timeout: timedelta | None = None,
     requires: tuple[Dep[Any], ...] = (),
+    transactional: bool = False,
 ) -> Any:
     """Make a phase of a function ``(value)`` or ``(value, ctx: Context)``, sync or async.
 
@@ -389,6 +412,8 @@ def phase(
         retry: When to try again; by default what the pipeline says, else one attempt.
         timeout: Bound of one attempt.
         requires: Dependencies that must be provided before a run starts.
+        transactional: Whether ``ctx.connection`` is in a transaction of the runtime's database that is committed with
+            the phase: the body's own rows and the phase's output are stored together, or neither. For a plain ``def``.
 
     Raises:
         DefinitionError: It is a lambda, or an annotation is missing.
@@ -401,16 +426,25 @@ def phase(
             msg = "a lambda cannot be a phase: it has no name and no types; write 'def' with annotations"
             raise DefinitionError(msg)
         nested = "<locals>" in getattr(function, "__qualname__", "")
-        options = PhaseOptions(name or own, queue, label, retry, timeout, requires)
+        options = PhaseOptions(name or own, queue, label, retry, timeout, requires, transactional)
         return FunctionPhase(function, options, dict(locals_) if nested else None)
 
     return decorate if fn is None else decorate(fn)
 
 
-def _one_value(signature: Signature, phase: str) -> Signature:
+def _one_value(signature: Signature, options: PhaseOptions) -> Signature:
     """Refuse what a chain cannot call."""
+    if options.transactional and signature.is_async:
+        msg = (
+            f"phase {options.name!r} is transactional and async; its connection blocks, so make it a plain def, which runs "
+            "in a thread"
+        )
+        raise DefinitionError(msg)
+    if options.transactional and signature.context is None:
+        msg = f"phase {options.name!r} is transactional, but takes no Context, where its connection is: (value, ctx: Context)"
+        raise DefinitionError(msg)
     if len(signature.inputs) != 1:
-        msg = f"phase {phase!r} takes {len(signature.inputs)} values; a phase of a chain takes one, plus a Context"
+        msg = f"phase {options.name!r} takes {len(signature.inputs)} values; a phase of a chain takes one, plus a Context"
         raise DefinitionError(msg)
     return signature
 

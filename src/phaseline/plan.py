@@ -92,6 +92,11 @@ class Binding:
     is_counted: bool = False
     """Whether a map takes its output apart."""
 
+    @property
+    def is_transactional(self) -> bool:
+        """Whether its body writes in the transaction that commits it."""
+        return self.phase is not None and self.phase.options.transactional
+
     @cached_property
     def call(self) -> Call:
         """How its body is called."""
@@ -161,6 +166,15 @@ class Plan:
     def counts_input(self) -> bool:
         """Whether a map takes the run's input apart, so that its length must be known."""
         return any(node.kind is NodeKind.MAP for node in self.entries)
+
+    @cached_property
+    def transactional(self) -> tuple[str, ...]:
+        """Paths of its transactional phases."""
+        return tuple(
+            node.path
+            for node, binding in zip(self.nodes, self.bindings, strict=True)
+            if binding.is_transactional
+        )
 
     @cached_property
     def requires(self) -> tuple[tuple[Dep[Any], str], ...]:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Mapping
 from contextlib import AsyncExitStack
 from datetime import timedelta
 from types import TracebackType
 from typing import Any, Generic, Self, TypeVar, overload
 
 import anyio
+from anyio import to_thread
 from anyio.lowlevel import EventLoopToken, current_token
 
 from phaseline._shell.live import LiveRun
@@ -23,6 +24,7 @@ from phaseline.errors import (
     PipelineNotRegisteredError,
     ResultTimeoutError,
     RunNotFoundError,
+    RunNotVisibleError,
     RuntimeNotOpenError,
     RuntimeUsageError,
     StorageURLError,
@@ -40,6 +42,8 @@ Out_co = TypeVar("Out_co", covariant=True)
 
 LOWEST_PRIORITY = 999
 LONGEST_KEY = 500
+VISIBLE_POLL = 0.05
+"""Seconds between two looks for a run whose transaction is not committed yet."""
 HANDLER_GRACE = 1.0
 """Seconds that handlers of events have at the close for what still waits for them."""
 
@@ -47,24 +51,49 @@ HANDLER_GRACE = 1.0
 class RunHandle(Generic[Out_co]):
     """A run, wherever it is carried forward."""
 
-    def __init__(self, runtime: Runtime, live: LiveRun) -> None:
-        self.id: str = live.id
-        self._runtime, self._live = runtime, live
+    def __init__(self, runtime: Runtime, run_id: str, live: LiveRun | None) -> None:
+        self.id: str = run_id
+        self._runtime = runtime
+        self._live = live
+        """What is known of the run; None until it can be seen."""
 
     def __repr__(self) -> str:
         return f"RunHandle({self.id!r})"
 
     async def state(self) -> str:
         """The state it is in now."""
+        await self._seen()
         return (await self._runner.record_of(self.id)).state
 
     async def run(self) -> Run[Out_co]:
         """All that is known of it now."""
+        await self._seen()
         return await self._runner.describe(await self._runner.load(self.id))
 
     async def checkpoints(self) -> tuple[Checkpoint, ...]:
         """Its checkpoints, oldest first."""
         return (await self.run()).checkpoints
+
+    async def _seen(self) -> LiveRun:
+        """Give the run as this handle knows it.
+
+        Raises:
+            RunNotVisibleError: It was started in a transaction that is not committed yet.
+        """
+        if self._live is None:
+            try:
+                self._live = await self._runner.load(self.id)
+            except RunNotFoundError as error:
+                raise RunNotVisibleError(self.id) from error
+        return self._live
+
+    async def _awaited(self) -> LiveRun:
+        """Wait until the run can be seen."""
+        while True:
+            try:
+                return await self._seen()
+            except RunNotVisibleError:
+                await anyio.sleep(VISIBLE_POLL)
 
     async def result(self, timeout: timedelta | None = None) -> Out_co:
         """Wait for the end, through pauses, waits and retries, and give the output.
@@ -77,7 +106,7 @@ class RunHandle(Generic[Out_co]):
             ResultTimeoutError: It was not over in time; it goes on.
         """
         with self._bounded(timeout):
-            self._live = await ended_run(self._runner, self._live)
+            self._live = await ended_run(self._runner, await self._awaited())
             run: Run[Out_co] = await self._runner.describe(self._live)
         raise_unless_completed(run, self._live.cause)
         return run.output
@@ -89,12 +118,21 @@ class RunHandle(Generic[Out_co]):
             ResultTimeoutError: It was not settled in time; it goes on.
         """
         with self._bounded(timeout):
-            self._live = await ended_run(self._runner, self._live, SETTLED_STATES)
+            self._live = await ended_run(self._runner, await self._awaited(), SETTLED_STATES)
             return await self._runner.describe(self._live)
 
     def events(self, *, after: int = 0) -> AsyncIterator[Event]:
-        """Its events numbered above ``after``: those that are stored, then each as it comes, until the run ends."""
-        return follow(self._runner, self.id, after)
+        """Its events numbered above ``after``: those that are stored, then each as it comes, until the run ends.
+
+        Raises:
+            RunNotVisibleError: It was started in a transaction that is not committed yet.
+        """
+        return self._events(after)
+
+    async def _events(self, after: int) -> AsyncGenerator[Event]:
+        await self._seen()
+        async for event in follow(self._runner, self.id, after):
+            yield event
 
     @property
     def _runner(self) -> Runner:
@@ -227,6 +265,7 @@ class Runtime:
         # Left in reverse: what writes is stopped before the storage closes, and its threads go last.
         stack.callback(runner.close)
         stack.push_async_callback(runner.write, self._storage.close)
+        stack.push_async_callback(runner.reads_ended)
         await runner.write(self._storage.open)
         await stack.enter_async_context(tasks)
         stack.callback(tasks.cancel_scope.cancel)
@@ -306,6 +345,7 @@ class Runtime:
         delay: timedelta = timedelta(0),
         key: str | None = None,
         while_open: bool = False,
+        connection: Any = None,
     ) -> RunHandle[Out]:
         """Store a run, and give a handle on it; a worker carries it forward.
 
@@ -317,6 +357,9 @@ class Runtime:
             key: Idempotency key: the first call with it starts a run, later ones with equal input give a handle on
                 that run. It is the pipeline's own, within the namespace.
             while_open: Let go of the key when the run ends, so that the next call starts another one.
+            connection: A SQLAlchemy Connection, Session, AsyncConnection or AsyncSession to the runtime's database, in
+                a transaction of yours: the run is there when you commit, and never was when you roll back. Until then
+                only ``.id`` and ``result()`` of the handle can be used.
 
         Raises:
             InvalidInputError: The value is not what the pipeline takes.
@@ -325,7 +368,12 @@ class Runtime:
             StorageError: The run could not be stored.
         """
         options = StartOptions(priority=priority, delay=delay, key=key, while_open=while_open)
-        return RunHandle(self, await self._start(pipeline, value, options))
+        if connection is None:
+            live = await self._start(pipeline, value, options)
+            return RunHandle(self, live.id, live)
+        self._check(pipeline, options)
+        run_id = await self.runner.start_on(connection, pipeline.plan, value, options)
+        return RunHandle(self, run_id, None)
 
     async def run(self, pipeline: Pipeline[In, Out], value: In, /) -> Run[Out]:
         """Run a pipeline to its end here; the explicit twin of ``pipeline.run(value)``."""
@@ -335,11 +383,27 @@ class Runtime:
         return run
 
     async def _start(self, pipeline: Pipeline[Any, Any], value: object, options: StartOptions) -> LiveRun:
-        runner = self.runner
+        self._check(pipeline, options)
+        return await self.runner.start(pipeline.plan, value, options)
+
+    def _check(self, pipeline: Pipeline[Any, Any], options: StartOptions) -> None:
         if not self.has(pipeline):
             raise PipelineNotRegisteredError(pipeline.name, repr(self), self.names)
         _check(options)
-        return await runner.start(pipeline.plan, value, options)
+
+    def wake(self) -> None:
+        """Have the worker look for work now, as after a commit of yours that started runs; it would by itself, soon."""
+        for queue in {node.queue for pipeline in self._pipelines.values() for node in pipeline.plan.nodes}:
+            self._queue.put(queue)
+
+    async def migrate(self) -> None:
+        """Bring the tables of the storage up to this code's version; before the runtime is opened.
+
+        Raises:
+            SchemaVersionError: They are newer than this code.
+            StorageUnavailableError: The storage cannot be reached or written.
+        """
+        await to_thread.run_sync(self._storage.migrate)
 
     @overload
     async def get(self, run_id: str, /) -> RunHandle[object]: ...
@@ -364,7 +428,7 @@ class Runtime:
         found = live.snapshot.run.pipeline
         if pipeline is not None and found != pipeline.name:
             raise RunNotFoundError(run_id, f"it is a run of {found!r}, not of {pipeline.name!r}")
-        return RunHandle(self, live)
+        return RunHandle(self, live.id, live)
 
 
 def _check(options: StartOptions) -> None:

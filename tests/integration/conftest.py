@@ -7,8 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.databases import Database
 
 from phaseline import Pipeline, Runtime
+from phaseline.abc import Storage
+from phaseline.storage.memory import MemoryStorage
+from phaseline.storage.sql.store import SqlStorage
 from phaseline.testing import FakeClock
 
 
@@ -18,17 +22,38 @@ def clock() -> FakeClock:
     return FakeClock()
 
 
-@pytest.fixture(params=["memory", "sqlite"])
-def storage(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """The URL of an empty storage, of each kind."""
-    return "memory" if request.param == "memory" else f"sqlite:///{tmp_path / 'runs.db'}"
+@pytest.fixture(params=["memory", "sqlite", "postgres"])
+def storage(request: pytest.FixtureRequest) -> Callable[[], Storage]:
+    """Make a storage on an empty place, of each kind; all of them open the same one."""
+    if request.param == "memory":
+        memory = MemoryStorage()
+        return lambda: memory
+    return request.getfixturevalue(f"{request.param}_storage")
 
 
 @pytest.fixture
-def open_runtime(storage: str, clock: FakeClock) -> Callable[..., Runtime]:
+def sqlite_storage(tmp_path: Path) -> Callable[[], Storage]:
+    """Make a storage on a file."""
+    return lambda: SqlStorage(f"sqlite:///{tmp_path / 'runs.db'}")
+
+
+@pytest.fixture
+def postgres_storage(postgres: Database) -> Callable[[], Storage]:
+    """Make a storage on a server."""
+    return postgres.storage
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def database(request: pytest.FixtureRequest) -> Callable[[], SqlStorage]:
+    """As ``storage``, of the kinds that have transactions."""
+    return request.getfixturevalue(f"{request.param}_storage")
+
+
+@pytest.fixture
+def open_runtime(storage: Callable[[], Storage], clock: FakeClock) -> Callable[..., Runtime]:
     """Make a runtime with these pipelines."""
 
     def make(*pipelines: Pipeline[Any, Any], **options: Any) -> Runtime:
-        return Runtime(storage, pipelines=pipelines, clock=clock, **options)
+        return Runtime(storage(), pipelines=pipelines, clock=clock, **options)
 
     return make

@@ -14,14 +14,17 @@ from anyio.lowlevel import EventLoopToken, current_token
 
 from phaseline._engine.commands import Emission, RecordStep
 from phaseline._shell.live import Job
+from phaseline.abc import Transaction
 from phaseline.codec import ValueCodec, from_json_text, to_json_text
-from phaseline.errors import DefinitionError, MissingDependencyError
+from phaseline.errors import DefinitionError, MissingDependencyError, RuntimeUsageError
 from phaseline.events import PhaseProgress
 from phaseline.phase import BlockingContext, Context, CustomEvent, Dep
 from phaseline.run import Progress
 from phaseline.step import Node
 
 if TYPE_CHECKING:
+    from sqlalchemy import Connection
+
     from phaseline._shell.runner import Runner
 
 T = TypeVar("T")
@@ -44,6 +47,8 @@ class BodyContext(Context):
         self._told_at: datetime | None = None
         self._steps: dict[str, str] | None = None
         self._token: EventLoopToken = current_token()
+        self.transaction: Transaction | None = None
+        """What a transactional phase writes in."""
 
     # ------------------------------------------------------------------ what it knows
     @property
@@ -63,6 +68,21 @@ class BodyContext(Context):
     @property
     def blocking(self) -> BlockingContext:
         return _Blocking(self, self._token)
+
+    def now(self) -> datetime:
+        """The time of facts."""
+        return self._runner.clock.now()
+
+    @property
+    def connection(self) -> Connection:
+        if self.transaction is None:
+            msg = f"phase {self.phase!r} asks for ctx.connection, but is not transactional: @phase(transactional=True)"
+            raise RuntimeUsageError(msg)
+        if self.cancelled:
+            msg = f"the transaction of phase {self.phase!r} is over: its attempt was timed out or taken over"
+            raise RuntimeUsageError(msg)
+        connection: Connection = self.transaction.connection
+        return connection
 
     def dep(self, token: Dep[T], /) -> T:
         deps: Mapping[Dep[Any], Any] = self._runner.deps
@@ -143,6 +163,9 @@ class BodyContext(Context):
 
     async def stored_step(self, key: str) -> str | None:
         """Give the encoded result that an earlier attempt stored."""
+        if self.transaction is not None:
+            msg = f"step {key!r} of phase {self.phase!r}: a transactional phase stores everything at once, at its end"
+            raise RuntimeUsageError(msg)
         if self._steps is None:
             run, row = self._job.live.snapshot.run, self._job.row
             if row.attempt == 1:

@@ -12,10 +12,12 @@ from typing import TYPE_CHECKING, Any
 import anyio
 
 from phaseline._engine.commands import Command, Fail, Postpone, Release, SkipPhase, Succeed
+from phaseline._engine.snapshot import Draft
 from phaseline._shell.clock import later
 from phaseline._shell.context import BodyContext
 from phaseline._shell.failure import NEVER_RETRIED, describe
 from phaseline._shell.live import Interruption, Job
+from phaseline._shell.transact import transact
 from phaseline.errors import CodecError
 from phaseline.phase import NOTHING, Abort, Again, Skip
 from phaseline.run import ErrorCategory
@@ -28,8 +30,11 @@ MAX_POSTPONED = 1_000
 """Times a phase may ask to be called again."""
 
 
-async def invoke(runner: Runner, job: Job) -> Command:
-    """Call the body of a granted phase; raises nothing but a cancellation that is meant for us, or Ctrl-C."""
+async def invoke(runner: Runner, job: Job) -> Command | Draft:
+    """Call the body of a granted phase; gives the command to commit, or, of a transactional phase, what is committed.
+
+    It raises nothing but a cancellation that is meant for us, or Ctrl-C.
+    """
     binding, row, live = job.binding, job.row, job.live
     call = binding.call
     context = None
@@ -43,9 +48,12 @@ async def invoke(runner: Runner, job: Job) -> Command:
         if call.context is None:
             body: Callable[[], Any] = partial(call.body, value)
         else:
-            deadline = None if binding.timeout is None else runner.clock.now() + binding.timeout
+            timeout = runner.timeout_of(job)
+            deadline = None if timeout is None else later(runner.clock.now(), timeout)
             context = BodyContext(runner, job, deadline)
             body = partial(call.body, value, **{call.context: context})
+            if binding.is_transactional:
+                return await transact(runner, job, context, body, runner.offer())
         output = await body() if call.is_async else await runner.call_in_thread(body)
         text, copy = binding.output.encode(output)
     except KeyboardInterrupt:
@@ -76,7 +84,7 @@ def interrupted(runner: Runner, job: Job) -> Command | None:
     """Make a command of a body that was stopped from outside; None if its result is wanted no more."""
     match job.interruption:
         case Interruption.TIMED_OUT:
-            seconds = (job.binding.timeout or timedelta()).total_seconds()
+            seconds = (runner.timeout_of(job) or timedelta()).total_seconds()
             error = TimeoutError(f"phase {job.row.path!r} did not return within {seconds:g} s")
             return _failed(runner, job, None, error)
         case Interruption.HANDED_OVER:

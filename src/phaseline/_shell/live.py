@@ -46,6 +46,11 @@ class Job:
         self.copy: object = NOTHING
         """What the body gave, decoded anew; handed on once it is committed."""
 
+    @property
+    def is_interrupted(self) -> bool:
+        """Whether its result is wanted no more."""
+        return self.interruption is not None
+
     def interrupt(self, why: Interruption) -> None:
         """Stop the body; the first reason counts."""
         if self.interruption is None:

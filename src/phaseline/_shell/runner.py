@@ -6,7 +6,7 @@ Only the hub calls the others. One ``Runner`` belongs to one event loop.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Any, TypeVar
@@ -17,9 +17,16 @@ from anyio.abc import TaskGroup
 from anyio.lowlevel import checkpoint
 
 from phaseline._engine.commands import NO_OFFER, Command, Offer, Start
+from phaseline._engine.decide import fold
 from phaseline._engine.snapshot import Draft, Snapshot
 from phaseline._shell.clock import SystemClock, Timers, later
-from phaseline._shell.committer import Committer, DirectCommitter, GroupCommitter, KeyTaken
+from phaseline._shell.committer import (
+    Committer,
+    DirectCommitter,
+    GroupCommitter,
+    KeyTaken,
+    new_commit_id,
+)
 from phaseline._shell.ids import new_run_id, new_worker_id
 from phaseline._shell.invoke import interrupted, invoke
 from phaseline._shell.live import Interruption, Job, LiveRun
@@ -35,6 +42,7 @@ from phaseline.errors import (
     NoOutputError,
     PipelineNotRegisteredError,
     RunNotFoundError,
+    RuntimeUsageError,
     StorageUnavailableError,
 )
 from phaseline.events import CheckpointCreated, Event
@@ -101,7 +109,7 @@ class Runner:
         storage: Storage,
         queue: Queue,
         *,
-        plans: Iterable[Plan],
+        plans: Sequence[Plan],
         deps: Mapping[Dep[Any], Any] | None = None,
         clock: Clock | None = None,
         bus: EventBus | None = None,
@@ -114,12 +122,18 @@ class Runner:
         self.clock: Clock = clock or SystemClock()
         self.bus: EventBus = bus or EventBus()
         self.deps: Mapping[Dep[Any], Any] = deps or {}
+        for plan in plans:
+            if plan.transactional and not storage.transactional:
+                msg = f"phase {plan.transactional[0]!r} of pipeline {plan.name!r} is transactional; {storage!r} has no transactions"
+                raise RuntimeUsageError(f"{msg}: run it on a database, sqlite:///path or postgresql://…")
         self.plans: dict[Definition, Plan] = {plan.definition: plan for plan in plans}
         self.worker_id: str = new_worker_id()
         self.live: dict[str, LiveRun] = {}
         self.draining: bool = False
         self.closed: bool = False
         """Whether nothing is carried forward here any more, so that waiting for a run is in vain."""
+        self.has_strays: bool = False
+        """Whether something may be held in this worker's name that it does not know of."""
         self.commits: int = 0
         self.seats: int = self.options.concurrency
         """Bodies that could be started now."""
@@ -184,6 +198,17 @@ class Runner:
             repr(self.storage), f"the key {options.key!r} changes hands", "try again"
         )
 
+    async def start_on(self, connection: Any, plan: Plan, value: object, options: StartOptions) -> str:
+        """Insert a run in a transaction of the host's; gives its id, or that of the run that holds its key."""
+        live, command = self.new_run(plan, value, options)
+        del self.live[live.id]  # nobody knows of it before the host's commit
+        draft, _ = fold(live.snapshot, (command,), self.clock.now(), NO_OFFER)
+        unit = draft.unit(commit_id=new_commit_id(), input_text=live.input_text)
+        queues = {row.queue for row in unit.inserted}
+        return await self.storage.insert_on(
+            connection, unit, lambda: [self.queue.put(queue) for queue in queues]
+        )
+
     async def begin(self, plan: Plan, value: object) -> tuple[LiveRun, Job | None]:
         """Do as ``start`` does, and give the first body for the caller to drive; for runs that nobody else sees."""
         live, command = self.new_run(plan, value, _AT_ONCE)
@@ -243,16 +268,17 @@ class Runner:
             # One scope for the whole chain: a scope for each phase would cost as much as the phase.
             with anyio.CancelScope() as seat:
                 while job is not None:
-                    if job.interruption is not None:  # it came before the body was called
+                    if job.is_interrupted:  # it came before the body was called
                         break
                     job.seat = seat
                     self.reach("body.begin")
+                    timeout = self.timeout_of(job)
                     command = await (
-                        invoke(self, job) if job.binding.timeout is None else self._invoke_timed(job)
+                        invoke(self, job) if timeout is None else self._invoke_timed(job, timeout)
                     )
                     job.seat = None
                     self.reach("body.end")
-                    if job.interruption is not None:
+                    if job.is_interrupted:
                         break
                     job = await self._commit(job, command)
                     turns += 1
@@ -268,8 +294,14 @@ class Runner:
                     return
                 job = await self._commit(job, ending)
 
-    async def _invoke_timed(self, job: Job) -> Command:
-        timeout = job.binding.timeout or timedelta.max
+    def timeout_of(self, job: Job) -> timedelta | None:
+        """The bound of one attempt."""
+        binding = job.binding
+        if binding.timeout is None and binding.is_transactional:
+            return self.storage.transaction_limit
+        return binding.timeout
+
+    async def _invoke_timed(self, job: Job, timeout: timedelta) -> Command | Draft:
         timer = self.timers.at(
             later(self.clock.now(), timeout), partial(job.interrupt, Interruption.TIMED_OUT)
         )
@@ -278,19 +310,23 @@ class Runner:
         finally:
             timer.cancel()
 
-    async def _commit(self, job: Job, command: Command) -> Job | None:
+    async def _commit(self, job: Job, result: Command | Draft) -> Job | None:
         live = job.live
+        granted: Sequence[PhaseRecord] = ()
         self._give_seat_back(job)  # before the commit: what it makes runnable may take the seat at once
         try:
-            granted = await self.committer.submit(live, command, drives=True)
+            if isinstance(result, Draft):  # a transactional phase, which is committed already
+                async with self.committer.alone:
+                    live, granted = self.take_over(result), result.granted
+            else:
+                granted = await self.committer.submit(live, result, drives=True)
             if job.copy is not NOTHING and not live.stale:
                 live.copies[job.row.path] = job.copy
         except LeaseLostError as error:
             log.warning("%s", error)
-            granted = ()
+            self.has_strays = True
         except Exception as error:  # noqa: BLE001  # nobody is left to hear of it
             log.error("what phase %r of run %s came to could not be stored: %s", job.row.path, live.id, error)  # noqa: TRY400  # the error says it all
-            granted = ()
         following = self._take_seats(live, granted)
         if self.on_seat is not None:
             self.on_seat()
@@ -340,6 +376,29 @@ class Runner:
         return await self._bodies.run(fn)
 
     # ------------------------------------------------------------------ commits
+    def take_over(self, draft: Draft) -> LiveRun:
+        """Take note of what was committed beside the committer: by a claim, or by a transactional phase.
+
+        To be called while nobody else decides on runs of this process.
+        """
+        live = self.live.get(draft.run_id)
+        if live is None:
+            live = self.live[draft.run_id] = LiveRun(draft.base)
+        elif live.snapshot.run.revision > draft.base.run.revision:
+            live.stale = True  # a batch came in between: read what both have written
+        elif live.snapshot is not draft.base:
+            live.snapshot = draft.base  # others moved it on, and this was decided on what they wrote
+            live.stale = live.unsettled is not None
+        if live.snapshot is draft.base:
+            live.snapshot.absorb(draft)
+        live.interrupt_fenced()
+        self.committed(live, draft)
+        return live
+
+    def offer(self) -> Offer:
+        """What this process could start now."""
+        return self._offer(self.clock.now())
+
     def _offer(self, now: datetime) -> Offer:
         options = self.options
         if self.draining or self.seats <= 0 or options.queues == frozenset():
@@ -475,6 +534,12 @@ class Runner:
         with anyio.move_on_after(within, shield=True):
             while self.live:  # noqa: ASYNC110  # at the close only: an event would have to be set at each run's end
                 await anyio.sleep(0.005)
+
+    async def reads_ended(self) -> None:
+        """Wait until nothing is being read: a connection that is still out would outlive the storage."""
+        with anyio.move_on_after(1, shield=True):
+            while self._readers is not None and self._readers.busy:
+                await anyio.sleep(0.001)
 
     def dismiss(self) -> None:
         """Send away whoever still waits for a run."""

@@ -29,6 +29,8 @@ log = logging.getLogger("phaseline.worker")
 CLAIM_BATCH = 64
 SWEEP_PAGE = 500
 RENEWALS_PER_LEASE = 3
+RENEWER_GRACE = 2.0
+"""Seconds that a renewal under way has to end at the close."""
 
 
 class Worker:
@@ -42,10 +44,9 @@ class Worker:
         self._dead: set[str] = set()
         """Workers that are known to be gone and whose leases are to be taken."""
         self._renewer: _Renewer | None = None
-        self._has_strays = False
-        """Whether something may be held in our name that we do not know of."""
         self._strays: set[LostPhase] = set()
         self._stop_listening = runner.queue.listen(self._permit)
+        self._stop_hearing = runner.storage.listen(runner.options.namespace, self._permit)
         runner.on_waiting = self._look_at
         runner.on_seat = self._seat_is_free
         self.busy = False
@@ -77,6 +78,7 @@ class Worker:
     async def stop(self) -> None:
         """Claim nothing more; what a claim under way has started is still taken on."""
         self._stop_listening()
+        self._stop_hearing()
         self._runner.draining = True
         with anyio.CancelScope(shield=True):
             while self.busy:  # noqa: ASYNC110  # at the close only: an event would have to be set at each claim's end
@@ -85,7 +87,7 @@ class Worker:
     async def close(self) -> None:
         """Take this worker off the list."""
         if self._renewer is not None:
-            self._renewer.stop()
+            await self._runner.write(self._renewer.stop)
         if self._runner.storage.shared:
             await self._runner.write(
                 partial(self._runner.storage.retire, self._runner.options.namespace, self._runner.worker_id)
@@ -154,28 +156,15 @@ class Worker:
         try:
             claimed = await runner.write(partial(runner.storage.claim, request, claim.grant))
         except PhaselineError:
-            self._has_strays = True
+            runner.has_strays = True
             raise
         runner.waiting = claimed.waiting
         if claimed.next_due is not None:
             self._look_at(claimed.next_due)
         for unit in claimed.units:
-            self._adopt(claim.drafts[unit.run.id])
+            draft = claim.drafts[unit.run.id]
+            runner.adopt(runner.take_over(draft), draft.granted)
         return claimed
-
-    def _adopt(self, draft: Draft) -> None:
-        """Call the bodies that a claim has started."""
-        runner = self._runner
-        live = runner.live.get(draft.run_id)
-        if live is None:
-            live = runner.live[draft.run_id] = LiveRun(draft.base)
-        elif live.snapshot is not draft.base:
-            live.snapshot = draft.base  # others moved it on, and the claim has just read it
-            live.stale = live.unsettled is not None
-        live.snapshot.absorb(draft)
-        live.interrupt_fenced()
-        runner.committed(live, draft)
-        runner.adopt(live, draft.granted)
 
     # ------------------------------------------------------------------ the sweep
     async def _sweep_for_ever(self) -> None:
@@ -215,7 +204,7 @@ class Worker:
         for worker_id in self._dead:
             await self._runner.write(partial(runner.storage.retire, namespace, worker_id))
         self._dead.clear()
-        if self._has_strays:
+        if runner.has_strays:
             await self._give_back_strays()
         for live in list(runner.live.values()):  # of those who went away while they waited
             runner.drop_if_idle(live)
@@ -241,7 +230,7 @@ class Worker:
             with suppress(LeaseLostError):  # it has ended meanwhile
                 await runner.submit(live, Release(lost.path, lost.fence))
             runner.drop_if_idle(live)
-        self._has_strays, self._strays = bool(held), held - self._strays
+        runner.has_strays, self._strays = bool(held), held - self._strays
 
     async def _reclaim(self, lost: Sequence[LostPhase]) -> None:
         runner = self._runner
@@ -307,8 +296,9 @@ class _Renewer:
         self._thread.start()
 
     def stop(self) -> None:
-        """Renew no more."""
+        """Renew no more; what is being renewed ends first, within a bound."""
         self._stopped.set()
+        self._thread.join(RENEWER_GRACE)
 
     def _work(self) -> None:
         options = self._runner.options

@@ -183,4 +183,4 @@ def lost(  # noqa: PLR0917  # as the port has them
         f"AND {_OF_DEFINITION} ({_triples(definitions)}) ORDER BY p.run_id, p.path LIMIT ?",
         (namespace, *moment, *dead_workers, *chain(*definitions), limit),
     )
-    return [LostPhase(*row) for row in found]
+    return [LostPhase(run_id, path, fence) for run_id, path, fence in map(tuple, found)]

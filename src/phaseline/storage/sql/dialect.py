@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable
+from datetime import timedelta
 from functools import lru_cache
 from typing import Any, ClassVar
 
@@ -35,6 +36,7 @@ class Dialect(ABC):
     """Begins a transaction that writes."""
     batch_is_atomic: ClassVar[bool] = False
     """Whether a batch needs no transaction around it."""
+    transaction_limit: ClassVar[timedelta | None] = None
     begin_reading: ClassVar[str] = "BEGIN"
     """Begins a transaction whose queries all see the same moment."""
     lock: ClassVar[str] = ""
@@ -74,6 +76,15 @@ class Dialect(ABC):
     def in_transaction(self, driver: Any) -> bool:
         """Whether a connection of the driver's is in a transaction."""
 
+    @abstractmethod
+    def abandon(self, driver: Any) -> None:
+        """Roll back a connection that another thread may be using."""
+
+    @property
+    def schema_name(self) -> str | None:
+        """The schema of the tables; None where their names carry a prefix."""
+        return None
+
     def is_gone(self, driver: Any) -> bool:  # noqa: ARG002  # a file does not hang up
         """Whether a connection of the driver's is lost and another one is needed."""
         return False
@@ -108,11 +119,11 @@ class Dialect(ABC):
         """Give a statement as this database reads it."""
         return statement
 
-    def notify(self, execute: Execute, namespace: str, queue: str) -> None:  # noqa: B027  # as above
-        """Have the workers told, once the transaction is committed, that there is work; nothing where none can be."""
+    def announce(self, connection: Connection, namespace: str, queue: str) -> None:  # noqa: B027  # as above
+        """Have the workers told, once a transaction of the host's is committed, that there is work, where that can be."""
 
     def listen(self, namespace: str, wake: Callable[[str], None]) -> Callable[[], None]:  # noqa: ARG002  # nothing to hear
-        """Call ``wake(queue)``, from any thread, for what ``notify`` tells; gives a function that ends this."""
+        """Call ``wake(queue)``, from any thread, for what ``announce`` tells; gives a function that ends this."""
         return lambda: None
 
 

@@ -14,7 +14,7 @@ from contextlib import suppress
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from sqlalchemy import URL, Connection, Engine, create_engine
+from sqlalchemy import URL, Connection, Engine, create_engine, func, select
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
 
@@ -23,6 +23,7 @@ from phaseline.storage.sql import batch as columns
 from phaseline.storage.sql import rows
 from phaseline.storage.sql.batch import Batch, Rows
 from phaseline.storage.sql.dialect import Conflict, Dialect, Execute, qualified
+from phaseline.storage.sql.schema import BOOLEANS, INTEGERS
 
 if TYPE_CHECKING:
     import psycopg
@@ -119,6 +120,15 @@ class PostgresDialect(Dialect):
         connection: psycopg.Connection[Any] = driver
         return not connection.closed and connection.info.transaction_status.name != "IDLE"
 
+    def abandon(self, driver: Any) -> None:
+        connection: psycopg.Connection[Any] = driver
+        connection.cancel()
+        connection.close()
+
+    @property
+    def schema_name(self) -> str | None:
+        return self.schema
+
     def is_gone(self, driver: Any) -> bool:
         connection: psycopg.Connection[Any] = driver
         return connection.closed
@@ -162,8 +172,10 @@ class PostgresDialect(Dialect):
         return self.spell(f"WITH {parts} SELECT {verdict}")
 
     # ------------------------------------------------------------------ notifications
-    def notify(self, execute: Execute, namespace: str, queue: str) -> None:
-        execute("SELECT pg_notify(?, ?)", (CHANNEL, f"{namespace}/{queue}"))
+    def announce(self, connection: Connection, namespace: str, queue: str) -> None:
+        connection.execute(
+            select(func.pg_notify(CHANNEL, f"{namespace}/{queue}"))
+        )  # Core: the driver is the host's
 
     def listen(self, namespace: str, wake: Callable[[str], None]) -> Callable[[], None]:
         listener = _Listener(self._url, namespace, wake)
@@ -193,11 +205,6 @@ def server_of(url: str) -> URL:
 
 
 # --------------------------------------------------------------------- the statements of a batch
-BOOLEANS = frozenset({"live", "while_open"})
-INTEGERS = frozenset(
-    "revision seq epoch priority created_at updated_at first_started_at started_at ended_at expected position generation available_at "
-    "attempt failures crashes postponed fence lease_expires length total at commit_id".split()
-)
 SECTIONS = {
     "run_updates": columns.RUN_UPDATE,
     "run_inserts": columns.RUN_INSERT,
@@ -319,7 +326,7 @@ class _Listener:
     def _hear(self, connection: psycopg.Connection[Any]) -> None:
         while not self._stopped.is_set():
             for notice in connection.notifies(timeout=LISTEN_PAUSE):
-                if notice.payload.startswith(self._prefix):
-                    self._wake(notice.payload.removeprefix(self._prefix))
                 if self._stopped.is_set():
                     return
+                if notice.payload.startswith(self._prefix):
+                    self._wake(notice.payload.removeprefix(self._prefix))

@@ -32,6 +32,13 @@ def head(ask: Access, namespace: str, run_id: str) -> RunRecord | None:
     return None if run is None else rows.run_from(run)
 
 
+def lock(ask: Access, namespace: str, run_id: str) -> None:
+    """Lock a run's row until the transaction ends."""
+    patiently = ask.dialect.lock.removesuffix(" SKIP LOCKED")
+    statement = f"SELECT id FROM phaseline_pipeline_run WHERE namespace = ? AND id = ?{patiently}"  # noqa: S608  # names of ours
+    ask(statement, (namespace, run_id)).fetchone()
+
+
 def phases(ask: Access, run: RunRecord, since: int) -> Sequence[PhaseRecord]:
     """Read the phases of a run that were written after a revision."""
     if since >= run.revision:
@@ -53,8 +60,8 @@ def phases_of_many(ask: Access, namespace: str, run_ids: Iterable[str]) -> Mappi
         (namespace, value),
     )
     by_run: dict[str, list[PhaseRecord]] = {}
-    for run_id, *row in found:
-        by_run.setdefault(run_id, []).append(rows.phase_from(row))
+    for row in found:
+        by_run.setdefault(row[0], []).append(rows.phase_from(row[1:]))
     return by_run
 
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 import sqlite3
 import time
 from collections.abc import Iterable, Sequence
+from datetime import timedelta
 from typing import Any, ClassVar
 
 from pydantic_core import to_json
@@ -43,6 +44,9 @@ class SqliteDialect(Dialect):
 
     name: ClassVar[str] = "sqlite"
     begin: ClassVar[str] = "BEGIN IMMEDIATE"
+    transaction_limit: ClassVar[timedelta | None] = timedelta(
+        seconds=5
+    )  # nobody else writes to the file meanwhile
     now: ClassVar[str] = (
         "CAST(round((julianday('now') - 2440587.5) * 86400000) AS INTEGER) * 1000"  # to the millisecond
     )
@@ -98,6 +102,11 @@ class SqliteDialect(Dialect):
     def in_transaction(self, driver: Any) -> bool:
         connection: sqlite3.Connection = driver
         return connection.in_transaction  # an I/O error has ended it already, and then ROLLBACK would fail
+
+    def abandon(self, driver: Any) -> None:
+        connection: sqlite3.Connection = driver
+        connection.interrupt()
+        connection.rollback()
 
     def schema_version(self, execute: Execute) -> int:
         found = execute("SELECT 1 FROM sqlite_master WHERE name = 'phaseline_migration'").fetchone()

@@ -11,7 +11,7 @@ from collections.abc import Callable, Collection, Generator, Iterable, Mapping, 
 from contextlib import contextmanager
 from datetime import datetime
 from functools import partial
-from typing import Final, TypeVar
+from typing import Any, ClassVar, Final, TypeVar
 
 from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import IntegrityError
@@ -24,19 +24,21 @@ from phaseline.abc import (
     Outcome,
     RunRows,
     Storage,
+    Transaction,
     Unit,
     WorkerRecord,
 )
 from phaseline.errors import SchemaVersionError, StorageUnavailableError
 from phaseline.events import Event
 from phaseline.run import Checkpoint, Definition, RunRecord
-from phaseline.storage.sql import claims, migrations, reads, rows
+from phaseline.storage.sql import claims, hosted, migrations, reads, rows
 from phaseline.storage.sql.access import Access
 from phaseline.storage.sql.batch import gather
 from phaseline.storage.sql.dialect import Conflict, Dialect
 from phaseline.storage.sql.faults import translated
 from phaseline.storage.sql.postgres import PostgresDialect
 from phaseline.storage.sql.sqlite import SqliteDialect
+from phaseline.storage.sql.transaction import SqlTransaction
 
 T = TypeVar("T")
 log: Final = logging.getLogger("phaseline.storage")
@@ -47,6 +49,8 @@ BUSY_TRIES = 5
 
 class SqlStorage(Storage):
     """Runs in the tables of a database."""
+
+    transactional: ClassVar[bool] = True
 
     def __init__(self, url: str, *, schema: str = "phaseline") -> None:
         """Note where to connect to; nothing is opened yet.
@@ -59,6 +63,7 @@ class SqlStorage(Storage):
             StorageURLError: The URL names no database, or not one that this storage knows.
         """
         self.dialect: Dialect = dialect_of(url, schema)
+        self.transaction_limit = self.dialect.transaction_limit
         self._engine: Engine | None = None
         self._writer: Connection | None = None
 
@@ -215,6 +220,28 @@ class SqlStorage(Storage):
         if isinstance(error, IntegrityError):  # a mistake of the engine's; it must not fail other units
             log.error("run %s: the tables refuse a unit of work: %s", run.id, error.orig)
         return Outcome.FENCED
+
+    # ------------------------------------------------------------------ the host's transactions
+    async def insert_on(self, connection: Any, unit: Unit, tell: Callable[[], object]) -> str:
+        dialect, run = self.dialect, unit.run
+
+        def insert(inner: Connection) -> str:
+            run_id = hosted.insert_run(inner, unit, dialect.schema_name)
+            dialect.announce(inner, run.namespace, unit.inserted[0].queue)
+            return run_id
+
+        with translated(dialect):
+            run_id = await hosted.on_connection(connection, insert)
+        hosted.after_commit(connection, tell)
+        return run_id
+
+    def begin(self) -> Transaction:
+        if self._engine is None:
+            raise StorageUnavailableError(repr(self), "it is not open", "open the runtime that it belongs to")
+        return SqlTransaction(self.dialect, self._engine)
+
+    def listen(self, namespace: str, wake: Callable[[str], None]) -> Callable[[], None]:
+        return self.dialect.listen(namespace, wake)
 
     # ------------------------------------------------------------------ claims
     def claim(self, request: ClaimRequest, grant: Grant) -> Claimed:

@@ -1,0 +1,104 @@
+"""Transactional phases: body, decision and commit in one thread, on one connection, in one transaction."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import anyio
+import attrs
+
+from phaseline._engine.commands import Offer, Succeed
+from phaseline._engine.decide import fold
+from phaseline._engine.snapshot import Draft, Snapshot
+from phaseline._shell.committer import OUTAGE_PAUSE, new_commit_id
+from phaseline._shell.context import BodyContext
+from phaseline._shell.live import Job
+from phaseline.abc import RunRows, Transaction
+from phaseline.errors import LeaseLostError, RunNotFoundError, StorageUnavailableError
+
+if TYPE_CHECKING:
+    from phaseline._shell.runner import Runner
+
+MAX_TRIES = 5
+"""Times body and transaction are run anew, in one attempt, because others were in the way."""
+
+
+@attrs.define
+class _Attempt:
+    """One run through the body and its transaction."""
+
+    transaction: Transaction
+    commit_id: int = attrs.field(factory=new_commit_id)
+    draft: Draft | None = None
+    """What was decided, from the moment on at which it may be committed."""
+
+
+async def transact(
+    runner: Runner, job: Job, context: BodyContext, body: Callable[[], Any], offer: Offer
+) -> Draft:
+    """Call a transactional body and commit it; gives what was committed.
+
+    Raises:
+        LeaseLostError: The phase is no longer held; nothing of it was stored, neither the body's rows.
+        BaseException: What the body raised; nothing of it was stored.
+    """
+    base = job.live.snapshot.advanced(
+        RunRows(job.live.snapshot.run, (), since=job.live.snapshot.run.revision)
+    )  # a copy: the loop goes on with the run meanwhile
+    for tries in range(1, MAX_TRIES + 1):
+        attempt = _Attempt(runner.storage.begin())
+        context.transaction = attempt.transaction
+        try:
+            return await runner.call_in_thread(partial(_work, job, base, context, body, offer, attempt))
+        except StorageUnavailableError as error:
+            if attempt.draft is not None and await _is_committed(runner, attempt, attempt.draft):
+                return attempt.draft
+            if not error.busy or tries == MAX_TRIES:
+                raise
+        except BaseException:
+            runner.has_strays = True  # it may be committed this very moment
+            with anyio.CancelScope(
+                shield=True
+            ):  # the thread may still be in the body: nothing it writes may stay
+                await runner.read(attempt.transaction.abandon)
+            raise
+    raise AssertionError  # the last try returns or raises
+
+
+def _work(  # noqa: PLR0917  # all of it belongs to one call
+    job: Job, base: Snapshot, context: BodyContext, body: Callable[[], Any], offer: Offer, attempt: _Attempt
+) -> Draft:
+    """In a thread: call the body, lock the run, decide on it as it is now, write, commit."""
+    transaction, row, run = attempt.transaction, job.row, base.run
+    try:
+        text, copy = job.binding.output.encode(body())
+        length = len(copy) if job.binding.is_counted else None
+        command = Succeed(row.path, row.fence, text, length, context.take_emitted(), context.take_progress())
+        if context.cancelled:  # it returned after all, but too late
+            raise LeaseLostError(run.id, row.path, row.fence)
+        rows = transaction.lock(run.namespace, run.id, run.revision)
+        if rows is None:
+            raise RunNotFoundError(run.id)
+        snapshot = base.advanced(rows)
+        draft, (granted,) = fold(snapshot, (command,), context.now(), offer)
+        if granted is None:
+            raise LeaseLostError(run.id, row.path, row.fence)
+        transaction.write(draft.unit(commit_id=attempt.commit_id))
+        attempt.draft = draft
+        transaction.commit()
+    finally:
+        transaction.roll_back()
+    job.copy = copy if job.binding.hands_on else job.copy
+    return draft
+
+
+async def _is_committed(runner: Runner, attempt: _Attempt, draft: Draft) -> bool:
+    """Ask until the storage answers: a body must not run again while its work may be stored."""
+    ask = partial(runner.storage.is_committed, draft.run.namespace, draft.run_id, attempt.commit_id)
+    while True:
+        try:
+            return await runner.read(ask)
+        except StorageUnavailableError:
+            await runner.clock.sleep_until(runner.clock.now() + OUTAGE_PAUSE)

@@ -1,0 +1,102 @@
+"""What is written in a transaction of the host's: seen after its commit, gone after its rollback."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from sqlalchemy import Connection, select
+from sqlalchemy import event as events
+from sqlalchemy.orm import Session
+
+from phaseline.abc import Unit
+from phaseline.codec import same_json
+from phaseline.errors import KeyConflictError, RuntimeUsageError
+from phaseline.storage.sql import schema
+from phaseline.storage.sql.batch import Batch, gather
+
+T = TypeVar("T")
+
+
+async def on_connection(given: Any, work: Callable[[Connection], T]) -> T:
+    """Do work on a Connection, Session, AsyncConnection or AsyncSession.
+
+    Raises:
+        RuntimeUsageError: It is something else.
+    """
+    run_sync = getattr(given, "run_sync", None)
+    if run_sync is not None:  # SQLAlchemy's async twins; importing those would need greenlet
+
+        def do(inner: object) -> T:
+            return work(_connection_of(inner))
+
+        done: T = await run_sync(do)
+        return done
+    return work(_connection_of(given))  # the host's own, and it blocks as every statement on it does
+
+
+def _connection_of(given: Any) -> Connection:
+    if isinstance(given, Connection):
+        return given
+    if isinstance(given, Session):
+        return given.connection()
+    msg = (
+        f"start(connection={type(given).__name__}): give a SQLAlchemy Connection, Session, AsyncConnection or AsyncSession "
+        "that is in your transaction"
+    )
+    raise RuntimeUsageError(msg)
+
+
+def after_commit(given: Any, tell: Callable[[], object]) -> None:
+    """Call ``tell`` once the host's transaction is committed, where SQLAlchemy says so: of sessions."""
+    session = getattr(given, "sync_session", given)
+
+    def committed(_: Session) -> None:
+        tell()
+
+    if isinstance(session, Session):
+        events.listen(session, "after_commit", committed, once=True)
+
+
+def insert_run(connection: Connection, unit: Unit, schema_name: str | None) -> str:
+    """Insert a run that starts nothing yet; gives its id, or that of the run that holds its key.
+
+    Raises:
+        KeyConflictError: That one was started with another input.
+    """
+    tables, rows = schema.tables(schema_name), gather([unit])
+    (values,) = _dicts("pipeline_run", rows.run_inserts)
+    table = tables["pipeline_run"]
+    insert = schema.insert_once(connection.dialect.name, table).values(values).returning(table.c.id)
+    if (
+        connection.execute(insert).first() is None
+    ):  # not the row count, which some drivers do not tell of inserts
+        return _holder(connection, unit, schema_name)
+    _insert_rest(connection, rows, schema_name)
+    return unit.run.id
+
+
+def _insert_rest(connection: Connection, rows: Batch, schema_name: str | None) -> None:
+    tables = schema.tables(schema_name)
+    for name, values in (("phase_execution", rows.phase_inserts), ("event", rows.events)):
+        if values:
+            connection.execute(tables[name].insert(), _dicts(name, values))
+
+
+def _holder(connection: Connection, unit: Unit, schema_name: str | None) -> str:
+    table, run = schema.tables(schema_name)["pipeline_run"].c, unit.run
+    found = connection.execute(
+        select(table.id, table.input)
+        .where(table.namespace == run.namespace, table.pipeline == run.pipeline, table.key == run.key)
+        .order_by(table.id.desc())
+    ).first()
+    assert found is not None  # noqa: S101  # an id is new, so it was the key that stood in the way
+    assert run.key is not None  # noqa: S101  # as above
+    if not same_json(found.input, unit.input or ""):
+        raise KeyConflictError(run.key, run.pipeline, found.id)
+    run_id: str = found.id
+    return run_id
+
+
+def _dicts(name: str, values: list[tuple[Any, ...]]) -> list[dict[str, Any]]:
+    return [dict(zip(schema.TABLES[name], row, strict=True)) for row in values]

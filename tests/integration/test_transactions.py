@@ -1,0 +1,317 @@
+"""The user's rows and ours in one transaction: those of a phase's body, and those of who starts a run."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager
+from datetime import timedelta
+from typing import Any
+
+import anyio
+import pytest
+from blockbuster import BlockBuster
+from sqlalchemy import Connection, Engine, create_engine, text
+from sqlalchemy.ext.asyncio import AsyncSession, create_async_engine
+from sqlalchemy.orm import Session
+from tests.databases import Database
+
+from phaseline import Context, Phase, Pipeline, Retry, RunState, Runtime, each, phase
+from phaseline.errors import (
+    DefinitionError,
+    KeyConflictError,
+    PipelineFailedError,
+    RunNotVisibleError,
+    RuntimeUsageError,
+)
+from phaseline.storage.memory import MemoryStorage
+from phaseline.storage.sql.store import SqlStorage
+
+MakeStorage = Callable[[], SqlStorage]
+SOON = timedelta(seconds=20)
+
+
+@pytest.fixture(autouse=True)
+def a_host_that_blocks(no_blocking_calls: BlockBuster) -> Iterator[None]:
+    """The host of these tests asks its database from the event loop, as it likes."""
+    no_blocking_calls.deactivate()
+    yield
+    no_blocking_calls.activate()
+
+
+@pytest.fixture
+def ledger(database: MakeStorage, tmp_path: Any, request: pytest.FixtureRequest) -> Iterator[Engine]:
+    """An engine of the host's on the same database, with a table of its own."""
+    is_file = "sqlite" in repr(database())
+    url = f"sqlite:///{tmp_path / 'runs.db'}" if is_file else request.getfixturevalue("postgres").url
+    engine = create_engine(url)
+    with engine.begin() as connection:
+        connection.execute(text("DROP TABLE IF EXISTS ledger"))
+        connection.execute(text("CREATE TABLE ledger (amount bigint NOT NULL, run text NOT NULL)"))
+    yield engine
+    engine.dispose()
+
+
+def booked(engine: Engine) -> list[int]:
+    """What is in the host's table."""
+    with engine.connect() as connection:
+        return sorted(connection.execute(text("SELECT amount FROM ledger")).scalars())
+
+
+def book(connection: Connection, amount: int, run: str = "") -> None:
+    connection.execute(text("INSERT INTO ledger VALUES (:amount, :run)"), {"amount": amount, "run": run})
+
+
+# --------------------------------------------------------------------- transactional phases
+@phase(transactional=True)
+def enter(amount: int, ctx: Context) -> int:
+    book(ctx.connection, amount, ctx.run_id)
+    return amount
+
+
+@phase
+async def confirm(amount: int) -> str:
+    return f"booked {amount}"
+
+
+async def test_rows_of_the_body_are_committed_with_the_phase(database: MakeStorage, ledger: Engine) -> None:
+    """One commit holds both, and the run goes on from there."""
+    pipeline = Pipeline("book", enter >> confirm)
+    async with Runtime(database(), pipelines=[pipeline]):
+        run = await pipeline.run(7)
+    assert (run.output, booked(ledger)) == ("booked 7", [7])
+    assert [c.phase for c in run.checkpoints] == ["enter", "confirm"]
+
+
+async def test_rows_of_a_body_that_fails_are_gone(database: MakeStorage, ledger: Engine) -> None:
+    """Each failed attempt leaves nothing; the one that succeeds is booked once."""
+    attempts: list[int] = []
+
+    @phase(transactional=True, retry=Retry(attempts=3, wait=timedelta(0)))
+    def flaky(amount: int, ctx: Context) -> int:
+        book(ctx.connection, amount)
+        attempts.append(ctx.attempt)
+        if ctx.attempt < 3:
+            msg = "after the row"
+            raise OSError(msg)
+        return amount
+
+    pipeline = Pipeline("flaky", flaky)
+    async with Runtime(database(), pipelines=[pipeline]):
+        assert await pipeline(5) == 5
+    assert (attempts, booked(ledger)) == ([1, 2, 3], [5])
+
+
+async def test_an_output_that_cannot_be_stored_takes_the_rows_along(
+    database: MakeStorage, ledger: Engine
+) -> None:
+    """What is not committed as a phase is not committed at all."""
+
+    @phase(transactional=True)
+    def liar(amount: int, ctx: Context) -> int:
+        book(ctx.connection, amount)
+        return "text"  # type: ignore[return-value]
+
+    pipeline = Pipeline("liar", liar)
+    async with Runtime(database(), pipelines=[pipeline]):
+        with pytest.raises(PipelineFailedError, match="liar"):
+            await pipeline.run(1)
+    assert booked(ledger) == []
+
+
+async def test_a_session_may_be_used_and_the_transaction_not_ended(
+    database: MakeStorage, ledger: Engine
+) -> None:
+    """A session's commit is a flush; the connection's own commit is refused, and the phase fails."""
+
+    @phase(transactional=True)
+    def with_session(amount: int, ctx: Context) -> int:
+        with Session(bind=ctx.connection) as session:
+            session.execute(text("INSERT INTO ledger VALUES (:amount, '')"), {"amount": amount})
+            session.commit()
+        if amount == 13:
+            ctx.connection.commit()
+        return amount
+
+    pipeline = Pipeline("with-session", with_session)
+    async with Runtime(database(), pipelines=[pipeline]):
+        assert await pipeline(12) == 12
+        with pytest.raises(PipelineFailedError, match="committed with the phase, by phaseline"):
+            await pipeline.run(13)
+    assert booked(ledger) == [12]
+
+
+async def test_timeout_rolls_back(database: MakeStorage, ledger: Engine) -> None:
+    """A body that overruns is cut off from its transaction, and what it does later is refused."""
+    late: list[str] = []
+
+    @phase(transactional=True, timeout=timedelta(seconds=0.3))
+    def slow(amount: int, ctx: Context) -> int:
+        book(ctx.connection, amount)
+        while not ctx.cancelled:
+            pass
+        try:
+            book(ctx.connection, amount)
+        except Exception as error:
+            late.append(type(error).__name__)
+            raise
+        return amount
+
+    pipeline = Pipeline("slow", slow)
+    async with Runtime(database(), pipelines=[pipeline]):
+        with pytest.raises(PipelineFailedError) as caught:
+            await pipeline.run(1)
+        with anyio.fail_after(20):
+            while not late:  # noqa: ASYNC110  # a thread of its own tells
+                await anyio.sleep(0.01)
+    assert caught.value.error is not None
+    assert (caught.value.error.category, booked(ledger)) == ("TIMEOUT", [])
+
+
+async def test_many_at_once_on_one_run(database: MakeStorage, ledger: Engine) -> None:
+    """Items of a map that each commit with rows of their own meet on the run's row, and none is lost."""
+
+    @phase
+    async def numbers(n: int) -> list[int]:
+        return list(range(n))
+
+    @phase
+    async def total(amounts: list[int]) -> int:
+        return sum(amounts)
+
+    pipeline = Pipeline("many", numbers >> each(enter, limit=6) >> total)
+    async with Runtime(database(), pipelines=[pipeline]):
+        assert await pipeline(20) == 190
+    assert booked(ledger) == list(range(20))
+
+
+async def test_what_a_transactional_phase_may_not(database: MakeStorage, ledger: Engine) -> None:
+    """It stores nothing on the way; and a connection is there for such phases alone."""
+
+    @phase(transactional=True)
+    def steps(n: int, ctx: Context) -> int:
+        return ctx.blocking.step("s", int, n)
+
+    @phase
+    def plain(n: int, ctx: Context) -> int:
+        return len(str(ctx.connection))
+
+    for one in (steps, plain):
+        pipeline = Pipeline("refused", one)
+        async with Runtime(database(), pipelines=[pipeline]):
+            with pytest.raises(PipelineFailedError, match="transactional"):
+                await pipeline.run(1)
+
+
+async def test_memory_has_no_transactions() -> None:
+    """A runtime on it is refused when it opens, and so is a run without a runtime."""
+    pipeline = Pipeline("book", enter)
+    with pytest.raises(RuntimeUsageError, match="enter"):
+        async with Runtime("memory", pipelines=[pipeline]):
+            pass
+    with pytest.raises(RuntimeUsageError, match="enter"):
+        await pipeline.run(1)
+
+
+def test_definitions_that_cannot_be_transactional() -> None:
+    """Async bodies, and those without a context."""
+
+    class Async(Phase[int, int]):
+        transactional = True
+
+        async def run(self, value: int, ctx: Context) -> int:
+            return value
+
+    with pytest.raises(DefinitionError, match="plain def"):
+        Pipeline("async", Async())
+
+    @phase(transactional=True)
+    def blind(value: int) -> int:
+        return value
+
+    with pytest.raises(DefinitionError, match="Context"):
+        Pipeline("blind", blind)
+
+
+# --------------------------------------------------------------------- starts in the host's transaction
+@asynccontextmanager
+async def opened(database: MakeStorage) -> AsyncIterator[tuple[Runtime, Pipeline[int, str]]]:
+    pipeline = Pipeline("confirm", confirm)
+    async with Runtime(database(), pipelines=[pipeline]) as runtime:
+        yield runtime, pipeline
+
+
+async def test_a_run_starts_with_the_hosts_commit(database: MakeStorage, ledger: Engine) -> None:
+    """Until then its handle knows its id alone; afterwards it is a run like any other."""
+    async with opened(database) as (runtime, pipeline):
+        with ledger.begin() as connection:
+            book(connection, 3)
+            handle = await runtime.start(pipeline, 3, connection=connection)
+            for verb in (handle.state, handle.run, handle.checkpoints):
+                with pytest.raises(RunNotVisibleError, match=handle.id):
+                    await verb()
+        assert await handle.result(SOON) == "booked 3"
+        assert (await handle.state(), booked(ledger)) == (RunState.COMPLETED, [3])
+
+
+async def test_a_run_goes_with_the_hosts_rollback(database: MakeStorage, ledger: Engine) -> None:
+    """There never was one."""
+    async with opened(database) as (runtime, pipeline):
+        with ledger.connect() as connection:
+            handle = await runtime.start(pipeline, 3, connection=connection)
+            connection.rollback()
+        with pytest.raises(RunNotVisibleError):
+            await handle.state()
+        assert await runtime.runner.read(lambda: runtime.runner.storage.find("default", "", 9)) == []
+
+
+async def test_start_in_a_session(database: MakeStorage, ledger: Engine) -> None:
+    """A session tells of its commit, so that the worker looks at once."""
+    async with opened(database) as (runtime, pipeline):
+        with Session(ledger) as session:
+            handle = await runtime.start(pipeline, 4, connection=session)
+            session.commit()
+        assert await handle.result(SOON) == "booked 4"
+
+
+async def test_keys_in_the_hosts_transaction(database: MakeStorage, ledger: Engine) -> None:
+    """One run for each key, whoever starts it; other input is refused."""
+    async with opened(database) as (runtime, pipeline):
+        first = await runtime.start(pipeline, 4, key="k")
+        with ledger.begin() as connection:
+            again = await runtime.start(pipeline, 4, key="k", connection=connection)
+        with ledger.begin() as connection, pytest.raises(KeyConflictError, match=first.id):
+            await runtime.start(pipeline, 5, key="k", connection=connection)
+        assert again.id == first.id
+        assert await again.result(SOON) == "booked 4"
+
+
+async def test_what_is_no_connection(database: MakeStorage, ledger: Engine) -> None:
+    """An engine is none: its transaction would be nobody's."""
+    async with opened(database) as (runtime, pipeline):
+        with pytest.raises(RuntimeUsageError, match="Engine"):
+            await runtime.start(pipeline, 4, connection=ledger)
+
+
+async def test_memory_joins_no_transaction(ledger: Engine) -> None:
+    """It says that a database is needed."""
+    pipeline = Pipeline("confirm", confirm)
+    async with Runtime(MemoryStorage(), pipelines=[pipeline]) as runtime:
+        with ledger.connect() as connection, pytest.raises(RuntimeUsageError, match="database"):
+            await runtime.start(pipeline, 4, connection=connection)
+
+
+@pytest.mark.parametrize("anyio_backend", [("asyncio", {})], ids=["asyncio"])
+@pytest.mark.parametrize("kind", ["connection", "session"])
+async def test_the_async_twins(kind: str, postgres: Database) -> None:
+    """AsyncConnection and AsyncSession, which are asyncio's alone, are joined in the same way."""
+    async with opened(postgres.storage) as (runtime, pipeline):
+        engine = create_async_engine(postgres.url)
+        if kind == "connection":
+            async with engine.begin() as connection:
+                handle = await runtime.start(pipeline, 5, connection=connection)
+        else:
+            async with AsyncSession(engine) as session:
+                handle = await runtime.start(pipeline, 5, connection=session)
+                await session.commit()
+        assert await handle.result(SOON) == "booked 5"
+        await engine.dispose()
