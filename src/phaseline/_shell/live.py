@@ -46,9 +46,8 @@ class Job:
         self.copy: object = NOTHING
         """What the body gave, decoded anew; handed on once it is committed."""
 
-    @property
     def is_interrupted(self) -> bool:
-        """Whether its result is wanted no more."""
+        """Whether its result is wanted no more; a call, for it changes while one waits."""
         return self.interruption is not None
 
     def interrupt(self, why: Interruption) -> None:

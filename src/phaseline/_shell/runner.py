@@ -268,7 +268,7 @@ class Runner:
             # One scope for the whole chain: a scope for each phase would cost as much as the phase.
             with anyio.CancelScope() as seat:
                 while job is not None:
-                    if job.is_interrupted:  # it came before the body was called
+                    if job.is_interrupted():  # it came before the body was called
                         break
                     job.seat = seat
                     self.reach("body.begin")
@@ -278,7 +278,7 @@ class Runner:
                     )
                     job.seat = None
                     self.reach("body.end")
-                    if job.is_interrupted:
+                    if job.is_interrupted():
                         break
                     job = await self._commit(job, command)
                     turns += 1
@@ -538,7 +538,7 @@ class Runner:
     async def reads_ended(self) -> None:
         """Wait until nothing is being read: a connection that is still out would outlive the storage."""
         with anyio.move_on_after(1, shield=True):
-            while self._readers is not None and self._readers.busy:
+            while self._readers is not None and self._readers.busy:  # noqa: ASYNC110  # at the close only
                 await anyio.sleep(0.001)
 
     def dismiss(self) -> None:
