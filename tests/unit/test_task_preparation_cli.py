@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import io
 import json
 import re
+import subprocess
+import sys
 from itertools import pairwise
 
 import pytest
@@ -58,15 +61,17 @@ def test_history_is_that_of_the_events(capsys):
 
 
 def test_text_shows_progress_and_prompts(capsys):
-    """Without --json, phases and subtasks are told as they come, and the prompts follow."""
+    """Without --json, phases and subtasks are told on stderr as they come, and stdout holds the prompts alone."""
     assert 0 == main([TEXT, "--title", "Expenses"])
-    lines = capsys.readouterr().out.splitlines()
-    told = [line.partition(" ")[2] for line in lines if re.match(r"\d\d:\d\d:\d\d ", line)]
+    out, err = capsys.readouterr()
+    told = [line.partition(" ")[2] for line in err.splitlines() if re.match(r"\d\d:\d\d:\d\d ", line)]
 
     for phase in ("decompose", "enrich", "enrich[7]", "generate_prompts"):
         assert told.index(f"{phase} started") < told.index(f"{phase} completed")
     assert 8 == sum(line.startswith("subtask ") for line in told)
-    headings = [line for line in lines if line.startswith("# ")]
+    assert out.startswith("# Data model: Expenses\n")
+    assert not re.search(r"^\d\d:\d\d:\d\d ", out, re.MULTILINE)
+    headings = [line for line in out.splitlines() if line.startswith("# ")]
     assert [f"# {name}: Expenses" for name in ("Data model", "Service", "HTTP API", "Testing")] == headings
 
 
@@ -74,10 +79,76 @@ def test_finished_run_can_be_asked_again(capsys, database):
     """--resume of a run that is done prints the same object and runs nothing."""
     main([TEXT, "--storage", database, "--json"])
     first = capsys.readouterr().out
-    code = main([TEXT, "--storage", database, "--json", "--resume", json.loads(first)["run_id"]])
+    code = main(["--storage", database, "--json", "--resume", json.loads(first)["run_id"]])
 
     assert 0 == code
     assert first == capsys.readouterr().out
+
+
+def test_task_is_read_from_standard_input(capsys, monkeypatch):
+    """The text "-" stands for what comes in a pipe, and stays as it is."""
+    monkeypatch.setattr("sys.stdin", io.StringIO("Sell tea.\n\nAnd cups.\n"))
+    assert 0 == main(["-"])
+
+    assert "\nSell tea.\n\nAnd cups.\n\n```" in capsys.readouterr().out
+
+
+def test_input_that_is_no_text_is_refused(capsys, monkeypatch):
+    """Bytes on standard input that are no UTF-8 end with code 2."""
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b"Sell \xff tea"), encoding="utf-8"))
+    with pytest.raises(SystemExit) as caught:
+        main(["-"])
+
+    assert 2 == caught.value.code
+    assert "standard input is no text" in capsys.readouterr().err
+
+
+def test_prompts_go_to_files(capsys, tmp_path):
+    """With --output, each prompt is a file, in order, and stdout stays empty."""
+    main([TEXT])
+    printed = capsys.readouterr().out
+    assert 0 == main([TEXT, "--output", str(tmp_path / "new" / "prompts")])
+    files = sorted((tmp_path / "new" / "prompts").iterdir())
+
+    assert ["1-data-model.md", "2-service.md", "3-http-api.md", "4-testing.md"] == [
+        file.name for file in files
+    ]
+    assert printed == "\n".join(file.read_text("utf-8") for file in files)
+    assert "" == capsys.readouterr().out
+
+
+def test_folder_that_cannot_be_written_is_named(capsys, tmp_path):
+    """An --output that is a file ends with code 1 and one line that names it."""
+    (tmp_path / "taken").write_text("")
+
+    assert 1 == main([TEXT, "--output", str(tmp_path / "taken")])
+    assert "taken" in capsys.readouterr().err.splitlines()[-1]
+
+
+def test_reader_that_leaves_early_is_no_error():
+    """A pipe that is closed before the prompts come ends the command quietly."""
+    command = [sys.executable, "-m", "phaseline.recipes.task_preparation", TEXT]
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, encoding="utf-8"
+    ) as process:
+        assert process.stdout
+        assert process.stderr
+        process.stdout.close()
+        told = process.stderr.read()
+
+    assert 0 == process.returncode
+    assert told.endswith(" pipeline completed\n")
+
+
+def test_help_says_what_is_needed(capsys):
+    """--help shows an example and the exit codes, and says what the default is and how it is replaced."""
+    with pytest.raises(SystemExit) as caught:
+        main(["--help"])
+    shown = capsys.readouterr().out
+
+    assert 0 == caught.value.code
+    for part in ("> prompts.md", "exit codes: 0 done, 1", "rules, word lists and templates", "Decomposer"):
+        assert part in shown
 
 
 @pytest.mark.parametrize(
@@ -91,20 +162,29 @@ def test_finished_run_can_be_asked_again(capsys, database):
         ([TEXT, "--rule", "=x"], "'=x' is not of the form NAME=TEXT"),
         ([TEXT, "--rule", "a=1", "--rule", "a=2"], "the rule 'a' is given twice"),
         ([TEXT, "--resume", "some"], "--resume needs the --storage"),
+        (["--resume", "some", "--storage", "sqlite:///{tmp}/typo.db"], r"there is no file '.*typo\.db'"),
+        ([TEXT, "--resume", "some", "--storage", "sqlite:///{tmp}/typo.db"], "leave out TEXT"),
+        (
+            ["--rule", "a=1", "--resume", "some", "--storage", "sqlite:///{tmp}/typo.db"],
+            "leave out TEXT and what",
+        ),
         ([TEXT, "--unknown"], "unrecognized arguments: --unknown"),
     ],
 )
-def test_bad_arguments_are_refused(capsys, arguments, message):
-    """A mistake on the command line ends with code 2 and says what to change."""
+def test_bad_arguments_are_refused(capsys, tmp_path, arguments, message):
+    """A mistake on the command line ends with code 2, says what to change, and creates nothing."""
     with pytest.raises(SystemExit) as caught:
-        main(arguments)
+        main([argument.replace("{tmp}", str(tmp_path)) for argument in arguments])
 
     assert 2 == caught.value.code
+    assert [] == list(tmp_path.iterdir())
     assert re.search(message, capsys.readouterr().err)
 
 
 def test_unknown_run_is_named(capsys, database):
     """An id that the storage does not hold ends with code 2."""
+    main([TEXT, "--storage", database])
+    capsys.readouterr()
     assert 2 == main(["--storage", database, "--resume", "nobody"])
     out, err = capsys.readouterr()
 
@@ -134,7 +214,7 @@ def test_text_that_cannot_be_stored_is_refused(capsys):
 
 def test_failed_run_ends_with_one(capsys, monkeypatch):
     """A run that fails ends with code 1, prints its object without prompts, and says why on stderr."""
-    monkeypatch.setattr("phaseline.recipes.task_preparation.templates.decompose", lambda _: [])
+    monkeypatch.setattr("phaseline.recipes.task_preparation.templates.decompose", lambda *_: [])
     code = main([TEXT, "--json"])
     out, err = capsys.readouterr()
     found = json.loads(out)

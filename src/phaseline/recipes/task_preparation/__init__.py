@@ -6,7 +6,9 @@ one for each category of work. ``python -m phaseline.recipes.task_preparation`` 
 
 from __future__ import annotations
 
+from phaseline.recipes.task_preparation.catalog import TaskKind, task_kinds
 from phaseline.recipes.task_preparation.enrichment import enrich_subtask
+from phaseline.recipes.task_preparation.kinds import kind_of
 from phaseline.recipes.task_preparation.models import (
     Category,
     Decomposition,
@@ -34,6 +36,8 @@ __all__ = [
     # the pipeline and its parts
     "task_preparation_pipeline", "Decompose", "enrich", "generate_prompts", "SubtaskGenerated",
     "Decomposer", "TemplateDecomposer", "enrich_subtask", "write_prompts",
+    # kinds of tasks
+    "TaskKind", "task_kinds", "kind_of",
     # values
     "Task", "ProjectContext", "Category", "Subtask", "Effort", "Decomposition", "EnrichedSubtask", "Prompt",
     "in_dependency_order", "categories_in_order",

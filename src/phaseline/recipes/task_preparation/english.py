@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from functools import cache
 from typing import Literal
 
@@ -19,6 +19,11 @@ _ACTIVITY = re.compile(r"\S{3,}ing\Z")
 _PLURAL = re.compile(r"\S{2,}[^sui]s\Z")
 _PLURAL_IES = re.compile(r"\S{2,}ies\Z")
 _PLURAL_ES = re.compile(r"\S*(?:ss|sh|ch|x|zz|[^ao]us)es\Z")
+_SOUNDS_LIKE_A_VOWEL = re.compile(
+    r"[aeio8]|u(?!ni[^nm]|s[aeiu]|tili|rl|i\Z)|h(?:our|onest|onou?r|eir)|(?:[fhlmnrsx][^aeiouy]{2,}|[fhlmnrsx])\Z|(?:html|http|sms|sql|xml|xls|mp3|rss|sdk|ssh|ssl|svg|mfa|llm|ftp|nfc|lcd|led)\b",
+    re.IGNORECASE,
+)
+_SOUNDS_LIKE_A_CONSONANT = re.compile(r"one\b|once\b|eu|ewe", re.IGNORECASE)
 _NO_ADVERBS = frozenset("family reply supply assembly anomaly monopoly italy".split())
 
 
@@ -41,7 +46,7 @@ def singular(word: str) -> str:
     lex = lexicon()
     if word in lex.irregular:
         return lex.irregular[word]
-    if word in lex.uncountable or not _PLURAL.match(word):
+    if word in lex.uncountable or word in lex.irregular.values() or not _PLURAL.match(word):
         return word
     if _PLURAL_IES.match(word):
         return word[:-3] + "y"
@@ -52,6 +57,8 @@ def plural(noun: str) -> str:
     """Give the plural of a noun, of its last word if there are several."""
     lex = lexicon()
     head = noun.rpartition(" ")[2]
+    if singular(head) != head:
+        return noun  # it is one already
     for many, one in lex.irregular.items():
         if one == head:
             return noun.removesuffix(head) + many
@@ -62,12 +69,27 @@ def plural(noun: str) -> str:
     return noun + ("es" if noun.endswith(("s", "x", "z", "ch", "sh")) else "s")
 
 
+def indefinite(noun: str) -> str:
+    """Put "a" or "an" before a noun."""
+    first = noun.partition(" ")[0]
+    vowel = bool(_SOUNDS_LIKE_A_VOWEL.match(first)) and not _SOUNDS_LIKE_A_CONSONANT.match(first)
+    return f"{'an' if vowel else 'a'} {noun}"
+
+
+def is_english(words: Collection[str]) -> bool:
+    """Tell whether more of these words are known from English than from another language."""
+    lex = lexicon()
+    known = lex.stop | lex.framing | lex.generic | lex.people | verb_forms().keys()
+    return sum(word in known for word in words) > sum(word in lex.foreign - lex.stop for word in words)
+
+
 def is_content(word: str) -> bool:
     """Tell whether a word may be part of the name of something in the domain."""
     return (
         len(word) > 1
         and not word[0].isdigit()
         and word not in _no_content()
+        and singular(word) not in lexicon().verbs_only
         and not is_adverb(word)
         and not _is_participle(word)
     )
@@ -88,6 +110,11 @@ def is_activity(word: str) -> bool:
     return bool(_ACTIVITY.match(word)) and word not in lexicon().nouns_in_ing
 
 
+def is_abstract(word: str) -> bool:
+    """Tell whether a noun names no thing to be stored."""
+    return word in lexicon().abstract or singular(word) in lexicon().abstract or is_activity(word)
+
+
 def base_of(word: str) -> str:
     """Give the verb of a word in -ing, such as ``limit`` for ``limiting``; other words as they are."""
     verb = verb_forms().get(word)
@@ -104,12 +131,12 @@ def _is_participle(word: str) -> bool:
 @cache
 def _no_content() -> frozenset[str]:
     lex = lexicon()
-    return lex.stop | lex.generic | lex.adjectives | lex.framing | technology_words()
+    return lex.stop | lex.generic | lex.adjectives | lex.framing | lex.tools | technology_words()
 
 
 @cache
 def technology_words() -> frozenset[str]:
-    """Give the words that name a technology wherever they stand."""
+    """Give the words that name a technology the recipe knows, wherever they stand."""
     return frozenset(word for technology in technologies() for word in technology.in_text)
 
 

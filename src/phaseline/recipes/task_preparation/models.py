@@ -105,7 +105,7 @@ class Task(_Value):
         )
 
 
-_SENTENCE_END = re.compile(r"(?<=[\w)]{2})[.!?](?=\s)")
+_SENTENCE_END = re.compile(r"(?<=[\w)]{2}|[.]\d)[.!?](?=\s)")
 
 
 def title_of(text: str, *, limit: int = 80) -> str:

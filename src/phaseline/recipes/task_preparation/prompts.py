@@ -8,7 +8,8 @@ from functools import reduce
 from itertools import chain
 from operator import add
 
-from phaseline.recipes.task_preparation.catalog import practices
+from phaseline.recipes.task_preparation.catalog import TaskKind, practices
+from phaseline.recipes.task_preparation.kinds import kind_of
 from phaseline.recipes.task_preparation.markdown import fence, inline, item, paragraph
 from phaseline.recipes.task_preparation.models import (
     Category,
@@ -21,21 +22,31 @@ from phaseline.recipes.task_preparation.models import (
 from phaseline.recipes.task_preparation.stack import stack_of
 
 
-def write_prompts(task: Task, subtasks: Sequence[EnrichedSubtask]) -> list[Prompt]:
-    """Write one prompt for each category that has subtasks, each after those whose work it builds on."""
+def write_prompts(
+    task: Task, subtasks: Sequence[EnrichedSubtask], kinds: Sequence[TaskKind] | None = None
+) -> list[Prompt]:
+    """Write one prompt for each category that has subtasks, each after those whose work it builds on.
+
+    Args:
+        task: The whole.
+        subtasks: Its parts.
+        kinds: What kinds of task there are; by default those that ship with the recipe.
+    """
+    kind = kind_of(task, kinds)
     ordered = in_dependency_order(subtasks)
     categories = categories_in_order(ordered)
-    category_of = {subtask.title: subtask.category for subtask in ordered}
+    label_of = {subtask.title: kind.labels[subtask.category] for subtask in ordered}
     return [
         Prompt(
             category=category,
-            title=f"{category.label}: {task.title}",
+            title=f"{kind.labels[category]}: {task.title}",
             text=_text(
                 task,
+                kind,
                 category,
                 [subtask for subtask in ordered if subtask.category is category],
                 place=f"{place} of {len(categories)}",
-                category_of=category_of,
+                label_of=label_of,
             ),
         )
         for place, category in enumerate(categories, start=1)
@@ -44,15 +55,16 @@ def write_prompts(task: Task, subtasks: Sequence[EnrichedSubtask]) -> list[Promp
 
 def _text(
     task: Task,
+    kind: TaskKind,
     category: Category,
     own: Sequence[EnrichedSubtask],
     *,
     place: str,
-    category_of: Mapping[str, Category],
+    label_of: Mapping[str, str],
 ) -> str:
     effort = reduce(add, (subtask.estimated_effort for subtask in own))
     sections = [
-        f"# {category.label}: {inline(task.title)}",
+        f"# {kind.labels[category]}: {inline(task.title)}",
         f"This is part {place} of the task. It has {_count(len(own), 'subtask')}, estimated at {effort} in all.",
         *_context(task),
         *_section("Tech stack", _stack(task)),
@@ -61,9 +73,9 @@ def _text(
         *_section("Best practices", _union(subtask.best_practices for subtask in own)),
         "## Subtasks",
         *chain.from_iterable(
-            _subtask(number, subtask, category_of) for number, subtask in enumerate(own, start=1)
+            _subtask(number, subtask, label_of) for number, subtask in enumerate(own, start=1)
         ),
-        *_section("Guidelines", (*practices().by_category[category].guidelines, *practices().guidelines)),
+        *_section("Guidelines", (*kind.practice(category).guidelines, *practices().guidelines)),
     ]
     return "\n\n".join(sections) + "\n"
 
@@ -102,22 +114,21 @@ def _rule(rule: tuple[str, str]) -> str:
     return f"{inline(rule[0])}: {inline(rule[1])}"
 
 
-def _subtask(number: int, subtask: EnrichedSubtask, category_of: Mapping[str, Category]) -> Iterator[str]:
+def _subtask(number: int, subtask: EnrichedSubtask, label_of: Mapping[str, str]) -> Iterator[str]:
     yield f"### {number}. {inline(subtask.title)}"
     yield paragraph(subtask.description)
     yield _items([f"Effort: {subtask.estimated_effort}", f"Priority: {subtask.priority} (1 goes first)"])
     yield "Depends on:"
-    yield _items(_dependency(title, subtask, category_of) for title in subtask.dependencies or ("nothing",))
+    yield _items(_dependency(title, subtask, label_of) for title in subtask.dependencies or ("nothing",))
     if subtask.requirements:
         yield "Requirements:"
         yield _items(subtask.requirements)
 
 
-def _dependency(title: str, subtask: EnrichedSubtask, category_of: Mapping[str, Category]) -> str:
-    category = category_of.get(title, subtask.category)
-    return (
-        inline(title) if category is subtask.category else f"{inline(title)} ({category.label}, done before)"
-    )
+def _dependency(title: str, subtask: EnrichedSubtask, label_of: Mapping[str, str]) -> str:
+    label = label_of.get(title)
+    elsewhere = label is not None and label != label_of[subtask.title]
+    return f"{inline(title)} ({label}, done before)" if elsewhere else inline(title)
 
 
 def _section(heading: str, texts: Iterable[str]) -> Iterator[str]:

@@ -16,7 +16,7 @@ from phaseline.recipes.task_preparation.catalog import Concern, VerbClass, conce
 from phaseline.recipes.task_preparation.english import (
     Verb,
     base_of,
-    is_activity,
+    is_abstract,
     is_adverb,
     is_content,
     is_plural,
@@ -25,20 +25,16 @@ from phaseline.recipes.task_preparation.english import (
     technology_words,
     verb_forms,
 )
-from phaseline.recipes.task_preparation.models import shortened
 
 MAX_READ = 20_000
 """Characters of a description that are read for its words."""
 MAX_RECORDS = 4
 MAX_ACTIONS = 8
 MAX_CONCERNS = 4
-MAX_STATEMENTS = 6
-MAX_STATEMENT = 200
 MAX_WORD = 40
 MAX_SUBJECT = 8
 
 _SENTENCE_END = re.compile(r"[!?;:]|[.](?=\s|\Z)|\n\s*\n|\n\s*(?:[-*•]|\d+[.)])\s")
-_STATEMENT_END = re.compile(r"(?<=[\w)\"\u201d][.!?])\s+|\n\s*\n|\n\s*(?:[-*•]|\d+[.)])\s")
 _TOKEN = re.compile(r"[^\W_]+(?:[-'\u2019.][^\W_]+)*|[,()\[\]{}\"\u201c\u201d/&|\u2013\u2014]")
 _NAME = re.compile(r"[^\W_]+(?:[-'\u2019.][^\W_]+)*[#+]*")
 _ASIDE = re.compile(r"[,;:(){}\[\]\"\u201c\u201d\u2013\u2014]|\s-\s")
@@ -47,7 +43,7 @@ _ASKING = re.compile(
     r"(?: be able)?(?: to)? ",
     re.IGNORECASE,
 )
-_PHRASE_ENDS = frozenset("with that using who whose via including users members people".split())
+_PHRASE_ENDS = frozenset("with without that using who whose via including users members people".split())
 _CLAUSE_ENDS = frozenset("which where so when while but because if".split())
 _MODALS = frozenset("can could may must might shall should will would to".split())
 _SUBJECTS = frozenset("i we you they who that".split())
@@ -98,8 +94,6 @@ class Reading:
     """In the order of the text."""
     concerns: tuple[Concern, ...]
     """The strongest first."""
-    statements: tuple[str, ...]
-    """The first sentences of the description, on one line each and cut to a bounded length."""
 
 
 def read(title: str, description: str) -> Reading:
@@ -108,12 +102,17 @@ def read(title: str, description: str) -> Reading:
     description = description[:MAX_READ]
     texts = (description,) if title.rstrip("…") in " ".join(description.split()) else (title, description)
     sentences = [tokens for text in texts for s in _SENTENCE_END.split(text) if (tokens := _tokens(s))]
+    domain = _domain_words(word for tokens in sentences for word in tokens)
     for index, tokens in enumerate(sentences):
-        actions += _Sentence(tokens, nouns, weight=8 if index < 2 else 4).read()  # noqa: PLR2004  # those two
+        weight = 8 if index < 2 else 4  # noqa: PLR2004  # those two
+        done = _Sentence(tokens, nouns, domain, weight).read()
+        for result in {lexicon().results.get(action.verb): None for action in done}:
+            nouns.add((result,) if result else (), weight // 2)
+        actions += done
     unlike = {(action.verb, *map(singular, action.object[-1:])): action for action in reversed(actions)}
     kept = tuple(reversed(unlike.values()))[:MAX_ACTIONS]
     found = _concerns(word for tokens in sentences for word in tokens)
-    return Reading(nouns.best(MAX_RECORDS), kept, found, _statements(description))
+    return Reading(nouns.best(MAX_RECORDS), kept, found)
 
 
 @attrs.define
@@ -127,7 +126,9 @@ class _Nouns:
 
     def add(self, phrase: tuple[str, ...], weight: int) -> None:
         words = list(phrase)
-        while words and (words[-1] in lexicon().abstract or is_activity(words[-1])):
+        if not words:
+            return
+        while words and is_abstract(words[-1]):
             words.pop()
         if not words:
             verb = verb_forms().get(phrase[-1])
@@ -158,6 +159,8 @@ class _Sentence:
 
     tokens: list[str]
     nouns: _Nouns
+    domain: frozenset[str]
+    """Words of software that are words of the domain in this text."""
     weight: int
     actions: list[Action] = attrs.field(factory=list[Action])
     pending: list[Verb] = attrs.field(factory=list[Verb])
@@ -175,14 +178,14 @@ class _Sentence:
         for index, word in enumerate(self.tokens):
             verb = self._verb_at(index)
             if verb is not None:
-                done_to_subject = verb.form == "ed" or (verb.form == "s" and verb.kind.name == "delete")
+                done_to_subject = verb.form == "ed" or self._ends_by_itself(verb, index)
                 self._close(subject=not done_to_subject)
                 self.pending.append(verb)
                 if done_to_subject:
                     self._act((*self.last[:-1], *map(plural, map(singular, self.last[-1:]))))
                 elif verb.kind.name == "account":
                     self.nouns.add(("user",), self.weight)
-            elif is_content(word) and not self._is_no_noun(index):
+            elif (is_content(word) or word in self.domain) and not self._is_no_noun(index):
                 self.phrase.append(word)
             else:
                 self._pass(word)
@@ -198,9 +201,11 @@ class _Sentence:
         self._close(subject=word in _MODALS - {"to"})
         if named is not None:
             self.pending.append(named)
-        if not self.pending or word in _JOINS | _OF:
+        if not self.pending or word in _JOINS:
             return
-        if word in _PRONOUNS:
+        if word in _OF:
+            self.link = ""  # "a list of loans": the article was not theirs
+        elif word in _PRONOUNS:
             self._act(self.last)
         elif word in _LINKS:
             self.link = word
@@ -218,6 +223,9 @@ class _Sentence:
             self.last = words
         named = self._named_by(words)
         self._act(words)
+        account = verb_forms().get(words[-1])
+        if account is not None and account.kind.name == "account" and len(words) == 1:
+            self.actions.append(Action(account.kind, account.base, ()))
         if named is not None and len(words) > 1:
             self.actions.append(Action(named.kind, named.base, (*words[-3:-2], plural(words[-2]))))
 
@@ -261,6 +269,11 @@ class _Sentence:
                 fits = self._base_fits(verb, index, addressed=addressed)
         return verb if fits else None
 
+    def _ends_by_itself(self, verb: Verb, index: int) -> bool:
+        """Tell whether something is said to end, rather than to be ended by somebody: "links expire"."""
+        alone = is_plural(self._at(index - 1)) and self._at(index + 1) in lexicon().stop - _DETERMINERS | {""}
+        return verb.kind.name == "delete" and (verb.form == "s" or (verb.form == "base" and alone))
+
     def _base_fits(self, verb: Verb, index: int, *, addressed: bool) -> bool:
         before, after, beyond = self._at(index - 1), self._at(index + 1), self._at(index + 2)
         if before in _MODALS | _SUBJECTS:
@@ -272,11 +285,15 @@ class _Sentence:
         follows_many = is_plural(before)
         if verb.also_noun:
             then_verb = after in _JOINS and beyond in verb_forms()
+            doing = follows_many and before in lexicon().people and not after
             listed = self.asked and (addressed or is_plural(beyond))
-            return (before in _JOINS and (listed or then_verb)) or (
-                (not self.started or follows_many) and (addressed or then_verb)
+            return (
+                doing
+                or (before in _JOINS and (listed or then_verb))
+                or ((not self.started or follows_many) and (addressed or then_verb))
             )
-        return (not self.phrase or follows_many) and after not in lexicon().generic
+        acting = before in lexicon().people and follows_many
+        return acting or ((not self.phrase or follows_many) and after not in lexicon().generic)
 
     def _is_no_noun(self, index: int) -> bool:
         """Tell whether a word that no list knows stands where only a verb can, or after a number."""
@@ -284,6 +301,9 @@ class _Sentence:
         if before.isdigit() or (before in _BE and word.endswith("ing")):
             return True
         if before in _RELATIVES and word.endswith("s"):
+            return True
+        # No noun in the plural stands before another one: "skips duplicates".
+        if before and is_plural(word) and (is_plural(after) or after in _DETERMINERS):
             return True
         return is_plural(before) and not is_plural(word) and (after in _DETERMINERS or is_plural(after))
 
@@ -321,7 +341,8 @@ def is_clause(phrase: str) -> bool:
         return True
     if verb is None or verb.form != "base":
         doing = verb_forms().get(second)
-        return doing is not None and doing.form == "base" and is_plural(first) and is_plural(third)
+        many = is_plural(first) and (is_plural(third) or third in _DETERMINERS or first in lexicon().people)
+        return doing is not None and doing.form == "base" and many
     if second in _JOINS:
         return True
     return (
@@ -357,6 +378,11 @@ def _tokens(sentence: str) -> list[str]:
     return tokens
 
 
+def _domain_words(words: Iterable[str]) -> frozenset[str]:
+    said = frozenset(words)
+    return frozenset(word for word, beside in lexicon().domain_beside.items() if beside & said)
+
+
 def _concerns(words: Iterable[str]) -> tuple[Concern, ...]:
     """Give the concerns that share the most words with the text."""
     said: set[str] = set()
@@ -366,11 +392,3 @@ def _concerns(words: Iterable[str]) -> tuple[Concern, ...]:
     hits = {concern.name: len(concern.words & said) for concern in concerns()}
     found = [concern for concern in concerns() if hits[concern.name]]
     return tuple(sorted(found, key=lambda concern: -hits[concern.name])[:MAX_CONCERNS])
-
-
-def _statements(description: str) -> tuple[str, ...]:
-    lines = (" ".join(part.split()) for part in _STATEMENT_END.split(description))
-    worded = [line for line in lines if len(line.split()) > 1][:MAX_STATEMENTS] or [
-        " ".join(description.split())
-    ]
-    return tuple(shortened(line, MAX_STATEMENT) for line in worded)

@@ -27,6 +27,17 @@ class Stack:
         """Give the first technology of a role."""
         return next((technology for technology in self.known if technology.role == role), None)
 
+    @property
+    def language(self) -> Technology | None:
+        """The language, where it is one that also builds what has nothing to do with HTTP."""
+        general = (t for t in self.known if t.role == "framework" and t.elsewhere is not None)
+        return self.first("language") or next(general, None)
+
+    @property
+    def tests(self) -> str:
+        """What tests are written with; empty if that is not known."""
+        return next((technology.tests for technology in self.known if technology.tests), "")
+
 
 def stack_of(task: Task) -> Stack:
     """Recognise the technologies that the project names or, if it names none, those that the task's words name."""
@@ -54,7 +65,9 @@ def _recognise(name: str) -> Technology | None:
 
 def _mentioned(text: str) -> tuple[Technology, ...]:
     by_word = {word: technology for technology in technologies() for word in technology.in_text}
-    return tuple(dict.fromkeys(by_word[word] for word in words_of(text) if word in by_word))
+    said = [by_word[word] for word in words_of(text) if word in by_word]
+    meant = [known for known in technologies() if any(name.search(text) for name in known.in_context)]
+    return tuple(dict.fromkeys(said + meant))
 
 
 @cache

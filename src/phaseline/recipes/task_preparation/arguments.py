@@ -1,0 +1,155 @@
+"""What the command line of task preparation asks for."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import attrs
+from pydantic import ValidationError
+from pydantic_core import ErrorDetails
+
+from phaseline.recipes.task_preparation.models import ProjectContext, Task
+
+MEMORY = "memory"
+_SQLITE = "sqlite:///"
+_PROGRAM = "python -m phaseline.recipes.task_preparation"
+_EPILOG = f"""\
+examples:
+  {_PROGRAM} "Members book a class and cancel up to 2 hours before" \\
+      --tech-stack FastAPI,PostgreSQL --standard "Clean Code" --rule naming=snake_case > prompts.md
+  {_PROGRAM} - --storage sqlite:///runs.db < task.txt
+  {_PROGRAM} --storage sqlite:///runs.db --resume RUN_ID
+
+The prompts go to standard output, progress and errors to standard error.
+
+The task is taken apart by rules, word lists and templates: offline, the same text for the same task, and no
+understanding of it beyond its words. In Python, any Decomposer takes their place, such as one that asks a model:
+task_preparation_pipeline(decomposer).
+
+exit codes: 0 done, 1 the run failed, 2 wrong usage or a storage that cannot be used, 130 interrupted
+"""
+
+
+@attrs.frozen
+class Request:
+    """What the command line asks for."""
+
+    work: Task | str
+    """A task to prepare, or the id of a run to go on with."""
+    storage: str
+    as_json: bool
+    output: Path | None
+    """A folder for the prompts, instead of standard output."""
+
+
+def parse(arguments: Sequence[str] | None) -> Request:
+    """Read the command line.
+
+    Raises:
+        SystemExit: It asks for help, or for what cannot be.
+    """
+    parser = _parser()
+    given = parser.parse_args(arguments)
+    work = _task(parser, given) if given.resume is None else _run_id(parser, given)
+    return Request(work, given.storage, given.json, given.output)
+
+
+def _run_id(parser: argparse.ArgumentParser, given: argparse.Namespace) -> str:
+    if given.storage == MEMORY:
+        parser.error("--resume needs the --storage that the run was started with; memory forgets")
+    if any((given.text is not None, given.title is not None, given.tech_stack, given.standard, given.rule)):
+        parser.error(
+            "--resume goes on with the task that is stored; leave out TEXT and what describes a task"
+        )
+    # Opening a storage creates it, and who asks for a run by id has mistyped the path.
+    if given.storage.startswith(_SQLITE):
+        file = Path(given.storage.removeprefix(_SQLITE).partition("?")[0])
+        if not file.exists():
+            parser.error(
+                f"--resume: there is no file {str(file)!r}; give the --storage that the run was started with"
+            )
+    return str(given.resume)
+
+
+def _task(parser: argparse.ArgumentParser, given: argparse.Namespace) -> Task:
+    text = _standard_input(parser) if given.text == "-" else given.text
+    if not text or not text.strip():
+        parser.error("the text of the task is empty; say in words what is to be built")
+    rules = dict(given.rule)
+    for name in rules:
+        if [key for key, _ in given.rule].count(name) > 1:
+            parser.error(f"the rule {name!r} is given twice; keep one of them")
+    try:
+        context = ProjectContext(
+            tech_stack=tuple(name for names in given.tech_stack for name in names.split(",") if name.strip()),
+            coding_standards=tuple(given.standard),
+            project_rules=rules,
+        )
+        return Task.from_text(text, title=given.title, context=context)
+    except ValidationError as error:
+        parser.error("; ".join(map(_problem, error.errors())))
+
+
+def _standard_input(parser: argparse.ArgumentParser) -> str:
+    try:
+        return sys.stdin.read()
+    except UnicodeDecodeError as error:
+        parser.error(f"standard input is no text: {error}")
+
+
+def _problem(details: ErrorDetails) -> str:
+    return f"{'.'.join(map(str, details['loc']))}: {details['msg'].removeprefix('Value error, ')}"
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog=_PROGRAM,
+        description="Turn a software task in free words into prompts that are ready for whoever writes the code.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument(
+        "text", nargs="?", metavar="TEXT", help="the task in free words; - reads standard input"
+    )
+    parser.add_argument("--title", help="by default the first sentence of the text")
+    parser.add_argument(
+        "--tech-stack", action="append", default=[], metavar="NAMES", help="such as FastAPI,PostgreSQL"
+    )
+    parser.add_argument(
+        "--standard", action="append", default=[], metavar="TEXT", help="a coding standard; may be repeated"
+    )
+    parser.add_argument(
+        "--rule",
+        action="append",
+        default=[],
+        type=_rule,
+        metavar="NAME=TEXT",
+        help="a rule of the project, such as naming=snake_case; may be repeated",
+    )
+    parser.add_argument(
+        "--storage", default=MEMORY, metavar="URL", help="such as sqlite:///runs.db; by default memory"
+    )
+    parser.add_argument(
+        "--resume",
+        metavar="RUN_ID",
+        help="go on with this run of the storage; its task is stored, so give no TEXT",
+    )
+    parser.add_argument(
+        "--output",
+        type=Path,
+        metavar="DIR",
+        help="write one Markdown file per prompt into this folder, not to stdout",
+    )
+    parser.add_argument("--json", action="store_true", help="print one JSON object, and nothing else")
+    return parser
+
+
+def _rule(text: str) -> tuple[str, str]:
+    name, found, value = text.partition("=")
+    if not (found and name.strip() and value.strip()):
+        msg = f"{text!r} is not of the form NAME=TEXT, such as naming=snake_case"
+        raise argparse.ArgumentTypeError(msg)
+    return name.strip(), value.strip()
