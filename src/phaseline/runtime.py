@@ -6,6 +6,7 @@ import math
 from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Mapping
 from contextlib import AsyncExitStack
 from datetime import timedelta
+from functools import partial
 from types import TracebackType
 from typing import Any, Generic, Self, TypeVar, overload
 
@@ -14,6 +15,7 @@ from anyio import to_thread
 from anyio.lowlevel import EventLoopToken, current_token
 
 from phaseline._shell.live import LiveRun
+from phaseline._shell.outage import patiently
 from phaseline._shell.runner import Runner, RunnerOptions, StartOptions
 from phaseline._shell.waiting import ended_run, follow, raise_unless_completed
 from phaseline._shell.worker import Worker
@@ -107,7 +109,8 @@ class RunHandle(Generic[Out_co]):
         """
         with self._bounded(timeout):
             self._live = await ended_run(self._runner, await self._awaited())
-            run: Run[Out_co] = await self._runner.describe(self._live)
+            describe = partial(self._runner.describe, self._live)
+            run: Run[Out_co] = await patiently(self._runner.clock, describe)
         raise_unless_completed(run, self._live.cause)
         return run.output
 
@@ -119,7 +122,7 @@ class RunHandle(Generic[Out_co]):
         """
         with self._bounded(timeout):
             self._live = await ended_run(self._runner, await self._awaited(), SETTLED_STATES)
-            return await self._runner.describe(self._live)
+            return await patiently(self._runner.clock, partial(self._runner.describe, self._live))
 
     def events(self, *, after: int = 0) -> AsyncIterator[Event]:
         """Its events numbered above ``after``: those that are stored, then each as it comes, until the run ends.

@@ -7,7 +7,7 @@ import os
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager, nullcontext
-from datetime import datetime, timedelta
+from datetime import datetime
 from functools import partial
 from typing import Any
 
@@ -18,6 +18,7 @@ from phaseline._engine.commands import Command, Offer
 from phaseline._engine.decide import fold
 from phaseline._engine.snapshot import Draft
 from phaseline._shell.live import Folded, LiveRun, Ticket, Verdicts
+from phaseline._shell.outage import OUTAGE_PAUSE
 from phaseline._shell.threads import Threads
 from phaseline.abc import Clock, Outcome, RunRows, Storage
 from phaseline.errors import LeaseLostError, PhaselineError, RunNotFoundError, StorageUnavailableError
@@ -27,7 +28,6 @@ log = logging.getLogger("phaseline.committer")
 
 MAX_TRIES = 100
 """Times a unit is decided anew because somebody else moved its run; each time one of the two got through."""
-OUTAGE_PAUSE = timedelta(seconds=0.5)
 
 
 class KeyTaken(Exception):  # noqa: N818  # a verdict: the runner makes a handle or an error of it

@@ -17,6 +17,7 @@ from phaseline._shell.clock import later
 from phaseline._shell.context import BodyContext
 from phaseline._shell.failure import NEVER_RETRIED, describe
 from phaseline._shell.live import Interruption, Job
+from phaseline._shell.outage import patiently
 from phaseline._shell.transact import transact
 from phaseline.errors import CodecError
 from phaseline.phase import NOTHING, Abort, Again, Skip
@@ -42,7 +43,7 @@ async def invoke(runner: Runner, job: Job) -> Command | Draft:
     handed_on = 0
     try:
         if value is NOTHING:
-            value = await runner.values.for_body(live, job.node, job.item)
+            value = await patiently(runner.clock, partial(runner.values.for_body, live, job.node, job.item))
         if binding.is_counted and isinstance(value, Sized):
             handed_on = len(value)  # of what was stored: the body may change its copy
         if call.context is None:

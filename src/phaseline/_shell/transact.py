@@ -12,9 +12,10 @@ import attrs
 from phaseline._engine.commands import Offer, Succeed
 from phaseline._engine.decide import fold
 from phaseline._engine.snapshot import Draft, Snapshot
-from phaseline._shell.committer import OUTAGE_PAUSE, new_commit_id
+from phaseline._shell.committer import new_commit_id
 from phaseline._shell.context import BodyContext
 from phaseline._shell.live import Job
+from phaseline._shell.outage import patiently
 from phaseline.abc import RunRows, Transaction
 from phaseline.errors import LeaseLostError, RunNotFoundError, StorageUnavailableError
 
@@ -97,8 +98,4 @@ def _work(  # noqa: PLR0917  # all of it belongs to one call
 async def _is_committed(runner: Runner, attempt: _Attempt, draft: Draft) -> bool:
     """Ask until the storage answers: a body must not run again while its work may be stored."""
     ask = partial(runner.storage.is_committed, draft.run.namespace, draft.run_id, attempt.commit_id)
-    while True:
-        try:
-            return await runner.read(ask)
-        except StorageUnavailableError:
-            await runner.clock.sleep_until(runner.clock.now() + OUTAGE_PAUSE)
+    return await patiently(runner.clock, partial(runner.read, ask))

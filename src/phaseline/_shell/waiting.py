@@ -9,6 +9,7 @@ from typing import Any
 import anyio
 
 from phaseline._shell.live import LiveRun
+from phaseline._shell.outage import patiently
 from phaseline._shell.runner import Runner
 from phaseline.errors import (
     PipelineCancelledError,
@@ -40,9 +41,9 @@ async def ended_run(runner: Runner, live: LiveRun, states: frozenset[str] = ENDE
             if here is not None and not here.stale:
                 live = here
             elif here is None and (live.stale or live.snapshot.run.state not in states):
-                record = await runner.record_of(run_id)
+                record = await patiently(runner.clock, partial(runner.record_of, run_id))
                 if record.revision != live.snapshot.run.revision:
-                    live = await runner.load(run_id)
+                    live = await patiently(runner.clock, partial(runner.load, run_id))
             if live.snapshot.run.state in states and not live.stale:
                 return live
             if runner.closed:
@@ -57,9 +58,9 @@ async def follow(runner: Runner, run_id: str, after: int) -> AsyncGenerator[Even
     with runner.bus.watch(run_id) as watch:
         while True:
             live = watch.take()
-            record = await runner.record_of(run_id)
+            record = await patiently(runner.clock, partial(runner.record_of, run_id))
             while after < record.seq:
-                page = await runner.read(partial(read, after, PAGE))
+                page = await patiently(runner.clock, partial(runner.read, partial(read, after, PAGE)))
                 if not page:
                     break
                 for event in page:

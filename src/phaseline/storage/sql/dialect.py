@@ -99,12 +99,13 @@ class Dialect(ABC):
     def take_turns(self, execute: Execute) -> None:  # noqa: B027  # as above
         """Inside a transaction that writes: wait for others that take turns, and keep them waiting until it ends."""
 
-    def make_schema(self, execute: Execute) -> None:  # noqa: B027  # as above
-        """Make the place for the tables, if it is not there."""
+    def make_schema(self) -> list[str]:
+        """Give the statements that make the place for the tables, if it is not there."""
+        return []
 
     @abstractmethod
-    def set_schema_version(self, execute: Execute, version: int) -> None:
-        """Note the version, in the transaction of the migration."""
+    def note_version(self, version: int) -> str:
+        """Give the statement that notes the version of the tables."""
 
     @abstractmethod
     def among(self, values: Iterable[str]) -> tuple[str, Any]:

@@ -142,11 +142,11 @@ class PostgresDialect(Dialect):
     def take_turns(self, execute: Execute) -> None:
         execute(f"SELECT pg_advisory_xact_lock({TURNS_LOCK})")
 
-    def make_schema(self, execute: Execute) -> None:
-        execute(f'CREATE SCHEMA IF NOT EXISTS "{self.schema}"')
+    def make_schema(self) -> list[str]:
+        return [f'CREATE SCHEMA IF NOT EXISTS "{self.schema}"']
 
-    def set_schema_version(self, execute: Execute, version: int) -> None:
-        execute("INSERT INTO phaseline_migration (version, applied_at) VALUES (?, now())", (version,))
+    def note_version(self, version: int) -> str:
+        return f"INSERT INTO phaseline_migration (version, applied_at) VALUES ({version}, now())"  # noqa: S608  # a number
 
     # ------------------------------------------------------------------ the batch
     def write(self, connection: Connection, batch: Batch) -> None:

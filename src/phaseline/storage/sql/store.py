@@ -105,15 +105,28 @@ class SqlStorage(Storage):
 
     def _upgrade(self, ask: Access) -> int:
         self.dialect.take_turns(ask)
-        self.dialect.make_schema(ask)
+        for statement in self.dialect.make_schema():
+            ask(statement)
         found = self.dialect.schema_version(ask)
         if found > migrations.LATEST:
             raise SchemaVersionError(repr(self), found, migrations.LATEST)
-        for version in range(found + 1, migrations.LATEST + 1):
-            for statement in migrations.statements(self.dialect.name, version):
-                ask(statement)
-            self.dialect.set_schema_version(ask, version)
+        for statement in self._statements(found):
+            ask(statement)
         return found
+
+    def _statements(self, found: int) -> list[str]:
+        statements: list[str] = []
+        for version in range(found + 1, migrations.LATEST + 1):
+            statements += migrations.statements(self.dialect.name, version)
+            statements.append(self.dialect.note_version(version))
+        return statements
+
+    def upgrade_statements(self) -> list[str]:
+        """What ``migrate`` would run now, as the database reads it."""
+        statements = self._statements(self.schema_version())
+        if statements:
+            statements[:0] = self.dialect.make_schema()
+        return [self.dialect.spell(statement).replace("%%", "%") for statement in statements]
 
     def schema_version(self) -> int:
         """The version of the tables; 0 where there are none."""
