@@ -192,7 +192,7 @@ def server_of(url: str) -> URL:
         url = url.replace("postgres://", "postgresql://", 1)
     try:
         parts = make_url(url)
-    except ArgumentError as error:
+    except (ArgumentError, ValueError) as error:
         raise StorageURLError(
             "postgresql://…", "it cannot be read; write postgresql://user:password@host:5432/database"
         ) from error

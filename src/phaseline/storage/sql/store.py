@@ -28,7 +28,7 @@ from phaseline.abc import (
     Unit,
     WorkerRecord,
 )
-from phaseline.errors import SchemaVersionError, StorageUnavailableError
+from phaseline.errors import SchemaVersionError, StorageUnavailableError, StorageURLError
 from phaseline.events import Event
 from phaseline.run import Checkpoint, Definition, RunRecord
 from phaseline.storage.sql import claims, hosted, migrations, reads, rows
@@ -350,6 +350,12 @@ class SqlStorage(Storage):
 
 def dialect_of(url: str, schema: str) -> Dialect:
     """Choose the dialect that a URL asks for."""
+    if not isinstance(url, str):  # pyright: ignore[reportUnnecessaryIsInstance]  # for who runs no type checker
+        raise StorageURLError(
+            type(url).__name__,
+            "a URL is needed, for connections are set up in a way of our own; of an engine: "
+            "engine.url.render_as_string(hide_password=False)",
+        )
     if url.startswith(("postgresql", "postgres:")):
         return PostgresDialect(url, schema)
     return SqliteDialect(url)

@@ -1,0 +1,226 @@
+"""What is PostgreSQL's alone: its tables, its refusals, its notifications."""
+
+from __future__ import annotations
+
+import logging
+import re
+import sys
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+from typing import Any
+
+import anyio
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from sqlalchemy import MetaData, create_engine, inspect, text
+from sqlalchemy.engine import make_url
+from tests.databases import Database
+from tests.servers import Server
+
+from phaseline import Pipeline, Runtime, cli, phase
+from phaseline.errors import (
+    MissingExtraError,
+    RunNotFoundError,
+    SchemaVersionError,
+    StorageUnavailableError,
+    StorageURLError,
+)
+from phaseline.storage.sql import migrations, schema
+from phaseline.storage.sql.store import SqlStorage
+
+
+@phase
+async def double(n: int) -> int:
+    return 2 * n
+
+
+pipeline = Pipeline("double", double)
+NEVER_MADE = "never_made"
+
+
+@pytest.fixture
+def without_tables(postgres_server: Server) -> Iterator[str]:
+    """The name of a schema that does not exist before, nor after."""
+    name = "bare"
+    yield name
+    engine = create_engine(postgres_server.url)
+    with engine.begin() as connection:
+        connection.execute(text(f'DROP SCHEMA IF EXISTS "{name}" CASCADE'))
+    engine.dispose()
+
+
+def run(*arguments: str) -> int:
+    return cli.main(arguments)
+
+
+# --------------------------------------------------------------------- tables
+async def test_a_server_that_is_behind_is_refused(postgres_server: Server, without_tables: str) -> None:
+    """With the command that brings it up to date; which does."""
+    storage = SqlStorage(postgres_server.url, schema=without_tables)
+    with pytest.raises(SchemaVersionError, match="phaseline db upgrade") as caught:
+        async with Runtime(storage, pipelines=[pipeline]):
+            pass
+    assert (caught.value.found, caught.value.known) == (0, migrations.LATEST)
+    await Runtime(storage, pipelines=[pipeline]).migrate()
+    async with Runtime(storage, pipelines=[pipeline]):
+        assert await pipeline(4) == 8
+
+
+def test_a_newer_server_is_refused(postgres_server: Server, without_tables: str) -> None:
+    """By opening and by migrating alike."""
+    storage = SqlStorage(postgres_server.url, schema=without_tables)
+    storage.migrate()
+    engine = create_engine(postgres_server.url)
+    with engine.begin() as connection:
+        connection.execute(text(f'INSERT INTO "{without_tables}".migration VALUES (99, now())'))  # noqa: S608  # ours
+    engine.dispose()
+    for use in (storage.open, storage.migrate):
+        with pytest.raises(SchemaVersionError, match="upgrade phaseline"):
+            use()
+    storage.close()
+
+
+def test_the_command(
+    postgres_server: Server, without_tables: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """``check`` fails before ``upgrade`` and passes after it; what ``sql`` prints is what an upgrade runs."""
+    given = (postgres_server.url, "--schema", without_tables)
+    assert run("db", "check", *given) == cli.BEHIND
+    assert run("db", "sql", *given) == cli.OK
+    script = capsys.readouterr().out
+    engine = create_engine(postgres_server.url, isolation_level="AUTOCOMMIT")
+    with engine.connect() as connection:
+        connection.exec_driver_sql(script)
+    engine.dispose()
+    assert run("db", "check", *given) == cli.OK
+    assert run("db", "upgrade", *given) == cli.OK
+    assert "is up to date" in capsys.readouterr().out
+
+
+def test_schema_and_migrations_are_equal(postgres: Database, tmp_path: Any) -> None:
+    """What we write through Core on a host's connection has the columns that the migrations made."""
+    storage = SqlStorage(f"sqlite:///{tmp_path / 'runs.db'}")
+    storage.migrate()
+    for url, name in ((postgres.url, postgres.schema), (f"sqlite:///{tmp_path / 'runs.db'}", None)):
+        engine = create_engine(url)
+        found = inspect(engine)
+        for table in schema.tables(name).values():
+            columns = {column["name"] for column in found.get_columns(table.name, schema=name)}
+            assert columns == set(table.columns.keys())
+        engine.dispose()
+
+
+def test_a_hosts_migrations_leave_our_tables_alone(postgres_server: Server) -> None:
+    """Alembic's autogenerate would drop what it does not know; our filter hides it."""
+    SqlStorage(postgres_server.url).migrate()
+    engine = create_engine(postgres_server.url)
+    with engine.begin() as connection:
+        everything: dict[str, Any] = {"include_schemas": True}
+        ours = MigrationContext.configure(connection, opts=everything)
+        assert "schema='phaseline'" in repr(compare_metadata(ours, MetaData()))
+        filtered = everything | {"include_name": schema.include_name}
+        theirs = MigrationContext.configure(connection, opts=filtered)
+        assert "schema='phaseline'" not in repr(compare_metadata(theirs, MetaData()))
+        connection.execute(text("DROP SCHEMA phaseline CASCADE"))
+    engine.dispose()
+
+
+# --------------------------------------------------------------------- refusals
+async def test_wrong_credentials(postgres_server: Server, caplog: pytest.LogCaptureFixture) -> None:
+    """A clear error, and the password in no message and no log."""
+    secret = "hunter2-and-more"  # noqa: S105  # a wrong one
+    url = make_url(postgres_server.url).set(password=secret).render_as_string(hide_password=False)
+    caplog.set_level(logging.DEBUG)
+    with pytest.raises(StorageUnavailableError, match="check user and password") as caught:
+        async with Runtime(url, pipelines=[pipeline]):
+            pass
+    told = [str(caught.value), repr(caught.value), caplog.text, repr(Runtime(url, pipelines=[pipeline]))]
+    assert not any(secret in each for each in told)
+
+
+@pytest.mark.parametrize(
+    ("url", "told"),
+    [
+        ("postgresql+asyncpg://h/db", "psycopg 3"),
+        ("postgresql+psycopg2://h/db", "psycopg 3"),
+        ("postgresql://h:port/db", "cannot be read"),
+        ("mysql://h/db", "known are"),
+    ],
+)
+def test_urls_that_are_none(url: str, told: str) -> None:
+    """Each says what to write instead."""
+    with pytest.raises(StorageURLError, match=told):
+        Runtime(url, pipelines=[pipeline])
+
+
+def test_a_server_that_is_not_there() -> None:
+    """Is an error that names it and says what to look at."""
+    storage = SqlStorage("postgresql://someone:secret@127.0.0.1:1/none")
+    with pytest.raises(StorageUnavailableError, match=re.escape("127.0.0.1:1/none")) as caught:
+        storage.open()
+    assert "secret" not in str(caught.value)
+    storage.close()
+
+
+def test_a_missing_driver_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With the extra that brings it."""
+    for name in [name for name in sys.modules if name.partition(".")[0] == "psycopg"]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "psycopg", None)
+    with pytest.raises(MissingExtraError, match=re.escape("phaseline[postgres]")):
+        SqlStorage("postgresql://h/db").open()
+
+
+async def test_an_engine_is_no_storage(postgres_server: Server) -> None:
+    """Ours is set up otherwise than a host's, an async one all the more; its URL is what we need."""
+    engine = create_engine(postgres_server.url)
+    with pytest.raises(StorageURLError, match=r"engine\.url"):
+        SqlStorage(engine)  # type: ignore[arg-type]
+    engine.dispose()
+
+
+async def test_ids_of_another_namespace_are_unknown(postgres: Database) -> None:
+    """With the text that any unknown id gets."""
+    async with Runtime(postgres.storage(), pipelines=[pipeline]) as ours:
+        handle = await ours.start(pipeline, 1)
+        await handle.result()
+    async with Runtime(postgres.storage(), pipelines=[pipeline], namespace="other") as theirs:
+        with pytest.raises(RunNotFoundError) as foreign:
+            await theirs.get(handle.id)
+        with pytest.raises(RunNotFoundError) as unknown:
+            await theirs.get("nope")
+    assert str(foreign.value).replace(handle.id, "nope") == str(unknown.value)
+
+
+# --------------------------------------------------------------------- notifications
+async def test_a_commit_of_the_hosts_wakes_the_worker(
+    postgres: Database, no_blocking_calls: Any, wait_for_listener: Callable[[], None]
+) -> None:
+    """By a notification in that very transaction, long before the sweep looks."""
+    no_blocking_calls.deactivate()
+    slow = Runtime(postgres.storage(), pipelines=[pipeline])
+    slow._options = slow._options.__class__(sweep_interval=timedelta(hours=1))
+    engine = create_engine(postgres.url)
+    async with slow as runtime:
+        await anyio.to_thread.run_sync(wait_for_listener)
+        with engine.begin() as connection:
+            handle = await runtime.start(pipeline, 21, connection=connection)
+        assert await handle.result(timedelta(seconds=20)) == 42
+    engine.dispose()
+    no_blocking_calls.activate()
+
+
+@pytest.fixture
+def wait_for_listener(postgres: Database) -> Callable[[], None]:
+    """Wait until a worker listens."""
+    engine = create_engine(postgres.url, isolation_level="AUTOCOMMIT")
+
+    def wait() -> None:
+        query = text("SELECT count(*) FROM pg_stat_activity WHERE query = 'LISTEN phaseline'")
+        with engine.connect() as connection:
+            while not connection.execute(query).scalar_one():
+                pass
+        engine.dispose()
+
+    return wait
