@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from phaseline.bus import EventBus, Subscription
-from phaseline.compose import Err, Ok, Skipped, each
+from phaseline.compose import Err, Ok, Skipped, branch, each, parallel, when
 from phaseline.errors import PhaselineError
 from phaseline.events import Event, Transition
 from phaseline.machine import StateMachine, Transitions
@@ -15,7 +15,7 @@ from phaseline.runtime import RunHandle, Runtime
 
 __all__ = [
     # definition
-    "Pipeline", "Phase", "phase", "each", "Ok", "Err", "Skipped", "Retry", "Dep",
+    "Pipeline", "Phase", "phase", "each", "parallel", "when", "branch", "Ok", "Err", "Skipped", "Retry", "Dep",
     # what a body sees and may raise
     "Context", "CustomEvent", "Skip", "Abort", "Again",
     # running

@@ -14,6 +14,7 @@ from phaseline._shell.live import LiveRun
 from phaseline._shell.runner import Runner
 from phaseline._shell.waiting import ended_run, raise_unless_completed
 from phaseline._shell.worker import Worker
+from phaseline.compiler import compile_plan
 from phaseline.errors import (
     AmbiguousRuntimeError,
     DefinitionError,
@@ -23,7 +24,7 @@ from phaseline.errors import (
 )
 from phaseline.machine import Transitions
 from phaseline.phase import NAME, Dep
-from phaseline.plan import Plan, compile_plan
+from phaseline.plan import Plan
 from phaseline.queues.inprocess import InProcessQueue
 from phaseline.retry import Retry
 from phaseline.run import ENDED_STATES, Run

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import datetime
 from typing import Any
 
@@ -74,6 +74,15 @@ def phase_pending(
     )  # fmt: skip
 
 
+def phase_noted(draft: Draft, node: PlanNode, path: str) -> PhaseRecord:
+    """A phase that will not run, whose end is told next, has a row."""
+    row = draft.rows[path] = PhaseRecord(
+        path=path, state=PENDING, queue=node.queue, priority=draft.run.priority, available_at=draft.now,
+        position=draft.next_position(), epoch=draft.run.epoch,
+    )  # fmt: skip
+    return row
+
+
 def phase_started(
     draft: Draft, node: PlanNode, path: str, row: PhaseRecord | None, offer: Offer
 ) -> PhaseRecord:
@@ -116,6 +125,23 @@ def map_started(draft: Draft, node: PlanNode, path: str, row: PhaseRecord | None
         PhaseStarted(
             run_id=draft.run_id, seq=draft.next_seq(), at=draft.now, phase=path, transition=transition, attempt=1,
             fence=1, total=total,
+        )
+    )  # fmt: skip
+
+
+def map_counted(draft: Draft, row: PhaseRecord, total: int) -> None:
+    """A worker counted the list of a map, and is done with it; no fact tells this, the row is enough."""
+    draft.rows[row.path] = replace(row, total=total, worker=None, lease_expires=None)
+
+
+def test_decided(draft: Draft, row: PhaseRecord, *, held: bool) -> None:
+    """A test has its verdict."""
+    draft.rows[row.path] = replace(
+        row, state=COMPLETED, worker=None, lease_expires=None, live=held, error=None, ended_at=draft.now
+    )
+    draft.events.append(
+        PhaseCompleted(
+            run_id=draft.run_id, seq=draft.next_seq(), at=draft.now, phase=row.path, attempt=row.attempt, held=held
         )
     )  # fmt: skip
 
@@ -206,6 +232,7 @@ def phase_retrying(
 
 def phases_cancelled(draft: Draft, rows: list[PhaseRecord]) -> None:
     """Many phases end at once, fenced off; one fact tells of them all."""
+    draft.cuts = True
     for row in rows:
         draft.rows[row.path] = replace(
             row, state=PhaseState.SKIPPED, fence=row.fence + 1, worker=None, lease_expires=None, live=False,
@@ -216,6 +243,25 @@ def phases_cancelled(draft: Draft, rows: list[PhaseRecord]) -> None:
         PhaseSkipped(
             run_id=draft.run_id, seq=draft.next_seq(), at=draft.now, reason="cancelled", count=len(rows),
             paths=tuple(row.path for row in rows[:MANY]),
+        )
+    )  # fmt: skip
+
+
+def phases_skipped(draft: Draft, rows: list[PhaseRecord], reason: str, passing: Collection[str] = ()) -> None:
+    """Phases that a decision left over end at once, fenced off; those at ``passing`` hand on what they would take."""
+    for row in rows:
+        draft.cuts = draft.cuts or row.worker is not None
+        draft.rows[row.path] = replace(
+            row, state=PhaseState.SKIPPED, fence=row.fence + (row.attempt > 0), worker=None, lease_expires=None,
+            live=row.path in passing, reason=reason, error=None, ended_at=draft.now,
+        )  # fmt: skip
+    draft.pass_ended()
+    transition = draft.move_on()
+    alone = rows[0].path if len(rows) == 1 else None
+    draft.events.append(
+        PhaseSkipped(
+            run_id=draft.run_id, seq=draft.next_seq(), at=draft.now, phase=alone, transition=transition, reason=reason,
+            count=len(rows), paths=() if alone else tuple(row.path for row in rows[:MANY]), live=bool(passing),
         )
     )  # fmt: skip
 

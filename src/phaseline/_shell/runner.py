@@ -413,7 +413,7 @@ class Runner:
             self.bus.publish(draft.events)
         if draft.waits and self.on_waiting is not None:
             self._nudge(draft, self.on_waiting)
-        if live.jobs and draft.run.state in ENDED_STATES:
+        if live.jobs and (draft.cuts or draft.run.state in ENDED_STATES):
             live.interrupt_fenced()
 
     def _nudge(self, draft: Draft, on_waiting: Callable[[datetime], None]) -> None:
