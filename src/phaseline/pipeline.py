@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any, Protocol, TypeVar
 
@@ -22,6 +22,7 @@ from phaseline.errors import (
     RunningLoopError,
     RuntimeUsageError,
 )
+from phaseline.graph import Ref, Wires
 from phaseline.machine import Transitions
 from phaseline.phase import NAME, Dep
 from phaseline.plan import Plan
@@ -31,6 +32,8 @@ from phaseline.run import ENDED_STATES, Run
 from phaseline.step import Node, Subgraph
 from phaseline.storage.memory import MemoryStorage
 
+In = TypeVar("In")
+Out = TypeVar("Out")
 In_contra = TypeVar("In_contra", contravariant=True)
 Out_co = TypeVar("Out_co", covariant=True)
 
@@ -202,6 +205,32 @@ class Pipeline(Subgraph[In_contra, Out_co]):
             raise outcome
         assert outcome is not None  # noqa: S101  # else there was an error
         return outcome
+
+
+class Dag(Wires[In]):
+    """Any graph, step by step: ``add`` gives a typed reference on what a step hands on, ``build`` the pipeline."""
+
+    def build(
+        self,
+        output: Ref[Out],
+        /,
+        *,
+        also: Sequence[Ref[Any]] = (),
+        version: str = "1",
+        retry: Retry | None = None,
+    ) -> Pipeline[In, Out]:
+        """Make a pipeline of what was added.
+
+        Args:
+            output: What a run of it gives.
+            also: Steps whose output nobody takes, because they are there for their effect.
+            version: As with ``Pipeline``.
+            retry: As with ``Pipeline``.
+
+        Raises:
+            DefinitionError: A step leads nowhere, a reference stands in another graph, or as with ``Pipeline``.
+        """
+        return Pipeline(self.name, self.output(output, also=also), version=version, retry=retry)
 
 
 def _loop_runs_here() -> bool:
