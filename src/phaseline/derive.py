@@ -47,10 +47,14 @@ def derive_machine(pipeline: str, nodes: Sequence[PlanNode]) -> Transitions[str]
     """Give the run's state machine: each phase adds a state, the engine the lifecycle around them."""
     s = RunState
     tops = [node for node in nodes if node.scope is None]
+    finishing = {_top_of(nodes, node) for node in nodes if node.may_finish}
     active: dict[str, dict[str, None]] = {node.label: {} for node in order_of(nodes)}
     for position, node in enumerate(tops):
         if node.kind is not NodeKind.TEST:
-            active[node.label].update(dict.fromkeys(_onward(node, tops[position + 1 :])))
+            following = tops[position + 1 :]
+            active[node.label].update(dict.fromkeys(_onward(node, following)))
+            if finishing and _may_finish_at(node, following, finishing):
+                active[node.label][s.COMPLETED] = None
     labels = list(active)
     standing = [str(s.PAUSED), str(s.FAILED), str(s.CANCELLED)]
     table: dict[str, Sequence[str]] = {
@@ -81,6 +85,21 @@ def _onward(node: PlanNode, following: Sequence[PlanNode]) -> Iterator[str]:
         if comes_later and not other.skippable:
             return
     yield RunState.COMPLETED
+
+
+def _may_finish_at(node: PlanNode, following: Sequence[PlanNode], finishing: set[int]) -> bool:
+    """Whether a phase that may end the whole run can be running while this one is the earliest that has not ended."""
+    later = {node.index}
+    for other in following:
+        if _waits_for_one(other, later):
+            later.add(other.index)
+    return node.index in finishing or any(i > node.index and i not in later for i in finishing)
+
+
+def _top_of(nodes: Sequence[PlanNode], node: PlanNode) -> int:
+    while node.scope is not None:
+        node = nodes[node.scope]
+    return node.index
 
 
 def _waits_for_one(node: PlanNode, later: set[int]) -> bool:

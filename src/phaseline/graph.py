@@ -40,6 +40,7 @@ class Options(TypedDict, total=False):
     retry: Retry | None
     timeout: timedelta | None
     requires: tuple[Dep[Any], ...]
+    may_finish: bool
 
 
 @attrs.frozen(eq=False)

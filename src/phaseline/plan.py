@@ -75,6 +75,9 @@ class PlanNode:
     skippable: bool = False
     """Whether it may be ended by a test or a race, without a word to its parents."""
 
+    may_finish: bool = False
+    """Whether its body may end the whole run."""
+
     def at(self, items: Items) -> str:
         """The path of one instance of this node."""
         if len(items) <= 1:
@@ -237,6 +240,11 @@ class Plan:
             for node, binding in zip(self.nodes, self.bindings, strict=True)
             if binding.is_transactional
         )
+
+    @cached_property
+    def may_finish(self) -> bool:
+        """Whether some body may end the whole run."""
+        return any(node.may_finish for node in self.nodes)
 
     @cached_property
     def requires(self) -> tuple[tuple[Dep[Any], str], ...]:

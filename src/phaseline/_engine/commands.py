@@ -119,6 +119,17 @@ class SkipPhase(msgspec.Struct, frozen=True, gc=False):
     emitted: tuple[Emission, ...] = ()
 
 
+class FinishRun(msgspec.Struct, frozen=True, gc=False):
+    """A body ended the whole run."""
+
+    path: str
+    fence: int
+    output: str
+    """The run's output, encoded."""
+    emitted: tuple[Emission, ...] = ()
+    progress: Progress | None = None
+
+
 class RecordStep(msgspec.Struct, frozen=True, gc=False):
     """A step inside a body has its result."""
 
@@ -146,5 +157,16 @@ class Reclaim(msgspec.Struct, frozen=True, gc=False):
 
 
 Command: TypeAlias = (
-    Start | Begin | Succeed | Judge | Unfold | Fail | Postpone | SkipPhase | RecordStep | Release | Reclaim
+    Start
+    | Begin
+    | Succeed
+    | Judge
+    | Unfold
+    | Fail
+    | Postpone
+    | SkipPhase
+    | FinishRun
+    | RecordStep
+    | Release
+    | Reclaim
 )

@@ -18,6 +18,7 @@ from phaseline._engine.commands import (
     Command,
     Emission,
     Fail,
+    FinishRun,
     Judge,
     Offer,
     Postpone,
@@ -29,7 +30,7 @@ from phaseline._engine.commands import (
     Succeed,
     Unfold,
 )
-from phaseline._engine.endings import collector, fail_run, skip_arm
+from phaseline._engine.endings import collector, fail_run, finish_run, skip_arm
 from phaseline._engine.flow import flow_on, open_map, open_node, start, unfold_map
 from phaseline._engine.snapshot import Draft, Snapshot
 from phaseline.abc import StepResult
@@ -76,7 +77,7 @@ def fold(
     return draft, verdicts
 
 
-def decide(draft: Draft, command: Command, offer: Offer) -> None:  # noqa: C901  # one case for each command
+def decide(draft: Draft, command: Command, offer: Offer) -> None:  # noqa: C901, PLR0912  # one case for each command
     """Carry a command out on a draft.
 
     Raises:
@@ -99,6 +100,8 @@ def decide(draft: Draft, command: Command, offer: Offer) -> None:  # noqa: C901 
             _postpone(draft, command)
         case SkipPhase():
             _skip(draft, command)
+        case FinishRun():
+            _finish(draft, command)
         case RecordStep():
             _record_step(draft, command)
         case Release():
@@ -171,6 +174,13 @@ def _skip(draft: Draft, command: SkipPhase) -> None:
     live = command.output is not None or (command.passes_input and not node.ends_item)
     evolve.phase_skipped(draft, row, command.reason, live=live, length=command.length)
     draft.just_ended.append((node, items))
+
+
+def _finish(draft: Draft, command: FinishRun) -> None:
+    row = _with_progress(_held(draft, command.path, command.fence), command.progress)
+    _tell(draft, row.path, command.emitted)
+    draft.outputs[row.path] = command.output
+    finish_run(draft, row)
 
 
 def _fail(draft: Draft, command: Fail) -> None:

@@ -23,6 +23,19 @@ def fail_run(draft: Draft, failed: PhaseRecord, error: ErrorInfo) -> None:
     draft.just_ended.clear()  # nothing follows, also not from what ended earlier in this command
 
 
+def finish_run(draft: Draft, row: PhaseRecord) -> None:
+    """End a run early, because a body has its output: everything unfinished is skipped, begun or not."""
+    evolve.phase_finished_run(draft, row)
+    for node in draft.plan.members[None]:
+        if draft.row(node.path) is None:
+            evolve.phase_noted(draft, node, node.path)
+    rows = [other for other in draft.all_rows() if not is_ended(other)]
+    if rows:
+        evolve.phases_cancelled(draft, rows, f"{row.path} finished the run")
+    evolve.pipeline_completed(draft)
+    draft.just_ended.clear()  # nothing follows, also not from what ended earlier in this command
+
+
 def fail_item(draft: Draft, map_node: PlanNode, node: PlanNode, items: Items, error: ErrorInfo) -> None:
     """End an item of a collecting map in which ``node`` failed for good."""
     depth = len(draft.plan.scopes_of(map_node))

@@ -23,7 +23,7 @@ from phaseline.events import (
     PipelineStarted,
 )
 from phaseline.plan import PlanNode
-from phaseline.run import ErrorInfo, PhaseRecord, PhaseState, RunState
+from phaseline.run import FINISHED, ErrorInfo, PhaseRecord, PhaseState, RunState
 
 # Members of an enum that are looked up once and not with each phase.
 RUNNING, COMPLETED, PENDING = PhaseState.RUNNING, PhaseState.COMPLETED, PhaseState.PENDING
@@ -169,6 +169,19 @@ def phase_completed(draft: Draft, row: PhaseRecord, length: int | None) -> None:
     )  # fmt: skip
 
 
+def phase_finished_run(draft: Draft, row: PhaseRecord) -> None:
+    """A phase has the output of the whole run; where the run is then, its own end tells."""
+    draft.rows[row.path] = replace(
+        row, state=COMPLETED, worker=None, lease_expires=None, live=True, reason=FINISHED, error=None, ended_at=draft.now
+    )  # fmt: skip
+    draft.events.append(
+        PhaseCompleted(
+            run_id=draft.run_id, seq=draft.next_seq(), at=draft.now, phase=row.path, attempt=row.attempt
+        )
+    )
+    draft.pass_ended()
+
+
 def phase_skipped(
     draft: Draft, row: PhaseRecord, reason: str, *, live: bool, length: int | None = None
 ) -> None:
@@ -230,18 +243,18 @@ def phase_retrying(
     )  # fmt: skip
 
 
-def phases_cancelled(draft: Draft, rows: list[PhaseRecord]) -> None:
+def phases_cancelled(draft: Draft, rows: list[PhaseRecord], reason: str = "cancelled") -> None:
     """Many phases end at once, fenced off; one fact tells of them all."""
     draft.cuts = True
     for row in rows:
         draft.rows[row.path] = replace(
             row, state=PhaseState.SKIPPED, fence=row.fence + 1, worker=None, lease_expires=None, live=False,
-            reason="cancelled", ended_at=draft.now,
+            reason=reason, ended_at=draft.now,
         )  # fmt: skip
     draft.pass_ended()
     draft.events.append(
         PhaseSkipped(
-            run_id=draft.run_id, seq=draft.next_seq(), at=draft.now, reason="cancelled", count=len(rows),
+            run_id=draft.run_id, seq=draft.next_seq(), at=draft.now, reason=reason, count=len(rows),
             paths=tuple(row.path for row in rows[:MANY]),
         )
     )  # fmt: skip

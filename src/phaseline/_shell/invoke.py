@@ -11,7 +11,17 @@ from typing import TYPE_CHECKING, Any
 
 import anyio
 
-from phaseline._engine.commands import Command, Fail, Judge, Postpone, Release, SkipPhase, Succeed, Unfold
+from phaseline._engine.commands import (
+    Command,
+    Fail,
+    FinishRun,
+    Judge,
+    Postpone,
+    Release,
+    SkipPhase,
+    Succeed,
+    Unfold,
+)
 from phaseline._engine.snapshot import Draft
 from phaseline._shell.clock import later
 from phaseline._shell.context import BodyContext
@@ -19,10 +29,10 @@ from phaseline._shell.failure import NEVER_RETRIED, describe
 from phaseline._shell.live import Interruption, Job
 from phaseline._shell.transact import transact
 from phaseline.compose import Question
-from phaseline.errors import CodecError, EncodeError
-from phaseline.phase import NOTHING, Abort, Again, Skip
+from phaseline.errors import CodecError, DefinitionError, EncodeError
 from phaseline.run import ErrorCategory
 from phaseline.signature import accepts
+from phaseline.wishes import NOTHING, Abort, Again, Finish, Skip
 
 if TYPE_CHECKING:
     from phaseline._shell.runner import Runner
@@ -131,6 +141,8 @@ def _command_for(
             return Postpone(row.path, row.fence, again_at, error.reason, MAX_POSTPONED, emitted, progress)
         case Skip():
             return _skipped(runner, job, context, error, handed_on)
+        case Finish():
+            return _finished(runner, job, context, error)
         case _:
             return _failed(runner, job, context, error)
 
@@ -157,11 +169,24 @@ def _skipped(runner: Runner, job: Job, context: BodyContext | None, skip: Skip, 
     )
 
 
+def _finished(runner: Runner, job: Job, context: BodyContext | None, finish: Finish) -> Command:
+    row = job.row
+    try:
+        if not job.node.may_finish:
+            msg = f"phase {row.path!r} raised Finish, but is not declared to; declare it with may_finish=True"
+            raise DefinitionError(msg)  # noqa: TRY301  # fails the phase, like an output that does not fit
+        text, _ = job.live.snapshot.plan.whole.encode(finish.output)
+    except (CodecError, DefinitionError) as error:
+        return _failed(runner, job, context, error)
+    return FinishRun(row.path, row.fence, text, *_taken(context))
+
+
 def _failed(runner: Runner, job: Job, context: BodyContext | None, error: BaseException) -> Command:
     path, progress = job.row.path, None if context is None else context.take_progress()
     info = describe(error, path)
+    final = isinstance(error, Abort | DefinitionError)  # another attempt would come to the same
     try:
-        again_at = None if isinstance(error, Abort) else _again_at(runner, job, error, info.category)
+        again_at = None if final else _again_at(runner, job, error, info.category)
     except Exception as broken:  # noqa: BLE001  # a policy of the user's own may raise anything
         broken.__context__ = error
         again_at, error, info = None, broken, describe(broken, path)

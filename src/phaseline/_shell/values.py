@@ -16,7 +16,7 @@ from phaseline.compose import Err, Ok, Skipped
 from phaseline.edges import Edge, Gather, Given, Merge, Race, Source
 from phaseline.errors import DecodeError, NoOutputError
 from phaseline.plan import Items, NodeKind, PlanNode
-from phaseline.run import INPUT, PhaseRecord, PhaseState
+from phaseline.run import FINISHED, INPUT, PhaseRecord, PhaseState
 
 T = TypeVar("T")
 _GONE = object()
@@ -53,7 +53,11 @@ class Values:
         Raises:
             NoOutputError: The phase that would give it was skipped and handed nothing on.
         """
-        return await self._from(live, live.snapshot.plan.output, None, ())
+        plan = live.snapshot.plan
+        early = _finisher(live) if plan.may_finish else None
+        if early is not None:
+            return plan.whole.decode((await self._texts(live, (early.path,)))[early.path])
+        return await self._from(live, plan.output, None, ())
 
     async def of_node(self, live: LiveRun, node: PlanNode, items: Items, texts: _Texts | None = None) -> Any:
         """Give the output of a node that has ended."""
@@ -233,6 +237,12 @@ def _stored_in(live: LiveRun, source: Source, items: Items) -> Iterator[str]:
                 yield from _stored_in(live, part, items)
         case _:
             pass
+
+
+def _finisher(live: LiveRun) -> PhaseRecord | None:
+    """The phase that ended the whole run, if one did."""
+    completed = (row for row in live.snapshot.rows.values() if row.state is PhaseState.COMPLETED)
+    return next((row for row in completed if row.reason == FINISHED), None)
 
 
 def _nothing(live: LiveRun, source: Merge | Race, items: Items) -> NoOutputError:
