@@ -19,7 +19,7 @@ from phaseline.abc import RunRows, StepResult, Unit
 from phaseline.edges import GIVEN
 from phaseline.errors import InvalidTransitionError
 from phaseline.events import CheckpointCreated, Event, Transition
-from phaseline.plan import Items, Plan, PlanNode
+from phaseline.plan import Items, NodeKind, Plan, PlanNode
 from phaseline.run import PhaseRecord, PhaseState, RunRecord
 
 ENDED_PHASES = frozenset({PhaseState.COMPLETED, PhaseState.FAILED, PhaseState.SKIPPED})
