@@ -15,6 +15,7 @@ from phaseline._shell.runner import Runner
 from phaseline._shell.waiting import ended_run, raise_unless_completed
 from phaseline._shell.worker import Worker
 from phaseline.compiler import compile_plan
+from phaseline.drawing import to_dict, to_mermaid
 from phaseline.errors import (
     AmbiguousRuntimeError,
     DefinitionError,
@@ -99,6 +100,30 @@ class Pipeline(Subgraph[In_contra, Out_co]):
     def transitions(self) -> Transitions[str]:
         """The state machine of its runs, derived from the graph."""
         return self.plan.transitions
+
+    def to_mermaid(self) -> str:
+        """The graph as the text of a Mermaid flowchart; ``transitions.to_mermaid()`` draws the states of a run."""
+        return to_mermaid(self.plan)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The graph as JSON data: nodes with paths, kinds, labels and queues, where their values come from, states."""
+        return to_dict(self.plan)
+
+    def input_schema(self) -> dict[str, Any]:
+        """The JSON schema of what a run takes.
+
+        Raises:
+            DefinitionError: The type holds something that JSON schema cannot describe.
+        """
+        return self.plan.input.json_schema()
+
+    def output_schema(self) -> dict[str, Any]:
+        """The JSON schema of what a run gives.
+
+        Raises:
+            DefinitionError: The type holds something that JSON schema cannot describe.
+        """
+        return self.plan.whole.json_schema()
 
     async def run(
         self,
