@@ -43,7 +43,7 @@ def compile_plan(name: str, version: str, body: Node[Any, Any], retry: Retry | N
         input_type=input_type,
         output_type=body.output_type,
         transitions=derive_machine(name, nodes),
-        fingerprint=fingerprint_of(name, nodes, output),
+        fingerprint=fingerprint_of(nodes, output),
     )
 
 

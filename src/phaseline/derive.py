@@ -110,10 +110,9 @@ def _waits_for_one(node: PlanNode, later: set[int]) -> bool:
 
 
 # --------------------------------------------------------------------- the fingerprint
-def fingerprint_of(name: str, nodes: Sequence[PlanNode], output: Source) -> str:
+def fingerprint_of(nodes: Sequence[PlanNode], output: Source) -> str:
     """Digest of the shape: of what a stored run depends on, and not of labels, queues, types, retries or bodies."""
     shape = {
-        "pipeline": name,
         "nodes": [_node_shape(nodes, node) for node in nodes],
         "output": shape_of(nodes, output),
     }

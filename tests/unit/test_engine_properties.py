@@ -93,7 +93,7 @@ def plan_of(tops: Sequence[Top]) -> Plan:
     nodes = finished(builder, output)
     return Plan(
         name="random", version="1", nodes=nodes, bindings=(), order=order_of(nodes), output=output, input_type=int,
-        output_type=int, transitions=derive_machine("random", nodes), fingerprint=fingerprint_of("random", nodes, output),
+        output_type=int, transitions=derive_machine("random", nodes), fingerprint=fingerprint_of(nodes, output),
     )  # fmt: skip
 
 

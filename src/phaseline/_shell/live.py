@@ -13,8 +13,8 @@ from phaseline._engine.commands import Command
 from phaseline._engine.snapshot import Draft, Snapshot
 from phaseline.abc import RunRows, Unit
 from phaseline.errors import RunNotFoundError
-from phaseline.phase import NOTHING
 from phaseline.run import PhaseRecord, PhaseState
+from phaseline.wishes import NOTHING
 
 if TYPE_CHECKING:
     from phaseline.plan import Binding, Items, PlanNode

@@ -46,7 +46,7 @@ from phaseline.errors import (
     StorageUnavailableError,
 )
 from phaseline.events import CheckpointCreated, Event
-from phaseline.phase import NOTHING, Dep
+from phaseline.phase import Dep
 from phaseline.plan import Plan
 from phaseline.run import (
     ENDED_STATES,
@@ -58,6 +58,7 @@ from phaseline.run import (
     RunRecord,
     RunState,
 )
+from phaseline.wishes import NOTHING
 
 T = TypeVar("T")
 log = logging.getLogger("phaseline.runner")
