@@ -291,7 +291,9 @@ def finished(builder: Builder, output: Source) -> tuple[PlanNode, ...]:
         if node.scope is not None:
             members.setdefault(node.scope, []).append(node)
     cancels = {index: _served_alone(nodes, children, index, output) for index in builder.cancelling}
-    skippable = {index for node in nodes for arm in node.arms for index in arm}.union(*cancels.values())
+    skippable = {index for node in nodes for arm in node.arms for index in arm}.union(
+        *(rest for by_winner in cancels.values() for rest in by_winner)
+    )
     ends = {index for node in nodes for index in _ways_out(node.exit)}
     return tuple(
         attrs.evolve(
@@ -324,19 +326,28 @@ def _ways_out(exit_: Source | None) -> Iterator[int]:
 
 def _served_alone(
     nodes: Sequence[PlanNode], children: Sequence[Sequence[int]], race: int, output: Source
-) -> tuple[int, ...]:
-    """What stands before a race and serves nothing else."""
-    scope = nodes[race].scope
+) -> tuple[tuple[int, ...], ...]:
+    """What stands before a race and serves nothing else, for each value without what leads to that one."""
+    scope, source = nodes[race].scope, nodes[race].source
+    assert isinstance(source, Race)  # noqa: S101  # only races are asked for
     whole = output if scope is None else nodes[scope].exit
     kept = {edge.node for edge in edges_of(whole or GIVEN)} | set(nodes[race].after)
-    before = {edge.node for edge in edges_of(nodes[race].source)}
     alone = {race}
-    for index in range(race - 1, -1, -1):
-        if index in before:
-            before.update(nodes[index].parents)
-            if index not in kept and alone.issuperset(children[index]):
-                alone.add(index)
-    return tuple(sorted(alone - {race}))
+    for index in sorted(_before(nodes, source), reverse=True):
+        if index not in kept and alone.issuperset(children[index]):
+            alone.add(index)
+    return tuple(tuple(sorted(alone - {race} - _before(nodes, part))) for part in source.parts)
+
+
+def _before(nodes: Sequence[PlanNode], source: Source) -> set[int]:
+    """All nodes that lead to a value."""
+    todo, found = [edge.node for edge in edges_of(source)], set[int]()
+    while todo:
+        index = todo.pop()
+        if index not in found:
+            found.add(index)
+            todo.extend(nodes[index].parents)
+    return found
 
 
 def _bound(nodes: Sequence[PlanNode], bindings: Sequence[Binding], output: Source) -> tuple[Binding, ...]:

@@ -126,7 +126,7 @@ def _node_shape(nodes: Sequence[PlanNode], node: PlanNode) -> list[Any]:
 
     extra = {
         "after": paths(node.after),
-        "cancels": paths(node.cancels),
+        "cancels": bool(node.cancels),
         "on_error": "" if node.on_error == "fail" else node.on_error,
         "exit": None if node.exit is None else shape_of(nodes, node.exit),
     }

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from phaseline.derive import shape_of
-from phaseline.edges import Gather, Given, Merge, Race, Source, edges_of
+from phaseline.edges import Source, edges_of, takes_given
 from phaseline.plan import NodeKind, Plan, PlanNode
 
 _FRAMES = {NodeKind.PHASE: ('["', '"]'), NodeKind.MAP: ('[["', '"]]'), NodeKind.TEST: ('{"', '"}')}
@@ -46,21 +46,11 @@ def _join_of(node: PlanNode) -> str:
 
 
 def _edges_to(source: Source, target: str, begin: str, *, join: str) -> Iterator[str]:
-    if _takes_given(source):
+    if takes_given(source):
         yield f"{begin} {_arrow('')} {target}"
     for edge in dict.fromkeys(edges_of(source)):
         label = join if edge.side is None else "yes" if edge.side else "no"
         yield f"n{edge.node} {_arrow(label)} {target}"
-
-
-def _takes_given(source: Source) -> bool:
-    match source:
-        case Given():
-            return True
-        case Gather() | Merge() | Race():
-            return any(_takes_given(part) for part in source.parts)
-        case _:
-            return False
 
 
 def _arrow(label: str) -> str:
@@ -103,7 +93,7 @@ def _node_data(plan: Plan, node: PlanNode) -> dict[str, Any]:
     match node.kind:
         case NodeKind.PHASE:
             data["may_finish"] = node.may_finish
-            data["cancels"] = [path_of(index) for index in node.cancels]
+            data["cancels"] = sorted({path_of(index) for rest in node.cancels for index in rest})
         case NodeKind.MAP:
             assert node.exit is not None  # noqa: S101  # maps have one
             data |= {"limit": node.limit, "on_error": node.on_error, "exit": shape_of(plan.nodes, node.exit)}

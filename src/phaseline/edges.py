@@ -64,6 +64,17 @@ def edges_of(source: Source) -> Iterator[Edge]:
             pass
 
 
+def takes_given(source: Source) -> bool:
+    """Whether what the whole was given is among its values."""
+    match source:
+        case Given():
+            return True
+        case Edge():
+            return False
+        case Gather() | Merge() | Race():
+            return any(takes_given(part) for part in source.parts)
+
+
 def merged(*parts: Source) -> Source:
     """One of these, without a merge inside a merge."""
     flat: dict[Source, None] = {}

@@ -70,8 +70,8 @@ class PlanNode:
     """Of a test: the nodes that are skipped if it does not hold, and those if it holds."""
     passes: tuple[int, ...] = ()
     """Tests by which it is skipped so that the value it would have taken is handed on."""
-    cancels: tuple[int, ...] = ()
-    """Nodes that nobody needs any more once this one has its value."""
+    cancels: tuple[tuple[int, ...], ...] = ()
+    """Of a race that ends the rest: for each of its values, the nodes that serve only others, should it come first."""
     skippable: bool = False
     """Whether it may be ended by a test or a race, without a word to its parents."""
 

@@ -69,9 +69,9 @@ def _fail_maps_around(
             evolve.phase_failed(draft, row, error)
 
 
-def cancel_rest(draft: Draft, race: PlanNode, items: Items) -> None:
-    """End what stands before a race and serves nothing else, whether it has begun or not."""
-    nodes = [draft.plan.nodes[index] for index in race.cancels]
+def cancel_rest(draft: Draft, race: PlanNode, items: Items, winner: int) -> None:
+    """End what stands before a race and serves only values that came too late, whether it has begun or not."""
+    nodes = [draft.plan.nodes[index] for index in race.cancels[winner]]
     rows = list(_unfinished(draft, nodes, items, begin=True))
     if rows:
         evolve.phases_skipped(draft, rows, f"{race.at(items)} has its value")

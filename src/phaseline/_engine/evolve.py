@@ -130,8 +130,8 @@ def map_started(draft: Draft, node: PlanNode, path: str, row: PhaseRecord | None
 
 
 def map_counted(draft: Draft, row: PhaseRecord, total: int) -> None:
-    """A worker counted the list of a map, and is done with it; no fact tells this, the row is enough."""
-    draft.rows[row.path] = replace(row, total=total, worker=None, lease_expires=None)
+    """A worker counted the list of a map, and is fenced off from it; no fact tells this, the row is enough."""
+    draft.rows[row.path] = replace(row, total=total, fence=row.fence + 1, worker=None, lease_expires=None)
 
 
 def test_decided(draft: Draft, row: PhaseRecord, *, held: bool) -> None:

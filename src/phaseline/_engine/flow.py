@@ -74,9 +74,10 @@ def _settle_race(draft: Draft, node: PlanNode, items: Items) -> None:
     assert isinstance(node.source, Race)  # noqa: S101  # asked before
     path = node.at(items)
     winner = first_live(draft.plan, node.source.parts, items, draft.row)
+    assert winner is not None  # noqa: S101  # else it would not have been opened
     draft.steps.append(StepResult(path, draft.rows[path].generation, FIRST, str(winner)))
     if node.cancels:
-        cancel_rest(draft, node, items)
+        cancel_rest(draft, node, items, winner)
 
 
 # --------------------------------------------------------------------- maps
