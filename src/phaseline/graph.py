@@ -13,7 +13,7 @@ import attrs
 from typing_extensions import TypedDict, Unpack
 
 from phaseline.errors import DefinitionError, TypeMismatchError
-from phaseline.phase import NAME, Context, Dep, FunctionPhase, PhaseOptions
+from phaseline.phase import NAME, Context, Dep, FunctionPhase, PhaseOptions, with_connection
 from phaseline.retry import Retry
 from phaseline.signature import Signature, accepts, signature_of, type_name
 from phaseline.step import Node, node_from
@@ -40,6 +40,7 @@ class Options(TypedDict, total=False):
     retry: Retry | None
     timeout: timedelta | None
     requires: tuple[Dep[Any], ...]
+    transactional: bool
     may_finish: bool
 
 
@@ -76,7 +77,8 @@ class FunctionOfMany(FunctionPhase[Any, Any]):
 
     @cached_property
     def signature(self) -> Signature:
-        return signature_of(self._fn, context_type=Context, what=self.title, localns=self._names)
+        signature = signature_of(self._fn, context_type=Context, what=self.title, localns=self._names)
+        return with_connection(signature, self.options)
 
     @property
     def input_type(self) -> Any:

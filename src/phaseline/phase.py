@@ -222,7 +222,14 @@ class Phase(Node[In, Out], ABC):
         """Its options with the defaults filled in."""
         name = self.name or _snake(type(self).__name__)
         return PhaseOptions(
-            name, self.queue, self.label, self.retry, self.timeout, self.requires, self.transactional, self.may_finish
+            name,
+            self.queue,
+            self.label,
+            self.retry,
+            self.timeout,
+            self.requires,
+            self.transactional,
+            self.may_finish,
         )
 
     @cached_property
@@ -397,6 +404,14 @@ def phase(
 
 def _one_value(signature: Signature, options: PhaseOptions) -> Signature:
     """Refuse what a chain cannot call."""
+    if len(signature.inputs) != 1:
+        msg = f"phase {options.name!r} takes {len(signature.inputs)} values; a phase of a chain takes one, plus a Context"
+        raise DefinitionError(msg)
+    return with_connection(signature, options)
+
+
+def with_connection(signature: Signature, options: PhaseOptions) -> Signature:
+    """Refuse a transactional phase whose body could not use its connection."""
     if options.transactional and signature.is_async:
         msg = (
             f"phase {options.name!r} is transactional and async; its connection blocks, so make it a plain def, which runs "
@@ -405,9 +420,6 @@ def _one_value(signature: Signature, options: PhaseOptions) -> Signature:
         raise DefinitionError(msg)
     if options.transactional and signature.context is None:
         msg = f"phase {options.name!r} is transactional, but takes no Context, where its connection is: (value, ctx: Context)"
-        raise DefinitionError(msg)
-    if len(signature.inputs) != 1:
-        msg = f"phase {options.name!r} takes {len(signature.inputs)} values; a phase of a chain takes one, plus a Context"
         raise DefinitionError(msg)
     return signature
 

@@ -41,7 +41,7 @@ MAX_POSTPONED = 1_000
 """Times a phase may ask to be called again."""
 
 
-async def invoke(runner: Runner, job: Job) -> Command | Draft:
+async def invoke(runner: Runner, job: Job) -> Command | Draft:  # noqa: C901  # flat: another call would cost each phase
     """Call the body of a granted phase; gives the command to commit, or, of a transactional phase, what is committed.
 
     It raises nothing but a cancellation that is meant for us, or Ctrl-C.
