@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 from phaseline.bus import EventBus, Subscription
-from phaseline.compose import Err, Ok, Skipped, each
+from phaseline.compose import Err, Ok, Skipped, branch, each, parallel, when
 from phaseline.errors import PhaselineError
 from phaseline.events import Event, Transition
+from phaseline.graph import Ref
 from phaseline.machine import StateMachine, Transitions
-from phaseline.phase import Abort, Again, Context, CustomEvent, Dep, Phase, Skip, phase
-from phaseline.pipeline import Pipeline
+from phaseline.phase import Context, CustomEvent, Dep, Phase, phase
+from phaseline.pipeline import Dag, Pipeline
 from phaseline.retry import Retry
 from phaseline.run import Checkpoint, ErrorCategory, PhaseRecord, PhaseState, Run, RunState
 from phaseline.runtime import RunHandle, Runtime
+from phaseline.wishes import Abort, Again, Finish, Skip
 
 __all__ = [
     # definition
-    "Pipeline", "Phase", "phase", "each", "Ok", "Err", "Skipped", "Retry", "Dep",
+    "Pipeline", "Phase", "phase", "each", "parallel", "when", "branch", "Dag", "Ref",
+    "Ok", "Err", "Skipped", "Retry", "Dep",
     # what a body sees and may raise
-    "Context", "CustomEvent", "Skip", "Abort", "Again",
+    "Context", "CustomEvent", "Skip", "Abort", "Again", "Finish",
     # running
     "Runtime", "RunHandle", "Run", "RunState", "PhaseRecord", "PhaseState", "Checkpoint", "ErrorCategory",
     # events

@@ -2,18 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from types import GenericAlias
-from typing import Any, ClassVar, Generic, Literal, TypeVar, overload
+import sys
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from types import FrameType, GenericAlias
+from typing import Any, ClassVar, Generic, Literal, TypeVar, Union, overload
 
+import attrs
 from pydantic import BaseModel, ConfigDict
 
-from phaseline.errors import DefinitionError
+from phaseline.errors import DefinitionError, NoCommonInputError, TypeMismatchError
+from phaseline.phase import Context
 from phaseline.run import ErrorInfo
+from phaseline.signature import accepts, common_type, signature_of, type_name
 from phaseline.step import Node, node_from
 
 A = TypeVar("A")
 B = TypeVar("B")
+C = TypeVar("C")
+D = TypeVar("D")
+E = TypeVar("E")
+F = TypeVar("F")
+G = TypeVar("G")
+H = TypeVar("H")
+In = TypeVar("In")
+In_contra = TypeVar("In_contra", contravariant=True)
+Out_co = TypeVar("Out_co", covariant=True)
 OnError = Literal["fail", "collect"]
 
 
@@ -100,3 +113,197 @@ def each(step: Node[Any, Any], /, *, limit: int | None = None, on_error: OnError
         DefinitionError: The step is no node, or the limit is below one.
     """
     return Each(node_from(step), limit, on_error)
+
+
+# --------------------------------------------------------------------- side by side
+class Parallel(Node[In_contra, Out_co]):
+    """What ``parallel`` makes."""
+
+    def __init__(self, steps: Sequence[Node[Any, Any]]) -> None:
+        self.steps: tuple[Node[Any, Any], ...] = tuple(node_from(step) for step in steps)
+        if len(self.steps) < 2:  # noqa: PLR2004  # one has nothing beside it
+            msg = f"{self.title}: there is nothing to run side by side; give it two steps or more"
+            raise DefinitionError(msg)
+        self._input = _shared_input([(step.title, step.input_type) for step in self.steps])
+
+    @property
+    def title(self) -> str:
+        return f"parallel({', '.join(step.title for step in self.steps)})"
+
+    @property
+    def input_type(self) -> Any:
+        return self._input
+
+    @property
+    def output_type(self) -> Any:
+        return GenericAlias(tuple, tuple(step.output_type for step in self.steps))
+
+
+@overload
+def parallel(a: Node[In, A], b: Node[In, B], /) -> Parallel[In, tuple[A, B]]: ...
+@overload
+def parallel(a: Node[In, A], b: Node[In, B], c: Node[In, C], /) -> Parallel[In, tuple[A, B, C]]: ...
+@overload
+def parallel(
+    a: Node[In, A], b: Node[In, B], c: Node[In, C], d: Node[In, D], /
+) -> Parallel[In, tuple[A, B, C, D]]: ...
+@overload
+def parallel(
+    a: Node[In, A], b: Node[In, B], c: Node[In, C], d: Node[In, D], e: Node[In, E], /
+) -> Parallel[In, tuple[A, B, C, D, E]]: ...
+@overload
+def parallel(
+    a: Node[In, A], b: Node[In, B], c: Node[In, C], d: Node[In, D], e: Node[In, E], f: Node[In, F], /
+) -> Parallel[In, tuple[A, B, C, D, E, F]]: ...
+@overload
+def parallel(
+    a: Node[In, A],
+    b: Node[In, B],
+    c: Node[In, C],
+    d: Node[In, D],
+    e: Node[In, E],
+    f: Node[In, F],
+    g: Node[In, G],
+    /,
+) -> Parallel[In, tuple[A, B, C, D, E, F, G]]: ...
+@overload
+def parallel(
+    a: Node[In, A],
+    b: Node[In, B],
+    c: Node[In, C],
+    d: Node[In, D],
+    e: Node[In, E],
+    f: Node[In, F],
+    g: Node[In, G],
+    h: Node[In, H],
+    /,
+) -> Parallel[In, tuple[A, B, C, D, E, F, G, H]]: ...
+@overload
+def parallel(*steps: Node[In, A]) -> Parallel[In, tuple[A, ...]]: ...
+def parallel(*steps: Node[Any, Any]) -> Parallel[Any, Any]:
+    """Run steps side by side on the same value; their outputs come as a tuple, in the order of the steps.
+
+    If one of them hands nothing on, neither does the whole; unless what follows takes ``X | None`` in its place.
+
+    Raises:
+        DefinitionError: There are less than two.
+        NoCommonInputError: There is no type that all of them take.
+    """
+    return Parallel(steps)
+
+
+# --------------------------------------------------------------------- one way or another
+@attrs.frozen(eq=False)
+class Question(Generic[A]):
+    """The test of a ``when`` or ``branch``: a named, typed, plain function of the value, without effects."""
+
+    ask: Callable[[A], bool]
+    title: str
+    input_type: Any
+
+
+class When(Node[A, A]):
+    """What ``when`` makes."""
+
+    def __init__(self, question: Question[A], step: Node[A, A]) -> None:
+        self.question, self.step = question, step
+        self._input = _shared_input([(question.title, question.input_type), (step.title, step.input_type)])
+        if not accepts(
+            self._input, step.output_type
+        ):  # the value that is handed on otherwise is of that type
+            raise TypeMismatchError(
+                step.title, type_name(step.output_type), self.title, type_name(self._input)
+            )
+
+    @property
+    def title(self) -> str:
+        return f"when({self.question.title}, {self.step.title})"
+
+    @property
+    def input_type(self) -> Any:
+        return self._input
+
+    @property
+    def output_type(self) -> Any:
+        return self._input
+
+
+class Branch(Node[In_contra, Out_co]):
+    """What ``branch`` makes."""
+
+    def __init__(self, question: Question[Any], then: Node[Any, Any], otherwise: Node[Any, Any]) -> None:
+        self.question, self.if_holds, self.if_not = question, then, otherwise
+        members = (question, then, otherwise)
+        self._input = _shared_input([(member.title, member.input_type) for member in members])
+
+    @property
+    def title(self) -> str:
+        return f"branch({self.question.title}, {self.if_holds.title}, {self.if_not.title})"
+
+    @property
+    def input_type(self) -> Any:
+        return self._input
+
+    @property
+    def output_type(self) -> Any:
+        return Union[self.if_holds.output_type, self.if_not.output_type]  # noqa: UP007  # of types known at run time only
+
+
+def when(test: Callable[[A], bool], step: Node[A, A], /) -> When[A]:
+    """Run a step if the test holds; otherwise it is SKIPPED, and the value is handed on unchanged.
+
+    Args:
+        test: A named function with annotations, not async and without effects. Its verdict is stored and never asked
+            for again; if it raises, the run fails as with a phase. In a run it appears at the path ``name?``.
+        step: What takes the value and gives one of the same type.
+
+    Raises:
+        DefinitionError: The test has no name, no types, is async, or returns something else than a bool.
+        TypeMismatchError: The step gives another type than it takes.
+    """
+    return When(_question(test, sys._getframe(1)), node_from(step))  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]  # the only way to a caller's local types
+
+
+def branch(test: Callable[[In], bool], then: Node[In, A], otherwise: Node[In, B], /) -> Branch[In, A | B]:
+    """Run one of two steps; the other one is SKIPPED and hands nothing on.
+
+    Args:
+        test: As with ``when``.
+        then: Taken if the test holds.
+        otherwise: Taken if it does not.
+
+    Raises:
+        DefinitionError: The test has no name, no types, is async, or returns something else than a bool.
+        NoCommonInputError: There is no type that the test and both steps take.
+    """
+    question = _question(test, sys._getframe(1))  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]  # the only way to a caller's local types
+    return Branch(question, node_from(then), node_from(otherwise))
+
+
+def _question(test: Callable[[Any], bool], caller: FrameType) -> Question[Any]:
+    title = getattr(test, "__name__", type(test).__name__)
+    what = f"the test {title!r}"
+    nested = "<locals>" in getattr(test, "__qualname__", "")
+    names: Mapping[str, Any] | None = dict(caller.f_locals) if nested else None
+    signature = signature_of(test, context_type=Context, what=what, localns=names)
+    if signature.is_async or signature.context is not None or len(signature.inputs) != 1:
+        msg = (
+            f"{what} must be a plain function of one value, (value) -> bool, without a context and not async"
+        )
+        raise DefinitionError(msg)
+    if not accepts(bool, signature.output):
+        msg = f"{what} returns {type_name(signature.output)}; a test returns bool"
+        raise DefinitionError(msg)
+    return Question(test, title, signature.inputs[0])
+
+
+def _shared_input(members: Sequence[tuple[str, Any]]) -> Any:
+    """The type of what all members can take.
+
+    Raises:
+        NoCommonInputError: There is none.
+    """
+    shared = common_type([type_ for _, type_ in members])
+    if shared is None:
+        raise NoCommonInputError([(title, type_name(type_)) for title, type_ in members])
+    return shared

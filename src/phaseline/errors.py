@@ -51,6 +51,17 @@ class TypeMismatchError(DefinitionError):
         )
 
 
+class NoCommonInputError(DefinitionError):
+    """Steps that are to take the same value have no type in common."""
+
+    def __init__(self, members: Sequence[tuple[str, str]]) -> None:
+        self.members: tuple[tuple[str, str], ...] = tuple(members)
+        takes = ", ".join(f"{title!r} takes {type_}" for title, type_ in self.members)
+        super().__init__(
+            f"{takes}: no value fits them all; change an annotation or put a converting phase before one of them"
+        )
+
+
 # --------------------------------------------------------------------- state machines
 class InvalidTransitionError(PhaselineError):
     """A state machine was asked for a move that its table, a guard or a hook refuses."""

@@ -100,10 +100,12 @@ class PhaseCompleted(Event, frozen=True, kw_only=True, gc=False):
     """The phase's output is stored; its body never runs again in this epoch."""
 
     wire_name = "PHASE_COMPLETED"
-    own_fields: ClassVar[tuple[str, ...]] = ("attempt", "length")
+    own_fields: ClassVar[tuple[str, ...]] = ("attempt", "length", "held")
 
     attempt: int
     length: int | None = None
+    held: bool | None = None
+    """The verdict, if it is the test of a ``when`` or ``branch``."""
 
 
 class PhaseFailed(Event, frozen=True, kw_only=True, gc=False):

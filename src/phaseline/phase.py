@@ -8,7 +8,6 @@ import sys
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import datetime, timedelta
-from enum import Enum
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, ParamSpec, Protocol, TypeVar, overload
 
@@ -59,48 +58,6 @@ class CustomEvent(BaseModel):
         if cls.wire_name in ENGINE_EVENTS:
             msg = f"{cls.__name__}: {cls.wire_name} is an event of the engine's own; call it something else"
             raise DefinitionError(msg)
-
-
-class Again(Exception):  # noqa: N818  # a wish, not an error
-    """Raise it in a body to be called again later; this counts as no failure."""
-
-    def __init__(self, after: timedelta, reason: str = "") -> None:
-        if after < timedelta(0):
-            msg = f"Again(after={after}): a pause cannot be negative"
-            raise ValueError(msg)
-        self.after = after
-        self.reason = reason
-        super().__init__(f"again in {after}" + (f": {reason}" if reason else ""))
-
-
-class Abort(Exception):  # noqa: N818  # a wish, not an error
-    """Raise it in a body to fail for good, whatever the retry policy says."""
-
-    def __init__(self, reason: str) -> None:
-        self.reason = reason
-        super().__init__(reason)
-
-
-class Nothing(Enum):
-    """The type of ``NOTHING``, which stands where None would be a value."""
-
-    NOTHING = "nothing"
-
-
-NOTHING = Nothing.NOTHING
-
-
-class Skip(Exception):  # noqa: N818  # a wish, not an error
-    """Raise it in a body to end the phase as SKIPPED.
-
-    ``output`` is handed on in its place. Without one the phase's input is handed on if the declared output takes it,
-    else nothing is, and phases that need its value are skipped too.
-    """
-
-    def __init__(self, reason: str, *, output: object = NOTHING) -> None:
-        self.reason = reason
-        self.output = output
-        super().__init__(reason)
 
 
 class BlockingContext(Protocol):
@@ -241,6 +198,8 @@ class Phase(Node[In, Out], ABC):
     """Dependencies that must be provided before a run starts."""
     transactional: ClassVar[bool] = False
     """Whether ``ctx.connection`` is in a transaction that is committed with the phase; for a plain ``def run``."""
+    may_finish: ClassVar[bool] = False
+    """Whether it may end the whole run with ``Finish``."""
 
     _localns: ClassVar[Mapping[str, Any] | None] = None
 
@@ -263,7 +222,14 @@ class Phase(Node[In, Out], ABC):
         """Its options with the defaults filled in."""
         name = self.name or _snake(type(self).__name__)
         return PhaseOptions(
-            name, self.queue, self.label, self.retry, self.timeout, self.requires, self.transactional
+            name,
+            self.queue,
+            self.label,
+            self.retry,
+            self.timeout,
+            self.requires,
+            self.transactional,
+            self.may_finish,
         )
 
     @cached_property
@@ -341,6 +307,7 @@ class PhaseOptions:
     timeout: timedelta | None = None
     requires: tuple[Dep[Any], ...] = ()
     transactional: bool = False
+    may_finish: bool = False
 
     def __attrs_post_init__(self) -> None:
         """Refuse options that cannot work."""
@@ -389,6 +356,7 @@ def phase(
     timeout: timedelta | None = None,
     requires: tuple[Dep[Any], ...] = (),
     transactional: bool = False,
+    may_finish: bool = False,
 ) -> _PhaseDecorator: ...
 def phase(
     fn: Callable[..., Any] | None = None,
@@ -401,6 +369,7 @@ def phase(
     timeout: timedelta | None = None,
     requires: tuple[Dep[Any], ...] = (),
     transactional: bool = False,
+    may_finish: bool = False,
 ) -> Any:
     """Make a phase of a function ``(value)`` or ``(value, ctx: Context)``, sync or async.
 
@@ -414,6 +383,7 @@ def phase(
         requires: Dependencies that must be provided before a run starts.
         transactional: Whether ``ctx.connection`` is in a transaction of the runtime's database that is committed with
             the phase: the body's own rows and the phase's output are stored together, or neither. For a plain ``def``.
+        may_finish: Whether it may end the whole run with ``Finish``.
 
     Raises:
         DefinitionError: It is a lambda, or an annotation is missing.
@@ -426,7 +396,7 @@ def phase(
             msg = "a lambda cannot be a phase: it has no name and no types; write 'def' with annotations"
             raise DefinitionError(msg)
         nested = "<locals>" in getattr(function, "__qualname__", "")
-        options = PhaseOptions(name or own, queue, label, retry, timeout, requires, transactional)
+        options = PhaseOptions(name or own, queue, label, retry, timeout, requires, transactional, may_finish)
         return FunctionPhase(function, options, dict(locals_) if nested else None)
 
     return decorate if fn is None else decorate(fn)
@@ -434,6 +404,14 @@ def phase(
 
 def _one_value(signature: Signature, options: PhaseOptions) -> Signature:
     """Refuse what a chain cannot call."""
+    if len(signature.inputs) != 1:
+        msg = f"phase {options.name!r} takes {len(signature.inputs)} values; a phase of a chain takes one, plus a Context"
+        raise DefinitionError(msg)
+    return with_connection(signature, options)
+
+
+def with_connection(signature: Signature, options: PhaseOptions) -> Signature:
+    """Refuse a transactional phase whose body could not use its connection."""
     if options.transactional and signature.is_async:
         msg = (
             f"phase {options.name!r} is transactional and async; its connection blocks, so make it a plain def, which runs "
@@ -442,9 +420,6 @@ def _one_value(signature: Signature, options: PhaseOptions) -> Signature:
         raise DefinitionError(msg)
     if options.transactional and signature.context is None:
         msg = f"phase {options.name!r} is transactional, but takes no Context, where its connection is: (value, ctx: Context)"
-        raise DefinitionError(msg)
-    if len(signature.inputs) != 1:
-        msg = f"phase {options.name!r} takes {len(signature.inputs)} values; a phase of a chain takes one, plus a Context"
         raise DefinitionError(msg)
     return signature
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any, Protocol, TypeVar
 
@@ -14,6 +14,8 @@ from phaseline._shell.live import LiveRun
 from phaseline._shell.runner import Runner
 from phaseline._shell.waiting import ended_run, raise_unless_completed
 from phaseline._shell.worker import Worker
+from phaseline.compiler import compile_plan
+from phaseline.drawing import to_dict, to_mermaid
 from phaseline.errors import (
     AmbiguousRuntimeError,
     DefinitionError,
@@ -21,15 +23,18 @@ from phaseline.errors import (
     RunningLoopError,
     RuntimeUsageError,
 )
+from phaseline.graph import Ref, Wires
 from phaseline.machine import Transitions
 from phaseline.phase import NAME, Dep
-from phaseline.plan import Plan, compile_plan
+from phaseline.plan import Plan
 from phaseline.queues.inprocess import InProcessQueue
 from phaseline.retry import Retry
 from phaseline.run import ENDED_STATES, Run
 from phaseline.step import Node, Subgraph
 from phaseline.storage.memory import MemoryStorage
 
+In = TypeVar("In")
+Out = TypeVar("Out")
 In_contra = TypeVar("In_contra", contravariant=True)
 Out_co = TypeVar("Out_co", covariant=True)
 
@@ -95,6 +100,30 @@ class Pipeline(Subgraph[In_contra, Out_co]):
     def transitions(self) -> Transitions[str]:
         """The state machine of its runs, derived from the graph."""
         return self.plan.transitions
+
+    def to_mermaid(self) -> str:
+        """The graph as the text of a Mermaid flowchart; ``transitions.to_mermaid()`` draws the states of a run."""
+        return to_mermaid(self.plan)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The graph as JSON data: nodes with paths, kinds, labels and queues, where their values come from, states."""
+        return to_dict(self.plan)
+
+    def input_schema(self) -> dict[str, Any]:
+        """The JSON schema of what a run takes.
+
+        Raises:
+            DefinitionError: The type holds something that JSON schema cannot describe.
+        """
+        return self.plan.input.json_schema()
+
+    def output_schema(self) -> dict[str, Any]:
+        """The JSON schema of what a run gives.
+
+        Raises:
+            DefinitionError: The type holds something that JSON schema cannot describe.
+        """
+        return self.plan.whole.json_schema()
 
     async def run(
         self,
@@ -201,6 +230,32 @@ class Pipeline(Subgraph[In_contra, Out_co]):
             raise outcome
         assert outcome is not None  # noqa: S101  # else there was an error
         return outcome
+
+
+class Dag(Wires[In]):
+    """Any graph, step by step: ``add`` gives a typed reference on what a step hands on, ``build`` the pipeline."""
+
+    def build(
+        self,
+        output: Ref[Out],
+        /,
+        *,
+        also: Sequence[Ref[Any]] = (),
+        version: str = "1",
+        retry: Retry | None = None,
+    ) -> Pipeline[In, Out]:
+        """Make a pipeline of what was added.
+
+        Args:
+            output: What a run of it gives.
+            also: Steps whose output nobody takes, because they are there for their effect.
+            version: As with ``Pipeline``.
+            retry: As with ``Pipeline``.
+
+        Raises:
+            DefinitionError: A step leads nowhere, a reference stands in another graph, or as with ``Pipeline``.
+        """
+        return Pipeline(self.name, self.output(output, also=also), version=version, retry=retry)
 
 
 def _loop_runs_here() -> bool:

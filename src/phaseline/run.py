@@ -26,6 +26,10 @@ INPUT = ""
 """The path under which a run's input is read, where an output is read by its phase's path."""
 
 
+FINISHED = "it finished the run"
+"""The reason of the phase, COMPLETED, whose stored output is the output of the whole run."""
+
+
 class RunState(StrEnum):
     """The lifecycle states the engine adds to every pipeline's machine; all others are phase labels."""
 

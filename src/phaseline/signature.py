@@ -339,6 +339,16 @@ def element_type(t: Any) -> Any | None:
     return _not_none(args[0]) if args else Any
 
 
+def common_type(types_: Sequence[Any]) -> Any | None:
+    """Give the widest type known here that may be handed to parameters of all these types; None if there is none."""
+    for candidate in sorted(types_, key=lambda t: t is Any):
+        if all(accepts(other, candidate) for other in types_):
+            return candidate
+    members = [member for t in types_ for member in _members(t)]
+    fitting = [member for member in members if all(accepts(other, member) for other in types_)]
+    return Union[tuple(fitting)] if fitting else None  # noqa: UP007  # of members known at run time only
+
+
 def type_name(t: Any) -> str:  # noqa: PLR0911  # one return for each kind of type
     """Write a type as one would in code: ``list[Subtask]``, ``int | None``."""
     origin, args = get_origin(t), get_args(t)

@@ -66,6 +66,22 @@ class Succeed(msgspec.Struct, frozen=True, gc=False):
     progress: Progress | None = None
 
 
+class Judge(msgspec.Struct, frozen=True, gc=False):
+    """A test was asked."""
+
+    path: str
+    fence: int
+    held: bool
+
+
+class Unfold(msgspec.Struct, frozen=True, gc=False):
+    """The list that a map takes apart was counted."""
+
+    path: str
+    fence: int
+    total: int
+
+
 class Fail(msgspec.Struct, frozen=True, gc=False):
     """A body raised, or ran out of time; what it emitted after its last step is dropped with it."""
 
@@ -103,6 +119,17 @@ class SkipPhase(msgspec.Struct, frozen=True, gc=False):
     emitted: tuple[Emission, ...] = ()
 
 
+class FinishRun(msgspec.Struct, frozen=True, gc=False):
+    """A body ended the whole run."""
+
+    path: str
+    fence: int
+    output: str
+    """The run's output, encoded."""
+    emitted: tuple[Emission, ...] = ()
+    progress: Progress | None = None
+
+
 class RecordStep(msgspec.Struct, frozen=True, gc=False):
     """A step inside a body has its result."""
 
@@ -129,4 +156,17 @@ class Reclaim(msgspec.Struct, frozen=True, gc=False):
     limit: int
 
 
-Command: TypeAlias = Start | Begin | Succeed | Fail | Postpone | SkipPhase | RecordStep | Release | Reclaim
+Command: TypeAlias = (
+    Start
+    | Begin
+    | Succeed
+    | Judge
+    | Unfold
+    | Fail
+    | Postpone
+    | SkipPhase
+    | FinishRun
+    | RecordStep
+    | Release
+    | Reclaim
+)

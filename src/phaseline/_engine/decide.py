@@ -18,6 +18,8 @@ from phaseline._engine.commands import (
     Command,
     Emission,
     Fail,
+    FinishRun,
+    Judge,
     Offer,
     Postpone,
     Reclaim,
@@ -26,8 +28,10 @@ from phaseline._engine.commands import (
     SkipPhase,
     Start,
     Succeed,
+    Unfold,
 )
-from phaseline._engine.flow import fail_run, flow_on, open_map, open_node, start
+from phaseline._engine.endings import collector, fail_run, finish_run, skip_arm
+from phaseline._engine.flow import flow_on, open_map, open_node, start, unfold_map
 from phaseline._engine.snapshot import Draft, Snapshot
 from phaseline.abc import StepResult
 from phaseline.plan import NodeKind
@@ -65,7 +69,7 @@ def fold(
             verdicts.append(None)
         else:
             verdicts.append(draft.granted[before:])
-    if len(commands) > 1:  # a later command may have ended what an earlier one started
+    if len(commands) > 1 or draft.cuts:  # what was started may have been ended in the same unit
         draft.granted = [row for row in draft.granted if draft.row(row.path) is row]
         verdicts = [
             None if rows is None else [row for row in rows if draft.row(row.path) is row] for rows in verdicts
@@ -73,7 +77,7 @@ def fold(
     return draft, verdicts
 
 
-def decide(draft: Draft, command: Command, offer: Offer) -> None:
+def decide(draft: Draft, command: Command, offer: Offer) -> None:  # noqa: C901, PLR0912  # one case for each command
     """Carry a command out on a draft.
 
     Raises:
@@ -86,12 +90,18 @@ def decide(draft: Draft, command: Command, offer: Offer) -> None:
             _begin(draft, command, offer)
         case Start():
             _start(draft, command, offer)
+        case Judge():
+            _judge(draft, command)
+        case Unfold():
+            unfold_map(draft, _held(draft, command.path, command.fence), offer, command.total)
         case Fail():
             _fail(draft, command)
         case Postpone():
             _postpone(draft, command)
         case SkipPhase():
             _skip(draft, command)
+        case FinishRun():
+            _finish(draft, command)
         case RecordStep():
             _record_step(draft, command)
         case Release():
@@ -116,7 +126,7 @@ def _start(draft: Draft, command: Start, offer: Offer) -> None:
     if draft.run.revision > 0:
         return
     for node in draft.plan.entries:
-        open_node(draft, node, None, offer, available_at=command.available_at, length=command.length)
+        open_node(draft, node, (), offer, available_at=command.available_at, length=command.length)
 
 
 def _begin(draft: Draft, command: Begin, offer: Offer) -> None:
@@ -127,7 +137,7 @@ def _begin(draft: Draft, command: Begin, offer: Offer) -> None:
         if row is None or row.state not in WAITING_PHASES or row.available_at > draft.now:
             continue  # somebody was faster, and it failed or was put off again
         node, _ = draft.plan.locate(path)
-        if node.kind is NodeKind.MAP:
+        if node.kind is NodeKind.MAP and row.total is not None:
             open_map(draft, node, path, row, offer, row.total)
         elif len(draft.granted) < offer.room:
             start(draft, node, path, row, offer)
@@ -146,17 +156,31 @@ def _succeed(draft: Draft, command: Succeed) -> None:
     draft.just_ended.append(draft.plan.locate(path))
 
 
+def _judge(draft: Draft, command: Judge) -> None:
+    row = _held(draft, command.path, command.fence)
+    node, items = draft.plan.locate(row.path)
+    evolve.test_decided(draft, row, held=command.held)
+    draft.just_ended.append((node, items))
+    skip_arm(draft, node, items, held=command.held)
+
+
 def _skip(draft: Draft, command: SkipPhase) -> None:
     row = _held(draft, command.path, command.fence)
     _tell(draft, row.path, command.emitted)
     if command.output is not None:
         draft.outputs[row.path] = command.output
-    node, item = draft.plan.locate(row.path)
-    ends_item = node.scope is not None and draft.plan.nodes[node.scope].exit == node.index
+    node, items = draft.plan.locate(row.path)
     # An item that skips itself is left out of the list: what it took is no output of it.
-    live = command.output is not None or (command.passes_input and not ends_item)
+    live = command.output is not None or (command.passes_input and not node.ends_item)
     evolve.phase_skipped(draft, row, command.reason, live=live, length=command.length)
-    draft.just_ended.append((node, item))
+    draft.just_ended.append((node, items))
+
+
+def _finish(draft: Draft, command: FinishRun) -> None:
+    row = _with_progress(_held(draft, command.path, command.fence), command.progress)
+    _tell(draft, row.path, command.emitted)
+    draft.outputs[row.path] = command.output
+    finish_run(draft, row)
 
 
 def _fail(draft: Draft, command: Fail) -> None:
@@ -203,11 +227,11 @@ def _reclaim(draft: Draft, command: Reclaim) -> None:
 
 def _fail_for_good(draft: Draft, row: PhaseRecord, error: ErrorInfo) -> None:
     evolve.phase_failed(draft, row, error)
-    node, item = draft.plan.locate(row.path)
-    if node.scope is not None and draft.plan.nodes[node.scope].on_error == "collect":
-        draft.just_ended.append((node, item))
+    node, items = draft.plan.locate(row.path)
+    if collector(draft, node) is None:
+        fail_run(draft, row, error)
     else:
-        fail_run(draft, error)
+        draft.just_ended.append((node, items))
 
 
 def _tell(draft: Draft, path: str, emitted: Sequence[Emission]) -> None:

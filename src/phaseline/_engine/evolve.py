@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import datetime
 from typing import Any
 
@@ -23,7 +23,7 @@ from phaseline.events import (
     PipelineStarted,
 )
 from phaseline.plan import PlanNode
-from phaseline.run import ErrorInfo, PhaseRecord, PhaseState, RunState
+from phaseline.run import FINISHED, ErrorInfo, PhaseRecord, PhaseState, RunState
 
 # Members of an enum that are looked up once and not with each phase.
 RUNNING, COMPLETED, PENDING = PhaseState.RUNNING, PhaseState.COMPLETED, PhaseState.PENDING
@@ -74,6 +74,15 @@ def phase_pending(
     )  # fmt: skip
 
 
+def phase_noted(draft: Draft, node: PlanNode, path: str) -> PhaseRecord:
+    """A phase that will not run, whose end is told next, has a row."""
+    row = draft.rows[path] = PhaseRecord(
+        path=path, state=PENDING, queue=node.queue, priority=draft.run.priority, available_at=draft.now,
+        position=draft.next_position(), epoch=draft.run.epoch,
+    )  # fmt: skip
+    return row
+
+
 def phase_started(
     draft: Draft, node: PlanNode, path: str, row: PhaseRecord | None, offer: Offer
 ) -> PhaseRecord:
@@ -120,6 +129,23 @@ def map_started(draft: Draft, node: PlanNode, path: str, row: PhaseRecord | None
     )  # fmt: skip
 
 
+def map_counted(draft: Draft, row: PhaseRecord, total: int) -> None:
+    """A worker counted the list of a map, and is fenced off from it; no fact tells this, the row is enough."""
+    draft.rows[row.path] = replace(row, total=total, fence=row.fence + 1, worker=None, lease_expires=None)
+
+
+def test_decided(draft: Draft, row: PhaseRecord, *, held: bool) -> None:
+    """A test has its verdict."""
+    draft.rows[row.path] = replace(
+        row, state=COMPLETED, worker=None, lease_expires=None, live=held, error=None, ended_at=draft.now
+    )
+    draft.events.append(
+        PhaseCompleted(
+            run_id=draft.run_id, seq=draft.next_seq(), at=draft.now, phase=row.path, attempt=row.attempt, held=held
+        )
+    )  # fmt: skip
+
+
 def phase_completed(draft: Draft, row: PhaseRecord, length: int | None) -> None:
     """A phase has its output."""
     now, path = draft.now, row.path
@@ -141,6 +167,19 @@ def phase_completed(draft: Draft, row: PhaseRecord, length: int | None) -> None:
             length=length,
         )
     )  # fmt: skip
+
+
+def phase_finished_run(draft: Draft, row: PhaseRecord) -> None:
+    """A phase has the output of the whole run; where the run is then, its own end tells."""
+    draft.rows[row.path] = replace(
+        row, state=COMPLETED, worker=None, lease_expires=None, live=True, reason=FINISHED, error=None, ended_at=draft.now
+    )  # fmt: skip
+    draft.events.append(
+        PhaseCompleted(
+            run_id=draft.run_id, seq=draft.next_seq(), at=draft.now, phase=row.path, attempt=row.attempt
+        )
+    )
+    draft.pass_ended()
 
 
 def phase_skipped(
@@ -204,18 +243,38 @@ def phase_retrying(
     )  # fmt: skip
 
 
-def phases_cancelled(draft: Draft, rows: list[PhaseRecord]) -> None:
+def phases_cancelled(draft: Draft, rows: list[PhaseRecord], reason: str = "cancelled") -> None:
     """Many phases end at once, fenced off; one fact tells of them all."""
+    draft.cuts = True
     for row in rows:
         draft.rows[row.path] = replace(
             row, state=PhaseState.SKIPPED, fence=row.fence + 1, worker=None, lease_expires=None, live=False,
-            reason="cancelled", ended_at=draft.now,
+            reason=reason, ended_at=draft.now,
         )  # fmt: skip
     draft.pass_ended()
     draft.events.append(
         PhaseSkipped(
-            run_id=draft.run_id, seq=draft.next_seq(), at=draft.now, reason="cancelled", count=len(rows),
+            run_id=draft.run_id, seq=draft.next_seq(), at=draft.now, reason=reason, count=len(rows),
             paths=tuple(row.path for row in rows[:MANY]),
+        )
+    )  # fmt: skip
+
+
+def phases_skipped(draft: Draft, rows: list[PhaseRecord], reason: str, passing: Collection[str] = ()) -> None:
+    """Phases that a decision left over end at once, fenced off; those at ``passing`` hand on what they would take."""
+    for row in rows:
+        draft.cuts = draft.cuts or row.worker is not None
+        draft.rows[row.path] = replace(
+            row, state=PhaseState.SKIPPED, fence=row.fence + (row.attempt > 0), worker=None, lease_expires=None,
+            live=row.path in passing, reason=reason, error=None, ended_at=draft.now,
+        )  # fmt: skip
+    draft.pass_ended()
+    transition = draft.move_on()
+    alone = rows[0].path if len(rows) == 1 else None
+    draft.events.append(
+        PhaseSkipped(
+            run_id=draft.run_id, seq=draft.next_seq(), at=draft.now, phase=alone, transition=transition, reason=reason,
+            count=len(rows), paths=() if alone else tuple(row.path for row in rows[:MANY]), live=bool(passing),
         )
     )  # fmt: skip
 

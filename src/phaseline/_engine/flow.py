@@ -8,100 +8,150 @@ from msgspec.structs import replace
 
 from phaseline._engine import evolve
 from phaseline._engine.commands import Offer
+from phaseline._engine.endings import cancel_rest, collector, fail_item
+from phaseline._engine.liveness import first_live, liveness
 from phaseline._engine.snapshot import Draft, ItemCount, is_ended
-from phaseline.plan import NodeKind, PlanNode
-from phaseline.run import STANDING_STATES, ErrorInfo, PhaseRecord, PhaseState, RunState
+from phaseline.abc import StepResult
+from phaseline.edges import Edge, Gather, Given, Merge, Race, Source
+from phaseline.plan import Items, NodeKind, PlanNode
+from phaseline.run import STANDING_STATES, PhaseRecord, PhaseState, RunState
 
-MAP, FAILED, RUNNING, IDLE = NodeKind.MAP, PhaseState.FAILED, PhaseState.RUNNING, RunState.IDLE
+MAP, TEST, FAILED, IDLE = NodeKind.MAP, NodeKind.TEST, PhaseState.FAILED, RunState.IDLE
+
+FIRST = ""
+"""The key under which a node that takes the first of several values keeps which one it was, like a step of its body:
+steps of users have names."""
 
 
 def open_node(
     draft: Draft,
     node: PlanNode,
-    item: int | None,
+    items: Items,
     offer: Offer,
     *,
     available_at: datetime | None = None,
     length: int | None = None,
 ) -> None:
-    """Make a node runnable whose in-edges are all decided, at least one of them live.
+    """Make a node runnable whose in-edges are all decided and whose value is there.
 
     Args:
         draft: The unit of work.
         node: What to open.
-        item: Index of the item, inside a map.
+        items: Which instance of it, inside of maps.
         offer: What the deciding worker can start at once.
         available_at: Not to be started before; None for at once.
         length: Number of elements of the value it takes, where that is the run's input.
     """
-    path = node.path if item is None else node.at(item)
+    path = node.at(items) if items else node.path
     due = (available_at is None or available_at <= draft.now) and draft.state not in STANDING_STATES
+    total = None
     if node.kind is MAP:
-        total = length if not node.parents else _length_of_parent(draft, node)
-        if due:
-            open_map(draft, node, path, None, offer, total)
-        else:
-            evolve.phase_pending(draft, node, path, available_at or draft.now, total)
-    elif due and len(draft.granted) < offer.room and offer.takes(node.queue, draft.run.priority):
+        total = length if length is not None else _length_of(draft, node.source, items)
+    if total is not None and due:
+        open_map(draft, node, path, None, offer, total)
+    elif (
+        total is None
+        and due
+        and len(draft.granted) < offer.room
+        and offer.takes(node.queue, draft.run.priority)
+    ):
         start(draft, node, path, None, offer)
     else:
-        evolve.phase_pending(draft, node, path, available_at or draft.now)
+        evolve.phase_pending(draft, node, path, available_at or draft.now, total)
+    if node.is_race:
+        _settle_race(draft, node, items)
 
 
 def start(draft: Draft, node: PlanNode, path: str, row: PhaseRecord | None, offer: Offer) -> None:
-    """Start a phase on the offering worker."""
+    """Start a phase, a test, or the counting of a list on the offering worker."""
     if draft.state == IDLE:
         evolve.pipeline_started(draft)
     draft.granted.append(evolve.phase_started(draft, node, path, row, offer))
 
 
+def _settle_race(draft: Draft, node: PlanNode, items: Items) -> None:
+    """Store which value came first, for those that come later are not to be taken in its place."""
+    assert isinstance(node.source, Race)  # noqa: S101  # asked before
+    path = node.at(items)
+    winner = first_live(draft.plan, node.source.parts, items, draft.row)
+    assert winner is not None  # noqa: S101  # else it would not have been opened
+    draft.steps.append(StepResult(path, draft.rows[path].generation, FIRST, str(winner)))
+    if node.cancels:
+        cancel_rest(draft, node, items, winner)
+
+
 # --------------------------------------------------------------------- maps
 def open_map(  # noqa: PLR0917  # each of them is needed, and in this order everywhere
-    draft: Draft, node: PlanNode, path: str, row: PhaseRecord | None, offer: Offer, total: int | None
+    draft: Draft, node: PlanNode, path: str, row: PhaseRecord | None, offer: Offer, total: int
 ) -> None:
     """Take a list apart: as many items become runnable as the map's limit allows."""
-    assert total is not None  # noqa: S101  # the shell counts whatever feeds a map
     if draft.state == IDLE:
         evolve.pipeline_started(draft)
     evolve.map_started(draft, node, path, row, total)
+    _spawn_first(draft, node, path, offer, total)
+
+
+def unfold_map(draft: Draft, row: PhaseRecord, offer: Offer, total: int) -> None:
+    """Take a list apart that a worker had to count first."""
+    node, _ = draft.plan.locate(row.path)
+    evolve.map_counted(draft, row, total)
+    _spawn_first(draft, node, row.path, offer, total)
+
+
+def _spawn_first(draft: Draft, node: PlanNode, path: str, offer: Offer, total: int) -> None:
     draft.items[path] = ItemCount(total)
+    _, items = draft.plan.locate(path)
     if total == 0:
-        _end_map(draft, node)
+        _end_map(draft, node, items)
     else:
         for _ in range(total if node.limit is None else min(node.limit, total)):
-            _spawn_item(draft, node, offer)
+            _spawn_item(draft, node, items, offer)
 
 
-def _length_of_parent(draft: Draft, node: PlanNode) -> int | None:
-    parent = draft.row(draft.plan.nodes[node.parents[0]].path)
-    return None if parent is None else parent.length
+def _length_of(draft: Draft, source: Source, items: Items) -> int | None:
+    """Number of elements of a value; None if no row tells, so that somebody must look at the value."""
+    match source:
+        case Edge(node=index, side=None):
+            row = draft.row(draft.plan.nodes[index].at(items))
+            return None if row is None else row.length
+        case Gather():
+            return len(source.parts)
+        case Merge() | Race():
+            live = first_live(draft.plan, source.parts, items, draft.row)
+            return None if live is None else _length_of(draft, source.parts[live], items)
+        case Edge() | Given():
+            return None
 
 
-def _spawn_item(draft: Draft, node: PlanNode, offer: Offer) -> None:
-    count = draft.item_count(node.path)
-    draft.items[node.path] = replace(count, spawned=count.spawned + 1)
+def _spawn_item(draft: Draft, node: PlanNode, items: Items, offer: Offer) -> None:
+    path = node.at(items)
+    count = draft.item_count(path)
+    draft.items[path] = replace(count, spawned=count.spawned + 1)
+    inside = (*items, count.spawned)
     for entry in node.entries:
-        open_node(draft, draft.plan.nodes[entry], count.spawned, offer)
+        open_node(draft, draft.plan.nodes[entry], inside, offer)
 
 
-def _end_item(draft: Draft, node: PlanNode, offer: Offer, *, live: bool) -> None:
-    count = draft.item_count(node.path)
+def _end_item(draft: Draft, node: PlanNode, items: Items, offer: Offer, *, live: bool) -> None:
+    path = node.at(items)
+    count = draft.item_count(path)
     count = replace(count, ended=count.ended + 1, dropped=count.dropped + (not live))
-    draft.items[node.path] = count
+    draft.items[path] = count
     if count.spawned < count.total:
-        _spawn_item(draft, node, offer)
+        _spawn_item(draft, node, items, offer)
     elif count.ended == count.total:
-        _end_map(draft, node)
+        _end_map(draft, node, items)
 
 
-def _end_map(draft: Draft, node: PlanNode) -> None:
+def _end_map(draft: Draft, node: PlanNode, items: Items) -> None:
     """Join the items; their outputs are not stored again, the list is put together when it is read."""
-    count, row = draft.item_count(node.path), draft.row(node.path)
+    path = node.at(items)
+    count, row = draft.item_count(path), draft.row(path)
     assert row is not None  # noqa: S101  # it was started
     evolve.phase_completed(
         draft, row, count.total if node.on_error == "collect" else count.total - count.dropped
     )
-    draft.just_ended.append((node, None))
+    draft.just_ended.append((node, items))
 
 
 # --------------------------------------------------------------------- onward
@@ -111,59 +161,73 @@ def flow_on(draft: Draft, offer: Offer) -> None:
     A work list and not recursion: one skipped phase may skip a thousand behind it.
     """
     while draft.just_ended:
-        node, item = draft.just_ended.popleft()
-        _go_on(draft, node, item, offer)
+        node, items = draft.just_ended.popleft()
+        _go_on(draft, node, items, offer)
 
 
-def _go_on(draft: Draft, node: PlanNode, item: int | None, offer: Offer) -> None:
+def _go_on(draft: Draft, node: PlanNode, items: Items, offer: Offer) -> None:
     plan = draft.plan
-    row = draft.row(node.path if item is None else node.at(item))
+    row = draft.row(node.at(items) if items else node.path)
     assert row is not None  # noqa: S101  # it has just ended
-    if node.scope is not None:
-        map_node = plan.nodes[node.scope]
-        if row.state is FAILED or map_node.exit == node.index:
-            _end_item(draft, map_node, offer, live=bool(row.live))
-            return
-    elif row.live:
+    if row.state is FAILED:
+        _end_failed_item(draft, node, items, row, offer)
+        return
+    if row.live and not items and node.kind is not TEST:
         evolve.checkpoint_created(draft, row.path)
     for index in node.children:
-        _decide_child(draft, plan.nodes[index], item, offer)
-    if draft.cursor == len(plan.order) and not draft.just_ended and draft.state not in STANDING_STATES:
+        _decide_child(draft, plan.nodes[index], items, offer)
+    if items:
+        _end_item_if_over(draft, node, items, offer)
+    elif draft.cursor == len(plan.order) and not draft.just_ended and draft.state not in STANDING_STATES:
         evolve.pipeline_completed(draft)
 
 
-def _decide_child(draft: Draft, child: PlanNode, item: int | None, offer: Offer) -> None:
-    """Open a node, or skip it, once all its in-edges are decided."""
-    path = child.at(item)
-    if len(child.parents) > 1 and draft.row(path) is not None:
-        return  # two of its parents have just ended, and the first of them decided it
-    live = False
-    for index in child.parents:
-        parent = draft.plan.nodes[index]
-        row = draft.row(parent.path if item is None else parent.at(item))
-        if row is None or row.live is None:
-            return
-        live = live or row.live
-    if live:
-        open_node(draft, child, item, offer)
+def _end_item_if_over(draft: Draft, node: PlanNode, items: Items, offer: Offer) -> None:
+    assert node.scope is not None  # noqa: S101  # it has items
+    map_node = draft.plan.nodes[node.scope]
+    if node.index not in map_node.closers:
         return
-    evolve.phase_pending(draft, child, path, draft.now)
-    evolve.phase_skipped(draft, draft.rows[path], "nothing was handed on to it", live=False)
-    draft.just_ended.append((child, item))
+    if len(map_node.closers) > 1:
+        nodes = draft.plan.nodes
+        if not all(is_ended(draft.row(nodes[index].at(items))) for index in map_node.closers):
+            return
+        if (map_node.index, items) in draft.closed:
+            return  # several of them ended at once
+        draft.closed.add((map_node.index, items))
+    assert map_node.exit is not None  # noqa: S101  # maps have one
+    live = liveness(draft.plan, map_node.exit, items, draft.row)
+    _end_item(draft, map_node, items[:-1], offer, live=bool(live))
 
 
-def fail_run(draft: Draft, error: ErrorInfo) -> None:
-    """End a run whose phase failed for good: everything unfinished is ended in the same unit, and fenced off."""
-    unfinished = [row for row in draft.all_rows() if not is_ended(row)]
-    for row in unfinished:
-        if _is_open_map(row):  # it fails with its item
-            evolve.phase_failed(draft, row, error)
-    cancelled = [row for row in unfinished if not _is_open_map(row)]
-    if cancelled:
-        evolve.phases_cancelled(draft, cancelled)
-    evolve.pipeline_failed(draft, error)
-    draft.just_ended.clear()  # nothing follows, also not from what ended earlier in this command
+def _end_failed_item(draft: Draft, node: PlanNode, items: Items, row: PhaseRecord, offer: Offer) -> None:
+    map_node = collector(draft, node)
+    assert map_node is not None  # noqa: S101  # else the run has failed
+    assert row.error is not None  # noqa: S101  # it has failed
+    depth = len(draft.plan.scopes_of(map_node))
+    outer, item = items[:depth], items[: depth + 1]
+    if (map_node.index, item) in draft.closed:
+        return
+    draft.closed.add((map_node.index, item))
+    fail_item(draft, map_node, node, items, row.error)
+    _end_item(draft, map_node, outer, offer, live=False)
 
 
-def _is_open_map(row: PhaseRecord) -> bool:
-    return row.total is not None and row.state is RUNNING
+def _decide_child(draft: Draft, child: PlanNode, items: Items, offer: Offer) -> None:
+    """Open a node, or skip it, once all its in-edges are decided."""
+    path = child.at(items) if items else child.path
+    if draft.row(path) is not None:
+        return  # another parent that has just ended decided it, or a test did
+    plan = draft.plan
+    for index in child.after:
+        if not is_ended(draft.row(plan.nodes[index].at(items))):
+            return
+    live = liveness(plan, child.source, items, draft.row)
+    if live is None:
+        return
+    if live:
+        open_node(draft, child, items, offer)
+        return
+    evolve.phase_skipped(
+        draft, evolve.phase_noted(draft, child, path), "nothing was handed on to it", live=False
+    )
+    draft.just_ended.append((child, items))

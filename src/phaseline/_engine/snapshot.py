@@ -7,17 +7,19 @@ thrown away. What it holds when the folding is over is the unit of work that a s
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import datetime
 from typing import Any
 
 import msgspec
 from msgspec.structs import replace
 
+from phaseline._engine.liveness import liveness
 from phaseline.abc import RunRows, StepResult, Unit
+from phaseline.edges import GIVEN
 from phaseline.errors import InvalidTransitionError
 from phaseline.events import CheckpointCreated, Event, Transition
-from phaseline.plan import NodeKind, Plan, PlanNode
+from phaseline.plan import Items, NodeKind, Plan, PlanNode
 from phaseline.run import PhaseRecord, PhaseState, RunRecord
 
 ENDED_PHASES = frozenset({PhaseState.COMPLETED, PhaseState.FAILED, PhaseState.SKIPPED})
@@ -55,38 +57,39 @@ class Snapshot:
 
     def advanced(self, rows: RunRows) -> Snapshot:
         """This snapshot with what was written since; it costs what is new, however large the run is."""
-        snapshot = Snapshot(self.plan, rows.run)
+        plan = self.plan
+        snapshot = Snapshot(plan, rows.run)
         snapshot.rows, snapshot.items = dict(self.rows), dict(self.items)
         snapshot.landmarks, snapshot.cursor = None, self.cursor
-        for row in rows.phases:  # in the order in which they came up: a map before its items
-            snapshot._take(row)  # its own kind
-        order = self.plan.order
+        touched: dict[tuple[int, Items], None] = {}
+        for row in rows.phases:
+            snapshot.rows[row.path] = row
+            node, items = plan.locate(row.path)
+            if node.kind is NodeKind.MAP and row.attempt and row.total is not None:
+                snapshot.items.setdefault(row.path, ItemCount(row.total))
+            if node.scope is not None:
+                touched[node.scope, items] = None
+        for scope, items in touched:
+            snapshot._recount(plan.nodes[scope], items, self.rows)  # its own kind
+        order = plan.order
         while snapshot.cursor < len(order) and is_ended(snapshot.rows.get(order[snapshot.cursor].path)):
             snapshot.cursor += 1
         if rows.run.state not in self.plan.transitions.states:  # the label of a phase was changed meanwhile
             snapshot.run = replace(rows.run, state=order[min(snapshot.cursor, len(order) - 1)].label)
         return snapshot
 
-    def _take(self, row: PhaseRecord) -> None:
-        before = self.rows.get(row.path)
-        self.rows[row.path] = row
-        node, _ = self.plan.locate(row.path)
-        if node.kind is NodeKind.MAP:
-            if row.attempt and row.total is not None and node.path not in self.items:
-                self.items[node.path] = ItemCount(row.total)
-        elif node.scope is not None:
-            self._count(self.plan.nodes[node.scope], node, before, row)
-
-    def _count(
-        self, map_node: PlanNode, node: PlanNode, before: PhaseRecord | None, row: PhaseRecord
-    ) -> None:
-        """Note what a new state of a phase inside a map says of the map."""
-        count = self.items[map_node.path]
-        if before is None and node.index == map_node.entries[0]:
-            count = replace(count, spawned=count.spawned + 1)
-        if _ends_item(map_node, node, row) and not (before and _ends_item(map_node, node, before)):
-            count = replace(count, ended=count.ended + 1, dropped=count.dropped + (not row.live))
-        self.items[map_node.path] = count
+    def _recount(self, map_node: PlanNode, items: Items, before: Mapping[str, PhaseRecord]) -> None:
+        """Note what new states of one item say of its map."""
+        path = map_node.at(items[:-1])
+        was = _item_state(self.plan, map_node, items, before)
+        now = _item_state(self.plan, map_node, items, self.rows)
+        count = self.items[path]
+        self.items[path] = ItemCount(
+            count.total,
+            count.spawned + (now.spawned - was.spawned),
+            count.ended + (now.ended - was.ended),
+            count.dropped + (now.dropped - was.dropped),
+        )
 
     def absorb(self, draft: Draft) -> None:
         """Take over what a draft decided, once it is committed."""
@@ -104,7 +107,7 @@ class Draft:
     """One unit of work while it is being decided."""
 
     __slots__ = (
-        "_added", "_changes", "base", "cursor", "events", "granted", "items", "just_ended", "known", "now", "outputs", "plan",
+        "_added", "_changes", "base", "closed", "cursor", "cuts", "events", "granted", "items", "just_ended", "known", "now", "outputs", "plan",
         "rows", "run", "run_id", "seq", "state", "steps", "waits",
     )  # fmt: skip
 
@@ -132,8 +135,12 @@ class Draft:
         """Phases that this unit starts on the worker that decides it."""
         self.waits: bool = False
         """Whether it leaves a phase that waits for a worker or for its time."""
-        self.just_ended: deque[tuple[PlanNode, int | None]] = deque()
+        self.cuts: bool = False
+        """Whether it ends phases that somebody is busy with."""
+        self.just_ended: deque[tuple[PlanNode, Items]] = deque()
         """Nodes from which the flow has yet to go on."""
+        self.closed: set[tuple[int, Items]] = set()
+        """Items that ended in this unit, each with the index of its map."""
 
     @property
     def revision(self) -> int:
@@ -230,8 +237,14 @@ class Draft:
         )  # fmt: skip
 
 
-def _ends_item(map_node: PlanNode, node: PlanNode, row: PhaseRecord) -> bool:
-    return row.state is PhaseState.FAILED or (node.index == map_node.exit and is_ended(row))
+def _item_state(plan: Plan, map_node: PlanNode, items: Items, rows: Mapping[str, PhaseRecord]) -> ItemCount:
+    """How far one item of a map is, as a count of one."""
+    inside = [rows.get(node.at(items)) for node in plan.members[map_node.index]]
+    known = [row for row in inside if row is not None]
+    failed = any(row.state is PhaseState.FAILED for row in known)
+    ended = failed or all(is_ended(rows.get(plan.nodes[index].at(items))) for index in map_node.closers)
+    live = ended and not failed and liveness(plan, map_node.exit or GIVEN, items, rows.get)
+    return ItemCount(1, int(bool(known)), int(ended), int(ended and not live))
 
 
 def is_ended(row: PhaseRecord | None) -> bool:

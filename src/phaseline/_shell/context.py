@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
 
     from phaseline._shell.runner import Runner
+    from phaseline.plan import PlanNode
 
 T = TypeVar("T")
 PROGRESS_INTERVAL = timedelta(milliseconds=100)
@@ -39,7 +40,8 @@ class BodyContext(Context):
         run, row = job.live.snapshot.run, job.row
         self._runner, self._job = runner, job
         self.run_id, self.pipeline = run.id, run.pipeline
-        self.phase, self.item, self.attempt = row.path, job.item, row.attempt
+        self.phase, self.attempt = row.path, row.attempt
+        self.item = job.items[-1] if job.items else None
         self.idempotency_key = f"{run.id}:{row.path}:{row.generation}"
         self.deadline = deadline
         self._emitted: list[Emission] = []
@@ -92,31 +94,34 @@ class BodyContext(Context):
         return found
 
     async def result_of(self, phase: Node[Any, T], /) -> T:
-        node = self._runner_node(phase)
-        values, live = self._runner.values, self._job.live
-        item = self.item if node.scope is not None else None
-        value: T = await values.of_node(live, node, item)
+        plan = self._job.live.snapshot.plan
+        node = self._upstream(phase)
+        items = self._job.items[: len(plan.scopes_of(node))]
+        value: T = await self._runner.values.of_node(self._job.live, node, items)
         return value
 
-    def _runner_node(self, phase: Node[Any, Any]) -> Any:
+    def _upstream(self, phase: Node[Any, Any]) -> PlanNode:
+        """Find the one node upstream of this one that was made of ``phase``."""
         plan, here = self._job.live.snapshot.plan, self._job.node
         named = getattr(phase, "title", repr(phase))
+        around = (None, *plan.scopes_of(here))
         found = [
             node
             for node, binding in zip(plan.nodes, plan.bindings, strict=True)
-            if binding.source is phase and (node.scope is None or node.scope == here.scope)
+            if binding.source is phase and node.scope in around
         ]
         if len(found) != 1:
             what = "does not stand upstream" if not found else f"stands {len(found)} times"
             msg = f"{self.phase!r} asks for the result of {named!r}, which {what} in pipeline {plan.name!r}"
             raise DefinitionError(msg)
         node = found[0]
-        todo = [here.index, *([] if here.scope is None else [here.scope])]
+        todo, seen = [here.index, *plan.scopes_of(here)], set[int]()
         while todo:
             parents = plan.nodes[todo.pop()].parents
             if node.index in parents:
                 return node
-            todo.extend(parents)
+            todo.extend(parent for parent in parents if parent not in seen)
+            seen.update(parents)
         msg = f"{self.phase!r} asks for the result of {named!r}, which is not upstream of it in pipeline {plan.name!r}"
         raise DefinitionError(msg)
 

@@ -11,7 +11,17 @@ from typing import TYPE_CHECKING, Any
 
 import anyio
 
-from phaseline._engine.commands import Command, Fail, Postpone, Release, SkipPhase, Succeed
+from phaseline._engine.commands import (
+    Command,
+    Fail,
+    FinishRun,
+    Judge,
+    Postpone,
+    Release,
+    SkipPhase,
+    Succeed,
+    Unfold,
+)
 from phaseline._engine.snapshot import Draft
 from phaseline._shell.clock import later
 from phaseline._shell.context import BodyContext
@@ -19,10 +29,11 @@ from phaseline._shell.failure import NEVER_RETRIED, describe
 from phaseline._shell.live import Interruption, Job
 from phaseline._shell.outage import patiently
 from phaseline._shell.transact import transact
-from phaseline.errors import CodecError
-from phaseline.phase import NOTHING, Abort, Again, Skip
+from phaseline.compose import Question
+from phaseline.errors import CodecError, DefinitionError, EncodeError
 from phaseline.run import ErrorCategory
 from phaseline.signature import accepts
+from phaseline.wishes import NOTHING, Abort, Again, Finish, Skip
 
 if TYPE_CHECKING:
     from phaseline._shell.runner import Runner
@@ -31,28 +42,31 @@ MAX_POSTPONED = 1_000
 """Times a phase may ask to be called again."""
 
 
-async def invoke(runner: Runner, job: Job) -> Command | Draft:
+async def invoke(runner: Runner, job: Job) -> Command | Draft:  # noqa: C901  # flat: another call would cost each phase
     """Call the body of a granted phase; gives the command to commit, or, of a transactional phase, what is committed.
 
     It raises nothing but a cancellation that is meant for us, or Ctrl-C.
     """
     binding, row, live = job.binding, job.row, job.live
+    if binding.phase is None:
+        return await _look(runner, job)
     call = binding.call
     context = None
     value: Any = NOTHING if binding.takes is None else live.copies.pop(binding.takes, NOTHING)
     handed_on = 0
     try:
         if value is NOTHING:
-            value = await patiently(runner.clock, partial(runner.values.for_body, live, job.node, job.item))
+            value = await patiently(runner.clock, partial(runner.values.for_node, live, job.node, job.items))
         if binding.is_counted and isinstance(value, Sized):
             handed_on = len(value)  # of what was stored: the body may change its copy
+        values = value if binding.is_spread else (value,)
         if call.context is None:
-            body: Callable[[], Any] = partial(call.body, value)
+            body: Callable[[], Any] = partial(call.body, *values)
         else:
             timeout = runner.timeout_of(job)
             deadline = None if timeout is None else later(runner.clock.now(), timeout)
             context = BodyContext(runner, job, deadline)
-            body = partial(call.body, value, **{call.context: context})
+            body = partial(call.body, *values, **{call.context: context})
             if binding.is_transactional:
                 return await transact(runner, job, context, body, runner.offer())
         output = await body() if call.is_async else await runner.call_in_thread(body)
@@ -79,6 +93,25 @@ def is_meant_for_us(error: BaseException) -> bool:
         return True
     task = asyncio.current_task() if isinstance(error, asyncio.CancelledError) else None
     return task is None or task.cancelling() > 0  # trio cancels by scopes alone
+
+
+async def _look(runner: Runner, job: Job) -> Command:
+    """Look at a value where no body is called: ask a test, or count the list of a map."""
+    row, question = job.row, job.binding.source
+    try:
+        value: Any = await runner.values.for_node(job.live, job.node, job.items)
+        if not isinstance(question, Question):
+            return Unfold(row.path, row.fence, len(value))
+        verdict = question.ask(value)
+        if not isinstance(verdict, bool):  # pyright: ignore[reportUnnecessaryIsInstance]  # not everybody runs a type checker
+            raise EncodeError(job.binding.what, [f"expected True or False, got {type(verdict).__name__}"])  # noqa: TRY301  # treated like what a test raises
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # whatever a test raises is data from here on
+        if is_meant_for_us(error):
+            raise
+        return _failed(runner, job, None, error)
+    return Judge(row.path, row.fence, verdict)
 
 
 def interrupted(runner: Runner, job: Job) -> Command | None:
@@ -109,6 +142,8 @@ def _command_for(
             return Postpone(row.path, row.fence, again_at, error.reason, MAX_POSTPONED, emitted, progress)
         case Skip():
             return _skipped(runner, job, context, error, handed_on)
+        case Finish():
+            return _finished(runner, job, context, error)
         case _:
             return _failed(runner, job, context, error)
 
@@ -135,11 +170,24 @@ def _skipped(runner: Runner, job: Job, context: BodyContext | None, skip: Skip, 
     )
 
 
+def _finished(runner: Runner, job: Job, context: BodyContext | None, finish: Finish) -> Command:
+    row = job.row
+    try:
+        if not job.node.may_finish:
+            msg = f"phase {row.path!r} raised Finish, but is not declared to; declare it with may_finish=True"
+            raise DefinitionError(msg)  # noqa: TRY301  # fails the phase, like an output that does not fit
+        text, _ = job.live.snapshot.plan.whole.encode(finish.output)
+    except (CodecError, DefinitionError) as error:
+        return _failed(runner, job, context, error)
+    return FinishRun(row.path, row.fence, text, *_taken(context))
+
+
 def _failed(runner: Runner, job: Job, context: BodyContext | None, error: BaseException) -> Command:
     path, progress = job.row.path, None if context is None else context.take_progress()
     info = describe(error, path)
+    final = isinstance(error, Abort | DefinitionError)  # another attempt would come to the same
     try:
-        again_at = None if isinstance(error, Abort) else _again_at(runner, job, error, info.category)
+        again_at = None if final else _again_at(runner, job, error, info.category)
     except Exception as broken:  # noqa: BLE001  # a policy of the user's own may raise anything
         broken.__context__ = error
         again_at, error, info = None, broken, describe(broken, path)

@@ -13,11 +13,11 @@ from phaseline._engine.commands import Command
 from phaseline._engine.snapshot import Draft, Snapshot
 from phaseline.abc import RunRows, Unit
 from phaseline.errors import RunNotFoundError
-from phaseline.phase import NOTHING
 from phaseline.run import PhaseRecord, PhaseState
+from phaseline.wishes import NOTHING
 
 if TYPE_CHECKING:
-    from phaseline.plan import Binding, PlanNode
+    from phaseline.plan import Binding, Items, PlanNode
 
 
 class Interruption(Enum):
@@ -31,14 +31,14 @@ class Interruption(Enum):
 class Job:
     """One granted phase: a body to be called, or being called."""
 
-    __slots__ = ("binding", "copy", "interruption", "item", "live", "node", "row", "seat")
+    __slots__ = ("binding", "copy", "interruption", "items", "live", "node", "row", "seat")
 
     def __init__(self, live: LiveRun, row: PhaseRecord) -> None:
         self.live: LiveRun = live
         self.row: PhaseRecord = row
         self.node: PlanNode
-        self.item: int | None
-        self.node, self.item = live.snapshot.plan.locate(row.path)
+        self.items: Items
+        self.node, self.items = live.snapshot.plan.locate(row.path)
         self.binding: Binding = live.snapshot.plan.bindings[self.node.index]
         self.interruption: Interruption | None = None
         self.seat: anyio.CancelScope | None = None

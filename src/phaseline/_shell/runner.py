@@ -46,7 +46,7 @@ from phaseline.errors import (
     StorageUnavailableError,
 )
 from phaseline.events import CheckpointCreated, Event
-from phaseline.phase import NOTHING, Dep
+from phaseline.phase import Dep
 from phaseline.plan import Plan
 from phaseline.run import (
     ENDED_STATES,
@@ -58,6 +58,7 @@ from phaseline.run import (
     RunRecord,
     RunState,
 )
+from phaseline.wishes import NOTHING
 
 T = TypeVar("T")
 log = logging.getLogger("phaseline.runner")
@@ -413,7 +414,7 @@ class Runner:
             self.bus.publish(draft.events)
         if draft.waits and self.on_waiting is not None:
             self._nudge(draft, self.on_waiting)
-        if live.jobs and draft.run.state in ENDED_STATES:
+        if live.jobs and (draft.cuts or draft.run.state in ENDED_STATES):
             live.interrupt_fenced()
 
     def _nudge(self, draft: Draft, on_waiting: Callable[[datetime], None]) -> None:

@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any, TypeVar
 
+from phaseline._engine.flow import FIRST
+from phaseline._engine.liveness import first_live
 from phaseline._shell.live import LiveRun
 from phaseline._shell.threads import Threads
 from phaseline.abc import Storage
 from phaseline.codec import ValueCodec
-from phaseline.compose import Err, Skipped
+from phaseline.compose import Err, Ok, Skipped
+from phaseline.edges import Edge, Gather, Given, Merge, Race, Source
 from phaseline.errors import DecodeError, NoOutputError
-from phaseline.plan import NodeKind, PlanNode
-from phaseline.run import INPUT, PhaseRecord, PhaseState
+from phaseline.plan import Items, NodeKind, PlanNode
+from phaseline.run import FINISHED, INPUT, PhaseRecord, PhaseState
 
 T = TypeVar("T")
 _GONE = object()
 READ_AT_ONCE = 1_000
 """Outputs of items that are read with one call of the storage."""
+_Texts = Mapping[str, str]
 
 
 class Values:
@@ -36,12 +40,12 @@ class Values:
         return fn() if self._readers is None else await self._readers.run(fn)
 
     # ------------------------------------------------------------------ what is asked for
-    async def for_body(self, live: LiveRun, node: PlanNode, item: int | None) -> object:
-        """Give the value that a phase takes."""
-        if node.scope is not None and not node.parents:
-            assert item is not None  # noqa: S101  # nodes of a map are instantiated per item
-            return await self._element(live, live.snapshot.plan.nodes[node.scope], item)
-        return await self._input_of(live, node, item)
+    async def for_node(self, live: LiveRun, node: PlanNode, items: Items) -> Any:
+        """Give the value that a node takes."""
+        source = node.source
+        if isinstance(source, Race):
+            source = source.parts[await self._winner(live, node, items)]
+        return await self._from(live, source, node.scope, items)
 
     async def output(self, live: LiveRun) -> object:
         """Give the output of the run.
@@ -49,27 +53,29 @@ class Values:
         Raises:
             NoOutputError: The phase that would give it was skipped and handed nothing on.
         """
-        return await self.of_node(live, live.snapshot.plan.output, None)
+        plan = live.snapshot.plan
+        early = _finisher(live) if plan.may_finish else None
+        if early is not None:
+            return plan.whole.decode((await self._texts(live, (early.path,)))[early.path])
+        return await self._from(live, plan.output, None, ())
 
-    async def of_node(self, live: LiveRun, node: PlanNode, item: int | None) -> Any:
+    async def of_node(self, live: LiveRun, node: PlanNode, items: Items, texts: _Texts | None = None) -> Any:
         """Give the output of a node that has ended."""
-        path = node.at(item)
+        path = node.at(items)
         copy = live.copies.pop(path, _GONE)
         if copy is not _GONE:
             return copy
         row = live.snapshot.rows.get(path)
         if row is None or not row.live:
-            raise NoOutputError(
-                live.id, f"phase {path!r} {row.reason or row.state if row else 'did not run'}"
-            )
-        if node.kind is NodeKind.MAP:
-            return await self._joined(live, node)
+            raise _no_output(live, path)
+        if node.kind is NodeKind.MAP and row.state is PhaseState.COMPLETED:
+            return await self._joined(live, node, items, row)
         codec = live.snapshot.plan.bindings[node.index].output
-        text = (await self._texts(live, (path,))).get(path)
+        text = (texts if texts is not None else await self._texts(live, (path,))).get(path)
         if text is not None:
             return codec.decode(text)
         if row.state is PhaseState.SKIPPED:
-            return await self._input_of(live, node, item)
+            return await self.for_node(live, node, items)
         raise DecodeError(codec.what, [f"nothing is stored at {path!r} of run {live.id}"])
 
     async def run_input(self, live: LiveRun, codec: ValueCodec[T]) -> T:
@@ -78,47 +84,108 @@ class Values:
         return codec.decode(texts[INPUT])
 
     # ------------------------------------------------------------------ where it comes from
-    async def _input_of(self, live: LiveRun, node: PlanNode, item: int | None) -> object:
+    async def _from(
+        self, live: LiveRun, source: Source, scope: int | None, items: Items, texts: _Texts | None = None
+    ) -> Any:
+        """Give the value of an expression; ``texts`` are stored outputs that were read already."""
         plan = live.snapshot.plan
-        if node.parents:
-            return await self.of_node(live, plan.nodes[node.parents[0]], item)
-        if node.scope is not None and item is not None:
-            return await self._element(live, plan.nodes[node.scope], item)
+        found = _way(live, source, items)
+        match found:
+            case Edge():
+                return await self.of_node(live, plan.nodes[found.node], items, texts)
+            case Gather():
+                return await self._side_by_side(live, found, scope, items, texts)
+            case PlanNode():
+                return await self.for_node(live, found, items)
+            case Given():
+                return await self._given(live, scope, items)
+
+    async def _side_by_side(
+        self, live: LiveRun, gather: Gather, scope: int | None, items: Items, texts: _Texts | None
+    ) -> tuple[Any, ...]:
+        values: list[Any] = []
+        for part, optional in zip(gather.parts, gather.optional, strict=True):
+            try:
+                values.append(await self._from(live, part, scope, items, texts))
+            except NoOutputError:
+                if not optional:
+                    raise
+                values.append(None)
+        return tuple(values)
+
+    async def _winner(self, live: LiveRun, node: PlanNode, items: Items) -> int:
+        """Which of several values came first, as it was stored when it did."""
+        run, path = live.snapshot.run, node.at(items)
+        row = live.snapshot.rows[path]
+        read = partial(self._storage.steps, run.namespace, run.id, path, row.generation)
+        return int((await self.call(read))[FIRST])
+
+    async def _given(self, live: LiveRun, scope: int | None, items: Items) -> Any:
+        plan = live.snapshot.plan
+        if scope is not None:
+            return await self._element(live, plan.nodes[scope], items)
         copy = live.copies.pop(INPUT, _GONE)
         return copy if copy is not _GONE else await self.run_input(live, plan.input)
 
-    async def _element(self, live: LiveRun, map_node: PlanNode, item: int) -> object:
+    async def _element(self, live: LiveRun, map_node: PlanNode, items: Items) -> object:
         """Give one element of the list that a map takes apart; one that was taken before is decoded anew."""
-        elements = live.items.get(map_node.path)
+        outer, item = items[:-1], items[-1]
+        path = map_node.at(outer)
+        elements = live.items.get(path)
         if elements is None:
             async with live.loading:  # not once for each of the items that begin together
-                elements = live.items.get(map_node.path)
+                elements = live.items.get(path)
                 if elements is None:
-                    elements = live.items[map_node.path] = await self._list_of(live, map_node)
+                    elements = live.items[path] = await self._list_of(live, map_node, outer)
         if elements[item] is _GONE:
-            elements[item] = (await self._list_of(live, map_node))[item]
+            elements[item] = (await self._list_of(live, map_node, outer))[item]
         element, elements[item] = elements[item], _GONE
         return element
 
-    async def _list_of(self, live: LiveRun, map_node: PlanNode) -> list[Any]:
-        value: Any = await self._input_of(live, map_node, None)
-        return list(value)
+    async def _list_of(self, live: LiveRun, map_node: PlanNode, items: Items) -> list[Any]:
+        return list(await self.for_node(live, map_node, items))
 
-    async def _joined(self, live: LiveRun, map_node: PlanNode) -> object:
+    # ------------------------------------------------------------------ joined maps
+    async def _joined(self, live: LiveRun, map_node: PlanNode, items: Items, row: PhaseRecord) -> object:
         """Put the list of a map together from the outputs of its items, in input order."""
         plan, rows = live.snapshot.plan, live.snapshot.rows
-        assert map_node.exit is not None  # noqa: S101  # maps have one
-        exit_node = plan.nodes[map_node.exit]
-        total = live.snapshot.items[map_node.path].total
-        paths = [exit_node.at(item) for item in range(total)]
-        kept = [path for path in paths if (row := rows.get(path)) is not None and row.live]
+        instances = [(*items, item) for item in range(row.total or 0)]
+        exit_ = map_node.exit
+        if not isinstance(exit_, Edge) or plan.nodes[exit_.node].kind is not NodeKind.PHASE:
+            return await self._joined_values(live, map_node, instances)
+        exit_node = plan.nodes[exit_.node]
+        paths = [exit_node.at(instance) for instance in instances]
+        kept = [path for path in paths if (item := rows.get(path)) is not None and item.live]
         texts = await self._texts(live, kept)
         codec = plan.bindings[map_node.index].output
         if map_node.on_error == "fail":
             return codec.decode_items([texts[path] for path in kept])
         return codec.decode_items(
-            [_collected(_last_row(live, map_node, i), texts.get(p)) for i, p in enumerate(paths)]
+            [
+                _collected(_last_row(live, map_node, instance), texts.get(path))
+                for instance, path in zip(instances, paths, strict=True)
+            ]
         )
+
+    async def _joined_values(
+        self, live: LiveRun, map_node: PlanNode, instances: Sequence[Items]
+    ) -> list[Any]:
+        """Do the same where an item's output is not the stored text of one phase."""
+        assert map_node.exit is not None  # noqa: S101  # maps have one
+        exit_, scope = map_node.exit, map_node.index
+        paths = [path for instance in instances for path in _stored_in(live, exit_, instance)]
+        texts = await self._texts(live, paths)
+        collects = map_node.on_error == "collect"
+        values: list[Any] = []
+        for instance in instances:
+            try:
+                value = await self._from(live, exit_, scope, instance, texts)
+            except NoOutputError:
+                if collects:
+                    values.append(_ending(_last_row(live, map_node, instance)))
+            else:
+                values.append(Ok(value=value) if collects else value)
+        return values
 
     async def _texts(self, live: LiveRun, paths: Sequence[str]) -> Mapping[str, str]:
         run = live.snapshot.run
@@ -129,21 +196,80 @@ class Values:
         return found
 
 
-def _last_row(live: LiveRun, map_node: PlanNode, item: int) -> PhaseRecord:
-    """The row that tells how an item ended: the one that failed, else the item's last."""
+def _way(live: LiveRun, source: Source, items: Items) -> Given | Edge | Gather | PlanNode:
+    """Follow the ways that were gone, without recursion: to an output, a tuple, what was given, or a node that took it.
+
+    Raises:
+        NoOutputError: Nothing is handed on there.
+    """
     plan, rows = live.snapshot.plan, live.snapshot.rows
-    assert map_node.exit is not None  # noqa: S101  # maps have one
-    exit_row = rows.get(plan.nodes[map_node.exit].at(item))
-    if exit_row is not None:
-        return exit_row
-    inside = (rows.get(node.at(item)) for node in plan.nodes if node.scope == map_node.index)
-    return next(row for row in inside if row is not None and row.state is PhaseState.FAILED)
+    while True:
+        match source:
+            case Given() | Gather():
+                return source
+            case Edge(side=None):
+                return source
+            case Edge():  # what a test took
+                test = plan.nodes[source.node]
+                if test.is_race:
+                    return test
+                source = test.source
+            case Merge() | Race():
+                position = first_live(plan, source.parts, items, rows.get)
+                if position is None:
+                    raise _nothing(live, source, items)
+                source = source.parts[position]
+
+
+def _stored_in(live: LiveRun, source: Source, items: Items) -> Iterator[str]:
+    """Paths of the stored texts that a value is read from."""
+    try:
+        found = _way(live, source, items)
+    except NoOutputError:
+        return
+    match found:
+        case Edge():
+            node = live.snapshot.plan.nodes[found.node]
+            if node.kind is NodeKind.PHASE:
+                yield node.at(items)
+        case Gather():
+            for part in found.parts:
+                yield from _stored_in(live, part, items)
+        case _:
+            pass
+
+
+def _finisher(live: LiveRun) -> PhaseRecord | None:
+    """The phase that ended the whole run, if one did."""
+    completed = (row for row in live.snapshot.rows.values() if row.state is PhaseState.COMPLETED)
+    return next((row for row in completed if row.reason == FINISHED), None)
+
+
+def _nothing(live: LiveRun, source: Merge | Race, items: Items) -> NoOutputError:
+    nodes = live.snapshot.plan.nodes
+    last = source.parts[-1]
+    return _no_output(live, nodes[last.node].at(items) if isinstance(last, Edge) else "")
+
+
+def _no_output(live: LiveRun, path: str) -> NoOutputError:
+    row = live.snapshot.rows.get(path)
+    return NoOutputError(live.id, f"phase {path!r} {row.reason or row.state if row else 'did not run'}")
+
+
+def _last_row(live: LiveRun, map_node: PlanNode, items: Items) -> PhaseRecord:
+    """The row that tells how an item ended: the one that failed, else the last that has ended."""
+    plan, rows = live.snapshot.plan, live.snapshot.rows
+    inside = [rows.get(node.at(items)) for node in plan.members[map_node.index]]
+    known = [row for row in inside if row is not None]
+    return next((row for row in known if row.state is PhaseState.FAILED), known[-1])
 
 
 def _collected(row: PhaseRecord, text: str | None) -> str:
     """Encode one element of a collecting map's list: an Ok, an Err or a Skipped."""
-    if row.state is PhaseState.COMPLETED or text is not None:
+    if text is not None:
         return f'{{"status":"ok","value":{text}}}'
-    if row.error is not None:
-        return Err.of(row.error).model_dump_json()
-    return Skipped(reason=row.reason).model_dump_json()
+    return _ending(row).model_dump_json()
+
+
+def _ending(row: PhaseRecord) -> Err | Skipped:
+    return Skipped(reason=row.reason) if row.error is None else Err.of(row.error)

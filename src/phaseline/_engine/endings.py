@@ -1,0 +1,107 @@
+"""How much ends at once: a run or an item with its failure, a run with an early finish, what a race leaves over."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from phaseline._engine import evolve
+from phaseline._engine.snapshot import Draft, is_ended
+from phaseline.plan import Items, PlanNode
+from phaseline.run import ErrorInfo, PhaseRecord, PhaseState
+
+RUNNING = PhaseState.RUNNING
+
+
+def fail_run(draft: Draft, failed: PhaseRecord, error: ErrorInfo) -> None:
+    """End a run whose phase failed for good: everything unfinished is ended in the same unit, and fenced off."""
+    node, items = draft.plan.locate(failed.path)
+    _fail_maps_around(draft, node, items, error)
+    cancelled = [row for row in draft.all_rows() if not is_ended(row)]
+    if cancelled:
+        evolve.phases_cancelled(draft, cancelled)
+    evolve.pipeline_failed(draft, error)
+    draft.just_ended.clear()  # nothing follows, also not from what ended earlier in this command
+
+
+def finish_run(draft: Draft, row: PhaseRecord) -> None:
+    """End a run early, because a body has its output: everything unfinished is skipped, begun or not."""
+    evolve.phase_finished_run(draft, row)
+    for node in draft.plan.members[None]:
+        if draft.row(node.path) is None:
+            evolve.phase_noted(draft, node, node.path)
+    rows = [other for other in draft.all_rows() if not is_ended(other)]
+    if rows:
+        evolve.phases_cancelled(draft, rows, f"{row.path} finished the run")
+    evolve.pipeline_completed(draft)
+    draft.just_ended.clear()  # nothing follows, also not from what ended earlier in this command
+
+
+def fail_item(draft: Draft, map_node: PlanNode, node: PlanNode, items: Items, error: ErrorInfo) -> None:
+    """End an item of a collecting map in which ``node`` failed for good."""
+    depth = len(draft.plan.scopes_of(map_node))
+    _fail_maps_around(draft, node, items, error, within=map_node)
+    left = list(_unfinished(draft, draft.plan.members[map_node.index], items[: depth + 1]))
+    if left:
+        evolve.phases_cancelled(draft, left)
+
+
+def collector(draft: Draft, node: PlanNode) -> PlanNode | None:
+    """The map that collects the failure of a node, if one does."""
+    scope = node.scope
+    while scope is not None:
+        map_node = draft.plan.nodes[scope]
+        if map_node.on_error == "collect":
+            return map_node
+        scope = map_node.scope
+    return None
+
+
+def _fail_maps_around(
+    draft: Draft, node: PlanNode, items: Items, error: ErrorInfo, within: PlanNode | None = None
+) -> None:
+    """Maps fail with their item, the innermost first."""
+    while node.scope is not None:
+        node, items = draft.plan.nodes[node.scope], items[:-1]
+        if node is within:
+            return
+        row = draft.row(node.at(items))
+        if row is not None and not is_ended(row):
+            evolve.phase_failed(draft, row, error)
+
+
+def cancel_rest(draft: Draft, race: PlanNode, items: Items, winner: int) -> None:
+    """End what stands before a race and serves only values that came too late, whether it has begun or not."""
+    nodes = [draft.plan.nodes[index] for index in race.cancels[winner]]
+    rows = list(_unfinished(draft, nodes, items, begin=True))
+    if rows:
+        evolve.phases_skipped(draft, rows, f"{race.at(items)} has its value")
+
+
+def skip_arm(draft: Draft, test: PlanNode, items: Items, *, held: bool) -> None:
+    """Skip what a test decided against."""
+    nodes = [draft.plan.nodes[index] for index in test.arms[held]]
+    rows = list(_unfinished(draft, nodes, items, begin=True))
+    if not rows:
+        return
+    passing = {node.at(items) for node in nodes if test.index in node.passes}
+    verdict = "holds" if held else "does not hold"
+    evolve.phases_skipped(draft, rows, f"{test.at(items)} {verdict}", passing)
+    draft.just_ended.extend((node, items) for node in nodes)
+
+
+def _unfinished(
+    draft: Draft, nodes: Iterable[PlanNode], items: Items, *, begin: bool = False
+) -> Iterator[PhaseRecord]:
+    """The rows of these nodes that have not ended, with those inside of maps; ``begin``: also of what has none yet."""
+    for node in nodes:
+        path = node.at(items)
+        row = draft.row(path)
+        if row is None and begin:
+            row = evolve.phase_noted(draft, node, path)
+        if row is None or is_ended(row):
+            continue
+        yield row
+        if row.total is not None and row.state is RUNNING:
+            inside = draft.plan.members[node.index]
+            for item in range(draft.item_count(path).spawned):
+                yield from _unfinished(draft, inside, (*items, item))

@@ -1,0 +1,56 @@
+"""Whether a value comes: read from rows, never from the values themselves."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from phaseline.edges import Edge, Gather, Given, Race, Source
+from phaseline.plan import Items, Plan
+from phaseline.run import PhaseRecord, PhaseState
+
+RowOf = Callable[[str], PhaseRecord | None]
+COMPLETED = PhaseState.COMPLETED
+
+
+def liveness(plan: Plan, source: Source, items: Items, row_of: RowOf) -> bool | None:
+    """Tell whether a value comes from there.
+
+    Returns:
+        None as long as it is undecided; a race is decided by its first value, all else when every part is.
+    """
+    if isinstance(source, Edge):
+        return _of_edge(plan, source, items, row_of)
+    if isinstance(source, Given):
+        return True
+    if isinstance(source, Race):
+        found = [liveness(plan, part, items, row_of) for part in source.parts]
+        return True if True in found else None if None in found else False
+    optional = source.optional if isinstance(source, Gather) else None
+    some = False
+    missing = False
+    # From the last: bodies mostly end in the order in which they began, so what is undecided stands there.
+    for position in range(len(source.parts) - 1, -1, -1):
+        live = liveness(plan, source.parts[position], items, row_of)
+        if live is None:
+            return None
+        some = some or live
+        missing = missing or (optional is not None and not live and not optional[position])
+    return some and not missing
+
+
+def _of_edge(plan: Plan, edge: Edge, items: Items, row_of: RowOf) -> bool | None:
+    node = plan.nodes[edge.node]
+    row = row_of(node.at(items) if items else node.path)
+    if row is None or row.live is None:
+        return None
+    if edge.side is None:
+        return row.live
+    return row.state is COMPLETED and row.live is edge.side
+
+
+def first_live(plan: Plan, parts: tuple[Source, ...], items: Items, row_of: RowOf) -> int | None:
+    """Position of the first part that has a value."""
+    for position, part in enumerate(parts):
+        if liveness(plan, part, items, row_of):
+            return position
+    return None

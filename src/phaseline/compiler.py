@@ -1,0 +1,389 @@
+"""From what a user composed to a ``Plan``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from types import GenericAlias
+from typing import Any, get_args, get_origin
+
+import attrs
+
+from phaseline.compose import Branch, Each, Parallel, Question, When
+from phaseline.derive import check_labels, derive_machine, fingerprint_of, order_of
+from phaseline.edges import GIVEN, Edge, Gather, Given, Merge, Race, Source, edges_of, gathered, merged
+from phaseline.errors import DefinitionError, DuplicatePhaseError
+from phaseline.graph import FunctionOfMany, Graph
+from phaseline.phase import DEFAULT_QUEUE, Phase
+from phaseline.plan import Binding, NodeKind, Plan, PlanNode
+from phaseline.retry import NO_RETRY, Retry
+from phaseline.run import INPUT
+from phaseline.signature import accepts, element_type
+from phaseline.step import Chain, Node, Subgraph
+
+
+def compile_plan(name: str, version: str, body: Node[Any, Any], retry: Retry | None) -> Plan:
+    """Compile what a user composed.
+
+    Raises:
+        DefinitionError: Two phases share a path, a label is an engine state's name or comes back later, ….
+    """
+    builder = Builder(name, retry)
+    input_type = _as_list(body.input_type)
+    output = builder.add(body, Wire(GIVEN, input_type), Place()).source
+    nodes = finished(builder, output)
+    order = order_of(nodes)
+    check_labels(name, order)
+    return Plan(
+        name=name,
+        version=version,
+        nodes=nodes,
+        bindings=_bound(nodes, builder.bindings, output),
+        order=order,
+        output=output,
+        input_type=input_type,
+        output_type=body.output_type,
+        transitions=derive_machine(name, nodes),
+        fingerprint=fingerprint_of(nodes, output),
+    )
+
+
+@attrs.frozen
+class Wire:
+    """A value on its way to a node."""
+
+    source: Source
+    type: Any
+    after: tuple[int, ...] = ()
+    """What the node must wait for besides."""
+
+
+@attrs.frozen
+class Place:
+    """Where nodes are being added."""
+
+    prefix: str = ""
+    scope: int | None = None
+
+
+class Builder:
+    """Collects the nodes of a plan, in topological order."""
+
+    def __init__(self, pipeline: str, retry: Retry | None) -> None:
+        self.pipeline, self.retry = pipeline, retry
+        self.nodes: list[PlanNode] = []
+        self.bindings: list[Binding] = []
+        self.cancelling: set[int] = set()
+        """Races whose first ends the rest."""
+        self._paths: set[str] = set()
+
+    def add(self, node: Node[Any, Any], wire: Wire, place: Place) -> Wire:  # noqa: PLR0911  # one for each kind
+        """Add a node that takes what ``wire`` brings; gives what it hands on."""
+        match node:
+            case Chain():
+                for part in node.parts:
+                    wire = self.add(part, wire, place)
+                return wire
+            case Subgraph():
+                return self.add(node.body, wire, attrs.evolve(place, prefix=f"{place.prefix}{node.name}/"))
+            case Phase():
+                return self._add_phase(node, place.prefix + node.options.name, wire, place.scope)
+            case Each():
+                return self._add_each(node, wire, place)  # pyright: ignore[reportUnknownArgumentType]  # a pattern cannot see type arguments
+            case Parallel():
+                parts = tuple(self.add(step, wire, place).source for step in node.steps)
+                return Wire(gathered(parts), node.output_type)
+            case When():
+                return self._add_when(node, wire, place)
+            case Branch():
+                return self._add_branch(node, wire, place)
+            case Graph():
+                return self._add_graph(node, wire, place)
+            case _:
+                msg = f"pipeline {self.pipeline!r}: {type(node).__name__} is no kind of node that a plan can hold"
+                raise DefinitionError(msg)
+
+    # ------------------------------------------------------------------ phases and maps
+    def _add_each(self, each: Each[Any, Any], wire: Wire, place: Place) -> Wire:
+        return self._add_map(each, place.prefix + _name_in(each), wire, place.scope)
+
+    def _add_phase(self, phase: Phase[Any, Any], path: str, wire: Wire, scope: int | None) -> Wire:
+        options, output = phase.options, phase.signature.output
+        source = _with_gaps(wire.source, phase.input_type)
+        node = PlanNode(
+            len(self.nodes), self._claim(path), NodeKind.PHASE, options.state_label, options.queue,
+            source, wire.after, scope, may_finish=options.may_finish,
+        )  # fmt: skip
+        retry = options.retry or self.retry or NO_RETRY
+        what = f"output of phase {path!r}"
+        spread = isinstance(phase, FunctionOfMany)
+        binding = Binding(phase, phase, retry, options.timeout, output, what, is_spread=spread)
+        return self._append(node, binding, Wire(Edge(node.index), output))
+
+    def _add_map(self, each: Each[Any, Any], path: str, wire: Wire, scope: int | None) -> Wire:
+        if not isinstance(wire.source, Gather) and element_type(wire.type) is None:
+            msg = f"{each.title}: {self._what(wire)} is not a list that can be taken apart"
+            raise DefinitionError(msg)
+        inner, index = each.step, len(self.nodes)
+        label, queue = _label_of(_innermost(inner)), _queue_of(_innermost(inner))
+        node = PlanNode(
+            index, self._claim(path), NodeKind.MAP, label, queue, wire.source, wire.after, scope,
+            limit=each.limit, on_error=each.on_error,
+        )  # fmt: skip
+        what = f"output of map {path!r}"
+        output = Wire(Edge(index), each.output_type)
+        self._append(node, Binding(each, None, NO_RETRY, None, each.output_type, what), output)
+        item = Wire(GIVEN, _as_list(inner.input_type))
+        match inner:
+            case Phase():
+                last = self._add_phase(inner, f"{path}[]", item, index)
+            case Each():
+                last = self._add_map(inner, f"{path}[]", item, index)  # pyright: ignore[reportUnknownArgumentType]  # a pattern cannot see type arguments
+            case _:
+                body = inner.body if isinstance(inner, Subgraph) else inner
+                last = self.add(body, item, Place(f"{path}[]/", index))
+        self.nodes[index] = attrs.evolve(self.nodes[index], exit=last.source)
+        return output
+
+    # ------------------------------------------------------------------ tests
+    def _add_when(self, when: When[Any], wire: Wire, place: Place) -> Wire:
+        test = self._add_test(when.question, wire, place)
+        inner, arm = self._add_arm(when.step, Wire(Edge(test, True), wire.type), place)
+        self._set_arms(test, arm, ())
+        bodies = [index for index in arm if self.nodes[index].kind is not NodeKind.TEST]
+        if len(bodies) == 1:  # skipped, it hands on what it would have taken: that is what the test took
+            node = self.nodes[bodies[0]]
+            self.nodes[node.index] = attrs.evolve(node, passes=(*node.passes, test))
+        return Wire(merged(Edge(test, False), inner.source), when.output_type)
+
+    def _add_branch(self, branch: Branch[Any, Any], wire: Wire, place: Place) -> Wire:
+        test = self._add_test(branch.question, wire, place)
+        then, first = self._add_arm(branch.if_holds, Wire(Edge(test, True), wire.type), place)
+        otherwise, second = self._add_arm(branch.if_not, Wire(Edge(test, False), wire.type), place)
+        self._set_arms(test, first, second)
+        return Wire(merged(then.source, otherwise.source), branch.output_type)
+
+    def _add_test(self, question: Question[Any], wire: Wire, place: Place) -> int:
+        index, base = len(self.nodes), f"{place.prefix}{question.title}?"
+        path, number = base, 2
+        while path in self._paths:  # a question may be asked in several places
+            path, number = f"{base}{number}", number + 1
+        node = PlanNode(
+            index, self._claim(path), NodeKind.TEST, "", DEFAULT_QUEUE, wire.source, wire.after, place.scope
+        )
+        binding = Binding(question, None, NO_RETRY, None, bool, f"verdict of test {path!r}")
+        self._append(node, binding, wire)
+        return index
+
+    def _add_arm(self, step: Node[Any, Any], wire: Wire, place: Place) -> tuple[Wire, tuple[int, ...]]:
+        begin = len(self.nodes)
+        last = self.add(step, wire, place)
+        return last, tuple(node.index for node in self.nodes[begin:] if node.scope == place.scope)
+
+    def _set_arms(self, test: int, first: tuple[int, ...], second: tuple[int, ...]) -> None:
+        """Note what a test decides about; it waits where the first of these would wait."""
+        queue = self.nodes[first[0]].queue
+        self.nodes[test] = attrs.evolve(self.nodes[test], arms=(first, second), queue=queue)
+
+    # ------------------------------------------------------------------ graphs
+    def _add_graph(self, graph: Graph[Any, Any], wire: Wire, place: Place) -> Wire:
+        wires = {-1: attrs.evolve(wire, type=graph.input_type)}
+        for index, added in enumerate(graph.steps):
+            taken = [wires[ref] for ref in added.takes]
+            sources = tuple(one.source for one in taken)
+            source, type_ = sources[0], taken[0].type
+            if added.join == "any":
+                source = Race(sources)
+            elif added.is_spread:
+                source, type_ = gathered(sources), added.step.input_type
+            inherited = wire.after if -1 in added.takes else ()
+            before = [edge.node for ref in added.after for edge in edges_of(wires[ref].source)]
+            begin = len(self.nodes)
+            whole = Wire(source, type_, tuple(dict.fromkeys([*inherited, *before])))
+            wires[index] = self.add(added.step, whole, place)
+            if isinstance(source, Race):
+                self._note_race(source, begin, graph, added.step, cancel_rest=added.cancel_rest)
+        return attrs.evolve(wires[graph.output], after=())
+
+    def _note_race(
+        self, race: Race, begin: int, graph: Graph[Any, Any], step: Node[Any, Any], *, cancel_rest: bool
+    ) -> None:
+        takers = [node for node in self.nodes[begin:] if _mentions(node.source, race)]
+        if len(takers) != 1 or takers[0].source is not race:
+            msg = f"graph {graph.title!r}: {step.title!r} takes the first of several values in more than one place; put a phase before it"
+            raise DefinitionError(msg)
+        if cancel_rest:
+            self.cancelling.add(takers[0].index)
+
+    # ------------------------------------------------------------------ what all have in common
+    def _append(self, node: PlanNode, binding: Binding, wire: Wire) -> Wire:
+        self.nodes.append(node)
+        self.bindings.append(binding)
+        return wire
+
+    def _claim(self, path: str) -> str:
+        if path in self._paths:
+            raise DuplicatePhaseError(self.pipeline, path)
+        self._paths.add(path)
+        return path
+
+    def _what(self, wire: Wire) -> str:
+        edges = list(edges_of(wire.source))
+        return self.bindings[edges[-1].node].what if edges else f"the input of pipeline {self.pipeline!r}"
+
+
+def _with_gaps(source: Source, input_type: Any) -> Source:
+    """Note which parts of a tuple may be missing, for the one who takes it."""
+    args = get_args(input_type)
+    if (
+        not isinstance(source, Gather)
+        or get_origin(input_type) is not tuple
+        or len(args) != len(source.parts)
+    ):
+        return source
+    return Gather(source.parts, tuple(accepts(arg, None) for arg in args))
+
+
+def _mentions(source: Source, part: Source) -> bool:
+    if source is part:
+        return True
+    return isinstance(source, Gather | Merge) and any(_mentions(inner, part) for inner in source.parts)
+
+
+def _name_in(each: Each[Any, Any]) -> str:
+    """What the items of a map are called by."""
+    inner = _innermost(each)
+    if isinstance(inner, Phase | Subgraph):
+        return inner.title
+    msg = (
+        f"{each.title}: what stands inside each() needs a name, for its path: Pipeline('name', {inner.title})"
+    )
+    raise DefinitionError(msg)
+
+
+def _innermost(node: Node[Any, Any]) -> Node[Any, Any]:
+    return _innermost(node.step) if isinstance(node, Each) else node  # pyright: ignore[reportUnknownArgumentType, reportUnknownMemberType]  # isinstance cannot see type arguments
+
+
+def _label_of(inner: Node[Any, Any]) -> str:
+    if isinstance(inner, Phase):
+        return inner.options.state_label
+    return inner.title.upper().replace("-", "_")
+
+
+def _queue_of(inner: Node[Any, Any]) -> str:
+    return inner.options.queue if isinstance(inner, Phase) else DEFAULT_QUEUE
+
+
+def _as_list(type_: Any) -> Any:
+    """What a map takes is any iterable; what is stored is a list."""
+    return GenericAlias(list, (_as_list(element_type(type_)),)) if get_origin(type_) is Iterable else type_
+
+
+# --------------------------------------------------------------------- what is known only at the end
+def finished(builder: Builder, output: Source) -> tuple[PlanNode, ...]:
+    """The nodes with all that depends on others: children, where items begin and end, what may be skipped."""
+    nodes = builder.nodes
+    children: list[list[int]] = [[] for _ in nodes]
+    members: dict[int, list[PlanNode]] = {}
+    for node in nodes:
+        for parent in node.parents:
+            children[parent].append(node.index)
+        if node.scope is not None:
+            members.setdefault(node.scope, []).append(node)
+    cancels = {index: _served_alone(nodes, children, index, output) for index in builder.cancelling}
+    skippable = {index for node in nodes for arm in node.arms for index in arm}.union(
+        *(rest for by_winner in cancels.values() for rest in by_winner)
+    )
+    ends = {index for node in nodes for index in _ways_out(node.exit)}
+    return tuple(
+        attrs.evolve(
+            node,
+            children=tuple(children[node.index]),
+            entries=tuple(inner.index for inner in members.get(node.index, ()) if inner.is_first),
+            closers=tuple(_closers(members.get(node.index, ()), children)),
+            ends_item=node.index in ends,
+            cancels=cancels.get(node.index, ()),
+            skippable=node.index in skippable,
+        )
+        for node in nodes
+    )
+
+
+def _closers(members: Sequence[PlanNode], children: Sequence[Sequence[int]]) -> Iterator[int]:
+    """The nodes that have ended when all have; after a race the others may go on."""
+    any_race = any(node.is_race for node in members)
+    return (node.index for node in members if any_race or not children[node.index])
+
+
+def _ways_out(exit_: Source | None) -> Iterator[int]:
+    """The nodes whose output may be an item's as it is."""
+    if isinstance(exit_, Edge) and exit_.side is None:
+        yield exit_.node
+    elif isinstance(exit_, Merge):
+        for part in exit_.parts:
+            yield from _ways_out(part)
+
+
+def _served_alone(
+    nodes: Sequence[PlanNode], children: Sequence[Sequence[int]], race: int, output: Source
+) -> tuple[tuple[int, ...], ...]:
+    """What stands before a race and serves nothing else, for each value without what leads to that one."""
+    scope, source = nodes[race].scope, nodes[race].source
+    assert isinstance(source, Race)  # noqa: S101  # only races are asked for
+    whole = output if scope is None else nodes[scope].exit
+    kept = {edge.node for edge in edges_of(whole or GIVEN)} | set(nodes[race].after)
+    alone = {race}
+    for index in sorted(_before(nodes, source), reverse=True):
+        if index not in kept and alone.issuperset(children[index]):
+            alone.add(index)
+    return tuple(tuple(sorted(alone - {race} - _before(nodes, part))) for part in source.parts)
+
+
+def _before(nodes: Sequence[PlanNode], source: Source) -> set[int]:
+    """All nodes that lead to a value."""
+    todo, found = [edge.node for edge in edges_of(source)], set[int]()
+    while todo:
+        index = todo.pop()
+        if index not in found:
+            found.add(index)
+            todo.extend(nodes[index].parents)
+    return found
+
+
+def _bound(nodes: Sequence[PlanNode], bindings: Sequence[Binding], output: Source) -> tuple[Binding, ...]:
+    """The bindings with what the shape says of the values they take and hand on."""
+    takers: dict[str, int] = {}
+    wanted: set[int] = set()
+    counted: set[int] = set()
+
+    def note(source: Source) -> None:
+        for edge in edges_of(source):
+            if edge.side is None:
+                wanted.add(edge.node)
+                takers[nodes[edge.node].path] = takers.get(nodes[edge.node].path, 0) + 1
+
+    for node in nodes:
+        note(node.source)
+        if isinstance(node.source, Given) and node.scope is None:
+            takers[INPUT] = takers.get(INPUT, 0) + 1
+        if node.kind is NodeKind.MAP:
+            counted.update(edge.node for edge in edges_of(node.source) if edge.side is None)
+    note(output)
+
+    def takes(node: PlanNode) -> str | None:
+        path = None
+        if node.scope is None and isinstance(node.source, Given):
+            path = INPUT
+        elif node.scope is None and isinstance(node.source, Edge) and node.source.side is None:
+            path = nodes[node.source.node].path
+        return path if path is not None and takers[path] == 1 else None
+
+    return tuple(
+        attrs.evolve(
+            binding,
+            takes=takes(node),
+            hands_on=node.index in wanted,
+            is_counted=node.index in counted,
+        )
+        for node, binding in zip(nodes, bindings, strict=True)
+    )

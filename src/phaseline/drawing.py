@@ -1,0 +1,106 @@
+"""A plan for people and for other programs: as a Mermaid flowchart, and as plain data."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from phaseline.derive import shape_of
+from phaseline.edges import Source, edges_of, takes_given
+from phaseline.plan import NodeKind, Plan, PlanNode
+
+_FRAMES = {NodeKind.PHASE: ('["', '"]'), NodeKind.MAP: ('[["', '"]]'), NodeKind.TEST: ('{"', '"}')}
+
+
+def to_mermaid(plan: Plan) -> str:
+    """The graph as the text of a Mermaid flowchart: tests are diamonds, a map is a box around what an item goes through."""
+    lines = ['input(["input"])', *_nodes_in(plan, None), 'output(["output"])']
+    for node in plan.nodes:
+        lines += _edges_to(node.source, f"n{node.index}", _begin_of(node), join=_join_of(node))
+        lines += [f"n{parent} -. after .-> n{node.index}" for parent in node.after]
+    lines += _edges_to(plan.output, "output", "input", join="")
+    return "\n    ".join(["flowchart TD", *lines]) + "\n"
+
+
+def _nodes_in(plan: Plan, scope: int | None) -> Iterator[str]:
+    for node in plan.members.get(scope, ()):
+        left, right = _FRAMES[node.kind]
+        yield f"n{node.index}{left}{_name(node)}{right}"
+        if node.kind is NodeKind.MAP:
+            yield f'subgraph m{node.index} ["each item of {_name(node)}"]'
+            yield from (f"    {line}" for line in _nodes_in(plan, node.index))
+            yield "end"
+
+
+def _name(node: PlanNode) -> str:
+    return node.path.replace("[]", "#91;#93;")
+
+
+def _begin_of(node: PlanNode) -> str:
+    """What stands for the value that a whole is given."""
+    return "input" if node.scope is None else f"n{node.scope}"
+
+
+def _join_of(node: PlanNode) -> str:
+    return "first" if node.is_race else ""
+
+
+def _edges_to(source: Source, target: str, begin: str, *, join: str) -> Iterator[str]:
+    if takes_given(source):
+        yield f"{begin} {_arrow('')} {target}"
+    for edge in dict.fromkeys(edges_of(source)):
+        label = join if edge.side is None else "yes" if edge.side else "no"
+        yield f"n{edge.node} {_arrow(label)} {target}"
+
+
+def _arrow(label: str) -> str:
+    return f"-- {label} -->" if label else "-->"
+
+
+def to_dict(plan: Plan) -> dict[str, Any]:
+    """The plan as JSON data.
+
+    ``source`` tells where the value of a node comes from: ``$input`` is what the whole is given, a text is the output
+    at that path, ``{"test", "holds"}`` the value that a test took, ``{"all": [...]}`` a tuple, ``{"one": [...]}`` the
+    way that was gone and ``{"first": [...]}`` the first value that comes.
+    """
+    return {
+        "name": plan.name,
+        "version": plan.version,
+        "fingerprint": plan.fingerprint,
+        "nodes": [_node_data(plan, node) for node in plan.nodes],
+        "output": shape_of(plan.nodes, plan.output),
+        "states": {state: sorted(plan.transitions.allowed(state)) for state in plan.transitions.states},
+    }
+
+
+def _node_data(plan: Plan, node: PlanNode) -> dict[str, Any]:
+    def path_of(index: int) -> str:
+        return plan.nodes[index].path
+
+    binding = plan.bindings[node.index]
+    data: dict[str, Any] = {
+        "path": node.path,
+        "kind": str(node.kind),
+        "label": node.label or None,
+        "queue": node.queue,
+        "source": shape_of(plan.nodes, node.source),
+        "after": [path_of(index) for index in node.after],
+        "map": None if node.scope is None else path_of(node.scope),
+        "attempts": binding.retry.attempts,
+        "timeout": None if binding.timeout is None else binding.timeout.total_seconds(),
+    }
+    match node.kind:
+        case NodeKind.PHASE:
+            data["may_finish"] = node.may_finish
+            data["cancels"] = sorted({path_of(index) for rest in node.cancels for index in rest})
+        case NodeKind.MAP:
+            assert node.exit is not None  # noqa: S101  # maps have one
+            data |= {"limit": node.limit, "on_error": node.on_error, "exit": shape_of(plan.nodes, node.exit)}
+        case NodeKind.TEST:
+            skipped, chosen = node.arms
+            data |= {
+                "skips_unless_held": list(map(path_of, skipped)),
+                "skips_if_held": list(map(path_of, chosen)),
+            }
+    return data

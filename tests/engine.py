@@ -1,0 +1,222 @@
+"""A run of the engine alone, without a shell, that holds each of its commits against the rules."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+
+from msgspec.structs import replace
+
+from phaseline._engine.commands import NO_OFFER, Command, Offer
+from phaseline._engine.decide import WAITING_PHASES, fold
+from phaseline._engine.liveness import liveness
+from phaseline._engine.snapshot import Draft, ItemCount, Snapshot, is_ended
+from phaseline.abc import Outcome, Unit
+from phaseline.edges import takes_given
+from phaseline.events import (
+    CheckpointCreated,
+    Event,
+    PhaseCompleted,
+    PhaseFailed,
+    PhaseRetrying,
+    PhaseSkipped,
+    PhaseStarted,
+)
+from phaseline.plan import Items, NodeKind, Plan
+from phaseline.run import ENDED_STATES, PhaseRecord, PhaseState, RunRecord
+from phaseline.storage.memory import MemoryStorage
+
+NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
+LEASE = timedelta(seconds=30)
+PLENTY = 10_000
+
+
+class CheckedRun:
+    """Folds and commits commands, and holds each commit against the rules."""
+
+    def __init__(self, plan: Plan, *, now: datetime = NOON) -> None:
+        record = RunRecord(
+            namespace="default", id="r1", pipeline=plan.name, version="1", fingerprint=plan.fingerprint,
+            state="IDLE", revision=0, seq=0, created_at=now, updated_at=now,
+        )  # fmt: skip
+        self.plan, self.now = plan, now
+        self.snapshot = Snapshot(plan, record)
+        self.storage = MemoryStorage()
+        self.facts: list[Event] = []
+        self.not_before = now
+        self.commands: list[Command] = []
+        """Every command that was ever given."""
+        self.state = "IDLE"
+        self.states: dict[str, PhaseState] = {}
+        """State of each phase as the facts tell it."""
+        self.grants: dict[str, list[tuple[int, int]]] = {}
+        """Attempt and fence of each start of a phase, in order, as the facts tell them."""
+
+    @property
+    def ended(self) -> bool:
+        """Whether the run came to an end."""
+        return self.snapshot.run.state in ENDED_STATES
+
+    @property
+    def output_live(self) -> bool | None:
+        """Whether the run has an output."""
+        return liveness(self.plan, self.plan.output, (), self.snapshot.rows.get)
+
+    @property
+    def held(self) -> list[PhaseRecord]:
+        """Phases whose bodies run; a map has none."""
+        return [row for row in self.snapshot.rows.values() if row.worker is not None]
+
+    @property
+    def waiting(self) -> list[PhaseRecord]:
+        """Phases that wait for a worker or for their time."""
+        return [row for row in self.snapshot.rows.values() if row.state in WAITING_PHASES]
+
+    def do(self, *commands: Command, offer: Offer = NO_OFFER) -> list[list[PhaseRecord] | None]:
+        """Fold, check, commit and absorb, as the shell does."""
+        self.commands += commands
+        draft, verdicts = fold(self.snapshot, commands, self.now, offer)
+        assert len(commands) == len(verdicts)
+        accepted = [
+            command for command, verdict in zip(commands, verdicts, strict=True) if verdict is not None
+        ]
+        if draft.is_empty:
+            return verdicts
+        unit = draft.unit(input_text="1")
+        self.check_refused(unit, accepted, offer)
+        if offer.room in (0, PLENTY):
+            self.check_one_by_one(draft, unit, commands, offer)
+        self.check_grants(unit, verdicts, offer)
+        assert self.storage.commit((unit,)) == [Outcome.COMMITTED]
+        self.snapshot.absorb(draft)
+        for fact in unit.events:
+            self.follow(fact)
+        self.check_stored()
+        return verdicts
+
+    def check_refused(self, unit: Unit, accepted: Sequence[Command], offer: Offer) -> None:
+        """A command that was fenced changed nothing: without it the unit is the same."""
+        without, verdicts = fold(self.snapshot, accepted, self.now, offer)
+        assert unit == without.unit(input_text="1")
+        assert None not in verdicts
+
+    def check_one_by_one(
+        self, together: Draft, unit: Unit, commands: Sequence[Command], offer: Offer
+    ) -> None:
+        """With the same grants, commands folded one after another come to the same as folded at once."""
+        stored = self.storage.load("default", "r1")
+        other = Snapshot(self.plan, self.snapshot.run)
+        if stored is not None:
+            other = Snapshot.from_rows(self.plan, stored)
+        facts: list[Event] = []
+        for command in commands:
+            draft, _ = fold(other, (command,), self.now, offer)
+            if not draft.is_empty:
+                facts += draft.unit().events
+                other.absorb(draft)
+        assert {**self.snapshot.rows, **together.rows} == other.rows
+        assert replace(unit.run, revision=0) == replace(other.run, revision=0)
+        assert together.cursor == other.cursor
+        assert [unplaced(fact) for fact in unit.events] == [unplaced(fact) for fact in facts]
+
+    def check_grants(self, unit: Unit, verdicts: Sequence[list[PhaseRecord] | None], offer: Offer) -> None:
+        """Whoever asked is told of exactly the bodies that the unit starts, none of them beyond the offer."""
+        told = [row for granted in verdicts for row in granted or ()]
+        started = [row for row in unit.inserted if row.worker]
+        assert all(offer.takes(row.queue, row.priority) for row in started)
+        resumed = [row for row, fence in unit.updated if row.worker and row.fence > fence]
+        assert len(started) + len(resumed) <= offer.room
+        by_path = [sorted(rows, key=lambda row: row.path) for rows in (told, started + resumed)]
+        assert by_path[0] == by_path[1]
+        assert all(row.worker == offer.worker and row.lease_expires == offer.lease_expires for row in told)
+
+    def follow(self, fact: Event) -> None:
+        """Read one fact as a history is read: numbers without a gap, moves in the table, phases in their order."""
+        self.facts.append(fact)
+        assert len(self.facts) == fact.seq
+        if fact.transition is not None:
+            assert self.state == fact.transition.source
+            assert fact.transition.target in self.plan.transitions.allowed(self.state)
+            self.state = fact.transition.target
+        path = fact.phase or ""
+        match fact:
+            case PhaseStarted():
+                assert self.states.get(path) in (None, PhaseState.RETRYING)
+                self.grants.setdefault(path, []).append((fact.attempt, fact.fence))
+                assert fact.worker is None or self.not_before <= self.now
+                self.check_parents(path)
+                self.states[path] = PhaseState.RUNNING
+            case PhaseCompleted() | PhaseFailed() | PhaseRetrying():
+                assert self.states[path] is PhaseState.RUNNING
+                self.states[path] = {
+                    PhaseCompleted: PhaseState.COMPLETED, PhaseFailed: PhaseState.FAILED,
+                    PhaseRetrying: PhaseState.RETRYING,
+                }[type(fact)]  # fmt: skip
+            case PhaseSkipped():
+                for skipped in fact.paths or (path,):
+                    before = self.states.get(skipped)
+                    assert before in (None, PhaseState.RUNNING, PhaseState.RETRYING)
+                    self.states[skipped] = PhaseState.SKIPPED
+                assert fact.count == len(fact.paths or (path,))
+            case _:
+                pass
+
+    def check_parents(self, path: str) -> None:
+        """No phase starts before all its parents ended, one of them with a value; no item before its map."""
+        node, items = self.plan.locate(path)
+        ended = {PhaseState.COMPLETED, PhaseState.SKIPPED}
+        for index in node.after if node.is_race else node.parents:
+            assert self.states.get(self.plan.nodes[index].at(items)) in ended
+        assert takes_given(node.source) or any(self.hands_on(index, items) for index in node.parents)
+        if node.scope is not None:
+            assert self.states[self.plan.nodes[node.scope].at(items[:-1])] is PhaseState.RUNNING
+
+    def hands_on(self, index: int, items: Items) -> bool:
+        """Whether a value comes from a node, whichever way."""
+        node = self.plan.nodes[index]
+        row = self.snapshot.rows.get(node.at(items))
+        return row is not None and (row.live is True or node.kind is NodeKind.TEST)
+
+    def check_stored(self) -> None:
+        """Rows, facts and what is kept in the process tell the same story."""
+        stored = self.storage.load("default", "r1")
+        assert stored is not None
+        assert list(self.facts) == list(self.storage.events("default", "r1", 0, PLENTY))
+        assert stored.run.seq == len(self.facts)
+        assert stored.run.state == self.state
+        told = {row.path: row.state for row in stored.phases if row.state is not PhaseState.PENDING}
+        assert told == self.states
+        assert [row.position for row in stored.phases] == list(range(len(stored.phases)))
+        for row in stored.phases:
+            attempts = [attempt for attempt, _ in self.grants.get(row.path, ())]
+            fences = [fence for _, fence in self.grants.get(row.path, ())]
+            assert attempts == list(range(1, row.attempt + 1))
+            assert fences == sorted(set(fences))
+            assert row.fence >= max(fences, default=0)
+            assert (row.worker is not None) == (row.state is PhaseState.RUNNING and row.total is None)
+            assert (row.live is not None) == is_ended(row)
+            assert (row.ended_at is not None) == is_ended(row)
+        again = Snapshot.from_rows(self.plan, stored)
+        assert again.run == self.snapshot.run
+        assert again.rows == self.snapshot.rows
+        assert again.cursor == self.snapshot.cursor
+        counts = [self.open_counts(snapshot) for snapshot in (again, self.snapshot)]
+        assert counts[0] == counts[1]
+        self.check_limits(counts[0])
+
+    @staticmethod
+    def open_counts(snapshot: Snapshot) -> dict[str, ItemCount]:
+        """How far the open maps are; nobody counts the items of one that ended before them."""
+        rows = snapshot.rows
+        return {p: count for p, count in snapshot.items.items() if rows[p].state is PhaseState.RUNNING}
+
+    def check_limits(self, counts: Mapping[str, ItemCount]) -> None:
+        """No map has more items under way than it may, and none less while it has items left."""
+        for path, count in counts.items():
+            limit = self.plan.locate(path)[0].limit or PLENTY
+            assert count.spawned - count.ended == min(limit, count.total - count.ended)
+
+
+def unplaced(fact: Event) -> Event:
+    """A fact without what depends on how commits were cut."""
+    return replace(fact, revision=0) if isinstance(fact, CheckpointCreated) else fact
