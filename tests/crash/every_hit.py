@@ -14,7 +14,7 @@ AT_LEAST = {"body.begin": 6 * RUNS, "body.end": 6 * RUNS}
 """Passings that do not depend on how batches gather: five bodies and a second try of one in each run."""
 
 
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(400)
 @pytest.mark.parametrize("point", FAULT_POINTS)
 def test_killed_at_every_passing(dialect: str, point: str, make_scene: Callable[[], Scene]) -> None:
     """Wherever it dies, another process goes on; until one runs through, since there is no such passing any more."""
