@@ -123,6 +123,8 @@ class Runner:
         self.commits: int = 0
         self.seats: int = self.options.concurrency
         """Bodies that could be started now."""
+        self.alone: bool = False
+        """Whether nothing more is started here, because a phase runs, or is to run, with nothing beside it."""
         self.waiting: int | None = None
         """Best priority among rows known to wait for this worker."""
         self.on_waiting: Callable[[datetime], None] | None = None
@@ -340,9 +342,14 @@ class Runner:
         return await self._bodies.run(fn)
 
     # ------------------------------------------------------------------ commits
+    @property
+    def is_vacant(self) -> bool:
+        """Whether no body runs here."""
+        return self.seats == self.options.concurrency
+
     def _offer(self, now: datetime) -> Offer:
         options = self.options
-        if self.draining or self.seats <= 0 or options.queues == frozenset():
+        if self.draining or self.alone or self.seats <= 0 or options.queues == frozenset():
             return NO_OFFER
         return Offer(self.worker_id, now + options.lease, self.seats, options.queues, self.waiting)
 
