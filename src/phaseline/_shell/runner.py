@@ -178,7 +178,9 @@ class Runner:
                 if holder is not None:
                     return holder
             except BaseException:
-                self.drop_if_idle(live)  # asyncio's own cancellation reaches through a shield, and the commit goes on
+                self.drop_if_idle(
+                    live
+                )  # asyncio's own cancellation reaches through a shield, and the commit goes on
                 raise
             else:
                 return live
