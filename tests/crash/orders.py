@@ -12,7 +12,7 @@ import os
 import signal
 import sys
 from collections.abc import Awaitable, Callable, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta, tzinfo
 from functools import partial, reduce
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ import anyio
 from tests.crash.journal import Journal
 
 from phaseline import Context, Dep, Pipeline, Retry, Run, RunHandle, RunState, Runtime, each, phase
+from phaseline._shell import clock
 from phaseline.errors import KeyConflictError, PhaselineError
 from phaseline.storage.sql.store import SqlStorage
 from phaseline.testing.accounts import Moment, Reply
@@ -76,6 +77,17 @@ async def _step_on(number: int, ctx: Context) -> int:
         return number + 1
 
 
+# --------------------------------------------------------------------- one that takes its time, and is tried again
+@phase(retry=Retry(attempts=2, wait=timedelta(seconds=1.5)))
+async def ponder(number: int, ctx: Context) -> int:
+    ctx.dep(JOURNAL).note(ctx, Moment.BEGIN)
+    await anyio.sleep(1)
+    if ctx.attempt == 1:
+        raise OSError("the first try fails")
+    ctx.dep(JOURNAL).note(ctx, Moment.END)
+    return number
+
+
 # --------------------------------------------------------------------- one that kills whoever carries it out
 @phase
 async def explode(number: int, ctx: Context) -> int:
@@ -89,9 +101,10 @@ async def explode(number: int, ctx: Context) -> int:
 PIPELINES: dict[str, Pipeline[int, Any]] = {
     "order": Pipeline("order", receive >> each(weigh, limit=2) >> settle),
     "long": Pipeline("long", ten_phases()),
+    "slow": Pipeline("slow", ponder),
     "bomb": Pipeline("bomb", explode),
 }
-LAST = {"order": "settle", "long": "p9", "bomb": "explode"}
+LAST = {"order": "settle", "long": "p9", "slow": "ponder", "bomb": "explode"}
 """The phase that gives the output."""
 
 
@@ -105,13 +118,14 @@ async def main(given: argparse.Namespace) -> None:
         faults.at(point, die, hit=int(hit))
     pipeline, journal = PIPELINES[given.pipeline], Journal(given.journal)
     runtime = Runtime(
-        storage, pipelines=[pipeline], lease=timedelta(seconds=given.lease), deps={JOURNAL: journal}
-    )
+        storage, pipelines=[pipeline], lease=timedelta(seconds=given.lease), serve=not given.submit_only,
+        deps={JOURNAL: journal},
+    )  # fmt: skip
     async with runtime:
         while given.go is not None and not await anyio.Path(given.go).exists():  # noqa: ASYNC110  # another process makes the file
             await anyio.sleep(0.005)
         if given.key is None:
-            found = await _at_once(given.runs, partial(_carry_out, runtime, pipeline, journal))
+            found = await _at_once(given.runs, partial(_carry_out, runtime, pipeline, journal, given.delay))
         else:
             found = await _at_once(
                 given.runs, partial(_share, runtime, pipeline, journal, given.key, given.input)
@@ -133,11 +147,13 @@ async def _at_once(times: int, do: Callable[[int], Awaitable[Any]]) -> list[Any]
 
 
 async def _carry_out(
-    runtime: Runtime, pipeline: Pipeline[int, Any], journal: Journal, number: int
+    runtime: Runtime, pipeline: Pipeline[int, Any], journal: Journal, delay: float, number: int
 ) -> tuple[str, Any]:
     """Have an order carried out; gives its end."""
     key = f"{pipeline.name} {number}"
-    handle: RunHandle[Any] = await _patiently(lambda: runtime.start(pipeline, number, key=key))
+    handle: RunHandle[Any] = await _patiently(
+        lambda: runtime.start(pipeline, number, key=key, delay=timedelta(seconds=delay))
+    )
     journal.write(Reply(run_id=handle.id, key=key))
     run: Run[Any] = await _patiently(handle.wait)
     output = run.output if run.state == RunState.COMPLETED else None
@@ -170,6 +186,17 @@ async def _patiently(call: Callable[[], Awaitable[Any]]) -> Any:
             await anyio.sleep(CALL_AGAIN)
 
 
+def set_wall_clock(off: timedelta) -> None:
+    """Have phaseline's clock see a wall clock that is wrong."""
+
+    class Wrong(datetime):
+        @classmethod
+        def now(cls, tz: tzinfo | None = None) -> datetime:
+            return datetime.now(tz) + off
+
+    clock.datetime = Wrong
+
+
 def command_line(arguments: Sequence[str] | None = None) -> None:
     """Do what the arguments say."""
     parser = argparse.ArgumentParser()
@@ -182,10 +209,16 @@ def command_line(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--input", type=int, default=0, help="of the order under the key")
     parser.add_argument("--go", help="a file: wait for it before the first start")
     parser.add_argument("--lease", type=float, default=30)
+    parser.add_argument("--delay", type=float, default=0, help="seconds until an order may be begun")
+    parser.add_argument("--submit-only", action="store_true", help="carry nothing out here")
+    parser.add_argument(
+        "--clock-off", type=float, default=0, help="seconds by which the wall clock is wrong here"
+    )
     parser.add_argument("--backend", default="asyncio")
     parser.add_argument("--die", help="a fault point and which time it is passed: commit.end:3")
     given = parser.parse_args(arguments)
     logging.basicConfig(level=logging.WARNING, stream=sys.stderr)
+    set_wall_clock(timedelta(seconds=given.clock_off))
     anyio.run(main, given, backend=given.backend)
 
 
