@@ -10,8 +10,6 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import timedelta
 
-import attrs
-
 from phaseline.abc import Storage
 from phaseline.codec import same_json
 from phaseline.events import (
@@ -29,15 +27,13 @@ from phaseline.run import (
     ENDED_STATES,
     INPUT,
     STANDING_STATES,
-    Checkpoint,
     PhaseRecord,
     PhaseState,
-    RunRecord,
     RunState,
 )
 from phaseline.testing.accounts import Effect, Moment, Reply
+from phaseline.testing.stored import STATES_AFTER, StoredRun, stored_runs
 
-PAGE = 500
 CLOCKS_DIFFER = timedelta(seconds=5)
 """How far the clock of those who write effects down may be off from the storage's."""
 LISTED = 40
@@ -78,7 +74,7 @@ def check(
     Raises:
         InvariantError: Something does not hold; it lists everything that does not.
     """
-    stored = {run.id: _read(storage, run) for run in _runs(storage, namespace)}
+    stored = {found.run.id: found for found in stored_runs(storage, namespace)}
     done, told = tuple(effects), tuple(replies)
     violations = [
         *(f"run {run_id}: {found}" for run_id, account in stored.items() for found in _of_run(account)),
@@ -89,69 +85,8 @@ def check(
         raise InvariantError(violations)
 
 
-# --------------------------------------------------------------------- reading
-@attrs.frozen
-class _Account:
-    """All that a storage tells of one run."""
-
-    run: RunRecord
-    rows: Mapping[str, PhaseRecord]
-    events: Sequence[Event]
-    checkpoints: Sequence[Checkpoint]
-    values: Mapping[str, str]
-
-    @property
-    def lives(self) -> Mapping[str, Sequence[Sequence[Event]]]:
-        """The events of each phase: one list for each time that it was begun anew."""
-        lives: dict[str, list[list[Event]]] = {}
-        for event in self.events:
-            for path in _paths(event):
-                of_path = lives.setdefault(path, [])
-                if not of_path or (isinstance(event, PhaseStarted) and event.attempt == 1):
-                    of_path.append([])
-                of_path[-1].append(event)
-        return lives
-
-
-def _paths(event: Event) -> tuple[str, ...]:
-    """The phases whose state an event changes."""
-    if isinstance(event, PhaseSkipped) and event.phase is None:
-        return event.paths
-    if event.phase is None or type(event) not in _STATES:
-        return ()
-    return (event.phase,)
-
-
-def _runs(storage: Storage, namespace: str) -> Iterator[RunRecord]:
-    after = ""
-    while page := storage.find(namespace, after, PAGE):
-        yield from page
-        after = page[-1].id
-
-
-def _read(storage: Storage, run: RunRecord) -> _Account:
-    rows = storage.load(run.namespace, run.id)
-    if rows is None:
-        return _Account(run, {}, (), (), {})
-    newest = {row.path: row for row in sorted(rows.phases, key=lambda row: row.epoch)}
-    return _Account(
-        rows.run,
-        newest,
-        list(_events(storage, run)),
-        storage.checkpoints(run.namespace, run.id),
-        storage.values(run.namespace, run.id, (INPUT, *newest)),
-    )
-
-
-def _events(storage: Storage, run: RunRecord) -> Iterator[Event]:
-    after = 0
-    while page := storage.events(run.namespace, run.id, after, PAGE):
-        yield from page
-        after = page[-1].seq or after + len(page)
-
-
 # --------------------------------------------------------------------- one run
-def _of_run(account: _Account) -> Iterator[str]:
+def _of_run(account: StoredRun) -> Iterator[str]:
     yield from _numbers(account)
     yield from _moves(account)
     yield from _phases(account)
@@ -160,14 +95,14 @@ def _of_run(account: _Account) -> Iterator[str]:
     yield from _end(account)
 
 
-def _numbers(account: _Account) -> Iterator[str]:
+def _numbers(account: StoredRun) -> Iterator[str]:
     """Events are numbered without a gap, up to the number that the run's row tells."""
     numbers = [event.seq for event in account.events]
     if numbers != list(range(1, account.run.seq + 1)):
         yield f"its events are numbered {numbers}, and its row says 1 to {account.run.seq}"
 
 
-def _moves(account: _Account) -> Iterator[str]:
+def _moves(account: StoredRun) -> Iterator[str]:
     """Transitions are one chain from IDLE to the run's state; nothing starts in a state in which it may not."""
     state = str(RunState.IDLE)
     for event in account.events:
@@ -182,7 +117,7 @@ def _moves(account: _Account) -> Iterator[str]:
         yield f"its events lead to {state}, and its row says {account.run.state}"
 
 
-def _checkpoints(account: _Account) -> Iterator[str]:
+def _checkpoints(account: StoredRun) -> Iterator[str]:
     """Each top-level phase that hands a value on has one checkpoint, the same in events and rows."""
     told = [event.position for event in account.events if isinstance(event, CheckpointCreated)]
     if told != list(account.checkpoints):
@@ -204,7 +139,7 @@ def _is_top_level(path: str | None) -> bool:
     return path is not None and "[" not in path
 
 
-def _values(account: _Account) -> Iterator[str]:
+def _values(account: StoredRun) -> Iterator[str]:
     """The input is there, and an output where a phase completed, and nowhere else; a map's is put together when read."""
     if INPUT not in account.values:
         yield "its input is missing"
@@ -216,7 +151,7 @@ def _values(account: _Account) -> Iterator[str]:
             yield f"{path!r} is {row.state} and hands nothing on, but has an output"
 
 
-def _end(account: _Account) -> Iterator[str]:
+def _end(account: StoredRun) -> Iterator[str]:
     """Of a run that has ended nothing is left to do, and it says how it ended."""
     run = account.run
     has_ended = run.state in ENDED_STATES
@@ -235,13 +170,6 @@ def _end(account: _Account) -> Iterator[str]:
 
 
 # --------------------------------------------------------------------- its phases
-_STATES: Mapping[type[Event], PhaseState] = {
-    PhaseStarted: PhaseState.RUNNING,
-    PhaseCompleted: PhaseState.COMPLETED,
-    PhaseFailed: PhaseState.FAILED,
-    PhaseRetrying: PhaseState.RETRYING,
-    PhaseSkipped: PhaseState.SKIPPED,
-}
 _MOVES: Mapping[PhaseState, frozenset[PhaseState]] = {
     PhaseState.PENDING: frozenset({PhaseState.RUNNING, PhaseState.SKIPPED}),
     PhaseState.RUNNING: frozenset(
@@ -252,7 +180,7 @@ _MOVES: Mapping[PhaseState, frozenset[PhaseState]] = {
 """What a phase may come to from each state; from the others nothing."""
 
 
-def _phases(account: _Account) -> Iterator[str]:
+def _phases(account: StoredRun) -> Iterator[str]:
     """Each phase's row agrees with its events, and those with each other."""
     lives = account.lives
     for path in [*account.rows, *(path for path in lives if path not in account.rows)]:
@@ -271,7 +199,7 @@ def _one_life(life: Sequence[Event]) -> Iterator[str]:
     """A phase goes from state to state as it may; attempts are counted from 1, and each has one end."""
     state, attempt, fence = PhaseState.PENDING, 0, 0
     for event in life:
-        target = _STATES[type(event)]
+        target = STATES_AFTER[type(event)]
         if target not in _MOVES.get(state, ()):
             yield f"event {event.seq} makes it {target}, but it was {state}"
         state = target
@@ -304,7 +232,7 @@ def _row(row: PhaseRecord, life: Sequence[Event]) -> Iterator[str]:
     fence = starts[-1].fence if starts else 0
     if row.fence != fence + _is_fenced_off(row):
         yield f"its latest fence is {fence}, and its row ({row.state}) says {row.fence}"
-    state = _STATES[type(life[-1])] if life else PhaseState.PENDING
+    state = STATES_AFTER[type(life[-1])] if life else PhaseState.PENDING
     if row.state is not state and not (_is_fenced_off(row) and state in UNFINISHED):
         yield f"its events make it {state}, and its row says {row.state}"
 
@@ -316,7 +244,7 @@ def _is_fenced_off(row: PhaseRecord) -> bool:
 
 # --------------------------------------------------------------------- what bodies did
 def _of_effects(
-    storage: Storage, stored: Mapping[str, _Account], effects: Sequence[Effect], clocks_differ: timedelta
+    storage: Storage, stored: Mapping[str, StoredRun], effects: Sequence[Effect], clocks_differ: timedelta
 ) -> Iterator[str]:
     by_phase: dict[tuple[str, str], list[Effect]] = {}
     for effect in effects:
@@ -354,7 +282,7 @@ def _order(done: Sequence[Effect]) -> Iterator[str]:
             yield f"{'the body' if step is None else f'step {step!r}'} of attempt {attempt} was called {times} times"
 
 
-def _late(account: _Account, path: str, done: Sequence[Effect], clocks_differ: timedelta) -> Iterator[str]:
+def _late(account: StoredRun, path: str, done: Sequence[Effect], clocks_differ: timedelta) -> Iterator[str]:
     """No body begins under an attempt that was not granted, or after the commit of its phase."""
     life = account.lives.get(path, [()])[-1]
     granted = max((event.attempt for event in life if isinstance(event, PhaseStarted)), default=0)
@@ -369,7 +297,7 @@ def _late(account: _Account, path: str, done: Sequence[Effect], clocks_differ: t
             yield f"attempt {effect.attempt} began at {effect.at}, after the commit of event {commit.seq} at {commit.at}"
 
 
-def _kept(storage: Storage, account: _Account, row: PhaseRecord, done: Sequence[Effect]) -> Iterator[str]:
+def _kept(storage: Storage, account: StoredRun, row: PhaseRecord, done: Sequence[Effect]) -> Iterator[str]:
     """The result of a step that was kept is stored."""
     kept = {effect.step for effect in done if effect.moment is Moment.KEPT}
     if kept:
@@ -379,7 +307,7 @@ def _kept(storage: Storage, account: _Account, row: PhaseRecord, done: Sequence[
 
 
 def _undone(
-    account: _Account,
+    account: StoredRun,
     by_phase: Mapping[tuple[str, str], Sequence[Effect]],
     known: Collection[tuple[str, Moment]],
 ) -> Iterator[str]:
@@ -401,7 +329,7 @@ def _undone(
 
 
 # --------------------------------------------------------------------- what callers were told
-def _of_replies(stored: Mapping[str, _Account], replies: Sequence[Reply]) -> Iterator[str]:
+def _of_replies(stored: Mapping[str, StoredRun], replies: Sequence[Reply]) -> Iterator[str]:
     holders: dict[tuple[str, str], str] = {}
     for reply in replies:
         account = stored.get(reply.run_id)
@@ -415,7 +343,7 @@ def _of_replies(stored: Mapping[str, _Account], replies: Sequence[Reply]) -> Ite
                 yield f"run {reply.run_id}: it was given for the key {reply.key!r}, and so was {holder}"
 
 
-def _of_reply(account: _Account, reply: Reply) -> Iterator[str]:
+def _of_reply(account: StoredRun, reply: Reply) -> Iterator[str]:
     if reply.key is not None and reply.key != account.run.key:
         yield f"it was given for the key {reply.key!r}, and its row says {account.run.key!r}"
     if reply.state is not None and reply.state != account.run.state:
