@@ -13,7 +13,7 @@ import nox
 
 nox.needs_version = ">=2026.10"
 nox.options.default_venv_backend = "uv"
-nox.options.sessions = ["tests", "lint", "types", "imports", "docs", "demo"]
+nox.options.sessions = ["tests", "crash", "lint", "types", "imports", "docs", "demo"]
 
 TASK = "Users can reset a forgotten password by e-mail; the link expires after one hour"
 
@@ -49,6 +49,14 @@ def tests(session: nox.Session) -> None:
     session.run("coverage", "run", "-m", "pytest", "-n", "2", *session.posargs)
     session.run("coverage", "combine", "--quiet")
     session.run("coverage", "report")
+
+
+@nox.session
+def crash(session: nox.Session) -> None:
+    """Kill a process at every passing of every fault point, on each database; the suite tries the first and the last."""
+    install(session, "test")
+    # More at once than processors: most of the time is waiting for what a killed process left.
+    session.run("pytest", "-n", "4", "tests/crash/every_hit.py", *session.posargs)
 
 
 @nox.session

@@ -270,6 +270,10 @@ class Runtime:
         stack.push_async_callback(runner.write, self._storage.close)
         stack.push_async_callback(runner.reads_ended)
         await runner.write(self._storage.open)
+        if (
+            self._storage.shared
+        ):  # due times are judged by its clock, also those of a process that only submits
+            runner.clock.follow(await runner.read(self._storage.now))
         await stack.enter_async_context(tasks)
         stack.callback(tasks.cancel_scope.cancel)
         runner.open(tasks)

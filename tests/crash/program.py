@@ -17,7 +17,7 @@ import anyio
 from effects import note, note_async, noted
 
 from phaseline import Context, Pipeline, RunHandle, Runtime, phase
-from phaseline.runtime import storage_from
+from phaseline.storage.sql.store import SqlStorage
 from phaseline.testing.faults import Faults, die
 
 
@@ -68,7 +68,7 @@ async def main(given: argparse.Namespace) -> None:
     """Carry the runs to their ends."""
     pipeline = PIPELINES[given.pipeline]
     note("runtime", "opening")
-    storage = storage_from(given.storage)
+    storage = SqlStorage(given.storage, schema=given.schema)
     if given.die:
         point, _, hit = given.die.partition(":")
         Faults(storage).at(point, die, hit=int(hit))
@@ -100,6 +100,7 @@ def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser()
     parser.add_argument("pipeline", choices=PIPELINES)
     parser.add_argument("--storage", required=True)
+    parser.add_argument("--schema", default="phaseline")
     parser.add_argument("--runs", type=int, default=1, help="how many to start; their inputs are 0, 1, 2, …")
     parser.add_argument("--resume", nargs="+", help="ids of runs to go on with instead")
     parser.add_argument("--lease", type=float, default=30)

@@ -138,6 +138,8 @@ class Runner:
         self.commits: int = 0
         self.seats: int = self.options.concurrency
         """Bodies that could be started now."""
+        self.alone: bool = False
+        """Whether nothing more is started here, because a phase runs, or is to run, with nothing beside it."""
         self.waiting: int | None = None
         """Best priority among rows known to wait for this worker."""
         self.on_waiting: Callable[[datetime], None] | None = None
@@ -191,7 +193,9 @@ class Runner:
                 if holder is not None:
                     return holder
             except BaseException:
-                self.live.pop(live.id, None)
+                self.drop_if_idle(
+                    live
+                )  # asyncio's own cancellation reaches through a shield, and the commit goes on
                 raise
             else:
                 return live
@@ -400,9 +404,14 @@ class Runner:
         """What this process could start now."""
         return self._offer(self.clock.now())
 
+    @property
+    def is_vacant(self) -> bool:
+        """Whether no body runs here."""
+        return self.seats == self.options.concurrency
+
     def _offer(self, now: datetime) -> Offer:
         options = self.options
-        if self.draining or self.seats <= 0 or options.queues == frozenset():
+        if self.draining or self.alone or self.seats <= 0 or options.queues == frozenset():
             return NO_OFFER
         return Offer(self.worker_id, now + options.lease, self.seats, options.queues, self.waiting)
 

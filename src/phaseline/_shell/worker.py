@@ -44,6 +44,8 @@ class Worker:
         self._dead: set[str] = set()
         """Workers that are known to be gone and whose leases are to be taken."""
         self._renewer: _Renewer | None = None
+        self._solo = False
+        """Whether a suspect was started, beside which nothing may run."""
         self._strays: set[LostPhase] = set()
         self._stop_listening = runner.queue.listen(self._permit)
         self._stop_hearing = runner.storage.listen(runner.options.namespace, self._permit)
@@ -105,7 +107,7 @@ class Worker:
             self._post(self.wake)
 
     def _seat_is_free(self) -> None:
-        if self._runner.waiting is not None:
+        if self._runner.waiting is not None or self._runner.alone:
             self._wake.set()
 
     def _look_at(self, moment: datetime) -> None:
@@ -136,19 +138,26 @@ class Worker:
 
     async def _claim_what_fits(self) -> None:
         runner = self._runner
+        tried_solo = False
         while True:
             async with (
                 runner.committer.alone
             ):  # no batch changes what the claim decides on, or gives its seats away
-                if runner.seats <= 0 or runner.draining:
+                if runner.seats <= 0 or runner.draining or (self._solo and not runner.is_vacant):
                     return
-                claimed = await self._claim(min(runner.seats, CLAIM_BATCH))
-            if claimed.waiting is None:
+                was_alone, solo = runner.alone, runner.alone and runner.is_vacant
+                claimed = await self._claim(min(runner.seats, CLAIM_BATCH), solo=solo)
+            tried_solo = tried_solo or solo
+            if runner.alone:
+                if tried_solo or not runner.is_vacant:
+                    return
+            elif claimed.waiting is None and not was_alone:
                 return
 
-    async def _claim(self, limit: int) -> Claimed:
+    async def _claim(self, limit: int, *, solo: bool) -> Claimed:
+        """Claim what fits; or, where a suspect waits, that one alone, and nothing until all bodies here have ended."""
         runner, options = self._runner, self._runner.options
-        claim = _Claim(runner, limit)
+        claim = _Claim(runner, 1 if solo else 0 if runner.alone else limit, solo=solo)
         request = ClaimRequest(
             options.namespace, options.queues, frozenset(runner.plans), limit, runner.clock.sql_now(),
             {run_id: snapshot.run.revision for run_id, snapshot in claim.known.items()},
@@ -159,6 +168,8 @@ class Worker:
             runner.has_strays = True
             raise
         runner.waiting = claimed.waiting
+        self._solo = solo and bool(claim.drafts)
+        runner.alone = self._solo or (claim.has_suspects and not solo)
         if claimed.next_due is not None:
             self._look_at(claimed.next_due)
         for unit in claimed.units:
@@ -254,8 +265,10 @@ class Worker:
 class _Claim:
     """Decides the units of one claim, inside the storage's transaction (on its thread)."""
 
-    def __init__(self, runner: Runner, room: int) -> None:
-        self._runner, self._room = runner, room
+    def __init__(self, runner: Runner, room: int, *, solo: bool) -> None:
+        self._runner, self._room, self._solo = runner, room, solo
+        self.has_suspects = False
+        """Whether it has met phases that are to run alone."""
         self.known: dict[str, Snapshot] = {
             run_id: live.snapshot
             for run_id, live in runner.live.items()
@@ -269,7 +282,8 @@ class _Claim:
         options = self._runner.options
         offer = Offer(self._runner.worker_id, now + options.lease, self._room, options.queues)
         try:
-            draft, _ = fold(self._snapshot(rows), (Begin(tuple(paths)),), now, offer)
+            base = self._snapshot(rows)
+            draft, _ = fold(base, (Begin(self._fitting(base, paths)),), now, offer)
         except Exception:
             log.exception("run %s is left alone: what waits of it could not be started", rows.run.id)
             return None
@@ -278,6 +292,17 @@ class _Claim:
         self._room -= len(draft.granted)
         self.drafts[rows.run.id] = draft
         return draft.unit(commit_id=new_commit_id())
+
+    def _fitting(self, base: Snapshot, paths: Sequence[str]) -> tuple[str, ...]:
+        """Choose what this claim is for.
+
+        Whoever dies takes along all that run beside it, and each is charged with the crash. So none is given up for
+        crashes in company: the last one that the limit allows is suffered alone.
+        """
+        limit = self._runner.options.crash_limit
+        suspects = {path for path in paths if base.rows[path].crashes >= limit}
+        self.has_suspects = self.has_suspects or bool(suspects)
+        return tuple(path for path in paths if (path in suspects) is self._solo)
 
     def _snapshot(self, rows: RunRows) -> Snapshot:
         known = self.known.get(rows.run.id) if rows.since else None

@@ -1,4 +1,4 @@
-"""For tests: a clock to be moved by hand, a recorder of events, and contracts that prove an adapter."""
+"""For tests: a clock to be moved by hand, a recorder of events, a checker of what is stored, contracts for adapters."""
 
 from __future__ import annotations
 

@@ -19,11 +19,17 @@ class Faults:
         """How often each point was reached."""
         self.struck: list[str] = []
         """Points whose fault was carried out: a test whose fault is not among them has tested nothing."""
-        self._armed: dict[tuple[str, int], Callable[[], object]] = {}
+        self._armed: dict[str, list[tuple[range, Callable[[], object]]]] = {}
         storage.reach = self._reach
 
-    def at(self, point: str, action: Callable[[], object], *, hit: int = 1) -> None:
+    def at(self, point: str, action: Callable[[], object], *, hit: int = 1, times: int = 1) -> None:
         """Carry out ``action`` when ``point`` is reached for the ``hit``-th time, in the thread that reaches it.
+
+        Args:
+            point: One of ``phaseline.abc.FAULT_POINTS``.
+            action: May raise, sleep, or end the process.
+            hit: Counted from the making of this object.
+            times: How often in a row.
 
         Raises:
             ValueError: There is no such point.
@@ -31,14 +37,22 @@ class Faults:
         if point not in FAULT_POINTS:
             msg = f"there is no fault point {point!r}; there are: {', '.join(FAULT_POINTS)}"
             raise ValueError(msg)
-        self._armed[point, hit] = action
+        self._armed.setdefault(point, []).append((range(hit, hit + times), action))
+
+    def from_now_on(self, point: str, action: Callable[[], object]) -> None:
+        """Carry out ``action`` whenever ``point`` is reached, until ``disarm``."""
+        self.at(point, action, hit=self.passed[point] + 1, times=1_000_000)
+
+    def disarm(self) -> None:
+        """Strike no more."""
+        self._armed.clear()
 
     def _reach(self, point: str) -> None:
         self.passed[point] += 1
-        action = self._armed.get((point, self.passed[point]))
-        if action is not None:
-            self.struck.append(point)
-            action()
+        for hits, action in self._armed.get(point, ()):
+            if self.passed[point] in hits:
+                self.struck.append(point)
+                action()
 
 
 def die() -> None:

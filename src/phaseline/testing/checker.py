@@ -1,0 +1,354 @@
+"""Checks, at a quiet moment, that what is stored is what phaseline promises, whatever befell those who wrote it.
+
+It compares three accounts that were written apart from each other: the rows and the events of a storage, what bodies
+did, and what callers were told.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from datetime import timedelta
+
+from phaseline.abc import Storage
+from phaseline.codec import same_json
+from phaseline.events import (
+    CheckpointCreated,
+    Event,
+    PhaseCompleted,
+    PhaseFailed,
+    PhaseRetrying,
+    PhaseSkipped,
+    PhaseStarted,
+    PipelineCompleted,
+    PipelineFailed,
+)
+from phaseline.run import (
+    ENDED_STATES,
+    INPUT,
+    STANDING_STATES,
+    PhaseRecord,
+    PhaseState,
+    RunState,
+)
+from phaseline.testing.accounts import Effect, Moment, Reply
+from phaseline.testing.stored import STATES_AFTER, StoredRun, stored_runs
+
+CLOCKS_DIFFER = timedelta(seconds=5)
+"""How far the clock of those who write effects down may be off from the storage's."""
+LISTED = 40
+"""Violations that a message lists."""
+
+UNFINISHED = frozenset({PhaseState.PENDING, PhaseState.RUNNING, PhaseState.RETRYING})
+
+
+class InvariantError(AssertionError):
+    """What is stored is not what phaseline promises."""
+
+    def __init__(self, violations: Sequence[str]) -> None:
+        self.violations: tuple[str, ...] = tuple(violations)
+        """All of them, each naming its run."""
+        left_out = len(violations) - LISTED
+        more = [f"… and {left_out} more"] if left_out > 0 else []
+        super().__init__("\n".join([f"{len(violations)} violations:", *violations[:LISTED], *more]))
+
+
+def check(
+    storage: Storage,
+    namespace: str = "default",
+    *,
+    effects: Iterable[Effect] = (),
+    replies: Iterable[Reply] = (),
+    clocks_differ: timedelta = CLOCKS_DIFFER,
+) -> None:
+    """Check all runs of a namespace, while nobody writes to them.
+
+    Args:
+        storage: An open one.
+        namespace: Where the runs live.
+        effects: What bodies did, in the order in which they wrote it down. Phases of which nothing was written down by
+            anybody are not judged by it.
+        replies: What callers were told.
+        clocks_differ: How far the clock of the effects may be off from the storage's.
+
+    Raises:
+        InvariantError: Something does not hold; it lists everything that does not.
+    """
+    stored = {found.run.id: found for found in stored_runs(storage, namespace)}
+    done, told = tuple(effects), tuple(replies)
+    violations = [
+        *(f"run {run_id}: {found}" for run_id, account in stored.items() for found in _of_run(account)),
+        *_of_effects(storage, stored, done, clocks_differ),
+        *_of_replies(stored, told),
+    ]
+    if violations:
+        raise InvariantError(violations)
+
+
+# --------------------------------------------------------------------- one run
+def _of_run(account: StoredRun) -> Iterator[str]:
+    yield from _numbers(account)
+    yield from _moves(account)
+    yield from _phases(account)
+    yield from _checkpoints(account)
+    yield from _values(account)
+    yield from _end(account)
+
+
+def _numbers(account: StoredRun) -> Iterator[str]:
+    """Events are numbered without a gap, up to the number that the run's row tells."""
+    numbers = [event.seq for event in account.events]
+    if numbers != list(range(1, account.run.seq + 1)):
+        yield f"its events are numbered {numbers}, and its row says 1 to {account.run.seq}"
+
+
+def _moves(account: StoredRun) -> Iterator[str]:
+    """Transitions are one chain from IDLE to the run's state; nothing starts in a state in which it may not."""
+    state = str(RunState.IDLE)
+    for event in account.events:
+        move = event.transition
+        if move is not None:
+            if move.source != state:
+                yield f"event {event.seq} moves it from {move.source}, but it was {state}"
+            state = move.target
+        if isinstance(event, PhaseStarted) and state in STANDING_STATES:
+            yield f"event {event.seq} starts {event.phase!r} while it is {state}"
+    if state != account.run.state:
+        yield f"its events lead to {state}, and its row says {account.run.state}"
+
+
+def _checkpoints(account: StoredRun) -> Iterator[str]:
+    """Each top-level phase that hands a value on has one checkpoint, the same in events and rows."""
+    told = [event.position for event in account.events if isinstance(event, CheckpointCreated)]
+    if told != list(account.checkpoints):
+        yield f"its events tell of the checkpoints {told}, and stored are {list(account.checkpoints)}"
+    due = Counter(
+        event.phase or ""
+        for event in account.events
+        if _is_top_level(event.phase)
+        and (isinstance(event, PhaseCompleted) or (isinstance(event, PhaseSkipped) and event.live))
+    )
+    made = Counter(checkpoint.phase for checkpoint in account.checkpoints)
+    if due != made:
+        yield f"checkpoints are due after {dict(due)}, and stored are those after {dict(made)}"
+    if any(checkpoint.revision > account.run.revision for checkpoint in account.checkpoints):
+        yield f"a checkpoint is newer than its revision {account.run.revision}"
+
+
+def _is_top_level(path: str | None) -> bool:
+    return path is not None and "[" not in path
+
+
+def _values(account: StoredRun) -> Iterator[str]:
+    """The input is there, and an output where a phase completed, and nowhere else; a map's is put together when read."""
+    if INPUT not in account.values:
+        yield "its input is missing"
+    for path, row in account.rows.items():
+        is_stored = path in account.values
+        if row.state is PhaseState.COMPLETED and row.total is None and not is_stored:
+            yield f"{path!r} is COMPLETED, and its output is missing"
+        if is_stored and not row.live:
+            yield f"{path!r} is {row.state} and hands nothing on, but has an output"
+
+
+def _end(account: StoredRun) -> Iterator[str]:
+    """Of a run that has ended nothing is left to do, and it says how it ended."""
+    run = account.run
+    has_ended = run.state in ENDED_STATES
+    if has_ended != (run.ended_at is not None):
+        yield f"it is {run.state}, and its end is {run.ended_at}"
+    if (run.state == RunState.FAILED) != (run.error is not None):
+        yield f"it is {run.state}, and its error is {run.error}"
+    ends = [event for event in account.events if isinstance(event, PipelineCompleted | PipelineFailed)]
+    if len(ends) > run.epoch + 1:
+        yield f"it ended {len(ends)} times in {run.epoch + 1} epochs"
+    for path, row in account.rows.items():
+        if has_ended and row.state in UNFINISHED:
+            yield f"it is {run.state}, but {path!r} is {row.state}"
+        if row.worker is not None and (has_ended or row.state is not PhaseState.RUNNING):
+            yield f"{path!r} is {row.state} in a run that is {run.state}, but {row.worker} holds a lease"
+
+
+# --------------------------------------------------------------------- its phases
+_MOVES: Mapping[PhaseState, frozenset[PhaseState]] = {
+    PhaseState.PENDING: frozenset({PhaseState.RUNNING, PhaseState.SKIPPED}),
+    PhaseState.RUNNING: frozenset(
+        {PhaseState.COMPLETED, PhaseState.FAILED, PhaseState.RETRYING, PhaseState.SKIPPED}
+    ),
+    PhaseState.RETRYING: frozenset({PhaseState.RUNNING, PhaseState.SKIPPED, PhaseState.FAILED}),
+}
+"""What a phase may come to from each state; from the others nothing."""
+
+
+def _phases(account: StoredRun) -> Iterator[str]:
+    """Each phase's row agrees with its events, and those with each other."""
+    lives = account.lives
+    for path in [*account.rows, *(path for path in lives if path not in account.rows)]:
+        row, of_path = account.rows.get(path), lives.get(path, ())
+        if row is None:
+            yield f"events tell of {path!r}, which has no row"
+            continue
+        if len(of_path) > account.run.epoch + 1:
+            yield f"{path!r} was begun {len(of_path)} times in {account.run.epoch + 1} epochs"
+        for life in of_path:
+            yield from (f"{path!r}: {found}" for found in _one_life(life))
+        yield from (f"{path!r}: {found}" for found in _row(row, of_path[-1] if of_path else ()))
+
+
+def _one_life(life: Sequence[Event]) -> Iterator[str]:
+    """A phase goes from state to state as it may; attempts are counted from 1, and each has one end."""
+    state, attempt, fence = PhaseState.PENDING, 0, 0
+    for event in life:
+        target = STATES_AFTER[type(event)]
+        if target not in _MOVES.get(state, ()):
+            yield f"event {event.seq} makes it {target}, but it was {state}"
+        state = target
+        if isinstance(event, PhaseStarted):
+            if (event.attempt, event.fence > fence) != (attempt + 1, True):
+                yield (
+                    f"event {event.seq} starts attempt {event.attempt} under fence {event.fence}, after attempt {attempt} "
+                    f"under fence {fence}"
+                )
+            attempt, fence = event.attempt, event.fence
+        elif isinstance(event, PhaseCompleted | PhaseFailed | PhaseRetrying) and event.attempt != attempt:
+            yield f"event {event.seq} ends attempt {event.attempt}, but attempt {attempt} was the latest"
+
+
+def _row(row: PhaseRecord, life: Sequence[Event]) -> Iterator[str]:
+    """State and counters of a row are what its events come to."""
+    starts = [event for event in life if isinstance(event, PhaseStarted)]
+    reasons = Counter(event.reason for event in life if isinstance(event, PhaseRetrying))
+    failed = [event for event in life if isinstance(event, PhaseFailed)]
+    poison = sum(event.error.type == "WorkerLost" and row.total is None for event in failed)
+    told = {
+        "attempt": len(starts),
+        "crashes": reasons["lost"] + poison,
+        "failures": reasons["failed"] + len(failed),
+        "postponed": reasons["again"],
+    }
+    stored = {name: getattr(row, name) for name in told}
+    if told != stored:
+        yield f"its events come to {told}, and its row says {stored}"
+    fence = starts[-1].fence if starts else 0
+    if row.fence != fence + _is_fenced_off(row):
+        yield f"its latest fence is {fence}, and its row ({row.state}) says {row.fence}"
+    state = STATES_AFTER[type(life[-1])] if life else PhaseState.PENDING
+    if row.state is not state and not (_is_fenced_off(row) and state in UNFINISHED):
+        yield f"its events make it {state}, and its row says {row.state}"
+
+
+def _is_fenced_off(row: PhaseRecord) -> bool:
+    """Whether it was ended by the end of its run; of many that end at once the event names the first ones alone."""
+    return row.state is PhaseState.SKIPPED and row.reason == "cancelled"
+
+
+# --------------------------------------------------------------------- what bodies did
+def _of_effects(
+    storage: Storage, stored: Mapping[str, StoredRun], effects: Sequence[Effect], clocks_differ: timedelta
+) -> Iterator[str]:
+    by_phase: dict[tuple[str, str], list[Effect]] = {}
+    for effect in effects:
+        by_phase.setdefault((effect.run_id, effect.phase), []).append(effect)
+    known = {(effect.phase, effect.moment) for effect in effects if effect.step is None}
+    for (run_id, path), done in by_phase.items():
+        account = stored.get(run_id)
+        row = account.rows.get(path) if account is not None else None
+        if account is None or row is None:
+            yield f"run {run_id}: the body of {path!r} was called, but neither run nor phase is stored"
+            continue
+        found = [
+            *_order(done),
+            *_late(account, path, done, clocks_differ),
+            *_kept(storage, account, row, done),
+        ]
+        yield from (f"run {run_id}: {path!r}: {text}" for text in found)
+    for account in stored.values():
+        yield from _undone(account, by_phase, known)
+
+
+def _order(done: Sequence[Effect]) -> Iterator[str]:
+    """An attempt is made once, and a step that is kept is not made again."""
+    begun: Counter[tuple[int, str | None]] = Counter()
+    kept: dict[str, int] = {}
+    for effect in done:
+        if effect.moment is Moment.BEGIN:
+            begun[effect.attempt, effect.step] += 1
+            if effect.step in kept and effect.attempt > kept[effect.step]:
+                yield f"step {effect.step!r} was kept in attempt {kept[effect.step]}, and made again in {effect.attempt}"
+        elif effect.moment is Moment.KEPT and effect.step is not None:
+            kept.setdefault(effect.step, effect.attempt)
+    for (attempt, step), times in begun.items():
+        if times > 1:
+            yield f"{'the body' if step is None else f'step {step!r}'} of attempt {attempt} was called {times} times"
+
+
+def _late(account: StoredRun, path: str, done: Sequence[Effect], clocks_differ: timedelta) -> Iterator[str]:
+    """No body begins under an attempt that was not granted, or after the commit of its phase."""
+    life = account.lives.get(path, [()])[-1]
+    granted = max((event.attempt for event in life if isinstance(event, PhaseStarted)), default=0)
+    commit = next((event for event in life if isinstance(event, PhaseCompleted)), None)
+    for effect in done:
+        if effect.moment is not Moment.BEGIN:
+            continue
+        if effect.attempt > granted:
+            yield f"attempt {effect.attempt} was begun, but only {granted} were granted"
+        # A worker that was stopped may begin what was taken from it meanwhile: that is an earlier attempt.
+        if commit is not None and effect.attempt >= commit.attempt and effect.at > commit.at + clocks_differ:
+            yield f"attempt {effect.attempt} began at {effect.at}, after the commit of event {commit.seq} at {commit.at}"
+
+
+def _kept(storage: Storage, account: StoredRun, row: PhaseRecord, done: Sequence[Effect]) -> Iterator[str]:
+    """The result of a step that was kept is stored."""
+    kept = {effect.step for effect in done if effect.moment is Moment.KEPT}
+    if kept:
+        run = account.run
+        found = storage.steps(run.namespace, run.id, row.path, row.generation)
+        yield from (f"step {step!r} was kept, but its result is missing" for step in kept - set(found))
+
+
+def _undone(
+    account: StoredRun,
+    by_phase: Mapping[tuple[str, str], Sequence[Effect]],
+    known: Collection[tuple[str, Moment]],
+) -> Iterator[str]:
+    """What is committed was done, in the attempt that is committed."""
+    for event in account.events:
+        if not isinstance(event, PhaseCompleted) or event.phase is None:
+            continue
+        done = {
+            effect.moment
+            for effect in by_phase.get((account.run.id, event.phase), ())
+            if effect.step is None and effect.attempt == event.attempt
+        }
+        for moment in (Moment.BEGIN, Moment.END):
+            if (event.phase, moment) in known and moment not in done:
+                yield (
+                    f"run {account.run.id}: {event.phase!r}: attempt {event.attempt} is committed without the {moment} "
+                    "of its body"
+                )
+
+
+# --------------------------------------------------------------------- what callers were told
+def _of_replies(stored: Mapping[str, StoredRun], replies: Sequence[Reply]) -> Iterator[str]:
+    holders: dict[tuple[str, str], str] = {}
+    for reply in replies:
+        account = stored.get(reply.run_id)
+        if account is None:
+            yield f"run {reply.run_id}: its start was acknowledged, but it is not stored"
+            continue
+        yield from (f"run {reply.run_id}: {found}" for found in _of_reply(account, reply))
+        if reply.key is not None:
+            holder = holders.setdefault((account.run.pipeline, reply.key), reply.run_id)
+            if holder != reply.run_id and not account.run.while_open:
+                yield f"run {reply.run_id}: it was given for the key {reply.key!r}, and so was {holder}"
+
+
+def _of_reply(account: StoredRun, reply: Reply) -> Iterator[str]:
+    if reply.key is not None and reply.key != account.run.key:
+        yield f"it was given for the key {reply.key!r}, and its row says {account.run.key!r}"
+    if reply.state is not None and reply.state != account.run.state:
+        yield f"its end was told as {reply.state}, and its row says {account.run.state}"
+    for path, text in reply.outputs.items():
+        found = account.values.get(path)
+        if found is None or not same_json(found, text):
+            yield f"the output of {path!r} was told as {text}, and stored is {found}"

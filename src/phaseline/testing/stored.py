@@ -1,0 +1,84 @@
+"""All that a storage tells of a run, read through its port."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cached_property
+
+import attrs
+
+from phaseline.abc import Storage
+from phaseline.events import Event, PhaseCompleted, PhaseFailed, PhaseRetrying, PhaseSkipped, PhaseStarted
+from phaseline.run import INPUT, Checkpoint, PhaseRecord, PhaseState, RunRecord
+
+PAGE = 500
+
+STATES_AFTER: Mapping[type[Event], PhaseState] = {
+    PhaseStarted: PhaseState.RUNNING,
+    PhaseCompleted: PhaseState.COMPLETED,
+    PhaseFailed: PhaseState.FAILED,
+    PhaseRetrying: PhaseState.RETRYING,
+    PhaseSkipped: PhaseState.SKIPPED,
+}
+"""The state that an event about a phase leaves it in."""
+
+
+@attrs.frozen(slots=False)
+class StoredRun:
+    """All that a storage tells of one run."""
+
+    run: RunRecord
+    rows: Mapping[str, PhaseRecord]
+    events: Sequence[Event]
+    checkpoints: Sequence[Checkpoint]
+    values: Mapping[str, str]
+
+    @cached_property
+    def lives(self) -> Mapping[str, Sequence[Sequence[Event]]]:
+        """The events of each phase: one list for each time that it was begun anew."""
+        lives: dict[str, list[list[Event]]] = {}
+        for event in self.events:
+            for path in _paths(event):
+                of_path = lives.setdefault(path, [])
+                if not of_path or (isinstance(event, PhaseStarted) and event.attempt == 1):
+                    of_path.append([])
+                of_path[-1].append(event)
+        return lives
+
+
+def _paths(event: Event) -> tuple[str, ...]:
+    """The phases whose state an event changes."""
+    if isinstance(event, PhaseSkipped) and event.phase is None:
+        return event.paths
+    if event.phase is None or type(event) not in STATES_AFTER:
+        return ()
+    return (event.phase,)
+
+
+def stored_runs(storage: Storage, namespace: str) -> Iterator[StoredRun]:
+    """Read all runs of a namespace, in the order of their ids."""
+    after = ""
+    while page := storage.find(namespace, after, PAGE):
+        yield from (_read(storage, run) for run in page)
+        after = page[-1].id
+
+
+def _read(storage: Storage, run: RunRecord) -> StoredRun:
+    rows = storage.load(run.namespace, run.id)
+    if rows is None:
+        return StoredRun(run, {}, (), (), {})
+    newest = {row.path: row for row in sorted(rows.phases, key=lambda row: row.epoch)}
+    return StoredRun(
+        rows.run,
+        newest,
+        list(_events(storage, run)),
+        storage.checkpoints(run.namespace, run.id),
+        storage.values(run.namespace, run.id, (INPUT, *newest)),
+    )
+
+
+def _events(storage: Storage, run: RunRecord) -> Iterator[Event]:
+    after = 0
+    while page := storage.events(run.namespace, run.id, after, PAGE):
+        yield from page
+        after = page[-1].seq or after + len(page)

@@ -1,0 +1,60 @@
+"""A process is killed at the first and at the last passing of each fault point; ``every_hit.py`` tries all between."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+
+import pytest
+from tests.crash.scene import Scene
+from tests.crash.strike import NEVER, passed_undisturbed, strike
+
+from phaseline.abc import FAULT_POINTS
+
+TRIES = 6
+"""Processes in a row that may pass a point less often than the one before: batches gather differently each time."""
+
+
+@pytest.fixture(scope="session")
+def remembered() -> dict[str, Counter[str]]:
+    """How often points are passed, by dialect, once it was found out."""
+    return {}
+
+
+@pytest.fixture
+def undisturbed(
+    dialect: str, make_scene: Callable[[], Scene], remembered: dict[str, Counter[str]]
+) -> Counter[str]:
+    """How often each point is passed by a process that lives on."""
+    if dialect not in remembered:
+        remembered[dialect] = passed_undisturbed(make_scene())
+    return remembered[dialect]
+
+
+def test_every_point_is_passed(dialect: str, undisturbed: Counter[str]) -> None:
+    """The table of points that a dialect never passes is right: a test of a point that nobody passes tests nothing."""
+    assert set(undisturbed) == set(FAULT_POINTS) - NEVER[dialect]
+
+
+@pytest.mark.parametrize("point", FAULT_POINTS)
+def test_killed_at_the_first_passing(dialect: str, point: str, make_scene: Callable[[], Scene]) -> None:
+    """Another process goes on with what is stored, and starts what is not."""
+    if point in NEVER[dialect]:
+        return
+    assert strike(make_scene(), point, 1) is None, f"{point} was not passed"
+
+
+@pytest.mark.parametrize("point", FAULT_POINTS)
+def test_killed_at_the_last_passing(
+    dialect: str, point: str, make_scene: Callable[[], Scene], undisturbed: Counter[str]
+) -> None:
+    """When almost everything is done, only the rest is done by another process."""
+    if point in NEVER[dialect]:
+        return
+    hit = undisturbed[point]
+    for _ in range(TRIES):
+        passed = strike(make_scene(), point, hit)
+        if passed is None:
+            return
+        hit = passed[point]
+    pytest.fail(f"{point} was passed less and less often, the last time {hit} times")
