@@ -257,11 +257,12 @@ def _no_output(live: LiveRun, path: str) -> NoOutputError:
 
 
 def _last_row(live: LiveRun, map_node: PlanNode, items: Items) -> PhaseRecord:
-    """The row that tells how an item ended: the one that failed, else the last that has ended."""
+    """The row that tells how an item ended: the one that failed, else the last that handed nothing on."""
     plan, rows = live.snapshot.plan, live.snapshot.rows
     inside = [rows.get(node.at(items)) for node in plan.members[map_node.index]]
     known = [row for row in inside if row is not None]
-    return next((row for row in known if row.state is PhaseState.FAILED), known[-1])
+    dead = [row for row in known if not row.live and row.state is PhaseState.SKIPPED]
+    return next((row for row in known if row.state is PhaseState.FAILED), (dead or known)[-1])
 
 
 def _collected(row: PhaseRecord, text: str | None) -> str:
