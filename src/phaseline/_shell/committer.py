@@ -300,15 +300,17 @@ class GroupCommitter(Committer):
             if not (outage and ticket.patient):
                 ticket.error = error
         live.tickets = [ticket for ticket in live.tickets if ticket.error is None]
-        if not _all_waiting(live):
+        return self._put_off(live)
+
+    def _put_off(self, live: LiveRun) -> bool:
+        """Have a run looked at again in the next batch, and say so, if there is a reason to.
+
+        Also where nobody waits any more: a start that is stored after all has been granted to us, and is ours to call.
+        """
+        if live.unsettled is None and not _all_waiting(live):
             return False
         self._enqueue(live)
         return True
-
-    def _put_off(self, live: LiveRun) -> None:
-        """Have a run looked at again in the next batch, if anybody waits for it."""
-        if _all_waiting(live):
-            self._enqueue(live)
 
     async def _catch_up(self, live: LiveRun) -> bool:
         """Read what was written of a run, by others or by us without our knowing; gives whether the storage answered.
