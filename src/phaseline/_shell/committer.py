@@ -199,8 +199,10 @@ class GroupCommitter(Committer):
         paused = False
         for live in runs:
             live.queued = False
-            if live.stale and not await self._catch_up(live):
-                paused = True
+            if live.stale and paused:  # one of them has found the storage out of reach, which may take its time
+                self._put_off(live)
+            elif live.stale:
+                paused = not await self._catch_up(live)
         now = self._clock.now()
         offer = self._offer(now)
         for live in runs:
@@ -227,8 +229,11 @@ class GroupCommitter(Committer):
             for folded in batch:
                 folded.live.in_flight = False
                 folded.live.unsettled, folded.live.stale = folded, True
-            kept = [await self._settle_unknown(folded.live, error) for folded in batch]
-            return any(kept)
+            in_reach, kept = True, False
+            for folded in batch:
+                in_reach = in_reach and await self._catch_up(folded.live)
+                kept = self._keep(folded.live, error) or kept
+            return kept
         for folded, outcome in zip(batch, outcomes, strict=True):
             folded.live.in_flight = False
             self._settle(folded, outcome)
@@ -288,21 +293,27 @@ class GroupCommitter(Committer):
                 self._adopt(live, granted)
 
     # ------------------------------------------------------------------ what others wrote, and outages
-    async def _settle_unknown(self, live: LiveRun, error: Exception) -> bool:
-        """Find out whether failed work was committed after all; gives whether commands wait for the storage."""
-        await self._catch_up(live)
+    def _keep(self, live: LiveRun, error: Exception) -> bool:
+        """Tell those who do not wait for the storage what it said; gives whether others do."""
         outage = isinstance(error, StorageUnavailableError)
         for ticket in _all_waiting(live):
             if not (outage and ticket.patient):
                 ticket.error = error
         live.tickets = [ticket for ticket in live.tickets if ticket.error is None]
-        if not _all_waiting(live):
+        return self._put_off(live)
+
+    def _put_off(self, live: LiveRun) -> bool:
+        """Have a run looked at again in the next batch, and say so, if there is a reason to.
+
+        Also where nobody waits any more: a start that is stored after all has been granted to us, and is ours to call.
+        """
+        if live.unsettled is None and not _all_waiting(live):
             return False
         self._enqueue(live)
         return True
 
     async def _catch_up(self, live: LiveRun) -> bool:
-        """Read what was written of a run, by others or by us without our knowing; gives whether that went well.
+        """Read what was written of a run, by others or by us without our knowing; gives whether the storage answered.
 
         The commands of an unknown commit count as carried out where its id is found, and wait again where it is not.
         """
@@ -312,17 +323,16 @@ class GroupCommitter(Committer):
             rows, is_committed = await self._thread.run(read)
         except StorageUnavailableError as error:
             log.warning("%s; finished work is held and written once it is back", error)
-            if _all_waiting(live):
-                self._enqueue(live)
+            self._put_off(live)
             return False
         except PhaselineError as error:
             live.refuse(error)
-            return False
+            return True
         if rows is not None:
             live.renew(rows)
         elif run.revision:
             live.refuse(RunNotFoundError(live.id))
-            return False
+            return True
         live.stale, live.unsettled = False, None
         if unsettled is None:
             return True

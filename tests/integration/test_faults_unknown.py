@@ -1,0 +1,77 @@
+"""A start whose outcome nobody learns, because the storage goes away in the midst of it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import anyio
+import pytest
+
+from phaseline import Pipeline, Runtime, phase
+from phaseline.abc import Outcome, RunRows, Unit
+from phaseline.errors import StorageUnavailableError
+from phaseline.storage.sql.store import SqlStorage
+from phaseline.testing.checker import check
+
+PATIENCE = 30
+
+
+class Leaving(SqlStorage):
+    """Goes away once: right before, or right after it has committed; it comes back when the test says so."""
+
+    def __init__(self, url: str, *, commits: bool) -> None:
+        super().__init__(url)
+        self._commits = commits
+        self.is_away = False
+        self.leaves = False
+        self.asked = 0
+        """Times it was asked what became of a run while it was away."""
+
+    def commit(self, units: Sequence[Unit]) -> list[Outcome]:
+        if self.leaves:
+            self.leaves, self.is_away = False, True
+            if self._commits:
+                super().commit(units)
+        self._answer()
+        return super().commit(units)
+
+    def load(self, namespace: str, run_id: str, since: int = 0) -> RunRows | None:
+        self.asked += self.is_away
+        self._answer()
+        return super().load(namespace, run_id, since)
+
+    def _answer(self) -> None:
+        if self.is_away:
+            raise StorageUnavailableError(repr(self), "it is away", "wait for it")
+
+
+@pytest.mark.parametrize("commits", [True, False], ids=["stored", "not stored"])
+async def test_start_of_unknown_outcome(tmp_path: Path, *, commits: bool) -> None:
+    """The caller is told at once; once the storage is back, a run that was stored is carried out by whom it was granted to."""
+    called: list[int] = []
+
+    @phase
+    async def body(number: int) -> int:
+        called.append(number)
+        return number
+
+    pipeline = Pipeline("one", body)
+    storage = Leaving(f"sqlite:///{tmp_path / 'runs.db'}", commits=commits)
+    async with Runtime(storage, pipelines=[pipeline]) as runtime:
+        storage.leaves = True
+        with pytest.raises(StorageUnavailableError, match="it is away"):
+            await runtime.start(pipeline, 1)
+        with anyio.fail_after(PATIENCE):
+            while storage.asked < 2:  # noqa: ASYNC110  # nobody is told
+                await anyio.sleep(0.01)
+            storage.is_away = False
+            while runtime.runner.live or len(called) < commits:  # noqa: ASYNC110  # as above
+                await anyio.sleep(0.01)
+        assert await anyio.to_thread.run_sync(states, storage) == ["COMPLETED"] * commits
+    assert called == [1] * commits
+
+
+def states(storage: SqlStorage) -> list[str]:
+    check(storage)
+    return [run.state for run in storage.find("default", "", 10)]
