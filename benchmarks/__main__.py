@@ -9,9 +9,12 @@ from collections.abc import Iterator
 from math import inf
 from pathlib import Path
 
-from benchmarks.cases import DURABLE, MEMORY, QUEUE, Case
+from tests.servers import ServerError
+
+from benchmarks.cases import DURABLE, MEMORY, QUEUE
 from benchmarks.report import as_json, as_table
 from benchmarks.runner import BenchmarkError, Plan, measure
+from benchmarks.stores import SQLITE, STORAGES, databases
 
 QUEUE_RUNS = 64
 
@@ -21,26 +24,38 @@ def main() -> int:
     options = _parser().parse_args()
     try:
         with tempfile.TemporaryDirectory(prefix="phaseline-bench-", dir=options.dir) as directory:
-            for plan in _plans(options, Path(directory)):
-                outcome = measure(plan)
-                print(as_json(outcome) if options.json else as_table(outcome), flush=True)
-    except BenchmarkError as error:
+            for text in options.measure(options, Path(directory)):
+                print(text, flush=True)
+    except (BenchmarkError, ServerError) as error:
         print(error, file=sys.stderr)
         return 1
     return 0
 
 
-def _plans(options: argparse.Namespace, directory: Path) -> Iterator[Plan]:
-    case: Case = options.case
-    asked = [(case, runs) for runs in options.runs]
-    if case is MEMORY:
-        asked.append((QUEUE, QUEUE_RUNS))
-    for each, runs in asked:
-        contenders = tuple(name for name in each.contenders if options.only in (None, name))
-        if contenders:
-            yield Plan(each, runs, contenders, options.rounds, options.seconds, directory)
+# --------------------------------------------------------------------- what each kind measures
+def _memory(options: argparse.Namespace, directory: Path) -> Iterator[str]:
+    for case, runs in (*((MEMORY, runs) for runs in options.runs), (QUEUE, QUEUE_RUNS)):
+        names = tuple(name for name in case.contenders if options.only in (None, name))
+        if names:
+            yield _measured(options, Plan(case, runs, names, options.rounds, options.seconds, directory))
 
 
+def _durable(options: argparse.Namespace, directory: Path) -> Iterator[str]:
+    names = DURABLE.contenders if options.only is None else (options.only,)
+    with databases(options.storage, directory) as made:
+        for runs in options.runs:
+            rounds, seconds = options.rounds, options.seconds
+            yield _measured(
+                options, Plan(DURABLE, runs, names, rounds, seconds, directory, options.storage, made)
+            )
+
+
+def _measured(options: argparse.Namespace, plan: Plan) -> str:
+    outcome = measure(plan)
+    return as_json(outcome) if options.json else as_table(outcome)
+
+
+# --------------------------------------------------------------------- options
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks",
@@ -49,15 +64,17 @@ def _parser() -> argparse.ArgumentParser:
     kinds = parser.add_subparsers(required=True, metavar="{memory,durable}")
     memory = kinds.add_parser("memory", help="cost of a phase in memory; one-phase runs through the queue")
     durable = kinds.add_parser("durable", help="committed phases per second")
-    durable.add_argument("--storage", choices=["sqlite"], default="sqlite")
-    for kind, case, runs in ((memory, MEMORY, [1]), (durable, DURABLE, [64])):
-        kind.set_defaults(case=case)
-        kind.add_argument("--runs", type=_numbers, default=runs, metavar="N[,N…]", help="runs at once")
-        kind.add_argument("--rounds", type=_positive, default=5, help="rounds of each contender (default 5)")
+    memory.set_defaults(measure=_memory, runs=[1])
+    durable.set_defaults(measure=_durable, runs=[64])
+    for kind, case in ((memory, MEMORY), (durable, DURABLE)):
+        kind.add_argument("--runs", type=_numbers, metavar="N[,N…]", help="runs at once")
         kind.add_argument("--seconds", type=_seconds, default=2.0, help="length of a round (default 2)")
         kind.add_argument(
             "--only", choices=case.contenders, help="measure one contender; then there is no ratio"
         )
+    durable.add_argument("--storage", choices=STORAGES, default=SQLITE)
+    for kind in (memory, durable):
+        kind.add_argument("--rounds", type=_positive, default=5, help="rounds of each contender (default 5)")
         kind.add_argument(
             "--dir", type=_directory, help="parent of the temporary directory: chooses the disk"
         )

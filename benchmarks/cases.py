@@ -10,6 +10,7 @@ MODULES = {
     "pydantic-graph": "benchmarks.peers.pydantic_graph",
     "langgraph": "benchmarks.peers.langgraph",
     "dbos": "benchmarks.peers.dbos",
+    "limit": "benchmarks.limit",
 }
 """Contender to module; the module has one async context manager per case, of the case's function name."""
 
@@ -27,6 +28,8 @@ class Case:
     phases: int
     """Phases of a run."""
     contenders: tuple[str, ...]
+    is_durable: bool = False
+    """Whether its contenders store in a database; else in memory, or not at all."""
 
     def figure(self, runs_per_second: float) -> float:
         """A rate of runs in the case's unit."""
@@ -40,5 +43,7 @@ class Case:
 
 MEMORY = Case("memory", "memory", "us/phase", True, 10, (OURS, "pydantic-graph", "langgraph"))
 QUEUE = Case("memory.queue", "queue", "runs/s", False, 1, (OURS,))
-DURABLE = Case("durable", "durable", "phases/s", False, 5, (OURS, "dbos", "langgraph"))
+DURABLE = Case(
+    "durable", "durable", "phases/s", False, 5, (OURS, "dbos", "langgraph", "limit"), is_durable=True
+)
 CASES = {case.name: case for case in (MEMORY, QUEUE, DURABLE)}

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from pathlib import Path
 from time import perf_counter
 
 import attrs
@@ -24,8 +23,14 @@ class Setting:
     """Phases of a run."""
     runs: int
     """Runs at once."""
-    directory: Path
-    """Where its files go; empty at the start."""
+    url: str | None = attrs.field(default=None, repr=False)
+    """Of an empty database; None for a case that stores nothing in one."""
+
+    @property
+    def database(self) -> str:
+        """The URL, for a case that has one."""
+        assert self.url is not None, "the worker gives one to each durable case"
+        return self.url
 
 
 @attrs.frozen

@@ -1,4 +1,4 @@
-"""phaseline: the same chain of phases in memory, through an open runtime, and on a file."""
+"""phaseline: the same chain of phases in memory, through an open runtime, and in a database."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from pydantic import BaseModel
 
 from benchmarks.load import PAD, OneRun, Setting
 from phaseline import Phase, Pipeline, Runtime, phase
+from phaseline.storage.sql.store import SqlStorage
 
 
 class State(BaseModel):
@@ -35,10 +36,10 @@ async def queue(setting: Setting) -> AsyncGenerator[OneRun, None]:
 
 @asynccontextmanager
 async def durable(setting: Setting) -> AsyncGenerator[OneRun, None]:
-    """Prepare runs on a SQLite file, with the library's default settings."""
+    """Prepare runs in a database, with the library's default settings."""
     pipeline = _pipeline(setting.phases)
-    storage = f"sqlite:///{setting.directory / 'phaseline.db'}"
-    async with Runtime(storage=storage, pipelines=[pipeline]):
+    SqlStorage(setting.database).migrate()
+    async with Runtime(storage=setting.database, pipelines=[pipeline]):
         yield _runs(pipeline)
 
 

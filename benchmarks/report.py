@@ -22,6 +22,7 @@ def as_json(outcome: Outcome) -> str:
         "ratio": ratios(outcome),
         "runs": plan.runs,
         "phases": case.phases,
+        **({"storage": plan.storage} if plan.storage else {}),
         "rounds": plan.rounds,
         "seconds": plan.seconds,
         "min": {name: _digits(min(outcome.values(name))) for name in names},
@@ -35,7 +36,8 @@ def as_json(outcome: Outcome) -> str:
 def as_table(outcome: Outcome) -> str:
     """The outcome as a small table."""
     plan, case = outcome.plan, outcome.plan.case
-    head = f"{case.name}: {plan.runs} at once, {case.phases} phase(s) a run, {plan.rounds} rounds of {plan.seconds:g} s"
+    where = f" on {plan.storage}" if plan.storage else ""
+    head = f"{case.name}{where}: {plan.runs} at once, {case.phases} phase(s) a run, {plan.rounds} rounds of {plan.seconds:g} s"
     rows: list[tuple[str, ...]] = [("", case.unit, "min", "max", "run p50 ms", "p95 ms", "phaseline is")]
     better = ratios(outcome)
     for name in plan.contenders:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import threading
@@ -16,6 +17,7 @@ import attrs
 
 from benchmarks.cases import Case
 from benchmarks.load import Round
+from benchmarks.stores import DATABASE_URL, Databases
 
 PATIENCE = 60.0
 """Seconds, on top of a round's length, after which a contender that says nothing is ended."""
@@ -48,7 +50,11 @@ class Plan:
     seconds: float
     """Length of a round."""
     directory: Path
-    """Parent of the contenders' own directories."""
+    """Where what contenders say on stderr is kept."""
+    storage: str | None = None
+    """The kind of database that contenders store in."""
+    databases: Databases | None = None
+    """Gives each contender one."""
 
 
 @attrs.frozen
@@ -85,23 +91,26 @@ class Contender:
     def __init__(self, plan: Plan, name: str) -> None:
         self.name = name
         self._plan = plan
-        self._directory = plan.directory / f"{plan.case.name}-{plan.runs}-{name}"
+        self._held = ExitStack()
         self._log = plan.directory / f"{plan.case.name}-{plan.runs}-{name}.log"
 
     def __enter__(self) -> Self:
         plan = self._plan
-        self._directory.mkdir()
         command = [sys.executable, "-m", "benchmarks.worker", plan.case.name, self.name]
-        command += ["--runs", str(plan.runs), "--seconds", str(plan.seconds), "--dir", str(self._directory)]
-        with self._log.open("wb") as log:
+        command += ["--runs", str(plan.runs), "--seconds", str(plan.seconds)]
+        with self._held as made, self._log.open("wb") as log:
+            environment = dict(os.environ)
+            if plan.databases is not None:
+                # not on the command line, where others could read the password in it
+                environment[DATABASE_URL] = made.enter_context(plan.databases.fresh(self.name))
             pipe = subprocess.PIPE
             # S603: the command is our own interpreter and the options that argparse has checked
-            self._process = subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=log, text=True)  # noqa: S603
-        try:
+            self._process = subprocess.Popen(  # noqa: S603
+                command, stdin=pipe, stdout=pipe, stderr=log, text=True, env=environment
+            )
+            made.callback(self._end)
             self._answer()
-        except BaseException:
-            self._end()
-            raise
+            self._held = made.pop_all()  # all is well: it goes on after this block
         return self
 
     def round(self) -> Round:
@@ -115,7 +124,7 @@ class Contender:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._end()
+        self._held.close()
 
     def _answer(self) -> dict[str, float]:
         assert self._process.stdout is not None, "opened as a pipe"

@@ -16,8 +16,8 @@ import os
 import sys
 import tempfile
 import traceback
-from collections.abc import Callable
-from contextlib import AbstractAsyncContextManager, nullcontext
+from collections.abc import Callable, Generator
+from contextlib import AbstractAsyncContextManager, contextmanager
 from pathlib import Path
 from typing import TextIO, cast
 
@@ -25,6 +25,7 @@ import attrs
 
 from benchmarks.cases import CASES, MODULES, Case
 from benchmarks.load import OneRun, Setting, closed_loop
+from benchmarks.stores import DATABASE_URL, SQLITE, STORAGES, databases
 
 WARM_UP = 0.5
 """Seconds of load before the first round, at most; a round shorter than this is also the warm-up's length."""
@@ -57,6 +58,21 @@ def _own_stdout() -> TextIO:
     return answers
 
 
+@contextmanager
+def _database(case: Case, storage: str) -> Generator[str | None]:
+    """Give the database that the parent made, which is the parent's to end; by hand, one of our own."""
+    given = os.environ.get(DATABASE_URL)
+    if given or not case.is_durable:
+        yield given
+        return
+    with (
+        tempfile.TemporaryDirectory(prefix="phaseline-bench-") as directory,
+        databases(storage, Path(directory)) as made,
+        made.fresh("worker") as url,
+    ):
+        yield url
+
+
 def main() -> int:
     """Run the command line."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.worker")
@@ -64,18 +80,14 @@ def main() -> int:
     parser.add_argument("contender", choices=MODULES)
     parser.add_argument("--runs", type=int, default=1)
     parser.add_argument("--seconds", type=float, default=2.0)
-    parser.add_argument("--dir", type=Path, help="for its files; a temporary directory if not given")
+    parser.add_argument("--storage", choices=STORAGES, default=SQLITE, help=f"if {DATABASE_URL} is not set")
     options = parser.parse_args()
     case = CASES[options.case]
     if options.contender not in case.contenders:
         parser.error(f"{options.contender} does not do {case.name}; these do: {', '.join(case.contenders)}")
     answers = _own_stdout()
-    # a directory of the parent's is the parent's to delete, also when this process is killed
-    place = (
-        nullcontext(options.dir) if options.dir else tempfile.TemporaryDirectory(prefix="phaseline-bench-")
-    )
-    with place as directory:
-        setting = Setting(case.phases, options.runs, Path(directory))
+    with _database(case, options.storage) as url:
+        setting = Setting(case.phases, options.runs, url)
         try:
             asyncio.run(measure(case, options.contender, setting, options.seconds, answers))
         except Exception as error:  # noqa: BLE001  # whatever it is: the parent is told, and ends the benchmark

@@ -1,4 +1,4 @@
-"""DBOS: a workflow of steps, its system database on a SQLite file, everything else as it comes."""
+"""DBOS: a workflow of steps, with a system database; everything else as it comes."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager
 from typing import TypedDict
 
 from benchmarks.load import PAD, OneRun, Setting
+from benchmarks.stores import is_postgres
 
 
 class State(TypedDict):
@@ -34,12 +35,16 @@ def _newer_sqlite() -> None:
 
 @asynccontextmanager
 async def durable(setting: Setting) -> AsyncGenerator[OneRun, None]:
-    """Prepare runs on a SQLite file."""
-    _newer_sqlite()
+    """Prepare runs whose steps are kept in the system database."""
+    if not is_postgres(setting.database):
+        _newer_sqlite()
     from dbos import DBOS, DBOSConfig  # noqa: PLC0415  # only now: it imports sqlite3
 
-    url = f"sqlite:///{setting.directory / 'dbos.db'}"
-    config: DBOSConfig = {"name": "bench", "system_database_url": url, "log_level": "ERROR"}
+    config: DBOSConfig = {
+        "name": "bench",
+        "system_database_url": setting.database,
+        "log_level": "ERROR",
+    }
     DBOS(config=config)
 
     @DBOS.step()

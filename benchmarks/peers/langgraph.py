@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from itertools import count, pairwise
 from typing import TypedDict
 
 from langchain_core.runnables import RunnableConfig
 from langgraph.checkpoint.base import BaseCheckpointSaver
 from langgraph.checkpoint.memory import InMemorySaver
+from langgraph.checkpoint.postgres.aio import AsyncPostgresSaver
 from langgraph.checkpoint.sqlite.aio import AsyncSqliteSaver
 from langgraph.graph import END, START, StateGraph
 
 from benchmarks.load import PAD, OneRun, Setting
+from benchmarks.stores import is_postgres, path_of
 
 
 class State(TypedDict):
@@ -31,10 +33,17 @@ async def memory(setting: Setting) -> AsyncGenerator[OneRun, None]:
 
 @asynccontextmanager
 async def durable(setting: Setting) -> AsyncGenerator[OneRun, None]:
-    """Prepare runs on a SQLite file, through its async saver."""
-    async with AsyncSqliteSaver.from_conn_string(str(setting.directory / "langgraph.db")) as saver:
+    """Prepare runs in a database, through the async saver for it."""
+    async with _saver(setting.database) as saver:
         await saver.setup()
         yield _runs(setting, saver)
+
+
+def _saver(url: str) -> AbstractAsyncContextManager[AsyncPostgresSaver | AsyncSqliteSaver]:
+    # One connection, as its documentation shows. A pool would not be faster: the saver lets one caller in at a time.
+    if is_postgres(url):
+        return AsyncPostgresSaver.from_conn_string(url)
+    return AsyncSqliteSaver.from_conn_string(path_of(url))
 
 
 def _runs(setting: Setting, saver: BaseCheckpointSaver[str]) -> OneRun:
