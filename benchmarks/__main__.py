@@ -5,12 +5,13 @@ from __future__ import annotations
 import argparse
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from math import inf
 from pathlib import Path
 
 from tests.servers import ServerError
 
+from benchmarks import growth
 from benchmarks.cases import DURABLE, MEMORY, QUEUE
 from benchmarks.report import as_json, as_table
 from benchmarks.runner import BenchmarkError, Plan, measure
@@ -55,25 +56,39 @@ def _measured(options: argparse.Namespace, plan: Plan) -> str:
     return as_json(outcome) if options.json else as_table(outcome)
 
 
+def _growth(options: argparse.Namespace, directory: Path) -> Iterator[str]:
+    sizes = growth.Sizes(options.items, options.phases, options.finished, options.rounds)
+    with databases(options.storage, directory) as made:
+        for name in options.only or growth.MEASURES:
+            outcome = growth.measure(name, growth.Stage(options.storage, made, sizes))
+            yield outcome.as_json() if options.json else outcome.as_text()
+
+
 # --------------------------------------------------------------------- options
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks",
         description="Measure phaseline beside its peers, interleaved in one run; figures are medians over the rounds.",
     )
-    kinds = parser.add_subparsers(required=True, metavar="{memory,durable}")
+    kinds = parser.add_subparsers(required=True, metavar="{memory,durable,growth}")
     memory = kinds.add_parser("memory", help="cost of a phase in memory; one-phase runs through the queue")
     durable = kinds.add_parser("durable", help="committed phases per second")
+    grown = kinds.add_parser(
+        "growth", help="what size costs: long maps and chains, full tables, large values"
+    )
     memory.set_defaults(measure=_memory, runs=[1])
     durable.set_defaults(measure=_durable, runs=[64])
+    grown.set_defaults(measure=_growth)
     for kind, case in ((memory, MEMORY), (durable, DURABLE)):
         kind.add_argument("--runs", type=_numbers, metavar="N[,N…]", help="runs at once")
         kind.add_argument("--seconds", type=_seconds, default=2.0, help="length of a round (default 2)")
         kind.add_argument(
             "--only", choices=case.contenders, help="measure one contender; then there is no ratio"
         )
-    durable.add_argument("--storage", choices=STORAGES, default=SQLITE)
-    for kind in (memory, durable):
+    for kind in (durable, grown):
+        kind.add_argument("--storage", choices=STORAGES, default=SQLITE)
+    _add_sizes(grown)
+    for kind in (memory, durable, grown):
         kind.add_argument("--rounds", type=_positive, default=5, help="rounds of each contender (default 5)")
         kind.add_argument(
             "--dir", type=_directory, help="parent of the temporary directory: chooses the disk"
@@ -82,14 +97,33 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _add_sizes(grown: argparse.ArgumentParser) -> None:
+    least = growth.Sizes.LEAST
+    grown.add_argument(
+        "--only", choices=growth.MEASURES, action="append", help="one of them; may be repeated"
+    )
+    grown.add_argument("--items", type=_at_least(least.items), default=10_000, help="of the map")
+    grown.add_argument("--phases", type=_at_least(least.phases), default=1_000, help="of the chain")
+    grown.add_argument(
+        "--finished", type=_positive, default=1_000_000, help="runs that have ended, in the tables"
+    )
+
+
 def _numbers(text: str) -> list[int]:
     return [_positive(part) for part in text.split(",")]
 
 
 def _positive(text: str) -> int:
-    if not text.strip().isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number from 1 up")
-    return int(text)
+    return _at_least(1)(text)
+
+
+def _at_least(least: int) -> Callable[[str], int]:
+    def number(text: str) -> int:
+        if not text.strip().isdecimal() or int(text) < least:
+            raise argparse.ArgumentTypeError(f"{text!r} is not a number from {least:,} up")
+        return int(text)
+
+    return number
 
 
 def _seconds(text: str) -> float:
