@@ -89,6 +89,10 @@ def bench(session: nox.Session) -> None:
     """Measure phaseline beside its peers, quickly; with arguments exactly those: ``-- memory --json``."""
     install(session, "bench")
     quickly = ["--rounds", "2", "--seconds", "0.5"]
-    cases = [["memory", *quickly], ["durable", "--storage", "sqlite", "--runs", "1,64", *quickly]]
+    small = ["--rounds", "1", "--items", "2000", "--phases", "400", "--finished", "10000"]
+    cases = [["memory", *quickly]]
+    for storage in ("sqlite", "postgres"):
+        cases.append(["durable", "--storage", storage, "--runs", "1,64", *quickly])
+        cases.append(["growth", "--storage", storage, *small])
     for case in [session.posargs] if session.posargs else cases:
         session.run("python", "-m", "benchmarks", *case)

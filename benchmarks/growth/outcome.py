@@ -16,7 +16,7 @@ class Sizes:
     """How large is large."""
 
     LEAST: ClassVar[Sizes]
-    """Less leaves no room for two windows apart."""
+    """With less, the long ones would be no longer than the short."""
 
     items: int
     """Of the map."""
@@ -27,7 +27,7 @@ class Sizes:
     rounds: int
 
 
-Sizes.LEAST = Sizes(items=1_020, phases=220, finished=1, rounds=1)
+Sizes.LEAST = Sizes(items=2_000, phases=400, finished=1, rounds=1)
 
 
 @attrs.frozen
