@@ -57,6 +57,9 @@ def _fill_sqlite(path: str, runs: int) -> None:
             if key := _key_of(table, columns):
                 connection.execute(_copying(table, key, columns, new_id, numbers))
         connection.execute("ANALYZE")
+        connection.execute(
+            "PRAGMA synchronous = FULL"
+        )  # else the first commit measured would flush all of this
         connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
 
