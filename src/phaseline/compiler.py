@@ -111,7 +111,7 @@ class Builder:
         source = _with_gaps(wire.source, phase.input_type)
         node = PlanNode(
             len(self.nodes), self._claim(path), NodeKind.PHASE, options.state_label, options.queue,
-            source, wire.after, scope, may_finish=options.may_finish,
+            source, wire.after, scope, may_finish=options.may_finish, in_thread=not phase.signature.is_async,
         )  # fmt: skip
         retry = options.retry or self.retry or NO_RETRY
         what = f"output of phase {path!r}"

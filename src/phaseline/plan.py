@@ -77,6 +77,8 @@ class PlanNode:
 
     may_finish: bool = False
     """Whether its body may end the whole run."""
+    in_thread: bool = False
+    """Whether its body runs in a thread."""
 
     def at(self, items: Items) -> str:
         """The path of one instance of this node."""

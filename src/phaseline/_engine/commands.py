@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, TypeAlias
@@ -25,6 +26,8 @@ class Offer(msgspec.Struct, frozen=True, gc=False):
     """Queues it serves; None for all."""
     waiting: int | None = None
     """Best (lowest) priority among rows known to wait for this worker: worse ones do not jump the queue."""
+    threads: int = sys.maxsize
+    """How many of those bodies could run in threads."""
 
     def takes(self, queue: str, priority: int) -> bool:
         """Whether a phase of this queue and priority may start here without a detour through the queue."""
@@ -32,9 +35,10 @@ class Offer(msgspec.Struct, frozen=True, gc=False):
             return False
         return self.waiting is None or priority <= self.waiting
 
-    def less(self, taken: int) -> Offer:
-        """What is left of it once ``taken`` bodies have been started."""
-        return Offer(self.worker, self.lease_expires, self.room - taken, self.queues, self.waiting)
+    def less(self, taken: int, in_threads: int) -> Offer:
+        """What is left of it once ``taken`` bodies have been started, some of them in threads."""
+        room, threads = self.room - taken, self.threads - in_threads
+        return Offer(self.worker, self.lease_expires, room, self.queues, self.waiting, threads)
 
 
 NO_OFFER = Offer(worker="", lease_expires=datetime.min, room=0)  # noqa: DTZ901  # never compared

@@ -31,7 +31,7 @@ from phaseline._engine.commands import (
     Unfold,
 )
 from phaseline._engine.endings import collector, fail_run, finish_run, skip_arm
-from phaseline._engine.flow import flow_on, open_map, open_node, start, unfold_map
+from phaseline._engine.flow import flow_on, has_room, open_map, open_node, start, unfold_map
 from phaseline._engine.snapshot import Draft, Snapshot
 from phaseline.abc import StepResult
 from phaseline.plan import NodeKind
@@ -139,7 +139,7 @@ def _begin(draft: Draft, command: Begin, offer: Offer) -> None:
         node, _ = draft.plan.locate(path)
         if node.kind is NodeKind.MAP and row.total is not None:
             open_map(draft, node, path, row, offer, row.total)
-        elif len(draft.granted) < offer.room:
+        elif has_room(draft, node, offer):
             start(draft, node, path, row, offer)
 
 

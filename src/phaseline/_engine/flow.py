@@ -50,10 +50,7 @@ def open_node(
     if total is not None and due:
         open_map(draft, node, path, None, offer, total)
     elif (
-        total is None
-        and due
-        and len(draft.granted) < offer.room
-        and offer.takes(node.queue, draft.run.priority)
+        total is None and due and has_room(draft, node, offer) and offer.takes(node.queue, draft.run.priority)
     ):
         start(draft, node, path, None, offer)
     else:
@@ -62,8 +59,14 @@ def open_node(
         _settle_race(draft, node, items)
 
 
+def has_room(draft: Draft, node: PlanNode, offer: Offer) -> bool:
+    """Whether the offering worker could start one more body, of this node."""
+    return len(draft.granted) < offer.room and not (node.in_thread and draft.threads >= offer.threads)
+
+
 def start(draft: Draft, node: PlanNode, path: str, row: PhaseRecord | None, offer: Offer) -> None:
     """Start a phase, a test, or the counting of a list on the offering worker."""
+    draft.threads += node.in_thread
     if draft.state == IDLE:
         evolve.pipeline_started(draft)
     draft.granted.append(evolve.phase_started(draft, node, path, row, offer))

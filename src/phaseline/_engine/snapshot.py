@@ -107,8 +107,28 @@ class Draft:
     """One unit of work while it is being decided."""
 
     __slots__ = (
-        "_added", "_changes", "base", "closed", "cursor", "cuts", "events", "granted", "items", "just_ended", "known", "now", "outputs", "plan",
-        "rows", "run", "run_id", "seq", "state", "steps", "waits",
+        "_added",
+        "_changes",
+        "base",
+        "closed",
+        "cursor",
+        "cuts",
+        "events",
+        "granted",
+        "items",
+        "just_ended",
+        "known",
+        "now",
+        "outputs",
+        "plan",
+        "rows",
+        "run",
+        "run_id",
+        "seq",
+        "state",
+        "steps",
+        "threads",
+        "waits",
     )  # fmt: skip
 
     def __init__(self, base: Snapshot, now: datetime) -> None:
@@ -131,6 +151,8 @@ class Draft:
         self.events: list[Event] = []
         self.outputs: dict[str, str] = {}
         self.steps: list[StepResult] = []
+        self.threads: int = 0
+        """How many of the granted bodies run in threads."""
         self.granted: list[PhaseRecord] = []
         """Phases that this unit starts on the worker that decides it."""
         self.waits: bool = False

@@ -199,7 +199,9 @@ class GroupCommitter(Committer):
         paused = False
         for live in runs:
             live.queued = False
-            if live.stale and paused:  # one of them has found the storage out of reach, which may take its time
+            if (
+                live.stale and paused
+            ):  # one of them has found the storage out of reach, which may take its time
                 self._put_off(live)
             elif live.stale:
                 paused = not await self._catch_up(live)
@@ -209,7 +211,7 @@ class GroupCommitter(Committer):
             folded = self._fold_safely(live, now, offer) if live.tickets and not live.stale else None
             if folded is not None:
                 live.in_flight = True
-                offer = offer.less(len(folded.draft.granted))
+                offer = offer.less(len(folded.draft.granted), folded.draft.threads)
                 batch.append(folded)
         return await self._write(batch) or paused
 

@@ -140,6 +140,8 @@ class Runner:
         """Bodies that could be started now."""
         self.alone: bool = False
         """Whether nothing more is started here, because a phase runs, or is to run, with nothing beside it."""
+        self._thread_seats: int = self.options.sync_threads
+        """Sync bodies among them, of which none is granted yet."""
         self.waiting: int | None = None
         """Best priority among rows known to wait for this worker."""
         self.on_waiting: Callable[[datetime], None] | None = None
@@ -361,6 +363,7 @@ class Runner:
         if job.live.jobs.get(job.row.path) is job:
             del job.live.jobs[job.row.path]
         self.seats += 1
+        self._thread_seats += job.node.in_thread
 
     def drop_if_idle(self, live: LiveRun) -> None:
         """Forget a run that nothing here is busy with."""
@@ -413,12 +416,21 @@ class Runner:
         options = self.options
         if self.draining or self.alone or self.seats <= 0 or options.queues == frozenset():
             return NO_OFFER
-        return Offer(self.worker_id, now + options.lease, self.seats, options.queues, self.waiting)
+        return Offer(
+            self.worker_id, now + options.lease, self.seats, options.queues, self.waiting, self.free_threads
+        )
+
+    @property
+    def free_threads(self) -> int:
+        """Sync bodies that could be started now; one that was abandoned keeps its thread until it returns."""
+        busy = 0 if self._bodies is None else self._bodies.busy
+        return max(0, min(self._thread_seats, self.options.sync_threads - busy))
 
     def committed(self, live: LiveRun, draft: Draft) -> None:
         """Take note of a commit: seats, observers, those who wait."""
         self.commits += 1
         self.seats -= len(draft.granted)
+        self._thread_seats -= draft.threads
         if draft.events:
             self.bus.publish(draft.events)
         if draft.waits and self.on_waiting is not None:

@@ -167,7 +167,7 @@ class Worker:
         except PhaselineError:
             runner.has_strays = True
             raise
-        runner.waiting = claimed.waiting
+        runner.waiting = claim.left if claimed.waiting is None else claimed.waiting
         self._solo = solo and bool(claim.drafts)
         runner.alone = self._solo or (claim.has_suspects and not solo)
         if claimed.next_due is not None:
@@ -267,6 +267,9 @@ class _Claim:
 
     def __init__(self, runner: Runner, room: int, *, solo: bool) -> None:
         self._runner, self._room, self._solo = runner, room, solo
+        self._threads: int = runner.free_threads
+        self.left: int | None = None
+        """Best priority among phases that were found and could not be started, for lack of threads."""
         self.has_suspects = False
         """Whether it has met phases that are to run alone."""
         self.known: dict[str, Snapshot] = {
@@ -280,16 +283,22 @@ class _Claim:
     def grant(self, rows: RunRows, paths: Sequence[str], now: datetime) -> Unit | None:
         """Start the phases that wait; None if there is nothing to start any more."""
         options = self._runner.options
-        offer = Offer(self._runner.worker_id, now + options.lease, self._room, options.queues)
+        offer = Offer(
+            self._runner.worker_id, now + options.lease, self._room, options.queues, threads=self._threads
+        )
         try:
             base = self._snapshot(rows)
             draft, _ = fold(base, (Begin(self._fitting(base, paths)),), now, offer)
         except Exception:
             log.exception("run %s is left alone: what waits of it could not be started", rows.run.id)
             return None
+        if any(draft.row(path) is base.rows[path] for path in paths):
+            priority = rows.run.priority
+            self.left = priority if self.left is None else min(priority, self.left)
         if draft.is_empty:
             return None
         self._room -= len(draft.granted)
+        self._threads -= draft.threads
         self.drafts[rows.run.id] = draft
         return draft.unit(commit_id=new_commit_id())
 
