@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from functools import partial
 from typing import Any, TypeVar
 
@@ -102,7 +103,18 @@ class Values:
 
     async def _list_of(self, live: LiveRun, map_node: PlanNode) -> list[Any]:
         value: Any = await self._input_of(live, map_node, None)
-        return list(value)
+        return await self._in_stored_order(live, map_node) if isinstance(value, AbstractSet) else list(value)
+
+    async def _in_stored_order(self, live: LiveRun, map_node: PlanNode) -> list[Any]:
+        """Give the elements of a set in the order of its text: that of the set differs between processes."""
+        plan, node = live.snapshot.plan, map_node
+        while node.parents:
+            node = plan.nodes[node.parents[0]]
+            text = (await self._texts(live, (node.path,))).get(node.path)
+            if text is not None:
+                return plan.bindings[node.index].output.decode_elements(text)
+            # It was skipped, and what it was given was handed on in its place.
+        return plan.input.decode_elements((await self._texts(live, (INPUT,)))[INPUT])
 
     async def _joined(self, live: LiveRun, map_node: PlanNode) -> object:
         """Put the list of a map together from the outputs of its items, in input order."""
