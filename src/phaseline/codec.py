@@ -33,7 +33,7 @@ from pydantic_core import (
 )
 
 from phaseline.errors import DecodeError, DefinitionError, EncodeError, InvalidInputError
-from phaseline.losses import Loc, is_a, watch_for
+from phaseline.losses import Loc, changed, is_a, watch_for
 from phaseline.signature import element_type, type_name
 
 T = TypeVar("T")
@@ -309,8 +309,8 @@ def _adapter_for(type_: Any, what: str) -> TypeAdapter[Any]:
             adapter.rebuild()
     except Exception as error:  # pydantic runs whatever the type defines for it
         raise DefinitionError(
-            f"{what}: values of type {type_name(type_)} cannot be written as JSON: {_brief(error)}; declare a pydantic "
-            "model, a dataclass or plain data (pydantic knows neither attrs classes nor arbitrary ones)"
+            f"{what}: values of type {type_name(type_)} cannot be written as JSON; declare a pydantic model, a dataclass "
+            f"or plain data (pydantic knows neither attrs classes nor arbitrary ones: {_first_sentence(error)})"
         ) from error
     return adapter
 
@@ -540,6 +540,11 @@ def _brief(error: Exception) -> str:
     return _printable(f"{type(error).__name__}: {text}")
 
 
+def _first_sentence(error: Exception) -> str:
+    """Give what pydantic says first; paragraphs of advice for authors of types follow."""
+    return _cut(re.split(r"\.\s|\n", _brief(error), maxsplit=1)[0], 200)
+
+
 def _printable(text: str) -> str:
     return _cut(text.encode(errors="backslashreplace").decode().replace("\0", "\\0"), 500)
 
@@ -553,8 +558,26 @@ class _UntypedCodec(ValueCodec[Any]):
     _round_trip = False  # a model is written once, for readers, so that its computed fields belong to it
 
 
+class _PlainCodec(ValueCodec[Any]):
+    """The door for a value of which no type is known: it takes only what is plain JSON data already."""
+
+    def _silent_losses(self, raw: bytes, value: Any, copy: Any) -> list[str]:
+        lost = [
+            (loc, f"{reason}; annotate what is returned: '-> Type'") for loc, reason in changed(value, copy)
+        ]
+        return _lines(lost) if lost else super()._silent_losses(raw, value, copy)
+
+
 _ANYTHING: Any = Any
+_PLAIN = _PlainCodec(_ANYTHING, what="JSON data")
 _UNTYPED = _UntypedCodec(_ANYTHING, what="JSON data")
+
+
+def plain_codec(what: str) -> ValueCodec[Any]:
+    """Give a door that takes plain JSON data, and nothing that would come back as such."""
+    codec = copy(_PLAIN)
+    codec.what = what
+    return codec
 
 
 def to_json_text(value: object, *, what: str) -> str:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from types import GenericAlias
-from typing import Any, ClassVar, Generic, Literal, TypeVar, overload
+from typing import Any, ClassVar, Generic, Literal, TypeVar, get_args, overload
 
 from pydantic import BaseModel, ConfigDict
 
 from phaseline.errors import DefinitionError
 from phaseline.run import ErrorInfo
 from phaseline.step import Node, node_from
+from phaseline.texts import did_you_mean
 
 A = TypeVar("A")
 B = TypeVar("B")
@@ -55,6 +56,13 @@ class Each(Node[Iterable[A], list[B]]):
     """What ``each`` makes."""
 
     def __init__(self, step: Node[A, Any], limit: int | None, on_error: OnError) -> None:
+        if on_error not in get_args(OnError):
+            raise DefinitionError(
+                f"each({step.title}, on_error={on_error!r}): known are 'fail' and 'collect'"
+                + did_you_mean(str(on_error), get_args(OnError))
+            )
+        if limit is not None and type(limit) is not int:
+            raise DefinitionError(f"each({step.title}, limit={limit!r}): the limit is an int; write limit=8")
         if limit is not None and limit < 1:
             msg = f"each({step.title}, limit={limit}): at least one item must be allowed to run"
             raise DefinitionError(msg)

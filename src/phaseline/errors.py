@@ -33,7 +33,7 @@ class DuplicatePhaseError(DefinitionError):
         self.path = path
         super().__init__(
             f"pipeline {pipeline!r} has two phases at the path {path!r}; "
-            "give one of them another name (name= on the phase)"
+            "give one of them another name: @phase(name=...), or a subclass that sets 'name' for a phase that is a class"
         )
 
 
@@ -48,6 +48,19 @@ class TypeMismatchError(DefinitionError):
         super().__init__(
             f"{first!r} returns {output}, but {second!r} takes {accepted}; "
             "change one of the annotations or put a converting phase between them"
+        )
+
+
+class RetryPolicyError(PhaselineError):
+    """A strategy of a retry policy raised instead of answering."""
+
+    def __init__(self, option: str, strategy: object, problem: Exception) -> None:
+        self.option = option
+        self.problem = problem
+        name = getattr(strategy, "__name__", type(strategy).__name__)
+        super().__init__(
+            f"Retry({option}={name}) raised {type(problem).__name__} where it was asked about a failed attempt; mend it, "
+            "and test it with Retry(...).delay(1, error)"
         )
 
 

@@ -199,7 +199,7 @@ class _Maker:
             members = found.get(kind, ())
             if _origin(type(value)) is _origin(kind) and len(members) == 1 and _has_parts(kind):
                 return () if members[0] is None else members[0].compare(value, copy)
-            return () if tagged else list(unequal(value, copy))
+            return () if tagged else [(loc, f"{what}; {_UNION_ADVICE}") for loc, what in changed(value, copy)]
 
         return Watch(compare)
 
@@ -265,23 +265,23 @@ _SIMPLE: Mapping[str, Watch] = {
 """What is looked at as a whole, by kind of core schema."""
 
 
-def unequal(value: Any, copy: Any, loc: Loc = ()) -> Iterator[tuple[Loc, str]]:
+def changed(value: Any, copy: Any, loc: Loc = ()) -> Iterator[tuple[Loc, str]]:
     """Give each part of a value that did not come back equal and of the same class."""
     same = _origin(type(value)) is _origin(type(copy))
     if same and (names := _stored_fields(type(value))):
         for name in sorted(names):
-            yield from unequal(getattr(value, name), getattr(copy, name), (*loc, name))
+            yield from changed(getattr(value, name), getattr(copy, name), (*loc, name))
     elif is_a(value, Mapping) and is_a(copy, Mapping):
         lost = _lost_keys(value, copy)
         yield from (((*loc, *at), what) for at, what in lost)
         for key in () if lost else value:
-            yield from unequal(value[key], copy[key], (*loc, key))
+            yield from changed(value[key], copy[key], (*loc, key))
     elif same and _is_row(value) and len(value) == len(copy):
         for index, (part, back) in enumerate(zip(value, copy, strict=True)):
-            yield from unequal(part, back, (*loc, index))
+            yield from changed(part, back, (*loc, index))
     elif not _is_equal_leaf(value, copy, same=same):
-        became = "something else" if same else f"{type(copy).__name__}"
-        yield loc, f"a {type(value).__name__} would come back as {became}; {_UNION_ADVICE}"
+        became = "something else" if same else type(copy).__name__
+        yield loc, f"a {type(value).__name__} would come back as {became}"
 
 
 def _is_equal_leaf(value: Any, copy: Any, *, same: bool) -> bool:

@@ -6,20 +6,44 @@ import logging
 import re
 import sys
 from abc import ABC, abstractmethod
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from datetime import datetime, timedelta
 from enum import Enum
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, ParamSpec, Protocol, TypeVar, overload
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    ClassVar,
+    Generic,
+    ParamSpec,
+    Protocol,
+    TypeVar,
+    get_args,
+    get_origin,
+    overload,
+)
 
 import attrs
 from pydantic import BaseModel, ConfigDict
+from typing_extensions import get_original_bases
 
 from phaseline.errors import DefinitionError
 from phaseline.events import ENGINE_EVENTS
-from phaseline.retry import Retry
-from phaseline.signature import Signature, signature_of
+from phaseline.options import (
+    check_function,
+    check_label,
+    check_name,
+    check_pause,
+    check_requires,
+    check_retry,
+    check_spelling,
+    check_timeout,
+    check_transactional,
+)
+from phaseline.retry import LONGEST, Retry
+from phaseline.signature import Signature, accepts, signature_of, type_name
 from phaseline.step import Node
+from phaseline.texts import storable_text
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
@@ -31,7 +55,6 @@ P = ParamSpec("P")
 In = TypeVar("In")
 Out = TypeVar("Out")
 
-NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*\Z")
 DEFAULT_QUEUE = "pipeline"
 
 
@@ -65,11 +88,15 @@ class Again(Exception):  # noqa: N818  # a wish, not an error
     """Raise it in a body to be called again later; this counts as no failure."""
 
     def __init__(self, after: timedelta, reason: str = "") -> None:
-        if after < timedelta(0):
-            msg = f"Again(after={after}): a pause cannot be negative"
-            raise ValueError(msg)
-        self.after = after
-        self.reason = reason
+        """Wish for another call.
+
+        Raises:
+            DefinitionError: The pause is none.
+            EncodeError: The reason is no text that can be stored.
+        """
+        check_pause(after)
+        self.after: timedelta = min(after, LONGEST)
+        self.reason: str = storable_text(reason, what="the reason of Again")
         super().__init__(f"again in {after}" + (f": {reason}" if reason else ""))
 
 
@@ -77,8 +104,13 @@ class Abort(Exception):  # noqa: N818  # a wish, not an error
     """Raise it in a body to fail for good, whatever the retry policy says."""
 
     def __init__(self, reason: str) -> None:
-        self.reason = reason
-        super().__init__(reason)
+        """Give up.
+
+        Raises:
+            EncodeError: The reason is no text that can be stored.
+        """
+        self.reason: str = storable_text(reason, what="the reason of Abort")
+        super().__init__(self.reason)
 
 
 class Nothing(Enum):
@@ -98,9 +130,14 @@ class Skip(Exception):  # noqa: N818  # a wish, not an error
     """
 
     def __init__(self, reason: str, *, output: object = NOTHING) -> None:
-        self.reason = reason
+        """End without a body's output.
+
+        Raises:
+            EncodeError: The reason is no text that can be stored.
+        """
+        self.reason: str = storable_text(reason, what="the reason of Skip")
         self.output = output
-        super().__init__(reason)
+        super().__init__(self.reason)
 
 
 class BlockingContext(Protocol):
@@ -177,13 +214,17 @@ class Context(ABC):
         """
 
     @overload
-    async def step(
+    def step(
         self, key: str, fn: Callable[P, Awaitable[T]], /, *args: P.args, **kwargs: P.kwargs
-    ) -> T: ...
+    ) -> Coroutine[Any, Any, T]: ...
     @overload
-    async def step(self, key: str, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T: ...
+    def step(
+        self, key: str, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs
+    ) -> Coroutine[Any, Any, T]: ...
     @abstractmethod
-    async def step(self, key: str, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
+    def step(
+        self, key: str, fn: Callable[..., Any], /, *args: Any, **kwargs: Any
+    ) -> Coroutine[Any, Any, Any]:
         """Call ``fn`` and store its result at once; a later attempt of this phase gets it without the call.
 
         Args:
@@ -198,7 +239,7 @@ class Context(ABC):
         """
 
     @abstractmethod
-    async def result_of(self, phase: Node[Any, T], /) -> T:
+    def result_of(self, phase: Node[Any, T], /) -> Coroutine[Any, Any, T]:
         """Give the output of an upstream phase.
 
         Raises:
@@ -206,7 +247,7 @@ class Context(ABC):
         """
 
     @abstractmethod
-    async def run_input(self, type_: type[T], /) -> T:
+    def run_input(self, type_: type[T], /) -> Coroutine[Any, Any, T]:
         """Give the input of the run, validated as ``type_``."""
 
     @abstractmethod
@@ -245,8 +286,13 @@ class Phase(Node[In, Out], ABC):
     _localns: ClassVar[Mapping[str, Any] | None] = None
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
-        """Keep the names of an enclosing function, where the annotations of ``run`` may come from."""
+        """Keep the names of an enclosing function, where the annotations of ``run`` may come from.
+
+        Raises:
+            DefinitionError: An attribute is a misspelt option.
+        """
         super().__init_subclass__(**kwargs)
+        check_spelling(cls)
         function, is_local, _ = cls.__qualname__.rpartition(".<locals>.")
         frame = sys._getframe(1) if is_local else None  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]  # the only way to a caller's local types
         while frame is not None and frame.f_code.co_qualname != function:  # metaclasses stand between
@@ -274,9 +320,9 @@ class Phase(Node[In, Out], ABC):
             DefinitionError: They are missing or cannot be resolved.
         """
         what = f"{self.title}.run"
-        return _one_value(
-            signature_of(self.body, context_type=Context, what=what, localns=self._localns), self.options
-        )
+        signature = signature_of(self.body, context_type=Context, what=what, localns=self._localns)
+        _check_declared(type(self), _one_value(signature, self.options))
+        return signature
 
     @property
     def body(self) -> Callable[..., Any]:
@@ -344,15 +390,13 @@ class PhaseOptions:
 
     def __attrs_post_init__(self) -> None:
         """Refuse options that cannot work."""
-        if not NAME.match(self.name):
-            msg = f"{self.name!r} is no name for a phase: letters, digits, '_', '-' and '.', beginning with a letter"
-            raise DefinitionError(msg)
-        if not NAME.match(self.queue):
-            msg = f"phase {self.name!r}: {self.queue!r} is no name for a queue"
-            raise DefinitionError(msg)
-        if self.timeout is not None and self.timeout <= timedelta(0):
-            msg = f"phase {self.name!r}: a timeout of {self.timeout} would end it before it began"
-            raise DefinitionError(msg)
+        check_name(self.name, "a phase")
+        check_name(self.queue, f"the queue of phase {self.name!r}")
+        check_label(self.label, self.name)
+        check_retry(self.retry, f"phase {self.name!r}")
+        check_timeout(self.timeout, self.name)
+        check_requires(self.requires, Dep, self.name)
+        check_transactional(self.transactional, self.name)
 
     @property
     def state_label(self) -> str:
@@ -418,6 +462,7 @@ def phase(
     Raises:
         DefinitionError: It is a lambda, or an annotation is missing.
     """
+    check_function(fn)
     locals_ = sys._getframe(1).f_locals  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]  # the only way to a caller's local types
 
     def decorate(function: Callable[..., Any]) -> FunctionPhase[Any, Any]:
@@ -447,6 +492,24 @@ def _one_value(signature: Signature, options: PhaseOptions) -> Signature:
         msg = f"phase {options.name!r} takes {len(signature.inputs)} values; a phase of a chain takes one, plus a Context"
         raise DefinitionError(msg)
     return signature
+
+
+def _check_declared(cls: type, signature: Signature) -> None:
+    """Refuse a ``run`` whose annotations are not the types in ``Phase[In, Out]``."""
+    for base in (base for known in cls.__mro__ for base in get_original_bases(known)):
+        if get_origin(base) is not Phase:
+            continue
+        takes, gives = get_args(base)
+        if not accepts(signature.inputs[0], takes):
+            annotated = type_name(signature.inputs[0])
+            told = f"takes {type_name(takes)}, but its run() takes {annotated}"
+        elif not accepts(gives, signature.output):
+            annotated = type_name(signature.output)
+            told = f"gives {type_name(gives)}, but its run() gives {annotated}"
+        else:
+            return
+        written = f"Phase[{type_name(takes)}, {type_name(gives)}]"
+        raise DefinitionError(f"{cls.__name__}, as a {written}, {told}; make the two agree")
 
 
 def _snake(name: str) -> str:

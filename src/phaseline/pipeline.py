@@ -16,13 +16,13 @@ from phaseline._shell.waiting import ended_run, raise_unless_completed
 from phaseline._shell.worker import Worker
 from phaseline.errors import (
     AmbiguousRuntimeError,
-    DefinitionError,
     PipelineNotRegisteredError,
     RunningLoopError,
     RuntimeUsageError,
 )
 from phaseline.machine import Transitions
-from phaseline.phase import NAME, Dep
+from phaseline.options import check_name, check_retry
+from phaseline.phase import Dep
 from phaseline.plan import Plan, compile_plan
 from phaseline.queues.inprocess import InProcessQueue
 from phaseline.retry import Retry
@@ -81,9 +81,8 @@ class Pipeline(Subgraph[In_contra, Out_co]):
         Raises:
             DefinitionError: Two phases share a path, types are missing or do not fit, a label is misused, ….
         """
-        if not NAME.match(name):
-            msg = f"{name!r} is no name for a pipeline: letters, digits, '_', '-' and '.', beginning with a letter"
-            raise DefinitionError(msg)
+        check_name(name, "a pipeline")
+        check_retry(retry, f"pipeline {name!r}")
         super().__init__(name, body)
         self.version = version
         self.plan: Plan = compile_plan(name, version, self.body, retry)

@@ -186,6 +186,15 @@ class Plan:
             for dep in binding.phase.options.requires
         )
 
+    def check_doors(self) -> None:
+        """Build the doors for the input and all outputs, so that a type nobody can store is told before a run.
+
+        Raises:
+            DefinitionError: It names the phase.
+        """
+        for door in (self.input, *(binding.output for binding in self.bindings)):
+            assert door is not None  # noqa: S101  # to ask for it is to build it
+
     def locate(self, path: str) -> tuple[PlanNode, int | None]:
         """Find the node and the item that a path names."""
         node = self.by_path.get(path)
@@ -207,7 +216,7 @@ def compile_plan(name: str, version: str, body: Node[Any, Any], retry: Retry | N
     nodes = tuple(builder.finished())
     order = tuple(node for node in nodes if node.scope is None)
     _check_labels(name, order)
-    return Plan(
+    plan = Plan(
         name=name,
         version=version,
         nodes=nodes,
@@ -218,6 +227,8 @@ def compile_plan(name: str, version: str, body: Node[Any, Any], retry: Retry | N
         transitions=_derive_machine(name, order),
         fingerprint=_fingerprint(nodes, nodes[last]),
     )
+    plan.check_doors()
+    return plan
 
 
 class _Builder:
