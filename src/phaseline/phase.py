@@ -228,19 +228,23 @@ class Context(ABC):
         """Call ``fn`` and store its result at once; a later attempt of this phase gets it without the call.
 
         Args:
-            key: Names the step within the phase.
-            fn: Sync or async. Its return annotation says how the result is decoded; without one, plain JSON data.
+            key: Names the step within the phase: 1 to 500 characters, each time another one.
+            fn: Sync or async. Its return annotation says how the result is decoded; without one, as with a lambda, the
+                result must be plain JSON data.
             *args: Passed on.
             **kwargs: Passed on.
 
         Raises:
-            EncodeError: The result is not of the declared type, or cannot be stored.
+            DefinitionError: The key was used in this attempt, or the annotation cannot be read.
+            EncodeError: The key is no text that can be stored; the result is not of the declared type, or would come
+                back as something else.
+            RuntimeUsageError: It was called in a thread; a body that is a plain function has ``ctx.blocking.step``.
             LeaseLostError: This worker no longer holds the phase.
         """
 
     @abstractmethod
     def result_of(self, phase: Node[Any, T], /) -> Coroutine[Any, Any, T]:
-        """Give the output of an upstream phase.
+        """Give the output of an upstream phase; of a chain or a pipeline, that of its last phase.
 
         Raises:
             DefinitionError: It is not upstream of this one, or stands in the pipeline more than once.
@@ -252,7 +256,16 @@ class Context(ABC):
 
     @abstractmethod
     def progress(self, done: float, total: float | None = None, note: str = "") -> None:
-        """Tell how far the body is. Live only and throttled; the latest value is stored with the next commit."""
+        """Tell how far the body is. Live only and throttled; the latest value is stored with the next commit.
+
+        Args:
+            done: Any finite number; of another library, it becomes a plain one.
+            total: Where it ends, if that is known.
+            note: For readers; what is over 2,000 characters is cut.
+
+        Raises:
+            EncodeError: A number is none, or the note is no text that can be stored.
+        """
 
     @abstractmethod
     def emit(self, event: CustomEvent, /) -> None:
