@@ -98,6 +98,8 @@ def each(
 def each(step: Node[Any, Any], /, *, limit: int | None = None, on_error: OnError = "fail") -> Each[Any, Any]:
     """Run a step once for each item of a list; the outputs come back as a list in input order.
 
+    Each item has its own row (``enrich[3]``), attempts and retries; a set is taken apart in the order in which it is stored.
+
     Args:
         step: A phase, or a named pipeline.
         limit: How many items may run at once, over all workers; None for no limit.
@@ -105,6 +107,6 @@ def each(step: Node[Any, Any], /, *, limit: int | None = None, on_error: OnError
             out of the list. ``collect``: the list holds an ``Ok``, ``Err`` or ``Skipped`` for each item.
 
     Raises:
-        DefinitionError: The step is no node, or the limit is below one.
+        DefinitionError: The step is no node, the limit is below one, or ``on_error`` is neither of the two.
     """
     return Each(node_from(step), limit, on_error)

@@ -6,6 +6,7 @@ Exceptions of other libraries are translated where they enter, with ``from``.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -339,8 +340,8 @@ class StorageURLError(StorageError, ValueError):
     """A storage URL names no storage that this runtime can open."""
 
     def __init__(self, url: str, problem: str) -> None:
-        self.url = url
-        super().__init__(f"storage URL {url!r}: {problem}")
+        self.url: str = _without_password(url)
+        super().__init__(f"storage URL {self.url!r}: {problem}")
 
 
 class StorageUnavailableError(StorageError):
@@ -369,3 +370,13 @@ class SchemaVersionError(StorageError):
             else f"storage {where} has schema version {found}, this phaseline needs {known}; run "
             f"'phaseline db upgrade {where}' with the password in the URL, or 'await Runtime(url).migrate()'"
         )
+
+
+_PASSWORDS = re.compile(
+    r"(?<=://)([^:/?#@]*):.*@|\b(\w*(?:password|passwd|pwd|secret|token))=[^&#]*", re.IGNORECASE
+)
+
+
+def _without_password(url: str) -> str:
+    """Mask what stands for a password in a URL, be it well-formed or not: a message may end in any log."""
+    return _PASSWORDS.sub(lambda found: f"{found[2]}=***" if found[2] else f"{found[1]}:***@", url)

@@ -65,6 +65,23 @@ class Dep(Generic[T]):
     name: str
 
 
+def checked_deps(deps: Mapping[Dep[Any], Any] | None) -> Mapping[Dep[Any], Any] | None:
+    """Refuse dependencies that no phase could ever ask for, since they stand under no token.
+
+    Raises:
+        DefinitionError: A key is no ``Dep``.
+    """
+    keys: Any = () if deps is None else deps
+    for key in keys:
+        if not isinstance(key, Dep):
+            name = key if isinstance(key, str) else "name"
+            raise DefinitionError(
+                f"deps={{{key!r}: ...}}: a dependency stands under its token, and {key!r} is none; write "
+                f"TOKEN = Dep[Type]({name!r}) once, and deps={{TOKEN: value}}"
+            )
+    return deps
+
+
 class CustomEvent(BaseModel):
     """Base of an application's own events; ``class ItemShipped(CustomEvent)`` is ``ITEM_SHIPPED`` on the wire."""
 
@@ -277,20 +294,21 @@ class Context(ABC):
 
 
 class Phase(Node[In, Out], ABC):
-    """A phase as a class: subclass it with its two types, and write ``run``.
+    """A phase as a class: subclass it with its two types, and write ``run`` with the same in its annotations.
 
-    Class attributes are its options. ``run`` may be ``async def`` or plain ``def``; a plain one runs in a thread.
+    Class attributes are its options; one that looks like a misspelt option is refused. ``run`` may be ``async def`` or plain ``def``; a plain one runs in a thread.
     """
 
     name: ClassVar[str | None] = None
     """Its path in the pipeline; by default the class name in snake_case."""
     queue: ClassVar[str] = DEFAULT_QUEUE
+    """Where workers take it up."""
     label: ClassVar[str | None] = None
-    """State of the run while it is at this phase; by default the name in UPPER_SNAKE."""
+    """State of the run while it is at this phase, in UPPER_SNAKE; by default it is made of the name."""
     retry: ClassVar[Retry | None] = None
     """None: what the pipeline says, else one attempt."""
     timeout: ClassVar[timedelta | None] = None
-    """Bound of one attempt."""
+    """Bound of one attempt, at most ten years; None for none."""
     requires: ClassVar[tuple[Dep[Any], ...]] = ()
     """Dependencies that must be provided before a run starts."""
     transactional: ClassVar[bool] = False
@@ -465,15 +483,16 @@ def phase(
         fn: The function; a sync one runs in a thread.
         name: Its path in the pipeline; by default the function's name.
         queue: Where workers take it up.
-        label: State of the run while it is at this phase; by default the name in UPPER_SNAKE.
+        label: State of the run while it is at this phase, in UPPER_SNAKE; by default it is made of the name.
         retry: When to try again; by default what the pipeline says, else one attempt.
-        timeout: Bound of one attempt.
+        timeout: Bound of one attempt, at most ten years; None for none.
         requires: Dependencies that must be provided before a run starts.
         transactional: Whether ``ctx.connection`` is in a transaction of the runtime's database that is committed with
             the phase: the body's own rows and the phase's output are stored together, or neither. For a plain ``def``.
 
     Raises:
-        DefinitionError: It is a lambda, or an annotation is missing.
+        DefinitionError: It is a lambda, or an option is none; what is missing in its annotations is told by what it
+            is composed with.
     """
     check_function(fn)
     locals_ = sys._getframe(1).f_locals  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]  # the only way to a caller's local types

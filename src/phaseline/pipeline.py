@@ -22,7 +22,7 @@ from phaseline.errors import (
 )
 from phaseline.machine import Transitions
 from phaseline.options import check_name, check_retry
-from phaseline.phase import Dep
+from phaseline.phase import Dep, checked_deps
 from phaseline.plan import Plan, compile_plan
 from phaseline.queues.inprocess import InProcessQueue
 from phaseline.retry import Retry
@@ -167,7 +167,7 @@ class Pipeline(Subgraph[In_contra, Out_co]):
         return registered[0]
 
     async def _run_in_memory(self, value: In_contra, deps: Mapping[Dep[Any], Any] | None) -> Run[Out_co]:
-        runner = Runner(MemoryStorage(), InProcessQueue(), plans=(self.plan,), deps=deps)
+        runner = Runner(MemoryStorage(), InProcessQueue(), plans=(self.plan,), deps=checked_deps(deps))
         try:
             live: LiveRun | None = None
             # A line has nothing that runs beside anything else: it needs no other task, unless it has to wait.

@@ -31,6 +31,12 @@ class Node(ABC, Generic[In_contra, Out_co]):
     def output_type(self) -> Any:
         """The declared type of the value it hands on."""
 
+    def __repr__(self) -> str:
+        try:
+            return f"{type(self).__name__}({self.title!r})"
+        except DefinitionError:  # an option is wrong, and the error tells which
+            return f"{type(self).__name__}(...)"
+
     def __rshift__(self, following: Node[Out_co, Next]) -> Chain[In_contra, Next]:
         """Compose: the output of this one is the input of ``following``.
 
