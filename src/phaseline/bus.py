@@ -6,13 +6,16 @@ import inspect
 import logging
 from collections import deque
 from collections.abc import Awaitable, Callable, Generator, Iterable, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, Final, Protocol, overload
 
 import anyio
 import attrs
+from anyio import from_thread
+from anyio.lowlevel import EventLoopToken, current_token
 
-from phaseline.events import Event
+from phaseline.errors import DefinitionError
+from phaseline.events import Emitted, Event
 from phaseline.phase import CustomEvent
 from phaseline.run import SETTLED_STATES
 
@@ -48,11 +51,13 @@ class Subscription:
     _waiting: deque[Event] = attrs.field(factory=deque[Event])
     _wake: anyio.Event | None = None
     _handling: bool = False
+    _cancelled: bool = False
+    _token: EventLoopToken | None = None
 
     def wants(self, event: Event) -> bool:
         """Whether the event is one of those asked for."""
         return (self.run is None or event.run_id == self.run) and (
-            self.types is None or event.type in self.types
+            self.types is None or event.type in self.types or event.wire_name in self.types
         )
 
     def put(self, event: Event) -> None:
@@ -65,14 +70,31 @@ class Subscription:
             self._wake.set()
 
     def cancel(self) -> None:
-        """Hear no more; may be called from the handler itself."""
+        """Hear no more; may be called from the handler itself, and from any thread."""
         if self._bus is not None:
             self._bus.remove(self)
+        self._cancelled = True
         self._waiting.clear()
+        if self._token is not None:
+            with suppress(
+                Exception
+            ):  # RuntimeError, trio.RunFinishedError: its loop has ended, and it with it
+                self._end_pump(self._token)
+
+    def _end_pump(self, token: EventLoopToken) -> None:
+        if _loop_here() == token:
+            self._wake_pump()
+        else:
+            from_thread.run_sync(self._wake_pump, token=token)
+
+    def _wake_pump(self) -> None:
+        if self._wake is not None:
+            self._wake.set()
 
     async def pump(self, threads: HandlerThreads) -> None:
         """Hand events to the handler, one after another, until cancelled."""
-        while True:
+        self._token = current_token()
+        while not self._cancelled:
             self._wake = anyio.Event()
             if not self._waiting:
                 await self._wake.wait()
@@ -82,10 +104,9 @@ class Subscription:
     async def _handle(self, event: Event, threads: HandlerThreads) -> None:
         self._handling = True
         try:
-            if inspect.iscoroutinefunction(self.handler):
-                await self.handler(event)
-            else:
-                await threads.run(lambda: self.handler(event))
+            called = self.handler(event) if self._is_async else await threads.run(lambda: self.handler(event))
+            if inspect.isawaitable(called):
+                await called
         except Exception:
             self.failed += 1
             log.exception(
@@ -95,6 +116,12 @@ class Subscription:
             self.handled += 1
         finally:
             self._handling = False
+
+    @property
+    def _is_async(self) -> bool:
+        """Whether a call of the handler only makes a coroutine, and so needs no thread."""
+        call = getattr(type(self.handler), "__call__", None)  # noqa: B004  # the method itself is wanted
+        return inspect.iscoroutinefunction(self.handler) or inspect.iscoroutinefunction(call)
 
     @property
     def is_idle(self) -> bool:
@@ -166,16 +193,21 @@ class EventBus:
         """Have a handler called with each event, in order; as a call or as a decorator.
 
         Args:
-            handler: Takes the event. A sync one is called in the bus's own thread.
-            types: Event classes or wire names; None for all.
+            handler: Takes the event. A sync one is called in the bus's own thread; what can be awaited of what it gives
+                is awaited on the event loop.
+            types: Event classes or wire names; ``Emitted`` or ``CustomEvent`` for all of the application's own; None for
+                all there are.
             run: Only events of this run.
-            buffer: Events kept for a handler that lags; past it the oldest are lost, and counted.
+            buffer: Events kept for a handler that lags; past it the oldest are lost, and counted. At least 1.
+
+        Raises:
+            DefinitionError: One of these is of another kind.
         """
+        names = None if types is None else _names_of(types)
+        _check_buffer(buffer)
 
         def add(function: Handler) -> Subscription:
-            names = (
-                None if types is None else frozenset(t if isinstance(t, str) else t.wire_name for t in types)
-            )
+            _check_handler(function)
             subscription = Subscription(function, names, run, buffer, bus=self)
             self._subscriptions = (*self._subscriptions, subscription)
             if self._start is not None:
@@ -247,6 +279,42 @@ class EventBus:
     def is_idle(self) -> bool:
         """Whether no handler has anything left to do."""
         return all(subscription.is_idle for subscription in self._subscriptions)
+
+
+def _names_of(types: Any) -> frozenset[str]:
+    if isinstance(types, str | type):
+        name = repr(types) if isinstance(types, str) else types.__name__
+        raise DefinitionError(f"subscribe(types={name}): several kinds are expected; write types=[{name}]")
+    return frozenset(_name_of(kind) for kind in types)
+
+
+def _name_of(kind: object) -> str:
+    if kind is CustomEvent:
+        return Emitted.wire_name
+    name = kind if isinstance(kind, str) else getattr(kind, "wire_name", None)
+    if not isinstance(name, str):
+        raise DefinitionError(
+            f"subscribe(types=[{getattr(kind, '__name__', repr(kind))}]) names no kind of event; give its class or its "
+            "wire name, or leave types out to hear all"
+        )
+    return name
+
+
+def _check_buffer(buffer: object) -> None:
+    if not isinstance(buffer, int) or isinstance(buffer, bool) or buffer < 1:
+        raise DefinitionError(f"subscribe(buffer={buffer!r}) would keep no event; give 1 or more")
+
+
+def _check_handler(handler: object) -> None:
+    if not callable(handler):
+        raise DefinitionError(f"subscribe({handler!r}) was given no function; give one that takes the event")
+
+
+def _loop_here() -> EventLoopToken | None:
+    try:
+        return current_token()
+    except RuntimeError:  # anyio's NoEventLoopError
+        return None
 
 
 def _call_observer(observer: Callable[[Sequence[Event]], object], events: Sequence[Event]) -> None:

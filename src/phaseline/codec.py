@@ -17,6 +17,7 @@ import types
 from collections import deque
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, MutableMapping, Sequence
 from copy import copy
+from functools import cached_property
 from typing import Annotated, Any, ClassVar, Generic, TypeVar, Union, get_args, get_origin
 
 import attrs
@@ -32,10 +33,10 @@ from pydantic_core import (
 )
 
 from phaseline.errors import DecodeError, DefinitionError, EncodeError, InvalidInputError
+from phaseline.losses import Loc, changed, is_a, watch_for
 from phaseline.signature import element_type, type_name
 
 T = TypeVar("T")
-Loc = tuple[Any, ...]
 
 _PARSER_DEPTH = 200
 """Levels of nesting that the JSON parser of pydantic-core reads."""
@@ -89,12 +90,15 @@ class ValueCodec(Generic[T]):
         """
         self.what = what
         self.limits = limits
+        self._type = type_
         self._listed = (get_origin(type_) or type_) in (Iterable, Collection)
         stored: Any = types.GenericAlias(list, element_type(type_)) if self._listed else type_
         self._adapter = _adapter_for(stored, what)
         self._write = self._adapter.serializer.to_json
         self._read = self._adapter.validator.validate_json
         self._exact = type_ if type_ in _SCALARS else None
+        self._watch = watch_for(self._adapter.core_schema)
+        self._flat = None if self._watch is None else self._watch.flat
         classes = _class_schema(stored)
         self._check_class = None if classes is None else SchemaValidator(classes).validate_python
         nature = _nature_of(self._adapter.core_schema)
@@ -103,6 +107,7 @@ class ValueCodec(Generic[T]):
                 f"{what}: {type_name(type_)} holds an Iterable, which can be read only once; declare a list there"
             )
         self._may_lose_floats = not nature.kinds <= _FLOATLESS
+        self._may_repeat_keys = "any" in nature.kinds
         self._may_be_deep = nature.depth > limits.max_depth
 
     def encode(self, value: T) -> tuple[str, T]:
@@ -145,6 +150,21 @@ class ValueCodec(Generic[T]):
         """
         return self.decode(f"[{','.join(texts)}]")
 
+    def decode_elements(self, text: str) -> list[Any]:
+        """Read a stored collection as the list of its elements, in the order in which they are stored.
+
+        A set has another order in each process: what counts on the position of an element must not read a set.
+
+        Raises:
+            DecodeError: An element is not of the declared type any more.
+        """
+        return self._elements.decode(text)
+
+    @cached_property
+    def _elements(self) -> ValueCodec[list[Any]]:
+        listed: Any = types.GenericAlias(list, element_type(self._type))
+        return ValueCodec(listed, what=self.what, limits=self.limits)
+
     def json_schema(self) -> dict[str, Any]:
         """Give the JSON schema of what ``encode_input`` accepts.
 
@@ -162,7 +182,7 @@ class ValueCodec(Generic[T]):
             if type(value) is self._exact:  # nothing to warn of; pydantic takes its time to read that option
                 raw = self._write(value)
             else:
-                if self._check_class is not None:
+                if self._check_class is not None and type(value) is not self._flat:
                     self._check_class(value)
                 raw = self._write(value, warnings="error", round_trip=self._round_trip, by_alias=False)
         except Exception as error:
@@ -173,7 +193,25 @@ class ValueCodec(Generic[T]):
         except Exception as error:
             problems = self._faults_in(value) or [f"{line} (when read back)" for line in _problems_of(error)]
             raise refuse(self.what, problems) from error
+        if self._may_repeat_keys or (self._watch is not None and type(value) is not self._flat):
+            try:
+                problems = self._silent_losses(raw, value, copy)
+            except Exception as error:  # it calls what the user's classes define for ==
+                raise refuse(self.what, _problems_of(error)) from error
+            if problems:
+                raise refuse(self.what, problems)
         return text, copy
+
+    def _silent_losses(self, raw: bytes, value: T, copy: T) -> list[str]:
+        """Name the parts that were written and read without complaint, and came back as something else."""
+        losses = () if self._watch is None else self._watch.compare(value, copy)
+        if (
+            not losses and self._may_repeat_keys
+        ):  # two keys with one text: the copy, written again, is shorter
+            again = self._write(copy, warnings=False, round_trip=self._round_trip, by_alias=False)
+            if len(again) != len(raw):
+                return _lines(_doubles(self._dump(value)))
+        return _lines(losses) if losses else []
 
     def _accept(self, raw: bytes, value: object, refuse: type[EncodeError]) -> str:
         """Give the text if every storage can hold it."""
@@ -224,7 +262,7 @@ class ValueCodec(Generic[T]):
         )
 
     def _as_list(self, value: Any) -> Any:
-        if not _is(value, Collection) or _is(value, str | bytes | bytearray | Mapping):
+        if not is_a(value, Collection) or is_a(value, str | bytes | bytearray | Mapping):
             problem = f"expected a list, got {type(value).__name__}, which is none; return a list"
             raise EncodeError(self.what, [problem])
         items: list[Any] = [*value]
@@ -271,8 +309,8 @@ def _adapter_for(type_: Any, what: str) -> TypeAdapter[Any]:
             adapter.rebuild()
     except Exception as error:  # pydantic runs whatever the type defines for it
         raise DefinitionError(
-            f"{what}: values of type {type_name(type_)} cannot be written as JSON: {_brief(error)}; declare a pydantic "
-            "model, a dataclass or plain data (pydantic knows neither attrs classes nor arbitrary ones)"
+            f"{what}: values of type {type_name(type_)} cannot be written as JSON; declare a pydantic model, a dataclass "
+            f"or plain data (pydantic knows neither attrs classes nor arbitrary ones: {_first_sentence(error)})"
         ) from error
     return adapter
 
@@ -308,7 +346,7 @@ def _nature_of(schema: Any) -> _Nature:
     kinds: set[str] = set()
     depth: float = 0
     inner: Iterable[Any] = schema
-    if _is(schema, Mapping):
+    if is_a(schema, Mapping):
         inner = schema.values()
         kind = schema.get("type")
         if isinstance(kind, str):  # else it maps names to schemas, and "metadata" may be a field
@@ -320,16 +358,11 @@ def _nature_of(schema: Any) -> _Nature:
         ):
             kinds.add("any")
             depth = math.inf
-    natures = [_nature_of(value) for value in inner if _is(value, Mapping | list | tuple)]
+    natures = [_nature_of(value) for value in inner if is_a(value, Mapping | list | tuple)]
     return _Nature(
         kinds=frozenset(kinds).union(*(nature.kinds for nature in natures)),
         depth=depth + max((nature.depth for nature in natures), default=0),
     )
-
-
-def _is(value: Any, classes: Any) -> bool:
-    """Do as ``isinstance`` does, but leave to type checkers the Any that the value is."""
-    return isinstance(value, classes)
 
 
 def _class_schema(t: Any) -> CoreSchema | None:  # noqa: PLR0911  # one return for each kind of type
@@ -359,7 +392,7 @@ def _class_schema(t: Any) -> CoreSchema | None:  # noqa: PLR0911  # one return f
         return None if inner is None else core_schema.list_schema(inner, strict=origin is list)
     # The marks of a model, a dataclass and a named tuple.
     marks = ("__pydantic_fields__", "__dataclass_fields__", "_fields")
-    if not _is(origin, type) or not any(hasattr(origin, mark) for mark in marks):
+    if not is_a(origin, type) or not any(hasattr(origin, mark) for mark in marks):
         return None
     # Box(value=1) is an instance of Box, and type checkers take it for a Box[int].
     generic: Mapping[str, Any] = getattr(t, "__pydantic_generic_metadata__", {})
@@ -373,16 +406,31 @@ def _faults(plain: object, check: Callable[[object], str | None]) -> Iterator[tu
     seen: set[int] = set()  # pydantic leaves what is circular or too deep as it is when it gives Python data
     while todo:
         loc, part = todo.popleft()
-        if not _is(part, Mapping | list | tuple | set | frozenset | deque):
+        if not is_a(part, Mapping | list | tuple | set | frozenset | deque):
             if reason := check(part):
                 yield loc, reason
         elif id(part) not in seen and len(loc) <= _PARSER_DEPTH:
             seen.add(id(part))
-            if _is(part, Mapping):
+            if is_a(part, Mapping):
                 yield from (((*loc, key), f"the key: {reason}") for key in part if (reason := check(key)))
             todo.extend(
-                ((*loc, key), item) for key, item in (part.items() if _is(part, Mapping) else enumerate(part))
+                ((*loc, key), item)
+                for key, item in (part.items() if is_a(part, Mapping) else enumerate(part))
             )
+
+
+def _doubles(plain: object) -> Iterator[tuple[Loc, str]]:
+    """Give the place of each dict, in data made of containers and leaves, that has two keys with the same text."""
+    todo: deque[tuple[Loc, Any]] = deque([((), plain)])
+    while todo:
+        loc, part = todo.popleft()
+        if is_a(part, Mapping):
+            texts = [from_json(to_json({key: None})) for key in part]
+            if len({*map(str, texts)}) < len(texts):
+                yield loc, "two of its keys are the same as text, so that one would be lost; use keys of text"
+            todo.extend(((*loc, key), item) for key, item in part.items())
+        elif is_a(part, list | tuple | set | frozenset | deque):
+            todo.extend(((*loc, index), item) for index, item in enumerate(part))
 
 
 def _fault(value: object) -> str | None:
@@ -492,6 +540,11 @@ def _brief(error: Exception) -> str:
     return _printable(f"{type(error).__name__}: {text}")
 
 
+def _first_sentence(error: Exception) -> str:
+    """Give what pydantic says first; paragraphs of advice for authors of types follow."""
+    return _cut(re.split(r"\.\s|\n", _brief(error), maxsplit=1)[0], 200)
+
+
 def _printable(text: str) -> str:
     return _cut(text.encode(errors="backslashreplace").decode().replace("\0", "\\0"), 500)
 
@@ -505,8 +558,26 @@ class _UntypedCodec(ValueCodec[Any]):
     _round_trip = False  # a model is written once, for readers, so that its computed fields belong to it
 
 
+class _PlainCodec(ValueCodec[Any]):
+    """The door for a value of which no type is known: it takes only what is plain JSON data already."""
+
+    def _silent_losses(self, raw: bytes, value: Any, copy: Any) -> list[str]:
+        lost = [
+            (loc, f"{reason}; annotate what is returned: '-> Type'") for loc, reason in changed(value, copy)
+        ]
+        return _lines(lost) if lost else super()._silent_losses(raw, value, copy)
+
+
 _ANYTHING: Any = Any
+_PLAIN = _PlainCodec(_ANYTHING, what="JSON data")
 _UNTYPED = _UntypedCodec(_ANYTHING, what="JSON data")
+
+
+def plain_codec(what: str) -> ValueCodec[Any]:
+    """Give a door that takes plain JSON data, and nothing that would come back as such."""
+    codec = copy(_PLAIN)
+    codec.what = what
+    return codec
 
 
 def to_json_text(value: object, *, what: str) -> str:

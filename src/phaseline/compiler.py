@@ -33,7 +33,7 @@ def compile_plan(name: str, version: str, body: Node[Any, Any], retry: Retry | N
     nodes = finished(builder, output)
     order = order_of(nodes)
     check_labels(name, order)
-    return Plan(
+    plan = Plan(
         name=name,
         version=version,
         nodes=nodes,
@@ -45,6 +45,8 @@ def compile_plan(name: str, version: str, body: Node[Any, Any], retry: Retry | N
         transitions=derive_machine(name, nodes),
         fingerprint=fingerprint_of(nodes, output),
     )
+    plan.check_doors()
+    return plan
 
 
 @attrs.frozen
@@ -84,7 +86,10 @@ class Builder:
                     wire = self.add(part, wire, place)
                 return wire
             case Subgraph():
-                return self.add(node.body, wire, attrs.evolve(place, prefix=f"{place.prefix}{node.name}/"))
+                outer, self.retry = self.retry, node.retry or self.retry
+                given = self.add(node.body, wire, attrs.evolve(place, prefix=f"{place.prefix}{node.name}/"))
+                self.retry = outer
+                return given
             case Phase():
                 return self._add_phase(node, place.prefix + node.options.name, wire, place.scope)
             case Each():

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import FrameType, GenericAlias
-from typing import Any, ClassVar, Generic, Literal, TypeVar, Union, overload
+from typing import Any, ClassVar, Generic, Literal, TypeVar, Union, get_args, overload
 
 import attrs
 from pydantic import BaseModel, ConfigDict
@@ -15,6 +15,7 @@ from phaseline.phase import Context
 from phaseline.run import ErrorInfo
 from phaseline.signature import accepts, common_type, signature_of, type_name
 from phaseline.step import Node, node_from
+from phaseline.texts import did_you_mean
 
 A = TypeVar("A")
 B = TypeVar("B")
@@ -68,6 +69,13 @@ class Each(Node[Iterable[A], list[B]]):
     """What ``each`` makes."""
 
     def __init__(self, step: Node[A, Any], limit: int | None, on_error: OnError) -> None:
+        if on_error not in get_args(OnError):
+            raise DefinitionError(
+                f"each({step.title}, on_error={on_error!r}): known are 'fail' and 'collect'"
+                + did_you_mean(str(on_error), get_args(OnError))
+            )
+        if limit is not None and type(limit) is not int:
+            raise DefinitionError(f"each({step.title}, limit={limit!r}): the limit is an int; write limit=8")
         if limit is not None and limit < 1:
             msg = f"each({step.title}, limit={limit}): at least one item must be allowed to run"
             raise DefinitionError(msg)
@@ -103,6 +111,8 @@ def each(
 def each(step: Node[Any, Any], /, *, limit: int | None = None, on_error: OnError = "fail") -> Each[Any, Any]:
     """Run a step once for each item of a list; the outputs come back as a list in input order.
 
+    Each item has its own row (``enrich[3]``), attempts and retries; a set is taken apart in the order in which it is stored.
+
     Args:
         step: A phase, or a named pipeline.
         limit: How many items may run at once, over all workers; None for no limit.
@@ -110,7 +120,7 @@ def each(step: Node[Any, Any], /, *, limit: int | None = None, on_error: OnError
             out of the list. ``collect``: the list holds an ``Ok``, ``Err`` or ``Skipped`` for each item.
 
     Raises:
-        DefinitionError: The step is no node, or the limit is below one.
+        DefinitionError: The step is no node, the limit is below one, or ``on_error`` is neither of the two.
     """
     return Each(node_from(step), limit, on_error)
 

@@ -6,6 +6,7 @@ Exceptions of other libraries are translated where they enter, with ``from``.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -33,7 +34,7 @@ class DuplicatePhaseError(DefinitionError):
         self.path = path
         super().__init__(
             f"pipeline {pipeline!r} has two phases at the path {path!r}; "
-            "give one of them another name (name= on the phase)"
+            "give one of them another name: @phase(name=...), or a subclass that sets 'name' for a phase that is a class"
         )
 
 
@@ -59,6 +60,19 @@ class NoCommonInputError(DefinitionError):
         takes = ", ".join(f"{title!r} takes {type_}" for title, type_ in self.members)
         super().__init__(
             f"{takes}: no value fits them all; change an annotation or put a converting phase before one of them"
+        )
+
+
+class RetryPolicyError(PhaselineError):
+    """A strategy of a retry policy raised instead of answering."""
+
+    def __init__(self, option: str, strategy: object, problem: Exception) -> None:
+        self.option = option
+        self.problem = problem
+        name = getattr(strategy, "__name__", type(strategy).__name__)
+        super().__init__(
+            f"Retry({option}={name}) raised {type(problem).__name__} where it was asked about a failed attempt; mend it, "
+            "and test it with Retry(...).delay(1, error)"
         )
 
 
@@ -337,8 +351,8 @@ class StorageURLError(StorageError, ValueError):
     """A storage URL names no storage that this runtime can open."""
 
     def __init__(self, url: str, problem: str) -> None:
-        self.url = url
-        super().__init__(f"storage URL {url!r}: {problem}")
+        self.url: str = _without_password(url)
+        super().__init__(f"storage URL {self.url!r}: {problem}")
 
 
 class StorageUnavailableError(StorageError):
@@ -367,3 +381,13 @@ class SchemaVersionError(StorageError):
             else f"storage {where} has schema version {found}, this phaseline needs {known}; run "
             f"'phaseline db upgrade {where}' with the password in the URL, or 'await Runtime(url).migrate()'"
         )
+
+
+_PASSWORDS = re.compile(
+    r"(?<=://)([^:/?#@]*):.*@|\b(\w*(?:password|passwd|pwd|secret|token))=[^&#]*", re.IGNORECASE
+)
+
+
+def _without_password(url: str) -> str:
+    """Mask what stands for a password in a URL, be it well-formed or not: a message may end in any log."""
+    return _PASSWORDS.sub(lambda found: f"{found[2]}=***" if found[2] else f"{found[1]}:***@", url)

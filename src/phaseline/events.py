@@ -6,6 +6,7 @@ They are written in the commit that makes them true, numbered per run without a 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from copy import deepcopy
 from datetime import datetime
 from typing import Any, ClassVar
 
@@ -47,7 +48,7 @@ class Event(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
     @property
     def data(self) -> dict[str, Any]:
-        """The fields of this kind of event as plain JSON data."""
+        """The fields of this kind of event as plain JSON data; a copy of its own for each reader."""
         return {name: value for name in self.own_fields if (value := getattr(self, name)) is not None}
 
 
@@ -214,8 +215,8 @@ class Emitted(Event, frozen=True, kw_only=True, gc=False):
 
     @property
     def data(self) -> dict[str, Any]:
-        """What the application put into it."""
-        return dict(self.payload)
+        """What the application put into it; a copy, so that nobody can change what happened."""
+        return deepcopy(dict(self.payload))
 
 
 _KINDS: tuple[type[Event], ...] = (

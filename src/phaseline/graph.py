@@ -13,7 +13,8 @@ import attrs
 from typing_extensions import TypedDict, Unpack
 
 from phaseline.errors import DefinitionError, TypeMismatchError
-from phaseline.phase import NAME, Context, Dep, FunctionPhase, PhaseOptions, with_connection
+from phaseline.options import check_name
+from phaseline.phase import Context, Dep, FunctionPhase, PhaseOptions, with_connection
 from phaseline.retry import Retry
 from phaseline.signature import Signature, accepts, signature_of, type_name
 from phaseline.step import Node, node_from
@@ -123,11 +124,7 @@ class Wires(Generic[In]):
         Raises:
             DefinitionError: The name is none.
         """
-        if not NAME.match(name):
-            msg = (
-                f"{name!r} is no name for a graph: letters, digits, '_', '-' and '.', beginning with a letter"
-            )
-            raise DefinitionError(msg)
+        check_name(name, "a graph")
         self.name = name
         self._input_type: Any = input_type
         self._steps: list[Added] = []

@@ -6,18 +6,40 @@ import logging
 import re
 import sys
 from abc import ABC, abstractmethod
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from datetime import datetime, timedelta
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, ParamSpec, Protocol, TypeVar, overload
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    ClassVar,
+    Generic,
+    ParamSpec,
+    Protocol,
+    TypeVar,
+    get_args,
+    get_origin,
+    overload,
+)
 
 import attrs
 from pydantic import BaseModel, ConfigDict
+from typing_extensions import get_original_bases
 
 from phaseline.errors import DefinitionError
 from phaseline.events import ENGINE_EVENTS
+from phaseline.options import (
+    check_function,
+    check_label,
+    check_name,
+    check_requires,
+    check_retry,
+    check_spelling,
+    check_timeout,
+    check_transactional,
+)
 from phaseline.retry import Retry
-from phaseline.signature import Signature, signature_of
+from phaseline.signature import Signature, accepts, signature_of, type_name
 from phaseline.step import Node
 
 if TYPE_CHECKING:
@@ -30,7 +52,6 @@ P = ParamSpec("P")
 In = TypeVar("In")
 Out = TypeVar("Out")
 
-NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*\Z")
 DEFAULT_QUEUE = "pipeline"
 
 
@@ -39,6 +60,23 @@ class Dep(Generic[T]):
     """Typed name of something a body needs from its host; works for protocols and for two of one type."""
 
     name: str
+
+
+def checked_deps(deps: Mapping[Dep[Any], Any] | None) -> Mapping[Dep[Any], Any] | None:
+    """Refuse dependencies that no phase could ever ask for, since they stand under no token.
+
+    Raises:
+        DefinitionError: A key is no ``Dep``.
+    """
+    keys: Any = () if deps is None else deps
+    for key in keys:
+        if not isinstance(key, Dep):
+            name = key if isinstance(key, str) else "name"
+            raise DefinitionError(
+                f"deps={{{key!r}: ...}}: a dependency stands under its token, and {key!r} is none; write "
+                f"TOKEN = Dep[Type]({name!r}) once, and deps={{TOKEN: value}}"
+            )
+    return deps
 
 
 class CustomEvent(BaseModel):
@@ -134,41 +172,58 @@ class Context(ABC):
         """
 
     @overload
-    async def step(
+    def step(
         self, key: str, fn: Callable[P, Awaitable[T]], /, *args: P.args, **kwargs: P.kwargs
-    ) -> T: ...
+    ) -> Coroutine[Any, Any, T]: ...
     @overload
-    async def step(self, key: str, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T: ...
+    def step(
+        self, key: str, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs
+    ) -> Coroutine[Any, Any, T]: ...
     @abstractmethod
-    async def step(self, key: str, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
+    def step(
+        self, key: str, fn: Callable[..., Any], /, *args: Any, **kwargs: Any
+    ) -> Coroutine[Any, Any, Any]:
         """Call ``fn`` and store its result at once; a later attempt of this phase gets it without the call.
 
         Args:
-            key: Names the step within the phase.
-            fn: Sync or async. Its return annotation says how the result is decoded; without one, plain JSON data.
+            key: Names the step within the phase: 1 to 500 characters, each time another one.
+            fn: Sync or async. Its return annotation says how the result is decoded; without one, as with a lambda, the
+                result must be plain JSON data.
             *args: Passed on.
             **kwargs: Passed on.
 
         Raises:
-            EncodeError: The result is not of the declared type, or cannot be stored.
+            DefinitionError: The key was used in this attempt, or the annotation cannot be read.
+            EncodeError: The key is no text that can be stored; the result is not of the declared type, or would come
+                back as something else.
+            RuntimeUsageError: It was called in a thread; a body that is a plain function has ``ctx.blocking.step``.
             LeaseLostError: This worker no longer holds the phase.
         """
 
     @abstractmethod
-    async def result_of(self, phase: Node[Any, T], /) -> T:
-        """Give the output of an upstream phase.
+    def result_of(self, phase: Node[Any, T], /) -> Coroutine[Any, Any, T]:
+        """Give the output of an upstream phase; of a chain or a pipeline, that of its last phase.
 
         Raises:
             DefinitionError: It is not upstream of this one, or stands in the pipeline more than once.
         """
 
     @abstractmethod
-    async def run_input(self, type_: type[T], /) -> T:
+    def run_input(self, type_: type[T], /) -> Coroutine[Any, Any, T]:
         """Give the input of the run, validated as ``type_``."""
 
     @abstractmethod
     def progress(self, done: float, total: float | None = None, note: str = "") -> None:
-        """Tell how far the body is. Live only and throttled; the latest value is stored with the next commit."""
+        """Tell how far the body is. Live only and throttled; the latest value is stored with the next commit.
+
+        Args:
+            done: Any finite number; of another library, it becomes a plain one.
+            total: Where it ends, if that is known.
+            note: For readers; what is over 2,000 characters is cut.
+
+        Raises:
+            EncodeError: A number is none, or the note is no text that can be stored.
+        """
 
     @abstractmethod
     def emit(self, event: CustomEvent, /) -> None:
@@ -180,20 +235,21 @@ class Context(ABC):
 
 
 class Phase(Node[In, Out], ABC):
-    """A phase as a class: subclass it with its two types, and write ``run``.
+    """A phase as a class: subclass it with its two types, and write ``run`` with the same in its annotations.
 
-    Class attributes are its options. ``run`` may be ``async def`` or plain ``def``; a plain one runs in a thread.
+    Class attributes are its options; one that looks like a misspelt option is refused. ``run`` may be ``async def`` or plain ``def``; a plain one runs in a thread.
     """
 
     name: ClassVar[str | None] = None
     """Its path in the pipeline; by default the class name in snake_case."""
     queue: ClassVar[str] = DEFAULT_QUEUE
+    """Where workers take it up."""
     label: ClassVar[str | None] = None
-    """State of the run while it is at this phase; by default the name in UPPER_SNAKE."""
+    """State of the run while it is at this phase, in UPPER_SNAKE; by default it is made of the name."""
     retry: ClassVar[Retry | None] = None
     """None: what the pipeline says, else one attempt."""
     timeout: ClassVar[timedelta | None] = None
-    """Bound of one attempt."""
+    """Bound of one attempt, at most ten years; None for none."""
     requires: ClassVar[tuple[Dep[Any], ...]] = ()
     """Dependencies that must be provided before a run starts."""
     transactional: ClassVar[bool] = False
@@ -204,8 +260,13 @@ class Phase(Node[In, Out], ABC):
     _localns: ClassVar[Mapping[str, Any] | None] = None
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
-        """Keep the names of an enclosing function, where the annotations of ``run`` may come from."""
+        """Keep the names of an enclosing function, where the annotations of ``run`` may come from.
+
+        Raises:
+            DefinitionError: An attribute is a misspelt option.
+        """
         super().__init_subclass__(**kwargs)
+        check_spelling(cls)
         function, is_local, _ = cls.__qualname__.rpartition(".<locals>.")
         frame = sys._getframe(1) if is_local else None  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]  # the only way to a caller's local types
         while frame is not None and frame.f_code.co_qualname != function:  # metaclasses stand between
@@ -240,9 +301,9 @@ class Phase(Node[In, Out], ABC):
             DefinitionError: They are missing or cannot be resolved.
         """
         what = f"{self.title}.run"
-        return _one_value(
-            signature_of(self.body, context_type=Context, what=what, localns=self._localns), self.options
-        )
+        signature = signature_of(self.body, context_type=Context, what=what, localns=self._localns)
+        _check_declared(type(self), _one_value(signature, self.options))
+        return signature
 
     @property
     def body(self) -> Callable[..., Any]:
@@ -311,15 +372,13 @@ class PhaseOptions:
 
     def __attrs_post_init__(self) -> None:
         """Refuse options that cannot work."""
-        if not NAME.match(self.name):
-            msg = f"{self.name!r} is no name for a phase: letters, digits, '_', '-' and '.', beginning with a letter"
-            raise DefinitionError(msg)
-        if not NAME.match(self.queue):
-            msg = f"phase {self.name!r}: {self.queue!r} is no name for a queue"
-            raise DefinitionError(msg)
-        if self.timeout is not None and self.timeout <= timedelta(0):
-            msg = f"phase {self.name!r}: a timeout of {self.timeout} would end it before it began"
-            raise DefinitionError(msg)
+        check_name(self.name, "a phase")
+        check_name(self.queue, f"the queue of phase {self.name!r}")
+        check_label(self.label, self.name)
+        check_retry(self.retry, f"phase {self.name!r}")
+        check_timeout(self.timeout, self.name)
+        check_requires(self.requires, Dep, self.name)
+        check_transactional(self.transactional, self.name)
 
     @property
     def state_label(self) -> str:
@@ -377,17 +436,19 @@ def phase(
         fn: The function; a sync one runs in a thread.
         name: Its path in the pipeline; by default the function's name.
         queue: Where workers take it up.
-        label: State of the run while it is at this phase; by default the name in UPPER_SNAKE.
+        label: State of the run while it is at this phase, in UPPER_SNAKE; by default it is made of the name.
         retry: When to try again; by default what the pipeline says, else one attempt.
-        timeout: Bound of one attempt.
+        timeout: Bound of one attempt, at most ten years; None for none.
         requires: Dependencies that must be provided before a run starts.
         transactional: Whether ``ctx.connection`` is in a transaction of the runtime's database that is committed with
             the phase: the body's own rows and the phase's output are stored together, or neither. For a plain ``def``.
         may_finish: Whether it may end the whole run with ``Finish``.
 
     Raises:
-        DefinitionError: It is a lambda, or an annotation is missing.
+        DefinitionError: It is a lambda, or an option is none; what is missing in its annotations is told by what it
+            is composed with.
     """
+    check_function(fn)
     locals_ = sys._getframe(1).f_locals  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]  # the only way to a caller's local types
 
     def decorate(function: Callable[..., Any]) -> FunctionPhase[Any, Any]:
@@ -422,6 +483,24 @@ def with_connection(signature: Signature, options: PhaseOptions) -> Signature:
         msg = f"phase {options.name!r} is transactional, but takes no Context, where its connection is: (value, ctx: Context)"
         raise DefinitionError(msg)
     return signature
+
+
+def _check_declared(cls: type, signature: Signature) -> None:
+    """Refuse a ``run`` whose annotations are not the types in ``Phase[In, Out]``."""
+    for base in (base for known in cls.__mro__ for base in get_original_bases(known)):
+        if get_origin(base) is not Phase:
+            continue
+        takes, gives = get_args(base)
+        if not accepts(signature.inputs[0], takes):
+            annotated = type_name(signature.inputs[0])
+            told = f"takes {type_name(takes)}, but its run() takes {annotated}"
+        elif not accepts(gives, signature.output):
+            annotated = type_name(signature.output)
+            told = f"gives {type_name(gives)}, but its run() gives {annotated}"
+        else:
+            return
+        written = f"Phase[{type_name(takes)}, {type_name(gives)}]"
+        raise DefinitionError(f"{cls.__name__}, as a {written}, {told}; make the two agree")
 
 
 def _snake(name: str) -> str:

@@ -18,14 +18,14 @@ from phaseline.compiler import compile_plan
 from phaseline.drawing import to_dict, to_mermaid
 from phaseline.errors import (
     AmbiguousRuntimeError,
-    DefinitionError,
     PipelineNotRegisteredError,
     RunningLoopError,
     RuntimeUsageError,
 )
 from phaseline.graph import Ref, Wires
 from phaseline.machine import Transitions
-from phaseline.phase import NAME, Dep
+from phaseline.options import check_name, check_retry
+from phaseline.phase import Dep, checked_deps
 from phaseline.plan import Plan
 from phaseline.queues.inprocess import InProcessQueue
 from phaseline.retry import Retry
@@ -86,11 +86,11 @@ class Pipeline(Subgraph[In_contra, Out_co]):
         Raises:
             DefinitionError: Two phases share a path, types are missing or do not fit, a label is misused, ….
         """
-        if not NAME.match(name):
-            msg = f"{name!r} is no name for a pipeline: letters, digits, '_', '-' and '.', beginning with a letter"
-            raise DefinitionError(msg)
+        check_name(name, "a pipeline")
+        check_retry(retry, f"pipeline {name!r}")
         super().__init__(name, body)
         self.version = version
+        self.retry = retry
         self.plan: Plan = compile_plan(name, version, self.body, retry)
 
     def __repr__(self) -> str:
@@ -197,7 +197,7 @@ class Pipeline(Subgraph[In_contra, Out_co]):
         return registered[0]
 
     async def _run_in_memory(self, value: In_contra, deps: Mapping[Dep[Any], Any] | None) -> Run[Out_co]:
-        runner = Runner(MemoryStorage(), InProcessQueue(), plans=(self.plan,), deps=deps)
+        runner = Runner(MemoryStorage(), InProcessQueue(), plans=(self.plan,), deps=checked_deps(deps))
         try:
             live: LiveRun | None = None
             # A line has nothing that runs beside anything else: it needs no other task, unless it has to wait.

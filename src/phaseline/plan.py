@@ -258,6 +258,15 @@ class Plan:
             for dep in binding.phase.options.requires
         )
 
+    def check_doors(self) -> None:
+        """Build the doors for the input and all outputs, so that a type nobody can store is told before a run.
+
+        Raises:
+            DefinitionError: It names the phase.
+        """
+        for door in (self.input, *(binding.output for binding in self.bindings)):
+            assert door is not None  # noqa: S101  # to ask for it is to build it
+
     def scopes_of(self, node: PlanNode) -> tuple[int, ...]:
         """The maps around a node, outermost first."""
         found: list[int] = []

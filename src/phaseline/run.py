@@ -14,7 +14,14 @@ from typing import TYPE_CHECKING, Generic, NamedTuple, TypeVar, cast
 import attrs
 import msgspec
 
-from phaseline.errors import NoOutputError, RunNotSettledError
+from phaseline.errors import (
+    NoOutputError,
+    PipelineCancelledError,
+    PipelineEndedError,
+    PipelineFailedError,
+    PipelineRolledBackError,
+    RunNotSettledError,
+)
 
 if TYPE_CHECKING:
     from phaseline.events import Event
@@ -90,7 +97,9 @@ class ErrorInfo(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     message: str
     """Bounded in length."""
     phase: str | None = None
+    """Path of the phase that failed."""
     traceback: str | None = None
+    """The end of the traceback, if it was asked to be kept."""
 
 
 class Progress(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -98,6 +107,7 @@ class Progress(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
     done: float
     total: float | None = None
+    """Where it ends, if the body knows."""
     note: str = ""
 
 
@@ -121,18 +131,22 @@ class RunRecord(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """The row of a run."""
 
     namespace: str
+    """Runs of one namespace do not see those of another."""
     id: str
     pipeline: str
+    """Name of the pipeline."""
     version: str
     """Version text of the pipeline's definition."""
     fingerprint: str
     """Digest of the plan the run started under."""
     state: str
+    """A ``RunState``, or the label of the phase it is at."""
     revision: int
     """Counts the commits of this run: the optimistic guard of every write."""
     seq: int
     """Number of the newest event; events are numbered 1..seq without a gap."""
     epoch: int = 0
+    """Rises when the run is taken up anew after an end; fences off what was started before."""
     priority: int = 100
     """Lower goes first, 0 to 999."""
     key: str | None = None
@@ -140,9 +154,12 @@ class RunRecord(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     while_open: bool = False
     """Whether the key is held only until the run ends."""
     error: ErrorInfo | None = None
+    """What it failed with."""
     created_at: datetime
     updated_at: datetime
+    """Time of the latest commit."""
     started_at: datetime | None = None
+    """When its first phase was taken up."""
     ended_at: datetime | None = None
 
     @property
@@ -158,18 +175,22 @@ class PhaseRecord(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """
 
     path: str
+    """``outer/enrich``; of one item of a map ``enrich[3]``."""
     state: PhaseState
     queue: str
+    """Where workers take it up."""
     priority: int
+    """That of the run: lower goes first."""
     available_at: datetime
     """Not to be started before."""
     position: int = 0
     """Counts the phases of a run in the order in which they came up."""
     epoch: int = 0
+    """Epoch of the run in which it came up."""
     generation: int = 0
     """Part of the idempotency key: rises only when a committed output is undone or redone."""
     attempt: int = 0
-    """Number of times a worker took it up."""
+    """Number of times a worker took it up: 0 until the first, 1 in the first."""
     failures: int = 0
     """Attempts that ended in an error; the retry policy counts these."""
     crashes: int = 0
@@ -179,16 +200,21 @@ class PhaseRecord(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     fence: int = 0
     """Rises with every grant; who holds a smaller one can no longer write."""
     worker: str | None = None
+    """Who holds it, or held it last."""
     lease_expires: datetime | None = None
+    """When others may take it over, unless its worker renews the lease."""
     live: bool | None = None
-    """Once ended: whether it hands a value on."""
+    """Once ended: whether it hands a value on; None until then. A skipped phase may, a failed one does not."""
     length: int | None = None
     """Once ended: number of elements, if its output feeds a map."""
     total: int | None = None
     """Of a map: number of its items."""
     reason: str = ""
+    """Why it was skipped, or waits to be called again."""
     error: ErrorInfo | None = None
+    """What the latest failed attempt failed with."""
     progress: Progress | None = None
+    """What its body last told of itself, as of the latest commit."""
     first_started_at: datetime | None = None
     """Start of the first attempt; retry policies that end after a time count from it."""
     started_at: datetime | None = None
@@ -208,12 +234,25 @@ class Checkpoint(msgspec.Struct, frozen=True, gc=False):
 
     id: str
     phase: str
+    """Path of the phase after which it stands."""
     revision: int
+    """Revision of the run that made it."""
     epoch: int
+    """Epoch of the run in which it was made."""
     created_at: datetime
 
 
-@attrs.frozen(kw_only=True, slots=False)
+_ENDINGS: Mapping[str, type[PipelineEndedError]] = {
+    RunState.FAILED: PipelineFailedError,
+    RunState.CANCELLED: PipelineCancelledError,
+    RunState.ROLLED_BACK: PipelineRolledBackError,
+}
+"""What is raised where the output is asked for of a run that ended without one."""
+_SHORT = 80
+"""Characters of an output that are shown beside a run's id."""
+
+
+@attrs.frozen(kw_only=True, slots=False, repr=False)
 class Run(Generic[Out_co]):
     """A run as its caller sees it, at the moment it was read."""
 
@@ -233,14 +272,29 @@ class Run(Generic[Out_co]):
     _missing: str | None = attrs.field(default=None, alias="missing")
     """Why there is no output, if there is none."""
 
+    def __repr__(self) -> str:
+        output = ""
+        if self.state == RunState.COMPLETED and self._missing is None:
+            try:
+                shown = repr(self._output)
+            except Exception:  # noqa: BLE001  # it is the user's code, and a debugger asks
+                shown = "..."
+            output = f", output={shown if len(shown) <= _SHORT else '...'}"
+        return f"Run({self.id!r}, pipeline={self.pipeline!r}, state={self.state!r}{output})"
+
     @property
     def output(self) -> Out_co:
         """The value of the last phase.
 
         Raises:
-            RunNotSettledError: The run has not completed.
+            RunNotSettledError: The run has not ended.
+            PipelineFailedError: A phase failed for good.
+            PipelineCancelledError: It was cancelled.
+            PipelineRolledBackError: It was rolled back.
             NoOutputError: It completed, but the phase that gives the output was skipped.
         """
+        if self.state in _ENDINGS:
+            raise _ENDINGS[self.state](self, self.error)
         if self.state != RunState.COMPLETED:
             raise RunNotSettledError(self.id, self.state)
         if self._missing is not None:

@@ -113,6 +113,29 @@ def signature_of(
     )
 
 
+def returned_type(fn: Callable[..., Any], *, what: str) -> Any | None:
+    """Give the type of what a call gives, or of what awaiting that gives; None if nothing is said of it.
+
+    Args:
+        fn: A function, method, class, ``functools.partial`` or callable object.
+        what: How messages name what is returned.
+
+    Raises:
+        DefinitionError: Its annotation cannot be read.
+    """
+    while isinstance(fn, partial):
+        fn = fn.func
+    if isinstance(fn, type):
+        return fn
+    function = inspect.unwrap(_called(fn))
+    if "return" not in getattr(function, "__annotations__", {}):
+        return None
+    returned = _hints_of(function, what, None)["return"]
+    awaited = None if inspect.iscoroutinefunction(function) else _awaited(returned)
+    returned = returned if awaited is None else awaited
+    return None if returned in (Any, object) or isinstance(returned, TypeVar) else returned
+
+
 def _called(fn: Any) -> Any:
     """Give the function or method that a call of ``fn`` ends in."""
     while isinstance(fn, partial):

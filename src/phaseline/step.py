@@ -6,6 +6,7 @@ from abc import ABC, abstractmethod
 from typing import Any, Generic, TypeVar
 
 from phaseline.errors import DefinitionError, TypeMismatchError
+from phaseline.retry import Retry
 from phaseline.signature import accepts, type_name
 
 In_contra = TypeVar("In_contra", contravariant=True)
@@ -30,6 +31,12 @@ class Node(ABC, Generic[In_contra, Out_co]):
     @abstractmethod
     def output_type(self) -> Any:
         """The declared type of the value it hands on."""
+
+    def __repr__(self) -> str:
+        try:
+            return f"{type(self).__name__}({self.title!r})"
+        except DefinitionError:  # an option is wrong, and the error tells which
+            return f"{type(self).__name__}(...)"
 
     def __rshift__(self, following: Node[Out_co, Next]) -> Chain[In_contra, Next]:
         """Compose: the output of this one is the input of ``following``.
@@ -96,6 +103,9 @@ def check_fit(first: Node[Any, Any], second: Node[Any, Any]) -> None:
 
 class Subgraph(Node[In_contra, Out_co]):
     """Nodes under a name of their own: inside another pipeline their paths begin with it."""
+
+    retry: Retry | None = None
+    """For phases in it that say nothing themselves, also where it stands inside another one."""
 
     def __init__(self, name: str, body: Node[In_contra, Out_co]) -> None:
         self.name = name

@@ -5,16 +5,24 @@ from __future__ import annotations
 from datetime import timedelta
 from enum import Enum
 
+from phaseline.options import check_pause
+from phaseline.retry import LONGEST
+from phaseline.texts import storable_text
+
 
 class Again(Exception):  # noqa: N818  # a wish, not an error
     """Raise it in a body to be called again later; this counts as no failure."""
 
     def __init__(self, after: timedelta, reason: str = "") -> None:
-        if after < timedelta(0):
-            msg = f"Again(after={after}): a pause cannot be negative"
-            raise ValueError(msg)
-        self.after = after
-        self.reason = reason
+        """Wish for another call.
+
+        Raises:
+            DefinitionError: The pause is none.
+            EncodeError: The reason is no text that can be stored.
+        """
+        check_pause(after)
+        self.after: timedelta = min(after, LONGEST)
+        self.reason: str = storable_text(reason, what="the reason of Again")
         super().__init__(f"again in {after}" + (f": {reason}" if reason else ""))
 
 
@@ -22,8 +30,13 @@ class Abort(Exception):  # noqa: N818  # a wish, not an error
     """Raise it in a body to fail for good, whatever the retry policy says."""
 
     def __init__(self, reason: str) -> None:
-        self.reason = reason
-        super().__init__(reason)
+        """Give up.
+
+        Raises:
+            EncodeError: The reason is no text that can be stored.
+        """
+        self.reason: str = storable_text(reason, what="the reason of Abort")
+        super().__init__(self.reason)
 
 
 class Nothing(Enum):
@@ -43,9 +56,14 @@ class Skip(Exception):  # noqa: N818  # a wish, not an error
     """
 
     def __init__(self, reason: str, *, output: object = NOTHING) -> None:
-        self.reason = reason
+        """End without a body's output.
+
+        Raises:
+            EncodeError: The reason is no text that can be stored.
+        """
+        self.reason: str = storable_text(reason, what="the reason of Skip")
         self.output = output
-        super().__init__(reason)
+        super().__init__(self.reason)
 
 
 class Finish(Exception):  # noqa: N818  # a wish, not an error

@@ -2,25 +2,38 @@
 
 from __future__ import annotations
 
-import inspect
 import logging
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Generator, Mapping
+from contextlib import contextmanager, suppress
 from datetime import datetime, timedelta
 from functools import partial
-from typing import TYPE_CHECKING, Any, TypeVar, get_type_hints
+from inspect import isawaitable
+from operator import index
+from threading import get_ident
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from anyio import from_thread
 from anyio.lowlevel import EventLoopToken, current_token
 
 from phaseline._engine.commands import Emission, RecordStep
 from phaseline._shell.live import Job
+from phaseline._shell.threads import Post, loop_post
 from phaseline.abc import Transaction
-from phaseline.codec import ValueCodec, from_json_text, to_json_text
-from phaseline.errors import DefinitionError, MissingDependencyError, RuntimeUsageError
+from phaseline.codec import ValueCodec, from_json_text, plain_codec, to_json_text
+from phaseline.errors import (
+    DefinitionError,
+    EncodeError,
+    MissingDependencyError,
+    RunningLoopError,
+    RuntimeUsageError,
+)
 from phaseline.events import PhaseProgress
 from phaseline.phase import BlockingContext, Context, CustomEvent, Dep
+from phaseline.plan import PlanNode
 from phaseline.run import Progress
-from phaseline.step import Node
+from phaseline.signature import returned_type
+from phaseline.step import Chain, Node, Subgraph
+from phaseline.texts import storable_key, storable_text
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
@@ -29,6 +42,8 @@ if TYPE_CHECKING:
     from phaseline.plan import PlanNode
 
 T = TypeVar("T")
+_MOST = 2**53
+"""What readers in other languages take for a whole number."""
 PROGRESS_INTERVAL = timedelta(milliseconds=100)
 """Progress is told at most once in this time, but for its first and its last word."""
 
@@ -48,7 +63,10 @@ class BodyContext(Context):
         self._progress: Progress | None = None
         self._told_at: datetime | None = None
         self._steps: dict[str, str] | None = None
+        self._keys: set[str] = set()
         self._token: EventLoopToken = current_token()
+        self._post: Post = loop_post()
+        self._loop_thread = get_ident()
         self.transaction: Transaction | None = None
         """What a transactional phase writes in."""
 
@@ -93,7 +111,25 @@ class BodyContext(Context):
         found: T = deps[token]
         return found
 
-    async def result_of(self, phase: Node[Any, T], /) -> T:
+    @property
+    def in_loop(self) -> bool:
+        """Whether the caller is on the event loop, where nothing may block, and not in a thread."""
+        return get_ident() == self._loop_thread
+
+    def _check_loop(self, verb: str) -> None:
+        """Refuse to make a coroutine for somebody who cannot await it."""
+        if not self.in_loop:
+            raise RuntimeUsageError(
+                f"ctx.{verb}() of phase {self.phase!r} was called in a thread, where nothing can await it; "
+                f"a body that is a plain 'def' calls ctx.blocking.{verb}(...)"
+            )
+
+    def result_of(self, phase: Node[Any, T], /) -> Coroutine[Any, Any, T]:
+        self._check_loop("result_of")
+        return self.find_result(phase)
+
+    async def find_result(self, phase: Node[Any, T]) -> T:
+        """Do as ``result_of`` does."""
         plan = self._job.live.snapshot.plan
         node = self._upstream(phase)
         items = self._job.items[: len(plan.scopes_of(node))]
@@ -101,19 +137,25 @@ class BodyContext(Context):
         return value
 
     def _upstream(self, phase: Node[Any, Any]) -> PlanNode:
-        """Find the one node upstream of this one that was made of ``phase``."""
+        """Find the one node upstream of this one that was made of ``phase``, or of the last one in it."""
         plan, here = self._job.live.snapshot.plan, self._job.node
         named = getattr(phase, "title", repr(phase))
+        asks = f"{self.phase!r} asks for the result of {named!r}, which"
+        source, tail = last_of(phase)
         around = (None, *plan.scopes_of(here))
         found = [
             node
             for node, binding in zip(plan.nodes, plan.bindings, strict=True)
-            if binding.source is phase and node.scope in around
+            if binding.source is source
+            and node.scope in around
+            and f"/{node.path.replace('[]', '')}".endswith(tail)
         ]
-        if len(found) != 1:
-            what = "does not stand upstream" if not found else f"stands {len(found)} times"
-            msg = f"{self.phase!r} asks for the result of {named!r}, which {what} in pipeline {plan.name!r}"
-            raise DefinitionError(msg)
+        if not found:
+            raise DefinitionError(f"{asks} does not stand in pipeline {plan.name!r}; ask for one that does")
+        if len(found) > 1:
+            raise DefinitionError(
+                f"{asks} stands {len(found)} times in pipeline {plan.name!r}; name one of them"
+            )
         node = found[0]
         todo, seen = [here.index, *plan.scopes_of(here)], set[int]()
         while todo:
@@ -122,10 +164,16 @@ class BodyContext(Context):
                 return node
             todo.extend(parent for parent in parents if parent not in seen)
             seen.update(parents)
-        msg = f"{self.phase!r} asks for the result of {named!r}, which is not upstream of it in pipeline {plan.name!r}"
-        raise DefinitionError(msg)
+        raise DefinitionError(
+            f"{asks} is not upstream of it in pipeline {plan.name!r}; put it before {self.phase!r}"
+        )
 
-    async def run_input(self, type_: type[T], /) -> T:
+    def run_input(self, type_: type[T], /) -> Coroutine[Any, Any, T]:
+        self._check_loop("run_input")
+        return self.read_input(type_)
+
+    async def read_input(self, type_: type[T]) -> T:
+        """Do as ``run_input`` does."""
         plan = self._job.live.snapshot.plan
         codec: ValueCodec[T] = plan.input
         if type_ is not plan.input_type:
@@ -134,6 +182,9 @@ class BodyContext(Context):
 
     # ------------------------------------------------------------------ what it tells
     def progress(self, done: float, total: float | None = None, note: str = "") -> None:
+        what = f"progress of phase {self.phase!r}"
+        done, total = _number(done, what), None if total is None else _number(total, what)
+        note = storable_text(note, what=f"the note in the {what}")
         self._progress = Progress(done=done, total=total, note=note)
         now = self._runner.clock.now()
         if self._told_at is None or now - self._told_at >= PROGRESS_INTERVAL or done == total:
@@ -141,11 +192,25 @@ class BodyContext(Context):
             event = PhaseProgress(
                 run_id=self.run_id, seq=None, at=now, phase=self.phase, done=done, total=total, note=note
             )
+            self._tell(event)
+
+    def _tell(self, event: PhaseProgress) -> None:
+        """Tell an event on the event loop: what observes there is not made for threads."""
+        if self.in_loop:
             self._runner.tell_live(event)
+            return
+        with suppress(
+            Exception
+        ):  # RuntimeError, trio.RunFinishedError: the loop has ended, and nobody listens
+            self._post(partial(self._runner.tell_live, event))
 
     def emit(self, event: CustomEvent, /) -> None:
-        payload = from_json_text(to_json_text(event, what=f"event {event.wire_name} of phase {self.phase!r}"))
-        self._emitted.append((event.wire_name, payload))
+        _check_event(event, self.phase)
+        what = f"event {event.wire_name} of phase {self.phase!r}"
+        payload = from_json_text(to_json_text(event, what=what))
+        if not isinstance(payload, dict):
+            raise EncodeError(what, ["a serializer made something else of it than an object with its fields"])
+        self._emitted.append((event.wire_name, payload))  # pyright: ignore[reportUnknownArgumentType]  # keys of JSON objects are text
 
     def take_emitted(self) -> tuple[Emission, ...]:
         """Give what was emitted since the last commit."""
@@ -158,13 +223,35 @@ class BodyContext(Context):
         return progress
 
     # ------------------------------------------------------------------ steps
-    async def step(self, key: str, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
+    def step(
+        self, key: str, fn: Callable[..., Any], /, *args: Any, **kwargs: Any
+    ) -> Coroutine[Any, Any, Any]:
+        self._check_loop("step")
+        return self._step(key, fn, *args, **kwargs)
+
+    async def _step(self, key: str, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
+        with self.opened(key, fn) as codec:
+            stored = await self.stored_step(key)
+            if stored is not None:
+                return codec.decode(stored)
+            result = fn(*args, **kwargs)
+            return await self.store_step(key, codec, await result if isawaitable(result) else result)
+
+    @contextmanager
+    def opened(self, key: str, fn: Callable[..., Any]) -> Generator[ValueCodec[Any]]:
+        """Give the door for a step's result, and keep others from taking its key."""
         codec = step_codec(self.phase, key, fn)
-        stored = await self.stored_step(key)
-        if stored is not None:
-            return codec.decode(stored)
-        result = fn(*args, **kwargs)
-        return await self.store_step(key, codec, await result if inspect.isawaitable(result) else result)
+        if key in self._keys:
+            raise DefinitionError(
+                f"phase {self.phase!r} has two steps with the key {key!r} in one attempt, and one would get the "
+                "other's result; give each a key of its own"
+            )
+        self._keys.add(key)
+        try:
+            yield codec
+        except BaseException:
+            self._keys.discard(key)  # nothing was stored: the body may try once more
+            raise
 
     async def stored_step(self, key: str) -> str | None:
         """Give the encoded result that an earlier attempt stored."""
@@ -199,20 +286,28 @@ class _Blocking(BlockingContext):
         self._context, self._token = context, token
 
     def step(self, key: str, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
-        codec = step_codec(self._context.phase, key, fn)
-        stored = self._await(partial(self._context.stored_step, key))
-        if stored is not None:
-            return codec.decode(stored)
-        result = fn(*args, **kwargs)
-        if inspect.isawaitable(result):
-            result = self._await(partial(_awaited, result))
-        return self._await(partial(self._context.store_step, key, codec, result))
+        self._check_thread("step")
+        with self._context.opened(key, fn) as codec:
+            stored = self._await(partial(self._context.stored_step, key))
+            if stored is not None:
+                return codec.decode(stored)
+            result = fn(*args, **kwargs)
+            if isawaitable(result):
+                result = self._await(partial(_awaited, result))
+            return self._await(partial(self._context.store_step, key, codec, result))
 
     def result_of(self, phase: Node[Any, T], /) -> T:
-        return self._await(partial(self._context.result_of, phase))
+        self._check_thread("result_of")
+        return self._await(partial(self._context.find_result, phase))
 
     def run_input(self, type_: type[T], /) -> T:
-        return self._await(partial(self._context.run_input, type_))
+        self._check_thread("run_input")
+        return self._await(partial(self._context.read_input, type_))
+
+    def _check_thread(self, verb: str) -> None:
+        """Refuse to block the event loop, which would then never do what is waited for."""
+        if self._context.in_loop:
+            raise RunningLoopError(f"ctx.blocking.{verb}()", f"await ctx.{verb}(...)")
 
     def _await(self, verb: Callable[[], Coroutine[Any, Any, T]]) -> T:
         return from_thread.run(verb, token=self._token)
@@ -224,16 +319,40 @@ async def _awaited(awaitable: Any) -> Any:
 
 def step_codec(phase: str, key: str, fn: Callable[..., Any]) -> ValueCodec[Any]:
     """The door for a step's result, by the return annotation of its function."""
-    if not key:
-        msg = f"a step of phase {phase!r} has an empty key; name it"
-        raise DefinitionError(msg)
-    try:
-        returned = get_type_hints(fn).get("return", Any)
-    except (
-        NameError,
-        TypeError,
-    ):  # no annotations to read, as with a builtin or a name that is local to a function
-        returned = Any
-    return ValueCodec(
-        type(None) if returned is None else returned, what=f"result of step {key!r} of phase {phase!r}"
-    )
+    what = f"result of step {storable_key(key, what=f'the key of a step of phase {phase!r}')!r} of phase {phase!r}"
+    returned = returned_type(fn, what=what)
+    return ValueCodec(returned, what=what) if returned is not None else plain_codec(what)
+
+
+def last_of(node: Node[Any, Any]) -> tuple[Node[Any, Any], str]:
+    """Give the node whose output is that of a pipeline or chain, and how its path then ends."""
+    tail = ""
+    while isinstance(node, Chain | Subgraph):
+        if isinstance(node, Chain):
+            node = node.parts[-1]
+        else:
+            tail, node = f"{tail}/{node.name}", node.body
+    name = node.title.removeprefix("each(").removesuffix(")")
+    return node, f"{tail}/{name}" if tail else ""
+
+
+def _check_event(event: object, phase: str) -> None:
+    if not isinstance(event, CustomEvent):
+        problem = f"expected a CustomEvent, got {type(event).__name__}; subclass CustomEvent"
+        raise EncodeError(f"what phase {phase!r} emits", [problem])
+
+
+def _number(value: Any, what: str) -> float:
+    """Give a plain number for what counts as one, as numpy's do."""
+    number: float | None = None
+    if hasattr(value, "__index__"):
+        number = index(value)
+    elif hasattr(value, "__float__"):
+        number = float(value)
+    if number is None:
+        raise EncodeError(what, [f"expected a number, got {type(value).__name__}"])
+    if not -_MOST <= number <= _MOST:
+        raise EncodeError(
+            what, [f"a number of {type(value).__name__} is not finite or beyond 2 to the power of 53"]
+        )
+    return number

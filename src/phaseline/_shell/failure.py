@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from traceback import format_exception
+
 from phaseline.errors import CodecError, InvalidTransitionError, MissingDependencyError
 from phaseline.run import ErrorCategory, ErrorInfo
 
+MAX_NAME = 200
+MAX_TRACEBACK = 4_000
+"""Characters of a traceback that are stored, its end."""
 MAX_MESSAGE = 2_000
 """Characters of an exception's text that are stored."""
 NEVER_RETRIED = frozenset({ErrorCategory.VALIDATION, ErrorCategory.STATE})
@@ -25,9 +30,45 @@ def categorize(error: BaseException) -> ErrorCategory:
     return ErrorCategory.PROCESSING
 
 
-def describe(error: BaseException, phase: str) -> ErrorInfo:
-    """Make data of an exception, bounded in size and safe to store."""
-    text = str(error).encode("utf-8", "replace").decode("utf-8").replace("\0", "\ufffd")
-    if len(text) > MAX_MESSAGE:
-        text = f"{text[:MAX_MESSAGE]}… ({len(text)} characters)"
-    return ErrorInfo(category=categorize(error), type=type(error).__name__, message=text, phase=phase)
+def describe(error: BaseException, phase: str, *, traceback: bool = False) -> ErrorInfo:
+    """Make data of an exception, bounded in size and safe to store, whatever the exception does.
+
+    Args:
+        error: Any exception; its text may be missing, endless or unprintable.
+        phase: Path of the phase that it ended.
+        traceback: Whether to keep the last 4,000 characters of its traceback, too.
+    """
+    return ErrorInfo(
+        category=categorize(error),
+        type=_storable(type(error).__name__)[:MAX_NAME],
+        message=_cut(_text_of(error)),
+        phase=phase,
+        traceback=_trace_of(error) if traceback else None,
+    )
+
+
+def _text_of(error: BaseException) -> str:
+    try:
+        return str(error)
+    except KeyboardInterrupt:
+        raise
+    except BaseException as failure:  # noqa: BLE001  # its __str__ is the user's code
+        return f"(it has no text: its __str__ raised {type(failure).__name__})"
+
+
+def _cut(text: str) -> str:
+    """Bound a text before anything else is done with it."""
+    kept = _storable(text[:MAX_MESSAGE])
+    return kept if len(text) <= MAX_MESSAGE else f"{kept}… ({len(text)} characters)"
+
+
+def _storable(text: str) -> str:
+    return text.encode("utf-8", "replace").decode("utf-8").replace("\0", "\ufffd")
+
+
+def _trace_of(error: BaseException) -> str:
+    try:
+        lines = format_exception(error)
+    except Exception as failure:  # noqa: BLE001  # it asks the exception for its notes and its cause
+        return f"(it cannot be written: {type(failure).__name__})"
+    return _storable("".join(lines)[-MAX_TRACEBACK:])

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any, TypeVar
+
+from pydantic_core import to_json
 
 from phaseline._engine.flow import FIRST
 from phaseline._engine.liveness import first_live
@@ -143,7 +145,9 @@ class Values:
         return element
 
     async def _list_of(self, live: LiveRun, map_node: PlanNode, items: Items) -> list[Any]:
-        return list(await self.for_node(live, map_node, items))
+        value: Any = await self.for_node(live, map_node, items)
+        # The order of a set differs between processes, and items are known by their place.
+        return list(value) if not isinstance(value, set | frozenset) else _in_order(value)  # pyright: ignore[reportUnknownArgumentType]  # of an Any
 
     # ------------------------------------------------------------------ joined maps
     async def _joined(self, live: LiveRun, map_node: PlanNode, items: Items, row: PhaseRecord) -> object:
@@ -274,3 +278,7 @@ def _collected(row: PhaseRecord, text: str | None) -> str:
 
 def _ending(row: PhaseRecord) -> Err | Skipped:
     return Skipped(reason=row.reason) if row.error is None else Err.of(row.error)
+
+
+def _in_order(elements: Iterable[Any]) -> list[Any]:
+    return sorted(elements, key=to_json)

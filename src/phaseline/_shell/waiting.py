@@ -80,7 +80,9 @@ def raise_unless_completed(run: Run[Any], cause: BaseException | None) -> None:
     """Turn the ends without an output into exceptions."""
     match run.state:
         case RunState.FAILED:
-            raise PipelineFailedError(run, run.error, "see run.phases for each attempt") from cause
+            raise PipelineFailedError(
+                run, run.error, "error.run.phases tells of the last attempt of each phase"
+            ) from cause
         case RunState.CANCELLED:
             raise PipelineCancelledError(run)
         case RunState.ROLLED_BACK:

@@ -1,0 +1,129 @@
+"""What the options of phases may be: refused where they are written, with what to write instead."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Any
+
+from phaseline.errors import DefinitionError
+from phaseline.retry import LONGEST, Retry
+from phaseline.texts import did_you_mean
+
+NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*\Z")
+LABEL = re.compile(r"[A-Z_][A-Z0-9_]*\Z")
+NAME_RULE = "letters, digits, '_', '-' and '.', beginning with a letter or '_'"
+
+_OPTIONS: Mapping[str, tuple[type, ...]] = {
+    "name": (str,),
+    "queue": (str,),
+    "label": (str,),
+    "retry": (int, Retry),
+    "timeout": (int, float, timedelta),
+    "requires": (tuple, list),
+    "transactional": (bool,),
+}
+"""Options of a class phase, each with the types by which a misspelt one is known from an attribute of the user's."""
+_OTHER_WORDS: Mapping[str, str] = {
+    "attempts": "retry", "max_attempts": "retry", "max_retries": "retry", "retry_policy": "retry",
+    "time_limit": "timeout", "timeout_seconds": "timeout", "task_queue": "queue", "queue_name": "queue",
+    "deps": "requires", "dependencies": "requires", "state": "label", "state_label": "label",
+}  # fmt: skip
+
+
+def check_function(fn: object) -> None:
+    """Refuse what ``@phase`` cannot make a phase of."""
+    if fn is not None and not callable(fn):
+        instead = f"@phase(name={fn!r})" if isinstance(fn, str) else "@phase or @phase(...)"
+        raise DefinitionError(f"phase({fn!r}) was given no function; write {instead} above a 'def'")
+
+
+def check_pause(after: object) -> None:
+    """Refuse a wish to be called again that does not say when."""
+    if not isinstance(after, timedelta):
+        raise DefinitionError(f"Again(after={after!r}) has no unit; write Again(timedelta(seconds=30))")
+    if after < timedelta(0):
+        raise DefinitionError(f"Again(after={after}): a pause cannot be negative; leave it at timedelta(0)")
+
+
+def check_name(name: object, what: str) -> None:
+    """Refuse a name that cannot stand in a path."""
+    if not isinstance(name, str) or not NAME.match(name):
+        raise DefinitionError(f"{name!r} is no name for {what}: {NAME_RULE}")
+
+
+def check_label(label: object, phase: str) -> None:
+    """Refuse a label that cannot be a state."""
+    if label is None or (isinstance(label, str) and LABEL.match(label)):
+        return
+    better = re.sub(r"[^A-Z0-9]+", "_", str(label).upper()).strip("_")
+    proposal = f"write label={better!r}" if LABEL.match(better) else "leave it out to have it from the name"
+    raise DefinitionError(
+        f"phase {phase!r}: the label {label!r} is no name for a state: capitals, digits and '_'; {proposal}"
+    )
+
+
+def check_retry(retry: object, what: str) -> None:
+    """Refuse what is no policy."""
+    if retry is None or isinstance(retry, Retry):
+        return
+    number = retry if isinstance(retry, int) and not isinstance(retry, bool) else "3"
+    raise DefinitionError(f"{what}: retry={retry!r} is no policy; write retry=Retry(attempts={number})")
+
+
+def check_timeout(timeout: object, phase: str) -> None:
+    """Refuse what is no span of time in which an attempt may end."""
+    if timeout is None:
+        return
+    if not isinstance(timeout, timedelta):
+        number = timeout if isinstance(timeout, int | float) and not isinstance(timeout, bool) else "..."
+        raise DefinitionError(
+            f"phase {phase!r}: timeout={timeout!r} has no unit; write timeout=timedelta(seconds={number})"
+        )
+    if timeout <= timedelta(0):
+        raise DefinitionError(f"phase {phase!r}: a timeout of {timeout} would end it before it began")
+    if timeout > LONGEST:
+        raise DefinitionError(
+            f"phase {phase!r}: a timeout of {timeout} is over ten years; leave it out to have none"
+        )
+
+
+def check_requires(requires: object, dep: type, phase: str) -> None:
+    """Refuse what is no tuple of tokens."""
+    if isinstance(requires, tuple) and all(isinstance(token, dep) for token in requires):  # pyright: ignore[reportUnknownVariableType]  # isinstance cannot see type arguments
+        return
+    raise DefinitionError(
+        f"phase {phase!r}: requires={requires!r} is no tuple of Dep tokens; write requires=(TOKEN,), "
+        "with TOKEN = Dep[Type]('name')"
+    )
+
+
+def check_transactional(transactional: object, phase: str) -> None:
+    """Refuse what is neither yes nor no."""
+    if not isinstance(transactional, bool):
+        raise DefinitionError(
+            f"phase {phase!r}: transactional={transactional!r} is no answer; write transactional=True"
+        )
+
+
+def check_spelling(cls: type) -> None:
+    """Refuse an attribute of a class phase that was meant for an option but is none."""
+    for name, value in cls.__dict__.items():
+        if name.startswith("_") or name in _OPTIONS or name.isupper():
+            continue
+        meant = _meant(name, value)
+        if meant is not None:
+            raise DefinitionError(
+                f"{cls.__name__}.{name} = {value!r} is no option of a phase; did you mean {meant!r}? "
+                "(if it is an attribute of your own, give it another name)"
+            )
+
+
+def _meant(name: str, value: Any) -> str | None:
+    meant = _OTHER_WORDS.get(name)
+    if meant is None:
+        question = did_you_mean(name.replace("_", "").lower(), _OPTIONS)
+        meant = next((option for option in _OPTIONS if repr(option) in question), None)
+    plausible = meant is not None and isinstance(value, _OPTIONS[meant])
+    return meant if plausible else None

@@ -1,0 +1,186 @@
+"""Who is told of events, and how."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import anyio
+import pytest
+
+from phaseline import Context, CustomEvent, Event, EventBus, Pipeline, Runtime, phase
+from phaseline.errors import DefinitionError
+from phaseline.events import Emitted, PipelineCompleted
+
+OpenRuntime = Callable[..., Runtime]
+THREAD = "phaseline-bus"
+
+
+class Seen(CustomEvent):
+    words: list[str]
+
+
+@phase
+async def see(value: int, ctx: Context) -> int:
+    ctx.emit(Seen(words=["a"]))
+    return value
+
+
+pipeline = Pipeline("see", see)
+
+
+def where() -> str:
+    """Say on which thread this is: the loop's own or the bus's."""
+    name = threading.current_thread().name
+    return THREAD if name.startswith(THREAD) else "loop"
+
+
+class Async:
+    def __init__(self) -> None:
+        self.seen: list[str] = []
+
+    async def __call__(self, event: Event) -> None:
+        await anyio.lowlevel.checkpoint()
+        self.seen.append(where())
+
+
+class Handed:
+    """A sync handler that hands out a coroutine."""
+
+    def __init__(self) -> None:
+        self.inner = Async()
+        self.seen = self.inner.seen
+
+    def __call__(self, event: Event) -> Any:
+        return self.inner(event)
+
+
+@pytest.mark.parametrize("make", [Async, Handed])
+async def test_whatever_can_be_awaited_is(open_runtime: OpenRuntime, make: Callable[[], Any]) -> None:
+    """A handler may be async in any way; what it awaits, it awaits on the event loop."""
+    handler = make()
+    async with open_runtime(pipeline) as runtime:
+        subscription = runtime.bus.subscribe(handler, types=[PipelineCompleted])
+        await runtime.run(pipeline, 0)
+
+    assert (["loop"], 1, 0) == (handler.seen, subscription.handled, subscription.failed)
+
+
+async def test_a_lambda_may_give_a_coroutine(open_runtime: OpenRuntime) -> None:
+    """It is no different from an async function."""
+    handler = Async()
+    async with open_runtime(pipeline) as runtime:
+        runtime.bus.subscribe(lambda event: handler(event), types=["PIPELINE_COMPLETED"])  # noqa: PLW0108  # that is the test
+        await runtime.run(pipeline, 0)
+
+    assert ["loop"] == handler.seen
+
+
+async def test_sync_handlers_have_a_thread(open_runtime: OpenRuntime) -> None:
+    """They may block without delaying a run."""
+    seen: list[str] = []
+    async with open_runtime(pipeline) as runtime:
+        runtime.bus.subscribe(lambda event: seen.append(where()), types=[PipelineCompleted])
+        await runtime.run(pipeline, 0)
+
+    assert [THREAD] == seen
+
+
+@pytest.mark.parametrize("kind", [Emitted, CustomEvent, Seen, "SEEN"], ids=range(4))
+async def test_events_of_the_application(open_runtime: OpenRuntime, kind: Any) -> None:
+    """They are asked for one by one, or all at once by their base."""
+    async with open_runtime(pipeline) as runtime:
+        subscription = runtime.bus.subscribe(lambda event: None, types=[kind])
+        await runtime.run(pipeline, 0)
+
+    assert 1 == subscription.handled
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"buffer": 0}, ["buffer=0", "1 or more"]),
+        ({"buffer": "9"}, ["buffer='9'"]),
+        ({"types": "PHASE_COMPLETED"}, ["types=['PHASE_COMPLETED']"]),
+        ({"types": PipelineCompleted}, ["types=[PipelineCompleted]"]),
+        ({"types": [Event]}, ["names no kind of event", "leave types out"]),
+        ({"types": [3]}, ["types=[3]"]),
+    ],
+    ids=range(6),
+)
+def test_subscriptions_that_would_hear_nothing(options: dict[str, Any], words: list[str]) -> None:
+    """They are refused at once."""
+    with pytest.raises(DefinitionError) as caught:
+        EventBus().subscribe(lambda event: None, **options)
+
+    assert [] == [word for word in words if word not in str(caught.value)], caught.value
+
+
+def test_what_is_no_function_is_no_handler() -> None:
+    """It could never be called."""
+    handler: Any = 3
+    with pytest.raises(DefinitionError, match="no function"):
+        EventBus().subscribe(handler)
+
+
+class NoThreads:
+    async def run(self, fn: Callable[[], object]) -> object:
+        return fn()
+
+
+@pytest.mark.parametrize("in_thread", [False, True], ids=["loop", "thread"])
+async def test_a_cancelled_subscription_leaves_no_task(*, in_thread: bool) -> None:
+    """What serves it ends with it, wherever it is cancelled."""
+    bus = EventBus()
+    with anyio.fail_after(5):
+        await subscribe_and_cancel(bus, in_thread=in_thread)
+
+
+async def subscribe_and_cancel(bus: EventBus, *, in_thread: bool) -> None:
+    """Do it 50 times, and wait until every task has ended by itself."""
+    async with anyio.create_task_group() as tasks:
+        bus.open(tasks.start_soon, NoThreads())
+        for _ in range(50):
+            subscription = bus.subscribe(lambda event: None)
+            await anyio.lowlevel.checkpoint()
+            if in_thread:
+                await anyio.to_thread.run_sync(subscription.cancel)
+            else:
+                subscription.cancel()
+
+
+async def test_a_handler_may_cancel_itself(open_runtime: OpenRuntime) -> None:
+    """Its first event is its last."""
+    calls: list[Event] = []
+
+    def once(event: Event) -> None:
+        calls.append(event)
+        subscription.cancel()
+
+    async with open_runtime(pipeline) as runtime:
+        subscription = runtime.bus.subscribe(once)
+        await runtime.run(pipeline, 0)
+        with anyio.fail_after(5):
+            while not calls:  # noqa: ASYNC110  # another thread adds to it
+                await anyio.sleep(0.001)
+
+    assert 1 == len(calls)
+
+
+async def test_a_handler_cannot_change_what_happened(open_runtime: OpenRuntime) -> None:
+    """Each reader of the data has a copy of its own."""
+
+    def spoil(events: Any) -> None:
+        for event in events:
+            for value in event.data.values():
+                if isinstance(value, list | dict):
+                    value.clear()
+
+    async with open_runtime(pipeline) as runtime:
+        runtime.bus.observe(spoil)
+        handle = await runtime.start(pipeline, 0)
+        await handle.result()
+        stored = [event async for event in handle.events() if event.type == "SEEN"]
+
+    assert [{"words": ["a"]}] == [event.data for event in stored]

@@ -1,0 +1,211 @@
+"""Mistakes in a definition are refused where they are written, with what to write instead."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from phaseline import Abort, Again, Context, Dep, Phase, Pipeline, Retry, Skip, each, phase
+from phaseline.errors import DefinitionError, DuplicatePhaseError, EncodeError, RetryPolicyError
+from phaseline.retry import LONGEST
+
+TOKEN = Dep[int]("rates")
+wrong: Any = phase  # what a type checker would refuse
+
+
+async def body(value: int) -> int:
+    return value
+
+
+class Plain:
+    """Nothing that pydantic knows."""
+
+
+@phase
+async def give_plain(value: int) -> Plain:
+    return Plain()
+
+
+class Step(Phase[int, int]):
+    async def run(self, value: int, ctx: Context) -> int:
+        return value
+
+
+def a_class(**attributes: Any) -> Any:
+    """Make a class phase with these attributes, and ask for its options as a pipeline does."""
+
+    async def run(self: object, value: int, ctx: Context) -> int:
+        return value
+
+    return type("Odd", (Phase,), {"run": run, "__module__": __name__, **attributes})().options
+
+
+REFUSED: list[tuple[Callable[[], Any], list[str]]] = [
+    (lambda: wrong("decompose"), ["'decompose'", "@phase(name='decompose')"]),
+    (lambda: wrong(3), ["phase(3)", "above a 'def'"]),
+    (lambda: wrong(retry=3)(body), ["'body'", "retry=3", "retry=Retry(attempts=3)"]),
+    (lambda: wrong(retry=True)(body), ["retry=True", "retry=Retry(attempts=3)"]),
+    (lambda: a_class(retry=3), ["'odd'", "retry=Retry(attempts=3)"]),
+    (lambda: wrong(timeout=3)(body), ["timeout=3", "timeout=timedelta(seconds=3)"]),
+    (lambda: a_class(timeout="3"), ["timeout='3'", "timedelta(seconds=...)"]),
+    (lambda: phase(timeout=timedelta.max)(body), ["ten years", "leave it out"]),
+    (lambda: phase(timeout=timedelta(0))(body), ["before it began"]),
+    (lambda: wrong(requires=TOKEN)(body), ["requires=(TOKEN,)"]),
+    (lambda: wrong(requires=("rates",))(body), ["'rates'", "Dep[Type]('name')"]),
+    (lambda: a_class(requires=[TOKEN]), ["requires=(TOKEN,)"]),
+    (lambda: wrong(name=3)(body), ["3 is no name for a phase", "beginning with a letter or '_'"]),
+    (lambda: phase(name="9")(body), ["'9'"]),
+    (lambda: wrong(queue=3)(body), ["3 is no name for the queue of phase 'body'"]),
+    (lambda: phase(label="")(body), ["label ''", "leave it out"]),
+    (lambda: phase(label="in progress")(body), ["'in progress'", "label='IN_PROGRESS'"]),
+    (lambda: wrong(label=3)(body), ["label 3"]),
+    (lambda: Retry(wait=timedelta(days=9_999)), ["ten years"]),
+    (lambda: Retry(wait=5), ["wait=5", "timedelta(seconds=5)"]),
+    (lambda: Retry(attempts="3"), ["attempts='3'", "Retry(attempts=3)"]),
+    (lambda: Retry(attempts=0), ["1 or more"]),
+    (lambda: Retry(retry=ValueError), ["ValueError", "retry_if_exception_type"]),
+    (lambda: Retry(stop=3), ["stop=3", "attempts=3"]),
+    (lambda: wrong_each(phase(body), on_error="colect"), ["'colect'", "did you mean 'collect'?"]),
+    (lambda: wrong_each(phase(body), limit="8"), ["limit='8'", "limit=8"]),
+    (lambda: each(phase(body), limit=0), ["at least one"]),
+    (lambda: a_class(retries=3), ["Odd.retries = 3", "did you mean 'retry'?"]),
+    (lambda: a_class(time_out=timedelta(1)), ["Odd.time_out", "did you mean 'timeout'?"]),
+    (lambda: a_class(max_attempts=3), ["did you mean 'retry'?"]),
+    (lambda: a_class(state="X"), ["did you mean 'label'?"]),
+    (lambda: wrong(transactional="yes")(body), ["transactional='yes'", "transactional=True"]),
+    (lambda: a_class(transaction=True), ["did you mean 'transactional'?"]),
+    (lambda: a_class(require=(TOKEN,)), ["did you mean 'requires'?"]),
+    (lambda: Pipeline("9", phase(body)), ["'9' is no name for a pipeline", "beginning with a letter or '_'"]),
+    (lambda: Pipeline("p", phase(body), retry=wrong_retry), ["'p'", "Retry(attempts=3)"]),
+    (lambda: Pipeline("p", give_plain), ["output of phase 'give_plain': values of type Plain", "declare a pydantic"]),
+    (lambda: Again(after=3), ["Again(after=3)", "timedelta(seconds=30)"]),
+    (lambda: Again(timedelta(-1)), ["negative"]),
+]  # fmt: skip
+wrong_each: Any = each
+wrong_retry: Any = 3
+
+
+@pytest.mark.parametrize(("define", "words"), REFUSED, ids=range(len(REFUSED)))
+def test_refuses_with_advice(define: Callable[[], Any], words: list[str]) -> None:
+    """The message names what was written, and says what to write."""
+    with pytest.raises(DefinitionError) as caught:
+        define()
+
+    assert [] == [word for word in words if word not in str(caught.value)], caught.value
+
+
+def test_attributes_of_the_users_own_are_no_options() -> None:
+    """A class phase may have attributes of any name whose values could not be an option's."""
+    options = a_class(labels=["a"], retry_on=ValueError, model="m", MAX_RETRIES=3, names={"a": 1})
+
+    assert "odd" == options.name
+
+
+def test_names_may_begin_with_an_underscore() -> None:
+    """What the message says of names is what holds."""
+    assert "_HIDDEN" == phase(name="_hidden")(body).options.state_label
+
+
+def test_the_useful_sentence_comes_first_and_pydantic_is_cut() -> None:
+    """A type that cannot be stored is told in a few lines, not in a wall of text."""
+    with pytest.raises(DefinitionError) as caught:
+        Pipeline("p", give_plain)
+
+    text = str(caught.value)
+    assert (True, True, False) == (len(text) < 400, "\n" not in text, "__get_pydantic_core_schema__" in text)
+
+
+class OtherOutput(Phase[int, str]):
+    async def run(self, value: int, ctx: Context) -> int:  # type: ignore[override]
+        return value
+
+
+class OtherInput(Phase[int, int]):
+    async def run(self, value: str, ctx: Context) -> int:  # type: ignore[override]
+        return 1
+
+
+class Narrower(Phase[int, object]):
+    async def run(self, value: float, ctx: Context) -> int:
+        return 1
+
+
+class BelowNarrower(Narrower):
+    """Says nothing itself."""
+
+
+@pytest.mark.parametrize(
+    ("cls", "words"),
+    [
+        (OtherOutput, ["OtherOutput", "gives str", "gives int"]),
+        (OtherInput, ["OtherInput", "takes int", "takes str"]),
+    ],
+)
+def test_declared_types_and_annotations_must_agree(cls: Any, words: list[str]) -> None:
+    """``Phase[In, Out]`` is what type checkers read, ``run`` is what is stored: they may not differ."""
+    with pytest.raises(DefinitionError) as caught:
+        Pipeline("p", cls())
+
+    assert [] == [word for word in words if word not in str(caught.value)], caught.value
+
+
+@pytest.mark.parametrize("cls", [Narrower, BelowNarrower])
+def test_annotations_may_be_narrower(cls: Any) -> None:
+    """``run`` may take more and give less than was declared, as in any subclass."""
+    assert int is cls().output_type
+
+
+def test_two_instances_of_a_class_phase() -> None:
+    """The advice fits phases that are classes, too."""
+    with pytest.raises(DuplicatePhaseError, match="a subclass that sets 'name'"):
+        Pipeline("p", Step() >> Step())
+
+
+# --------------------------------------------------------------------- wishes
+@pytest.mark.parametrize(
+    "make", [Skip, Abort, lambda reason: Again(timedelta(1), reason)], ids=["skip", "abort", "again"]
+)
+@pytest.mark.parametrize(
+    ("reason", "words"),
+    [(None, "expected text, got NoneType"), ("\ud800", "lone surrogate"), ("a\0", "NUL"), (3, "got int")],
+    ids=range(4),
+)  # fmt: skip
+def test_reasons_are_texts_that_can_be_stored(make: Callable[[Any], Any], reason: Any, words: str) -> None:
+    """What would fail in the storage fails where it is written."""
+    with pytest.raises(EncodeError, match=words):
+        make(reason)
+
+
+def test_long_reasons_are_cut() -> None:
+    """A reason is for readers: what is too long is cut, and says so."""
+    assert "… (5000 characters)" == Abort("a" * 5_000).reason[2_000:]
+
+
+def test_far_off_pauses_end_after_ten_years() -> None:
+    """A pause that no calendar holds is as good as ten years."""
+    assert LONGEST == Again(timedelta.max).after
+
+
+# --------------------------------------------------------------------- retry policies
+@pytest.mark.parametrize("seconds", [1e300, float("inf"), 10**9 * 3600])
+def test_far_off_retries_come_after_ten_years(seconds: float) -> None:
+    """A strategy may say any number."""
+    assert LONGEST == Retry(wait=lambda state: seconds).delay(1, ValueError())
+
+
+def raises(state: object) -> Any:
+    msg = "no"
+    raise KeyError(msg)
+
+
+@pytest.mark.parametrize("option", ["wait", "stop", "retry"])
+def test_strategies_that_raise(option: str) -> None:
+    """A strategy's own error is told as that, and not taken for the phase's."""
+    policy = Retry(**{option: raises})
+    with pytest.raises(RetryPolicyError, match=rf"Retry\({option}=raises\) raised KeyError") as caught:
+        policy.delay(1, ValueError())
+
+    assert isinstance(caught.value.__cause__, KeyError)
