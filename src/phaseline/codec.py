@@ -17,7 +17,6 @@ import types
 from collections import deque
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, MutableMapping, Sequence
 from copy import copy
-from functools import cached_property
 from typing import Annotated, Any, ClassVar, Generic, TypeVar, Union, get_args, get_origin
 
 import attrs
@@ -149,21 +148,6 @@ class ValueCodec(Generic[T]):
             DecodeError: An item is not of the declared type any more.
         """
         return self.decode(f"[{','.join(texts)}]")
-
-    def decode_elements(self, text: str) -> list[Any]:
-        """Read a stored collection as the list of its elements, in the order in which they are stored.
-
-        A set has another order in each process: what counts on the position of an element must not read a set.
-
-        Raises:
-            DecodeError: An element is not of the declared type any more.
-        """
-        return self._elements.decode(text)
-
-    @cached_property
-    def _elements(self) -> ValueCodec[list[Any]]:
-        listed: Any = types.GenericAlias(list, element_type(self._type))
-        return ValueCodec(listed, what=self.what, limits=self.limits)
 
     def json_schema(self) -> dict[str, Any]:
         """Give the JSON schema of what ``encode_input`` accepts.

@@ -457,13 +457,6 @@ def test_parts_declared_any_are_plain_data_beside_a_union() -> None:
     assert {"at": "2026-01-02T03:04:05.000006Z", "pair": [1, 2]} == copy.notes
 
 
-def test_reads_a_set_as_a_list_in_stored_order() -> None:
-    """The elements of a stored set have the order of the text, whatever order the set has in this process."""
-    words = [f"w{n}" for n in range(50)]
-
-    assert words == codec(set[str]).decode_elements(str(words).replace("'", '"'))
-
-
 def test_the_copy_shares_nothing_with_the_value() -> None:
     """Changing the value afterwards does not change what is handed on."""
     value = [{"a": [1]}]

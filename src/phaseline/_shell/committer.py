@@ -199,9 +199,7 @@ class GroupCommitter(Committer):
         paused = False
         for live in runs:
             live.queued = False
-            if (
-                live.stale and paused
-            ):  # one of them has found the storage out of reach, which may take its time
+            if live.stale and paused:  # found out of reach for another one, which may have taken its time
                 self._put_off(live)
             elif live.stale:
                 paused = not await self._catch_up(live)
