@@ -16,7 +16,7 @@ import attrs
 
 from phaseline.codec import ValueCodec
 from phaseline.compose import OnError, Question
-from phaseline.edges import Given, Race, Source, edges_of
+from phaseline.edges import Edge, Given, Race, Source, edges_of
 from phaseline.events import Transition
 from phaseline.machine import Transitions
 from phaseline.phase import Dep, Phase
@@ -97,10 +97,16 @@ class PlanNode:
         """Whether it begins as soon as its scope does."""
         return type(self.source) is Given and not self.after
 
-    @property
+    @cached_property
     def is_race(self) -> bool:
         """Whether the first of its values that comes is enough."""
         return type(self.source) is Race
+
+    @cached_property
+    def is_plain(self) -> bool:
+        """Whether the end of its one parent decides about it, and nothing else does."""
+        source = self.source
+        return type(source) is Edge and source.side is None and not self.skippable and len(self.parents) == 1
 
 
 @attrs.frozen(slots=False)

@@ -20,14 +20,17 @@ from phaseline import (
     Checkpoint,
     Context,
     CustomEvent,
+    Dag,
     Dep,
     Err,
     Event,
     EventBus,
+    Finish,
     Ok,
     Phase,
     PhaseRecord,
     Pipeline,
+    Ref,
     Retry,
     Run,
     RunHandle,
@@ -37,10 +40,13 @@ from phaseline import (
     StateMachine,
     Subscription,
     Transitions,
+    branch,
     each,
+    parallel,
     phase,
+    when,
 )
-from phaseline.compose import Each
+from phaseline.compose import Branch, Each, Parallel, When
 from phaseline.machine import Change, MachineSnapshot
 from phaseline.phase import BlockingContext, FunctionPhase
 from phaseline.run import StateChange
@@ -195,6 +201,95 @@ assert_type(Pipeline("one", stars), Pipeline[int, str])
 assert_type(Pipeline("outer", ingest >> size), Pipeline[Doc, int])
 assert_type(Pipeline("many", words >> each(Pipeline("inner", size >> stars))), Pipeline[Doc, list[str]])
 assert_type(ingest.transitions, Transitions[str])
+
+
+# --------------------------------------------------------------------- forks and choices
+def is_long(text: str) -> bool:
+    return len(text) > 3
+
+
+def is_big(number: int) -> bool:
+    return number > 3
+
+
+@phase
+def joined(both: tuple[Words, list[str]]) -> int:
+    return len(both[0].items) + len(both[1])
+
+
+@phase
+def twice(number: int) -> int:
+    return 2 * number
+
+
+@phase
+def either(value: str | int) -> str:
+    return str(value)
+
+
+assert_type(parallel(Split(), words), Parallel[Doc, tuple[Words, list[str]]])
+assert_type(parallel(Split(), words) >> joined, Chain[Doc, int])
+assert_type(parallel(stars, twice, twice >> stars), Parallel[int, tuple[str, int, str]])
+assert_type(parallel(stars, twice, stars, twice), Parallel[int, tuple[str, int, str, int]])
+assert_type(
+    parallel(stars, twice, stars, twice, stars, twice, stars, twice),
+    Parallel[int, tuple[str, int, str, int, str, int, str, int]],
+)
+assert_type(
+    parallel(twice, twice, twice, twice, twice, twice, twice, twice, twice), Parallel[int, tuple[int, ...]]
+)
+assert_type(when(is_long, shout), When[str])
+assert_type(stars >> when(is_long, shout), Chain[int, str])
+assert_type(branch(is_big, stars, twice), Branch[int, str | int])
+assert_type(branch(is_big, stars, twice) >> either, Chain[int, str])
+assert_type(words >> each(when(is_long, shout)), Chain[Doc, list[str]])
+assert_type(each(each(twice)), Each[Iterable[int], list[int]])
+assert_type(Pipeline("forked", parallel(stars, twice)), Pipeline[int, tuple[str, int]])
+forked: Node[int, tuple[object, int]] = parallel(stars, twice)
+
+
+# --------------------------------------------------------------------- graphs
+async def report(doc: Doc, found: Words, number: int) -> str:
+    return f"{doc.text} {len(found.items)} {number}"
+
+
+def summed(left: int, right: int, ctx: Context) -> int:
+    return left + right + ctx.attempt
+
+
+def six(a: int, b: int, c: int, d: int, e: int, f: str) -> list[str]:  # noqa: PLR0917  # as many as a graph takes
+    return [f] * (a + b + c + d + e)
+
+
+def perhaps(text: str | None, number: int) -> str:
+    return f"{text} {number}"
+
+
+dag = Dag("report", Doc)
+assert_type(dag.input, Ref[Doc])
+found_words = dag.add(Split(), dag.input)
+number = dag.add(Count(), found_words, after=[dag.input])
+assert_type(found_words, Ref[Words])
+assert_type(number, Ref[int])
+assert_type(dag.add(report, dag.input, found_words, number), Ref[str])
+assert_type(dag.add(summed, number, number, name="summed", retry=Retry(3)), Ref[int])
+assert_type(dag.add(six, number, number, number, number, number, dag.add(stars, number)), Ref[list[str]])
+assert_type(dag.add(perhaps, dag.add(stars, number), number), Ref[str])
+assert_type(dag.add(when(is_big, twice), number), Ref[int])
+assert_type(dag.add(stars, number, number, join="any", cancel_rest=True), Ref[str])
+assert_type(dag.build(dag.add(report, dag.input, found_words, number)), Pipeline[Doc, str])
+assert_type(dag.build(number, also=[found_words], version="2"), Pipeline[Doc, int])
+assert_type(ingest.to_mermaid(), str)
+assert_type(ingest.to_dict(), dict[str, Any])
+assert_type(ingest.input_schema(), dict[str, Any])
+
+
+@phase(may_finish=True)
+def give_up(number: int) -> int:
+    raise Finish("nothing found")
+
+
+assert_type(give_up, FunctionPhase[int, int])
 
 
 # What takes more, or gives less, than it must, fits.

@@ -18,16 +18,40 @@ from api import (
     Split,
     Words,
     WordsCounted,
+    dag,
+    found_words,
     hello,
     ingest,
+    is_big,
+    is_long,
+    joined,
     lamp,
+    number,
+    report,
+    shout,
     size,
     stars,
+    summed,
     take_apart,
+    twice,
     words,
 )
 
-from phaseline import Context, Dep, EventBus, Phase, Pipeline, Retry, Runtime, StateMachine, each, phase
+from phaseline import (
+    Context,
+    Dep,
+    EventBus,
+    Phase,
+    Pipeline,
+    Retry,
+    Runtime,
+    StateMachine,
+    branch,
+    each,
+    parallel,
+    phase,
+    when,
+)
 from phaseline.machine import Change
 from phaseline.step import Node
 
@@ -56,6 +80,26 @@ narrow: Node[object, str] = stars  # type: ignore[assignment]  # pyright: ignore
 wrong_output: Pipeline[Doc, int] = ingest  # type: ignore[assignment]  # pyright: ignore[reportAssignmentType]
 numbers: Dep[int] = MAILER  # type: ignore[assignment]  # pyright: ignore[reportAssignmentType]
 collected: Node[list[str], list[int]] = each(size, on_error="collect")  # type: ignore[assignment]  # pyright: ignore[reportAssignmentType]
+
+
+# --------------------------------------------------------------------- forks, choices, graphs
+when(is_big, stars)  # type: ignore[misc]  # pyright: ignore[reportArgumentType]
+when(is_long, twice)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+branch(is_long, stars, twice)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+want(parallel(stars, twice) >> joined)  # type: ignore[operator]  # pyright: ignore[reportOperatorIssue]
+want(branch(is_big, stars, twice) >> twice)  # type: ignore[operator]  # pyright: ignore[reportOperatorIssue]
+want(when(is_long, shout) >> twice)  # type: ignore[operator]  # pyright: ignore[reportOperatorIssue]
+want(parallel(Split(), stars) >> joined)  # type: ignore[operator]  # pyright: ignore[reportArgumentType, reportCallIssue]
+want_text(dag.add(Count(), dag.input))  # type: ignore[arg-type, misc]  # pyright: ignore[reportArgumentType]
+dag.add(Count(), found_words, after=["number"])  # type: ignore[list-item]  # pyright: ignore[reportArgumentType]
+dag.add(report, found_words, dag.input, number)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType, reportCallIssue]
+dag.add(report, dag.input, found_words)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType, reportCallIssue]
+dag.add(summed, number, dag.input)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType, reportCallIssue]
+dag.add(summed, number, number, timeout=2.0)  # type: ignore[call-overload]  # pyright: ignore[reportArgumentType, reportCallIssue]
+dag.add(twice, number, dag.input, join="any")  # type: ignore[call-overload]  # pyright: ignore[reportArgumentType]
+dag.add(twice, number, number, join="some")  # type: ignore[call-overload]  # pyright: ignore[reportArgumentType]
+dag.build("report")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+wrong_graph: Pipeline[Doc, str] = dag.build(number)  # type: ignore[arg-type]  # pyright: ignore[reportAssignmentType]
 
 
 # --------------------------------------------------------------------- phases

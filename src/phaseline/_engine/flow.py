@@ -178,7 +178,11 @@ def _go_on(draft: Draft, node: PlanNode, items: Items, offer: Offer) -> None:
     if row.live and not items and node.kind is not TEST:
         evolve.checkpoint_created(draft, row.path)
     for index in node.children:
-        _decide_child(draft, plan.nodes[index], items, offer)
+        child = plan.nodes[index]
+        if child.is_plain:
+            _reach(draft, child, items, offer, live=row.live is True)
+        else:
+            _decide_child(draft, child, items, offer)
     if items:
         _end_item_if_over(draft, node, items, offer)
     elif draft.cursor == len(plan.order) and not draft.just_ended and draft.state not in STANDING_STATES:
@@ -217,20 +221,22 @@ def _end_failed_item(draft: Draft, node: PlanNode, items: Items, row: PhaseRecor
 
 def _decide_child(draft: Draft, child: PlanNode, items: Items, offer: Offer) -> None:
     """Open a node, or skip it, once all its in-edges are decided."""
-    path = child.at(items) if items else child.path
-    if draft.row(path) is not None:
+    if draft.row(child.at(items)) is not None:
         return  # another parent that has just ended decided it, or a test did
     plan = draft.plan
     for index in child.after:
         if not is_ended(draft.row(plan.nodes[index].at(items))):
             return
     live = liveness(plan, child.source, items, draft.row)
-    if live is None:
-        return
+    if live is not None:
+        _reach(draft, child, items, offer, live=live)
+
+
+def _reach(draft: Draft, node: PlanNode, items: Items, offer: Offer, *, live: bool) -> None:
+    """Open a node whose value comes, or skip it."""
     if live:
-        open_node(draft, child, items, offer)
+        open_node(draft, node, items, offer)
         return
-    evolve.phase_skipped(
-        draft, evolve.phase_noted(draft, child, path), "nothing was handed on to it", live=False
-    )
-    draft.just_ended.append((child, items))
+    row = evolve.phase_noted(draft, node, node.at(items))
+    evolve.phase_skipped(draft, row, "nothing was handed on to it", live=False)
+    draft.just_ended.append((node, items))
