@@ -17,7 +17,7 @@ from anyio.lowlevel import checkpoint
 from phaseline._engine.commands import Command, Offer
 from phaseline._engine.decide import fold
 from phaseline._engine.snapshot import Draft
-from phaseline._shell.live import Folded, LiveRun, Ticket, Verdicts
+from phaseline._shell.live import Folded, Job, LiveRun, Ticket, Verdicts
 from phaseline._shell.outage import OUTAGE_PAUSE
 from phaseline._shell.threads import Threads
 from phaseline.abc import Clock, Outcome, RunRows, Storage
@@ -69,7 +69,13 @@ class Committer(ABC):
 
     @abstractmethod
     async def submit(
-        self, live: LiveRun, command: Command, *, patient: bool = True, drives: bool = False
+        self,
+        live: LiveRun,
+        command: Command,
+        *,
+        patient: bool = True,
+        job: Job | None = None,
+        drives: bool = False,
     ) -> Sequence[PhaseRecord]:
         """Commit a command, and give the phases it started on this worker to a caller who goes on with them.
 
@@ -77,6 +83,7 @@ class Committer(ABC):
             live: The run.
             command: What to do to it.
             patient: Whether to try again for as long as the storage is unavailable.
+            job: The body it is about, whose output is handed on with the commit.
             drives: Whether the caller calls what this starts. Only for tasks of our own: a caller who is cancelled
                 while the commit is under way would leave it granted and never called.
 
@@ -113,6 +120,7 @@ class DirectCommitter(Committer):
         command: Command,
         *,
         patient: bool = True,  # noqa: ARG002  # what does not block has no outages
+        job: Job | None = None,
         drives: bool = False,
     ) -> Sequence[PhaseRecord]:
         for _ in range(MAX_TRIES):
@@ -126,6 +134,8 @@ class DirectCommitter(Committer):
                 return granted
             outcome = self._storage.commit((draft.unit(input_text=live.input_text),))[0]
             if outcome is Outcome.COMMITTED:
+                if job is not None:
+                    job.hand_on()
                 self._absorb(live, draft)
                 if drives:
                     return granted
@@ -159,9 +169,15 @@ class GroupCommitter(Committer):
         return self._lock.locked()
 
     async def submit(
-        self, live: LiveRun, command: Command, *, patient: bool = True, drives: bool = False
+        self,
+        live: LiveRun,
+        command: Command,
+        *,
+        patient: bool = True,
+        job: Job | None = None,
+        drives: bool = False,
     ) -> Sequence[PhaseRecord]:
-        ticket = Ticket(command, patient=patient, drives=drives)
+        ticket = Ticket(command, patient=patient, job=job, drives=drives)
         live.tickets.append(ticket)
         self._enqueue(live)
         while ticket.granted is None:
@@ -267,6 +283,9 @@ class GroupCommitter(Committer):
         """Take over what was committed and tell those who wait, or have the commands decided anew."""
         live = folded.live
         if outcome is Outcome.COMMITTED:
+            for ticket, granted in zip(folded.tickets, folded.verdicts, strict=True):
+                if ticket.job is not None and granted is not None:
+                    ticket.job.hand_on()
             self._absorb(live, folded.draft)
             self._tell(live, folded.tickets, folded.verdicts)
             return

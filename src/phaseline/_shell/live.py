@@ -50,6 +50,11 @@ class Job:
         """Whether its result is wanted no more; a call, for it changes while one waits."""
         return self.interruption is not None
 
+    def hand_on(self) -> None:
+        """Let who takes its output next have the copy; to be called at the commit, before anybody is told of it."""
+        if self.copy is not NOTHING:
+            self.live.copies[self.row.path] = self.copy
+
     def interrupt(self, why: Interruption) -> None:
         """Stop the body; the first reason counts."""
         if self.interruption is None:
@@ -65,10 +70,12 @@ Verdicts = Sequence[Sequence[PhaseRecord] | None]
 class Ticket:
     """A command that waits for its commit."""
 
-    __slots__ = ("command", "drives", "error", "granted", "patient", "tries")
+    __slots__ = ("command", "drives", "error", "granted", "job", "patient", "tries")
 
-    def __init__(self, command: Command, *, patient: bool, drives: bool) -> None:
+    def __init__(self, command: Command, *, patient: bool, job: Job | None, drives: bool) -> None:
         self.command = command
+        self.job = job
+        """The body it is about."""
         self.drives = drives
         """Whether the one who waits goes on with what it starts; else that is called at the commit."""
         self.patient = patient
@@ -102,6 +109,7 @@ class LiveRun:
         "items",
         "jobs",
         "queued",
+        "resting",
         "snapshot",
         "stale",
         "tickets",
@@ -116,6 +124,8 @@ class LiveRun:
         """Whether somebody else moved it on, so that it must be read again before the next decision."""
         self.unsettled: Folded | None = None
         """Work of which it is not known whether it was committed."""
+        self.resting: bool = False
+        """Whether nothing was done to it since the last sweep."""
         self.queued: bool = False
         self.in_flight: bool = False
         self.cause: BaseException | None = None

@@ -58,7 +58,6 @@ from phaseline.run import (
     RunRecord,
     RunState,
 )
-from phaseline.wishes import NOTHING
 
 T = TypeVar("T")
 log = logging.getLogger("phaseline.runner")
@@ -133,6 +132,8 @@ class Runner:
         self.draining: bool = False
         self.closed: bool = False
         """Whether nothing is carried forward here any more, so that waiting for a run is in vain."""
+        self.keeps: bool = not storage.shared
+        """Whether runs that have not ended are kept while nothing is done to them; a sweep must drop them in the end."""
         self.has_strays: bool = False
         """Whether something may be held in this worker's name that it does not know of."""
         self.commits: int = 0
@@ -324,11 +325,10 @@ class Runner:
         try:
             if isinstance(result, Draft):  # a transactional phase, which is committed already
                 async with self.committer.alone:
+                    job.hand_on()
                     live, granted = self.take_over(result), result.granted
             else:
-                granted = await self.committer.submit(live, result, drives=True)
-            if job.copy is not NOTHING and not live.stale:
-                live.copies[job.row.path] = job.copy
+                granted = await self.committer.submit(live, result, job=job, drives=True)
         except LeaseLostError as error:
             log.warning("%s", error)
             self.has_strays = True
@@ -366,9 +366,29 @@ class Runner:
         self._thread_seats += job.node.in_thread
 
     def drop_if_idle(self, live: LiveRun) -> None:
-        """Forget a run that nothing here is busy with."""
-        if live.is_idle and self.live.get(live.id) is live:
+        """Forget a run that nothing here is busy with.
+
+        One that has not ended is kept a while where a worker is: its next phases are likely to be claimed soon, and a
+        large run should not be read again for each.
+        """
+        ended = live.snapshot.run.state in ENDED_STATES
+        if live.is_idle and (ended or not self.keeps) and self.live.get(live.id) is live:
             del self.live[live.id]
+        live.resting = False
+
+    def drop_resting(self) -> None:
+        """Forget the runs with which nothing was done for a whole interval of the sweep."""
+        for live in list(self.live.values()):
+            if live.is_idle and (live.resting or live.snapshot.run.state in ENDED_STATES):
+                del self.live[live.id]
+            live.resting = True
+
+    def busy_with(self, run_id: str) -> LiveRun | None:
+        """Give a run as this process knows it, if that is how it is: nobody else may have moved it on meanwhile."""
+        live = self.live.get(run_id)
+        if live is None or live.stale or (live.is_idle and self.storage.shared):
+            return None
+        return live
 
     @property
     def handler_threads(self) -> Threads:
@@ -481,7 +501,7 @@ class Runner:
         Raises:
             RunNotFoundError: There is none.
         """
-        live = self.live.get(run_id)
+        live = None if self.storage.shared else self.live.get(run_id)
         if live is not None and not live.stale:
             return live.snapshot.run
         record = await self.read(partial(self.storage.head, self.options.namespace, run_id))

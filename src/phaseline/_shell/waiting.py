@@ -37,12 +37,14 @@ async def ended_run(runner: Runner, live: LiveRun, states: frozenset[str] = ENDE
     with runner.bus.watch(run_id, settled_only=True) as watch:
         while True:
             watch.take()
-            here = runner.live.get(run_id)
-            if here is not None and not here.stale:
+            here = runner.busy_with(run_id)
+            if here is not None:
                 live = here
-            elif here is None and (live.stale or live.snapshot.run.state not in states):
+            elif live.stale or live.snapshot.run.state not in states:
                 record = await patiently(runner.clock, partial(runner.record_of, run_id))
-                if record.revision != live.snapshot.run.revision:
+                if (
+                    record.state in states
+                ):  # not before: a large run is not read again and again while it goes on
                     live = await patiently(runner.clock, partial(runner.load, run_id))
             if live.snapshot.run.state in states and not live.stale:
                 return live

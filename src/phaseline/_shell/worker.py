@@ -65,6 +65,7 @@ class Worker:
             self._dead = await runner.write(self._enlist)
             await self._sweep()
             self._renewer = _Renewer(runner)
+            runner.keeps = True
             runner.spawn(self._sweep_for_ever)
         self.serve()
 
@@ -217,8 +218,7 @@ class Worker:
         self._dead.clear()
         if runner.has_strays:
             await self._give_back_strays()
-        for live in list(runner.live.values()):  # of those who went away while they waited
-            runner.drop_if_idle(live)
+        runner.drop_resting()
         self.wake()
 
     async def _give_back_strays(self) -> None:

@@ -37,6 +37,8 @@ class Dialect(ABC):
     batch_is_atomic: ClassVar[bool] = False
     """Whether a batch needs no transaction around it."""
     transaction_limit: ClassVar[timedelta | None] = None
+    hidden: ClassVar[str] = ""
+    """Before a column: keeps the planner from choosing an index by it."""
     begin_reading: ClassVar[str] = "BEGIN"
     """Begins a transaction whose queries all see the same moment."""
     lock: ClassVar[str] = ""

@@ -44,6 +44,7 @@ class SqliteDialect(Dialect):
 
     name: ClassVar[str] = "sqlite"
     begin: ClassVar[str] = "BEGIN IMMEDIATE"
+    hidden: ClassVar[str] = "+"
     transaction_limit: ClassVar[timedelta | None] = timedelta(
         seconds=5
     )  # nobody else writes to the file meanwhile

@@ -38,28 +38,28 @@ CREATE TABLE phaseline_phase_execution (
     namespace text COLLATE "C" NOT NULL,
     run_id text COLLATE "C" NOT NULL,
     path text COLLATE "C" NOT NULL,
-    epoch bigint NOT NULL CHECK (epoch >= 0),
-    position bigint NOT NULL,
-    generation bigint NOT NULL,
+    epoch integer NOT NULL CHECK (epoch >= 0),
+    position integer NOT NULL,
+    generation integer NOT NULL,
     state text NOT NULL CHECK (state IN ('PENDING', 'RUNNING', 'COMPLETED', 'FAILED', 'SKIPPED', 'RETRYING')),
     queue text NOT NULL,
-    priority bigint NOT NULL,
+    priority integer NOT NULL,
     available_at bigint NOT NULL,
-    attempt bigint NOT NULL,
-    failures bigint NOT NULL,
-    crashes bigint NOT NULL,
-    postponed bigint NOT NULL,
-    fence bigint NOT NULL,
+    attempt integer NOT NULL,
+    failures integer NOT NULL,
+    crashes integer NOT NULL,
+    postponed integer NOT NULL,
+    fence integer NOT NULL,
     worker text,
     lease_expires bigint,
     live boolean,
-    length bigint,
-    total bigint,
+    length integer,
+    total integer,
     reason text NOT NULL,
     error text,
     progress text,
     output text,
-    revision bigint NOT NULL, -- of the run, when this row was last written
+    revision integer NOT NULL, -- of the run, when this row was last written
     first_started_at bigint,
     started_at bigint,
     ended_at bigint,
@@ -69,7 +69,7 @@ CREATE TABLE phaseline_phase_execution (
     CHECK (state <> 'FAILED' OR error IS NOT NULL),
     CHECK (output IS NULL OR live),
     PRIMARY KEY (namespace, run_id, path, epoch)
-) WITH (fillfactor = 70);
+);
 
 CREATE INDEX phase_claim ON phaseline_phase_execution (namespace, priority, available_at, run_id, path)
     WHERE state IN ('PENDING', 'RETRYING');
@@ -95,7 +95,7 @@ CREATE TABLE phaseline_checkpoint (
 CREATE TABLE phaseline_event (
     namespace text COLLATE "C" NOT NULL,
     run_id text COLLATE "C" NOT NULL,
-    seq bigint NOT NULL CHECK (seq > 0),
+    seq integer NOT NULL CHECK (seq > 0),
     type text NOT NULL,
     phase text,
     source text,

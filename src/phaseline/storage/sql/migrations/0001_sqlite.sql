@@ -33,6 +33,7 @@ CREATE TABLE phaseline_pipeline_run (
 CREATE UNIQUE INDEX phaseline_run_key ON phaseline_pipeline_run (namespace, pipeline, key)
     WHERE key IS NOT NULL AND (NOT while_open OR ended_at IS NULL);
 
+-- With a rowid: an output of a kilobyte does not fit into a page of an index and would take a page of its own.
 CREATE TABLE phaseline_phase_execution (
     namespace TEXT NOT NULL,
     run_id TEXT NOT NULL,
@@ -68,7 +69,7 @@ CREATE TABLE phaseline_phase_execution (
     CHECK (state <> 'FAILED' OR error IS NOT NULL),
     CHECK (output IS NULL OR live = 1),
     PRIMARY KEY (namespace, run_id, path, epoch)
-) WITHOUT ROWID;
+);
 
 CREATE INDEX phaseline_phase_claim ON phaseline_phase_execution (namespace, priority, available_at, run_id, path)
     WHERE state IN ('PENDING', 'RETRYING');
