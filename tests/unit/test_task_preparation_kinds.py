@@ -6,6 +6,7 @@ import re
 from collections import Counter
 
 import attrs
+import anyio
 import pytest
 from pydantic import ValidationError
 
@@ -302,7 +303,7 @@ def test_long_text_is_quoted_in_part_and_named_as_a_whole():
 
 
 # --------------------------------------------------------------------- kinds of one's own
-async def test_kind_can_be_added():
+def test_kind_can_be_added():
     """A kind in a text like those of the recipe is used where its words are found."""
     slots = task_kinds()[-1].subtask
     texts = "\n".join(
@@ -317,7 +318,7 @@ async def test_kind_can_be_added():
     )
     kinds = (kind, *task_kinds())
     task = Task.from_text("A platformer with 5 lives")
-    subtasks = await TemplateDecomposer(kinds).decompose(task)
+    subtasks = anyio.run(TemplateDecomposer(kinds).decompose, task)
     prompts = write_prompts(task, [enrich_subtask(subtask, task, kinds) for subtask in subtasks], kinds)
 
     assert "data of the level: “A platformer with 5 lives”" == subtasks[0].title
