@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from collections import Counter
 
-import attrs
 import anyio
+import attrs
 import pytest
 from pydantic import ValidationError
 
