@@ -298,16 +298,21 @@ class AmbiguousRuntimeError(RuntimeUsageError):
 class PipelineNotRegisteredError(RuntimeUsageError, LookupError):
     """A runtime was asked to run a pipeline that it was not given."""
 
-    def __init__(self, pipeline: str, runtime: str, registered: Iterable[str]) -> None:
+    def __init__(
+        self, pipeline: str, runtime: str, registered: Iterable[str], *, version: str | None = None
+    ) -> None:
         self.pipeline = pipeline
         self.runtime = runtime
         self.registered: tuple[str, ...] = tuple(sorted(registered))
+        self.version = version
+        """Of the pipeline, where a stored run asks for it."""
         known = ", ".join(map(repr, self.registered)) or "none"
-        if pipeline in self.registered:
-            known += "; the one of that name has another version or other phases"
+        which = f"pipeline {pipeline!r}" + ("" if version is None else f", version {version!r},")
         super().__init__(
-            f"pipeline {pipeline!r} is not registered with {runtime} (registered: {known}); "
-            "add it: Runtime(..., pipelines=[...])"
+            f"{which} is not registered with {runtime} in this shape (one of that name is, with another version or other "
+            "phases); register the definition that the run began under too, and give the changed one a new version="
+            if pipeline in self.registered
+            else f"{which} is not registered with {runtime} (registered: {known}); add it: Runtime(..., pipelines=[...])"
         )
 
 

@@ -10,8 +10,10 @@ import anyio
 from anyio import from_thread
 from anyio.lowlevel import EventLoopToken, current_token
 
+from phaseline._shell.describing import describe
 from phaseline._shell.live import LiveRun
 from phaseline._shell.runner import Runner
+from phaseline._shell.starting import begin
 from phaseline._shell.waiting import ended_run, raise_unless_completed
 from phaseline._shell.worker import Worker
 from phaseline.compiler import compile_plan
@@ -205,14 +207,14 @@ class Pipeline(Subgraph[In_contra, Out_co]):
                 live = await self._drive(runner, value)
             if live is None or live.snapshot.run.state not in ENDED_STATES:
                 live = await self._drive_in_tasks(runner, value, live)
-            run = await runner.describe(live)
+            run = await describe(runner, live)
         finally:
             runner.close()
         raise_unless_completed(run, live.cause)
         return run
 
     async def _drive(self, runner: Runner, value: object) -> LiveRun:
-        live, job = await runner.begin(self.plan, value)
+        live, job = await begin(runner, self.plan, value)
         await runner.drive(job)
         return live
 

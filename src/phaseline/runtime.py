@@ -14,9 +14,11 @@ import anyio
 from anyio import to_thread
 from anyio.lowlevel import EventLoopToken, current_token
 
+from phaseline._shell.describing import describe
 from phaseline._shell.live import LiveRun
 from phaseline._shell.outage import patiently
-from phaseline._shell.runner import Runner, RunnerOptions, StartOptions
+from phaseline._shell.runner import Runner, RunnerOptions
+from phaseline._shell.starting import StartOptions, start, start_on
 from phaseline._shell.waiting import ended_run, follow, raise_unless_completed
 from phaseline._shell.worker import Worker
 from phaseline.abc import Clock, Queue, Storage
@@ -70,7 +72,7 @@ class RunHandle(Generic[Out_co]):
     async def run(self) -> Run[Out_co]:
         """All that is known of it now."""
         await self._seen()
-        return await self._runner.describe(await self._runner.load(self.id))
+        return await describe(self._runner, await self._runner.load(self.id))
 
     async def checkpoints(self) -> tuple[Checkpoint, ...]:
         """Its checkpoints, oldest first."""
@@ -109,8 +111,8 @@ class RunHandle(Generic[Out_co]):
         """
         with self._bounded(timeout):
             self._live = await ended_run(self._runner, await self._awaited())
-            describe = partial(self._runner.describe, self._live)
-            run: Run[Out_co] = await patiently(self._runner.clock, describe)
+            tell = partial(describe, self._runner, self._live)
+            run: Run[Out_co] = await patiently(self._runner.clock, tell)
         raise_unless_completed(run, self._live.cause)
         return run.output
 
@@ -122,7 +124,7 @@ class RunHandle(Generic[Out_co]):
         """
         with self._bounded(timeout):
             self._live = await ended_run(self._runner, await self._awaited(), SETTLED_STATES)
-            return await patiently(self._runner.clock, partial(self._runner.describe, self._live))
+            return await patiently(self._runner.clock, partial(describe, self._runner, self._live))
 
     def events(self, *, after: int = 0) -> AsyncIterator[Event]:
         """Its events numbered above ``after``: those that are stored, then each as it comes, until the run ends.
@@ -379,19 +381,19 @@ class Runtime:
             live = await self._start(pipeline, value, options)
             return RunHandle(self, live.id, live)
         self._check(pipeline, options)
-        run_id = await self.runner.start_on(connection, pipeline.plan, value, options)
+        run_id = await start_on(self.runner, connection, pipeline.plan, value, options)
         return RunHandle(self, run_id, None)
 
     async def run(self, pipeline: Pipeline[In, Out], value: In, /) -> Run[Out]:
         """Run a pipeline to its end here; the explicit twin of ``pipeline.run(value)``."""
         live = await ended_run(self.runner, await self._start(pipeline, value, StartOptions()))
-        run = await self.runner.describe(live)
+        run = await describe(self.runner, live)
         raise_unless_completed(run, live.cause)
         return run
 
     async def _start(self, pipeline: Pipeline[Any, Any], value: object, options: StartOptions) -> LiveRun:
         self._check(pipeline, options)
-        return await self.runner.start(pipeline.plan, value, options)
+        return await start(self.runner, pipeline.plan, value, options)
 
     def _check(self, pipeline: Pipeline[Any, Any], options: StartOptions) -> None:
         if not self.has(pipeline):

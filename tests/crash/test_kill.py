@@ -30,9 +30,9 @@ from phaseline.storage.sql.dialect import qualified
 HERE = Path(__file__).parent
 PATIENCE = 25
 """Seconds until something that must happen is taken not to happen."""
-TAKEOVER = 10
-"""Seconds from the opening of a runtime until it has taken over what a dead one left: far from the lease of 30 s, for
-which nobody waits where the process is provably dead, and enough for a machine that is busy with other tests."""
+TAKEOVER = 2
+"""Seconds from the opening of a runtime until it has taken over what a dead one left; the lease is 30 s, and nobody waits
+for it where the process is provably dead."""
 TEXT = "Build an expense approval workflow. Employees submit expenses; managers approve or reject each."
 COMMAND = ("-m", "phaseline.recipes.task_preparation")
 NOTED_COMMAND = (str(HERE / "prepare.py"),)

@@ -16,47 +16,36 @@ import attrs
 from anyio.abc import TaskGroup
 from anyio.lowlevel import checkpoint
 
-from phaseline._engine.commands import NO_OFFER, Command, Offer, Start
-from phaseline._engine.decide import fold
+from phaseline._engine.commands import NO_OFFER, Command, Offer
 from phaseline._engine.snapshot import Draft, Snapshot
 from phaseline._shell.clock import SystemClock, Timers, later
 from phaseline._shell.committer import (
     Committer,
     DirectCommitter,
     GroupCommitter,
-    KeyTaken,
-    new_commit_id,
 )
-from phaseline._shell.ids import new_run_id, new_worker_id
+from phaseline._shell.ids import new_worker_id
 from phaseline._shell.invoke import interrupted, invoke
 from phaseline._shell.live import Interruption, Job, LiveRun
 from phaseline._shell.threads import Threads
 from phaseline._shell.values import Values
 from phaseline.abc import Clock, LostPhase, Queue, Storage
 from phaseline.bus import EventBus
-from phaseline.codec import same_json
 from phaseline.errors import (
-    KeyConflictError,
     LeaseLostError,
-    MissingDependencyError,
-    NoOutputError,
     PipelineNotRegisteredError,
     RunNotFoundError,
     RuntimeUsageError,
-    StorageUnavailableError,
 )
-from phaseline.events import CheckpointCreated, Event
+from phaseline.events import Event
 from phaseline.phase import Dep
 from phaseline.plan import Plan
 from phaseline.run import (
     ENDED_STATES,
-    INPUT,
     Definition,
     PhaseRecord,
     PhaseState,
-    Run,
     RunRecord,
-    RunState,
 )
 
 T = TypeVar("T")
@@ -82,23 +71,6 @@ class RunnerOptions:
     sweep_interval: timedelta = timedelta(seconds=0.5)
     drain: timedelta = timedelta(seconds=10)
     """How long bodies may go on when the runtime closes."""
-
-
-@attrs.frozen(kw_only=True)
-class StartOptions:
-    """How a run is started."""
-
-    priority: int = 100
-    delay: timedelta = timedelta(0)
-    key: str | None = None
-    """Idempotency key: one run of the pipeline holds it."""
-    while_open: bool = False
-    """Whether the key is held only until the run ends."""
-
-
-_AT_ONCE = StartOptions()
-KEY_TRIES = 10
-"""Times a run is started anew because the one that held its key ended that very moment."""
 
 
 class Runner:
@@ -176,81 +148,6 @@ class Runner:
         self._tasks.start_soon(fn, *args)
 
     # ------------------------------------------------------------------ runs
-    async def start(self, plan: Plan, value: object, options: StartOptions = _AT_ONCE) -> LiveRun:
-        """Store a new run; its first body is called as soon as it is stored, if this process may call it at once.
-
-        Raises:
-            InvalidInputError: The value is not what the pipeline takes; nothing was stored.
-            MissingDependencyError: A phase needs something that was not provided; nothing was stored.
-            KeyConflictError: The key stands for a run that was started with another input; nothing was stored.
-        """
-        for _ in range(KEY_TRIES):
-            live, command = self.new_run(plan, value, options)
-            try:
-                # Whoever is cancelled here learns first whether the run is stored.
-                with anyio.CancelScope(shield=True):
-                    await self.committer.submit(live, command, patient=False)
-            except KeyTaken:
-                del self.live[live.id]
-                holder = await self._run_of_key(live)
-                if holder is not None:
-                    return holder
-            except BaseException:
-                self.drop_if_idle(
-                    live
-                )  # asyncio's own cancellation reaches through a shield, and the commit goes on
-                raise
-            else:
-                return live
-        raise StorageUnavailableError(
-            repr(self.storage), f"the key {options.key!r} changes hands", "try again"
-        )
-
-    async def start_on(self, connection: Any, plan: Plan, value: object, options: StartOptions) -> str:
-        """Insert a run in a transaction of the host's; gives its id, or that of the run that holds its key."""
-        live, command = self.new_run(plan, value, options)
-        del self.live[live.id]  # nobody knows of it before the host's commit
-        draft, _ = fold(live.snapshot, (command,), self.clock.now(), NO_OFFER)
-        unit = draft.unit(commit_id=new_commit_id(), input_text=live.input_text)
-        queues = {row.queue for row in unit.inserted}
-        return await self.storage.insert_on(
-            connection, unit, lambda: [self.queue.put(queue) for queue in queues]
-        )
-
-    async def begin(self, plan: Plan, value: object) -> tuple[LiveRun, Job | None]:
-        """Do as ``start`` does, and give the first body for the caller to drive; for runs that nobody else sees."""
-        live, command = self.new_run(plan, value, _AT_ONCE)
-        return live, self._take_seats(live, await self.committer.submit(live, command, drives=True))
-
-    def new_run(self, plan: Plan, value: object, options: StartOptions) -> tuple[LiveRun, Start]:
-        """Make a run that is not stored yet, and the command that stores it."""
-        for dep, path in plan.requires:
-            if dep not in self.deps:
-                raise MissingDependencyError(dep.name, path)
-        text, copy = plan.input.encode_input(value)
-        now = self.clock.now()
-        record = RunRecord(
-            namespace=self.options.namespace, id=new_run_id(), pipeline=plan.name, version=plan.version,
-            fingerprint=plan.fingerprint, state=str(RunState.IDLE), revision=0, seq=0, priority=options.priority,
-            key=options.key, while_open=options.while_open, created_at=now, updated_at=now,
-        )  # fmt: skip
-        live = LiveRun(Snapshot(plan, record), text)
-        live.copies[INPUT] = copy
-        self.live[live.id] = live
-        return live, Start(later(now, options.delay), len(copy) if plan.counts_input else None)
-
-    async def _run_of_key(self, live: LiveRun) -> LiveRun | None:
-        """Give the run that holds the key of one that was to be started; None if it ended and let go of it meanwhile."""
-        run = live.snapshot.run
-        assert run.key is not None  # noqa: S101  # else nobody could hold it
-        run_id = await self.read(partial(self.storage.keyed, run.namespace, run.pipeline, run.key))
-        if run_id is None:
-            return None
-        texts = await self.read(partial(self.storage.values, run.namespace, run_id, (INPUT,)))
-        if not same_json(texts[INPUT], live.input_text or ""):
-            raise KeyConflictError(run.key, run.pipeline, run_id)
-        return await self.load(run_id)
-
     def has_body(self, held: LostPhase) -> bool:
         """Whether a phase that is held in this worker's name is called here, or what it came to is being committed."""
         live = self.live.get(held.run_id)
@@ -262,7 +159,7 @@ class Runner:
 
     def adopt(self, live: LiveRun, granted: Sequence[PhaseRecord]) -> None:
         """Call the bodies of phases that a claim has granted."""
-        self.launch(self._take_seats(live, granted))
+        self.launch(self.take_seats(live, granted))
 
     def launch(self, job: Job | None) -> None:
         """Call a body, and what follows it, in a task of its own."""
@@ -334,12 +231,12 @@ class Runner:
             self.has_strays = True
         except Exception as error:  # noqa: BLE001  # nobody is left to hear of it
             log.error("what phase %r of run %s came to could not be stored: %s", job.row.path, live.id, error)  # noqa: TRY400  # the error says it all
-        following = self._take_seats(live, granted)
+        following = self.take_seats(live, granted)
         if self.on_seat is not None:
             self.on_seat()
         return following
 
-    def _take_seats(self, live: LiveRun, granted: Sequence[PhaseRecord]) -> Job | None:
+    def take_seats(self, live: LiveRun, granted: Sequence[PhaseRecord]) -> Job | None:
         """Make jobs of granted phases: the first for the caller, a task for each of the others."""
         first: Job | None = None
         for row in granted:
@@ -517,39 +414,10 @@ class Runner:
         plan = self.plans.get(rows.run.definition)
         if plan is None:
             known = {plan.name for plan in self.plans.values()}
-            raise PipelineNotRegisteredError(f"{rows.run.pipeline} {rows.run.version}", "this runtime", known)
+            raise PipelineNotRegisteredError(
+                rows.run.pipeline, "this runtime", known, version=rows.run.version
+            )
         return LiveRun(Snapshot.from_rows(plan, rows))
-
-    async def describe(self, live: LiveRun) -> Run[Any]:
-        """Make the picture of a run that callers get."""
-        snapshot = live.snapshot
-        record = snapshot.run
-        landmarks = (
-            snapshot.landmarks if snapshot.landmarks is not None else await self._read_landmarks(record)
-        )
-        output, missing = None, None
-        if record.state == RunState.COMPLETED:
-            try:
-                output = await self.values.output(live)
-            except NoOutputError as error:
-                missing = error.reason
-        return Run(
-            id=record.id, pipeline=record.pipeline, version=record.version, state=record.state,
-            landmarks=tuple(landmarks), phases=dict(snapshot.rows), created_at=record.created_at,
-            started_at=record.started_at, ended_at=record.ended_at, error=record.error, output=output, missing=missing,
-        )  # fmt: skip
-
-    async def _read_landmarks(self, run: RunRecord) -> list[Event]:
-        """Read the facts that moved a run's state or made a checkpoint."""
-        landmarks: list[Event] = []
-        after = 0
-        while after < run.seq:
-            page = await self.read(partial(self.storage.events, run.namespace, run.id, after, 1_000))
-            if not page:
-                break
-            landmarks += [event for event in page if event.transition or isinstance(event, CheckpointCreated)]
-            after = page[-1].seq or run.seq
-        return landmarks
 
     # ------------------------------------------------------------------ the end
     @property

@@ -1,0 +1,120 @@
+"""How runs begin: stored by the committer, in a transaction of the host's, or for the caller to drive."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import anyio
+import attrs
+
+from phaseline._engine.commands import NO_OFFER, Start
+from phaseline._engine.decide import fold
+from phaseline._engine.snapshot import Snapshot
+from phaseline._shell.clock import later
+from phaseline._shell.committer import KeyTaken, new_commit_id
+from phaseline._shell.ids import new_run_id
+from phaseline._shell.live import Job, LiveRun
+from phaseline.codec import same_json
+from phaseline.errors import KeyConflictError, MissingDependencyError, StorageUnavailableError
+from phaseline.plan import Plan
+from phaseline.run import INPUT, RunRecord, RunState
+
+if TYPE_CHECKING:
+    from phaseline._shell.runner import Runner
+
+
+@attrs.frozen(kw_only=True)
+class StartOptions:
+    """How a run is started."""
+
+    priority: int = 100
+    delay: timedelta = timedelta(0)
+    key: str | None = None
+    """Idempotency key: one run of the pipeline holds it."""
+    while_open: bool = False
+    """Whether the key is held only until the run ends."""
+
+
+AT_ONCE = StartOptions()
+KEY_TRIES = 10
+"""Times a run is started anew because the one that held its key ended that very moment."""
+
+
+async def start(runner: Runner, plan: Plan, value: object, options: StartOptions = AT_ONCE) -> LiveRun:
+    """Store a new run; its first body is called as soon as it is stored, if this process may call it at once.
+
+    Raises:
+        InvalidInputError: The value is not what the pipeline takes; nothing was stored.
+        MissingDependencyError: A phase needs something that was not provided; nothing was stored.
+        KeyConflictError: The key stands for a run that was started with another input; nothing was stored.
+    """
+    for _ in range(KEY_TRIES):
+        live, command = _new_run(runner, plan, value, options)
+        try:
+            # Whoever is cancelled here learns first whether the run is stored.
+            with anyio.CancelScope(shield=True):
+                await runner.committer.submit(live, command, patient=False)
+        except KeyTaken:
+            del runner.live[live.id]
+            holder = await _run_of_key(runner, live)
+            if holder is not None:
+                return holder
+        except BaseException:
+            runner.drop_if_idle(
+                live
+            )  # asyncio's own cancellation reaches through a shield, and the commit goes on
+            raise
+        else:
+            return live
+    raise StorageUnavailableError(repr(runner.storage), f"the key {options.key!r} changes hands", "try again")
+
+
+async def start_on(runner: Runner, connection: Any, plan: Plan, value: object, options: StartOptions) -> str:
+    """Insert a run in a transaction of the host's; gives its id, or that of the run that holds its key."""
+    live, command = _new_run(runner, plan, value, options)
+    del runner.live[live.id]  # nobody knows of it before the host's commit
+    draft, _ = fold(live.snapshot, (command,), runner.clock.now(), NO_OFFER)
+    unit = draft.unit(commit_id=new_commit_id(), input_text=live.input_text)
+    queues = {row.queue for row in unit.inserted}
+    return await runner.storage.insert_on(
+        connection, unit, lambda: [runner.queue.put(queue) for queue in queues]
+    )
+
+
+async def begin(runner: Runner, plan: Plan, value: object) -> tuple[LiveRun, Job | None]:
+    """Do as ``start`` does, and give the first body for the caller to drive; for runs that nobody else sees."""
+    live, command = _new_run(runner, plan, value, AT_ONCE)
+    return live, runner.take_seats(live, await runner.committer.submit(live, command, drives=True))
+
+
+def _new_run(runner: Runner, plan: Plan, value: object, options: StartOptions) -> tuple[LiveRun, Start]:
+    """Make a run that is not stored yet, and the command that stores it."""
+    for dep, path in plan.requires:
+        if dep not in runner.deps:
+            raise MissingDependencyError(dep.name, path)
+    text, copy = plan.input.encode_input(value)
+    now = runner.clock.now()
+    record = RunRecord(
+        namespace=runner.options.namespace, id=new_run_id(), pipeline=plan.name, version=plan.version,
+        fingerprint=plan.fingerprint, state=str(RunState.IDLE), revision=0, seq=0, priority=options.priority,
+        key=options.key, while_open=options.while_open, created_at=now, updated_at=now,
+    )  # fmt: skip
+    live = LiveRun(Snapshot(plan, record), text)
+    live.copies[INPUT] = copy
+    runner.live[live.id] = live
+    return live, Start(later(now, options.delay), len(copy) if plan.counts_input else None)
+
+
+async def _run_of_key(runner: Runner, live: LiveRun) -> LiveRun | None:
+    """Give the run that holds the key of one that was to be started; None if it ended and let go of it meanwhile."""
+    run = live.snapshot.run
+    assert run.key is not None  # noqa: S101  # else nobody could hold it
+    run_id = await runner.read(partial(runner.storage.keyed, run.namespace, run.pipeline, run.key))
+    if run_id is None:
+        return None
+    texts = await runner.read(partial(runner.storage.values, run.namespace, run_id, (INPUT,)))
+    if not same_json(texts[INPUT], live.input_text or ""):
+        raise KeyConflictError(run.key, run.pipeline, run_id)
+    return await runner.load(run_id)
