@@ -14,7 +14,7 @@ from typing import Any, ClassVar, Protocol
 import attrs
 import msgspec
 
-from phaseline.errors import RuntimeUsageError
+from phaseline.errors import RuntimeUsageError, StorageUnavailableError
 from phaseline.events import Event
 from phaseline.run import Checkpoint, Definition, PhaseRecord, RunRecord
 
@@ -171,7 +171,11 @@ class Transaction(ABC):
 
     @abstractmethod
     def abandon(self) -> None:
-        """Undo all of it, from another thread, whatever is being done."""
+        """Undo all of it, from another thread, whatever is being done; what a body does on it later is refused."""
+
+    def fault(self, error: BaseException) -> StorageUnavailableError | None:  # noqa: ARG002  # not every storage can tell
+        """Say whether an exception that the body raised is the storage's: an outage, or others that were in the way."""
+        return None
 
 
 class Storage(ABC):
@@ -270,6 +274,10 @@ class Storage(ABC):
 
         Of a run that the request knows, only the phases written since the known revision are given to ``grant``.
         """
+
+    def workers(self, namespace: str) -> Sequence[WorkerRecord]:  # noqa: ARG002  # where nobody else is
+        """The rows of all workers of a namespace; none where there is one process only."""
+        return ()
 
     @abstractmethod
     def enlist(self, worker: WorkerRecord) -> Sequence[WorkerRecord]:

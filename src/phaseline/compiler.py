@@ -71,7 +71,8 @@ class Builder:
     """Collects the nodes of a plan, in topological order."""
 
     def __init__(self, pipeline: str, retry: Retry | None) -> None:
-        self.pipeline, self.retry = pipeline, retry
+        self.pipeline: str = pipeline
+        self.retry: Retry | None = retry
         self.nodes: list[PlanNode] = []
         self.bindings: list[Binding] = []
         self.cancelling: set[int] = set()

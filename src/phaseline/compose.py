@@ -216,7 +216,8 @@ class When(Node[A, A]):
     """What ``when`` makes."""
 
     def __init__(self, question: Question[A], step: Node[A, A]) -> None:
-        self.question, self.step = question, step
+        self.question: Question[A] = question
+        self.step: Node[A, A] = step
         self._input = _shared_input([(question.title, question.input_type), (step.title, step.input_type)])
         if not accepts(
             self._input, step.output_type
@@ -242,7 +243,9 @@ class Branch(Node[In_contra, Out_co]):
     """What ``branch`` makes."""
 
     def __init__(self, question: Question[Any], then: Node[Any, Any], otherwise: Node[Any, Any]) -> None:
-        self.question, self.if_holds, self.if_not = question, then, otherwise
+        self.question: Question[Any] = question
+        self.if_holds: Node[Any, Any] = then
+        self.if_not: Node[Any, Any] = otherwise
         members = (question, then, otherwise)
         self._input = _shared_input([(member.title, member.input_type) for member in members])
 

@@ -95,7 +95,9 @@ class Graph(Node[In_contra, Out_co]):
     """Steps in any order that their references allow; what a ``Dag`` is built to."""
 
     def __init__(self, name: str, input_type: Any, steps: tuple[Added, ...], output: int) -> None:
-        self.name, self.steps, self.output = name, steps, output
+        self.name: str = name
+        self.steps: tuple[Added, ...] = steps
+        self.output: int = output
         self._input_type = input_type
 
     @property

@@ -78,6 +78,11 @@ class RunHandle(Generic[Out_co]):
         """Its checkpoints, oldest first."""
         return (await self.run()).checkpoints
 
+    @property
+    def is_visible(self) -> bool:
+        """Whether the run was seen: one that was started in a transaction of the caller's is not before the commit."""
+        return self._live is not None
+
     async def _seen(self) -> LiveRun:
         """Give the run as this handle knows it.
 
@@ -95,7 +100,7 @@ class RunHandle(Generic[Out_co]):
         """Wait until the run can be seen."""
         while True:
             try:
-                return await self._seen()
+                return await patiently(self._runner.clock, self._seen)
             except RunNotVisibleError:
                 await anyio.sleep(VISIBLE_POLL)
 
@@ -144,14 +149,14 @@ class RunHandle(Generic[Out_co]):
         return self._runtime.runner
 
     def _bounded(self, timeout: timedelta | None) -> _Bound:
-        return _Bound(self.id, timeout)
+        return _Bound(self, timeout)
 
 
 class _Bound:
     """A bounded wait whose end is an error of ours."""
 
-    def __init__(self, run_id: str, timeout: timedelta | None) -> None:
-        self._run_id, self._seconds = run_id, math.inf if timeout is None else timeout.total_seconds()
+    def __init__(self, handle: RunHandle[Any], timeout: timedelta | None) -> None:
+        self._handle, self._seconds = handle, math.inf if timeout is None else timeout.total_seconds()
         self._scope = anyio.fail_after(self._seconds)
 
     def __enter__(self) -> None:
@@ -163,7 +168,9 @@ class _Bound:
         try:
             return self._scope.__exit__(kind, error, trace)
         except TimeoutError as late:
-            raise ResultTimeoutError(self._run_id, self._seconds) from late
+            if not self._handle.is_visible:
+                raise RunNotVisibleError(self._handle.id) from late
+            raise ResultTimeoutError(self._handle.id, self._seconds) from late
 
 
 class Runtime:

@@ -22,6 +22,7 @@ import pytest
 from sybil import Example, Sybil
 from sybil.evaluators.python import pad
 from sybil.parsers.markdown import CodeBlockParser
+from tests.blocking import allowed
 
 ROOT = Path(__file__).parents[2]
 
@@ -55,14 +56,11 @@ PAGES = [SYBIL.parse(page) for page in (ROOT / "README.md", *sorted((ROOT / "doc
 def test_snippets_run(page, tmp_path, monkeypatch, no_blocking_calls):
     """The blocks of a page run one after another in one namespace, in an empty directory."""
     monkeypatch.chdir(tmp_path)
-    no_blocking_calls.deactivate()  # a reader's own code may ask a database from the loop
     # A module, so that annotations in a block resolve as they do in a reader's file.
     module = ModuleType("snippets")
     monkeypatch.setitem(sys.modules, module.__name__, module)
     page.namespace = vars(module)
 
-    try:
+    with allowed(no_blocking_calls):
         for example in page.examples():
             example.evaluate()
-    finally:
-        no_blocking_calls.activate()

@@ -13,8 +13,10 @@ import anyio
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
-from sqlalchemy import MetaData, create_engine, inspect, text
+from blockbuster import BlockBuster
+from sqlalchemy import Engine, MetaData, create_engine, inspect, text
 from sqlalchemy.engine import make_url
+from tests.blocking import allowed
 from tests.databases import Database
 from tests.servers import Server
 
@@ -145,6 +147,7 @@ async def test_wrong_credentials(postgres_server: Server, caplog: pytest.LogCapt
         ("postgresql+asyncpg://h/db", "psycopg 3"),
         ("postgresql+psycopg2://h/db", "psycopg 3"),
         ("postgresql://h:port/db", "cannot be read"),
+        ("postgresql://u:aa@s3cret@127.0.0.1/d", "%40"),
         ("mysql://h/db", "known are"),
     ],
 )
@@ -195,20 +198,24 @@ async def test_ids_of_another_namespace_are_unknown(postgres: Database) -> None:
 
 # --------------------------------------------------------------------- notifications
 async def test_a_commit_of_the_hosts_wakes_the_worker(
-    postgres: Database, no_blocking_calls: Any, wait_for_listener: Callable[[], None]
+    postgres: Database, no_blocking_calls: BlockBuster, wait_for_listener: Callable[[], None]
 ) -> None:
     """By a notification in that very transaction, long before the sweep looks."""
-    no_blocking_calls.deactivate()
     slow = Runtime(postgres.storage(), pipelines=[pipeline])
     slow._options = slow._options.__class__(sweep_interval=timedelta(hours=1))
     engine = create_engine(postgres.url)
+    with allowed(no_blocking_calls):
+        await wakes(slow, engine, wait_for_listener)
+    engine.dispose()
+
+
+async def wakes(slow: Runtime, engine: Engine, wait_for_listener: Callable[[], None]) -> None:
+    """Start a run in a transaction of the host's, and see it end."""
     async with slow as runtime:
         await anyio.to_thread.run_sync(wait_for_listener)
         with engine.begin() as connection:
             handle = await runtime.start(pipeline, 21, connection=connection)
         assert await handle.result(timedelta(seconds=20)) == 42
-    engine.dispose()
-    no_blocking_calls.activate()
 
 
 @pytest.fixture

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import threading
+import time
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from datetime import timedelta
 from typing import Any
 
@@ -13,6 +15,7 @@ from blockbuster import BlockBuster
 from sqlalchemy import Connection, Engine, create_engine, text
 from sqlalchemy.ext.asyncio import AsyncSession, create_async_engine
 from sqlalchemy.orm import Session
+from tests.blocking import allowed
 from tests.databases import Database
 
 from phaseline import Context, Phase, Pipeline, Retry, RunState, Runtime, each, phase
@@ -33,9 +36,8 @@ SOON = timedelta(seconds=20)
 @pytest.fixture(autouse=True)
 def a_host_that_blocks(no_blocking_calls: BlockBuster) -> Iterator[None]:
     """The host of these tests asks its database from the event loop, as it likes."""
-    no_blocking_calls.deactivate()
-    yield
-    no_blocking_calls.activate()
+    with allowed(no_blocking_calls):
+        yield
 
 
 @pytest.fixture
@@ -167,6 +169,122 @@ async def test_timeout_rolls_back(database: MakeStorage, ledger: Engine) -> None
     assert (caught.value.error.category, booked(ledger)) == ("TIMEOUT", [])
 
 
+async def test_nothing_follows_the_end_of_a_transaction(database: MakeStorage, ledger: Engine) -> None:
+    """A body that was cut off, and holds on to its connection, writes nothing more: not row by row either."""
+    done: list[str] = []
+
+    @phase(transactional=True, timeout=timedelta(seconds=0.3))
+    def stubborn(amount: int, ctx: Context) -> int:
+        connection = ctx.connection
+        with suppress(Exception):  # the statement that runs when it is cut off
+            while not ctx.cancelled:
+                book(connection, amount)
+        for _ in range(20):
+            try:
+                book(connection, amount)
+            except Exception as error:  # noqa: BLE001  # any refusal will do
+                done.append(type(error).__name__)
+                try:
+                    connection.rollback()
+                except Exception as again:  # noqa: BLE001  # as above
+                    done.append(type(again).__name__)
+        done.append("end")
+        return amount
+
+    pipeline = Pipeline("stubborn", stubborn)
+    async with Runtime(database(), pipelines=[pipeline]):
+        with pytest.raises(PipelineFailedError):
+            await pipeline.run(1)
+        with anyio.fail_after(20):
+            while "end" not in done:  # noqa: ASYNC110  # a thread of its own tells
+                await anyio.sleep(0.01)
+    assert len(done) > 1
+    assert booked(ledger) == []
+
+
+@pytest.mark.parametrize("statement", ["COMMIT", "rollback;", "BEGIN"])
+async def test_the_transaction_is_not_ended_by_text(
+    statement: str, database: MakeStorage, ledger: Engine
+) -> None:
+    """A statement that would end it is refused as the method is."""
+
+    @phase(transactional=True)
+    def sly(amount: int, ctx: Context) -> int:
+        book(ctx.connection, amount)
+        ctx.connection.exec_driver_sql(statement)
+        return amount
+
+    pipeline = Pipeline("sly", sly)
+    async with Runtime(database(), pipelines=[pipeline]):
+        with pytest.raises(PipelineFailedError, match="committed with the phase, by phaseline"):
+            await pipeline.run(1)
+    assert booked(ledger) == []
+
+
+async def test_a_deadlock_of_bodies_is_no_failure(postgres: Database) -> None:
+    """The one that the server gives up is called again, in the same attempt."""
+    engine = create_engine(postgres.url)
+    with engine.begin() as connection:
+        connection.execute(text("DROP TABLE IF EXISTS pair"))
+        connection.execute(text("CREATE TABLE pair (id int PRIMARY KEY, n int)"))
+        connection.execute(text("INSERT INTO pair VALUES (1, 0), (2, 0)"))
+    both = threading.Barrier(2)
+    calls: list[tuple[int, int]] = []
+
+    @phase(transactional=True)
+    def crosswise(first: int, ctx: Context) -> int:
+        calls.append((first, ctx.attempt))
+        raised = "UPDATE pair SET n = n + 1 WHERE id = :id"
+        ctx.connection.execute(text(raised), {"id": first})
+        if len(calls) <= 2:
+            both.wait(20)
+        ctx.connection.execute(text(raised), {"id": 3 - first})
+        return first
+
+    pipeline = Pipeline("crosswise", crosswise)
+    async with Runtime(postgres.storage(), pipelines=[pipeline]) as runtime:
+        handles = [await runtime.start(pipeline, first) for first in (1, 2)]
+        assert [await handle.result(SOON) for handle in handles] == [1, 2]
+    with engine.connect() as connection:
+        assert connection.execute(text("SELECT n FROM pair ORDER BY id")).scalars().all() == [2, 2]
+    engine.dispose()
+    assert len(calls) == 3
+    assert {attempt for _, attempt in calls} == {1}
+
+
+async def test_a_lost_connection_of_a_body_is_no_failure(postgres: Database) -> None:
+    """The body is called again, in the same attempt, once the server answers."""
+    attempts: list[int] = []
+
+    @phase(transactional=True)
+    def cut(amount: int, ctx: Context) -> int:
+        attempts.append(ctx.attempt)
+        if len(attempts) == 1:
+            ctx.connection.execute(text("SELECT pg_terminate_backend(pg_backend_pid())"))
+        ctx.connection.execute(text("SELECT 1"))
+        return amount
+
+    pipeline = Pipeline("cut", cut)
+    async with Runtime(postgres.storage(), pipelines=[pipeline]):
+        assert await pipeline(7) == 7
+    assert attempts == [1, 1]
+
+
+async def test_what_follows_a_long_body_has_a_lease_of_its_own(database: MakeStorage, ledger: Engine) -> None:
+    """The next phase is granted after the body, and not with what was left of the lease before it."""
+
+    @phase(transactional=True)
+    def long(amount: int, ctx: Context) -> int:
+        book(ctx.connection, amount)
+        time.sleep(0.5)
+        return amount
+
+    pipeline = Pipeline("long", long >> confirm)
+    async with Runtime(database(), pipelines=[pipeline], lease=timedelta(seconds=0.3)):
+        run = await pipeline.run(7)
+    assert run.phases["confirm"].crashes == 0
+
+
 async def test_many_at_once_on_one_run(database: MakeStorage, ledger: Engine) -> None:
     """Items of a map that each commit with rows of their own meet on the run's row, and none is lost."""
 
@@ -290,6 +408,26 @@ async def test_what_is_no_connection(database: MakeStorage, ledger: Engine) -> N
     async with opened(database) as (runtime, pipeline):
         with pytest.raises(RuntimeUsageError, match="Engine"):
             await runtime.start(pipeline, 4, connection=ledger)
+
+
+async def test_a_connection_to_another_database(database: MakeStorage) -> None:
+    """Is told by its kind, before anything is tried on it."""
+    other = create_engine("sqlite://")
+    async with opened(database) as (runtime, pipeline):
+        if "sqlite" not in repr(runtime):
+            with other.connect() as connection, pytest.raises(RuntimeUsageError, match="sqlite"):
+                await runtime.start(pipeline, 4, connection=connection)
+    other.dispose()
+
+
+async def test_a_run_that_never_came(database: MakeStorage, ledger: Engine) -> None:
+    """Waiting in vain for one that was rolled back says so."""
+    async with opened(database) as (runtime, pipeline):
+        with ledger.connect() as connection:
+            handle = await runtime.start(pipeline, 3, connection=connection)
+            connection.rollback()
+        with pytest.raises(RunNotVisibleError):
+            await handle.result(timedelta(seconds=0.2))
 
 
 async def test_memory_joins_no_transaction(ledger: Engine) -> None:

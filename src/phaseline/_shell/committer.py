@@ -362,6 +362,8 @@ class GroupCommitter(Committer):
             self._tell(live, unsettled.tickets, unsettled.verdicts)
         else:
             live.tickets[:0] = waiting
+        if not live.tickets:
+            self._adopt(live, ())  # nobody waits any more: it may be forgotten
         return True
 
 

@@ -89,6 +89,11 @@ class BodyContext(Context):
     def blocking(self) -> BlockingContext:
         return _Blocking(self, self._token)
 
+    def begin(self, transaction: Transaction) -> None:
+        """Begin anew in a transaction; what was told in an earlier one went with it."""
+        self.transaction = transaction
+        self.take_emitted()
+
     def now(self) -> datetime:
         """The time of facts."""
         return self._runner.clock.now()

@@ -68,7 +68,7 @@ async def invoke(runner: Runner, job: Job) -> Command | Draft:  # noqa: C901  # 
             context = BodyContext(runner, job, deadline)
             body = partial(call.body, *values, **{call.context: context})
             if binding.is_transactional:
-                return await transact(runner, job, context, body, runner.offer())
+                return await transact(runner, job, context, body)
         output = await body() if call.is_async else await runner.call_in_thread(body)
         text, copy = binding.output.encode(output)
     except KeyboardInterrupt:

@@ -320,10 +320,6 @@ class Runner:
         self.committed(live, draft)
         return live
 
-    def offer(self) -> Offer:
-        """What this process could start now."""
-        return self._offer(self.clock.now())
-
     @property
     def is_vacant(self) -> bool:
         """Whether no body runs here."""
@@ -442,7 +438,7 @@ class Runner:
 
     async def _all_ended(self, *, within: float) -> None:
         with anyio.move_on_after(within, shield=True):
-            while self.live:  # noqa: ASYNC110  # at the close only: an event would have to be set at each run's end
+            while any(not live.is_idle for live in self.live.values()):  # noqa: ASYNC110  # at the close only: an event would have to be set at each run's end
                 await anyio.sleep(0.005)
 
     async def reads_ended(self) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -9,18 +10,20 @@ from typing import TYPE_CHECKING, Any
 import anyio
 import attrs
 
-from phaseline._engine.commands import Offer, Succeed
+from phaseline._engine.commands import NO_OFFER, Succeed
 from phaseline._engine.decide import fold
 from phaseline._engine.snapshot import Draft, Snapshot
 from phaseline._shell.committer import new_commit_id
 from phaseline._shell.context import BodyContext
 from phaseline._shell.live import Job
-from phaseline._shell.outage import patiently
+from phaseline._shell.outage import OUTAGE_PAUSE, patiently
 from phaseline.abc import RunRows, Transaction
 from phaseline.errors import LeaseLostError, RunNotFoundError, StorageUnavailableError
 
 if TYPE_CHECKING:
     from phaseline._shell.runner import Runner
+
+log = logging.getLogger("phaseline.transact")
 
 MAX_TRIES = 5
 """Times body and transaction are run anew, in one attempt, because others were in the way."""
@@ -36,10 +39,10 @@ class _Attempt:
     """What was decided, from the moment on at which it may be committed."""
 
 
-async def transact(
-    runner: Runner, job: Job, context: BodyContext, body: Callable[[], Any], offer: Offer
-) -> Draft:
+async def transact(runner: Runner, job: Job, context: BodyContext, body: Callable[[], Any]) -> Draft:
     """Call a transactional body and commit it; gives what was committed.
+
+    Body and transaction run anew, in the same attempt, where the storage went away or others were in the way.
 
     Raises:
         LeaseLostError: The phase is no longer held; nothing of it was stored, neither the body's rows.
@@ -48,33 +51,37 @@ async def transact(
     base = job.live.snapshot.advanced(
         RunRows(job.live.snapshot.run, (), since=job.live.snapshot.run.revision)
     )  # a copy: the loop goes on with the run meanwhile
-    for tries in range(1, MAX_TRIES + 1):
+    tries = 0
+    while True:
         attempt = _Attempt(runner.storage.begin())
-        context.transaction = attempt.transaction
+        context.begin(attempt.transaction)
         try:
-            return await runner.call_in_thread(partial(_work, job, base, context, body, offer, attempt))
+            return await runner.call_in_thread(partial(_work, job, base, context, body, attempt))
         except StorageUnavailableError as error:
             if attempt.draft is not None and await _is_committed(runner, attempt, attempt.draft):
                 return attempt.draft
-            if not error.busy or tries == MAX_TRIES:
+            tries += error.busy
+            if tries >= MAX_TRIES:
                 raise
-        except BaseException:
+            log.warning("phase %r of run %s: %s; it is called again", job.row.path, job.live.id, error)
+            if not error.busy:
+                await runner.clock.sleep_until(runner.clock.now() + OUTAGE_PAUSE)
+        except anyio.get_cancelled_exc_class():
             runner.has_strays = True  # it may be committed this very moment
             with anyio.CancelScope(
                 shield=True
             ):  # the thread may still be in the body: nothing it writes may stay
                 await runner.read(attempt.transaction.abandon)
             raise
-    raise AssertionError  # the last try returns or raises
 
 
-def _work(  # noqa: PLR0917  # all of it belongs to one call
-    job: Job, base: Snapshot, context: BodyContext, body: Callable[[], Any], offer: Offer, attempt: _Attempt
+def _work(
+    job: Job, base: Snapshot, context: BodyContext, body: Callable[[], Any], attempt: _Attempt
 ) -> Draft:
     """In a thread: call the body, lock the run, decide on it as it is now, write, commit."""
     transaction, row, run = attempt.transaction, job.row, base.run
     try:
-        text, copy = job.binding.output.encode(body())
+        text, copy = job.binding.output.encode(_called(body, transaction))
         length = len(copy) if job.binding.is_counted else None
         command = Succeed(row.path, row.fence, text, length, context.take_emitted(), context.take_progress())
         if context.cancelled:  # it returned after all, but too late
@@ -82,8 +89,8 @@ def _work(  # noqa: PLR0917  # all of it belongs to one call
         rows = transaction.lock(run.namespace, run.id, run.revision)
         if rows is None:
             raise RunNotFoundError(run.id)
-        snapshot = base.advanced(rows)
-        draft, (granted,) = fold(snapshot, (command,), context.now(), offer)
+        # What follows is left to a claim: a lease given before the body may have run out, and seats change meanwhile.
+        draft, (granted,) = fold(base.advanced(rows), (command,), context.now(), NO_OFFER)
         if granted is None:
             raise LeaseLostError(run.id, row.path, row.fence)
         transaction.write(draft.unit(commit_id=attempt.commit_id))
@@ -93,6 +100,17 @@ def _work(  # noqa: PLR0917  # all of it belongs to one call
         transaction.roll_back()
     job.copy = copy if job.binding.hands_on else job.copy
     return draft
+
+
+def _called(body: Callable[[], Any], transaction: Transaction) -> Any:
+    """Call the body; an outage or a conflict that its own statements met is the storage's, and not a failure of it."""
+    try:
+        return body()
+    except Exception as error:
+        fault = transaction.fault(error)
+        if fault is None:
+            raise
+        raise fault from error
 
 
 async def _is_committed(runner: Runner, attempt: _Attempt, draft: Draft) -> bool:

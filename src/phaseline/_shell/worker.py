@@ -41,8 +41,7 @@ class Worker:
         self._wake = anyio.Event()
         self._post = loop_post()
         self._due: tuple[datetime, Timer] | None = None
-        self._dead: set[str] = set()
-        """Workers that are known to be gone and whose leases are to be taken."""
+        self._host = ""
         self._renewer: _Renewer | None = None
         self._solo = False
         """Whether a suspect was started, beside which nothing may run."""
@@ -62,21 +61,30 @@ class Worker:
         """Enlist, take over what provably dead workers left, and begin to serve."""
         runner = self._runner
         if runner.storage.shared:  # else there is nobody to take over from, and nobody who could take over
-            self._dead = await runner.write(self._enlist)
+            await runner.write(self._enlist)
             await self._sweep()
             self._renewer = _Renewer(runner)
             runner.keeps = True
             runner.spawn(self._sweep_for_ever)
         self.serve()
 
-    def _enlist(self) -> set[str]:
-        """Put this worker on the list, and give those on it that are provably gone; reads /proc, so in a thread."""
+    def _enlist(self) -> None:
+        """Put this worker on the list; reads /proc, so in a thread."""
         runner = self._runner
         record = WorkerRecord(
             id=runner.worker_id, namespace=runner.options.namespace, host=host_identity(), pid=os.getpid(),
             process_started=process_started(os.getpid()) or "", seen_at=runner.clock.now(),
         )  # fmt: skip
-        return {other.id for other in runner.storage.enlist(record) if is_dead(other, record.host)}
+        self._host = record.host
+        runner.storage.enlist(record)
+
+    def _find_dead(self) -> frozenset[str]:
+        """Give the workers on the list that are provably gone; reads /proc, so in a thread."""
+        runner = self._runner
+        others = runner.storage.workers(runner.options.namespace)
+        return frozenset(
+            other.id for other in others if other.id != runner.worker_id and is_dead(other, self._host)
+        )
 
     async def stop(self) -> None:
         """Claim nothing more; what a claim under way has started is still taken on."""
@@ -134,6 +142,10 @@ class Worker:
                 await self._claim_what_fits()
             except PhaselineError as error:
                 log.warning("cannot look for work now: %s", error)  # the sweep looks again
+            except Exception:
+                log.exception(
+                    "cannot look for work now"
+                )  # a mistake of ours, and no reason to end the runtime
             finally:
                 self.busy = False
 
@@ -187,6 +199,8 @@ class Worker:
                 await self._sweep()
             except PhaselineError as error:
                 log.warning("the sweep could not finish and is done again: %s", error)
+            except Exception:
+                log.exception("the sweep could not finish and is done again")  # as above
 
     async def _sweep(self) -> None:
         """Give back to the queue what workers that are gone held, and look for work."""
@@ -198,13 +212,14 @@ class Worker:
         await self._runner.write(
             partial(runner.storage.renew, namespace, runner.worker_id, now, now + runner.options.lease)
         )
+        dead = await runner.read(self._find_dead)
         while True:
             lost = await runner.read(
                 partial(
                     runner.storage.lost,
                     namespace,
                     runner.clock.sql_now(),
-                    frozenset(self._dead),
+                    dead,
                     known,
                     SWEEP_PAGE,
                 )
@@ -213,9 +228,8 @@ class Worker:
             await self._reclaim(lost)
             if len(lost) < SWEEP_PAGE:
                 break
-        for worker_id in self._dead:
-            await self._runner.write(partial(runner.storage.retire, namespace, worker_id))
-        self._dead.clear()
+        for worker_id in dead:
+            await runner.write(partial(runner.storage.retire, namespace, worker_id))
         if runner.has_strays:
             await self._give_back_strays()
         runner.drop_resting()
@@ -283,6 +297,10 @@ class _Claim:
     def grant(self, rows: RunRows, paths: Sequence[str], now: datetime) -> Unit | None:
         """Start the phases that wait; None if there is nothing to start any more."""
         options = self._runner.options
+        earlier = self.drafts.pop(rows.run.id, None)
+        if earlier is not None:  # the transaction is tried anew: what the first try took is free again
+            self._room += len(earlier.granted)
+            self._threads += earlier.threads
         offer = Offer(
             self._runner.worker_id, now + options.lease, self._room, options.queues, threads=self._threads
         )
@@ -344,6 +362,8 @@ class _Renewer:
                 )
             except PhaselineError as error:
                 log.warning("leases could not be renewed and are tried again: %s", error)
+            except Exception:
+                log.exception("leases could not be renewed and are tried again")  # as above
 
 
 def is_dead(worker: WorkerRecord, host: str) -> bool:

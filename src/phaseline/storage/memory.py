@@ -230,6 +230,9 @@ class MemoryStorage(Storage):
         self._workers[worker.namespace, worker.id] = worker
         return others
 
+    def workers(self, namespace: str) -> Sequence[WorkerRecord]:
+        return [worker for (of, _), worker in self._workers.items() if of == namespace]
+
     def retire(self, namespace: str, worker_id: str) -> None:
         if not any(self._leased(namespace, worker_id)):
             self._workers.pop((namespace, worker_id), None)

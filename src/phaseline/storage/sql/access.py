@@ -13,7 +13,8 @@ class Access:
     """Runs statements on one connection."""
 
     def __init__(self, dialect: Dialect, connection: Connection) -> None:
-        self.dialect, self.connection = dialect, connection
+        self.dialect: Dialect = dialect
+        self.connection: Connection = connection
 
     def __call__(self, statement: str, values: tuple[Any, ...] = ()) -> CursorResult[Any]:
         """Run a statement whose tables are named ``phaseline_event`` and whose values stand at ``?``."""

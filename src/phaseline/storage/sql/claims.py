@@ -141,6 +141,12 @@ def enlist(ask: Access, worker: WorkerRecord) -> Sequence[WorkerRecord]:
     return [rows.worker_from(other) for other in others]
 
 
+def workers(ask: Access, namespace: str) -> Sequence[WorkerRecord]:
+    """Read the rows of all workers."""
+    found = ask(f"SELECT {_WORKER_COLUMNS} FROM phaseline_worker WHERE namespace = ?", (namespace,))  # noqa: S608  # names of ours
+    return [rows.worker_from(row) for row in found]
+
+
 def retire(ask: Access, namespace: str, worker_id: str) -> None:
     """Remove a worker's row, unless it holds leases."""
     ask(

@@ -53,7 +53,7 @@ class Dialect(ABC):
         """The URL as messages may show it, without a password."""
 
     @abstractmethod
-    def connect(self) -> Engine:
+    def connect(self, **pool: Any) -> Engine:
         """Make an engine whose connections are set up for durable runs and commit each statement by itself."""
 
     @abstractmethod
@@ -112,6 +112,11 @@ class Dialect(ABC):
     @abstractmethod
     def among(self, values: Iterable[str]) -> tuple[str, Any]:
         """Give the condition ``IN (…)`` over any number of texts as one value: its text, and the value."""
+
+    @property
+    def exists(self) -> bool:
+        """Whether there is a database to look at; False only where a look would make one."""
+        return True
 
     @property
     def migrates_itself(self) -> bool:

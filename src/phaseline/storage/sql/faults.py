@@ -6,6 +6,7 @@ from collections.abc import Generator
 from contextlib import contextmanager
 
 from sqlalchemy.exc import DBAPIError, IntegrityError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from phaseline.storage.sql.dialect import Dialect
 
@@ -19,5 +20,7 @@ def translated(dialect: Dialect) -> Generator[None]:
         raise
     except DBAPIError as error:
         raise dialect.unavailable(error.orig or error) from error
+    except PoolTimeout as error:
+        raise dialect.unavailable(error) from error
     except dialect.driver_error as error:
         raise dialect.unavailable(error) from error

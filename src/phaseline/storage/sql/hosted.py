@@ -5,17 +5,20 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, or_, select
 from sqlalchemy import event as events
 from sqlalchemy.orm import Session
 
 from phaseline.abc import Unit
 from phaseline.codec import same_json
-from phaseline.errors import KeyConflictError, RuntimeUsageError
+from phaseline.errors import KeyConflictError, RuntimeUsageError, StorageUnavailableError
 from phaseline.storage.sql import schema
 from phaseline.storage.sql.batch import Batch, gather
+from phaseline.storage.sql.dialect import Dialect
 
 T = TypeVar("T")
+INSERT_TRIES = 10
+"""Times a run is inserted anew because the one that held its key ended that very moment."""
 
 
 async def on_connection(given: Any, work: Callable[[Connection], T]) -> T:
@@ -47,6 +50,18 @@ def _connection_of(given: Any) -> Connection:
     raise RuntimeUsageError(msg)
 
 
+def check_kind(connection: Connection, dialect: Dialect) -> None:
+    """Refuse a connection to another kind of database than the runtime's.
+
+    Raises:
+        RuntimeUsageError: It is one.
+    """
+    kind = {"postgresql": "postgres"}.get(connection.dialect.name, connection.dialect.name)
+    if kind != dialect.name:
+        msg = f"start(connection=...): this is a connection to {connection.dialect.name}, the runtime's storage is {dialect.where}"
+        raise RuntimeUsageError(msg)
+
+
 def after_commit(given: Any, tell: Callable[[], object]) -> None:
     """Call ``tell`` once the host's transaction is committed, where SQLAlchemy says so: of sessions."""
     session = getattr(given, "sync_session", given)
@@ -68,12 +83,18 @@ def insert_run(connection: Connection, unit: Unit, schema_name: str | None) -> s
     (values,) = _dicts("pipeline_run", rows.run_inserts)
     table = tables["pipeline_run"]
     insert = schema.insert_once(connection.dialect.name, table).values(values).returning(table.c.id)
-    if (
-        connection.execute(insert).first() is None
-    ):  # not the row count, which some drivers do not tell of inserts
-        return _holder(connection, unit, schema_name)
-    _insert_rest(connection, rows, schema_name)
-    return unit.run.id
+    for _ in range(INSERT_TRIES):
+        if (
+            connection.execute(insert).first() is not None
+        ):  # not the row count, which some drivers do not tell of inserts
+            _insert_rest(connection, rows, schema_name)
+            return unit.run.id
+        holder = _holder(connection, unit, schema_name)
+        if holder is not None:
+            return holder
+    raise StorageUnavailableError(
+        "of the host's transaction", f"the key {unit.run.key!r} changes hands", "try again"
+    )
 
 
 def _insert_rest(connection: Connection, rows: Batch, schema_name: str | None) -> None:
@@ -83,15 +104,20 @@ def _insert_rest(connection: Connection, rows: Batch, schema_name: str | None) -
             connection.execute(tables[name].insert(), _dicts(name, values))
 
 
-def _holder(connection: Connection, unit: Unit, schema_name: str | None) -> str:
+def _holder(connection: Connection, unit: Unit, schema_name: str | None) -> str | None:
+    """Find the run that holds the key; None if it has let go of it this moment."""
     table, run = schema.tables(schema_name)["pipeline_run"].c, unit.run
     found = connection.execute(
-        select(table.id, table.input)
-        .where(table.namespace == run.namespace, table.pipeline == run.pipeline, table.key == run.key)
-        .order_by(table.id.desc())
+        select(table.id, table.input).where(
+            table.namespace == run.namespace,
+            table.pipeline == run.pipeline,
+            table.key == run.key,
+            or_(~table.while_open, table.ended_at.is_(None)),  # as the index of keys has it
+        )
     ).first()
-    assert found is not None  # noqa: S101  # an id is new, so it was the key that stood in the way
-    assert run.key is not None  # noqa: S101  # as above
+    if found is None:
+        return None
+    assert run.key is not None  # noqa: S101  # an id is new, so it was the key that stood in the way
     if not same_json(found.input, unit.input or ""):
         raise KeyConflictError(run.key, run.pipeline, found.id)
     run_id: str = found.id

@@ -82,10 +82,10 @@ class PostgresDialect(Dialect):
     def where(self) -> str:
         return self._url.set(drivername="postgresql", query={}).render_as_string(hide_password=True)
 
-    def connect(self) -> Engine:
+    def connect(self, **pool: Any) -> Engine:
         try:
             return create_engine(
-                self._url, isolation_level="AUTOCOMMIT", pool_pre_ping=True, connect_args=CONNECT_ARGS
+                self._url, isolation_level="AUTOCOMMIT", pool_pre_ping=True, connect_args=CONNECT_ARGS, **pool
             )
         except ModuleNotFoundError as error:
             raise MissingExtraError("PostgreSQL as storage", "postgres") from error
@@ -196,6 +196,8 @@ def server_of(url: str) -> URL:
         raise StorageURLError(
             "postgresql://…", "it cannot be read; write postgresql://user:password@host:5432/database"
         ) from error
+    if parts.host is not None and "@" in parts.host:
+        raise StorageURLError("postgresql://…", "an @ in the password is written %40")
     if parts.drivername not in ("postgresql", "postgresql+psycopg"):
         raise StorageURLError(
             parts.render_as_string(hide_password=True),
@@ -205,7 +207,7 @@ def server_of(url: str) -> URL:
 
 
 # --------------------------------------------------------------------- the statements of a batch
-SECTIONS = {
+SECTIONS: Mapping[str, Sequence[str]] = {
     "run_updates": columns.RUN_UPDATE,
     "run_inserts": columns.RUN_INSERT,
     "phase_updates": columns.PHASE_UPDATE,

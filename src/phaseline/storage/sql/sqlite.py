@@ -12,6 +12,7 @@ import sqlite3
 import time
 from collections.abc import Iterable, Sequence
 from datetime import timedelta
+from pathlib import Path
 from typing import Any, ClassVar
 
 from pydantic_core import to_json
@@ -24,6 +25,7 @@ from phaseline.storage.sql import batch as columns
 from phaseline.storage.sql import rows
 from phaseline.storage.sql.batch import Batch, Rows
 from phaseline.storage.sql.dialect import Conflict, Dialect, Execute
+from phaseline.storage.sql.guarded import GuardedConnection
 
 BUSY_TIMEOUT_MS = 5_000
 
@@ -61,14 +63,20 @@ class SqliteDialect(Dialect):
         return f"sqlite:///{self._path}"
 
     @property
+    def exists(self) -> bool:
+        return Path(self._path).exists()
+
+    @property
     def migrates_itself(self) -> bool:
         return True
 
-    def connect(self) -> Engine:
+    def connect(self, **pool: Any) -> Engine:
+        factory = GuardedConnection if pool else sqlite3.Connection  # those of bodies can be taken away
         engine = create_engine(
             self._url,
             isolation_level="AUTOCOMMIT",  # the driver's own control would begin deferred transactions behind our back
-            connect_args={"check_same_thread": False, "timeout": BUSY_TIMEOUT_MS / 1_000},
+            connect_args={"check_same_thread": False, "timeout": BUSY_TIMEOUT_MS / 1_000, "factory": factory},
+            **pool,
         )
 
         @event.listens_for(engine, "connect")
@@ -105,9 +113,8 @@ class SqliteDialect(Dialect):
         return connection.in_transaction  # an I/O error has ended it already, and then ROLLBACK would fail
 
     def abandon(self, driver: Any) -> None:
-        connection: sqlite3.Connection = driver
-        connection.interrupt()
-        connection.rollback()
+        connection: GuardedConnection = driver
+        connection.abandon()
 
     def schema_version(self, execute: Execute) -> int:
         found = execute("SELECT 1 FROM sqlite_master WHERE name = 'phaseline_migration'").fetchone()

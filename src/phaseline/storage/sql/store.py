@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Collection, Generator, Iterable, Mapping, Sequence
 from contextlib import contextmanager
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import partial
 from typing import Any, ClassVar, Final, TypeVar
 
@@ -63,8 +63,10 @@ class SqlStorage(Storage):
             StorageURLError: The URL names no database, or not one that this storage knows.
         """
         self.dialect: Dialect = dialect_of(url, schema)
-        self.transaction_limit = self.dialect.transaction_limit
+        self.transaction_limit: timedelta | None = self.dialect.transaction_limit
         self._engine: Engine | None = None
+        self._bodies: Engine | None = None
+        """For transactional phases: as many connections as there are bodies, and none taken from the others."""
         self._writer: Connection | None = None
 
     def __repr__(self) -> str:
@@ -73,6 +75,7 @@ class SqlStorage(Storage):
     # ------------------------------------------------------------------ open and close
     def open(self) -> None:
         self._engine = self.dialect.connect()
+        self._bodies = self.dialect.connect(max_overflow=-1)
         found = self.schema_version()  # read before the first write of any kind: a newer file stays as it is
         if found > migrations.LATEST:
             raise SchemaVersionError(repr(self), found, migrations.LATEST)
@@ -85,9 +88,10 @@ class SqlStorage(Storage):
         if self._writer is not None:
             self._writer.close()
             self._writer = None
-        if self._engine is not None:
-            self._engine.dispose()
-            self._engine = None
+        for engine in (self._engine, self._bodies):
+            if engine is not None:
+                engine.dispose()
+        self._engine = self._bodies = None
 
     def migrate(self) -> int:
         """Bring the tables up to this code's version, and say from which; processes that do so take turns.
@@ -130,12 +134,15 @@ class SqlStorage(Storage):
 
     def schema_version(self) -> int:
         """The version of the tables; 0 where there are none."""
+        if not self.dialect.exists:
+            return 0
         engine = self._engine or self.dialect.connect()
-        with translated(self.dialect), engine.connect() as connection:
-            found = self.dialect.schema_version(Access(self.dialect, connection))
-        if self._engine is None:
-            engine.dispose()
-        return found
+        try:
+            with translated(self.dialect), engine.connect() as connection:
+                return self.dialect.schema_version(Access(self.dialect, connection))
+        finally:
+            if self._engine is None:
+                engine.dispose()
 
     # ------------------------------------------------------------------ connections
     def _connected(self) -> Access:
@@ -239,19 +246,21 @@ class SqlStorage(Storage):
         dialect, run = self.dialect, unit.run
 
         def insert(inner: Connection) -> str:
+            hosted.check_kind(inner, dialect)
             run_id = hosted.insert_run(inner, unit, dialect.schema_name)
             dialect.announce(inner, run.namespace, unit.inserted[0].queue)
             return run_id
 
-        with translated(dialect):
-            run_id = await hosted.on_connection(connection, insert)
+        run_id = await hosted.on_connection(
+            connection, insert
+        )  # its errors are the host's, as SQLAlchemy raises them
         hosted.after_commit(connection, tell)
         return run_id
 
     def begin(self) -> Transaction:
-        if self._engine is None:
+        if self._bodies is None:
             raise StorageUnavailableError(repr(self), "it is not open", "open the runtime that it belongs to")
-        return SqlTransaction(self.dialect, self._engine)
+        return SqlTransaction(self.dialect, self._bodies)
 
     def listen(self, namespace: str, wake: Callable[[str], None]) -> Callable[[], None]:
         return self.dialect.listen(namespace, wake)
@@ -262,7 +271,12 @@ class SqlStorage(Storage):
         units: list[Unit] = []
         if now is not None:
             self.reach("claim.found")
-            units = self._write_transaction(partial(self._claim, request, grant, found[: request.limit], now))
+            try:
+                units = self._write_transaction(
+                    partial(self._claim, request, grant, found[: request.limit], now)
+                )
+            except (Conflict, IntegrityError):  # nothing of it is stored, and what waits is found again
+                log.exception("a claim was refused by the tables")
             self.reach("claim.end")
         due = self._on_writer(lambda ask: claims.next_due(ask, request))
         return Claimed(units, found[request.limit][2] if len(found) > request.limit else None, due)
@@ -284,6 +298,10 @@ class SqlStorage(Storage):
     # ------------------------------------------------------------------ workers and leases
     def enlist(self, worker: WorkerRecord) -> Sequence[WorkerRecord]:
         return self._write_transaction(lambda ask: claims.enlist(ask, worker))
+
+    def workers(self, namespace: str) -> Sequence[WorkerRecord]:
+        with self._reading() as ask:
+            return claims.workers(ask, namespace)
 
     def retire(self, namespace: str, worker_id: str) -> None:
         self._write_transaction(lambda ask: claims.retire(ask, namespace, worker_id))

@@ -6,15 +6,18 @@ from contextlib import suppress
 from typing import Any
 
 from sqlalchemy import Connection, Engine, event
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy.exc import DBAPIError, IntegrityError
 
 from phaseline.abc import RunRows, Transaction, Unit
-from phaseline.errors import RuntimeUsageError, StorageError
+from phaseline.errors import RuntimeUsageError, StorageError, StorageUnavailableError
 from phaseline.storage.sql import reads
 from phaseline.storage.sql.access import Access
 from phaseline.storage.sql.batch import gather
 from phaseline.storage.sql.dialect import Conflict, Dialect
 from phaseline.storage.sql.faults import translated
+
+ENDING = frozenset({"BEGIN", "COMMIT", "END", "ROLLBACK", "ABORT", "START"})
+"""First words of statements that a body may not run: they would end the transaction, or begin another one."""
 
 
 class SqlTransaction(Transaction):
@@ -24,28 +27,55 @@ class SqlTransaction(Transaction):
         self._dialect, self._engine = dialect, engine
         self._connection: Connection | None = None
         self._ended = False
+        self._ours = False
+        """Whether it is we who use the connection, and not the body."""
 
     @property
     def connection(self) -> Connection:
         if self._ended:
-            msg = "this phase's transaction has ended: its attempt was timed out or taken over"
-            raise RuntimeUsageError(msg)
+            self._refuse_late()
         if self._connection is None:
             with translated(self._dialect):
-                self._connection = self._engine.connect()
-                self._connection.exec_driver_sql(self._dialect.begin)
+                connection = self._engine.connect()
+                connection.exec_driver_sql(self._dialect.begin)
+            event.listen(connection, "before_cursor_execute", self._check_statement)
             for name in ("commit", "rollback"):
-                event.listen(self._connection, name, self._refuse)
+                event.listen(connection, name, self._check_ending)
+            self._connection = connection
         return self._connection
 
-    def _refuse(self, _: object) -> None:
-        if not self._ended:
-            msg = (
-                "the connection of a transactional phase is committed with the phase, by phaseline; raise an exception "
-                "to have it rolled back"
-            )
-            raise RuntimeUsageError(msg)
+    # ------------------------------------------------------------------ what a body may not do
+    def _check_statement(self, _connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
+        if self._ours:
+            return
+        if self._ended:  # the connection would commit each statement by itself now
+            self._refuse_late()
+        words = statement.split(None, 1)
+        if words and words[0].upper().rstrip(";") in ENDING and "SAVEPOINT" not in statement.upper():
+            self._refuse_ending()
 
+    def _check_ending(self, _: object) -> None:
+        if not self._ours:
+            self._refuse_ending()
+
+    def _refuse_ending(self) -> None:
+        msg = (
+            "the connection of a transactional phase is committed with the phase, by phaseline; raise an exception "
+            "to have it rolled back"
+        )
+        raise RuntimeUsageError(msg)
+
+    def _refuse_late(self) -> None:
+        msg = "this phase's transaction has ended: its attempt was timed out or taken over"
+        raise RuntimeUsageError(msg)
+
+    def fault(self, error: BaseException) -> StorageUnavailableError | None:
+        if not isinstance(error, DBAPIError) or isinstance(error, IntegrityError):
+            return None
+        found = self._dialect.unavailable(error.orig or error)
+        return found if found.busy or error.connection_invalidated else None
+
+    # ------------------------------------------------------------------ the end
     def lock(self, namespace: str, run_id: str, since: int) -> RunRows | None:
         with translated(self._dialect):
             ask = Access(self._dialect, self.connection)
@@ -60,27 +90,30 @@ class SqlTransaction(Transaction):
             raise StorageError(f"run {unit.run.id}: the tables refuse a unit of work: {error}") from error
 
     def commit(self) -> None:
+        connection = self.connection
+        self._ours = True
         with translated(self._dialect):
-            self.connection.exec_driver_sql("COMMIT")
+            connection.exec_driver_sql("COMMIT")
         self._end()
 
     def roll_back(self) -> None:
-        if self._connection is not None and not self._ended:
+        connection, self._ours = self._connection, True
+        if connection is not None and not self._ended:
             with suppress(Exception):  # it is lost, or was abandoned: then nothing of it stays anyway
-                self._connection.exec_driver_sql("ROLLBACK")
+                connection.exec_driver_sql("ROLLBACK")
         self._end()
 
     def abandon(self) -> None:
-        """Roll back from another thread, whatever the body is doing with it."""
         connection, self._ended = self._connection, True
         if connection is not None:
             with suppress(Exception):  # the body may have ended it this very moment
                 self._dialect.abandon(connection.connection.driver_connection)
 
     def _end(self) -> None:
-        self._ended = True
-        connection: Any = self._connection
-        self._connection = None
+        abandoned, self._ended = self._ended, True
+        connection, self._connection = self._connection, None
         if connection is not None:
             with suppress(Exception):  # a connection that is lost has nothing to give back
-                connection.invalidate() if connection.invalidated else connection.close()
+                if abandoned:
+                    connection.invalidate()
+                connection.close()
