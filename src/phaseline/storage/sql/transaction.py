@@ -26,6 +26,7 @@ class SqlTransaction(Transaction):
     def __init__(self, dialect: Dialect, engine: Engine) -> None:
         self._dialect, self._engine = dialect, engine
         self._connection: Connection | None = None
+        self._driver: Any = None
         self._ended = False
         self._ours = False
         """Whether it is we who use the connection, and not the body."""
@@ -41,7 +42,7 @@ class SqlTransaction(Transaction):
             event.listen(connection, "before_cursor_execute", self._check_statement)
             for name in ("commit", "rollback"):
                 event.listen(connection, name, self._check_ending)
-            self._connection = connection
+            self._connection, self._driver = connection, connection.connection.driver_connection
         return self._connection
 
     # ------------------------------------------------------------------ what a body may not do
@@ -97,17 +98,18 @@ class SqlTransaction(Transaction):
         self._end()
 
     def roll_back(self) -> None:
-        connection, self._ours = self._connection, True
-        if connection is not None and not self._ended:
+        self._ours = True
+        if self._connection is not None and not self._ended:
+            # By the driver: SQLAlchemy's own connection may be in a state in which it runs nothing any more.
             with suppress(Exception):  # it is lost, or was abandoned: then nothing of it stays anyway
-                connection.exec_driver_sql("ROLLBACK")
+                self._driver.rollback()
         self._end()
 
     def abandon(self) -> None:
         connection, self._ended = self._connection, True
         if connection is not None:
             with suppress(Exception):  # the body may have ended it this very moment
-                self._dialect.abandon(connection.connection.driver_connection)
+                self._dialect.abandon(self._driver)
 
     def _end(self) -> None:
         abandoned, self._ended = self._ended, True
