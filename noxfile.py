@@ -43,12 +43,10 @@ def demo(session: nox.Session) -> None:
 
 @nox.session
 def tests(session: nox.Session) -> None:
-    """Run the suite on asyncio and trio, with coverage. Arguments go to pytest."""
+    """Run the suite on asyncio and trio. Arguments go to pytest."""
     install(session, "test")
-    session.run("coverage", "erase")
-    session.run("coverage", "run", "-m", "pytest", "-n", "2", *session.posargs)
-    session.run("coverage", "combine", "--quiet")
-    session.run("coverage", "report")
+    # Not under coverage: its own locks, taken on the event loop, look like blocking calls of ours.
+    session.run("pytest", "-n", "2", *session.posargs)
 
 
 @nox.session
