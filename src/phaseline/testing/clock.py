@@ -16,6 +16,8 @@ QUIET_TURNS = 50
 """Turns of the event loop without a commit after which a runtime is taken to be at rest."""
 BODY_PATIENCE = 2.0
 """Real seconds to wait for sync bodies; one that is stuck must not stop the clock for ever."""
+BREATH = 0.0002
+"""Real seconds between looks at a storage at work. To spin instead would keep the interpreter's lock from its threads."""
 
 
 class FakeClock:
@@ -79,10 +81,10 @@ class FakeClock:
             await checkpoint()
             commits = sum(runner.commits for runner in runners)
             if any(runner.in_thread for runner in runners) and anyio.current_time() < patience:
-                await anyio.sleep(0.0005)
+                await anyio.sleep(BREATH)
                 quiet = 0
             elif commits != seen or any(not runner.is_idle for runner in runners):
-                await checkpoint()
+                await anyio.sleep(BREATH)
                 quiet, seen = 0, commits
             else:
                 quiet += 1
