@@ -7,12 +7,13 @@ from phaseline.compose import Err, Ok, Skipped, branch, each, parallel, when
 from phaseline.errors import PhaselineError
 from phaseline.events import Event, Transition
 from phaseline.graph import Ref
+from phaseline.handle import RunHandle
 from phaseline.machine import StateMachine, Transitions
 from phaseline.phase import Context, CustomEvent, Dep, Phase, phase
 from phaseline.pipeline import Dag, Pipeline
 from phaseline.retry import Retry
 from phaseline.run import Checkpoint, ErrorCategory, PhaseRecord, PhaseState, Run, RunState
-from phaseline.runtime import RunHandle, Runtime
+from phaseline.runtime import Runtime
 from phaseline.wishes import Abort, Again, Finish, Skip
 
 __all__ = [

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import AsyncExitStack
 from datetime import timedelta
-from functools import partial
 from types import TracebackType
-from typing import Any, Generic, Self, TypeVar, overload
+from typing import Any, Self, TypeVar, overload
 
 import anyio
 from anyio import to_thread
@@ -16,161 +14,34 @@ from anyio.lowlevel import EventLoopToken, current_token
 
 from phaseline._shell.describing import describe
 from phaseline._shell.live import LiveRun
-from phaseline._shell.outage import patiently
 from phaseline._shell.runner import Runner, RunnerOptions
 from phaseline._shell.starting import StartOptions, start, start_on
-from phaseline._shell.waiting import ended_run, follow, raise_unless_completed
+from phaseline._shell.waiting import ended_run, raise_unless_completed
 from phaseline._shell.worker import Worker
 from phaseline.abc import Clock, Queue, Storage
 from phaseline.bus import EventBus
 from phaseline.errors import (
     DefinitionError,
     PipelineNotRegisteredError,
-    ResultTimeoutError,
     RunNotFoundError,
-    RunNotVisibleError,
     RuntimeNotOpenError,
     RuntimeUsageError,
     StorageURLError,
 )
-from phaseline.events import Event
+from phaseline.handle import RunHandle
 from phaseline.phase import Dep
 from phaseline.pipeline import Pipeline, open_hosts
 from phaseline.queues.inprocess import InProcessQueue
-from phaseline.run import SETTLED_STATES, Checkpoint, Run
+from phaseline.run import Run
 from phaseline.storage.memory import MemoryStorage
 
 In = TypeVar("In")
 Out = TypeVar("Out")
-Out_co = TypeVar("Out_co", covariant=True)
 
 LOWEST_PRIORITY = 999
 LONGEST_KEY = 500
-VISIBLE_POLL = 0.05
-"""Seconds between two looks for a run whose transaction is not committed yet."""
 HANDLER_GRACE = 1.0
 """Seconds that handlers of events have at the close for what still waits for them."""
-
-
-class RunHandle(Generic[Out_co]):
-    """A run, wherever it is carried forward."""
-
-    def __init__(self, runtime: Runtime, run_id: str, live: LiveRun | None) -> None:
-        self.id: str = run_id
-        self._runtime = runtime
-        self._live = live
-        """What is known of the run; None until it can be seen."""
-
-    def __repr__(self) -> str:
-        return f"RunHandle({self.id!r})"
-
-    async def state(self) -> str:
-        """The state it is in now."""
-        await self._seen()
-        return (await self._runner.record_of(self.id)).state
-
-    async def run(self) -> Run[Out_co]:
-        """All that is known of it now."""
-        await self._seen()
-        return await describe(self._runner, await self._runner.load(self.id))
-
-    async def checkpoints(self) -> tuple[Checkpoint, ...]:
-        """Its checkpoints, oldest first."""
-        return (await self.run()).checkpoints
-
-    @property
-    def is_visible(self) -> bool:
-        """Whether the run was seen: one that was started in a transaction of the caller's is not before the commit."""
-        return self._live is not None
-
-    async def _seen(self) -> LiveRun:
-        """Give the run as this handle knows it.
-
-        Raises:
-            RunNotVisibleError: It was started in a transaction that is not committed yet.
-        """
-        if self._live is None:
-            try:
-                self._live = await self._runner.load(self.id)
-            except RunNotFoundError as error:
-                raise RunNotVisibleError(self.id) from error
-        return self._live
-
-    async def _awaited(self) -> LiveRun:
-        """Wait until the run can be seen."""
-        while True:
-            try:
-                return await patiently(self._runner.clock, self._seen)
-            except RunNotVisibleError:
-                await anyio.sleep(VISIBLE_POLL)
-
-    async def result(self, timeout: timedelta | None = None) -> Out_co:
-        """Wait for the end, through pauses, waits and retries, and give the output.
-
-        Raises:
-            PipelineFailedError: A phase failed for good.
-            PipelineCancelledError: It was cancelled.
-            PipelineRolledBackError: It was rolled back.
-            NoOutputError: It completed, but the phase that gives the output was skipped.
-            ResultTimeoutError: It was not over in time; it goes on.
-        """
-        with self._bounded(timeout):
-            self._live = await ended_run(self._runner, await self._awaited())
-            tell = partial(describe, self._runner, self._live)
-            run: Run[Out_co] = await patiently(self._runner.clock, tell)
-        raise_unless_completed(run, self._live.cause)
-        return run.output
-
-    async def wait(self, timeout: timedelta | None = None) -> Run[Out_co]:
-        """Wait until it is settled (ended, or paused), and give it; raises nothing for how it ended.
-
-        Raises:
-            ResultTimeoutError: It was not settled in time; it goes on.
-        """
-        with self._bounded(timeout):
-            self._live = await ended_run(self._runner, await self._awaited(), SETTLED_STATES)
-            return await patiently(self._runner.clock, partial(describe, self._runner, self._live))
-
-    def events(self, *, after: int = 0) -> AsyncIterator[Event]:
-        """Its events numbered above ``after``: those that are stored, then each as it comes, until the run ends.
-
-        Raises:
-            RunNotVisibleError: It was started in a transaction that is not committed yet.
-        """
-        return self._events(after)
-
-    async def _events(self, after: int) -> AsyncGenerator[Event]:
-        await self._seen()
-        async for event in follow(self._runner, self.id, after):
-            yield event
-
-    @property
-    def _runner(self) -> Runner:
-        return self._runtime.runner
-
-    def _bounded(self, timeout: timedelta | None) -> _Bound:
-        return _Bound(self, timeout)
-
-
-class _Bound:
-    """A bounded wait whose end is an error of ours."""
-
-    def __init__(self, handle: RunHandle[Any], timeout: timedelta | None) -> None:
-        self._handle, self._seconds = handle, math.inf if timeout is None else timeout.total_seconds()
-        self._scope = anyio.fail_after(self._seconds)
-
-    def __enter__(self) -> None:
-        self._scope.__enter__()
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> bool | None:
-        try:
-            return self._scope.__exit__(kind, error, trace)
-        except TimeoutError as late:
-            if not self._handle.is_visible:
-                raise RunNotVisibleError(self._handle.id) from late
-            raise ResultTimeoutError(self._handle.id, self._seconds) from late
 
 
 class Runtime:
