@@ -10,7 +10,7 @@ from sqlalchemy import create_engine, text
 
 from phaseline.storage.sql.store import SqlStorage
 
-TABLES = ("pipeline_run", "phase_execution", "checkpoint", "event", "step_result", "worker")
+TABLES = ("pipeline_run", "phase_execution", "checkpoint", "event", "step_result", "signal", "worker")
 
 
 @attrs.frozen

@@ -16,7 +16,7 @@ import msgspec
 
 from phaseline.errors import RuntimeUsageError, StorageUnavailableError
 from phaseline.events import Event
-from phaseline.run import Checkpoint, Definition, PhaseRecord, RunRecord
+from phaseline.run import Checkpoint, Definition, PhaseRecord, RunRecord, SignalRecord
 
 
 # --------------------------------------------------------------------- what is written and read
@@ -49,6 +49,10 @@ class Unit(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     steps: Sequence[StepResult]
     commit_id: int
     """Random: found at an event of the run, it tells that this unit was committed (63 bits)."""
+    signals: Sequence[SignalRecord] = ()
+    """Signals that the run has received; one may be taken in the same unit."""
+    taken: Sequence[tuple[int, str]] = ()
+    """Stored signals that are taken: the number of each, and the path of the phase. Their values are let go of."""
 
 
 class Outcome(Enum):
@@ -70,7 +74,9 @@ class RunRows(msgspec.Struct, frozen=True, gc=False):
     phases: Sequence[PhaseRecord]
     """In the order in which they came up."""
     since: int = 0
-    """Only phases that were written after this revision of the run are given; 0: all."""
+    """Only what was written after this revision of the run is given; 0: all."""
+    signals: Sequence[SignalRecord] = ()
+    """In the order of their numbers, taken or not."""
 
 
 @attrs.frozen
@@ -139,6 +145,25 @@ class LostPhase:
     run_id: str
     path: str
     fence: int
+
+
+@attrs.frozen
+class DueWait:
+    """A wait whose time has come."""
+
+    run_id: str
+    path: str
+    due_at: datetime
+
+
+@attrs.frozen
+class DueWaits:
+    """What a look at the waits came to."""
+
+    waits: Sequence[DueWait]
+    """Those that are due, the earliest first."""
+    next_due: datetime | None
+    """When the next one falls due; None if there is none, or if there are more that are due now."""
 
 
 class Transaction(ABC):
@@ -306,13 +331,23 @@ class Storage(ABC):
         """
 
     @abstractmethod
+    def due(
+        self, namespace: str, now: datetime | None, definitions: Collection[Definition], limit: int
+    ) -> DueWaits:
+        """Phases that run without a worker and whose ``due_at`` has come, of runs of these definitions; at most ``limit``.
+
+        Runs whose state is one of ``STANDING_STATES`` are passed over. Times are judged at ``now``; None: by the
+        storage's own clock.
+        """
+
+    @abstractmethod
     def load(self, namespace: str, run_id: str, since: int = 0) -> RunRows | None:
-        """A run and its phases, without inputs and outputs; None if there is none.
+        """A run with its phases and signals, without inputs and outputs; None if there is none.
 
         Args:
             namespace: Where the run lives.
             run_id: Its id.
-            since: Give only phases that were written after this revision of the run.
+            since: Give only phases and signals that were written after this revision of the run.
         """
 
     def head(self, namespace: str, run_id: str) -> RunRecord | None:

@@ -74,6 +74,13 @@ class PhaseState(StrEnum):
     RETRYING = "RETRYING"
 
 
+class WaitKind(StrEnum):
+    """What a phase waits for that runs without a worker."""
+
+    SIGNAL = "signal"
+    TIMER = "timer"
+
+
 class ErrorCategory(StrEnum):
     """Why a phase failed; VALIDATION and STATE are never retried by default."""
 
@@ -153,6 +160,8 @@ class RunRecord(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """Idempotency key: one run of the pipeline holds it."""
     while_open: bool = False
     """Whether the key is held only until the run ends."""
+    signals: int = 0
+    """How many signals it has received."""
     error: ErrorInfo | None = None
     """What it failed with."""
     created_at: datetime
@@ -215,6 +224,12 @@ class PhaseRecord(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """What the latest failed attempt failed with."""
     progress: Progress | None = None
     """What its body last told of itself, as of the latest commit."""
+    wait_kind: WaitKind | None = None
+    """What it waits for, or waited for at last; while it does it is RUNNING and nobody holds it."""
+    wait_key: str | None = None
+    """Of a wait for a signal: the key that the signal must carry; None where it must carry none."""
+    due_at: datetime | None = None
+    """When its wait ends by itself."""
     first_started_at: datetime | None = None
     """Start of the first attempt; retry policies that end after a time count from it."""
     started_at: datetime | None = None
@@ -227,6 +242,23 @@ class PhaseRecord(msgspec.Struct, frozen=True, kw_only=True, gc=False):
         if self.started_at is None or self.ended_at is None:
             return None
         return self.ended_at - self.started_at
+
+
+class SignalRecord(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """The row of a signal that a run has received."""
+
+    seq: int
+    """Number of the event that tells of it: signals are taken in this order."""
+    name: str
+    key: str | None = None
+    """Which of several waits for this name it is for."""
+    id: str | None = None
+    """By which a second sending of it is known."""
+    value: str | None
+    """Encoded; None once it was taken, for then it is the output of the phase that took it."""
+    taken_by: str | None = None
+    """Path of the phase that took it."""
+    received_at: datetime
 
 
 class Checkpoint(msgspec.Struct, frozen=True, gc=False):

@@ -16,7 +16,17 @@ from msgspec.structs import replace
 
 from phaseline.abc import Claimed, ClaimRequest, RunRows, StepResult, Storage, Unit, WorkerRecord
 from phaseline.events import CheckpointCreated, Emitted, Event, PhaseRetrying, PhaseSkipped, Transition
-from phaseline.run import ENDED_STATES, ErrorCategory, ErrorInfo, PhaseRecord, PhaseState, Progress, RunState
+from phaseline.run import (
+    ENDED_STATES,
+    ErrorCategory,
+    ErrorInfo,
+    PhaseRecord,
+    PhaseState,
+    Progress,
+    RunState,
+    SignalRecord,
+    WaitKind,
+)
 from phaseline.storage.memory import MemoryStorage
 from phaseline.storage.sql.store import SqlStorage
 from phaseline.testing.storage.build import NOW, Take, make_phase, make_run, make_unit, of_plan
@@ -75,6 +85,14 @@ def phases(draw: st.DrawFn, path: str, position: int, *, has_output: bool = Fals
         fields |= {"worker": draw(st.sampled_from(WORKERS)), "lease_expires": draw(TIMES)}
         if draw(st.integers(0, 4)) == 0:
             fields |= {"worker": None, "lease_expires": None, "total": 3}
+        elif draw(st.booleans()):
+            kind = draw(st.sampled_from(WaitKind))
+            timed = kind is WaitKind.TIMER or draw(st.booleans())
+            key = draw(st.none() | TEXT.filter(bool)) if kind is WaitKind.SIGNAL else None
+            fields |= {
+                "worker": None, "lease_expires": None, "wait_kind": kind, "wait_key": key,
+                "due_at": draw(TIMES) if timed else None,
+            }  # fmt: skip
     if state in ENDED:
         fields |= {"ended_at": draw(TIMES), "live": state is PhaseState.COMPLETED or has_output}
     if state is PhaseState.FAILED:
@@ -138,6 +156,13 @@ def units(draw: st.DrawFn, model: Storage, space: str, run_id: str) -> Unit:
 
     written = [*inserted, *(row for row, _ in changed)]
     seq = base.seq
+    known = [] if stored is None else list(stored.signals)
+    open_signals = [signal.seq for signal in known if signal.taken_by is None]
+    taking = draw(st.lists(st.sampled_from(open_signals), unique=True, max_size=2)) if open_signals else []
+    received = [
+        draw(signals(len(known) + n + 1, {signal.id for signal in known}))
+        for n in range(draw(st.integers(0, 1)))
+    ]
     events = [draw(facts(base.id, seq + n + 1, expected + 1)) for n in range(draw(COUNT))]
     after = {row.path: row for row in [*rows, *written]}
     states = STATES
@@ -147,7 +172,7 @@ def units(draw: st.DrawFn, model: Storage, space: str, run_id: str) -> Unit:
     run = replace(
         base, revision=expected + 1, seq=seq + len(events), state=state, epoch=draw(COUNT), priority=draw(COUNT),
         error=draw(ERRORS) if state == RunState.FAILED else None, updated_at=draw(TIMES), started_at=draw(MAYBE_TIME),
-        ended_at=draw(MAYBE_TIME),
+        ended_at=draw(MAYBE_TIME), signals=len(known) + len(received),
     )  # fmt: skip
     step = st.builds(StepResult, st.sampled_from(PATHS), st.integers(0, 1), st.sampled_from("xy"), TEXT)
     return make_unit(
@@ -158,7 +183,20 @@ def units(draw: st.DrawFn, model: Storage, space: str, run_id: str) -> Unit:
         outputs={row.path: draw(TEXT) for row in written if row.live and draw(st.booleans())},
         events=events,
         steps=draw(st.lists(step, max_size=3)),
+        signals=received,
+        taken=[(number, draw(st.sampled_from(PATHS))) for number in taking],
     )
+
+
+@st.composite
+def signals(draw: st.DrawFn, seq: int, known: set[str | None]) -> SignalRecord:
+    """A signal that has just come."""
+    taken_by = draw(st.none() | st.sampled_from(PATHS))
+    return SignalRecord(
+        seq=seq, name=draw(TEXT), key=draw(st.none() | TEXT.filter(bool)), received_at=draw(TIMES),
+        id=draw(st.none() | TEXT.filter(lambda id_: id_ not in known)), taken_by=taken_by,
+        value=draw(TEXT) if taken_by is None else None,
+    )  # fmt: skip
 
 
 class SqliteLikeMemory(RuleBasedStateMachine):
@@ -225,6 +263,14 @@ class SqliteLikeMemory(RuleBasedStateMachine):
         self.both(lambda storage: set(storage.lost(space, now, dead, [*map(of_plan, plans)], 100)))
         self.both(lambda storage: len(storage.lost(space, now, dead, [*map(of_plan, plans)], 2)))
 
+    @rule(space=SPACES, now=TIMES, plans=st.sets(st.sampled_from(PLANS)), limit=st.integers(1, 4))
+    def due(self, space: str, now: datetime, plans: set[str], limit: int) -> None:
+        def ask(storage: Storage) -> object:
+            found = storage.due(space, now, [*map(of_plan, plans)], limit)
+            return list(found.waits), found.next_due
+
+        self.both(ask)
+
     @rule(
         worker=st.builds(
             WorkerRecord, id=st.sampled_from(WORKERS), namespace=SPACES, host=TEXT, pid=COUNT, process_started=TEXT,
@@ -284,7 +330,7 @@ def plain(value: RunRows | Claimed | None) -> object:
     """A value with its sequences as lists."""
     match value:
         case RunRows():
-            return value.run, list(value.phases)
+            return value.run, list(value.phases), list(value.signals)
         case Claimed():
             return list(value.units), value.waiting, value.next_due
         case None:

@@ -13,6 +13,8 @@ from msgspec.structs import replace
 from phaseline.abc import (
     Claimed,
     ClaimRequest,
+    DueWait,
+    DueWaits,
     Grant,
     LostPhase,
     Outcome,
@@ -31,6 +33,7 @@ from phaseline.run import (
     PhaseRecord,
     PhaseState,
     RunRecord,
+    SignalRecord,
 )
 
 WAITING = frozenset({PhaseState.PENDING, PhaseState.RETRYING})
@@ -38,12 +41,24 @@ _First = TypeVar("_First", int, datetime)
 _Key = tuple[str, str]
 _Entry = tuple[int, datetime, str, str]
 """A row that waits, in the order of claims: priority, available_at, run id, path."""
+_Due = tuple[datetime, str, str]
+"""A row that runs without a worker until a time: due_at, run id, path."""
 
 
 class _StoredRun:
     """All rows of one run."""
 
-    __slots__ = ("commits", "events", "phases", "run", "steps", "values", "written")
+    __slots__ = (
+        "commits",
+        "events",
+        "phases",
+        "run",
+        "signals",
+        "signals_written",
+        "steps",
+        "values",
+        "written",
+    )
 
     def __init__(self, unit: Unit) -> None:
         self.run = unit.run
@@ -53,6 +68,9 @@ class _StoredRun:
         self.steps: dict[tuple[str, int], dict[str, str]] = {}
         self.written: dict[str, int] = {}
         """Revision of the run at which a phase was last written, by path."""
+        self.signals: dict[int, SignalRecord] = {}
+        self.signals_written: dict[int, int] = {}
+        """Revision of the run at which a signal was last written, by its number."""
         self.commits: set[int] = set()
         """Ids of the units that have events."""
 
@@ -72,6 +90,12 @@ class _StoredRun:
         self.events.extend(unit.events)
         for step in unit.steps:
             self.steps.setdefault((step.path, step.generation), {}).setdefault(step.key, step.result)
+        for signal in unit.signals:
+            self.signals[signal.seq] = signal
+            self.signals_written[signal.seq] = revision
+        for seq, path in unit.taken:
+            self.signals[seq] = replace(self.signals[seq], value=None, taken_by=path)
+            self.signals_written[seq] = revision
 
 
 class _Waiting:
@@ -113,6 +137,8 @@ class MemoryStorage(Storage):
     def __init__(self) -> None:
         self._runs: dict[_Key, _StoredRun] = {}
         self._waiting: dict[str, _Waiting] = {}
+        self._dues: dict[str, list[_Due]] = {}
+        """A heap for each namespace; an entry whose row has moved on is dropped when it is met."""
         self._workers: dict[_Key, WorkerRecord] = {}
         self._keys: dict[tuple[str, str, str], str] = {}
         """Id of the run that was last given an idempotency key, by namespace, pipeline and key."""
@@ -138,10 +164,8 @@ class MemoryStorage(Storage):
         stored = self._runs.get(key)
         if unit.expected != (0 if stored is None else stored.run.revision):
             return Outcome.STALE
-        for row, fence in unit.updated:
-            before = None if stored is None else stored.phases.get(row.path)
-            if before is None or before.fence != fence:
-                return Outcome.FENCED
+        if not _guards_hold(stored, unit):
+            return Outcome.FENCED
         if stored is None:
             if unit.run.key is not None and not self._take_key(unit.run, unit.run.key):
                 return Outcome.DUPLICATE
@@ -149,10 +173,10 @@ class MemoryStorage(Storage):
         stored.write(unit)
         for row in unit.inserted:
             if row.worker is None:
-                self._await_claim(key, row)
+                self._await(key, row)
         for row, _ in unit.updated:
             if row.worker is None:
-                self._await_claim(key, row)
+                self._await(key, row)
         return Outcome.COMMITTED
 
     def _take_key(self, run: RunRecord, key: str) -> bool:
@@ -161,8 +185,10 @@ class MemoryStorage(Storage):
         self._keys[run.namespace, run.pipeline, key] = run.id
         return True
 
-    def _await_claim(self, key: _Key, row: PhaseRecord) -> None:
-        if row.state in WAITING:
+    def _await(self, key: _Key, row: PhaseRecord) -> None:
+        if row.due_at is not None and row.state is PhaseState.RUNNING:
+            heapq.heappush(self._dues.setdefault(key[0], []), (row.due_at, key[1], row.path))
+        elif row.state in WAITING:
             waiting = self._waiting.get(key[0])
             if waiting is None:
                 waiting = self._waiting[key[0]] = _Waiting(row.available_at)
@@ -219,6 +245,36 @@ class MemoryStorage(Storage):
             and stored.run.state not in STANDING_STATES
             and (request.queues is None or stored.phases[path].queue in request.queues)
         )
+
+    def due(
+        self, namespace: str, now: datetime | None, definitions: Collection[Definition], limit: int
+    ) -> DueWaits:
+        now = now or self.now()
+        heap = self._dues.get(namespace, [])
+        found: list[DueWait] = []
+        kept: list[_Due] = []
+        next_due: datetime | None = None
+        while heap and next_due is None and len(found) < limit:
+            entry = heapq.heappop(heap)
+            if (kept and entry == kept[-1]) or not self._is_awaited(namespace, entry):
+                continue
+            kept.append(entry)
+            due_at, run_id, path = entry
+            run = self._runs[namespace, run_id].run
+            if run.definition not in definitions or run.state in STANDING_STATES:
+                continue
+            if due_at > now:
+                next_due = due_at
+            else:
+                found.append(DueWait(run_id, path, due_at))
+        for entry in kept:
+            heapq.heappush(heap, entry)
+        return DueWaits(found, next_due)
+
+    def _is_awaited(self, namespace: str, entry: _Due) -> bool:
+        due_at, run_id, path = entry
+        row = self._runs[namespace, run_id].phases[path]
+        return row.state is PhaseState.RUNNING and row.worker is None and row.due_at == due_at
 
     # ------------------------------------------------------------------ workers and leases
     def enlist(self, worker: WorkerRecord) -> Sequence[WorkerRecord]:
@@ -280,9 +336,12 @@ class MemoryStorage(Storage):
             return None
         if since >= stored.run.revision:
             return RunRows(stored.run, (), since)
-        written = stored.written
+        written, signals_written = stored.written, stored.signals_written
         return RunRows(
-            stored.run, [row for path, row in stored.phases.items() if written[path] > since], since
+            stored.run,
+            [row for path, row in stored.phases.items() if written[path] > since],
+            since,
+            [stored.signals[seq] for seq in sorted(stored.signals) if signals_written[seq] > since],
         )
 
     def head(self, namespace: str, run_id: str) -> RunRecord | None:
@@ -324,3 +383,21 @@ class MemoryStorage(Storage):
         return (
             () if stored is None else tuple(stored.events[after : after + limit])
         )  # event n stands at n - 1
+
+
+def _guards_hold(stored: _StoredRun | None, unit: Unit) -> bool:
+    """Whether the rows that a unit changes carry the fences that it names, and signals are as it takes them to be."""
+    for row, fence in unit.updated:
+        before = None if stored is None else stored.phases.get(row.path)
+        if before is None or before.fence != fence:
+            return False
+    return not (unit.taken or unit.signals) or _are_new(stored, unit)
+
+
+def _are_new(stored: _StoredRun | None, unit: Unit) -> bool:
+    """Whether what a unit takes is there to be taken, and what it brings was not received before."""
+    known = {} if stored is None else stored.signals
+    if any(seq not in known or known[seq].taken_by is not None for seq, _ in unit.taken):
+        return False
+    ids = {signal.id for signal in known.values()} - {None}
+    return not any(signal.seq in known or signal.id in ids for signal in unit.signals)

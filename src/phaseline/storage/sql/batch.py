@@ -20,6 +20,8 @@ PHASE_INSERT = ("namespace", "run_id", *rows.PHASE, "output", "revision")
 CHECKPOINT = ("namespace", "run_id", *rows.CHECKPOINT)
 EVENT = ("namespace", "run_id", *rows.EVENT, "commit_id")
 STEP = ("namespace", "run_id", *rows.STEP)
+SIGNAL = ("namespace", "run_id", *rows.SIGNAL, "revision")
+TAKEN = ("taken_by", "revision", "namespace", "run_id", "seq")
 
 
 @attrs.frozen
@@ -33,6 +35,8 @@ class Batch:
     checkpoints: Rows = attrs.field(factory=Rows)
     events: Rows = attrs.field(factory=Rows)
     steps: Rows = attrs.field(factory=Rows)
+    signals: Rows = attrs.field(factory=Rows)
+    taken: Rows = attrs.field(factory=Rows)
 
 
 def gather(units: Sequence[Unit]) -> Batch:
@@ -58,6 +62,10 @@ def gather(units: Sequence[Unit]) -> Batch:
                 batch.checkpoints.append((*head, *rows.checkpoint_row(event)))
         for step in unit.steps:
             batch.steps.append((*head, *rows.step_row(step)))
+        for signal in unit.signals:
+            batch.signals.append((*head, *rows.signal_row(signal), revision))
+        for seq, path in unit.taken:
+            batch.taken.append((path, revision, *head, seq))
     return batch
 
 

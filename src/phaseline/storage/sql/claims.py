@@ -8,7 +8,7 @@ from datetime import datetime
 from itertools import chain
 from typing import Any
 
-from phaseline.abc import ClaimRequest, Grant, LostPhase, RunRows, Unit, WorkerRecord
+from phaseline.abc import ClaimRequest, DueWait, DueWaits, Grant, LostPhase, RunRows, Unit, WorkerRecord
 from phaseline.run import STANDING_STATES, Definition, PhaseState, RunRecord
 from phaseline.storage.sql import reads, rows
 from phaseline.storage.sql.access import Access
@@ -79,9 +79,9 @@ def _locked(ask: Access, request: ClaimRequest, run_ids: Collection[str]) -> Ite
     for run_id in run_ids:  # in the order of the candidates, so that what is best is started first
         run = by_id.get(run_id)
         if run is not None and run_id in known:
-            yield RunRows(run, reads.phases(ask, run, known[run_id]), known[run_id])
+            yield reads.rows_of(ask, run, known[run_id])
         elif run is not None:
-            yield RunRows(run, found.get(run_id, ()))
+            yield RunRows(run, found.get(run_id, ()), signals=reads.signals(ask, run, 0))
 
 
 def _lock(ask: Access, namespace: str, run_ids: Collection[str]) -> Sequence[RunRecord]:
@@ -191,3 +191,31 @@ def lost(  # noqa: PLR0917  # as the port has them
         (namespace, *moment, *dead_workers, *chain(*definitions), limit),
     )
     return [LostPhase(run_id, path, fence) for run_id, path, fence in map(tuple, found)]
+
+
+# --------------------------------------------------------------------- waits
+def due(
+    ask: Access, namespace: str, now: datetime | None, definitions: Collection[Definition], limit: int
+) -> DueWaits:
+    """Read which waits have come to their time, and when the next one does."""
+    expression, moment = _moment(ask, now)
+    condition = (
+        "JOIN phaseline_pipeline_run r ON r.namespace = p.namespace AND r.id = p.run_id "
+        "WHERE p.namespace = ? AND p.state = 'RUNNING' "
+        f"AND r.state NOT IN ({_STANDING}) AND {_OF_DEFINITION} ({_triples(definitions)})"
+    )
+    values = (namespace, *chain(*definitions), *moment)
+    found = ask(
+        f"SELECT p.due_at, p.run_id, p.path FROM phaseline_phase_execution p {condition} "  # noqa: S608  # names of ours
+        f"AND p.due_at <= {expression} ORDER BY p.due_at, p.run_id, p.path LIMIT ?",
+        (*values, limit),
+    )
+    waits = [DueWait(run_id, path, rows.time_of(due_at)) for due_at, run_id, path in map(tuple, found)]
+    if len(waits) == limit:
+        return DueWaits(waits, None)
+    following = ask(
+        f"SELECT p.due_at FROM phaseline_phase_execution p {condition} "  # noqa: S608  # names of ours
+        f"AND p.due_at > {expression} ORDER BY p.due_at LIMIT 1",
+        values,
+    ).scalar()
+    return DueWaits(waits, rows.moment(following))

@@ -215,8 +215,10 @@ SECTIONS: Mapping[str, Sequence[str]] = {
     "checkpoints": columns.CHECKPOINT,
     "events": columns.EVENT,
     "steps": columns.STEP,
+    "signals": columns.SIGNAL,
+    "taken": columns.TAKEN,
 }
-GUARDED = ("run_updates", "phase_updates")
+GUARDED = ("run_updates", "phase_updates", "taken")
 
 
 def _kind(column: str) -> str:
@@ -259,6 +261,12 @@ STATEMENTS = {
     "events": _inserting("event", columns.EVENT),
     # The first result of a step stays: an attempt may have gone on with it.
     "steps": f"{_inserting('step_result', columns.STEP)} ON CONFLICT DO NOTHING",
+    "signals": _inserting("signal", columns.SIGNAL),
+    "taken": (
+        f"UPDATE phaseline_signal s SET taken_by = d.taken_by, revision = d.revision, value = NULL "  # noqa: S608  # names of ours
+        f"FROM {_source(columns.TAKEN)} d WHERE s.namespace = d.namespace AND s.run_id = d.run_id AND s.seq = d.seq "
+        "AND s.taken_by IS NULL RETURNING 1"
+    ),
 }
 
 

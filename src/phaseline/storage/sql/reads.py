@@ -7,7 +7,7 @@ from typing import Any
 
 from phaseline.abc import RunRows
 from phaseline.events import Event
-from phaseline.run import INPUT, Checkpoint, PhaseRecord, RunRecord
+from phaseline.run import INPUT, Checkpoint, PhaseRecord, RunRecord, SignalRecord
 from phaseline.storage.sql import rows
 from phaseline.storage.sql.access import Access
 
@@ -15,12 +15,18 @@ RUN_COLUMNS = ", ".join(rows.RUN)
 PHASE_COLUMNS = ", ".join(rows.PHASE)
 CHECKPOINT_COLUMNS = ", ".join(rows.CHECKPOINT)
 EVENT_COLUMNS = ", ".join(rows.EVENT)
+SIGNAL_COLUMNS = ", ".join(rows.SIGNAL)
 
 
 def load(ask: Access, namespace: str, run_id: str, since: int) -> RunRows | None:
     """Read a run with the phases that were written after a revision."""
     run = head(ask, namespace, run_id)
-    return None if run is None else RunRows(run, phases(ask, run, since), since)
+    return None if run is None else rows_of(ask, run, since)
+
+
+def rows_of(ask: Access, run: RunRecord, since: int) -> RunRows:
+    """Read what belongs to a run and was written after a revision."""
+    return RunRows(run, phases(ask, run, since), since, signals(ask, run, since))
 
 
 def head(ask: Access, namespace: str, run_id: str) -> RunRecord | None:
@@ -63,6 +69,18 @@ def phases_of_many(ask: Access, namespace: str, run_ids: Iterable[str]) -> Mappi
     for row in found:
         by_run.setdefault(row[0], []).append(rows.phase_from(row[1:]))
     return by_run
+
+
+def signals(ask: Access, run: RunRecord, since: int) -> Sequence[SignalRecord]:
+    """Read the signals of a run that were written after a revision; most runs have none, and are not asked."""
+    if since >= run.revision or not run.signals:
+        return ()
+    found = ask(
+        f"SELECT {SIGNAL_COLUMNS} FROM phaseline_signal WHERE namespace = ? AND run_id = ? AND revision > ? "  # noqa: S608  # names of ours
+        "ORDER BY seq",
+        (run.namespace, run.id, since),
+    )
+    return [rows.signal_from(row) for row in found]
 
 
 def find(ask: Access, namespace: str, after: str, limit: int) -> Sequence[RunRecord]:

@@ -12,14 +12,24 @@ from pydantic_core import from_json, to_json
 
 from phaseline.abc import StepResult, WorkerRecord
 from phaseline.events import CheckpointCreated, Event, Transition, from_wire
-from phaseline.run import Checkpoint, ErrorCategory, ErrorInfo, PhaseRecord, PhaseState, Progress, RunRecord
+from phaseline.run import (
+    Checkpoint,
+    ErrorCategory,
+    ErrorInfo,
+    PhaseRecord,
+    PhaseState,
+    Progress,
+    RunRecord,
+    SignalRecord,
+    WaitKind,
+)
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MICROSECOND = timedelta(microseconds=1)
 
 RUN = (
     "namespace", "id", "pipeline", "version", "fingerprint", "state", "revision", "seq", "epoch", "priority", "key",
-    "while_open", "error", "created_at", "updated_at", "started_at", "ended_at",
+    "while_open", "signals", "error", "created_at", "updated_at", "started_at", "ended_at",
 )  # fmt: skip
 RUN_CHANGES = (
     "state",
@@ -27,6 +37,7 @@ RUN_CHANGES = (
     "seq",
     "epoch",
     "priority",
+    "signals",
     "error",
     "updated_at",
     "started_at",
@@ -35,12 +46,13 @@ RUN_CHANGES = (
 PHASE = (
     "path", "epoch", "position", "generation", "state", "queue", "priority", "available_at", "attempt", "failures",
     "crashes", "postponed", "fence", "worker", "lease_expires", "live", "length", "total", "reason", "error", "progress",
-    "first_started_at", "started_at", "ended_at",
+    "wait_kind", "wait_key", "due_at", "first_started_at", "started_at", "ended_at",
 )  # fmt: skip
 PHASE_CHANGES = PHASE[4:]
 CHECKPOINT = ("seq", "id", "phase", "revision", "epoch", "created_at")
 EVENT = ("seq", "type", "phase", "source", "target", "data", "at")
 STEP = ("path", "generation", "key", "result")
+SIGNAL = ("seq", "name", "key", "id", "value", "taken_by", "received_at")
 WORKER = ("namespace", "id", "host", "pid", "process_started", "seen_at")
 
 Row = Sequence[Any]
@@ -66,7 +78,7 @@ def time_of(value: int) -> datetime:
 def run_changes(run: RunRecord) -> tuple[Any, ...]:
     """Values of ``RUN_CHANGES``."""
     return (
-        run.state, run.revision, run.seq, run.epoch, run.priority, _encode(run.error),
+        run.state, run.revision, run.seq, run.epoch, run.priority, run.signals, _encode(run.error),
         micros(run.updated_at), micros(run.started_at), micros(run.ended_at),
     )  # fmt: skip
 
@@ -75,7 +87,7 @@ def run_row(run: RunRecord) -> tuple[Any, ...]:
     """Values of ``RUN``."""
     return (
         run.namespace, run.id, run.pipeline, run.version, run.fingerprint, run.state, run.revision, run.seq, run.epoch,
-        run.priority, run.key, run.while_open, _encode(run.error), micros(run.created_at), micros(run.updated_at), micros(run.started_at),
+        run.priority, run.key, run.while_open, run.signals, _encode(run.error), micros(run.created_at), micros(run.updated_at), micros(run.started_at),
         micros(run.ended_at),
     )  # fmt: skip
 
@@ -90,7 +102,8 @@ def phase_changes(row: PhaseRecord) -> tuple[Any, ...]:
     return (
         row.state.value, row.queue, row.priority, micros(row.available_at), row.attempt, row.failures, row.crashes,
         row.postponed, row.fence, row.worker, micros(row.lease_expires), row.live, row.length, row.total, row.reason,
-        _encode(row.error), _encode(row.progress), micros(row.first_started_at), micros(row.started_at), micros(row.ended_at),
+        _encode(row.error), _encode(row.progress), row.wait_kind and row.wait_kind.value, row.wait_key,
+        micros(row.due_at), micros(row.first_started_at), micros(row.started_at), micros(row.ended_at),
     )  # fmt: skip
 
 
@@ -124,6 +137,13 @@ def event_row(event: Event) -> tuple[Any, ...]:
 def step_row(step: StepResult) -> tuple[Any, ...]:
     """Values of ``STEP``."""
     return (step.path, step.generation, step.key, step.result)
+
+
+def signal_row(signal: SignalRecord) -> tuple[Any, ...]:
+    """Values of ``SIGNAL``."""
+    return (
+        signal.seq, signal.name, signal.key, signal.id, signal.value, signal.taken_by, micros(signal.received_at),
+    )  # fmt: skip
 
 
 def worker_row(worker: WorkerRecord) -> tuple[Any, ...]:
@@ -160,7 +180,8 @@ def phase_from(row: Row) -> PhaseRecord:
     data["live"] = None if data["live"] is None else bool(data["live"])
     data["error"] = _error(data["error"])
     data["progress"] = None if data["progress"] is None else Progress(**from_json(data["progress"]))
-    for name in ("available_at", "lease_expires", "first_started_at", "started_at", "ended_at"):
+    data["wait_kind"] = None if data["wait_kind"] is None else WaitKind(data["wait_kind"])
+    for name in ("available_at", "lease_expires", "due_at", "first_started_at", "started_at", "ended_at"):
         data[name] = moment(data[name])
     return PhaseRecord(**data)
 
@@ -178,6 +199,13 @@ def event_from(run_id: str, row: Row) -> Event:
     return from_wire(
         type_, from_json(data), run_id=run_id, seq=seq, at=time_of(at), phase=phase, transition=transition
     )
+
+
+def signal_from(row: Row) -> SignalRecord:
+    """The record of a row of ``SIGNAL``."""
+    data: dict[str, Any] = dict(zip(SIGNAL, row, strict=True))
+    data["received_at"] = time_of(data["received_at"])
+    return SignalRecord(**data)
 
 
 def worker_from(row: Row) -> WorkerRecord:

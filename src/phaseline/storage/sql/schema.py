@@ -18,7 +18,8 @@ from phaseline.storage.sql import batch
 BOOLEANS = frozenset({"live", "while_open"})
 INTEGERS = frozenset(
     "revision seq epoch priority created_at updated_at first_started_at started_at ended_at expected position generation "
-    "available_at attempt failures crashes postponed fence lease_expires length total at commit_id pid seen_at".split()
+    "available_at attempt failures crashes postponed fence lease_expires length total at commit_id pid seen_at due_at signals "
+    "received_at".split()
 )
 TABLES: Mapping[str, Sequence[str]] = {
     "pipeline_run": batch.RUN_INSERT,
@@ -26,6 +27,7 @@ TABLES: Mapping[str, Sequence[str]] = {
     "checkpoint": batch.CHECKPOINT,
     "event": batch.EVENT,
     "step_result": batch.STEP,
+    "signal": batch.SIGNAL,
 }
 
 

@@ -97,6 +97,8 @@ class SqliteDialect(Dialect):
         _insert(execute, INSERT_CHECKPOINT, batch.checkpoints)
         _insert(execute, INSERT_EVENT, batch.events)
         _insert(execute, INSERT_STEP, batch.steps)
+        _insert(execute, INSERT_SIGNAL, batch.signals)
+        _update(execute, TAKE_SIGNAL, batch.taken)
 
     def unavailable(self, error: BaseException) -> StorageUnavailableError:
         name = getattr(error, "sqlite_errorname", "") or ""
@@ -193,6 +195,11 @@ INSERT_CHECKPOINT = _inserting("checkpoint", columns.CHECKPOINT)
 INSERT_EVENT = _inserting("event", columns.EVENT)
 INSERT_STEP = f"{_inserting('step_result', columns.STEP)} ON CONFLICT DO NOTHING"
 """The first result of a step stays: an attempt may have gone on with it."""
+INSERT_SIGNAL = _inserting("signal", columns.SIGNAL)
+TAKE_SIGNAL = (
+    "UPDATE phaseline_signal SET taken_by = ?, revision = ?, value = NULL "
+    "WHERE namespace = ? AND run_id = ? AND seq = ? AND taken_by IS NULL"
+)
 
 
 def _update(execute: Execute, statement: str, values: Rows) -> None:

@@ -19,6 +19,7 @@ from sqlalchemy.exc import IntegrityError
 from phaseline.abc import (
     Claimed,
     ClaimRequest,
+    DueWaits,
     Grant,
     LostPhase,
     Outcome,
@@ -323,6 +324,12 @@ class SqlStorage(Storage):
     ) -> Sequence[LostPhase]:
         with self._reading() as ask:
             return claims.lost(ask, namespace, now, dead_workers, definitions, limit)
+
+    def due(
+        self, namespace: str, now: datetime | None, definitions: Collection[Definition], limit: int
+    ) -> DueWaits:
+        with self._reading() as ask:
+            return claims.due(ask, namespace, now, definitions, limit)
 
     # ------------------------------------------------------------------ read
     def load(self, namespace: str, run_id: str, since: int = 0) -> RunRows | None:

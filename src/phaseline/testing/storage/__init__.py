@@ -15,12 +15,13 @@ from phaseline.testing.storage.leases import Leases
 from phaseline.testing.storage.limits import Limits
 from phaseline.testing.storage.reads import Reads
 from phaseline.testing.storage.sharing import Sharing
+from phaseline.testing.storage.waits import Waits
 from phaseline.testing.storage.writes import Writes
 
 __all__ = ["StorageContract"]
 
 
-class StorageContract(Writes, Reads, Claims, Leases, Limits, Sharing):
+class StorageContract(Writes, Reads, Claims, Leases, Waits, Limits, Sharing):
     """Tests that every storage passes.
 
     A subclass gives the fixture ``make_storage``: a function that makes a storage, not yet opened. What it makes is

@@ -74,7 +74,7 @@ def everything(storage: Storage, run_id: str, paths: Sequence[str], namespace: s
     """Read all there is to read of a run, to be compared with what was there before."""
     rows = storage.load(namespace, run_id)
     return (
-        None if rows is None else (rows.run, list(rows.phases)),
+        None if rows is None else (rows.run, list(rows.phases), list(rows.signals)),
         dict(storage.values(namespace, run_id, ["", *paths])),
         list(storage.events(namespace, run_id, 0, PLENTY)),
         list(storage.checkpoints(namespace, run_id)),

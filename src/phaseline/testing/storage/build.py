@@ -19,6 +19,8 @@ from phaseline.run import (
     Progress,
     RunRecord,
     RunState,
+    SignalRecord,
+    WaitKind,
 )
 
 NAMESPACE = "default"
@@ -57,7 +59,9 @@ def make_phase(path: str = "a", state: PhaseState = PhaseState.PENDING, **fields
     given: dict[str, Any] = {
         "path": path, "state": state, "queue": "default", "priority": 100, "available_at": NOW,
     }  # fmt: skip
-    if state is PhaseState.RUNNING and "total" not in fields:  # a map runs without a worker
+    if (
+        state is PhaseState.RUNNING and "total" not in fields and "wait_kind" not in fields
+    ):  # they have no worker
         given |= {"fence": 1, "attempt": 1, "worker": WORKER, "lease_expires": NOW + LEASE, "started_at": NOW}
     if state in ENDED:
         given |= {"fence": 1, "attempt": 1, "ended_at": NOW, "live": state is PhaseState.COMPLETED}
@@ -75,14 +79,29 @@ def make_unit(
     outputs: Mapping[str, str] | None = None,
     events: Sequence[Event] = (),
     steps: Sequence[StepResult] = (),
+    signals: Sequence[SignalRecord] = (),
+    taken: Sequence[tuple[int, str]] = (),
     commit_id: int = 0,
 ) -> Unit:
     """Make a unit of work that brings a run to the revision that its row carries, from the one before."""
     expected = run.revision - 1 if expected is None else expected
     return Unit(
         run=run, expected=expected, input=None if expected else INPUT_TEXT, inserted=inserted, updated=updated,
-        outputs=outputs or {}, events=events, steps=steps, commit_id=commit_id,
+        outputs=outputs or {}, events=events, steps=steps, signals=signals, taken=taken, commit_id=commit_id,
     )  # fmt: skip
+
+
+def make_wait(path: str = "a", due_at: datetime | None = NOW, **fields: Any) -> PhaseRecord:
+    """Make the row of a phase that waits for a signal, by default without a key."""
+    return make_phase(
+        path, PhaseState.RUNNING, **{"wait_kind": WaitKind.SIGNAL, "due_at": due_at, "fence": 1, **fields}
+    )
+
+
+def make_signal(seq: int, **fields: Any) -> SignalRecord:
+    """Make the row of a signal that nobody has taken."""
+    given: dict[str, Any] = {"name": "approve", "value": "true", "received_at": NOW, **fields}
+    return SignalRecord(seq=seq, **given)
 
 
 def new_run(run_id: str = "run", *phases: PhaseRecord, **fields: Any) -> Unit:
@@ -153,7 +172,7 @@ def full_runs() -> list[RunRecord]:
     """Rows of a run that between them have a value of their own in every field."""
     failed = make_run(
         namespace="space", pipeline="prepare", version="1.2.3", fingerprint="f00d", state=RunState.FAILED.value,
-        seq=41, epoch=3, priority=7, key="order 7", while_open=True, error=ERROR, created_at=NOW, updated_at=NOW + 3 * SECOND,
+        seq=41, epoch=3, priority=7, key="order 7", while_open=True, signals=2, error=ERROR, created_at=NOW, updated_at=NOW + 3 * SECOND,
         started_at=NOW + SECOND, ended_at=NOW + 2 * SECOND,
     )  # fmt: skip
     active = replace(failed, state="DECOMPOSING", error=None, priority=999, ended_at=None)
@@ -174,6 +193,9 @@ def full_phases() -> list[PhaseRecord]:
         make_phase(path, PhaseState.RETRYING, **same, error=ERROR),
         make_phase(path, PhaseState.RUNNING, **same, worker="w-7", lease_expires=NOW + 9 * SECOND),
         make_phase(path, PhaseState.RUNNING, **same, total=600),
+        make_wait(path, NOW + 4 * SECOND, **{**same, "wait_key": "order 7"}),
+        make_wait(path, None, **same),
+        make_wait(path, NOW - SECOND, **{**same, "wait_kind": WaitKind.TIMER}),
         make_phase(path, PhaseState.COMPLETED, **same, live=True, length=0, ended_at=NOW + 5 * SECOND),
         make_phase(path, PhaseState.COMPLETED, **same, live=True, length=8, ended_at=NOW + 5 * SECOND),
         make_phase(path, PhaseState.SKIPPED, **same, live=False, ended_at=NOW + 5 * SECOND),

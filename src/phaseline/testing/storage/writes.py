@@ -22,6 +22,7 @@ from phaseline.testing.storage.build import (
     full_runs,
     make_phase,
     make_run,
+    make_signal,
     make_unit,
     new_run,
 )
@@ -41,7 +42,7 @@ def rich_unit(run_id: str, revision: int, expected: int, fence: int) -> Unit:
     """A unit that writes something of every kind, with the guards that it is to be tried with."""
     seq = revision * 10
     return make_unit(
-        make_run(run_id, revision=revision, seq=seq + 1, state="STATE"),
+        make_run(run_id, revision=revision, seq=seq + 1, signals=1, state="STATE"),
         expected=expected,
         updated=[(make_phase("a", PhaseState.COMPLETED, fence=fence), fence)],
         inserted=[make_phase(f"b{revision}", position=revision)],
@@ -53,6 +54,7 @@ def rich_unit(run_id: str, revision: int, expected: int, fence: int) -> Unit:
             ),
         ],
         steps=[StepResult("a", 0, f"key-{revision}", "1")],
+        signals=[make_signal(seq)],
     )
 
 

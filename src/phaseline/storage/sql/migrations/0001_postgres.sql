@@ -20,6 +20,7 @@ CREATE TABLE phaseline_pipeline_run (
     priority bigint NOT NULL CHECK (priority BETWEEN 0 AND 999),
     key text CHECK (key <> ''),
     while_open boolean NOT NULL,
+    signals bigint NOT NULL CHECK (signals >= 0),
     input text NOT NULL,
     error text,
     created_at bigint NOT NULL,
@@ -58,6 +59,9 @@ CREATE TABLE phaseline_phase_execution (
     reason text NOT NULL,
     error text,
     progress text,
+    wait_kind text CHECK (wait_kind IN ('signal', 'timer')),
+    wait_key text CHECK (wait_key <> ''),
+    due_at bigint,
     output text,
     revision integer NOT NULL, -- of the run, when this row was last written
     first_started_at bigint,
@@ -65,6 +69,10 @@ CREATE TABLE phaseline_phase_execution (
     ended_at bigint,
     CHECK ((worker IS NULL) = (lease_expires IS NULL)),
     CHECK (worker IS NULL OR state = 'RUNNING'),
+    CHECK (wait_kind IS NULL OR (worker IS NULL AND state NOT IN ('PENDING', 'RETRYING'))),
+    CHECK (wait_key IS NULL OR wait_kind = 'signal'),
+    CHECK (due_at IS NULL OR wait_kind IS NOT NULL),
+    CHECK (wait_kind <> 'timer' OR due_at IS NOT NULL),
     CHECK ((ended_at IS NOT NULL) = (state IN ('COMPLETED', 'FAILED', 'SKIPPED'))),
     CHECK (state <> 'FAILED' OR error IS NOT NULL),
     CHECK (output IS NULL OR live),
@@ -76,6 +84,9 @@ CREATE INDEX phase_claim ON phaseline_phase_execution (namespace, priority, avai
 
 CREATE INDEX phase_due ON phaseline_phase_execution (namespace, available_at)
     WHERE state IN ('PENDING', 'RETRYING');
+
+CREATE INDEX phase_wait ON phaseline_phase_execution (namespace, due_at)
+    WHERE state = 'RUNNING' AND due_at IS NOT NULL;
 
 CREATE INDEX phase_lease ON phaseline_phase_execution (namespace, worker, lease_expires)
     WHERE worker IS NOT NULL;
@@ -116,6 +127,24 @@ CREATE TABLE phaseline_step_result (
     result text NOT NULL,
     PRIMARY KEY (namespace, run_id, path, generation, key)
 );
+
+CREATE TABLE phaseline_signal (
+    namespace text COLLATE "C" NOT NULL,
+    run_id text COLLATE "C" NOT NULL,
+    seq bigint NOT NULL, -- of the event that tells of it
+    name text NOT NULL,
+    key text CHECK (key <> ''),
+    id text COLLATE "C",
+    value text, -- until it is taken: then it is the output of the phase that took it
+    taken_by text,
+    received_at bigint NOT NULL,
+    revision bigint NOT NULL, -- of the run, when this row was last written
+    CHECK ((value IS NULL) = (taken_by IS NOT NULL)),
+    PRIMARY KEY (namespace, run_id, seq)
+);
+
+-- A signal that is sent twice under one id is received once.
+CREATE UNIQUE INDEX signal_id ON phaseline_signal (namespace, run_id, id) WHERE id IS NOT NULL;
 
 CREATE TABLE phaseline_worker (
     namespace text COLLATE "C" NOT NULL,

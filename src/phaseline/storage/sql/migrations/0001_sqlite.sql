@@ -19,6 +19,7 @@ CREATE TABLE phaseline_pipeline_run (
     priority INTEGER NOT NULL CHECK (priority BETWEEN 0 AND 999),
     key TEXT CHECK (key <> ''),
     while_open INTEGER NOT NULL,
+    signals INTEGER NOT NULL CHECK (signals >= 0),
     input TEXT NOT NULL,
     error TEXT,
     created_at INTEGER NOT NULL,
@@ -58,6 +59,9 @@ CREATE TABLE phaseline_phase_execution (
     reason TEXT NOT NULL,
     error TEXT,
     progress TEXT,
+    wait_kind TEXT CHECK (wait_kind IN ('signal', 'timer')),
+    wait_key TEXT CHECK (wait_key <> ''),
+    due_at INTEGER,
     output TEXT,
     revision INTEGER NOT NULL, -- of the run, when this row was last written
     first_started_at INTEGER,
@@ -65,6 +69,10 @@ CREATE TABLE phaseline_phase_execution (
     ended_at INTEGER,
     CHECK ((worker IS NULL) = (lease_expires IS NULL)),
     CHECK (worker IS NULL OR state = 'RUNNING'),
+    CHECK (wait_kind IS NULL OR (worker IS NULL AND state NOT IN ('PENDING', 'RETRYING'))),
+    CHECK (wait_key IS NULL OR wait_kind = 'signal'),
+    CHECK (due_at IS NULL OR wait_kind IS NOT NULL),
+    CHECK (wait_kind <> 'timer' OR due_at IS NOT NULL),
     CHECK ((ended_at IS NOT NULL) = (state IN ('COMPLETED', 'FAILED', 'SKIPPED'))),
     CHECK (state <> 'FAILED' OR error IS NOT NULL),
     CHECK (output IS NULL OR live = 1),
@@ -76,6 +84,9 @@ CREATE INDEX phaseline_phase_claim ON phaseline_phase_execution (namespace, prio
 
 CREATE INDEX phaseline_phase_due ON phaseline_phase_execution (namespace, available_at)
     WHERE state IN ('PENDING', 'RETRYING');
+
+CREATE INDEX phaseline_phase_wait ON phaseline_phase_execution (namespace, due_at)
+    WHERE state = 'RUNNING' AND due_at IS NOT NULL;
 
 CREATE INDEX phaseline_phase_lease ON phaseline_phase_execution (namespace, worker, lease_expires)
     WHERE worker IS NOT NULL;
@@ -116,6 +127,24 @@ CREATE TABLE phaseline_step_result (
     result TEXT NOT NULL,
     PRIMARY KEY (namespace, run_id, path, generation, key)
 ) WITHOUT ROWID;
+
+CREATE TABLE phaseline_signal (
+    namespace TEXT NOT NULL,
+    run_id TEXT NOT NULL,
+    seq INTEGER NOT NULL, -- of the event that tells of it
+    name TEXT NOT NULL,
+    key TEXT CHECK (key <> ''),
+    id TEXT,
+    value TEXT, -- until it is taken: then it is the output of the phase that took it
+    taken_by TEXT,
+    received_at INTEGER NOT NULL,
+    revision INTEGER NOT NULL, -- of the run, when this row was last written
+    CHECK ((value IS NULL) = (taken_by IS NOT NULL)),
+    PRIMARY KEY (namespace, run_id, seq)
+);
+
+-- A signal that is sent twice under one id is received once.
+CREATE UNIQUE INDEX phaseline_signal_id ON phaseline_signal (namespace, run_id, id) WHERE id IS NOT NULL;
 
 CREATE TABLE phaseline_worker (
     namespace TEXT NOT NULL,
