@@ -13,7 +13,7 @@ import nox
 
 nox.needs_version = ">=2026.10"
 nox.options.default_venv_backend = "uv"
-nox.options.sessions = ["tests", "crash", "lint", "types", "imports", "docs", "demo"]
+nox.options.sessions = ["tests", "crash", "lint", "types", "imports", "docs", "plugin", "demo"]
 
 TASK = "Users can reset a forgotten password by e-mail; the link expires after one hour"
 
@@ -88,6 +88,18 @@ def docs(session: nox.Session) -> None:
     """Build the documentation into site/; a broken link or reference fails."""
     install(session, "docs")
     session.run("mkdocs", "build", "--strict", "--clean")
+
+
+@nox.session
+def plugin(session: nox.Session) -> None:
+    """Install the example of a plugin beside the package, and run its own tests."""
+    # Both anew: their version numbers do not tell that they have changed.
+    session.install(
+        *("--reinstall-package", "phaseline", "--reinstall-package", "phaseline-redact"),
+        *(".", "./examples/plugin", "pytest>=9.2"),
+    )
+    session.chdir("examples/plugin")
+    session.run("pytest", "-p", "no:cacheprovider", *session.posargs)
 
 
 @nox.session

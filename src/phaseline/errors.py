@@ -76,6 +76,51 @@ class RetryPolicyError(PhaselineError):
         )
 
 
+# --------------------------------------------------------------------- plugins
+class PluginError(PhaselineError):
+    """The plugin of an installed package cannot be used; ``__cause__`` is what happened."""
+
+    def __init__(self, group: str, name: str, package: str, target: str, problem: Exception) -> None:
+        self.group = group
+        self.name = name
+        self.package = package
+        self.target = target
+        self.problem = problem
+        super().__init__(
+            f"plugin {name!r} of package {package!r} (entry point {target!r} in {group!r}) cannot be used: "
+            f"{type(problem).__name__}: {problem}; mend or uninstall {package!r}, the other plugins are not affected"
+        )
+
+
+class PluginClashError(PhaselineError):
+    """Two packages offer a plugin under one name, so none of them is taken."""
+
+    def __init__(self, group: str, name: str, packages: Sequence[str]) -> None:
+        self.group = group
+        self.name = name
+        self.packages: tuple[str, ...] = tuple(packages)
+        super().__init__(
+            f"{' and '.join(map(repr, self.packages))} both offer a plugin {name!r} in {group!r}; uninstall one of them, "
+            "or have its author give it another name"
+        )
+
+
+class UnknownPluginError(PhaselineError, KeyError):
+    """No installed package offers a plugin of that name."""
+
+    def __init__(self, group: str, name: str, known: Iterable[str]) -> None:
+        self.group = group
+        self.name = name
+        self.known: tuple[str, ...] = tuple(sorted(known))
+        names = ", ".join(map(repr, self.known)) or "none"
+        super().__init__(
+            f"no installed package offers a plugin {name!r} in {group!r} (offered: {names}); install the one that does"
+        )
+
+    def __str__(self) -> str:
+        return str(self.args[0])  # a KeyError would show its quotes
+
+
 # --------------------------------------------------------------------- state machines
 class InvalidTransitionError(PhaselineError):
     """A state machine was asked for a move that its table, a guard or a hook refuses."""
@@ -314,6 +359,14 @@ class PipelineNotRegisteredError(RuntimeUsageError, LookupError):
             if pipeline in self.registered
             else f"{which} is not registered with {runtime} (registered: {known}); add it: Runtime(..., pipelines=[...])"
         )
+
+
+class QueueURLError(RuntimeUsageError, ValueError):
+    """A queue URL names no queue that can be made."""
+
+    def __init__(self, url: str, problem: str) -> None:
+        self.url: str = _without_password(url)
+        super().__init__(f"queue URL {self.url!r}: {problem}")
 
 
 class RunningLoopError(RuntimeUsageError):

@@ -19,6 +19,7 @@ from phaseline._shell.starting import StartOptions, start, start_on
 from phaseline._shell.waiting import ended_run, raise_unless_completed
 from phaseline._shell.worker import Worker
 from phaseline.abc import Clock, Queue, Storage
+from phaseline.backends import queue_from, storage_from
 from phaseline.bus import EventBus
 from phaseline.errors import (
     DefinitionError,
@@ -26,14 +27,11 @@ from phaseline.errors import (
     RunNotFoundError,
     RuntimeNotOpenError,
     RuntimeUsageError,
-    StorageURLError,
 )
 from phaseline.handle import RunHandle
 from phaseline.phase import Dep
 from phaseline.pipeline import Pipeline, open_hosts
-from phaseline.queues.inprocess import InProcessQueue
 from phaseline.run import Run
-from phaseline.storage.memory import MemoryStorage
 
 In = TypeVar("In")
 Out = TypeVar("Out")
@@ -55,7 +53,7 @@ class Runtime:
         storage: str | Storage = "memory",
         *,
         pipelines: Iterable[Pipeline[Any, Any]] = (),
-        queue: Queue | None = None,
+        queue: str | Queue = "memory",
         serve: bool = True,
         queues: Iterable[str] | None = None,
         concurrency: int = 256,
@@ -70,9 +68,11 @@ class Runtime:
         """Put one together; nothing is opened yet.
 
         Args:
-            storage: ``"memory"``, ``"sqlite:///path"``, ``"postgresql://user:password@host/database"``, or a storage.
+            storage: ``"memory"``, ``"sqlite:///path"``, ``"postgresql://user:password@host/database"``, a URL whose scheme
+                is that of an installed plugin, or a storage.
             pipelines: What it runs.
-            queue: Carries permits between workers; by default within this process.
+            queue: Carries permits between workers: ``"memory"`` within this process, a URL whose scheme is that of an
+                installed plugin, or a queue.
             serve: False for a process that only starts runs and asks about them.
             queues: Queues that the worker serves; None for all.
             concurrency: Bodies that may run at once in this process.
@@ -87,6 +87,8 @@ class Runtime:
         Raises:
             DefinitionError: Two of the pipelines share name and version, or a bound makes no sense.
             StorageURLError: The URL names no storage.
+            QueueURLError: The URL names no queue.
+            PluginError: The plugin that a URL names cannot be used.
         """
         if concurrency < 1 or sync_threads < 1 or lease <= timedelta(0) or drain < timedelta(0):
             msg = (
@@ -101,7 +103,7 @@ class Runtime:
             msg = f"Runtime(queues={queues!r}): a list of names is needed: [{queues!r}]"
             raise DefinitionError(msg)
         self._storage = storage_from(storage) if isinstance(storage, str) else storage
-        self._queue = queue or InProcessQueue()
+        self._queue = queue_from(queue) if isinstance(queue, str) else queue
         if self._queue.crosses_processes and not self._storage.shared:
             msg = f"{self._queue!r} reaches other processes, but {self._storage!r} belongs to this one; use a database"
             raise RuntimeUsageError(msg)
@@ -333,23 +335,6 @@ def _check(options: StartOptions) -> None:
     elif not 0 < len(options.key) <= LONGEST_KEY or not options.key.isprintable():
         msg = f"the key {options.key!r} is empty, longer than {LONGEST_KEY} characters, or not printable; leave it out for none"
         raise ValueError(msg)
-
-
-def storage_from(url: str) -> Storage:
-    """Make the storage that a URL names.
-
-    Raises:
-        StorageURLError: It names none.
-    """
-    if url == "memory":
-        return MemoryStorage()
-    if url.startswith(("sqlite:", "postgresql", "postgres:")):
-        from phaseline.storage.sql.store import SqlStorage  # noqa: PLC0415  # sqlalchemy takes 150 ms to import
-
-        return SqlStorage(url)
-    raise StorageURLError(
-        url, "known are 'memory', 'sqlite:///path/to/file.db' and 'postgresql://user:password@host/database'"
-    )
 
 
 def _by_definition(pipelines: Iterable[Pipeline[Any, Any]]) -> dict[tuple[str, str], Pipeline[Any, Any]]:

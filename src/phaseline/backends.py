@@ -1,0 +1,61 @@
+"""From a URL to the storage or queue that it names: those of phaseline, and those of installed plugins."""
+
+from __future__ import annotations
+
+from phaseline import plugins
+from phaseline.abc import Queue, Storage
+from phaseline.errors import QueueURLError, StorageURLError
+from phaseline.queues.inprocess import InProcessQueue
+from phaseline.storage.memory import MemoryStorage
+
+STORAGES = ("memory", "sqlite", "postgresql", "postgres")
+"""Schemes that no plugin can have."""
+QUEUES = ("memory",)
+"""As ``STORAGES``."""
+
+
+def storage_from(url: str) -> Storage:
+    """Make the storage that a URL names.
+
+    Raises:
+        StorageURLError: It names none.
+        PluginError: The plugin that it names cannot be used.
+        PluginClashError: Several packages offer that plugin.
+    """
+    if url == "memory":
+        return MemoryStorage()
+    if url.startswith(("sqlite:", "postgresql", "postgres:")):
+        from phaseline.storage.sql.store import SqlStorage  # noqa: PLC0415  # sqlalchemy takes 150 ms to import
+
+        return SqlStorage(url)
+    offered = plugins.Plugins(plugins.STORAGE, taken=STORAGES)
+    storage = plugins.made(offered, url, Storage)  # type: ignore[type-abstract]  # only asked whether it is one
+    if storage is None:
+        known = ["'memory'", "'sqlite:///path/to/file.db'", "'postgresql://user:password@host/database'"]
+        raise StorageURLError(url, f"known are {', '.join([*known, *_schemes(offered)])}")
+    return storage
+
+
+def queue_from(url: str) -> Queue:
+    """Make the queue that a URL names.
+
+    Raises:
+        QueueURLError: It names none.
+        PluginError: The plugin that it names cannot be used.
+        PluginClashError: Several packages offer that plugin.
+    """
+    if url == "memory":
+        return InProcessQueue()
+    offered = plugins.Plugins(plugins.QUEUES, taken=QUEUES)
+    queue = plugins.made(offered, url, Queue)  # type: ignore[type-abstract]  # only asked whether it is one
+    if queue is None:
+        known = ["'memory' (the workers of this process)", *_schemes(offered)]
+        raise QueueURLError(url, f"known are {', '.join(known)}; a queue object may be given in its place")
+    return queue
+
+
+def _schemes(offered: plugins.Plugins) -> list[str]:
+    return [
+        f"{name + '://'!r} (of {' and '.join(plugin.package for plugin in plugins_)})"
+        for name, plugins_ in offered.installed.items()
+    ]
