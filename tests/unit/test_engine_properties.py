@@ -28,7 +28,8 @@ from phaseline._engine.commands import (
 )
 from phaseline._engine.decide import fold
 from phaseline._engine.snapshot import ItemCount, is_ended
-from phaseline.compiler import Builder, finished
+from phaseline.closing import finished
+from phaseline.compiler import Builder
 from phaseline.compose import OnError
 from phaseline.derive import derive_machine, fingerprint_of, order_of
 from phaseline.edges import GIVEN, Edge, Gather, Source
@@ -80,7 +81,7 @@ def plan_of(tops: Sequence[Top]) -> Plan:
             before = Edge(inner - 1) if i else GIVEN
             builder.nodes.append(PlanNode(inner, path, NodeKind.PHASE, label, top.queue, before, scope=index))
     output = Edge(index_of[-1])
-    nodes = finished(builder, output)
+    nodes = finished(builder.nodes, builder.cancelling, output)
     return Plan(
         name="random", version="1", nodes=nodes, bindings=(), order=order_of(nodes), output=output, input_type=int,
         output_type=int, transitions=derive_machine("random", nodes), fingerprint=fingerprint_of(nodes, output),
