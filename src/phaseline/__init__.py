@@ -14,14 +14,14 @@ from phaseline.pipeline import Dag, Pipeline
 from phaseline.retry import Retry
 from phaseline.run import Checkpoint, ErrorCategory, PhaseRecord, PhaseState, Run, RunState
 from phaseline.runtime import Runtime
-from phaseline.wishes import Abort, Again, Finish, Skip
+from phaseline.wishes import Abort, Again, Finish, RetryAfter, Skip
 
 __all__ = [
     # definition
     "Pipeline", "Phase", "phase", "each", "parallel", "when", "branch", "Dag", "Ref",
     "Ok", "Err", "Skipped", "Retry", "Dep",
     # what a body sees and may raise
-    "Context", "CustomEvent", "Skip", "Abort", "Again", "Finish",
+    "Context", "CustomEvent", "Skip", "Abort", "Again", "RetryAfter", "Finish",
     # running
     "Runtime", "RunHandle", "Run", "RunState", "PhaseRecord", "PhaseState", "Checkpoint", "ErrorCategory",
     # events

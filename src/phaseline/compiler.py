@@ -119,7 +119,7 @@ class Builder:
             len(self.nodes), self._claim(path), NodeKind.PHASE, options.state_label, options.queue,
             source, wire.after, scope, may_finish=options.may_finish, in_thread=not phase.signature.is_async,
         )  # fmt: skip
-        retry = options.retry or self.retry or NO_RETRY
+        retry = options.retry or self.retry
         what = f"output of phase {path!r}"
         spread = isinstance(phase, FunctionOfMany)
         binding = Binding(phase, phase, retry, options.timeout, output, what, is_spread=spread)

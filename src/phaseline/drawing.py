@@ -87,7 +87,7 @@ def _node_data(plan: Plan, node: PlanNode) -> dict[str, Any]:
         "source": shape_of(plan.nodes, node.source),
         "after": [path_of(index) for index in node.after],
         "map": None if node.scope is None else path_of(node.scope),
-        "attempts": binding.retry.attempts,
+        "attempts": None if binding.retry is None else binding.retry.most,
         "timeout": None if binding.timeout is None else binding.timeout.total_seconds(),
     }
     match node.kind:

@@ -39,12 +39,12 @@ def check_function(fn: object) -> None:
         raise DefinitionError(f"phase({fn!r}) was given no function; write {instead} above a 'def'")
 
 
-def check_pause(after: object) -> None:
+def check_pause(after: object, wish: str) -> None:
     """Refuse a wish to be called again that does not say when."""
     if not isinstance(after, timedelta):
-        raise DefinitionError(f"Again(after={after!r}) has no unit; write Again(timedelta(seconds=30))")
+        raise DefinitionError(f"{wish}({after!r}) has no unit; write {wish}(timedelta(seconds=30))")
     if after < timedelta(0):
-        raise DefinitionError(f"Again(after={after}): a pause cannot be negative; leave it at timedelta(0)")
+        raise DefinitionError(f"{wish}({after}): a pause cannot be negative; leave it at timedelta(0)")
 
 
 def check_name(name: object, what: str) -> None:

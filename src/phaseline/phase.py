@@ -247,7 +247,7 @@ class Phase(Node[In, Out], ABC):
     label: ClassVar[str | None] = None
     """State of the run while it is at this phase, in UPPER_SNAKE; by default it is made of the name."""
     retry: ClassVar[Retry | None] = None
-    """None: what the pipeline says, else one attempt."""
+    """None: what the pipeline says, else the runtime, else one attempt."""
     timeout: ClassVar[timedelta | None] = None
     """Bound of one attempt, at most ten years; None for none."""
     requires: ClassVar[tuple[Dep[Any], ...]] = ()
@@ -437,7 +437,7 @@ def phase(
         name: Its path in the pipeline; by default the function's name.
         queue: Where workers take it up.
         label: State of the run while it is at this phase, in UPPER_SNAKE; by default it is made of the name.
-        retry: When to try again; by default what the pipeline says, else one attempt.
+        retry: When to try again; by default what the pipeline says, else the runtime, else one attempt.
         timeout: Bound of one attempt, at most ten years; None for none.
         requires: Dependencies that must be provided before a run starts.
         transactional: Whether ``ctx.connection`` is in a transaction of the runtime's database that is committed with

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any, Protocol, TypeVar
@@ -34,6 +35,8 @@ from phaseline.retry import Retry
 from phaseline.run import ENDED_STATES, Run
 from phaseline.step import Node, Subgraph
 from phaseline.storage.memory import MemoryStorage
+
+log = logging.getLogger("phaseline.pipeline")
 
 In = TypeVar("In")
 Out = TypeVar("Out")
@@ -83,7 +86,7 @@ class Pipeline(Subgraph[In_contra, Out_co]):
             name: Letters, digits, ``_``, ``-`` and ``.``.
             body: A phase, or what ``>>``, ``each`` and the like made.
             version: Text that tells definitions of the same name apart.
-            retry: For phases that say nothing themselves.
+            retry: For phases that say nothing themselves; by default what the runtime says, else one attempt.
 
         Raises:
             DefinitionError: Two phases share a path, types are missing or do not fit, a label is misused, ….
@@ -94,6 +97,7 @@ class Pipeline(Subgraph[In_contra, Out_co]):
         self.version = version
         self.retry = retry
         self.plan: Plan = compile_plan(name, version, self.body, retry)
+        warn_of_endless(self.plan, self.plan.endless)
 
     def __repr__(self) -> str:
         return f"Pipeline({self.name!r}, version={self.version!r})"
@@ -258,6 +262,14 @@ class Dag(Wires[In]):
             DefinitionError: A step leads nowhere, a reference stands in another graph, or as with ``Pipeline``.
         """
         return Pipeline(self.name, self.output(output, also=also), version=version, retry=retry)
+
+
+def warn_of_endless(plan: Plan, phases: Sequence[str]) -> None:
+    """Say that a run may never end: that is allowed, and rarely meant."""
+    if phases:
+        log.warning(
+            "pipeline %r: nothing ends the retries of %s if they always fail", plan.name, ", ".join(phases)
+        )
 
 
 def _loop_runs_here() -> bool:

@@ -127,7 +127,8 @@ class Binding:
     source: Node[Any, Any] | Question[Any]
     """What the user wrote: the phase, the ``each(...)`` of a map, or the question of a test."""
     phase: Phase[Any, Any] | None
-    retry: Retry
+    retry: Retry | None
+    """None: what the runtime says."""
     timeout: timedelta | None
     output_type: Any
     what: str
@@ -262,6 +263,24 @@ class Plan:
             for node, binding in zip(self.nodes, self.bindings, strict=True)
             if binding.phase is not None
             for dep in binding.phase.options.requires
+        )
+
+    @property
+    def endless(self) -> tuple[str, ...]:
+        """Paths of the phases that are tried for ever if they always fail."""
+        return tuple(
+            node.path
+            for node, binding in zip(self.nodes, self.bindings, strict=True)
+            if binding.retry is not None and binding.retry.is_endless
+        )
+
+    @property
+    def without_policy(self) -> tuple[str, ...]:
+        """Paths of the phases whose retries the runtime decides."""
+        return tuple(
+            node.path
+            for node, binding in zip(self.nodes, self.bindings, strict=True)
+            if binding.retry is None
         )
 
     def check_doors(self) -> None:

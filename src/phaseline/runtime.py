@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import AsyncExitStack
 from datetime import timedelta
 from types import TracebackType
@@ -29,9 +29,11 @@ from phaseline.errors import (
     RuntimeUsageError,
 )
 from phaseline.handle import RunHandle
+from phaseline.options import check_retry
 from phaseline.phase import Dep
-from phaseline.pipeline import Pipeline, open_hosts
-from phaseline.run import Run
+from phaseline.pipeline import Pipeline, open_hosts, warn_of_endless
+from phaseline.retry import NO_RETRY, Retry
+from phaseline.run import ErrorCategory, Run
 
 In = TypeVar("In")
 Out = TypeVar("Out")
@@ -62,6 +64,8 @@ class Runtime:
         drain: timedelta = timedelta(seconds=10),
         namespace: str = "default",
         deps: Mapping[Dep[Any], Any] | None = None,
+        retry: Retry | None = None,
+        classify: Callable[[BaseException], ErrorCategory | None] | None = None,
         clock: Clock | None = None,
         bus: EventBus | None = None,
     ) -> None:
@@ -81,6 +85,9 @@ class Runtime:
             drain: How long bodies may go on when the runtime closes; then they are handed over.
             namespace: Keeps runs, keys and workers of several tenants apart.
             deps: What phases need from their host.
+            retry: For phases of which neither their definition nor their pipeline's says anything; by default one attempt.
+            classify: Says of an exception that a body raised which category it is of; None for what would be said
+                without it. It is called on the event loop, and must be quick.
             clock: Where the time comes from.
             bus: Where events are told.
 
@@ -102,14 +109,19 @@ class Runtime:
         if isinstance(queues, str):
             msg = f"Runtime(queues={queues!r}): a list of names is needed: [{queues!r}]"
             raise DefinitionError(msg)
+        check_retry(retry, "Runtime")
         self._storage = storage_from(storage) if isinstance(storage, str) else storage
         self._queue = queue_from(queue) if isinstance(queue, str) else queue
         if self._queue.crosses_processes and not self._storage.shared:
             msg = f"{self._queue!r} reaches other processes, but {self._storage!r} belongs to this one; use a database"
             raise RuntimeUsageError(msg)
         self._pipelines = _by_definition(pipelines)
+        if retry is not None and retry.is_endless:
+            for pipeline in self._pipelines.values():
+                warn_of_endless(pipeline.plan, pipeline.plan.without_policy)
         self._options = RunnerOptions(
             namespace=namespace, concurrency=concurrency, sync_threads=sync_threads, lease=lease, drain=drain,
+            retry=retry or NO_RETRY, classify=classify,
             queues=frozenset[str]() if not serve else None if queues is None else frozenset(queues),
         )  # fmt: skip
         self._serve = serve

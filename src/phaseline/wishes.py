@@ -20,10 +20,29 @@ class Again(Exception):  # noqa: N818  # a wish, not an error
             DefinitionError: The pause is none.
             EncodeError: The reason is no text that can be stored.
         """
-        check_pause(after)
+        check_pause(after, "Again")
         self.after: timedelta = min(after, LONGEST)
         self.reason: str = storable_text(reason, what="the reason of Again")
         super().__init__(f"again in {after}" + (f": {reason}" if reason else ""))
+
+
+class RetryAfter(Exception):  # noqa: N818  # a wish, not an error
+    """Raise it in a body to fail this attempt and say how soon the next one may come, if the retry policy allows one.
+
+    Any exception with an attribute ``retry_after``, a timedelta or a number of seconds, is read in the same way.
+    """
+
+    def __init__(self, delay: timedelta, reason: str = "") -> None:
+        """Fail this attempt.
+
+        Raises:
+            DefinitionError: The delay is none.
+            EncodeError: The reason is no text that can be stored.
+        """
+        check_pause(delay, "RetryAfter")
+        self.retry_after: timedelta = min(delay, LONGEST)
+        self.reason: str = storable_text(reason, what="the reason of RetryAfter")
+        super().__init__(self.reason or f"try again in {delay}")
 
 
 class Abort(Exception):  # noqa: N818  # a wish, not an error

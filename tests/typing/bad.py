@@ -130,7 +130,7 @@ phase(timeout=2.0)  # type: ignore[call-overload]  # pyright: ignore[reportArgum
 phase(retry=3)  # type: ignore[call-overload]  # pyright: ignore[reportArgumentType]
 phase(requires=("mailer",))  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
 Retry("3")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
-Retry(wait=1.5)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+Retry(wait="1.5")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
 Retry(retry=OSError)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
 
 

@@ -63,7 +63,7 @@ REFUSED: list[tuple[Callable[[], Any], list[str]]] = [
     (lambda: phase(label="in progress")(body), ["'in progress'", "label='IN_PROGRESS'"]),
     (lambda: wrong(label=3)(body), ["label 3"]),
     (lambda: Retry(wait=timedelta(days=9_999)), ["ten years"]),
-    (lambda: Retry(wait=5), ["wait=5", "timedelta(seconds=5)"]),
+    (lambda: Retry(wait="5"), ["wait='5'", "timedelta(seconds=5)"]),
     (lambda: Retry(attempts="3"), ["attempts='3'", "Retry(attempts=3)"]),
     (lambda: Retry(attempts=0), ["1 or more"]),
     (lambda: Retry(retry=ValueError), ["ValueError", "retry_if_exception_type"]),
@@ -81,7 +81,7 @@ REFUSED: list[tuple[Callable[[], Any], list[str]]] = [
     (lambda: Pipeline("9", phase(body)), ["'9' is no name for a pipeline", "beginning with a letter or '_'"]),
     (lambda: Pipeline("p", phase(body), retry=wrong_retry), ["'p'", "Retry(attempts=3)"]),
     (lambda: Pipeline("p", give_plain), ["output of phase 'give_plain': values of type Plain", "declare a pydantic"]),
-    (lambda: Again(after=3), ["Again(after=3)", "timedelta(seconds=30)"]),
+    (lambda: Again(after=3), ["Again(3)", "timedelta(seconds=30)"]),
     (lambda: Again(timedelta(-1)), ["negative"]),
 ]  # fmt: skip
 wrong_each: Any = each

@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Callable
 from traceback import format_exception
+from typing import Any
 
-from phaseline.errors import CodecError, InvalidTransitionError, MissingDependencyError
+from phaseline.errors import CodecError, InvalidTransitionError, MissingDependencyError, StorageError
 from phaseline.run import ErrorCategory, ErrorInfo
+
+log = logging.getLogger("phaseline.failure")
+
+Classify = Callable[[BaseException], ErrorCategory | None]
+"""Says what kind of failure an exception is; None to leave it to ``categorize``."""
 
 MAX_NAME = 200
 MAX_TRACEBACK = 4_000
@@ -15,8 +23,11 @@ MAX_MESSAGE = 2_000
 NEVER_RETRIED = frozenset({ErrorCategory.VALIDATION, ErrorCategory.STATE})
 
 
-def categorize(error: BaseException) -> ErrorCategory:
-    """Say what kind of failure an exception is."""
+def categorize(error: BaseException, classify: Classify | None = None) -> ErrorCategory:
+    """Say what kind of failure an exception is; the host is asked first, if it wants to be."""
+    said = None if classify is None else _said(classify, error)
+    if said is not None:
+        return said
     if isinstance(error, TimeoutError):
         return ErrorCategory.TIMEOUT
     if (
@@ -25,21 +36,34 @@ def categorize(error: BaseException) -> ErrorCategory:
         return ErrorCategory.VALIDATION
     if isinstance(error, InvalidTransitionError):
         return ErrorCategory.STATE
-    if isinstance(error, MemoryError | OSError | MissingDependencyError):
+    if isinstance(error, MemoryError | OSError | MissingDependencyError | StorageError):
         return ErrorCategory.SYSTEM
     return ErrorCategory.PROCESSING
 
 
-def describe(error: BaseException, phase: str, *, traceback: bool = False) -> ErrorInfo:
+def _said(classify: Classify, error: BaseException) -> ErrorCategory | None:
+    """Ask the host's classifier, whatever it may do: a mistake in it must not take the place of the failure."""
+    try:
+        said: Any = classify(error)
+        return None if said is None else ErrorCategory(said)
+    except Exception:
+        log.exception("classify(%s) gave no category; it is classified as without it", type(error).__name__)
+        return None
+
+
+def describe(
+    error: BaseException, phase: str, classify: Classify | None = None, *, traceback: bool = False
+) -> ErrorInfo:
     """Make data of an exception, bounded in size and safe to store, whatever the exception does.
 
     Args:
         error: Any exception; its text may be missing, endless or unprintable.
         phase: Path of the phase that it ended.
+        classify: The host's own classifier, if it has one.
         traceback: Whether to keep the last 4,000 characters of its traceback, too.
     """
     return ErrorInfo(
-        category=categorize(error),
+        category=categorize(error, classify),
         type=_storable(type(error).__name__)[:MAX_NAME],
         message=_cut(_text_of(error)),
         phase=phase,

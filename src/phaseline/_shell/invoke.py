@@ -184,7 +184,7 @@ def _finished(runner: Runner, job: Job, context: BodyContext | None, finish: Fin
 
 def _failed(runner: Runner, job: Job, context: BodyContext | None, error: BaseException) -> Command:
     path, progress = job.row.path, None if context is None else context.take_progress()
-    info = describe(error, path)
+    info = describe(error, path, runner.options.classify)
     final = isinstance(error, Abort | DefinitionError)  # another attempt would come to the same
     try:
         again_at = None if final else _again_at(runner, job, error, info.category)
@@ -197,7 +197,7 @@ def _failed(runner: Runner, job: Job, context: BodyContext | None, error: BaseEx
 
 
 def _again_at(runner: Runner, job: Job, error: BaseException, category: ErrorCategory) -> datetime | None:
-    retry, row = job.binding.retry, job.row
+    retry, row = job.binding.retry or runner.options.retry, job.row
     if category in NEVER_RETRIED and retry.retry is None:
         return None
     now = runner.clock.now()

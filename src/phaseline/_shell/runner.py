@@ -24,6 +24,7 @@ from phaseline._shell.committer import (
     DirectCommitter,
     GroupCommitter,
 )
+from phaseline._shell.failure import Classify
 from phaseline._shell.ids import new_worker_id
 from phaseline._shell.invoke import interrupted, invoke
 from phaseline._shell.live import Interruption, Job, LiveRun
@@ -40,6 +41,7 @@ from phaseline.errors import (
 from phaseline.events import Event
 from phaseline.phase import Dep
 from phaseline.plan import Plan
+from phaseline.retry import NO_RETRY, Retry
 from phaseline.run import (
     ENDED_STATES,
     Definition,
@@ -71,6 +73,10 @@ class RunnerOptions:
     sweep_interval: timedelta = timedelta(seconds=0.5)
     drain: timedelta = timedelta(seconds=10)
     """How long bodies may go on when the runtime closes."""
+    retry: Retry = NO_RETRY
+    """For phases whose definition says nothing of it."""
+    classify: Classify | None = None
+    """What the host says of exceptions."""
 
 
 class Runner:

@@ -1,0 +1,200 @@
+"""When failed phases are tried again, and what the host may say about it."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from pydantic import BaseModel
+
+from phaseline import (
+    Context,
+    ErrorCategory,
+    Phase,
+    PhaseState,
+    Pipeline,
+    Retry,
+    RetryAfter,
+    RunState,
+    Runtime,
+    phase,
+)
+from phaseline.errors import DefinitionError, StorageUnavailableError
+from phaseline.machine import Transitions
+from phaseline.storage.memory import MemoryStorage
+from phaseline.testing import FakeClock
+
+SECOND = timedelta(seconds=1)
+OpenRuntime = Callable[..., Runtime]
+
+
+class Order(BaseModel):
+    id: int
+
+
+in_memory = pytest.mark.parametrize("anyio_backend", [("asyncio", {})], ids=["asyncio"])
+"""For what no storage and no event loop decides."""
+
+
+def runtime_in_memory(clock: FakeClock, *pipelines: Pipeline[Any, Any], **options: Any) -> Runtime:
+    return Runtime(MemoryStorage(), pipelines=pipelines, clock=clock, **options)
+
+
+def raising(error: BaseException, **options: Any) -> Pipeline[int, int]:
+    """A pipeline of one phase that raises always."""
+
+    @phase(name="bad", **options)
+    async def bad(n: int) -> int:
+        raise error
+
+    return Pipeline("bad", bad)
+
+
+async def test_a_carried_delay_is_stored(open_runtime: OpenRuntime, clock: FakeClock) -> None:
+    """The due time that an exception names is in the row, and survives the process that met it."""
+    pipeline = raising(RetryAfter(timedelta(seconds=4), "rate limited"), retry=Retry(2, wait=1))
+    begun = clock.now()
+    async with open_runtime(pipeline) as runtime:
+        handle = await runtime.start(pipeline, 1)
+        await clock.settle()
+    async with open_runtime(pipeline) as runtime:
+        handle = await runtime.get(handle.id, pipeline)
+        row = (await handle.run()).phases["bad"]
+        assert (PhaseState.RETRYING, begun + timedelta(seconds=4)) == (row.state, row.available_at)
+        await clock.advance(3 * SECOND)
+        assert 1 == (await handle.run()).phases["bad"].attempt
+        await clock.advance(2 * SECOND)
+        run = await handle.wait(5 * SECOND)
+    assert (RunState.FAILED, 2) == (run.state, run.phases["bad"].failures)
+    assert run.error is not None
+    assert ("RetryAfter", "rate limited") == (run.error.type, run.error.message)
+
+
+@pytest.mark.parametrize(
+    ("of_phase", "of_pipeline", "of_runtime", "attempts"),
+    [
+        (Retry(2), Retry(3), Retry(4), 2),
+        (None, Retry(3), Retry(4), 3),
+        (None, None, Retry(4), 4),
+        (None, None, None, 1),
+    ],
+)
+@in_memory
+async def test_which_policy(
+    clock: FakeClock, of_phase: Any, of_pipeline: Any, of_runtime: Any, attempts: int
+) -> None:
+    """The phase's own, else the pipeline's, else the runtime's, else one attempt."""
+
+    @phase(retry=of_phase)
+    async def bad(n: int) -> int:
+        raise ArithmeticError
+
+    pipeline = Pipeline("bad", bad, retry=of_pipeline)
+    async with runtime_in_memory(clock, pipeline, retry=of_runtime) as runtime:
+        handle = await runtime.start(pipeline, 1)
+        await clock.advance(timedelta(minutes=5))
+        assert attempts == (await handle.run()).phases["bad"].failures
+
+
+CATEGORIES = [
+    (ValueError(), ErrorCategory.PROCESSING),
+    (TimeoutError(), ErrorCategory.TIMEOUT),
+    (OSError(), ErrorCategory.SYSTEM),
+    (MemoryError(), ErrorCategory.SYSTEM),
+    (StorageUnavailableError("here", "gone", "wait"), ErrorCategory.SYSTEM),
+]
+
+
+@pytest.mark.parametrize(("error", "category"), CATEGORIES, ids=lambda of: type(of).__name__)
+@in_memory
+async def test_categories_that_are_retried(clock: FakeClock, error: Exception, category: str) -> None:
+    """What may go better next time is tried again, if there is a policy."""
+    pipeline = raising(error, retry=Retry(2, wait=0))
+    async with runtime_in_memory(clock, pipeline) as runtime:
+        run = await (await runtime.start(pipeline, 1)).wait(5 * SECOND)
+    row = run.phases["bad"]
+    assert row.error is not None
+    assert (category, 2) == (row.error.category, row.failures)
+
+
+@in_memory
+async def test_categories_that_are_not_retried(clock: FakeClock) -> None:
+    """Bad data stays bad, and a move that the table refuses stays refused; a policy may say otherwise."""
+
+    @phase
+    async def validate(n: int) -> int:
+        return Order.model_validate({"id": "no number"}).id
+
+    @phase
+    async def move(n: int) -> int:
+        from phaseline import StateMachine  # noqa: PLC0415  # what this phase is about
+
+        StateMachine(Transitions({"A": ["B"], "B": []}, initial="A")).to("A")
+        return n
+
+    for body, category in ((validate, ErrorCategory.VALIDATION), (move, ErrorCategory.STATE)):
+        for policy, failures in ((Retry(3, wait=0), 1), (Retry(3, wait=0, retry=lambda _: True), 3)):
+            pipeline = Pipeline("p", body, retry=policy)
+            async with runtime_in_memory(clock, pipeline) as runtime:
+                run = await (await runtime.start(pipeline, 1)).wait(5 * SECOND)
+            (row,) = run.phases.values()
+            assert row.error is not None
+            assert (category, failures) == (row.error.category, row.failures)
+
+
+@in_memory
+async def test_the_host_classifies(clock: FakeClock, caplog: pytest.LogCaptureFixture) -> None:
+    """Its word counts before ours; None, what is no category, and an error of its own leave ours."""
+
+    def classify(error: BaseException) -> ErrorCategory | None:
+        match str(error):
+            case "bad card":
+                return ErrorCategory.VALIDATION
+            case "mistake":
+                raise LookupError
+            case "no category":
+                return "ODD"  # type: ignore[return-value]  # the mistake under test
+            case _:
+                return None
+
+    expected = {
+        "bad card": (ErrorCategory.VALIDATION, 1),
+        "anything": (ErrorCategory.PROCESSING, 2),
+        "mistake": (ErrorCategory.PROCESSING, 2),
+        "no category": (ErrorCategory.PROCESSING, 2),
+    }
+    found: dict[str, Any] = {}
+    for text in expected:
+        pipeline = raising(ValueError(text), retry=Retry(2, wait=0))
+        async with runtime_in_memory(clock, pipeline, classify=classify) as runtime:
+            run = await (await runtime.start(pipeline, 1)).wait(5 * SECOND)
+        assert run.error is not None
+        found[text] = run.error.category, run.phases["bad"].failures
+    assert expected == found
+    told = [record.getMessage() for record in caplog.records if record.levelno == logging.ERROR]
+    assert ["classify(ValueError) gave no category; it is classified as without it"] * 4 == told
+
+
+def test_a_runtime_refuses_what_is_no_policy() -> None:
+    """With what to write instead."""
+    with pytest.raises(DefinitionError, match=r"Runtime: retry=3 .*Retry\(attempts=3\)"):
+        Runtime(retry=3)  # type: ignore[arg-type]  # the mistake under test
+
+
+@in_memory
+async def test_class_phases_have_policies(clock: FakeClock) -> None:
+    """As class attribute, with the same meaning."""
+    pipeline = Pipeline("classy", Classy())
+    async with runtime_in_memory(clock, pipeline) as runtime:
+        run = await (await runtime.start(pipeline, 1)).wait(5 * SECOND)
+    assert 4 == run.phases["classy"].failures
+
+
+class Classy(Phase[int, int]):
+    retry = Retry(attempts=4, wait=0)
+
+    async def run(self, value: int, ctx: Context) -> int:
+        raise ArithmeticError
