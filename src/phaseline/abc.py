@@ -365,7 +365,10 @@ class Storage(ABC):
 
     @abstractmethod
     def values(self, namespace: str, run_id: str, paths: Iterable[str]) -> Mapping[str, str]:
-        """Encoded outputs by path (``""`` is the run's input); paths without one are left out."""
+        """Encoded outputs by path (``""`` is the run's input); paths without one are left out.
+
+        The output of a row that is ``same_as`` another is that of the other, as it was when the row was written.
+        """
 
     @abstractmethod
     def steps(self, namespace: str, run_id: str, path: str, generation: int) -> Mapping[str, str]:

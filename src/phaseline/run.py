@@ -216,6 +216,8 @@ class PhaseRecord(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """Once ended: whether it hands a value on; None until then. A skipped phase may, a failed one does not."""
     length: int | None = None
     """Once ended: number of elements, if its output feeds a map."""
+    same_as: str | None = None
+    """Where its output is kept, if that is a value which it was given: the path of another phase, or that of the input."""
     total: int | None = None
     """Of a map: number of its items."""
     reason: str = ""

@@ -12,11 +12,12 @@ import pytest
 from tests.databases import Database
 
 from phaseline.abc import Outcome
-from phaseline.run import PhaseState
+from phaseline.run import PhaseRecord, PhaseState
 from phaseline.storage.memory import MemoryStorage
 from phaseline.storage.sql.store import SqlStorage
 from phaseline.testing import StorageContract
-from phaseline.testing.storage.build import NAMESPACE, make_phase, make_run, new_run
+from phaseline.testing.storage.base import write
+from phaseline.testing.storage.build import NAMESPACE, make_phase, make_run, make_unit, new_run
 
 
 class TestMemory(StorageContract):
@@ -25,13 +26,44 @@ class TestMemory(StorageContract):
         return MemoryStorage
 
 
-class TestPostgres(StorageContract):
+class _SqlTests(StorageContract):
+    """What only tables can be asked."""
+
+    @pytest.mark.parametrize(
+        ("row", "outputs"),
+        [
+            (make_phase("a", PhaseState.COMPLETED, same_as=""), {"a": "1"}),
+            (make_phase("a", PhaseState.SKIPPED, same_as=""), {}),
+            (make_phase("a", PhaseState.COMPLETED, same_as="a"), {}),
+        ],
+        ids=["an output of its own", "nothing to hand on", "itself"],
+    )
+    def test_no_row_refers_to_a_value_that_it_cannot_have(
+        self, storage: SqlStorage, row: PhaseRecord, outputs: dict[str, str]
+    ) -> None:
+        """The tables refuse it, whoever writes it."""
+        assert [Outcome.FENCED] == storage.commit([make_unit(make_run(), inserted=[row], outputs=outputs)])
+        assert storage.head(NAMESPACE, "run") is None
+
+    def test_a_value_is_that_of_its_time(self, storage: SqlStorage) -> None:
+        """Where the phase that kept a value ran again in a later epoch, what was handed on before stays what it was."""
+        old = [
+            make_phase("a", PhaseState.COMPLETED),
+            make_phase("b", PhaseState.COMPLETED, position=1, same_as="a"),
+        ]
+        again = [make_phase("a", PhaseState.COMPLETED, position=2, epoch=2)]
+        write(storage, make_unit(make_run(), inserted=old, outputs={"a": '"old"'}))
+        write(storage, make_unit(make_run(revision=2), inserted=again, outputs={"a": '"new"'}))
+        assert {"b": '"old"'} == storage.values(NAMESPACE, "run", ["b"])
+
+
+class TestPostgres(_SqlTests):
     @pytest.fixture
     def make_storage(self, postgres: Database) -> Callable[[], SqlStorage]:
         return lambda: SqlStorage(postgres.url, schema=postgres.schema)
 
 
-class TestSqlite(StorageContract):
+class TestSqlite(_SqlTests):
     @pytest.fixture
     def make_storage(self, tmp_path: Path) -> Callable[[], SqlStorage]:
         return lambda: SqlStorage(f"sqlite:///{tmp_path / 'runs.db'}")

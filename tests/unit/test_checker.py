@@ -267,6 +267,13 @@ TAMPERED: dict[str, tuple[Tamper, str]] = {
     "a checkpoint is of the future": (
         lambda s: s.set_event(s.event(CheckpointCreated), revision=99), "a checkpoint is newer than its revision"
     ),
+    "a value is kept nowhere": (
+        lambda s: s.set_row("settle", same_as="nobody"), "the output of 'settle' is said to be that of 'nobody'",
+    ),
+    "a value is kept by none that keeps one": (
+        lambda s: (s.set_row("settle", same_as="receive"), s.set_row("receive", same_as="")),
+        "the output of 'settle' is said to be that of 'receive', which keeps none",
+    ),
     "an output is missing": (lambda s: s.run.values.pop("weigh[1]"), "'weigh[1]' is COMPLETED, and its output is missing"),
     "an output of nothing": (row("receive", live=False), "hands nothing on, but has an output"),
     "the input is missing": (lambda s: s.run.values.pop(""), "its input is missing"),

@@ -68,6 +68,8 @@ class Succeed(msgspec.Struct, frozen=True, gc=False):
     length: int | None = None
     emitted: tuple[Emission, ...] = ()
     progress: Progress | None = None
+    same_as: str | None = None
+    """Where this output is stored already: the path of a value that the phase was given."""
 
 
 class Judge(msgspec.Struct, frozen=True, gc=False):
@@ -121,6 +123,8 @@ class SkipPhase(msgspec.Struct, frozen=True, gc=False):
     """Without an output: whether the phase's input takes its place."""
     length: int | None = None
     emitted: tuple[Emission, ...] = ()
+    same_as: str | None = None
+    """As of ``Succeed``."""
 
 
 class FinishRun(msgspec.Struct, frozen=True, gc=False):
@@ -132,6 +136,8 @@ class FinishRun(msgspec.Struct, frozen=True, gc=False):
     """The run's output, encoded."""
     emitted: tuple[Emission, ...] = ()
     progress: Progress | None = None
+    same_as: str | None = None
+    """As of ``Succeed``."""
 
 
 class RecordStep(msgspec.Struct, frozen=True, gc=False):

@@ -151,7 +151,10 @@ def _succeed(draft: Draft, command: Succeed) -> None:
         _tell(draft, path, command.emitted)
     if command.progress is not None:
         row = replace(row, progress=command.progress)
-    draft.outputs[path] = command.output
+    if command.same_as is None:
+        draft.outputs[path] = command.output
+    else:
+        row = _given_same(draft, row, command.same_as)
     evolve.phase_completed(draft, row, command.length)
     draft.just_ended.append(draft.plan.locate(path))
 
@@ -167,7 +170,9 @@ def _judge(draft: Draft, command: Judge) -> None:
 def _skip(draft: Draft, command: SkipPhase) -> None:
     row = _held(draft, command.path, command.fence)
     _tell(draft, row.path, command.emitted)
-    if command.output is not None:
+    if command.same_as is not None:
+        row = _given_same(draft, row, command.same_as)
+    elif command.output is not None:
         draft.outputs[row.path] = command.output
     node, items = draft.plan.locate(row.path)
     # An item that skips itself is left out of the list: what it took is no output of it.
@@ -179,8 +184,17 @@ def _skip(draft: Draft, command: SkipPhase) -> None:
 def _finish(draft: Draft, command: FinishRun) -> None:
     row = _with_progress(_held(draft, command.path, command.fence), command.progress)
     _tell(draft, row.path, command.emitted)
-    draft.outputs[row.path] = command.output
+    if command.same_as is None:
+        draft.outputs[row.path] = command.output
+    else:
+        row = _given_same(draft, row, command.same_as)
     finish_run(draft, row)
+
+
+def _given_same(draft: Draft, row: PhaseRecord, path: str) -> PhaseRecord:
+    """Give a row that refers to a stored value; always to where its text is, however often it was handed on."""
+    given = draft.row(path)
+    return replace(row, same_as=path if given is None or given.same_as is None else given.same_as)
 
 
 def _fail(draft: Draft, command: Fail) -> None:

@@ -38,6 +38,7 @@ from phaseline.wishes import NOTHING, Abort, Again, Finish, Skip
 if TYPE_CHECKING:
     from phaseline._shell.runner import Runner
 
+NO_COPY = (NOTHING, None)
 MAX_POSTPONED = 1_000
 """Times a phase may ask to be called again."""
 
@@ -52,11 +53,12 @@ async def invoke(runner: Runner, job: Job) -> Command | Draft:  # noqa: C901  # 
         return await _look(runner, job)
     call = binding.call
     context = None
-    value: Any = NOTHING if binding.takes is None else live.copies.pop(binding.takes, NOTHING)
+    value: Any
+    value, job.given = NO_COPY if binding.takes is None else live.copies.pop(binding.takes, NO_COPY)
     handed_on = 0
     try:
         if value is NOTHING:
-            value = await patiently(runner.clock, partial(runner.values.for_node, live, job.node, job.items))
+            value = await patiently(runner.clock, partial(runner.values.for_job, job))
         if binding.is_counted and isinstance(value, Sized):
             handed_on = len(value)  # of what was stored: the body may change its copy
         values = value if binding.is_spread else (value,)
@@ -78,11 +80,13 @@ async def invoke(runner: Runner, job: Job) -> Command | Draft:  # noqa: C901  # 
             raise
         return _command_for(runner, job, context, error, handed_on)
     if binding.hands_on:
-        job.copy = copy
+        job.copy, job.text = copy, text
     length = len(copy) if binding.is_counted else None
+    same_as = job.same_as(text)
     if context is None:
-        return Succeed(row.path, row.fence, text, length)
-    return Succeed(row.path, row.fence, text, length, context.take_emitted(), context.take_progress())
+        return Succeed(row.path, row.fence, text, length, same_as=same_as)
+    emitted, progress = context.take_emitted(), context.take_progress()
+    return Succeed(row.path, row.fence, text, length, emitted, progress, same_as)
 
 
 def is_meant_for_us(error: BaseException) -> bool:
@@ -167,6 +171,7 @@ def _skipped(runner: Runner, job: Job, context: BodyContext | None, skip: Skip, 
         passes_input=False,
         length=len(copy) if binding.is_counted else None,
         emitted=emitted,
+        same_as=job.same_as(text),
     )
 
 
@@ -179,7 +184,7 @@ def _finished(runner: Runner, job: Job, context: BodyContext | None, finish: Fin
         text, _ = job.live.snapshot.plan.whole.encode(finish.output)
     except (CodecError, DefinitionError) as error:
         return _failed(runner, job, context, error)
-    return FinishRun(row.path, row.fence, text, *_taken(context))
+    return FinishRun(row.path, row.fence, text, *_taken(context), job.same_as(text))
 
 
 def _failed(runner: Runner, job: Job, context: BodyContext | None, error: BaseException) -> Command:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from enum import Enum
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import anyio
 import attrs
@@ -20,6 +20,18 @@ if TYPE_CHECKING:
     from phaseline.plan import Binding, Items, PlanNode
 
 
+LARGE = 1_024
+"""Characters from which on an encoded value is stored once, however many phases hand it on as it is."""
+
+
+class Stored(NamedTuple):
+    """A large value as it is stored."""
+
+    path: str
+    """Where it is read."""
+    text: str
+
+
 class Interruption(Enum):
     """Why a body is stopped from outside."""
 
@@ -31,7 +43,7 @@ class Interruption(Enum):
 class Job:
     """One granted phase: a body to be called, or being called."""
 
-    __slots__ = ("binding", "copy", "interruption", "items", "live", "node", "row", "seat")
+    __slots__ = ("binding", "copy", "given", "interruption", "items", "live", "node", "row", "seat", "text")
 
     def __init__(self, live: LiveRun, row: PhaseRecord) -> None:
         self.live: LiveRun = live
@@ -45,6 +57,10 @@ class Job:
         """The scope its body runs in, while it runs."""
         self.copy: object = NOTHING
         """What the body gave, decoded anew; handed on once it is committed."""
+        self.text: str = ""
+        """The same, encoded."""
+        self.given: Stored | None = None
+        """What the body was given, if it is large and the whole of one stored value."""
 
     def is_interrupted(self) -> bool:
         """Whether its result is wanted no more; a call, for it changes while one waits."""
@@ -53,7 +69,12 @@ class Job:
     def hand_on(self) -> None:
         """Let who takes its output next have the copy; to be called at the commit, before anybody is told of it."""
         if self.copy is not NOTHING:
-            self.live.copies[self.row.path] = self.copy
+            self.live.keep(self.row.path, self.copy, self.text)
+
+    def same_as(self, text: str) -> str | None:
+        """Where a value is stored that the body gives, if it is what it was given; None if it is to be stored."""
+        given = self.given
+        return given.path if given is not None and given.text == text else None
 
     def interrupt(self, why: Interruption) -> None:
         """Stop the body; the first reason counts."""
@@ -132,8 +153,8 @@ class LiveRun:
         """The exception by which it failed, if it did so in this process."""
         self.tickets: list[Ticket] = []
         self.jobs: dict[str, Job] = {}
-        self.copies: dict[str, Any] = {}
-        """Decoded values that no phase has taken yet, by path."""
+        self.copies: dict[str, tuple[Any, Stored | None]] = {}
+        """Decoded values that no phase has taken yet, by path; with what is stored of those that are large."""
         self._loading: anyio.Lock | None = None
         self.items: dict[str, list[Any]] = {}
         """Decoded elements that items of a map have yet to take, by path of the map."""
@@ -154,6 +175,10 @@ class LiveRun:
     def is_idle(self) -> bool:
         """Whether this process has nothing more to do with it at the moment."""
         return not (self.jobs or self.tickets or self.in_flight or self.unsettled)
+
+    def keep(self, path: str, copy: object, text: str) -> None:
+        """Keep a decoded value for the phase that takes it."""
+        self.copies[path] = copy, Stored(path, text) if len(text) >= LARGE else None
 
     def renew(self, rows: RunRows | None) -> None:
         """Go on from what is stored.

@@ -102,7 +102,7 @@ def _new_run(runner: Runner, plan: Plan, value: object, options: StartOptions) -
         key=options.key, while_open=options.while_open, created_at=now, updated_at=now,
     )  # fmt: skip
     live = LiveRun(Snapshot(plan, record), text)
-    live.copies[INPUT] = copy
+    live.keep(INPUT, copy, text)
     runner.live[live.id] = live
     return live, Start(later(now, options.delay), len(copy) if plan.counts_input else None)
 

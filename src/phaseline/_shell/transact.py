@@ -83,7 +83,8 @@ def _work(
     try:
         text, copy = job.binding.output.encode(_called(body, transaction))
         length = len(copy) if job.binding.is_counted else None
-        command = Succeed(row.path, row.fence, text, length, context.take_emitted(), context.take_progress())
+        emitted, progress = context.take_emitted(), context.take_progress()
+        command = Succeed(row.path, row.fence, text, length, emitted, progress, job.same_as(text))
         if context.cancelled:  # it returned after all, but too late
             raise LeaseLostError(run.id, row.path, row.fence)
         rows = transaction.lock(run.namespace, run.id, run.revision)
@@ -98,7 +99,8 @@ def _work(
         transaction.commit()
     finally:
         transaction.roll_back()
-    job.copy = copy if job.binding.hands_on else job.copy
+    if job.binding.hands_on:
+        job.copy, job.text = copy, text
     return draft
 
 

@@ -10,7 +10,7 @@ from pydantic_core import to_json
 
 from phaseline._engine.flow import FIRST
 from phaseline._engine.liveness import first_live
-from phaseline._shell.live import LiveRun
+from phaseline._shell.live import LARGE, Job, LiveRun, Stored
 from phaseline._shell.threads import Threads
 from phaseline.abc import Storage
 from phaseline.codec import ValueCodec
@@ -42,12 +42,16 @@ class Values:
         return fn() if self._readers is None else await self._readers.run(fn)
 
     # ------------------------------------------------------------------ what is asked for
-    async def for_node(self, live: LiveRun, node: PlanNode, items: Items) -> Any:
-        """Give the value that a node takes."""
+    async def for_job(self, job: Job) -> Any:
+        """Give the value that a body takes."""
+        return await self.for_node(job.live, job.node, job.items, job)
+
+    async def for_node(self, live: LiveRun, node: PlanNode, items: Items, job: Job | None = None) -> Any:
+        """Give the value that a node takes; ``job``, if it is for a body, learns how it is stored."""
         source = node.source
         if isinstance(source, Race):
             source = source.parts[await self._winner(live, node, items)]
-        return await self._from(live, source, node.scope, items)
+        return await self._from(live, source, node.scope, items, job=job)
 
     async def output(self, live: LiveRun) -> object:
         """Give the output of the run.
@@ -61,12 +65,19 @@ class Values:
             return plan.whole.decode((await self._texts(live, (early.path,)))[early.path])
         return await self._from(live, plan.output, None, ())
 
-    async def of_node(self, live: LiveRun, node: PlanNode, items: Items, texts: _Texts | None = None) -> Any:
+    async def of_node(
+        self,
+        live: LiveRun,
+        node: PlanNode,
+        items: Items,
+        texts: _Texts | None = None,
+        *,
+        job: Job | None = None,
+    ) -> Any:
         """Give the output of a node that has ended."""
         path = node.at(items)
-        copy = live.copies.pop(path, _GONE)
-        if copy is not _GONE:
-            return copy
+        if path in live.copies:
+            return _taken(live, path, job)
         row = live.snapshot.rows.get(path)
         if row is None or not row.live:
             raise _no_output(live, path)
@@ -75,32 +86,39 @@ class Values:
         codec = live.snapshot.plan.bindings[node.index].output
         text = (texts if texts is not None else await self._texts(live, (path,))).get(path)
         if text is not None:
-            return codec.decode(text)
+            return _decoded(codec, path, text, job)
         if row.state is PhaseState.SKIPPED:
-            return await self.for_node(live, node, items)
+            return await self.for_node(live, node, items, job)
         raise DecodeError(codec.what, [f"nothing is stored at {path!r} of run {live.id}"])
 
-    async def run_input(self, live: LiveRun, codec: ValueCodec[T]) -> T:
+    async def run_input(self, live: LiveRun, codec: ValueCodec[T], job: Job | None = None) -> T:
         """Give the input of the run."""
         texts = await self._texts(live, (INPUT,))
-        return codec.decode(texts[INPUT])
+        return _decoded(codec, INPUT, texts[INPUT], job)
 
     # ------------------------------------------------------------------ where it comes from
     async def _from(
-        self, live: LiveRun, source: Source, scope: int | None, items: Items, texts: _Texts | None = None
+        self,
+        live: LiveRun,
+        source: Source,
+        scope: int | None,
+        items: Items,
+        texts: _Texts | None = None,
+        *,
+        job: Job | None = None,
     ) -> Any:
         """Give the value of an expression; ``texts`` are stored outputs that were read already."""
         plan = live.snapshot.plan
         found = _way(live, source, items)
         match found:
             case Edge():
-                return await self.of_node(live, plan.nodes[found.node], items, texts)
+                return await self.of_node(live, plan.nodes[found.node], items, texts, job=job)
             case Gather():
                 return await self._side_by_side(live, found, scope, items, texts)
             case PlanNode():
-                return await self.for_node(live, found, items)
+                return await self.for_node(live, found, items, job)
             case Given():
-                return await self._given(live, scope, items)
+                return await self._given(live, scope, items, job)
 
     async def _side_by_side(
         self, live: LiveRun, gather: Gather, scope: int | None, items: Items, texts: _Texts | None
@@ -122,12 +140,13 @@ class Values:
         read = partial(self._storage.steps, run.namespace, run.id, path, row.generation)
         return int((await self.call(read))[FIRST])
 
-    async def _given(self, live: LiveRun, scope: int | None, items: Items) -> Any:
+    async def _given(self, live: LiveRun, scope: int | None, items: Items, job: Job | None) -> Any:
         plan = live.snapshot.plan
         if scope is not None:
             return await self._element(live, plan.nodes[scope], items)
-        copy = live.copies.pop(INPUT, _GONE)
-        return copy if copy is not _GONE else await self.run_input(live, plan.input)
+        if INPUT in live.copies:
+            return _taken(live, INPUT, job)
+        return await self.run_input(live, plan.input, job)
 
     async def _element(self, live: LiveRun, map_node: PlanNode, items: Items) -> object:
         """Give one element of the list that a map takes apart; one that was taken before is decoded anew."""
@@ -198,6 +217,21 @@ class Values:
             part = paths[start : start + READ_AT_ONCE]
             found.update(await self.call(partial(self._storage.values, run.namespace, run.id, part)))
         return found
+
+
+def _taken(live: LiveRun, path: str, job: Job | None) -> Any:
+    """Take a value that is here decoded."""
+    copy, given = live.copies.pop(path)
+    if job is not None:
+        job.given = given
+    return copy
+
+
+def _decoded(codec: ValueCodec[T], path: str, text: str, job: Job | None) -> T:
+    """Decode the text that is read at a path."""
+    if job is not None and len(text) >= LARGE:
+        job.given = Stored(path, text)
+    return codec.decode(text)
 
 
 def _way(live: LiveRun, source: Source, items: Items) -> Given | Edge | Gather | PlanNode:

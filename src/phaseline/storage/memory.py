@@ -97,6 +97,10 @@ class _StoredRun:
             self.signals[seq] = replace(self.signals[seq], value=None, taken_by=path)
             self.signals_written[seq] = revision
 
+    def value(self, path: str) -> str | None:
+        row = self.phases.get(path)
+        return self.values.get(path if row is None or row.same_as is None else row.same_as)
+
 
 class _Waiting:
     """Rows of one namespace that wait: what is due in the order of claims, the rest in the order of its times.
@@ -367,7 +371,8 @@ class MemoryStorage(Storage):
         stored = self._runs.get((namespace, run_id))
         if stored is None:
             return {}
-        return {path: stored.values[path] for path in paths if path in stored.values}
+        found = ((path, stored.value(path)) for path in paths)
+        return {path: text for path, text in found if text is not None}
 
     def steps(self, namespace: str, run_id: str, path: str, generation: int) -> Mapping[str, str]:
         stored = self._runs.get((namespace, run_id))

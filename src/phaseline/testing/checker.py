@@ -149,6 +149,9 @@ def _values(account: StoredRun) -> Iterator[str]:
             yield f"{path!r} is COMPLETED, and its output is missing"
         if is_stored and not row.live:
             yield f"{path!r} is {row.state} and hands nothing on, but has an output"
+        kept = account.rows.get(row.same_as) if row.same_as else None
+        if row.same_as and (kept is None or not kept.live or kept.same_as is not None):
+            yield f"the output of {path!r} is said to be that of {row.same_as!r}, which keeps none"
 
 
 def _end(account: StoredRun) -> Iterator[str]:

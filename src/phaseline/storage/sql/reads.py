@@ -16,6 +16,15 @@ PHASE_COLUMNS = ", ".join(rows.PHASE)
 CHECKPOINT_COLUMNS = ", ".join(rows.CHECKPOINT)
 EVENT_COLUMNS = ", ".join(rows.EVENT)
 SIGNAL_COLUMNS = ", ".join(rows.SIGNAL)
+_OUTPUT = (
+    "CASE WHEN p.same_as IS NULL THEN p.output "  # noqa: S608  # names of ours
+    f"WHEN p.same_as = '{INPUT}' THEN (SELECT r.input FROM phaseline_pipeline_run r "
+    "WHERE r.namespace = p.namespace AND r.id = p.run_id) "
+    # Of several times that the other phase ran, the one that this one was given: no later than it.
+    "ELSE (SELECT o.output FROM phaseline_phase_execution o WHERE o.namespace = p.namespace AND o.run_id = p.run_id "
+    "AND o.path = p.same_as AND o.epoch <= p.epoch ORDER BY o.epoch DESC LIMIT 1) END"
+)
+"""The output of a phase, whether it is in its own row or where the phase was given it."""
 
 
 def load(ask: Access, namespace: str, run_id: str, since: int) -> RunRows | None:
@@ -123,8 +132,8 @@ def values(ask: Access, namespace: str, run_id: str, paths: Iterable[str]) -> Ma
     if outputs:
         listed, value = ask.dialect.among(outputs)  # one value for all paths: the number of those is limited
         statement = (
-            "SELECT path, output FROM phaseline_phase_execution WHERE namespace = ? AND run_id = ? "  # noqa: S608  # marks only
-            f"AND path {listed} AND output IS NOT NULL"
+            f"SELECT path, {_OUTPUT} FROM phaseline_phase_execution p WHERE namespace = ? AND run_id = ? "  # noqa: S608  # names of ours
+            f"AND path {listed} AND (output IS NOT NULL OR same_as IS NOT NULL)"
         )
         found.update(_pairs(ask(statement, (namespace, run_id, value))))
     return found

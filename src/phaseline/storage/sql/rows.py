@@ -45,8 +45,8 @@ RUN_CHANGES = (
 )
 PHASE = (
     "path", "epoch", "position", "generation", "state", "queue", "priority", "available_at", "attempt", "failures",
-    "crashes", "postponed", "fence", "worker", "lease_expires", "live", "length", "total", "reason", "error", "progress",
-    "wait_kind", "wait_key", "due_at", "first_started_at", "started_at", "ended_at",
+    "crashes", "postponed", "fence", "worker", "lease_expires", "live", "length", "same_as", "total", "reason", "error",
+    "progress", "wait_kind", "wait_key", "due_at", "first_started_at", "started_at", "ended_at",
 )  # fmt: skip
 PHASE_CHANGES = PHASE[4:]
 CHECKPOINT = ("seq", "id", "phase", "revision", "epoch", "created_at")
@@ -101,7 +101,7 @@ def phase_changes(row: PhaseRecord) -> tuple[Any, ...]:
     """Values of ``PHASE_CHANGES``."""
     return (
         row.state.value, row.queue, row.priority, micros(row.available_at), row.attempt, row.failures, row.crashes,
-        row.postponed, row.fence, row.worker, micros(row.lease_expires), row.live, row.length, row.total, row.reason,
+        row.postponed, row.fence, row.worker, micros(row.lease_expires), row.live, row.length, row.same_as, row.total, row.reason,
         _encode(row.error), _encode(row.progress), row.wait_kind and row.wait_kind.value, row.wait_key,
         micros(row.due_at), micros(row.first_started_at), micros(row.started_at), micros(row.ended_at),
     )  # fmt: skip

@@ -126,6 +126,19 @@ class Reads(StorageTests):
         write(storage, new_run("run", make_phase("a"), make_phase("b")))
         assert storage.head(NAMESPACE, "run") == make_run() == read(storage)[0]
 
+    def test_a_value_that_was_handed_on_is_read_where_it_is_kept(self, storage: Storage) -> None:
+        """A row may say that its output is that of another phase, or the run's input: it is read as if it were its own."""
+        rows = [make_phase(path, PhaseState.RUNNING, position=n) for n, path in enumerate("abcd")]
+        write(storage, make_unit(make_run(), inserted=rows))
+        for n, (row, same_as) in enumerate(zip(rows, ("", None, "b", "b"), strict=True)):
+            done = make_phase(row.path, PhaseState.COMPLETED, position=n, same_as=same_as)
+            outputs = {row.path: '"new"'} if same_as is None else {}
+            write(storage, make_unit(make_run(revision=n + 2), updated=[(done, 1)], outputs=outputs))
+        expected = {"": INPUT_TEXT, "a": INPUT_TEXT, "b": '"new"', "c": '"new"', "d": '"new"'}
+        assert dict(storage.values(NAMESPACE, "run", [*expected])) == expected
+        assert {path: storage.values(NAMESPACE, "run", [path])[path] for path in expected} == expected
+        assert [row.same_as for row in read(storage)[1]] == ["", None, "b", "b"]
+
     @pytest.mark.parametrize(
         ("namespace", "run_id"), [(NAMESPACE, "unknown"), ("unknown", "run"), (NAMESPACE, "")]
     )

@@ -55,6 +55,7 @@ CREATE TABLE phaseline_phase_execution (
     lease_expires INTEGER,
     live INTEGER,
     length INTEGER,
+    same_as TEXT, -- the path whose row holds the output, if this phase was given it ('' for the run's input)
     total INTEGER,
     reason TEXT NOT NULL,
     error TEXT,
@@ -76,6 +77,7 @@ CREATE TABLE phaseline_phase_execution (
     CHECK ((ended_at IS NOT NULL) = (state IN ('COMPLETED', 'FAILED', 'SKIPPED'))),
     CHECK (state <> 'FAILED' OR error IS NOT NULL),
     CHECK (output IS NULL OR live = 1),
+    CHECK (same_as IS NULL OR (output IS NULL AND live = 1 AND same_as <> path)),
     PRIMARY KEY (namespace, run_id, path, epoch)
 );
 
