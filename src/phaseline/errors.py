@@ -34,7 +34,7 @@ class DuplicatePhaseError(DefinitionError):
         self.path = path
         super().__init__(
             f"pipeline {pipeline!r} has two phases at the path {path!r}; "
-            "give one of them another name: @phase(name=...), or a subclass that sets 'name' for a phase that is a class"
+            "give one of them another name: phase.with_options(name=...)"
         )
 
 

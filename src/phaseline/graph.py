@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from datetime import timedelta
 from functools import cached_property
 from types import FrameType, GenericAlias
 from typing import Any, Generic, Literal, TypeVar, overload
 
 import attrs
-from typing_extensions import TypedDict, Unpack
+from typing_extensions import Unpack
 
 from phaseline.errors import DefinitionError, TypeMismatchError
 from phaseline.options import check_name
-from phaseline.phase import Context, Dep, FunctionPhase, PhaseOptions, with_connection
-from phaseline.retry import Retry
+from phaseline.phase import Context, FunctionPhase, Options, PhaseOptions, with_connection
 from phaseline.signature import Signature, accepts, signature_of, type_name
 from phaseline.step import Node, node_from
 
@@ -30,19 +28,6 @@ In = TypeVar("In")
 Out = TypeVar("Out")
 In_contra = TypeVar("In_contra", contravariant=True)
 Out_co = TypeVar("Out_co", covariant=True)
-
-
-class Options(TypedDict, total=False):
-    """How a function that is added to a graph is run; as with ``@phase``."""
-
-    name: str
-    queue: str
-    label: str | None
-    retry: Retry | None
-    timeout: timedelta | None
-    requires: tuple[Dep[Any], ...]
-    transactional: bool
-    may_finish: bool
 
 
 @attrs.frozen(eq=False)

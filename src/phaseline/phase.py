@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import logging
 import re
 import sys
@@ -16,6 +17,7 @@ from typing import (
     Generic,
     ParamSpec,
     Protocol,
+    Self,
     TypeVar,
     get_args,
     get_origin,
@@ -24,7 +26,7 @@ from typing import (
 
 import attrs
 from pydantic import BaseModel, ConfigDict
-from typing_extensions import get_original_bases
+from typing_extensions import TypedDict, Unpack, get_original_bases
 
 from phaseline.errors import DefinitionError
 from phaseline.events import ENGINE_EVENTS
@@ -60,6 +62,19 @@ class Dep(Generic[T]):
     """Typed name of something a body needs from its host; works for protocols and for two of one type."""
 
     name: str
+
+
+class Options(TypedDict, total=False):
+    """How a phase is run, as keyword arguments; as with ``@phase``."""
+
+    name: str
+    queue: str
+    label: str | None
+    retry: Retry | None
+    timeout: timedelta | None
+    requires: tuple[Dep[Any], ...]
+    transactional: bool
+    may_finish: bool
 
 
 def checked_deps(deps: Mapping[Dep[Any], Any] | None) -> Mapping[Dep[Any], Any] | None:
@@ -304,6 +319,20 @@ class Phase(Node[In, Out], ABC):
         signature = signature_of(self.body, context_type=Context, what=what, localns=self._localns)
         _check_declared(type(self), _one_value(signature, self.options))
         return signature
+
+    def with_options(self, **options: Unpack[Options]) -> Self:
+        """Give a copy with other options, as for a second place in a pipeline: ``enrich.with_options(name="again")``.
+
+        Args:
+            **options: As with ``@phase``; what is left out stays as it is.
+
+        Raises:
+            DefinitionError: An option is none.
+        """
+        other = copy.copy(self)
+        vars(other).update(options=attrs.evolve(self.options, **options))
+        vars(other).pop("signature", None)  # it is checked against the options
+        return other
 
     @property
     def body(self) -> Callable[..., Any]:

@@ -137,6 +137,7 @@ def first(items: Words, ctx: Context) -> str:
 
 assert_type(slow_stars, FunctionPhase[int, str])
 assert_type(hello, FunctionPhase[str, int])
+assert_type(stars.with_options(name="more", timeout=timedelta(seconds=3)), FunctionPhase[int, str])
 assert_type(take_apart, FunctionPhase[Doc, Words])
 assert_type(first, FunctionPhase[Words, str])
 

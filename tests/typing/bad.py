@@ -149,6 +149,10 @@ async def use(ctx: Context) -> None:
     want_text(ctx.blocking.step("send", ctx.dep(MAILER).send, "me"))  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
 
 
+stars.with_options(timeout=3)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+stars.with_options(limit=3)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+
+
 # --------------------------------------------------------------------- runs
 async def run(runtime: Runtime, bus: EventBus) -> None:
     await ingest.run("to be")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]

@@ -160,8 +160,33 @@ def test_annotations_may_be_narrower(cls: Any) -> None:
 
 def test_two_instances_of_a_class_phase() -> None:
     """The advice fits phases that are classes, too."""
-    with pytest.raises(DuplicatePhaseError, match="a subclass that sets 'name'"):
+    with pytest.raises(DuplicatePhaseError, match=r"phase.with_options\(name=...\)"):
         Pipeline("p", Step() >> Step())
+    again = Step().with_options(name="again", queue="other")
+    pipeline = Pipeline("p", Step() >> again)
+    assert [(node.path, node.label, node.queue) for node in pipeline.plan.nodes] == [
+        ("step", "STEP", "pipeline"), ("again", "AGAIN", "other"),
+    ]  # fmt: skip
+    assert type(again) is Step
+
+
+def test_a_phase_with_other_options() -> None:
+    """The copy has what was given and the rest of the original, which stays as it was; options are checked as ever."""
+
+    @phase(queue="slow", timeout=timedelta(seconds=3))
+    def work(n: int) -> int:
+        return n + 1
+
+    pipeline = Pipeline("p", work >> work.with_options(name="more", timeout=None))
+    assert pipeline.run_sync(1).output == 3
+    first, second = (node.phase for node in pipeline.plan.bindings)
+    assert first is work
+    assert second is not None
+    assert (second.options.queue, second.options.timeout) == ("slow", None)
+    with pytest.raises(DefinitionError, match="has no unit"):
+        work.with_options(timeout=3)  # type: ignore[arg-type]  # the mistake under test
+    with pytest.raises(DefinitionError, match="transactional"):
+        _ = Pipeline("p", work.with_options(name="x", transactional=True))
 
 
 # --------------------------------------------------------------------- wishes
