@@ -122,7 +122,9 @@ class Builder:
         retry = options.retry or self.retry
         what = f"output of phase {path!r}"
         spread = isinstance(phase, FunctionOfMany)
-        binding = Binding(phase, phase, retry, options.timeout, output, what, is_spread=spread)
+        binding = Binding(
+            phase, phase, retry, options.timeout, output, what, heartbeat=options.heartbeat, is_spread=spread
+        )
         return self._append(node, binding, Wire(Edge(node.index), output))
 
     def _add_map(self, each: Each[Any, Any], path: str, wire: Wire, scope: int | None) -> Wire:

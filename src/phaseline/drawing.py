@@ -89,6 +89,7 @@ def _node_data(plan: Plan, node: PlanNode) -> dict[str, Any]:
         "map": None if node.scope is None else path_of(node.scope),
         "attempts": None if binding.retry is None else binding.retry.most,
         "timeout": None if binding.timeout is None else binding.timeout.total_seconds(),
+        "heartbeat": None if binding.heartbeat is None else binding.heartbeat.total_seconds(),
     }
     match node.kind:
         case NodeKind.PHASE:

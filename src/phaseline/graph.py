@@ -13,7 +13,7 @@ from typing_extensions import Unpack
 
 from phaseline.errors import DefinitionError, TypeMismatchError
 from phaseline.options import check_name
-from phaseline.phase import Context, FunctionPhase, Options, PhaseOptions, with_connection
+from phaseline.phase import Context, FunctionPhase, Options, PhaseOptions, with_needs
 from phaseline.signature import Signature, accepts, signature_of, type_name
 from phaseline.step import Node, node_from
 
@@ -64,7 +64,7 @@ class FunctionOfMany(FunctionPhase[Any, Any]):
     @cached_property
     def signature(self) -> Signature:
         signature = signature_of(self._fn, context_type=Context, what=self.title, localns=self._names)
-        return with_connection(signature, self.options)
+        return with_needs(signature, self.options)
 
     @property
     def input_type(self) -> Any:

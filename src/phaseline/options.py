@@ -21,13 +21,14 @@ _OPTIONS: Mapping[str, tuple[type, ...]] = {
     "label": (str,),
     "retry": (int, Retry),
     "timeout": (int, float, timedelta),
+    "heartbeat": (int, float, timedelta),
     "requires": (tuple, list),
     "transactional": (bool,),
 }
 """Options of a class phase, each with the types by which a misspelt one is known from an attribute of the user's."""
 _OTHER_WORDS: Mapping[str, str] = {
     "attempts": "retry", "max_attempts": "retry", "max_retries": "retry", "retry_policy": "retry",
-    "time_limit": "timeout", "timeout_seconds": "timeout", "task_queue": "queue", "queue_name": "queue",
+    "time_limit": "timeout", "timeout_seconds": "timeout", "heartbeat_timeout": "heartbeat", "task_queue": "queue", "queue_name": "queue",
     "deps": "requires", "dependencies": "requires", "state": "label", "state_label": "label",
 }  # fmt: skip
 
@@ -72,21 +73,19 @@ def check_retry(retry: object, what: str) -> None:
     raise DefinitionError(f"{what}: retry={retry!r} is no policy; write retry=Retry(attempts={number})")
 
 
-def check_timeout(timeout: object, phase: str) -> None:
-    """Refuse what is no span of time in which an attempt may end."""
-    if timeout is None:
+def check_span(span: object, option: str, what: str) -> None:
+    """Refuse what is no span of time in which something may end, or give a sign of life."""
+    if span is None:
         return
-    if not isinstance(timeout, timedelta):
-        number = timeout if isinstance(timeout, int | float) and not isinstance(timeout, bool) else "..."
+    if not isinstance(span, timedelta):
+        number = span if isinstance(span, int | float) and not isinstance(span, bool) else "..."
         raise DefinitionError(
-            f"phase {phase!r}: timeout={timeout!r} has no unit; write timeout=timedelta(seconds={number})"
+            f"{what}: {option}={span!r} has no unit; write {option}=timedelta(seconds={number})"
         )
-    if timeout <= timedelta(0):
-        raise DefinitionError(f"phase {phase!r}: a timeout of {timeout} would end it before it began")
-    if timeout > LONGEST:
-        raise DefinitionError(
-            f"phase {phase!r}: a timeout of {timeout} is over ten years; leave it out to have none"
-        )
+    if span <= timedelta(0):
+        raise DefinitionError(f"{what}: a {option} of {span} would end it before it began")
+    if span > LONGEST:
+        raise DefinitionError(f"{what}: a {option} of {span} is over ten years; leave it out to have none")
 
 
 def check_requires(requires: object, dep: type, phase: str) -> None:

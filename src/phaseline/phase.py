@@ -36,8 +36,8 @@ from phaseline.options import (
     check_name,
     check_requires,
     check_retry,
+    check_span,
     check_spelling,
-    check_timeout,
     check_transactional,
 )
 from phaseline.retry import Retry
@@ -72,6 +72,7 @@ class Options(TypedDict, total=False):
     label: str | None
     retry: Retry | None
     timeout: timedelta | None
+    heartbeat: timedelta | None
     requires: tuple[Dep[Any], ...]
     transactional: bool
     may_finish: bool
@@ -241,6 +242,10 @@ class Context(ABC):
         """
 
     @abstractmethod
+    def heartbeat(self) -> None:
+        """Give a sign of life, as a phase with ``heartbeat=`` must; from any thread. It costs next to nothing."""
+
+    @abstractmethod
     def emit(self, event: CustomEvent, /) -> None:
         """Tell an event of the application; stored with the phase's next commit, and only then told.
 
@@ -265,6 +270,8 @@ class Phase(Node[In, Out], ABC):
     """None: what the pipeline says, else the runtime, else one attempt."""
     timeout: ClassVar[timedelta | None] = None
     """Bound of one attempt, at most ten years; None for none."""
+    heartbeat: ClassVar[timedelta | None] = None
+    """Longest time without a sign of life (``ctx.heartbeat()``, ``ctx.progress(...)``, a step that ended); None for any."""
     requires: ClassVar[tuple[Dep[Any], ...]] = ()
     """Dependencies that must be provided before a run starts."""
     transactional: ClassVar[bool] = False
@@ -306,6 +313,7 @@ class Phase(Node[In, Out], ABC):
             self.requires,
             self.transactional,
             self.may_finish,
+            self.heartbeat,
         )
 
     @cached_property
@@ -398,6 +406,7 @@ class PhaseOptions:
     requires: tuple[Dep[Any], ...] = ()
     transactional: bool = False
     may_finish: bool = False
+    heartbeat: timedelta | None = None
 
     def __attrs_post_init__(self) -> None:
         """Refuse options that cannot work."""
@@ -405,7 +414,8 @@ class PhaseOptions:
         check_name(self.queue, f"the queue of phase {self.name!r}")
         check_label(self.label, self.name)
         check_retry(self.retry, f"phase {self.name!r}")
-        check_timeout(self.timeout, self.name)
+        check_span(self.timeout, "timeout", f"phase {self.name!r}")
+        check_span(self.heartbeat, "heartbeat", f"phase {self.name!r}")
         check_requires(self.requires, Dep, self.name)
         check_transactional(self.transactional, self.name)
 
@@ -442,6 +452,7 @@ def phase(
     label: str | None = None,
     retry: Retry | None = None,
     timeout: timedelta | None = None,
+    heartbeat: timedelta | None = None,
     requires: tuple[Dep[Any], ...] = (),
     transactional: bool = False,
     may_finish: bool = False,
@@ -455,6 +466,7 @@ def phase(
     label: str | None = None,
     retry: Retry | None = None,
     timeout: timedelta | None = None,
+    heartbeat: timedelta | None = None,
     requires: tuple[Dep[Any], ...] = (),
     transactional: bool = False,
     may_finish: bool = False,
@@ -468,6 +480,8 @@ def phase(
         label: State of the run while it is at this phase, in UPPER_SNAKE; by default it is made of the name.
         retry: When to try again; by default what the pipeline says, else the runtime, else one attempt.
         timeout: Bound of one attempt, at most ten years; None for none.
+        heartbeat: Longest time without a sign of life from the body: ``ctx.heartbeat()``, ``ctx.progress(...)``, or a step
+            that ended. An attempt that is silent for longer fails with TIMEOUT. None for any.
         requires: Dependencies that must be provided before a run starts.
         transactional: Whether ``ctx.connection`` is in a transaction of the runtime's database that is committed with
             the phase: the body's own rows and the phase's output are stored together, or neither. For a plain ``def``.
@@ -486,7 +500,9 @@ def phase(
             msg = "a lambda cannot be a phase: it has no name and no types; write 'def' with annotations"
             raise DefinitionError(msg)
         nested = "<locals>" in getattr(function, "__qualname__", "")
-        options = PhaseOptions(name or own, queue, label, retry, timeout, requires, transactional, may_finish)
+        options = PhaseOptions(
+            name or own, queue, label, retry, timeout, requires, transactional, may_finish, heartbeat
+        )
         return FunctionPhase(function, options, dict(locals_) if nested else None)
 
     return decorate if fn is None else decorate(fn)
@@ -497,11 +513,14 @@ def _one_value(signature: Signature, options: PhaseOptions) -> Signature:
     if len(signature.inputs) != 1:
         msg = f"phase {options.name!r} takes {len(signature.inputs)} values; a phase of a chain takes one, plus a Context"
         raise DefinitionError(msg)
-    return with_connection(signature, options)
+    return with_needs(signature, options)
 
 
-def with_connection(signature: Signature, options: PhaseOptions) -> Signature:
-    """Refuse a transactional phase whose body could not use its connection."""
+def with_needs(signature: Signature, options: PhaseOptions) -> Signature:
+    """Refuse a phase whose body could not do what its options ask for: use its connection, or give signs of life."""
+    if options.heartbeat is not None and signature.context is None:
+        msg = f"phase {options.name!r} has a heartbeat, but takes no Context, by which it would give signs of life: (value, ctx: Context)"
+        raise DefinitionError(msg)
     if options.transactional and signature.is_async:
         msg = (
             f"phase {options.name!r} is transactional and async; its connection blocks, so make it a plain def, which runs "

@@ -130,6 +130,7 @@ class Binding:
     retry: Retry | None
     """None: what the runtime says."""
     timeout: timedelta | None
+    """Bound of one attempt."""
     output_type: Any
     what: str
     takes: str | None = None
@@ -138,8 +139,15 @@ class Binding:
     """Whether its output is wanted by a node that takes it whole, or is the run's."""
     is_counted: bool = False
     """Whether a map takes its output apart."""
+    heartbeat: timedelta | None = None
+    """Longest silence of its body."""
     is_spread: bool = False
     """Whether its value is a tuple that the body takes as several arguments."""
+
+    @cached_property
+    def is_bounded(self) -> bool:
+        """Whether a call of its body is watched by timers."""
+        return self.timeout is not None or self.heartbeat is not None or self.is_transactional
 
     @property
     def is_transactional(self) -> bool:
@@ -221,7 +229,7 @@ class Plan:
     def is_line(self) -> bool:
         """Whether nothing in it can run beside anything else: one phase after the other, without timeouts."""
         return len(self.entries) == 1 and all(
-            node.kind is not NodeKind.MAP and binding.timeout is None and self._goes_one_way(node)
+            node.kind is not NodeKind.MAP and not binding.is_bounded and self._goes_one_way(node)
             for node, binding in zip(self.nodes, self.bindings, strict=True)
         )
 

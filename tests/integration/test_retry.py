@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import logging
+import threading
 from collections.abc import Callable
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
+import anyio
 import pytest
 from pydantic import BaseModel
 
@@ -182,6 +185,61 @@ def test_a_runtime_refuses_what_is_no_policy() -> None:
     """With what to write instead."""
     with pytest.raises(DefinitionError, match=r"Runtime: retry=3 .*Retry\(attempts=3\)"):
         Runtime(retry=3)  # type: ignore[arg-type]  # the mistake under test
+
+
+async def test_a_silent_body_is_given_up(open_runtime: OpenRuntime, clock: FakeClock) -> None:
+    """A body that gives signs of life may take as long as it likes; one that falls silent is interrupted."""
+    told: list[str] = []
+
+    @phase(heartbeat=2 * SECOND, retry=Retry(2, wait=0))
+    async def slow(n: int, ctx: Context) -> int:
+        for told_life in (ctx.heartbeat, partial(ctx.progress, 1), partial(ctx.step, "s", lambda: 1)):
+            await clock.sleep_until(clock.now() + 1.5 * SECOND)
+            if (awaitable := told_life()) is not None:
+                await awaitable
+        told.append("alive after 4.5 s")
+        if ctx.attempt == 1:
+            await anyio.sleep_forever()
+        return n
+
+    pipeline = Pipeline("slow", slow)
+    async with open_runtime(pipeline) as runtime:
+        handle = await runtime.start(pipeline, 1)
+        await clock.advance(4.5 * SECOND)
+        assert 1 == (await handle.run()).phases["slow"].attempt
+        await clock.advance(1.9 * SECOND)
+        assert 1 == (await handle.run()).phases["slow"].attempt
+        await clock.advance(0.2 * SECOND)
+        row = (await handle.run()).phases["slow"]
+        assert (2, 1) == (row.attempt, row.failures)
+        await clock.advance(5 * SECOND)
+        run = await handle.wait(5 * SECOND)
+    assert (RunState.COMPLETED, 2) == (run.state, len(told))
+
+
+@in_memory
+async def test_a_silent_body_in_a_thread() -> None:
+    """The phase ends without its thread, which learns that it works in vain, and counts as busy until it returns."""
+    over = threading.Event()
+    seen: list[bool] = []
+
+    @phase(heartbeat=0.05 * SECOND)
+    def slow(n: int, ctx: Context) -> int:
+        ctx.heartbeat()
+        over.wait(10)
+        seen.append(ctx.cancelled)
+        return n
+
+    pipeline = Pipeline("slow", slow)
+    async with Runtime(pipelines=[pipeline], sync_threads=1) as runtime:
+        run = await (await runtime.start(pipeline, 1)).wait(5 * SECOND)
+        assert run.error is not None
+        assert "phase 'slow' gave no sign of life for 0.05 s" == run.error.message
+        assert (ErrorCategory.TIMEOUT, 0) == (run.error.category, runtime.runner.free_threads)
+        over.set()
+        while not runtime.runner.free_threads:  # noqa: ASYNC110  # nothing tells that a thread is free
+            await anyio.sleep(0.001)
+    assert [True] == seen
 
 
 @in_memory

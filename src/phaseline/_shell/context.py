@@ -191,13 +191,16 @@ class BodyContext(Context):
         done, total = _number(done, what), None if total is None else _number(total, what)
         note = storable_text(note, what=f"the note in the {what}")
         self._progress = Progress(done=done, total=total, note=note)
-        now = self._runner.clock.now()
+        now = self._job.alive_at = self._runner.clock.now()
         if self._told_at is None or now - self._told_at >= PROGRESS_INTERVAL or done == total:
             self._told_at = now
             event = PhaseProgress(
                 run_id=self.run_id, seq=None, at=now, phase=self.phase, done=done, total=total, note=note
             )
             self._tell(event)
+
+    def heartbeat(self) -> None:
+        self._job.alive_at = self._runner.clock.now()
 
     def _tell(self, event: PhaseProgress) -> None:
         """Tell an event on the event loop: what observes there is not made for threads."""
@@ -279,6 +282,7 @@ class BodyContext(Context):
         row = self._job.row
         command = RecordStep(row.path, row.fence, key, text, self.take_emitted(), self.take_progress())
         await self._runner.submit(self._job.live, command)
+        self.heartbeat()
         assert self._steps is not None  # noqa: S101  # looked up before
         self._steps[key] = text
         return copy

@@ -65,7 +65,7 @@ async def invoke(runner: Runner, job: Job) -> Command | Draft:  # noqa: C901  # 
         if call.context is None:
             body: Callable[[], Any] = partial(call.body, *values)
         else:
-            timeout = runner.timeout_of(job)
+            timeout = timeout_of(runner, job)
             deadline = None if timeout is None else later(runner.clock.now(), timeout)
             context = BodyContext(runner, job, deadline)
             body = partial(call.body, *values, **{call.context: context})
@@ -87,6 +87,14 @@ async def invoke(runner: Runner, job: Job) -> Command | Draft:  # noqa: C901  # 
         return Succeed(row.path, row.fence, text, length, same_as=same_as)
     emitted, progress = context.take_emitted(), context.take_progress()
     return Succeed(row.path, row.fence, text, length, emitted, progress, same_as)
+
+
+def timeout_of(runner: Runner, job: Job) -> timedelta | None:
+    """The bound of one attempt."""
+    binding = job.binding
+    if binding.timeout is None and binding.is_transactional:
+        return runner.storage.transaction_limit
+    return binding.timeout
 
 
 def is_meant_for_us(error: BaseException) -> bool:
@@ -122,8 +130,12 @@ def interrupted(runner: Runner, job: Job) -> Command | None:
     """Make a command of a body that was stopped from outside; None if its result is wanted no more."""
     match job.interruption:
         case Interruption.TIMED_OUT:
-            seconds = (runner.timeout_of(job) or timedelta()).total_seconds()
+            seconds = (timeout_of(runner, job) or timedelta()).total_seconds()
             error = TimeoutError(f"phase {job.row.path!r} did not return within {seconds:g} s")
+            return _failed(runner, job, None, error)
+        case Interruption.SILENT:
+            seconds = (job.binding.heartbeat or timedelta()).total_seconds()
+            error = TimeoutError(f"phase {job.row.path!r} gave no sign of life for {seconds:g} s")
             return _failed(runner, job, None, error)
         case Interruption.HANDED_OVER:
             return Release(job.row.path, job.row.fence)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
 from enum import Enum
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -36,6 +37,7 @@ class Interruption(Enum):
     """Why a body is stopped from outside."""
 
     TIMED_OUT = "timed out"
+    SILENT = "silent"
     FENCED_OFF = "fenced off"
     HANDED_OVER = "handed over"
 
@@ -43,7 +45,19 @@ class Interruption(Enum):
 class Job:
     """One granted phase: a body to be called, or being called."""
 
-    __slots__ = ("binding", "copy", "given", "interruption", "items", "live", "node", "row", "seat", "text")
+    __slots__ = (
+        "alive_at",
+        "binding",
+        "copy",
+        "given",
+        "interruption",
+        "items",
+        "live",
+        "node",
+        "row",
+        "seat",
+        "text",
+    )
 
     def __init__(self, live: LiveRun, row: PhaseRecord) -> None:
         self.live: LiveRun = live
@@ -53,6 +67,8 @@ class Job:
         self.node, self.items = live.snapshot.plan.locate(row.path)
         self.binding: Binding = live.snapshot.plan.bindings[self.node.index]
         self.interruption: Interruption | None = None
+        self.alive_at: datetime = row.available_at
+        """When its body last gave a sign of life; asked only where it has to."""
         self.seat: anyio.CancelScope | None = None
         """The scope its body runs in, while it runs."""
         self.copy: object = NOTHING

@@ -18,7 +18,8 @@ from anyio.lowlevel import checkpoint
 
 from phaseline._engine.commands import NO_OFFER, Command, Offer
 from phaseline._engine.snapshot import Draft, Snapshot
-from phaseline._shell.clock import SystemClock, Timers, later
+from phaseline._shell.bounds import invoke_bounded
+from phaseline._shell.clock import SystemClock, Timers
 from phaseline._shell.committer import (
     Committer,
     DirectCommitter,
@@ -183,10 +184,8 @@ class Runner:
                         break
                     job.seat = seat
                     self.reach("body.begin")
-                    timeout = self.timeout_of(job)
-                    command = await (
-                        invoke(self, job) if timeout is None else self._invoke_timed(job, timeout)
-                    )
+                    call = invoke_bounded if job.binding.is_bounded else invoke
+                    command = await call(self, job)
                     job.seat = None
                     self.reach("body.end")
                     if job.is_interrupted():
@@ -204,22 +203,6 @@ class Runner:
                     self._leave(job)
                     return
                 job = await self._commit(job, ending)
-
-    def timeout_of(self, job: Job) -> timedelta | None:
-        """The bound of one attempt."""
-        binding = job.binding
-        if binding.timeout is None and binding.is_transactional:
-            return self.storage.transaction_limit
-        return binding.timeout
-
-    async def _invoke_timed(self, job: Job, timeout: timedelta) -> Command | Draft:
-        timer = self.timers.at(
-            later(self.clock.now(), timeout), partial(job.interrupt, Interruption.TIMED_OUT)
-        )
-        try:
-            return await invoke(self, job)
-        finally:
-            timer.cancel()
 
     async def _commit(self, job: Job, result: Command | Draft) -> Job | None:
         live = job.live

@@ -1,0 +1,52 @@
+"""How long a body may take, and how long it may be silent: timers beside its call, where they are asked for."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from functools import partial
+from typing import TYPE_CHECKING
+
+from phaseline._engine.commands import Command
+from phaseline._engine.snapshot import Draft
+from phaseline._shell.clock import Timer, later
+from phaseline._shell.invoke import invoke, timeout_of
+from phaseline._shell.live import Interruption, Job
+
+if TYPE_CHECKING:
+    from phaseline._shell.runner import Runner
+
+
+async def invoke_bounded(runner: Runner, job: Job) -> Command | Draft:
+    """Do as ``invoke`` does, and interrupt the body when its time is over, or when it gives no sign of life."""
+    timeout, silence = timeout_of(runner, job), job.binding.heartbeat
+    watches: list[Timer | _Watch] = []
+    if timeout is not None:
+        over = later(runner.clock.now(), timeout)
+        watches.append(runner.timers.at(over, partial(job.interrupt, Interruption.TIMED_OUT)))
+    if silence is not None:
+        watches.append(_Watch(runner, job, silence))
+    try:
+        return await invoke(runner, job)
+    finally:
+        for watch in watches:
+            watch.cancel()
+
+
+class _Watch:
+    """Listens for signs of life: one timer, set anew only when it goes off, however often the body gives a sign."""
+
+    def __init__(self, runner: Runner, job: Job, silence: timedelta) -> None:
+        self._runner, self._job, self._silence = runner, job, silence
+        job.alive_at = runner.clock.now()
+        self._timer = runner.timers.at(later(job.alive_at, silence), self._look)
+
+    def _look(self) -> None:
+        due = later(self._job.alive_at, self._silence)
+        if due <= self._runner.clock.now():
+            self._job.interrupt(Interruption.SILENT)
+        else:
+            self._timer = self._runner.timers.at(due, self._look)
+
+    def cancel(self) -> None:
+        """Listen no more."""
+        self._timer.cancel()
