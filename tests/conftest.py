@@ -13,6 +13,7 @@ from hypothesis import settings
 from tests.databases import Database, fresh_schema
 from tests.servers import Server
 from tests.servers import postgres as start_postgres
+from tests.servers_redis import redis as start_redis
 
 import phaseline
 
@@ -33,6 +34,13 @@ def postgres_schema(postgres_server: Server) -> Iterator[Database]:
     """Our tables in a schema of this process's own."""
     with fresh_schema(postgres_server.url, f"test_{os.getpid()}") as database:
         yield database
+
+
+@pytest.fixture(scope="session")
+def redis_server() -> Iterator[Server]:
+    """A Redis server, for all tests of this process."""
+    with start_redis() as server:
+        yield server
 
 
 @pytest.fixture

@@ -22,7 +22,7 @@ from signal import SIGKILL, SIGTERM
 from tempfile import TemporaryDirectory
 from urllib.parse import urlsplit
 
-from servers import (
+from tests.servers import (
     HOST,
     Account,
     Daemon,

@@ -278,7 +278,7 @@ class Storage(ABC):
         msg = f"a transactional phase needs a database; {self!r} has no transactions"
         raise RuntimeUsageError(msg)
 
-    def listen(self, namespace: str, wake: Callable[[str], None]) -> Callable[[], None]:  # noqa: ARG002  # nothing to hear
+    def listen(self, namespace: str, wake: Callable[[str], object]) -> Callable[[], None]:  # noqa: ARG002  # nothing to hear
         """Call ``wake(queue)``, from any thread, where transactions of hosts left work; gives a function to end this.
 
         A hint and no more; by default there is nothing to hear.
@@ -391,13 +391,39 @@ class Queue(ABC):
 
     crosses_processes: ClassVar[bool] = False
 
-    @abstractmethod
-    def put(self, queue: str) -> None:
-        """Send a permit. Never blocks, may be called from any thread."""
+    def check(self, queue: str) -> None:  # noqa: B027  # most carry any name
+        """Refuse a name that it cannot carry.
+
+        Raises:
+            DefinitionError: It is one.
+        """
 
     @abstractmethod
-    def listen(self, wake: Callable[[str], None]) -> Callable[[], None]:
-        """Call ``wake(queue)`` for each permit from now on, from any thread; gives a function that ends this."""
+    def put(self, queue: str) -> None:
+        """Send a permit. Never blocks and never raises, may be called from any thread."""
+
+    @abstractmethod
+    def listen(self, wake: Callable[[str], bool], queues: Iterable[str]) -> Callable[[], None]:
+        """Call ``wake(queue)`` for each permit for these queues from now on, from any thread.
+
+        Args:
+            wake: Says whether there was room to take up work. A permit that found none may be handed on to another
+                process.
+            queues: Whose permits to hear.
+
+        Returns:
+            A function that ends this.
+        """
+
+    def flush(self, seconds: float) -> None:  # noqa: B027  # most send at once
+        """Block until what was put is sent, for at most that long."""
+
+    def ping(self) -> None:  # noqa: B027  # most need nobody else
+        """Reach whoever carries the permits; blocks.
+
+        Raises:
+            QueueUnavailableError: There is no answer.
+        """
 
 
 class Clock(Protocol):

@@ -10,7 +10,8 @@ from phaseline.storage.memory import MemoryStorage
 
 STORAGES = ("memory", "sqlite", "postgresql", "postgres")
 """Schemes that no plugin can have."""
-QUEUES = ("memory",)
+BROKERS = ("redis", "rediss", "amqp", "amqps")
+QUEUES = ("memory", *BROKERS)
 """As ``STORAGES``."""
 
 
@@ -41,15 +42,25 @@ def queue_from(url: str) -> Queue:
 
     Raises:
         QueueURLError: It names none.
+        MissingExtraError: What it needs is not installed.
         PluginError: The plugin that it names cannot be used.
         PluginClashError: Several packages offer that plugin.
     """
     if url == "memory":
         return InProcessQueue()
+    if url.partition("://")[0] in BROKERS and "://" in url:
+        from phaseline.queues.dramatiq import DramatiqQueue  # noqa: PLC0415  # an extra
+
+        return DramatiqQueue(url)
     offered = plugins.Plugins(plugins.QUEUES, taken=QUEUES)
     queue = plugins.made(offered, url, Queue)  # type: ignore[type-abstract]  # only asked whether it is one
     if queue is None:
-        known = ["'memory' (the workers of this process)", *_schemes(offered)]
+        known = [
+            "'memory' (the workers of this process)",
+            "'redis://host:6379/0'",
+            "'amqp://user:password@host:5672'",
+            *_schemes(offered),
+        ]
         raise QueueURLError(url, f"known are {', '.join(known)}; a queue object may be given in its place")
     return queue
 

@@ -441,6 +441,21 @@ class SchemaVersionError(StorageError):
         )
 
 
+# --------------------------------------------------------------------- queue
+class QueueUnavailableError(PhaselineError):
+    """Nobody who carries permits can be reached; nothing is lost by that, but work is found later."""
+
+    retryable = True
+
+    def __init__(self, where: str, problem: str) -> None:
+        self.where = where
+        self.problem = problem
+        super().__init__(
+            f"queue {where}: {problem}; see that the broker runs and can be reached. Meanwhile workers find what waits "
+            "when they look by themselves"
+        )
+
+
 _PASSWORDS = re.compile(
     r"(?<=://)([^:/?#@]*):.*@|\b(\w*(?:password|passwd|pwd|secret|token))=[^&#]*", re.IGNORECASE
 )

@@ -40,6 +40,8 @@ Out = TypeVar("Out")
 
 LOWEST_PRIORITY = 999
 LONGEST_KEY = 500
+FLUSH_GRACE = 1.0
+"""Seconds that permits have at the close to be sent."""
 HANDLER_GRACE = 1.0
 """Seconds that handlers of events have at the close for what still waits for them."""
 
@@ -75,7 +77,8 @@ class Runtime:
             storage: ``"memory"``, ``"sqlite:///path"``, ``"postgresql://user:password@host/database"``, a URL whose scheme
                 is that of an installed plugin, or a storage.
             pipelines: What it runs.
-            queue: Carries permits between workers: ``"memory"`` within this process, a URL whose scheme is that of an
+            queue: Carries permits between workers: ``"memory"`` within this process, ``"redis://host:6379/0"`` or
+                ``"amqp://user:password@host:5672"`` between those on many machines, a URL whose scheme is that of an
                 installed plugin, or a queue.
             serve: False for a process that only starts runs and asks about them.
             queues: Queues that the worker serves; None for all.
@@ -92,7 +95,8 @@ class Runtime:
             bus: Where events are told.
 
         Raises:
-            DefinitionError: Two of the pipelines share name and version, or a bound makes no sense.
+            DefinitionError: Two of the pipelines share name and version, a bound makes no sense, or the queue cannot
+                carry the name that a phase gives its own.
             StorageURLError: The URL names no storage.
             QueueURLError: The URL names no queue.
             PluginError: The plugin that a URL names cannot be used.
@@ -119,6 +123,8 @@ class Runtime:
         if retry is not None and retry.is_endless:
             for pipeline in self._pipelines.values():
                 warn_of_endless(pipeline.plan, pipeline.plan.without_policy)
+        for name in self._named.union(queues or ()):
+            self._queue.check(name)
         self._options = RunnerOptions(
             namespace=namespace, concurrency=concurrency, sync_threads=sync_threads, lease=lease, drain=drain,
             retry=retry or NO_RETRY, classify=classify,
@@ -179,6 +185,8 @@ class Runtime:
         if worker is not None:
             await worker.open()
             stack.push_async_callback(worker.close)
+        if self._queue.crosses_processes:
+            stack.push_async_callback(self._flush)
         stack.push_async_callback(runner.stop_bodies)
         if worker is not None:
             stack.push_async_callback(worker.stop)
@@ -191,6 +199,11 @@ class Runtime:
     ) -> None:
         """Let bodies end within the drain, hand over the others, and close the storage."""
         await self._leave(self._stack, error)
+
+    async def _flush(self) -> None:
+        """Have the last permits sent: a process that only starts runs may be about to end."""
+        with anyio.CancelScope(shield=True):
+            await to_thread.run_sync(self._queue.flush, FLUSH_GRACE)
 
     async def _leave(self, stack: AsyncExitStack, error: BaseException | None) -> None:
         # An exception is the caller's own: it is not for a task group to wrap. A cancellation may be the group's.
@@ -294,8 +307,13 @@ class Runtime:
 
     def wake(self) -> None:
         """Have the worker look for work now, as after a commit of yours that started runs; it would by itself, soon."""
-        for queue in {node.queue for pipeline in self._pipelines.values() for node in pipeline.plan.nodes}:
+        for queue in self._named:
             self._queue.put(queue)
+
+    @property
+    def _named(self) -> frozenset[str]:
+        """Queues that phases of the registered pipelines name."""
+        return frozenset(node.queue for pipeline in self._pipelines.values() for node in pipeline.plan.nodes)
 
     async def migrate(self) -> None:
         """Bring the tables of the storage up to this code's version; before the runtime is opened.

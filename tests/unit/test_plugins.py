@@ -187,7 +187,7 @@ def test_a_scheme_that_nobody_has(install: Install) -> None:
         assert word in str(caught.value)
     assert "hunter2" not in str(caught.value)
     with pytest.raises(QueueURLError, match=r"known are 'memory'.*'acmeq://' \(of acme_store\)"):
-        Runtime(queue="amqp://me:hunter2@host")
+        Runtime(queue="kafka://me:hunter2@host")
     assert "acme_store" not in sys.modules
 
 

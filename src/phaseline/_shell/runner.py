@@ -106,6 +106,9 @@ class Runner:
                 msg = f"phase {plan.transactional[0]!r} of pipeline {plan.name!r} is transactional; {storage!r} has no transactions"
                 raise RuntimeUsageError(f"{msg}: run it on a database, sqlite:///path or postgresql://…")
         self.plans: dict[Definition, Plan] = {plan.definition: plan for plan in plans}
+        named = frozenset(node.queue for plan in plans for node in plan.nodes)
+        self.served: frozenset[str] = named if self.options.queues is None else named & self.options.queues
+        """Queues on which there may be work for this process."""
         self.worker_id: str = new_worker_id()
         self.live: dict[str, LiveRun] = {}
         self.draining: bool = False
@@ -335,17 +338,18 @@ class Runner:
         self._thread_seats -= draft.threads
         if draft.events:
             self.bus.publish(draft.events)
-        if draft.waits and self.on_waiting is not None:
-            self._nudge(draft, self.on_waiting)
+        if draft.waits:
+            self._nudge(draft)
         if live.jobs and (draft.cuts or draft.run.state in ENDED_STATES):
             live.interrupt_fenced()
 
-    def _nudge(self, draft: Draft, on_waiting: Callable[[datetime], None]) -> None:
+    def _nudge(self, draft: Draft) -> None:
         """See to it that somebody takes up what this commit left waiting."""
         queues: set[str] = set()
         for row in draft.rows.values():
             if row.state is PhaseState.PENDING or row.state is PhaseState.RETRYING:
-                on_waiting(row.available_at)
+                if self.on_waiting is not None:
+                    self.on_waiting(row.available_at)
                 if row.available_at <= draft.now:
                     queues.add(row.queue)
                     self.waiting = row.priority if self.waiting is None else min(self.waiting, row.priority)

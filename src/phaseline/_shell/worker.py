@@ -46,7 +46,9 @@ class Worker:
         self._solo = False
         """Whether a suspect was started, beside which nothing may run."""
         self._strays: set[LostPhase] = set()
-        self._stop_listening = runner.queue.listen(self._permit)
+        self._look_again = False
+        """Whether there was a reason to look for work, and no room for it."""
+        self._stop_listening = runner.queue.listen(self._permit, runner.served)
         self._stop_hearing = runner.storage.listen(runner.options.namespace, self._permit)
         runner.on_waiting = self._look_at
         runner.on_seat = self._seat_is_free
@@ -109,14 +111,17 @@ class Worker:
         """Look for work soon; on the event loop."""
         self._wake.set()
 
-    def _permit(self, queue: str) -> None:
-        """Take a permit; from any thread."""
-        served = self._runner.options.queues
-        if served is None or queue in served:
+    def _permit(self, queue: str) -> bool:
+        """Take a permit, from any thread; gives whether there is room for more work now."""
+        runner = self._runner
+        if queue not in runner.served or runner.draining:
+            return False
+        with suppress(Exception):  # RuntimeError, trio.RunFinishedError: the loop has ended this moment
             self._post(self.wake)
+        return runner.seats > 0
 
     def _seat_is_free(self) -> None:
-        if self._runner.waiting is not None or self._runner.alone:
+        if self._look_again or self._runner.waiting is not None or self._runner.alone:
             self._wake.set()
 
     def _look_at(self, moment: datetime) -> None:
@@ -156,7 +161,8 @@ class Worker:
             async with (
                 runner.committer.alone
             ):  # no batch changes what the claim decides on, or gives its seats away
-                if runner.seats <= 0 or runner.draining or (self._solo and not runner.is_vacant):
+                self._look_again = runner.seats <= 0
+                if self._look_again or runner.draining or (self._solo and not runner.is_vacant):
                     return
                 was_alone, solo = runner.alone, runner.alone and runner.is_vacant
                 claimed = await self._claim(min(runner.seats, CLAIM_BATCH), solo=solo)

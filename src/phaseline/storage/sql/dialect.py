@@ -130,7 +130,7 @@ class Dialect(ABC):
     def announce(self, connection: Connection, namespace: str, queue: str) -> None:  # noqa: B027  # as above
         """Have the workers told, once a transaction of the host's is committed, that there is work, where that can be."""
 
-    def listen(self, namespace: str, wake: Callable[[str], None]) -> Callable[[], None]:  # noqa: ARG002  # nothing to hear
+    def listen(self, namespace: str, wake: Callable[[str], object]) -> Callable[[], None]:  # noqa: ARG002  # nothing to hear
         """Call ``wake(queue)``, from any thread, for what ``announce`` tells; gives a function that ends this."""
         return lambda: None
 

@@ -177,7 +177,7 @@ class PostgresDialect(Dialect):
             select(func.pg_notify(CHANNEL, f"{namespace}/{queue}"))
         )  # Core: the driver is the host's
 
-    def listen(self, namespace: str, wake: Callable[[str], None]) -> Callable[[], None]:
+    def listen(self, namespace: str, wake: Callable[[str], object]) -> Callable[[], None]:
         listener = _Listener(self._url, namespace, wake)
         return listener.stop
 
@@ -311,7 +311,7 @@ class _Listener:
     A hint and no more: while it is not connected the sweep finds the same work.
     """
 
-    def __init__(self, url: URL, namespace: str, wake: Callable[[str], None]) -> None:
+    def __init__(self, url: URL, namespace: str, wake: Callable[[str], object]) -> None:
         self._url = url.set(drivername="postgresql").render_as_string(hide_password=False)
         self._prefix, self._wake = f"{namespace}/", wake
         self._stopped = threading.Event()

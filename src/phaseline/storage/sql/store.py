@@ -263,7 +263,7 @@ class SqlStorage(Storage):
             raise StorageUnavailableError(repr(self), "it is not open", "open the runtime that it belongs to")
         return SqlTransaction(self.dialect, self._bodies)
 
-    def listen(self, namespace: str, wake: Callable[[str], None]) -> Callable[[], None]:
+    def listen(self, namespace: str, wake: Callable[[str], object]) -> Callable[[], None]:
         return self.dialect.listen(namespace, wake)
 
     # ------------------------------------------------------------------ claims
