@@ -1,4 +1,5 @@
 -- Times are microseconds since 1970 in UTC. The namespace leads every key.
+-- Columns of a fixed width stand first, the widest before the others: nothing is lost to padding.
 -- CHECK constraints forbid rows that no decision of the engine can produce.
 -- No other index begins with (namespace, ..., id): a generic plan would choose it and walk all of a namespace.
 
@@ -8,25 +9,25 @@ CREATE TABLE phaseline_migration (
 );
 
 CREATE TABLE phaseline_pipeline_run (
+    revision bigint NOT NULL CHECK (revision > 0),
+    seq bigint NOT NULL CHECK (seq >= 0),
+    epoch bigint NOT NULL CHECK (epoch >= 0),
+    priority bigint NOT NULL CHECK (priority BETWEEN 0 AND 999),
+    signals bigint NOT NULL CHECK (signals >= 0),
+    created_at bigint NOT NULL,
+    updated_at bigint NOT NULL,
+    started_at bigint,
+    ended_at bigint,
+    while_open boolean NOT NULL,
     namespace text COLLATE "C" NOT NULL,
     id text COLLATE "C" NOT NULL,
     pipeline text NOT NULL,
     version text NOT NULL,
     fingerprint text NOT NULL,
     state text NOT NULL,
-    revision bigint NOT NULL CHECK (revision > 0),
-    seq bigint NOT NULL CHECK (seq >= 0),
-    epoch bigint NOT NULL CHECK (epoch >= 0),
-    priority bigint NOT NULL CHECK (priority BETWEEN 0 AND 999),
     key text CHECK (key <> ''),
-    while_open boolean NOT NULL,
-    signals bigint NOT NULL CHECK (signals >= 0),
-    input text NOT NULL,
     error text,
-    created_at bigint NOT NULL,
-    updated_at bigint NOT NULL,
-    started_at bigint,
-    ended_at bigint,
+    input text NOT NULL,
     CHECK ((error IS NOT NULL) = (state = 'FAILED')),
     PRIMARY KEY (namespace, id)
 ) WITH (fillfactor = 70);
@@ -36,38 +37,38 @@ CREATE UNIQUE INDEX pipeline_run_key ON phaseline_pipeline_run (namespace, pipel
     WHERE key IS NOT NULL AND (NOT while_open OR ended_at IS NULL);
 
 CREATE TABLE phaseline_phase_execution (
-    namespace text COLLATE "C" NOT NULL,
-    run_id text COLLATE "C" NOT NULL,
-    path text COLLATE "C" NOT NULL,
+    available_at bigint NOT NULL,
+    lease_expires bigint,
+    due_at bigint,
+    first_started_at bigint,
+    started_at bigint,
+    ended_at bigint,
     epoch integer NOT NULL CHECK (epoch >= 0),
     position integer NOT NULL,
     generation integer NOT NULL,
-    state text NOT NULL CHECK (state IN ('PENDING', 'RUNNING', 'COMPLETED', 'FAILED', 'SKIPPED', 'RETRYING')),
-    queue text NOT NULL,
     priority integer NOT NULL,
-    available_at bigint NOT NULL,
     attempt integer NOT NULL,
     failures integer NOT NULL,
     crashes integer NOT NULL,
     postponed integer NOT NULL,
     fence integer NOT NULL,
-    worker text,
-    lease_expires bigint,
-    live boolean,
+    revision integer NOT NULL, -- of the run, when this row was last written
     length integer,
-    same_as text, -- the path whose row holds the output, if this phase was given it ('' for the run's input)
     total integer,
+    live boolean,
+    namespace text COLLATE "C" NOT NULL,
+    run_id text COLLATE "C" NOT NULL,
+    path text COLLATE "C" NOT NULL,
+    state text NOT NULL CHECK (state IN ('PENDING', 'RUNNING', 'COMPLETED', 'FAILED', 'SKIPPED', 'RETRYING')),
+    queue text NOT NULL,
     reason text NOT NULL,
+    worker text,
+    same_as text, -- the path whose row holds the output, if this phase was given it ('' for the run's input)
     error text,
     progress text,
     wait_kind text CHECK (wait_kind IN ('signal', 'timer')),
     wait_key text CHECK (wait_key <> ''),
-    due_at bigint,
     output text,
-    revision integer NOT NULL, -- of the run, when this row was last written
-    first_started_at bigint,
-    started_at bigint,
-    ended_at bigint,
     CHECK ((worker IS NULL) = (lease_expires IS NULL)),
     CHECK (worker IS NULL OR state = 'RUNNING'),
     CHECK (wait_kind IS NULL OR (worker IS NULL AND state NOT IN ('PENDING', 'RETRYING'))),
@@ -94,53 +95,53 @@ CREATE INDEX phase_lease ON phaseline_phase_execution (namespace, worker, lease_
     WHERE worker IS NOT NULL;
 
 CREATE TABLE phaseline_checkpoint (
-    namespace text COLLATE "C" NOT NULL,
-    run_id text COLLATE "C" NOT NULL,
     seq bigint NOT NULL, -- of the event that tells of it
-    id text COLLATE "C" NOT NULL,
-    phase text NOT NULL,
     revision bigint NOT NULL,
     epoch bigint NOT NULL,
     created_at bigint NOT NULL,
+    namespace text COLLATE "C" NOT NULL,
+    run_id text COLLATE "C" NOT NULL,
+    id text COLLATE "C" NOT NULL,
+    phase text NOT NULL,
     PRIMARY KEY (namespace, run_id, seq)
 );
 
 CREATE TABLE phaseline_event (
+    at bigint NOT NULL,
+    commit_id bigint NOT NULL, -- random, equal for the events of one commit
+    seq integer NOT NULL CHECK (seq > 0),
     namespace text COLLATE "C" NOT NULL,
     run_id text COLLATE "C" NOT NULL,
-    seq integer NOT NULL CHECK (seq > 0),
     type text NOT NULL,
+    data text NOT NULL,
     phase text,
     source text,
     target text,
-    data text NOT NULL,
-    at bigint NOT NULL,
-    commit_id bigint NOT NULL, -- random, equal for the events of one commit
     CHECK ((source IS NULL) = (target IS NULL)),
     PRIMARY KEY (namespace, run_id, seq)
 );
 
 CREATE TABLE phaseline_step_result (
+    generation bigint NOT NULL,
     namespace text COLLATE "C" NOT NULL,
     run_id text COLLATE "C" NOT NULL,
     path text COLLATE "C" NOT NULL,
-    generation bigint NOT NULL,
     key text NOT NULL,
     result text NOT NULL,
     PRIMARY KEY (namespace, run_id, path, generation, key)
 );
 
 CREATE TABLE phaseline_signal (
+    seq bigint NOT NULL, -- of the event that tells of it
+    received_at bigint NOT NULL,
+    revision bigint NOT NULL, -- of the run, when this row was last written
     namespace text COLLATE "C" NOT NULL,
     run_id text COLLATE "C" NOT NULL,
-    seq bigint NOT NULL, -- of the event that tells of it
     name text NOT NULL,
     key text CHECK (key <> ''),
     id text COLLATE "C",
     value text, -- until it is taken: then it is the output of the phase that took it
     taken_by text,
-    received_at bigint NOT NULL,
-    revision bigint NOT NULL, -- of the run, when this row was last written
     CHECK ((value IS NULL) = (taken_by IS NOT NULL)),
     PRIMARY KEY (namespace, run_id, seq)
 );
