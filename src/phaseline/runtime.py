@@ -239,6 +239,16 @@ class Runtime:
         return self._token
 
     @property
+    def queue(self) -> Queue:
+        """What carries permits."""
+        return self._queue
+
+    @property
+    def serves(self) -> bool:
+        """Whether a worker is in it, and queues for it to serve."""
+        return self._options.queues != frozenset()
+
+    @property
     def names(self) -> frozenset[str]:
         """Names of the pipelines that were registered."""
         return frozenset(name for name, _ in self._pipelines)

@@ -21,6 +21,7 @@ from tests.databases import Database
 from tests.servers import Server
 
 from phaseline import Pipeline, Runtime, cli, phase
+from phaseline.cli import codes
 from phaseline.errors import (
     MissingExtraError,
     RunNotFoundError,
@@ -88,15 +89,15 @@ def test_the_command(
 ) -> None:
     """``check`` fails before ``upgrade`` and passes after it; what ``sql`` prints is what an upgrade runs."""
     given = (postgres_server.url, "--schema", without_tables)
-    assert run("db", "check", *given) == cli.BEHIND
-    assert run("db", "sql", *given) == cli.OK
+    assert run("db", "check", *given) == codes.FAILED
+    assert run("db", "sql", *given) == codes.OK
     script = capsys.readouterr().out
     engine = create_engine(postgres_server.url, isolation_level="AUTOCOMMIT")
     with engine.connect() as connection:
         connection.exec_driver_sql(script)
     engine.dispose()
-    assert run("db", "check", *given) == cli.OK
-    assert run("db", "upgrade", *given) == cli.OK
+    assert run("db", "check", *given) == codes.OK
+    assert run("db", "upgrade", *given) == codes.OK
     assert "is up to date" in capsys.readouterr().out
 
 

@@ -10,7 +10,8 @@ except ImportError as error:
     raise MissingExtraError("a queue on Dramatiq", "dramatiq") from error
 
 from phaseline.queues.dramatiq.queue import DramatiqQueue
+from phaseline.queues.dramatiq.worker import worker_broker
 
 del _dramatiq
 
-__all__ = ["DramatiqQueue"]
+__all__ = ["DramatiqQueue", "worker_broker"]

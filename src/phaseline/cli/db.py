@@ -1,36 +1,17 @@
-"""The ``phaseline`` command: the tables of a storage."""
+"""``phaseline db``: the tables of a storage."""
 
 from __future__ import annotations
 
 import argparse
-import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
-from phaseline.errors import MissingExtraError, SchemaVersionError, StorageError
-
-OK, BEHIND, UNUSABLE = 0, 1, 2
-EXIT_CODES = f"""exit codes: {OK} done, or up to date; {BEHIND} the tables are of another version; {UNUSABLE} the storage cannot
-be reached, or the command line is wrong"""
+from phaseline.cli.codes import EXIT_CODES, OK
+from phaseline.errors import SchemaVersionError
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line; gives the exit code."""
-    given = _parser().parse_args(arguments)
-    try:
-        code: int = given.do(given)
-    except SchemaVersionError as error:
-        print(error, file=sys.stderr)
-        return BEHIND
-    except (StorageError, MissingExtraError) as error:
-        print(error, file=sys.stderr)
-        return UNUSABLE
-    return code
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="phaseline", description=__doc__, epilog=EXIT_CODES)
-    areas = parser.add_subparsers(required=True, metavar="AREA")
-    db = areas.add_parser("db", help="the tables of a storage", epilog=EXIT_CODES)
+def add_to(add_parser: Callable[..., argparse.ArgumentParser]) -> None:
+    """Add the command to the command line."""
+    db = add_parser("db", help="the tables of a storage", epilog=EXIT_CODES)
     verbs = db.add_subparsers(required=True, metavar="VERB")
     for name, do, text in (
         ("upgrade", _upgrade, "bring the tables up to date; safe to run from several places at once"),
@@ -45,7 +26,6 @@ def _parser() -> argparse.ArgumentParser:
             "--schema", default="phaseline", help="schema of the tables in PostgreSQL (default phaseline)"
         )
         verb.set_defaults(do=do)
-    return parser
 
 
 def _upgrade(given: argparse.Namespace) -> int:
@@ -85,7 +65,3 @@ def _statements(texts: Sequence[str]) -> Iterator[str]:
     for text in texts:
         yield f"{text};"
     yield "COMMIT;"
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -1,0 +1,35 @@
+"""The ``phaseline`` command: the tables of a storage, and the worker of a runtime."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+
+from phaseline.cli import db, worker
+from phaseline.cli.codes import EXIT_CODES, FAILED, UNUSABLE
+from phaseline.errors import MissingExtraError, SchemaVersionError, StorageError
+
+__all__ = ["main"]
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line; gives the exit code."""
+    given = _parser().parse_args(arguments)
+    try:
+        code: int = given.do(given)
+    except SchemaVersionError as error:
+        print(error, file=sys.stderr)
+        return FAILED
+    except (StorageError, MissingExtraError, worker.NoRuntimeError) as error:
+        print(error, file=sys.stderr)
+        return UNUSABLE
+    return code
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="phaseline", description=__doc__, epilog=EXIT_CODES)
+    areas = parser.add_subparsers(required=True, metavar="AREA")
+    db.add_to(areas.add_parser)
+    worker.add_to(areas.add_parser)
+    return parser

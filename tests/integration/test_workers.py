@@ -1,0 +1,141 @@
+"""The commands that serve a runtime, as processes of their own."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from datetime import timedelta
+from pathlib import Path
+
+import anyio
+import pytest
+from anyio import to_thread
+from tests.apps.shop import billing, packing, waiting
+from tests.databases import Database
+from tests.servers import Server
+
+from phaseline import Runtime, cli
+from phaseline.run import PhaseState, RunState
+
+ROOT = Path(__file__).parents[2]
+PYTHON = [sys.executable, "-m"]
+DRAMATIQ = ["dramatiq", "tests.apps.shop:broker", "--processes", "1", "--threads", "1"]
+BY_COMMAND = {
+    "phaseline": [*PYTHON, "phaseline.cli", "worker", "tests.apps.shop:runtime"],
+    "phaseline on trio": [*PYTHON, "phaseline.cli", "worker", "tests.apps.shop:make", "--backend", "trio"],
+    "dramatiq": [*PYTHON, *DRAMATIQ],
+}
+
+
+@contextmanager
+def process(command: list[str], environment: Mapping[str, str]) -> Iterator[subprocess.Popen[str]]:
+    """Start a command; what still runs at the end is killed."""
+    with subprocess.Popen(
+        command,
+        cwd=ROOT,
+        env=os.environ | environment,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    ) as started:
+        try:
+            yield started
+        finally:
+            if started.poll() is None:
+                os.killpg(started.pid, signal.SIGKILL)
+
+
+def heard(started: subprocess.Popen[str], text: str) -> bool:
+    """Read what a process says until it says this."""
+    assert started.stderr is not None
+    return any(text in line for line in started.stderr)
+
+
+async def seen(path: Path) -> None:
+    """Wait for a file."""
+    with anyio.fail_after(20):
+        while not await anyio.Path(path).exists():  # noqa: ASYNC110  # another process makes it
+            await anyio.sleep(0.01)
+
+
+@pytest.fixture
+def shop(postgres: Database, redis_server: Server, tmp_path: Path) -> dict[str, str]:
+    """Where the application works."""
+    return {
+        "SHOP_STORAGE": postgres.url,
+        "SHOP_SCHEMA": postgres.schema,
+        "SHOP_BROKER": redis_server.url,
+        "SHOP_FOLDER": str(tmp_path),
+    }
+
+
+@pytest.mark.parametrize("command", BY_COMMAND.values(), ids=BY_COMMAND)
+def test_told_to_stop_a_worker_ends_what_it_can_and_hands_over_the_rest(command, shop, postgres, tmp_path):
+    """Nothing of it is a failure, no lease is left, and another worker goes on."""
+    storage, broker = postgres.storage(), shop["SHOP_BROKER"]
+    runtime = Runtime(storage, pipelines=[packing, waiting], queue=broker, serve=False)
+
+    async def scenario() -> None:
+        async with runtime as client:
+            short = await client.start(packing, "short")
+            long = await client.start(waiting, "long")
+            await seen(tmp_path / "short.packing")
+            await seen(tmp_path / "long.waiting")
+            worker.send_signal(signal.SIGTERM)
+            await anyio.Path(tmp_path / "stopping").touch()
+            assert 0 == await to_thread.run_sync(worker.wait)
+
+            assert RunState.COMPLETED == (await short.wait()).state
+            (record,) = (await long.run()).phases.values()
+            left = (record.state, record.reason, record.failures, record.crashes, record.worker)
+            assert (PhaseState.RETRYING, "handed_over", 0, 0, None) == left
+            assert [] == await client.runner.read(lambda: storage.workers("default"))
+
+    with process(command, shop) as worker:
+        anyio.run(scenario)
+
+
+def test_a_worker_waits_for_a_storage_that_is_away(shop, tmp_path):
+    """It is started before its database, and goes on by itself once that is there."""
+    database = f"sqlite:///{tmp_path}/later/shop.db"
+
+    async def scenario() -> None:
+        async with Runtime(database, pipelines=[billing], serve=False) as client:
+            handle = await client.start(billing, "one")
+            await handle.result(timedelta(seconds=20))
+
+    with process(BY_COMMAND["dramatiq"], shop | {"SHOP_STORAGE": database}) as worker:
+        assert heard(worker, "cannot be opened and is tried again")
+        (tmp_path / "later").mkdir()
+        anyio.run(scenario)
+
+
+def test_a_worker_that_cannot_be_served_ends_at_once(shop):
+    """With the reason, and an exit code by which it is started again."""
+    command = [*PYTHON, "dramatiq", "tests.apps.broken:broker", "--processes", "1", "--threads", "1"]
+    with process(command, shop) as worker:
+        _, told = worker.communicate(timeout=20)
+    assert 1 == worker.returncode
+    assert "LookupError: a mistake in the storage" in told
+
+
+@pytest.mark.parametrize(
+    ("place", "problem"),
+    [
+        ("tests.apps.shop", "write MODULE:NAME"),
+        ("tests.apps.nothing:runtime", "there is no module 'tests.apps.nothing'"),
+        ("tests.apps.shop:nothing", "has no 'nothing'"),
+        ("tests.apps.shop:FOLDER", "is a PosixPath, not a Runtime"),
+        ("tests.apps.shop:client", "made with serve=False"),
+    ],
+)
+def test_what_is_no_runtime_to_serve_is_told(place, problem, capsys, monkeypatch):
+    """With the exit code of a command line that is wrong."""
+    monkeypatch.chdir(ROOT)
+    assert 2 == cli.main(["worker", place])
+    assert re.search(problem, capsys.readouterr().err)
