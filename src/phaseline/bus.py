@@ -5,9 +5,9 @@ from __future__ import annotations
 import inspect
 import logging
 from collections import deque
-from collections.abc import Awaitable, Callable, Generator, Iterable, Sequence
-from contextlib import contextmanager, suppress
-from typing import Any, Final, Protocol, overload
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from contextlib import suppress
+from typing import Any, Final, Protocol, Self, overload
 
 import anyio
 import attrs
@@ -16,6 +16,7 @@ from anyio.lowlevel import EventLoopToken, current_token
 
 from phaseline.errors import DefinitionError
 from phaseline.events import Emitted, Event
+from phaseline.loops import LoopEvent, new_event
 from phaseline.phase import CustomEvent
 from phaseline.run import SETTLED_STATES
 
@@ -132,12 +133,25 @@ class Subscription:
 class Watch:
     """Wakes a reader that follows one run, and keeps what is only told live."""
 
-    __slots__ = ("live", "settled_only", "wake")
+    __slots__ = ("_event", "_is_told", "_run_id", "_watches", "live", "settled_only")
 
-    def __init__(self, *, settled_only: bool) -> None:
+    def __init__(self, watches: dict[str, list[Watch]], run_id: str, *, settled_only: bool) -> None:
+        self._watches, self._run_id = watches, run_id
         self.settled_only: bool = settled_only
-        self.wake: anyio.Event = anyio.Event()
         self.live: deque[Event] = deque(maxlen=DEFAULT_BUFFER)
+        self._is_told = False
+        self._event: LoopEvent | None = None
+        """Made where the reader has to wait."""
+
+    def __enter__(self) -> Self:
+        self._watches.setdefault(self._run_id, []).append(self)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        watches = self._watches[self._run_id]
+        watches.remove(self)
+        if not watches:
+            del self._watches[self._run_id]
 
     def tell(self, events: Sequence[Event]) -> None:
         """Wake the reader if there is something for it."""
@@ -145,17 +159,31 @@ class Watch:
             if any(
                 event.transition is not None and event.transition.target in SETTLED_STATES for event in events
             ):
-                self.wake.set()
+                self.wake()
             return
         self.live.extend(event for event in events if event.seq is None)
-        self.wake.set()
+        self.wake()
 
     def take(self) -> list[Event]:
-        """Give what came since the last call, and sleep again."""
+        """Give what came since the last call; from now on ``wait`` waits for what comes later."""
+        self._is_told = False
+        if not self.live:
+            return []
         events = list(self.live)
         self.live.clear()
-        self.wake = anyio.Event()
         return events
+
+    def wake(self) -> None:
+        """Have the reader look at the run again."""
+        self._is_told = True
+        if self._event is not None:
+            self._event.set()
+
+    async def wait(self) -> None:
+        """Wait until there is something for the reader."""
+        if not self._is_told:
+            self._event = new_event()
+            await self._event.wait()
 
 
 class EventBus:
@@ -240,24 +268,15 @@ class EventBus:
         """Call it no more."""
         self._observers = tuple(known for known in self._observers if known != observer)
 
-    @contextmanager
-    def watch(self, run_id: str, *, settled_only: bool = False) -> Generator[Watch]:
-        """Follow one run; ``settled_only`` to be woken only when it settles."""
-        watch = Watch(settled_only=settled_only)
-        self._watches.setdefault(run_id, []).append(watch)
-        try:
-            yield watch
-        finally:
-            watches = self._watches[run_id]
-            watches.remove(watch)
-            if not watches:
-                del self._watches[run_id]
+    def watch(self, run_id: str, *, settled_only: bool = False) -> Watch:
+        """Follow one run while the context is open; ``settled_only`` to be woken only when it settles."""
+        return Watch(self._watches, run_id, settled_only=settled_only)
 
     def wake_watches(self) -> None:
         """Have everybody who follows a run look at it again."""
         for watches in self._watches.values():
             for watch in watches:
-                watch.wake.set()
+                watch.wake()
 
     def open(self, spawn: Callable[..., Any], threads: HandlerThreads) -> None:
         """Begin to serve subscriptions with tasks made by ``spawn(function, *args)``."""

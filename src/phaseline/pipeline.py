@@ -11,6 +11,7 @@ import anyio
 from anyio import from_thread
 from anyio.lowlevel import EventLoopToken, current_token
 
+from phaseline._shell.chains import Chain
 from phaseline._shell.describing import describe
 from phaseline._shell.live import LiveRun
 from phaseline._shell.runner import Runner
@@ -219,7 +220,8 @@ class Pipeline(Subgraph[In_contra, Out_co]):
 
     async def _drive(self, runner: Runner, value: object) -> LiveRun:
         live, job = await begin(runner, self.plan, value)
-        await runner.drive(job)
+        if job is not None:
+            await runner.drive(Chain(job))
         return live
 
     async def _drive_in_tasks(self, runner: Runner, value: object, live: LiveRun | None) -> LiveRun:

@@ -22,6 +22,7 @@ from phaseline._shell.outage import OUTAGE_PAUSE
 from phaseline._shell.threads import Threads
 from phaseline.abc import Clock, Outcome, RunRows, Storage
 from phaseline.errors import LeaseLostError, PhaselineError, RunNotFoundError, StorageUnavailableError
+from phaseline.loops import new_event
 from phaseline.run import PhaseRecord
 
 log = logging.getLogger("phaseline.committer")
@@ -156,8 +157,8 @@ class GroupCommitter(Committer):
         self._thread = thread
         self._lock = anyio.Lock(fast_acquire=True)
         self._waiting: list[LiveRun] = []
-        self._wake = anyio.Event()
-        self._gathering = anyio.Event()
+        self._wake = new_event()
+        self._gathering = new_event()
         """Set when the batch that is gathering is done with: one event for all of it, one for each would cost more."""
 
     @property
@@ -199,9 +200,9 @@ class GroupCommitter(Committer):
             await self._wake.wait()
             await checkpoint()  # whoever is ready joins the batch
             async with self._lock:
-                self._wake = anyio.Event()
+                self._wake = new_event()
                 runs, self._waiting = self._waiting, []
-                written, self._gathering = self._gathering, anyio.Event()
+                written, self._gathering = self._gathering, new_event()
                 try:
                     paused = await self._flush(runs)
                 finally:

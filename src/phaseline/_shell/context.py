@@ -17,7 +17,6 @@ from anyio.lowlevel import EventLoopToken, current_token
 
 from phaseline._engine.commands import Emission, RecordStep
 from phaseline._shell.live import Job
-from phaseline._shell.threads import Post, loop_post
 from phaseline.abc import Transaction
 from phaseline.codec import ValueCodec, from_json_text, plain_codec, to_json_text
 from phaseline.errors import (
@@ -28,6 +27,7 @@ from phaseline.errors import (
     RuntimeUsageError,
 )
 from phaseline.events import PhaseProgress
+from phaseline.loops import Post, loop_post
 from phaseline.phase import BlockingContext, Context, CustomEvent, Dep
 from phaseline.plan import PlanNode
 from phaseline.run import Progress

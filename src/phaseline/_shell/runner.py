@@ -19,6 +19,7 @@ from anyio.lowlevel import checkpoint
 from phaseline._engine.commands import NO_OFFER, Command, Offer
 from phaseline._engine.snapshot import Draft, Snapshot
 from phaseline._shell.bounds import invoke_bounded
+from phaseline._shell.chains import Chain, Crew, crew_of
 from phaseline._shell.clock import SystemClock, Timers
 from phaseline._shell.committer import (
     Committer,
@@ -132,6 +133,7 @@ class Runner:
         self.on_seat: Callable[[], None] | None = None
         """Told when a body has ended and its seat is free."""
         self._tasks: TaskGroup | None = None
+        self._crew: Crew | None = None
         self._bodies: Threads | None = None
         self._handlers: Threads | None = None
         self._writer = Threads("phaseline-writer", 1) if storage.blocking else None
@@ -148,7 +150,7 @@ class Runner:
 
     def open(self, tasks: TaskGroup) -> None:
         """Begin to write batches, and be able to do several things at once."""
-        self._tasks = tasks
+        self._tasks, self._crew = tasks, crew_of(tasks)
         if isinstance(self.committer, GroupCommitter):
             self.spawn(self.committer.run)
 
@@ -174,38 +176,44 @@ class Runner:
     def launch(self, job: Job | None) -> None:
         """Call a body, and what follows it, in a task of its own."""
         if job is not None:
-            self.spawn(self.drive, job)
+            assert self._crew is not None  # noqa: S101  # only a plan that is a line is driven without tasks
+            self._crew.start(self.drive, Chain(job))
 
-    async def drive(self, job: Job | None) -> None:
+    async def drive(self, chain: Chain) -> None:
         """Call a body, commit what comes of it, and go on with what this makes runnable here."""
-        turns = 0
-        while job is not None:
+        while chain.job is not None:
             # One scope for the whole chain: a scope for each phase would cost as much as the phase.
             with anyio.CancelScope() as seat:
-                while job is not None:
-                    if job.is_interrupted():  # it came before the body was called
-                        break
-                    job.seat = seat
-                    self.reach("body.begin")
-                    call = invoke_bounded if job.binding.is_bounded else invoke
-                    command = await call(self, job)
-                    job.seat = None
-                    self.reach("body.end")
-                    if job.is_interrupted():
-                        break
-                    job = await self._commit(job, command)
-                    turns += 1
-                    if turns % TURNS == 0:
-                        await (
-                            checkpoint()
-                        )  # bodies and a storage that never wait must not keep the loop to themselves
+                await self._follow(chain, seat)
+            job = chain.stopped_at()
             if job is not None:  # it was interrupted, and the scope is spent
                 job.seat = None
                 ending = interrupted(self, job)
                 if ending is None:
                     self._leave(job)
                     return
-                job = await self._commit(job, ending)
+                chain.job = await self._commit(job, ending)
+
+    async def _follow(self, chain: Chain, seat: anyio.CancelScope) -> None:
+        """Go on until nothing follows, or a body is interrupted."""
+        turns = 0
+        while (job := chain.job) is not None:
+            if job.is_interrupted():  # it came before the body was called
+                return
+            job.seat = seat
+            self.reach("body.begin")
+            call = invoke_bounded if job.binding.is_bounded else invoke
+            command = await call(self, job)
+            job.seat = None
+            self.reach("body.end")
+            if job.is_interrupted():
+                return
+            chain.job = await self._commit(job, command)
+            turns += 1
+            if turns % TURNS == 0:
+                await (
+                    checkpoint()
+                )  # bodies and a storage that never wait must not keep the loop to themselves
 
     async def _commit(self, job: Job, result: Command | Draft) -> Job | None:
         live = job.live

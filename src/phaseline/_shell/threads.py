@@ -14,40 +14,18 @@ from contextlib import suppress
 from contextvars import copy_context
 from functools import partial
 from queue import SimpleQueue
-from typing import Generic, Protocol, TypeVar, cast
-
-import anyio
-from anyio.lowlevel import current_token
+from typing import Generic, TypeVar, cast
 
 from phaseline.errors import RuntimeNotOpenError
+from phaseline.loops import LoopEvent, loop_post, new_event
 
 T = TypeVar("T")
-
-
-class _AsyncioLoop(Protocol):
-    def call_soon_threadsafe(self, callback: Callable[[], object], /) -> object: ...
-
-
-class _TrioToken(Protocol):
-    def run_sync_soon(self, callback: Callable[[], object], /) -> object: ...
-
-
-Post = Callable[[Callable[[], object]], object]
-"""Have a function called on the event loop, soon, from any thread."""
-
-
-def loop_post() -> Post:
-    """Give the function by which other threads reach the event loop that runs here."""
-    native = current_token().native_token
-    if hasattr(native, "run_sync_soon"):
-        return cast("_TrioToken", native).run_sync_soon  # anyio types the token as object
-    return cast("_AsyncioLoop", native).call_soon_threadsafe  # anyio types the token as object
 
 
 class _Job(Generic[T]):
     def __init__(self, fn: Callable[[], T]) -> None:
         self.fn = fn
-        self.done = anyio.Event()
+        self.done = new_event()
         self.result: T
         self.error: BaseException | None = None
 
@@ -70,7 +48,7 @@ class Threads:
         self._idle = 0
         self._started = 0
         self._closed = False
-        self._turns: deque[anyio.Event] = deque()
+        self._turns: deque[LoopEvent] = deque()
         self.busy: int = 0
         """Calls that have not returned, abandoned ones included."""
 
@@ -98,7 +76,7 @@ class Threads:
         return job.result
 
     async def _turn(self) -> None:
-        turn = anyio.Event()
+        turn = new_event()
         self._turns.append(turn)
         try:
             await turn.wait()
@@ -129,7 +107,7 @@ class Threads:
                 self._post(partial(self._returned, job.done))
             del job  # an idle thread keeps no result alive
 
-    def _returned(self, done: anyio.Event) -> None:
+    def _returned(self, done: LoopEvent) -> None:
         self.busy -= 1
         done.set()
         self._next_turn()

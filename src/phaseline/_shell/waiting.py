@@ -11,6 +11,7 @@ import anyio
 from phaseline._shell.live import LiveRun
 from phaseline._shell.outage import patiently
 from phaseline._shell.runner import Runner
+from phaseline.bus import Watch
 from phaseline.errors import (
     PipelineCancelledError,
     PipelineFailedError,
@@ -50,8 +51,7 @@ async def ended_run(runner: Runner, live: LiveRun, states: frozenset[str] = ENDE
                 return live
             if runner.closed:
                 raise RuntimeNotOpenError(run_id)
-            with anyio.move_on_after(POLL if runner.storage.shared else None):
-                await watch.wake.wait()
+            await _told(runner, watch)
 
 
 async def follow(runner: Runner, run_id: str, after: int) -> AsyncGenerator[Event]:
@@ -74,8 +74,16 @@ async def follow(runner: Runner, run_id: str, after: int) -> AsyncGenerator[Even
                 return
             if runner.closed:
                 raise RuntimeNotOpenError(run_id)
-            with anyio.move_on_after(POLL if runner.storage.shared else None):
-                await watch.wake.wait()
+            await _told(runner, watch)
+
+
+async def _told(runner: Runner, watch: Watch) -> None:
+    """Wait until there is something new of a run, or may be, because another process tells us nothing."""
+    if not runner.storage.shared:
+        await watch.wait()
+        return
+    with anyio.move_on_after(POLL):
+        await watch.wait()
 
 
 def raise_unless_completed(run: Run[Any], cause: BaseException | None) -> None:

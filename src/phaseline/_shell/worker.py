@@ -20,9 +20,9 @@ from phaseline._shell.committer import new_commit_id
 from phaseline._shell.ids import host_identity, process_started
 from phaseline._shell.live import LiveRun
 from phaseline._shell.runner import Runner
-from phaseline._shell.threads import loop_post
 from phaseline.abc import Claimed, ClaimRequest, LostPhase, RunRows, Unit, WorkerRecord
 from phaseline.errors import LeaseLostError, PhaselineError
+from phaseline.loops import loop_post, new_event
 
 log = logging.getLogger("phaseline.worker")
 
@@ -38,7 +38,7 @@ class Worker:
 
     def __init__(self, runner: Runner) -> None:
         self._runner = runner
-        self._wake = anyio.Event()
+        self._wake = new_event()
         self._post = loop_post()
         self._due: tuple[datetime, Timer] | None = None
         self._host = ""
@@ -141,7 +141,7 @@ class Worker:
     async def _claim_for_ever(self) -> None:
         while True:
             await self._wake.wait()
-            self._wake = anyio.Event()
+            self._wake = new_event()
             self.busy = True
             try:
                 await self._claim_what_fits()

@@ -1,0 +1,104 @@
+"""Tasks that call the bodies of phases, one after another."""
+
+from __future__ import annotations
+
+import asyncio
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+import anyio
+from anyio.abc import TaskGroup
+
+from phaseline._shell.live import Job
+from phaseline.loops import is_asyncio
+
+INSIST = 0.05
+"""Seconds after which a task that is to end, and has not, is told again."""
+
+
+class Chain:
+    """A body, and what follows it here without a detour."""
+
+    __slots__ = ("job",)
+
+    def __init__(self, job: Job) -> None:
+        self.job: Job | None = job
+        """What is called, or committed, at the moment; None at the end."""
+
+    def stopped_at(self) -> Job | None:
+        """Where it stands when nobody goes on with it; a call, for it changes while one waits."""
+        return self.job
+
+    def cancel_body(self) -> bool:
+        """Cancel the body that is being called; gives whether one is."""
+        seat = None if self.job is None else self.job.seat
+        if seat is not None:
+            seat.cancel()
+        return seat is not None
+
+
+Drive = Callable[[Chain], Coroutine[Any, Any, None]]
+
+
+class Crew(ABC):
+    """Gives each chain a task, which ends with a task group at the latest."""
+
+    @abstractmethod
+    def start(self, drive: Drive, chain: Chain) -> None:
+        """Call ``drive`` with the chain in a task of its own; what it raises, the group raises."""
+
+
+class GroupCrew(Crew):
+    """Has the group make the tasks."""
+
+    def __init__(self, group: TaskGroup) -> None:
+        self._group = group
+
+    def start(self, drive: Drive, chain: Chain) -> None:
+        self._group.start_soon(drive, chain)
+
+
+class AsyncioCrew(Crew):
+    """Makes tasks of asyncio itself: those of an anyio group cost seven times as much, which is more than a phase."""
+
+    def __init__(self, group: TaskGroup) -> None:
+        self._group = group
+        self._loop = asyncio.get_running_loop()
+        self._chains: dict[asyncio.Task[None], Chain] = {}
+        group.start_soon(self._end_with_group)
+
+    def start(self, drive: Drive, chain: Chain) -> None:
+        if self._loop.get_task_factory() is not None:  # it may begin a task at once, in the midst of a commit
+            self._group.start_soon(drive, chain)
+            return
+        task = self._loop.create_task(drive(chain))
+        self._chains[task] = chain
+        task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        del self._chains[task]
+        error = None if task.cancelled() else task.exception()
+        if error is not None:
+            self._group.start_soon(_raise, error)
+
+    async def _end_with_group(self) -> None:
+        """Cancel what is left when the group is: bodies by their scope, which minds their shields, all else itself."""
+        try:
+            await anyio.sleep_forever()
+        finally:
+            with anyio.CancelScope(shield=True):
+                while self._chains:
+                    for task, chain in self._chains.items():
+                        if not chain.cancel_body():
+                            task.cancel()
+                    await asyncio.wait(self._chains, timeout=INSIST)
+
+
+async def _raise(error: BaseException) -> None:
+    raise error
+
+
+def crew_of(group: TaskGroup) -> Crew:
+    """Make the crew that is cheapest on the event loop that runs here."""
+    return AsyncioCrew(group) if is_asyncio() else GroupCrew(group)

@@ -1,0 +1,59 @@
+"""What phaseline asks of the event loop itself, and not of anyio, whose detours would cost as much as a phase."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Protocol, cast
+
+import anyio
+from anyio.lowlevel import current_token
+
+
+class LoopEvent(Protocol):
+    """Something to wait for, of the event loop that runs here."""
+
+    def set(self) -> object:
+        """Let everybody who waits go on."""
+        ...
+
+    def is_set(self) -> bool:
+        """Whether nobody has to wait any more."""
+        ...
+
+    async def wait(self) -> object:
+        """Wait until it is set."""
+        ...
+
+
+class _AsyncioLoop(Protocol):
+    def call_soon_threadsafe(self, callback: Callable[[], object], /) -> object: ...
+
+
+class _TrioToken(Protocol):
+    def run_sync_soon(self, callback: Callable[[], object], /) -> object: ...
+
+
+Post = Callable[[Callable[[], object]], object]
+"""Have a function called on the event loop, soon, from any thread."""
+
+
+def new_event() -> LoopEvent:
+    """Make an event that is not set; on asyncio its own, which costs a tenth of anyio's."""
+    return asyncio.Event() if is_asyncio() else anyio.Event()
+
+
+def is_asyncio() -> bool:
+    """Whether the caller is a task of asyncio; one of trio may have an asyncio loop around it, but is no task there."""
+    try:
+        return asyncio.current_task() is not None
+    except RuntimeError:  # no loop of asyncio runs here
+        return False
+
+
+def loop_post() -> Post:
+    """Give the function by which other threads reach the event loop that runs here."""
+    native = current_token().native_token
+    if hasattr(native, "run_sync_soon"):
+        return cast("_TrioToken", native).run_sync_soon  # anyio types the token as object
+    return cast("_AsyncioLoop", native).call_soon_threadsafe  # anyio types the token as object
