@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from msgspec.structs import replace
 
 from phaseline._engine.commands import NO_OFFER, Command, Offer
-from phaseline._engine.decide import WAITING_PHASES, fold
+from phaseline._engine.decide import WAITING_PHASES, Verdict, fold
 from phaseline._engine.liveness import liveness
 from phaseline._engine.snapshot import Draft, ItemCount, Snapshot, is_ended
 from phaseline.abc import Outcome, Unit
@@ -23,7 +23,7 @@ from phaseline.events import (
     PhaseStarted,
 )
 from phaseline.plan import Items, NodeKind, Plan
-from phaseline.run import ENDED_STATES, PhaseRecord, PhaseState, RunRecord
+from phaseline.run import ENDED_STATES, STANDING_STATES, PhaseRecord, PhaseState, RunRecord
 from phaseline.storage.memory import MemoryStorage
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
@@ -72,13 +72,13 @@ class CheckedRun:
         """Phases that wait for a worker or for their time."""
         return [row for row in self.snapshot.rows.values() if row.state in WAITING_PHASES]
 
-    def do(self, *commands: Command, offer: Offer = NO_OFFER) -> list[list[PhaseRecord] | None]:
+    def do(self, *commands: Command, offer: Offer = NO_OFFER) -> list[Verdict]:
         """Fold, check, commit and absorb, as the shell does."""
         self.commands += commands
         draft, verdicts = fold(self.snapshot, commands, self.now, offer)
         assert len(commands) == len(verdicts)
         accepted = [
-            command for command, verdict in zip(commands, verdicts, strict=True) if verdict is not None
+            command for command, verdict in zip(commands, verdicts, strict=True) if isinstance(verdict, list)
         ]
         if draft.is_empty:
             return verdicts
@@ -95,10 +95,10 @@ class CheckedRun:
         return verdicts
 
     def check_refused(self, unit: Unit, accepted: Sequence[Command], offer: Offer) -> None:
-        """A command that was fenced changed nothing: without it the unit is the same."""
+        """A command that was fenced or refused changed nothing: without it the unit is the same."""
         without, verdicts = fold(self.snapshot, accepted, self.now, offer)
         assert unit == without.unit(input_text="1")
-        assert None not in verdicts
+        assert all(isinstance(verdict, list) for verdict in verdicts)
 
     def check_one_by_one(
         self, together: Draft, unit: Unit, commands: Sequence[Command], offer: Offer
@@ -119,9 +119,9 @@ class CheckedRun:
         assert together.cursor == other.cursor
         assert [unplaced(fact) for fact in unit.events] == [unplaced(fact) for fact in facts]
 
-    def check_grants(self, unit: Unit, verdicts: Sequence[list[PhaseRecord] | None], offer: Offer) -> None:
+    def check_grants(self, unit: Unit, verdicts: Sequence[Verdict], offer: Offer) -> None:
         """Whoever asked is told of exactly the bodies that the unit starts, none of them beyond the offer."""
-        told = [row for granted in verdicts for row in granted or ()]
+        told = [row for granted in verdicts if isinstance(granted, list) for row in granted]
         started = [row for row in unit.inserted if row.worker]
         assert all(offer.takes(row.queue, row.priority) for row in started)
         resumed = [row for row, fence in unit.updated if row.worker and row.fence > fence]
@@ -142,6 +142,7 @@ class CheckedRun:
         match fact:
             case PhaseStarted():
                 assert self.states.get(path) in (None, PhaseState.RETRYING)
+                assert self.state not in STANDING_STATES
                 self.grants.setdefault(path, []).append((fact.attempt, fact.fence))
                 assert fact.worker is None or self.not_before <= self.now
                 self.check_parents(path)

@@ -139,8 +139,8 @@ class WorkerRecord:
 
 
 @attrs.frozen
-class LostPhase:
-    """A running phase whose worker is gone."""
+class HeldPhase:
+    """A phase that a worker holds, or held when it was lost."""
 
     run_id: str
     path: str
@@ -313,8 +313,8 @@ class Storage(ABC):
         """Remove a worker's row, unless it holds leases: by the row others see that its process is gone."""
 
     @abstractmethod
-    def renew(self, namespace: str, worker_id: str, now: datetime, until: datetime) -> int:
-        """Extend all leases a worker holds, and say how many there are."""
+    def renew(self, namespace: str, worker_id: str, now: datetime, until: datetime) -> Collection[HeldPhase]:
+        """Extend all leases a worker holds, and say what it holds; phases that are being written may be left out."""
 
     @abstractmethod
     def lost(
@@ -324,7 +324,7 @@ class Storage(ABC):
         dead_workers: Collection[str],
         definitions: Collection[Definition],
         limit: int,
-    ) -> Sequence[LostPhase]:
+    ) -> Sequence[HeldPhase]:
         """Running phases of runs of these definitions whose lease ran out, or whose worker is named; at most ``limit``.
 
         Leases are judged at ``now``; None: by the storage's own clock.

@@ -292,6 +292,25 @@ class RunNotFoundError(RunError, LookupError):
         )
 
 
+class CommandRefusedError(RunError):
+    """A run was commanded what it cannot do now; nothing changed."""
+
+    def __init__(
+        self, run_id: str, command: str, state: str, allowed: Iterable[str], reason: str = ""
+    ) -> None:
+        self.run_id = run_id
+        self.command = command
+        self.state = state
+        self.allowed: tuple[str, ...] = tuple(allowed)
+        """The commands that it obeys in this state."""
+        self.reason = reason
+        open_to = ", ".join(self.allowed) or "nothing more"
+        why = f": {reason}" if reason else ""
+        super().__init__(
+            f"run {run_id} is {state}, where {command} is not possible{why}; in {state} it takes: {open_to}"
+        )
+
+
 class LeaseLostError(RunError):
     """A worker tried to finish a phase that is no longer its own; nothing of it was stored."""
 

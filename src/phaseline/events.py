@@ -83,6 +83,35 @@ class PipelineFailed(Event, frozen=True, kw_only=True, gc=False):
         return {"error": _error_data(self.error)}
 
 
+class _Commanded(Event, frozen=True, kw_only=True, gc=False):
+    """Somebody commanded it."""
+
+    own_fields: ClassVar[tuple[str, ...]] = ("reason", "actor")
+
+    reason: str = ""
+    """Why, in the words of who commanded it."""
+    actor: str = ""
+    """Who commanded it."""
+
+
+class PipelinePaused(_Commanded, frozen=True, kw_only=True, gc=False):
+    """No phase starts from now on; what runs may end and is committed."""
+
+    wire_name = "PIPELINE_PAUSED"
+
+
+class PipelineResumed(_Commanded, frozen=True, kw_only=True, gc=False):
+    """Phases start again."""
+
+    wire_name = "PIPELINE_RESUMED"
+
+
+class PipelineCancelled(_Commanded, frozen=True, kw_only=True, gc=False):
+    """The run was ended from outside; what ran or waited was ended in the same commit."""
+
+    wire_name = "PIPELINE_CANCELLED"
+
+
 # --------------------------------------------------------------------- its phases
 class PhaseStarted(Event, frozen=True, kw_only=True, gc=False):
     """A worker was granted the phase; its body is about to be called."""
@@ -220,7 +249,7 @@ class Emitted(Event, frozen=True, kw_only=True, gc=False):
 
 
 _KINDS: tuple[type[Event], ...] = (
-    PipelineStarted, PipelineCompleted, PipelineFailed,
+    PipelineStarted, PipelineCompleted, PipelineFailed, PipelinePaused, PipelineResumed, PipelineCancelled,
     PhaseStarted, PhaseCompleted, PhaseFailed, PhaseRetrying, PhaseSkipped, PhaseProgress,
     CheckpointCreated,
 )  # fmt: skip

@@ -11,14 +11,16 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import anyio
 
+from phaseline._shell.controlling import carry_out, order_of
 from phaseline._shell.describing import describe
 from phaseline._shell.live import LiveRun
 from phaseline._shell.outage import patiently
 from phaseline._shell.runner import Runner
 from phaseline._shell.waiting import ended_run, follow, raise_unless_completed
+from phaseline.control import Verb
 from phaseline.errors import ResultTimeoutError, RunNotFoundError, RunNotVisibleError
 from phaseline.events import Event
-from phaseline.run import SETTLED_STATES, Checkpoint, Run
+from phaseline.run import ENDED_STATES, SETTLED_STATES, Checkpoint, Run
 
 if TYPE_CHECKING:
     from phaseline.runtime import Runtime
@@ -37,6 +39,8 @@ class RunHandle(Generic[Out_co]):
         self._runtime = runtime
         self._live = live
         """What is known of the run; None until it can be seen."""
+        self._is_told = False
+        """Whether its end was told before: it may have gone on since."""
 
     def __repr__(self) -> str:
         return f"RunHandle({self.id!r})"
@@ -92,11 +96,16 @@ class RunHandle(Generic[Out_co]):
             ResultTimeoutError: It was not over in time; it goes on.
         """
         with self._bounded(timeout):
-            self._live = await ended_run(self._runner, await self._awaited())
-            tell = partial(describe, self._runner, self._live)
-            run: Run[Out_co] = await patiently(self._runner.clock, tell)
-        raise_unless_completed(run, self._live.cause)
+            live = await self._until(ENDED_STATES)
+            run: Run[Out_co] = await patiently(self._runner.clock, partial(describe, self._runner, live))
+        raise_unless_completed(run, live.cause)
         return run.output
+
+    async def _until(self, states: frozenset[str]) -> LiveRun:
+        """Wait until it is in one of the states."""
+        self._live = await ended_run(self._runner, await self._awaited(), states, anew=self._is_told)
+        self._is_told = True
+        return self._live
 
     async def wait(self, timeout: timedelta | None = None) -> Run[Out_co]:
         """Wait until it is settled (ended, or paused), and give it; raises nothing for how it ended.
@@ -105,8 +114,50 @@ class RunHandle(Generic[Out_co]):
             ResultTimeoutError: It was not settled in time; it goes on.
         """
         with self._bounded(timeout):
-            self._live = await ended_run(self._runner, await self._awaited(), SETTLED_STATES)
-            return await patiently(self._runner.clock, partial(describe, self._runner, self._live))
+            live = await self._until(SETTLED_STATES)
+            return await patiently(self._runner.clock, partial(describe, self._runner, live))
+
+    # ------------------------------------------------------------------ commands
+    async def pause(self, *, reason: str = "", actor: str = "") -> None:
+        """Have no phase start from now on; what runs may end, and is committed. ``resume`` goes on.
+
+        Args:
+            reason: Why, for the run's history: at most 2,000 characters are kept.
+            actor: Who commands it, for the run's history.
+
+        Raises:
+            CommandRefusedError: The run has ended, or is paused already.
+            RunNotVisibleError: It was started in a transaction that is not committed yet.
+            EncodeError: Reason or actor is no text that can be stored.
+            StorageError: It is not known to be stored.
+        """
+        await self._command(Verb.PAUSE, reason, actor)
+
+    async def resume(self, *, reason: str = "", actor: str = "") -> None:
+        """Go on with a run that is PAUSED.
+
+        Raises:
+            CommandRefusedError: It is not.
+            RunNotVisibleError, EncodeError, StorageError: As ``pause``.
+        """
+        await self._command(Verb.RESUME, reason, actor)
+
+    async def cancel(self, *, reason: str = "", actor: str = "") -> None:
+        """End the run for good, at once, with all that runs and waits in it.
+
+        When this returns the run is CANCELLED, whatever its bodies do: each gets a cancellation, and what one gives all
+        the same is refused.
+
+        Raises:
+            CommandRefusedError: It has ended already.
+            RunNotVisibleError, EncodeError, StorageError: As ``pause``.
+        """
+        await self._command(Verb.CANCEL, reason, actor)
+
+    async def _command(self, verb: Verb, reason: str, actor: str) -> None:
+        order = order_of(verb, reason, actor)
+        await self._seen()
+        self._live = await carry_out(self._runner, self.id, order)
 
     def events(self, *, after: int = 0) -> AsyncIterator[Event]:
         """Its events numbered above ``after``: those that are stored, then each as it comes, until the run ends.

@@ -12,6 +12,7 @@ import anyio
 from anyio import to_thread
 from anyio.lowlevel import EventLoopToken, current_token
 
+from phaseline._shell.controlling import carry_out, order_of
 from phaseline._shell.describing import describe
 from phaseline._shell.live import LiveRun
 from phaseline._shell.runner import Runner, RunnerOptions
@@ -21,6 +22,7 @@ from phaseline._shell.worker import Worker
 from phaseline.abc import Clock, Queue, Storage
 from phaseline.backends import queue_from, storage_from
 from phaseline.bus import EventBus
+from phaseline.control import Verb
 from phaseline.errors import (
     DefinitionError,
     PipelineNotRegisteredError,
@@ -358,6 +360,24 @@ class Runtime:
         if pipeline is not None and found != pipeline.name:
             raise RunNotFoundError(run_id, f"it is a run of {found!r}, not of {pipeline.name!r}")
         return RunHandle(self, live.id, live)
+
+    async def control(self, run_id: str, verb: Verb | str, /, *, reason: str = "", actor: str = "") -> None:
+        """Command a run by its id: the twin of the verbs of ``RunHandle``, for programs that command many.
+
+        Args:
+            run_id: Its id.
+            verb: ``"pause"``, ``"resume"`` or ``"cancel"``.
+            reason: Why, for the run's history.
+            actor: Who commands it, for the run's history.
+
+        Raises:
+            DefinitionError: There is no such verb.
+            RunNotFoundError: There is no such run in this namespace.
+            CommandRefusedError: The run does not obey it in its state.
+            PipelineNotRegisteredError: Its pipeline, in the shape it started under, was not registered here.
+            StorageError: It is not known to be stored.
+        """
+        await carry_out(self.runner, run_id, order_of(verb, reason, actor))
 
 
 def _check(options: StartOptions) -> None:

@@ -38,7 +38,7 @@ def storable_key(value: object, *, what: str) -> str:
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """Give a question after what was meant, or nothing where no known word is near."""
     near = get_close_matches(word, list(known), n=1)
-    return f"; did you mean {near[0]!r}?" if near else ""
+    return f"; did you mean {str(near[0])!r}?" if near else ""
 
 
 def _checked(value: object, what: str) -> str:

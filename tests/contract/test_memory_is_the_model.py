@@ -253,7 +253,7 @@ class SqliteLikeMemory(RuleBasedStateMachine):
 
     @rule(space=SPACES, worker=st.sampled_from([*WORKERS, "w-3"]), now=TIMES, until=TIMES)
     def renew(self, space: str, worker: str, now: datetime, until: datetime) -> None:
-        self.both(lambda storage: storage.renew(space, worker, now, until))
+        self.both(lambda storage: set(storage.renew(space, worker, now, until)))
         self.look_at_all(space)
 
     @rule(

@@ -314,7 +314,7 @@ def test_reports_what_is_broken(sample: Sample, name: str) -> None:
 def test_reports_a_run_that_ended_twice(sample: Sample) -> None:
     """One end in each epoch."""
     sample.add_event(sample.run.events[-1])
-    with pytest.raises(InvariantError, match="it ended 2 times in 1 epochs"):
+    with pytest.raises(InvariantError, match="ended 2 times, and went on 0 times"):
         sample.check()
 
 

@@ -166,6 +166,30 @@ class Reclaim(msgspec.Struct, frozen=True, gc=False):
     limit: int
 
 
+class Pause(msgspec.Struct, frozen=True, gc=False):
+    """Start nothing more; what runs may end."""
+
+    reason: str = ""
+    actor: str = ""
+
+
+class Resume(msgspec.Struct, frozen=True, gc=False):
+    """Go on."""
+
+    reason: str = ""
+    actor: str = ""
+
+
+class Cancel(msgspec.Struct, frozen=True, gc=False):
+    """End the run at once, with all that runs and waits in it."""
+
+    reason: str = ""
+    actor: str = ""
+
+
+Order: TypeAlias = Pause | Resume | Cancel
+"""A command of a person or a program, refused where the state of the run does not allow it."""
+
 Command: TypeAlias = (
     Start
     | Begin
@@ -179,4 +203,5 @@ Command: TypeAlias = (
     | RecordStep
     | Release
     | Reclaim
+    | Order
 )

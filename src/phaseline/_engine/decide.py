@@ -1,35 +1,39 @@
 """What a command does to a run: read the draft, record facts. The only place where rules live, with ``flow``.
 
 A command that may not be carried out is refused before anything is recorded: by ``Fenced`` where the phase is no
-longer the caller's, silently where there is nothing left to do.
+longer the caller's, by ``Refused`` where the run's state does not allow it, silently where there is nothing left to do.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import assert_never
+from typing import TypeAlias, assert_never
 
 from msgspec.structs import replace
 
 from phaseline._engine import evolve
 from phaseline._engine.commands import (
     Begin,
+    Cancel,
     Command,
     Emission,
     Fail,
     FinishRun,
     Judge,
     Offer,
+    Pause,
     Postpone,
     Reclaim,
     RecordStep,
     Release,
+    Resume,
     SkipPhase,
     Start,
     Succeed,
     Unfold,
 )
+from phaseline._engine.control import Refused, obey
 from phaseline._engine.endings import collector, fail_run, finish_run, skip_arm
 from phaseline._engine.flow import flow_on, has_room, open_map, open_node, start, unfold_map
 from phaseline._engine.snapshot import Draft, Snapshot
@@ -51,28 +55,31 @@ class Fenced(Exception):  # noqa: N818  # a verdict: the shell makes LeaseLostEr
     """The phase is not held under the fence that the command carries."""
 
 
+Verdict: TypeAlias = list[PhaseRecord] | Refused | None
+"""What became of a command: the phases it started on the offering worker, why it was refused, or None if it was fenced."""
+
+
 def fold(
     base: Snapshot, commands: Sequence[Command], now: datetime, offer: Offer
-) -> tuple[Draft, list[list[PhaseRecord] | None]]:
-    """Decide the commands that wait for one run, one after another, into one unit of work.
-
-    Returns:
-        The unit, and for each command the phases it started on the offering worker, or None if it was fenced.
-    """
+) -> tuple[Draft, list[Verdict]]:
+    """Decide the commands that wait for one run, one after another, into one unit of work."""
     draft = Draft(base, now)
-    verdicts: list[list[PhaseRecord] | None] = []
+    verdicts: list[Verdict] = []
     for command in commands:
         before = len(draft.granted)
         try:
             decide(draft, command, offer)
         except Fenced:
             verdicts.append(None)
+        except Refused as refusal:
+            verdicts.append(refusal)
         else:
             verdicts.append(draft.granted[before:])
     if len(commands) > 1 or draft.cuts:  # what was started may have been ended in the same unit
         draft.granted = [row for row in draft.granted if draft.row(row.path) is row]
         verdicts = [
-            None if rows is None else [row for row in rows if draft.row(row.path) is row] for rows in verdicts
+            [row for row in verdict if draft.row(row.path) is row] if isinstance(verdict, list) else verdict
+            for verdict in verdicts
         ]
     return draft, verdicts
 
@@ -82,6 +89,7 @@ def decide(draft: Draft, command: Command, offer: Offer) -> None:  # noqa: C901,
 
     Raises:
         Fenced: It comes from a worker that no longer holds the phase; the draft is unchanged.
+        Refused: The state of the run does not allow it; the draft is unchanged.
     """
     match command:
         case Succeed():
@@ -109,6 +117,8 @@ def decide(draft: Draft, command: Command, offer: Offer) -> None:  # noqa: C901,
             evolve.phase_retrying(draft, row, "handed_over", draft.now)
         case Reclaim():
             _reclaim(draft, command)
+        case Pause() | Resume() | Cancel():
+            obey(draft, command)
         case _:
             assert_never(command)
     flow_on(draft, offer)

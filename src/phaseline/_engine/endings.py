@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from phaseline._engine import evolve
 from phaseline._engine.snapshot import Draft, is_ended
 from phaseline.plan import Items, PlanNode
-from phaseline.run import ErrorInfo, PhaseRecord, PhaseState
+from phaseline.run import STANDING_STATES, ErrorInfo, PhaseRecord, PhaseState
 
 RUNNING = PhaseState.RUNNING
 
@@ -32,7 +32,8 @@ def finish_run(draft: Draft, row: PhaseRecord) -> None:
     rows = [other for other in draft.all_rows() if not is_ended(other)]
     if rows:
         evolve.phases_cancelled(draft, rows, f"{row.path} finished the run")
-    evolve.pipeline_completed(draft)
+    if draft.state not in STANDING_STATES:  # one that is paused completes when it is resumed
+        evolve.pipeline_completed(draft)
     draft.just_ended.clear()  # nothing follows, also not from what ended earlier in this command
 
 

@@ -18,8 +18,11 @@ from phaseline.events import (
     PhaseRetrying,
     PhaseSkipped,
     PhaseStarted,
+    PipelineCancelled,
     PipelineCompleted,
     PipelineFailed,
+    PipelinePaused,
+    PipelineResumed,
     PipelineStarted,
 )
 from phaseline.plan import PlanNode
@@ -60,6 +63,39 @@ def pipeline_failed(draft: Draft, error: ErrorInfo) -> None:
             run_id=draft.run_id, seq=draft.next_seq(), at=draft.now, transition=transition, error=error
         )
     )
+
+
+def pipeline_paused(draft: Draft, reason: str, actor: str) -> None:
+    """Somebody had it pause."""
+    transition = draft.move(RunState.PAUSED)
+    draft.events.append(
+        PipelinePaused(
+            run_id=draft.run_id, seq=draft.next_seq(), at=draft.now, transition=transition, reason=reason, actor=actor
+        )
+    )  # fmt: skip
+
+
+def pipeline_resumed(draft: Draft, target: str | None, reason: str, actor: str) -> None:
+    """Somebody had it go on; without a target its own end tells where it is then."""
+    transition = None if target is None else draft.move(target)
+    draft.opens = draft.waits = True
+    draft.events.append(
+        PipelineResumed(
+            run_id=draft.run_id, seq=draft.next_seq(), at=draft.now, transition=transition, reason=reason, actor=actor
+        )
+    )  # fmt: skip
+
+
+def pipeline_cancelled(draft: Draft, reason: str, actor: str) -> None:
+    """Somebody ended it."""
+    draft.begin_epoch()
+    transition = draft.move(RunState.CANCELLED)
+    draft.change_run(ended_at=draft.now)
+    draft.events.append(
+        PipelineCancelled(
+            run_id=draft.run_id, seq=draft.next_seq(), at=draft.now, transition=transition, reason=reason, actor=actor
+        )
+    )  # fmt: skip
 
 
 # --------------------------------------------------------------------- phases

@@ -20,7 +20,7 @@ from phaseline.edges import GIVEN
 from phaseline.errors import InvalidTransitionError
 from phaseline.events import CheckpointCreated, Event, Transition
 from phaseline.plan import Items, NodeKind, Plan, PlanNode
-from phaseline.run import PhaseRecord, PhaseState, RunRecord
+from phaseline.run import STANDING_STATES, PhaseRecord, PhaseState, RunRecord, RunState
 
 ENDED_PHASES = frozenset({PhaseState.COMPLETED, PhaseState.FAILED, PhaseState.SKIPPED})
 
@@ -74,7 +74,10 @@ class Snapshot:
         order = plan.order
         while snapshot.cursor < len(order) and is_ended(snapshot.rows.get(order[snapshot.cursor].path)):
             snapshot.cursor += 1
-        if rows.run.state not in self.plan.transitions.states:  # the label of a phase was changed meanwhile
+        state = rows.run.state
+        if (
+            state not in self.plan.transitions.states and state not in RunState.__members__
+        ):  # the label of a phase was changed meanwhile
             snapshot.run = replace(rows.run, state=order[min(snapshot.cursor, len(order) - 1)].label)
         return snapshot
 
@@ -119,6 +122,7 @@ class Draft:
         "just_ended",
         "known",
         "now",
+        "opens",
         "outputs",
         "plan",
         "rows",
@@ -159,6 +163,8 @@ class Draft:
         """Whether it leaves a phase that waits for a worker or for its time."""
         self.cuts: bool = False
         """Whether it ends phases that somebody is busy with."""
+        self.opens: bool = False
+        """Whether phases that it does not change may be taken up from now on."""
         self.just_ended: deque[tuple[PlanNode, Items]] = deque()
         """Nodes from which the flow has yet to go on."""
         self.closed: set[tuple[int, Items]] = set()
@@ -209,14 +215,20 @@ class Draft:
         self.seq += 1
         return self.seq
 
+    def begin_epoch(self) -> None:
+        """Leave everything begun so far behind: nobody who holds a part of it may write to this run any more."""
+        self.run = replace(self.run, epoch=self.run.epoch + 1)
+
     def change_run(self, **changes: Any) -> None:
         """Change fields of the run's row."""
         self._changes.update(changes)
 
     def move_on(self) -> Transition | None:
-        """Move the run to the label of its earliest unfinished node; None if it is there, or none is left."""
+        """Move the run to the label of its earliest unfinished node; None if it is there, stands, or none is left."""
         order = self.plan.order
-        return None if self.cursor == len(order) else self.move(order[self.cursor].label)
+        if self.cursor == len(order) or self.state in STANDING_STATES:
+            return None
+        return self.move(order[self.cursor].label)
 
     def move(self, target: str) -> Transition | None:
         """Move the run's state machine; gives the transition for the fact that moves it, None if it stays.

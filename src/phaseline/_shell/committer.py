@@ -15,13 +15,21 @@ import anyio
 from anyio.lowlevel import checkpoint
 
 from phaseline._engine.commands import Command, Offer
+from phaseline._engine.control import Refused
 from phaseline._engine.decide import fold
 from phaseline._engine.snapshot import Draft
 from phaseline._shell.live import Folded, Job, LiveRun, Ticket, Verdicts
 from phaseline._shell.outage import OUTAGE_PAUSE
 from phaseline._shell.threads import Threads
 from phaseline.abc import Clock, Outcome, RunRows, Storage
-from phaseline.errors import LeaseLostError, PhaselineError, RunNotFoundError, StorageUnavailableError
+from phaseline.control import allowed_in
+from phaseline.errors import (
+    CommandRefusedError,
+    LeaseLostError,
+    PhaselineError,
+    RunNotFoundError,
+    StorageUnavailableError,
+)
 from phaseline.loops import new_event
 from phaseline.run import PhaseRecord
 
@@ -90,9 +98,14 @@ class Committer(ABC):
 
         Raises:
             LeaseLostError: The phase is no longer held under the command's fence; nothing was stored.
+            CommandRefusedError: The run does not obey the command in its state; nothing was stored.
             KeyTaken: Another run holds the key of the run that was to be started.
             StorageError: The storage cannot be written, and the caller is not patient.
         """
+
+    @abstractmethod
+    def look_again(self, live: LiveRun) -> None:
+        """Have a run read again soon, since others may have moved it on."""
 
     def _absorb(self, live: LiveRun, draft: Draft) -> None:
         live.snapshot.absorb(draft)
@@ -115,6 +128,9 @@ class DirectCommitter(Committer):
     def busy(self) -> bool:
         return False
 
+    def look_again(self, live: LiveRun) -> None:
+        live.doubted = True
+
     async def submit(
         self,
         live: LiveRun,
@@ -129,8 +145,8 @@ class DirectCommitter(Committer):
                 live.renew(self._storage.load(live.snapshot.run.namespace, live.id))
             now = self._clock.now()
             draft, (granted,) = fold(live.snapshot, (command,), now, self._offer(now))
-            if granted is None:
-                raise _lease_lost(live, command)
+            if granted is None or isinstance(granted, Refused):
+                raise _refusal(live, command, granted)
             if draft.is_empty:
                 return granted
             outcome = self._storage.commit((draft.unit(input_text=live.input_text),))[0]
@@ -187,6 +203,10 @@ class GroupCommitter(Committer):
             await self._gathering.wait()
         return ticket.granted
 
+    def look_again(self, live: LiveRun) -> None:
+        live.doubted = True
+        self._enqueue(live)
+
     # ------------------------------------------------------------------ the batch
     def _enqueue(self, live: LiveRun) -> None:
         if not live.queued and not live.in_flight:
@@ -202,24 +222,34 @@ class GroupCommitter(Committer):
             async with self._lock:
                 self._wake = new_event()
                 runs, self._waiting = self._waiting, []
-                written, self._gathering = self._gathering, new_event()
+                written = self._gathering
                 try:
-                    paused = await self._flush(runs)
+                    paused = await self._look_up(runs)
+                    # Whoever came while runs were read may be in this batch; who comes from here on is in the next one.
+                    self._gathering = new_event()
+                    paused = await self._flush(runs) or paused
                 finally:
+                    if self._gathering is written:
+                        self._gathering = new_event()
                     written.set()
             if paused:
                 await self._clock.sleep_until(self._clock.now() + OUTAGE_PAUSE)
 
-    async def _flush(self, runs: Sequence[LiveRun]) -> bool:
-        """Write what waits for these runs; gives whether the storage is unavailable."""
-        batch: list[Folded] = []
+    async def _look_up(self, runs: Sequence[LiveRun]) -> bool:
+        """Read those of the runs that others may have moved on; gives whether the storage is unavailable."""
         paused = False
         for live in runs:
             live.queued = False
+            live.stale = live.stale or live.doubted
             if live.stale and paused:  # found out of reach for another one, which may have taken its time
                 self._put_off(live)
             elif live.stale:
                 paused = not await self._catch_up(live)
+        return paused
+
+    async def _flush(self, runs: Sequence[LiveRun]) -> bool:
+        """Write what waits for these runs; gives whether the storage is unavailable."""
+        batch: list[Folded] = []
         now = self._clock.now()
         offer = self._offer(now)
         for live in runs:
@@ -228,7 +258,7 @@ class GroupCommitter(Committer):
                 live.in_flight = True
                 offer = offer.less(len(folded.draft.granted), folded.draft.threads)
                 batch.append(folded)
-        return await self._write(batch) or paused
+        return await self._write(batch)
 
     async def _write(self, batch: Sequence[Folded]) -> bool:
         """Write a batch and settle what came of it; gives whether the storage is unavailable."""
@@ -285,7 +315,7 @@ class GroupCommitter(Committer):
         live = folded.live
         if outcome is Outcome.COMMITTED:
             for ticket, granted in zip(folded.tickets, folded.verdicts, strict=True):
-                if ticket.job is not None and granted is not None:
+                if ticket.job is not None and isinstance(granted, list):
                     ticket.job.hand_on()
             self._absorb(live, folded.draft)
             self._tell(live, folded.tickets, folded.verdicts)
@@ -304,8 +334,8 @@ class GroupCommitter(Committer):
     def _tell(self, live: LiveRun, tickets: Sequence[Ticket], verdicts: Verdicts) -> None:
         """Tell those who wait; what nobody of them goes on with is called here, whoever was cancelled meanwhile."""
         for ticket, granted in zip(tickets, verdicts, strict=True):
-            if granted is None:
-                ticket.error = _lease_lost(live, ticket.command)
+            if granted is None or isinstance(granted, Refused):
+                ticket.error = _refusal(live, ticket.command, granted)
             elif ticket.drives and ticket.error is None:
                 ticket.granted = granted
             else:
@@ -353,7 +383,7 @@ class GroupCommitter(Committer):
         elif run.revision:
             live.refuse(RunNotFoundError(live.id))
             return True
-        live.stale, live.unsettled = False, None
+        live.stale, live.doubted, live.unsettled = False, False, None
         if unsettled is None:
             return True
         waiting = _waiting(unsettled.tickets)
@@ -390,5 +420,11 @@ def _waiting(tickets: Sequence[Ticket]) -> list[Ticket]:
     return [ticket for ticket in tickets if ticket.error is None and ticket.granted is None]
 
 
-def _lease_lost(live: LiveRun, command: Command) -> LeaseLostError:
+def _refusal(
+    live: LiveRun, command: Command, verdict: Refused | None
+) -> LeaseLostError | CommandRefusedError:
+    """Tell why a command changed nothing."""
+    if verdict is not None:
+        allowed = map(str, allowed_in(verdict.state))
+        return CommandRefusedError(live.id, verdict.verb, verdict.state, allowed, verdict.reason)
     return LeaseLostError(live.id, getattr(command, "path", ""), getattr(command, "fence", 0))

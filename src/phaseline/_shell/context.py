@@ -73,7 +73,7 @@ class BodyContext(Context):
     # ------------------------------------------------------------------ what it knows
     @property
     def cancelled(self) -> bool:
-        return self._job.interruption is not None
+        return self._job.interruption is not None or self._runner.lease_is_over(self._job.row)
 
     @property
     def log(self) -> logging.LoggerAdapter[logging.Logger]:

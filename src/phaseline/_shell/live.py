@@ -11,6 +11,7 @@ import anyio
 import attrs
 
 from phaseline._engine.commands import Command
+from phaseline._engine.decide import Verdict
 from phaseline._engine.snapshot import Draft, Snapshot
 from phaseline.abc import RunRows, Unit
 from phaseline.errors import RunNotFoundError
@@ -31,6 +32,10 @@ class Stored(NamedTuple):
     path: str
     """Where it is read."""
     text: str
+
+
+_HELD_OR_DONE = frozenset({PhaseState.RUNNING, PhaseState.COMPLETED})
+"""Under the fence of a body: it is still to be committed, or, of a transactional phase, it was committed by the body."""
 
 
 class Interruption(Enum):
@@ -100,8 +105,8 @@ class Job:
                 self.seat.cancel()
 
 
-Verdicts = Sequence[Sequence[PhaseRecord] | None]
-"""For each command the phases that it started here, or None if it was fenced."""
+Verdicts = Sequence[Verdict]
+"""What became of each command."""
 
 
 class Ticket:
@@ -141,6 +146,7 @@ class LiveRun:
         "_loading",
         "cause",
         "copies",
+        "doubted",
         "in_flight",
         "input_text",
         "items",
@@ -159,6 +165,8 @@ class LiveRun:
         """Encoded input, until the run is stored."""
         self.stale: bool = False
         """Whether somebody else moved it on, so that it must be read again before the next decision."""
+        self.doubted: bool = False
+        """Whether it is to be read again all the same, since a command is judged by what is known of it."""
         self.unsettled: Folded | None = None
         """Work of which it is not known whether it was committed."""
         self.resting: bool = False
@@ -217,9 +225,9 @@ class LiveRun:
         self.tickets, self.unsettled = [], None
 
     def interrupt_fenced(self) -> None:
-        """Stop the bodies whose phase was ended or taken over by a commit."""
+        """Stop the bodies whose phase was ended or taken over by a commit that is not their own."""
         rows = self.snapshot.rows
         for path, job in self.jobs.items():
             row = rows.get(path)
-            if row is None or row.state is not PhaseState.RUNNING or row.fence != job.row.fence:
+            if row is None or row.fence != job.row.fence or row.state not in _HELD_OR_DONE:
                 job.interrupt(Interruption.FENCED_OFF)

@@ -6,8 +6,8 @@ Only the hub calls the others. One ``Runner`` belongs to one event loop.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Coroutine, Mapping, Sequence
-from datetime import datetime, timedelta
+from collections.abc import Callable, Collection, Coroutine, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any, TypeVar
 
@@ -32,7 +32,7 @@ from phaseline._shell.invoke import interrupted, invoke
 from phaseline._shell.live import Interruption, Job, LiveRun
 from phaseline._shell.threads import Threads
 from phaseline._shell.values import Values
-from phaseline.abc import Clock, LostPhase, Queue, Storage
+from phaseline.abc import Clock, HeldPhase, Queue, Storage
 from phaseline.bus import EventBus
 from phaseline.errors import (
     LeaseLostError,
@@ -83,6 +83,9 @@ class RunnerOptions:
 
 class Runner:
     """Carries runs forward in this process."""
+
+    leased_until: datetime = datetime.min.replace(tzinfo=UTC)
+    """When leases run out that were last renewed."""
 
     def __init__(
         self,
@@ -160,10 +163,33 @@ class Runner:
         self._tasks.start_soon(fn, *args)
 
     # ------------------------------------------------------------------ runs
-    def has_body(self, held: LostPhase) -> bool:
+    def has_body(self, held: HeldPhase) -> bool:
         """Whether a phase that is held in this worker's name is called here, or what it came to is being committed."""
         live = self.live.get(held.run_id)
         return live is not None and (held.path in live.jobs or not live.is_idle)
+
+    def held(self) -> dict[HeldPhase, LiveRun]:
+        """Give all phases whose bodies are called here, and wanted."""
+        return {
+            HeldPhase(live.id, path, job.row.fence): live
+            for live in self.live.values()
+            for path, job in live.jobs.items()
+            if not job.is_interrupted()
+        }
+
+    def renew(self) -> Collection[HeldPhase]:
+        """Extend the leases of this process, and say what it holds; may be called from any thread."""
+        now = self.clock.now()
+        until = now + self.options.lease
+        held = self.storage.renew(self.options.namespace, self.worker_id, now, until)
+        self.leased_until = max(self.leased_until, until)
+        return held
+
+    def lease_is_over(self, row: PhaseRecord) -> bool:
+        """Whether a phase that was granted here may be taken over by others, as far as this process knows."""
+        if not self.storage.shared or row.lease_expires is None:
+            return False
+        return self.clock.now() > max(row.lease_expires, self.leased_until)
 
     async def submit(self, live: LiveRun, command: Command) -> Sequence[PhaseRecord]:
         """Commit a command of a body."""
@@ -354,7 +380,7 @@ class Runner:
     def _nudge(self, draft: Draft) -> None:
         """See to it that somebody takes up what this commit left waiting."""
         queues: set[str] = set()
-        for row in draft.rows.values():
+        for row in draft.all_rows() if draft.opens else draft.rows.values():
             if row.state is PhaseState.PENDING or row.state is PhaseState.RETRYING:
                 if self.on_waiting is not None:
                     self.on_waiting(row.available_at)
@@ -402,6 +428,10 @@ class Runner:
         if record is None:
             raise RunNotFoundError(run_id)
         return record
+
+    async def hold(self, run_id: str) -> LiveRun:
+        """Give the one object by which commands to a run are committed here: a batch may not name one twice."""
+        return self.live.get(run_id) or self.live.setdefault(run_id, await self.load(run_id))
 
     async def load(self, run_id: str) -> LiveRun:
         """Read a run, apart from what this process is doing with it."""

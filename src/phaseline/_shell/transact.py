@@ -92,7 +92,7 @@ def _work(
             raise RunNotFoundError(run.id)
         # What follows is left to a claim: a lease given before the body may have run out, and seats change meanwhile.
         draft, (granted,) = fold(base.advanced(rows), (command,), context.now(), NO_OFFER)
-        if granted is None:
+        if not isinstance(granted, list):
             raise LeaseLostError(run.id, row.path, row.fence)
         transaction.write(draft.unit(commit_id=attempt.commit_id))
         attempt.draft = draft

@@ -26,29 +26,37 @@ POLL = 0.25
 PAGE = 500
 
 
-async def ended_run(runner: Runner, live: LiveRun, states: frozenset[str] = ENDED_STATES) -> LiveRun:
+async def ended_run(
+    runner: Runner, live: LiveRun, states: frozenset[str] = ENDED_STATES, *, anew: bool = False
+) -> LiveRun:
     """Give the run once it is in one of the states.
+
+    Args:
+        runner: Of this process.
+        live: The run, as the caller knows it.
+        states: What is waited for.
+        anew: Whether its end was told before, so that it may have gone on since.
 
     Raises:
         RuntimeNotOpenError: The runtime was closed before.
     """
-    if live.snapshot.run.state in states and not live.stale:
+    if live.snapshot.run.state in ENDED_STATES and not live.stale and not anew:
         return live
     run_id = live.id
+    followed: LiveRun | None = None
     with runner.bus.watch(run_id, settled_only=True) as watch:
         while True:
             watch.take()
             here = runner.busy_with(run_id)
-            if here is not None:
-                live = here
-            elif live.stale or live.snapshot.run.state not in states:
+            followed = here or followed
+            if followed is not None and followed.snapshot.run.state in states and not followed.stale:
+                return followed
+            if here is None:
                 record = await patiently(runner.clock, partial(runner.record_of, run_id))
-                if (
-                    record.state in states
-                ):  # not before: a large run is not read again and again while it goes on
+                if record.state in states:  # not before: a large run is not read again and again
                     live = await patiently(runner.clock, partial(runner.load, run_id))
-            if live.snapshot.run.state in states and not live.stale:
-                return live
+                    if live.snapshot.run.state in states:
+                        return live
             if runner.closed:
                 raise RuntimeNotOpenError(run_id)
             await _told(runner, watch)

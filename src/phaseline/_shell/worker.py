@@ -18,9 +18,8 @@ from phaseline._engine.snapshot import Draft, Snapshot
 from phaseline._shell.clock import Timer
 from phaseline._shell.committer import new_commit_id
 from phaseline._shell.ids import host_identity, process_started
-from phaseline._shell.live import LiveRun
 from phaseline._shell.runner import Runner
-from phaseline.abc import Claimed, ClaimRequest, LostPhase, RunRows, Unit, WorkerRecord
+from phaseline.abc import Claimed, ClaimRequest, HeldPhase, RunRows, Unit, WorkerRecord
 from phaseline.errors import LeaseLostError, PhaselineError
 from phaseline.loops import loop_post, new_event
 
@@ -45,7 +44,7 @@ class Worker:
         self._renewer: _Renewer | None = None
         self._solo = False
         """Whether a suspect was started, beside which nothing may run."""
-        self._strays: set[LostPhase] = set()
+        self._strays: set[HeldPhase] = set()
         self._look_again = False
         """Whether there was a reason to look for work, and no room for it."""
         self._stop_listening = runner.queue.listen(self._permit, runner.served)
@@ -214,10 +213,7 @@ class Worker:
         namespace = runner.options.namespace
         known = frozenset(runner.plans)
         runner.clock.follow(await runner.read(runner.storage.now))
-        now = runner.clock.now()
-        await self._runner.write(
-            partial(runner.storage.renew, namespace, runner.worker_id, now, now + runner.options.lease)
-        )
+        await self._renew()
         dead = await runner.read(self._find_dead)
         while True:
             lost = await runner.read(
@@ -241,6 +237,14 @@ class Worker:
         runner.drop_resting()
         self.wake()
 
+    async def _renew(self) -> None:
+        """Extend leases, and have runs looked at whose bodies were ended or taken over by another process."""
+        runner = self._runner
+        called = runner.held()
+        held = await runner.write(runner.renew)
+        for phase in called.keys() - set(held):
+            runner.committer.look_again(called[phase])
+
     async def _give_back_strays(self) -> None:
         """Give back what is held in our name without a body: a claim, or a start, whose outcome we never learnt.
 
@@ -257,29 +261,24 @@ class Worker:
         )
         held = {lost for lost in await runner.read(read) if not runner.has_body(lost)}
         for lost in held & self._strays:
-            live = await self._live(lost.run_id)
+            live = await runner.hold(lost.run_id)
             with suppress(LeaseLostError):  # it has ended meanwhile
                 await runner.submit(live, Release(lost.path, lost.fence))
             runner.drop_if_idle(live)
         runner.has_strays, self._strays = bool(held), held - self._strays
 
-    async def _reclaim(self, lost: Sequence[LostPhase]) -> None:
+    async def _reclaim(self, lost: Sequence[HeldPhase]) -> None:
         runner = self._runner
         by_run: dict[str, list[tuple[str, int]]] = {}
         for phase in lost:
             by_run.setdefault(phase.run_id, []).append((phase.path, phase.fence))
         for run_id, phases in by_run.items():
-            live = await self._live(run_id)
+            live = await runner.hold(run_id)
             log.warning(
                 "run %s: %d phases of a worker that is gone go back to the queue", run_id, len(phases)
             )
             await runner.submit(live, Reclaim(tuple(phases), runner.options.crash_limit))
             runner.drop_if_idle(live)
-
-    async def _live(self, run_id: str) -> LiveRun:
-        """One object for each run: a batch may not name one twice."""
-        live = self._runner.live.get(run_id)
-        return live or self._runner.live.setdefault(run_id, await self._runner.load(run_id))
 
 
 class _Claim:
@@ -361,11 +360,8 @@ class _Renewer:
     def _work(self) -> None:
         options = self._runner.options
         while not self._stopped.wait(options.lease.total_seconds() / RENEWALS_PER_LEASE):
-            now = self._runner.clock.now()
             try:
-                self._runner.storage.renew(
-                    options.namespace, self._runner.worker_id, now, now + options.lease
-                )
+                self._runner.renew()
             except PhaselineError as error:
                 log.warning("leases could not be renewed and are tried again: %s", error)
             except Exception:

@@ -16,7 +16,7 @@ from phaseline.abc import (
     DueWait,
     DueWaits,
     Grant,
-    LostPhase,
+    HeldPhase,
     Outcome,
     RunRows,
     Storage,
@@ -297,14 +297,14 @@ class MemoryStorage(Storage):
         if not any(self._leased(namespace, worker_id)):
             self._workers.pop((namespace, worker_id), None)
 
-    def renew(self, namespace: str, worker_id: str, now: datetime, until: datetime) -> int:
+    def renew(self, namespace: str, worker_id: str, now: datetime, until: datetime) -> Collection[HeldPhase]:
         held = list(self._leased(namespace, worker_id))
         for stored, row in held:
             stored.phases[row.path] = replace(row, lease_expires=until)
         own = self._workers.get((namespace, worker_id))
         if own is not None:
             self._workers[namespace, worker_id] = attrs.evolve(own, seen_at=now)
-        return len(held)
+        return [HeldPhase(stored.run.id, row.path, row.fence) for stored, row in held]
 
     def _leased(
         self, namespace: str, worker_id: str | None = None
@@ -323,10 +323,10 @@ class MemoryStorage(Storage):
         dead_workers: Collection[str],
         definitions: Collection[Definition],
         limit: int,
-    ) -> Sequence[LostPhase]:
+    ) -> Sequence[HeldPhase]:
         now = now or self.now()
         found = [
-            LostPhase(stored.run.id, row.path, row.fence)
+            HeldPhase(stored.run.id, row.path, row.fence)
             for stored, row in self._leased(namespace)
             if stored.run.definition in definitions
             and (row.worker in dead_workers or (row.lease_expires is not None and row.lease_expires <= now))

@@ -20,6 +20,7 @@ from phaseline.events import (
     PhaseRetrying,
     PhaseSkipped,
     PhaseStarted,
+    PipelineCancelled,
     PipelineCompleted,
     PipelineFailed,
 )
@@ -162,9 +163,16 @@ def _end(account: StoredRun) -> Iterator[str]:
         yield f"it is {run.state}, and its end is {run.ended_at}"
     if (run.state == RunState.FAILED) != (run.error is not None):
         yield f"it is {run.state}, and its error is {run.error}"
-    ends = [event for event in account.events if isinstance(event, PipelineCompleted | PipelineFailed)]
-    if len(ends) > run.epoch + 1:
-        yield f"it ended {len(ends)} times in {run.epoch + 1} epochs"
+    ends = [
+        event
+        for event in account.events
+        if isinstance(event, PipelineCompleted | PipelineFailed | PipelineCancelled)
+    ]
+    reopened = [
+        event for event in account.events if event.transition and event.transition.source in ENDED_STATES
+    ]
+    if len(ends) != len(reopened) + has_ended:
+        yield f"it is {run.state}, ended {len(ends)} times, and went on {len(reopened)} times"
     for path, row in account.rows.items():
         if has_ended and row.state in UNFINISHED:
             yield f"it is {run.state}, but {path!r} is {row.state}"

@@ -8,7 +8,7 @@ from datetime import datetime
 from itertools import chain
 from typing import Any
 
-from phaseline.abc import ClaimRequest, DueWait, DueWaits, Grant, LostPhase, RunRows, Unit, WorkerRecord
+from phaseline.abc import ClaimRequest, DueWait, DueWaits, Grant, HeldPhase, RunRows, Unit, WorkerRecord
 from phaseline.run import STANDING_STATES, Definition, PhaseState, RunRecord
 from phaseline.storage.sql import reads, rows
 from phaseline.storage.sql.access import Access
@@ -156,20 +156,23 @@ def retire(ask: Access, namespace: str, worker_id: str) -> None:
     )
 
 
-def renew(ask: Access, namespace: str, worker_id: str, now: datetime, until: datetime) -> int:
-    """Extend the leases of a worker, and note that it lives."""
+def renew(
+    ask: Access, namespace: str, worker_id: str, now: datetime, until: datetime
+) -> Collection[HeldPhase]:
+    """Extend the leases of a worker, and note that it lives; gives what it holds."""
     ask(
         "UPDATE phaseline_worker SET seen_at = ? WHERE namespace = ? AND id = ?",
         (rows.micros(now), namespace, worker_id),
     )
     # Rows that are being written at this moment are passed over: waiting for them in an order of our own could deadlock
     # with who writes them, and their lease ends or was just given.
-    return ask(
+    held = ask(
         "UPDATE phaseline_phase_execution SET lease_expires = ? WHERE (namespace, run_id, path, epoch) IN ("  # noqa: S608  # names of ours
         "SELECT namespace, run_id, path, epoch FROM phaseline_phase_execution "
-        f"WHERE namespace = ? AND worker = ?{ask.dialect.lock})",
+        f"WHERE namespace = ? AND worker = ?{ask.dialect.lock}) RETURNING run_id, path, fence",
         (rows.micros(until), namespace, worker_id),
-    ).rowcount
+    )
+    return [HeldPhase(run_id, path, fence) for run_id, path, fence in map(tuple, held)]
 
 
 def lost(  # noqa: PLR0917  # as the port has them
@@ -179,7 +182,7 @@ def lost(  # noqa: PLR0917  # as the port has them
     dead_workers: Collection[str],
     definitions: Collection[Definition],
     limit: int,
-) -> Sequence[LostPhase]:
+) -> Sequence[HeldPhase]:
     """Read which phases are held by a worker that is gone."""
     expression, moment = _moment(ask, now)
     found = ask(
@@ -190,7 +193,7 @@ def lost(  # noqa: PLR0917  # as the port has them
         f"AND {_OF_DEFINITION} ({_triples(definitions)}) ORDER BY p.run_id, p.path LIMIT ?",
         (namespace, *moment, *dead_workers, *chain(*definitions), limit),
     )
-    return [LostPhase(run_id, path, fence) for run_id, path, fence in map(tuple, found)]
+    return [HeldPhase(run_id, path, fence) for run_id, path, fence in map(tuple, found)]
 
 
 # --------------------------------------------------------------------- waits

@@ -21,7 +21,7 @@ from phaseline.abc import (
     ClaimRequest,
     DueWaits,
     Grant,
-    LostPhase,
+    HeldPhase,
     Outcome,
     RunRows,
     Storage,
@@ -307,7 +307,7 @@ class SqlStorage(Storage):
     def retire(self, namespace: str, worker_id: str) -> None:
         self._write_transaction(lambda ask: claims.retire(ask, namespace, worker_id))
 
-    def renew(self, namespace: str, worker_id: str, now: datetime, until: datetime) -> int:
+    def renew(self, namespace: str, worker_id: str, now: datetime, until: datetime) -> Collection[HeldPhase]:
         self.reach("renew.begin")
         with self._reading() as ask:  # a connection of its own: it may come from any thread
             renewed = claims.renew(ask, namespace, worker_id, now, until)
@@ -321,7 +321,7 @@ class SqlStorage(Storage):
         dead_workers: Collection[str],
         definitions: Collection[Definition],
         limit: int,
-    ) -> Sequence[LostPhase]:
+    ) -> Sequence[HeldPhase]:
         with self._reading() as ask:
             return claims.lost(ask, namespace, now, dead_workers, definitions, limit)
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from phaseline.abc import LostPhase, Storage, WorkerRecord
+from phaseline.abc import HeldPhase, Storage, WorkerRecord
 from phaseline.run import PhaseState
 from phaseline.testing.storage.base import StorageTests, ask, read, write
 from phaseline.testing.storage.build import (
@@ -44,7 +44,7 @@ def lost_now(
     plans: tuple[str, ...] = (FINGERPRINT,),
     limit: int = ALL,
     namespace: str = NAMESPACE,
-) -> set[LostPhase]:
+) -> set[HeldPhase]:
     """Ask what is lost; each phase must be named once."""
     found = list(storage.lost(namespace, at, dead, list(map(of_plan, plans)), limit))
     assert len(set(found)) == len(found)
@@ -91,7 +91,7 @@ class Leases(StorageTests):
     def test_renewing_is_a_sign_of_life(self, storage: Storage) -> None:
         """It is noted in the worker's row, leases or none."""
         storage.enlist(make_worker("w-1"))
-        assert storage.renew(NAMESPACE, "w-1", NOW + SECOND, NOW + LEASE) == 0
+        assert not storage.renew(NAMESPACE, "w-1", NOW + SECOND, NOW + LEASE)
         assert list(storage.enlist(make_worker("w-2"))) == [make_worker("w-1", seen_at=NOW + SECOND)]
 
     # ------------------------------------------------------------------ renew
@@ -106,7 +106,8 @@ class Leases(StorageTests):
         before = {run_id: read(storage, run_id) for run_id in "xyz"}
         held = [("x", "a"), ("y", "a")]
         until = NOW + 7 * LEASE
-        assert storage.renew(NAMESPACE, "w-1", NOW, until) == len(held)
+        told = storage.renew(NAMESPACE, "w-1", NOW, until)
+        assert set(told) == {HeldPhase(run_id, path, 1) for run_id, path in held}
         for run_id, (run, rows) in before.items():
             renewed = [
                 replace(row, lease_expires=until) if (run_id, row.path) in held else row for row in rows
@@ -118,7 +119,7 @@ class Leases(StorageTests):
         write(storage, new_run("run", make_phase("a", RUNNING)))
         storage.renew(NAMESPACE, "w-1", NOW, NOW + 2 * LEASE)
         write(storage, make_unit(make_run(revision=2), updated=[(make_phase("a", PhaseState.COMPLETED), 1)]))
-        assert storage.renew(NAMESPACE, "w-1", NOW, NOW + 3 * LEASE) == 0
+        assert not storage.renew(NAMESPACE, "w-1", NOW, NOW + 3 * LEASE)
         assert read(storage)[1][0].lease_expires is None
 
     def test_what_another_took_over_is_not_renewed(self, storage: Storage) -> None:
@@ -126,24 +127,24 @@ class Leases(StorageTests):
         write(storage, new_run("run", make_phase("a", RUNNING, worker="w-1")))
         taken = make_phase("a", RUNNING, worker="w-2", fence=2)
         write(storage, make_unit(make_run(revision=2), updated=[(taken, 1)]))
-        assert storage.renew(NAMESPACE, "w-1", NOW, NOW + 9 * LEASE) == 0
+        assert not storage.renew(NAMESPACE, "w-1", NOW, NOW + 9 * LEASE)
         assert read(storage)[1] == [taken]
 
     def test_renewing_keeps_to_its_namespace(self, storage: Storage) -> None:
         """A worker of equal id elsewhere holds its own leases."""
         spaces = ["one", "two"]
         write(storage, *(new_run("run", make_phase("a", RUNNING), namespace=space) for space in spaces))
-        assert storage.renew("two", "w-1", NOW, NOW + 9 * LEASE) == 1
+        assert len(storage.renew("two", "w-1", NOW, NOW + 9 * LEASE)) == 1
         assert [read(storage, "run", space)[1][0].lease_expires for space in spaces] == [
             NOW + LEASE,
             NOW + 9 * LEASE,
         ]
-        assert storage.renew("three", "w-1", NOW, NOW + LEASE) == 0
+        assert not storage.renew("three", "w-1", NOW, NOW + LEASE)
 
     def test_who_holds_nothing_renews_nothing(self, storage: Storage) -> None:
         """An unknown worker is none to complain about."""
         write(storage, new_run("run", make_phase("a", RUNNING)))
-        assert storage.renew(NAMESPACE, "unknown", NOW, NOW + LEASE) == 0
+        assert not storage.renew(NAMESPACE, "unknown", NOW, NOW + LEASE)
 
     # ------------------------------------------------------------------ lost
     def test_a_lease_is_lost_when_its_time_has_come(self, storage: Storage) -> None:
@@ -151,10 +152,10 @@ class Leases(StorageTests):
         write(storage, new_run("run", make_phase("a", RUNNING, fence=7)))
         end = NOW + LEASE
         assert lost_now(storage, at=end - end.resolution) == set()
-        assert lost_now(storage, at=end) == {LostPhase("run", "a", 7)}
+        assert lost_now(storage, at=end) == {HeldPhase("run", "a", 7)}
         storage.renew(NAMESPACE, "w-1", NOW, end + SECOND)
         assert lost_now(storage, at=end) == set()
-        assert lost_now(storage, at=end + SECOND) == {LostPhase("run", "a", 7)}
+        assert lost_now(storage, at=end + SECOND) == {HeldPhase("run", "a", 7)}
 
     def test_what_a_dead_worker_held_is_lost_at_once(self, storage: Storage) -> None:
         """Of the workers that are named, whatever their leases say; of others by their time."""
@@ -164,13 +165,13 @@ class Leases(StorageTests):
             new_run("y", make_phase("a", RUNNING, worker="w-3", fence=3)),
             new_run("z", make_phase("a", RUNNING, worker="w-4", lease_expires=NOW - SECOND, fence=4)),
         )
-        expired = LostPhase("z", "a", 4)
+        expired = HeldPhase("z", "a", 4)
         assert lost_now(storage) == {expired}
         assert lost_now(storage, "unknown") == {expired}
         assert lost_now(storage, "w-2", "w-3", "w-4") == {
             expired,
-            LostPhase("x", "b", 2),
-            LostPhase("y", "a", 3),
+            HeldPhase("x", "b", 2),
+            HeldPhase("y", "a", 3),
         }
 
     def test_only_what_somebody_held_is_lost(self, storage: Storage) -> None:
@@ -210,7 +211,7 @@ class Leases(StorageTests):
         write(storage, new_run("run", make_phase("a", fence=4)))
         ask(storage, Take("w-9", NOW + SECOND))
         assert lost_now(storage) == set()
-        assert lost_now(storage, "w-9") == lost_now(storage, at=NOW + SECOND) == {LostPhase("run", "a", 5)}
+        assert lost_now(storage, "w-9") == lost_now(storage, at=NOW + SECOND) == {HeldPhase("run", "a", 5)}
 
     def test_leases_of_a_retired_worker_run_out(self, storage: Storage) -> None:
         """Retiring ends no lease by itself."""
@@ -218,12 +219,12 @@ class Leases(StorageTests):
         write(storage, new_run("run", make_phase("a", RUNNING)))
         storage.retire(NAMESPACE, "w-1")
         assert lost_now(storage) == set()
-        assert lost_now(storage, at=NOW + LEASE) == {LostPhase("run", "a", 1)}
+        assert lost_now(storage, at=NOW + LEASE) == {HeldPhase("run", "a", 1)}
 
     def test_a_paused_run_can_lose_a_phase(self, storage: Storage) -> None:
         """What is in flight while a run stands may end, so its worker may die."""
         write(storage, new_run("run", make_phase("a", RUNNING), state="PAUSED"))
-        assert lost_now(storage, "w-1") == {LostPhase("run", "a", 1)}
+        assert lost_now(storage, "w-1") == {HeldPhase("run", "a", 1)}
 
     def test_losses_keep_to_their_namespace(self, storage: Storage) -> None:
         """A dead worker elsewhere is another one."""
@@ -236,12 +237,12 @@ class Leases(StorageTests):
             ),
         )
         for n, space in enumerate(spaces):
-            assert lost_now(storage, "w-1", namespace=space) == {LostPhase("run", "a", n)}
+            assert lost_now(storage, "w-1", namespace=space) == {HeldPhase("run", "a", n)}
         assert lost_now(storage, "w-1", namespace="three") == set()
 
     def test_rows_of_a_batch_are_told_apart(self, storage: Storage) -> None:
         """Each phase is lost under its own fence."""
         rows = [make_phase(f"p{n}", RUNNING, fence=n) for n in range(1, 6)]
         write(storage, new_run("run", *rows))
-        assert lost_now(storage, "w-1") == {LostPhase("run", row.path, row.fence) for row in rows}
+        assert lost_now(storage, "w-1") == {HeldPhase("run", row.path, row.fence) for row in rows}
         assert paths_of(read(storage)[1]) == paths_of(rows)

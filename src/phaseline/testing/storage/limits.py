@@ -8,7 +8,7 @@ import attrs
 import pytest
 from msgspec.structs import replace
 
-from phaseline.abc import LostPhase, StepResult, Storage, WorkerRecord
+from phaseline.abc import HeldPhase, StepResult, Storage, WorkerRecord
 from phaseline.events import CheckpointCreated, Emitted, PhaseFailed, PhaseSkipped, PhaseStarted, Transition
 from phaseline.run import Checkpoint, Definition, ErrorInfo, PhaseState, Progress
 from phaseline.testing.storage.base import (
@@ -173,9 +173,9 @@ class Limits(StorageTests):
         )  # fmt: skip
         assert list(storage.enlist(worker)) == []
         assert list(storage.enlist(attrs.evolve(worker, id="other"))) == [worker]
-        assert storage.renew(text, text, NOW, NOW) == 1
+        assert len(storage.renew(text, text, NOW, NOW)) == 1
         assert list(storage.lost(text, NOW, [text], [Definition(text, text, text)], 1)) == [
-            LostPhase(text, runs.path, 1)
+            HeldPhase(text, runs.path, 1)
         ]
         take = Take(text)
         ask(

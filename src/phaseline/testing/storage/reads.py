@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from itertools import count
 from typing import Any
 
 import pytest
@@ -19,8 +20,11 @@ from phaseline.events import (
     PhaseRetrying,
     PhaseSkipped,
     PhaseStarted,
+    PipelineCancelled,
     PipelineCompleted,
     PipelineFailed,
+    PipelinePaused,
+    PipelineResumed,
     PipelineStarted,
     Transition,
 )
@@ -53,22 +57,30 @@ def every_kind_of_event() -> list[Event]:
         "list": [1, -2.5, True, {"deep": []}],
         "": 1,
     }
+    number = count(1)
     return [
-        PipelineStarted(**at(1, None, move)),
-        PipelineCompleted(**at(2, None, move)),
-        PipelineFailed(**at(3, None, move), error=ERROR),
-        PhaseStarted(**at(4, "a", move), attempt=2, fence=3, worker="w-1", total=4),
-        PhaseStarted(**at(5, "a"), attempt=1, fence=1),
-        PhaseCompleted(**at(6, "a", move), attempt=2, length=0),
-        PhaseCompleted(**at(7, "a"), attempt=2),
-        PhaseFailed(**at(8, "a", move), attempt=2, error=ERROR),
-        PhaseRetrying(**at(9, "a", move), attempt=2, reason="failed", again_at=NOW, error=ERROR),
-        PhaseRetrying(**at(10, "a"), attempt=2, reason="lost", again_at=NOW.replace(microsecond=0)),
-        PhaseSkipped(**at(11, "a", move), reason="why", count=2, paths=("a", "b[1]"), live=True, length=7),
-        PhaseSkipped(**at(12, "a"), reason=""),
-        CheckpointCreated(**at(13, "a", move), checkpoint="run:13", revision=2, epoch=3),
-        Emitted(**at(14, "a", move), name="ORDER_SHIPPED", payload=payload),
-        Emitted(**at(15), name="NOTHING_MORE", payload={}),
+        PipelineStarted(**at(next(number), None, move)),
+        PipelineCompleted(**at(next(number), None, move)),
+        PipelineFailed(**at(next(number), None, move), error=ERROR),
+        *(
+            kind(**at(next(number), None, move), reason="why", actor="ada")
+            for kind in (PipelinePaused, PipelineResumed, PipelineCancelled)
+        ),
+        PipelinePaused(**at(next(number), None, move)),
+        PhaseStarted(**at(next(number), "a", move), attempt=2, fence=3, worker="w-1", total=4),
+        PhaseStarted(**at(next(number), "a"), attempt=1, fence=1),
+        PhaseCompleted(**at(next(number), "a", move), attempt=2, length=0),
+        PhaseCompleted(**at(next(number), "a"), attempt=2),
+        PhaseFailed(**at(next(number), "a", move), attempt=2, error=ERROR),
+        PhaseRetrying(**at(next(number), "a", move), attempt=2, reason="failed", again_at=NOW, error=ERROR),
+        PhaseRetrying(**at(next(number), "a"), attempt=2, reason="lost", again_at=NOW.replace(microsecond=0)),
+        PhaseSkipped(
+            **at(next(number), "a", move), reason="why", count=2, paths=("a", "b[1]"), live=True, length=7
+        ),
+        PhaseSkipped(**at(next(number), "a"), reason=""),
+        CheckpointCreated(**at(next(number), "a", move), checkpoint="run:13", revision=2, epoch=3),
+        Emitted(**at(next(number), "a", move), name="ORDER_SHIPPED", payload=payload),
+        Emitted(**at(next(number)), name="NOTHING_MORE", payload={}),
     ]
 
 

@@ -192,7 +192,8 @@ class Sharing(StorageTests):
         write(storage, new_run("held", make_phase("a", PhaseState.RUNNING)), new_run("run"))
 
         def renew() -> list[int]:
-            return [storage.renew(NAMESPACE, "w-1", NOW, NOW + n * LEASE) for n in range(1, ROUNDS + 1)]
+            rounds = range(1, ROUNDS + 1)
+            return [len(storage.renew(NAMESPACE, "w-1", NOW, NOW + n * LEASE)) for n in rounds]
 
         def write_on() -> list[int]:
             for revision in range(2, ROUNDS + 2):

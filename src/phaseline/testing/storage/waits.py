@@ -183,7 +183,7 @@ class Waits(StorageTests):
         take = Take()
         assert (ask(storage, take).next_due, take.paths) == (None, [])
         assert list(storage.lost(NAMESPACE, NOW + 9 * SECOND, ["w-1"], [of_plan(FINGERPRINT)], PLENTY)) == []
-        assert storage.renew(NAMESPACE, "w-1", NOW, NOW + SECOND) == 0
+        assert not storage.renew(NAMESPACE, "w-1", NOW, NOW + SECOND)
 
     def test_the_storages_own_clock_judges_unless_it_is_given_one(self, storage: Storage) -> None:
         """Without a moment, what lay in the past is due, and what lies far ahead is not."""

@@ -1,0 +1,58 @@
+"""What may be commanded of a run, in which of its states, and what it then comes to: one table, which the engine obeys."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import StrEnum
+
+from phaseline.run import RunState
+
+
+class Verb(StrEnum):
+    """What may be commanded of a run."""
+
+    PAUSE = "pause"
+    RESUME = "resume"
+    CANCEL = "cancel"
+
+
+ACTIVE = "an active state"
+"""Stands for all labels of phases."""
+
+_IDLE, _INITIALIZING, _PAUSED = str(RunState.IDLE), str(RunState.INITIALIZING), str(RunState.PAUSED)
+_COMPLETED, _CANCELLED = str(RunState.COMPLETED), str(RunState.CANCELLED)
+_GOING = (_IDLE, _INITIALIZING, ACTIVE)
+
+STATES: tuple[str, ...] = (*_GOING, *(str(state) for state in RunState if state not in _GOING))
+"""All states, those of phases as one."""
+
+TABLE: Mapping[Verb, Mapping[str, tuple[str, ...]]] = {
+    Verb.PAUSE: dict.fromkeys(_GOING, (_PAUSED,)),
+    Verb.RESUME: {_PAUSED: (_IDLE, ACTIVE, _COMPLETED)},
+    Verb.CANCEL: dict.fromkeys((*_GOING, _PAUSED), (_CANCELLED,)),
+}
+"""For each verb the states in which it is allowed, each with the states to which it leads in its own commit."""
+
+
+def kind_of(state: str) -> str:
+    """The state as the table names it."""
+    return state if state in RunState.__members__ else ACTIVE
+
+
+def allowed_in(state: str) -> tuple[Verb, ...]:
+    """The verbs that a run in this state obeys."""
+    kind = kind_of(state)
+    return tuple(verb for verb, rows in TABLE.items() if kind in rows)
+
+
+def to_markdown() -> str:
+    """The table for readers: a row for each state, a column for each verb."""
+    lines = [
+        f"| | {' | '.join(f'`{verb}`' for verb in TABLE)} |",
+        f"|---|{'---|' * len(TABLE)}",
+    ]
+    for state in STATES:
+        name = f"`{state}`" if state != ACTIVE else state
+        cells = (" or ".join(rows[state]) if state in rows else "—" for rows in TABLE.values())
+        lines.append(f"| {name} | {' | '.join(cells)} |")
+    return "\n".join(lines) + "\n"
