@@ -10,7 +10,16 @@ from sqlalchemy import create_engine, text
 
 from phaseline.storage.sql.store import SqlStorage
 
-TABLES = ("pipeline_run", "phase_execution", "checkpoint", "event", "step_result", "signal", "worker")
+TABLES = (
+    "pipeline_run",
+    "phase_execution",
+    "checkpoint",
+    "event",
+    "step_result",
+    "signal",
+    "run_mark",
+    "worker",
+)
 
 
 @attrs.frozen

@@ -6,6 +6,7 @@ from phaseline.bus import EventBus, Subscription
 from phaseline.compose import Err, Ok, Skipped, branch, each, parallel, when
 from phaseline.errors import PhaselineError
 from phaseline.events import Event, Transition
+from phaseline.finding import RunPage, RunSummary
 from phaseline.graph import Ref
 from phaseline.handle import RunHandle
 from phaseline.machine import StateMachine, Transitions
@@ -13,6 +14,7 @@ from phaseline.phase import Context, CustomEvent, Dep, Phase, phase
 from phaseline.pipeline import Dag, Pipeline
 from phaseline.retry import Retry
 from phaseline.run import Checkpoint, ErrorCategory, PhaseRecord, PhaseState, Run, RunState
+from phaseline.runs import Runs
 from phaseline.runtime import Runtime
 from phaseline.wishes import Abort, Again, Finish, RetryAfter, Skip
 
@@ -24,6 +26,7 @@ __all__ = [
     "Context", "CustomEvent", "Skip", "Abort", "Again", "RetryAfter", "Finish",
     # running
     "Runtime", "RunHandle", "Run", "RunState", "PhaseRecord", "PhaseState", "Checkpoint", "ErrorCategory",
+    "Runs", "RunPage", "RunSummary",
     # events
     "EventBus", "Subscription", "Event", "Transition",
     # state machines

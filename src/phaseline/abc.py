@@ -16,6 +16,7 @@ import msgspec
 
 from phaseline.errors import RuntimeUsageError, StorageUnavailableError
 from phaseline.events import Event
+from phaseline.finding import EVERY_RUN, RunFilter
 from phaseline.run import Checkpoint, Definition, PhaseRecord, RunRecord, SignalRecord
 
 
@@ -47,6 +48,10 @@ class Unit(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     events: Sequence[Event]
     """A ``CheckpointCreated`` among them is also a checkpoint to be kept."""
     steps: Sequence[StepResult]
+    marks_added: Sequence[str] = ()
+    """Marks of the run's row that the stored one has not; all of them where it is inserted."""
+    marks_removed: Sequence[str] = ()
+    """Marks of the stored row that the run's has not. Where neither is given, the stored marks stay."""
     commit_id: int
     """Random: found at an event of the run, it tells that this unit was committed (63 bits)."""
     signals: Sequence[SignalRecord] = ()
@@ -356,8 +361,28 @@ class Storage(ABC):
         return None if rows is None else rows.run
 
     @abstractmethod
-    def find(self, namespace: str, after: str, limit: int) -> Sequence[RunRecord]:
-        """Runs in the order of their ids, which is that of their creation; at most ``limit`` beyond the id ``after``."""
+    def find(
+        self,
+        namespace: str,
+        wanted: RunFilter = EVERY_RUN,
+        *,
+        after: str | None = None,
+        limit: int,
+        newest_first: bool = False,
+    ) -> Sequence[RunRecord]:
+        """Runs that ``wanted.matches``, in the order of their ids, which is that of their creation, or against it.
+
+        Args:
+            namespace: Where they live.
+            wanted: Which are meant.
+            after: Only those beyond this id in the order that was asked for; None: from the first on.
+            limit: How many at most.
+            newest_first: Give the greatest id first.
+        """
+
+    @abstractmethod
+    def count(self, namespace: str, wanted: RunFilter = EVERY_RUN) -> Mapping[str, int]:
+        """How many runs ``wanted.matches``, by state; states of none are left out."""
 
     @abstractmethod
     def keyed(self, namespace: str, pipeline: str, key: str) -> str | None:

@@ -232,6 +232,15 @@ class NoOutputError(RunError):
         super().__init__(f"run {run_id} completed without an output: {reason}")
 
 
+class InvalidMarkError(PhaselineError, ValueError):
+    """A tag or an attribute that no run can have; nothing was stored."""
+
+    def __init__(self, what: str, problem: str) -> None:
+        self.what = what
+        self.problem = problem
+        super().__init__(f"{what} cannot be kept with a run: {problem}")
+
+
 class KeyConflictError(RunError):
     """An idempotency key stands for a run that was started with another input; nothing was stored."""
 

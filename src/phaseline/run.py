@@ -22,6 +22,7 @@ from phaseline.errors import (
     PipelineRolledBackError,
     RunNotSettledError,
 )
+from phaseline.marks import Attribute, attributes_of, tags_of
 
 if TYPE_CHECKING:
     from phaseline.events import Event
@@ -162,6 +163,8 @@ class RunRecord(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """Whether the key is held only until the run ends."""
     signals: int = 0
     """How many signals it has received."""
+    marks: tuple[str, ...] = ()
+    """Its tags and attributes, each as one text, in order."""
     error: ErrorInfo | None = None
     """What it failed with."""
     created_at: datetime
@@ -175,6 +178,16 @@ class RunRecord(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     def definition(self) -> Definition:
         """What it is a run of."""
         return Definition(self.pipeline, self.version, self.fingerprint)
+
+    @property
+    def tags(self) -> tuple[str, ...]:
+        """Words by which it is found."""
+        return tags_of(self.marks)
+
+    @property
+    def attributes(self) -> Mapping[str, Attribute]:
+        """Names and values by which it is found."""
+        return attributes_of(self.marks)
 
 
 class PhaseRecord(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -300,6 +313,8 @@ class Run(Generic[Out_co]):
     started_at: datetime | None
     ended_at: datetime | None
     error: ErrorInfo | None = None
+    tags: tuple[str, ...] = ()
+    attributes: Mapping[str, Attribute] = attrs.field(factory=dict[str, Attribute])
     _landmarks: Sequence[Event] = attrs.field(default=(), repr=False, alias="landmarks")
     """Facts that moved the state or made a checkpoint."""
     _output: Out_co | None = attrs.field(default=None, alias="output")

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import AsyncExitStack
-from datetime import timedelta
+from datetime import datetime, timedelta
 from types import TracebackType
-from typing import Any, Self, TypeVar, overload
+from typing import Any, Self, TypeAlias, TypeVar, overload
 
 import anyio
 from anyio import to_thread
@@ -30,16 +30,21 @@ from phaseline.errors import (
     RuntimeNotOpenError,
     RuntimeUsageError,
 )
+from phaseline.finding import Order, run_filter
 from phaseline.handle import RunHandle
+from phaseline.marks import Attribute, marks_of
 from phaseline.options import check_retry
 from phaseline.phase import Dep
 from phaseline.pipeline import Pipeline, open_hosts, warn_of_endless
 from phaseline.retry import NO_RETRY, Retry
 from phaseline.run import ErrorCategory, Run
+from phaseline.runs import Runs
 
 In = TypeVar("In")
 Out = TypeVar("Out")
 
+Selected: TypeAlias = "str | Pipeline[Any, Any]"
+"""A pipeline by name, or itself."""
 LOWEST_PRIORITY = 999
 LONGEST_KEY = 500
 FLUSH_GRACE = 1.0
@@ -271,6 +276,8 @@ class Runtime:
         delay: timedelta = timedelta(0),
         key: str | None = None,
         while_open: bool = False,
+        tags: Iterable[str] = (),
+        attributes: Mapping[str, Attribute] | None = None,
         connection: Any = None,
     ) -> RunHandle[Out]:
         """Store a run, and give a handle on it; a worker carries it forward.
@@ -283,17 +290,23 @@ class Runtime:
             key: Idempotency key: the first call with it starts a run, later ones with equal input give a handle on
                 that run. It is the pipeline's own, within the namespace.
             while_open: Let go of the key when the run ends, so that the next call starts another one.
+            tags: Words by which the run is found: at most 32, of up to 100 characters.
+            attributes: Names and values by which it is found: at most 32, each a text of up to 500 characters, an int
+                of 64 bits, a finite float or a bool. They are stored as they are: put no secret into them.
             connection: A SQLAlchemy Connection, Session, AsyncConnection or AsyncSession to the runtime's database, in
                 a transaction of yours: the run is there when you commit, and never was when you roll back. Until then
                 only ``.id`` and ``result()`` of the handle can be used.
 
         Raises:
             InvalidInputError: The value is not what the pipeline takes.
+            InvalidMarkError: A tag or an attribute is not as said above.
             KeyConflictError: The key stands for a run that was started with another input.
             PipelineNotRegisteredError: It was not registered.
             StorageError: The run could not be stored.
         """
-        options = StartOptions(priority=priority, delay=delay, key=key, while_open=while_open)
+        options = StartOptions(
+            priority=priority, delay=delay, key=key, while_open=while_open, marks=marks_of(tags, attributes)
+        )
         if connection is None:
             live = await self._start(pipeline, value, options)
             return RunHandle(self, live.id, live)
@@ -335,6 +348,60 @@ class Runtime:
             StorageUnavailableError: The storage cannot be reached or written.
         """
         await to_thread.run_sync(self._storage.migrate)
+
+    def find(
+        self,
+        *,
+        pipeline: Selected | Iterable[Selected] | None = None,
+        version: str | Iterable[str] | None = None,
+        state: str | Iterable[str] | None = None,
+        ended: bool | None = None,
+        tags: str | Iterable[str] = (),
+        attributes: Mapping[str, Attribute] | None = None,
+        since: datetime | None = None,
+        until: datetime | None = None,
+        text: str = "",
+        order: Order = "newest",
+        limit: int | None = None,
+        after: str | None = None,
+    ) -> Runs:
+        """Ask for the runs that fulfil all conditions given; nothing is read before the answer is used.
+
+        ``async for run in runtime.find(...)`` walks through them, ``await runtime.find(...)`` gives one page, and
+        ``await runtime.find(...).count()`` counts them by state.
+
+        Args:
+            pipeline: Name of a pipeline, or the pipeline, or several; of whatever version.
+            version: Version text, or several.
+            state: State, or several: those of ``RunState``, and labels of phases.
+            ended: Whether they have ended.
+            tags: Tags, all of which they have.
+            attributes: Attributes, all of which they have, with these values.
+            since: Created at this moment or later; aware.
+            until: Created before this moment; aware.
+            text: Part of the id, key, pipeline's name, a tag or attribute, or of the type or message of what the run
+                failed with; A-Z and a-z are alike. Runs are compared one by one: name a state or a mark too, where
+                there are very many.
+            order: ``"newest"`` or ``"oldest"`` first, by creation.
+            limit: How many at most; without it a page has 100, and a walk goes on to the end.
+            after: Where to go on: ``page.next``, or the id of a run.
+
+        Raises:
+            InvalidMarkError: No run could have such a tag or attribute.
+            RuntimeNotOpenError: The runtime is not open.
+            ValueError: Another argument makes no sense.
+        """
+        if order not in ("newest", "oldest"):
+            msg = f"order={order!r}: runs come 'newest' or 'oldest' first"
+            raise ValueError(msg)
+        if limit is not None and limit < 1:
+            msg = f"limit={limit}: ask for at least one run, or leave it out for all"
+            raise ValueError(msg)
+        wanted = run_filter(
+            pipeline=_names(pipeline), version=version, state=state, ended=ended, tags=tags, attributes=attributes,
+            since=since, until=until, text=text,
+        )  # fmt: skip
+        return Runs(self.runner, wanted, order, limit, after)
 
     @overload
     async def get(self, run_id: str, /) -> RunHandle[object]: ...
@@ -378,6 +445,15 @@ class Runtime:
             StorageError: It is not known to be stored.
         """
         await carry_out(self.runner, run_id, order_of(verb, reason, actor))
+
+
+def _names(pipeline: Selected | Iterable[Selected] | None) -> str | list[str] | None:
+    """Names of pipelines that were given by name or themselves."""
+    if pipeline is None or isinstance(pipeline, str):
+        return pipeline
+    if isinstance(pipeline, Pipeline):
+        return pipeline.name
+    return [each if isinstance(each, str) else each.name for each in pipeline]
 
 
 def _check(options: StartOptions) -> None:

@@ -16,6 +16,7 @@ from msgspec.structs import replace
 
 from phaseline.abc import Claimed, ClaimRequest, RunRows, StepResult, Storage, Unit, WorkerRecord
 from phaseline.events import CheckpointCreated, Emitted, Event, PhaseRetrying, PhaseSkipped, Transition
+from phaseline.finding import RunFilter
 from phaseline.run import (
     ENDED_STATES,
     ErrorCategory,
@@ -40,6 +41,12 @@ PLANS = ["plan-1", "plan-2"]
 WORKERS = ["w-1", "w-2"]
 STATES = ["IDLE", "DECOMPOSING", *RunState]
 TIMES = st.integers(-3, 3).map(lambda n: NOW + timedelta(microseconds=n))
+
+PIPELINES = ["pipeline", "fly"]
+KEYS = st.none() | st.sampled_from(["k-1", "K"])
+SOME_MARKS = st.lists(st.sampled_from(["#a", "#b", 'name="É"']), unique=True).map(
+    lambda some: tuple(sorted(some))
+)
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=5)
 MAYBE_TIME = st.none() | TIMES
@@ -66,6 +73,17 @@ REQUESTS = st.builds(
     definitions=st.frozensets(st.sampled_from(PLANS).map(of_plan)),
     limit=st.integers(1, 4),
     now=TIMES,
+)
+FILTERS = st.builds(
+    RunFilter,
+    pipelines=st.none() | st.frozensets(st.sampled_from([*PIPELINES, "none"])),
+    versions=st.none() | st.frozensets(st.sampled_from("12")),
+    states=st.none() | st.frozensets(st.sampled_from(STATES)),
+    ended=st.none() | st.booleans(),
+    marks=SOME_MARKS,
+    since=st.none() | TIMES,
+    until=st.none() | TIMES,
+    text=st.just("") | st.sampled_from(["UN-9", "run-1", "Ly", "#a", '"É', "k-1", "%", "_", "late"]),
 )
 ENDED = [PhaseState.COMPLETED, PhaseState.SKIPPED, PhaseState.FAILED]
 
@@ -139,7 +157,15 @@ def units(draw: st.DrawFn, model: Storage, space: str, run_id: str) -> Unit:
     revision = 0 if stored is None else stored.run.revision
     expected = draw(st.sampled_from([revision] * 8 + [revision + 1, max(revision - 1, 0)]))
     base = (
-        make_run(run_id, namespace=space, fingerprint=draw(st.sampled_from(PLANS)))
+        make_run(
+            run_id,
+            namespace=space,
+            fingerprint=draw(st.sampled_from(PLANS)),
+            created_at=draw(TIMES),
+            pipeline=draw(st.sampled_from(PIPELINES)),
+            version=draw(st.sampled_from("12")),
+            key=draw(KEYS),
+        )
         if stored is None
         else stored.run
     )
@@ -172,7 +198,7 @@ def units(draw: st.DrawFn, model: Storage, space: str, run_id: str) -> Unit:
     run = replace(
         base, revision=expected + 1, seq=seq + len(events), state=state, epoch=draw(COUNT), priority=draw(COUNT),
         error=draw(ERRORS) if state == RunState.FAILED else None, updated_at=draw(TIMES), started_at=draw(MAYBE_TIME),
-        ended_at=draw(MAYBE_TIME), signals=len(known) + len(received),
+        ended_at=draw(TIMES) if state in ENDED_STATES else None, marks=draw(SOME_MARKS), signals=len(known) + len(received),
     )  # fmt: skip
     step = st.builds(StepResult, st.sampled_from(PATHS), st.integers(0, 1), st.sampled_from("xy"), TEXT)
     return make_unit(
@@ -185,6 +211,7 @@ def units(draw: st.DrawFn, model: Storage, space: str, run_id: str) -> Unit:
         steps=draw(st.lists(step, max_size=3)),
         signals=received,
         taken=[(number, draw(st.sampled_from(PATHS))) for number in taking],
+        marked=base.marks if expected else (),
     )
 
 
@@ -290,6 +317,15 @@ class SqliteLikeMemory(RuleBasedStateMachine):
     def page(self, space: str, run_id: str, after: int, limit: int) -> None:
         self.both(lambda storage: list(storage.events(space, run_id, after, limit)))
 
+    @rule(
+        space=SPACES, wanted=FILTERS, newest=st.booleans(), after=st.none() | RUN_IDS, limit=st.integers(1, 3)
+    )  # fmt: skip
+    def find(self, space: str, wanted: RunFilter, newest: bool, after: str | None, limit: int) -> None:
+        self.both(
+            lambda storage: list(storage.find(space, wanted, after=after, limit=limit, newest_first=newest))
+        )
+        self.both(lambda storage: dict(storage.count(space, wanted)))
+
     @rule()
     def reopen(self) -> None:
         self.tested.close()
@@ -342,6 +378,6 @@ def test_sqlite_answers_as_memory_does() -> None:
     run_state_machine_as_test(
         SqliteLikeMemory,
         settings=settings(
-            max_examples=60, stateful_step_count=25, suppress_health_check=[HealthCheck.too_slow]
+            max_examples=40, stateful_step_count=25, suppress_health_check=[HealthCheck.too_slow]
         ),
     )

@@ -66,7 +66,7 @@ class Scene:
         effects, replies = self.journal.read()
         with self.storage() as storage:
             check(storage, effects=effects, replies=replies)
-            return list(storage.find("default", "", 1_000))
+            return list(storage.find("default", limit=1_000))
 
     def select(self, statement: str) -> list[tuple[Any, ...]]:
         """Ask the database itself."""

@@ -93,7 +93,7 @@ def _check(database: Database, replies: list[Reply]) -> None:
     storage = database.storage()
     storage.open()
     check(storage, replies=replies)
-    runs = storage.find("default", "", 100)
+    runs = storage.find("default", limit=100)
     assert len(runs) == RUNS
     loaded = [storage.load("default", run.id) for run in runs]
     attempts = {row.attempt for rows in loaded if rows is not None for row in rows.phases}

@@ -157,7 +157,7 @@ async def check_afterwards(storage: SqlStorage) -> None:
 
 
 def all_ended(storage: SqlStorage) -> bool:
-    runs = storage.find("default", "", 1_000)
+    runs = storage.find("default", limit=1_000)
     return bool(runs) and all(run.state in ENDED_STATES for run in runs)
 
 
@@ -230,12 +230,12 @@ async def test_what_was_started_is_drained(database: Database, way: Any) -> None
 
 
 def any_stored(storage: SqlStorage) -> bool:
-    return bool(storage.find("default", "", 1))
+    return bool(storage.find("default", limit=1))
 
 
 def ends_of(database: Database) -> list[str]:
     storage = database.storage()
     storage.open()
-    states = [run.state for run in storage.find("default", "", 1_000)]
+    states = [run.state for run in storage.find("default", limit=1_000)]
     storage.close()
     return states

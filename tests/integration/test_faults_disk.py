@@ -124,7 +124,7 @@ async def until(condition: Callable[[], object]) -> None:
 def check_stored(storage: SqlStorage, *replies: Reply) -> list[str]:
     """Have everything checked that is stored; gives the states of the runs."""
     check(storage, replies=replies)
-    return [run.state for run in storage.find("default", "", 100)]
+    return [run.state for run in storage.find("default", limit=100)]
 
 
 async def test_start_says_that_the_disk_fails(disk: tuple[Disk, str]) -> None:

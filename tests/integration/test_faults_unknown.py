@@ -74,4 +74,4 @@ async def test_start_of_unknown_outcome(tmp_path: Path, *, commits: bool) -> Non
 
 def states(storage: SqlStorage) -> list[str]:
     check(storage)
-    return [run.state for run in storage.find("default", "", 10)]
+    return [run.state for run in storage.find("default", limit=10)]

@@ -60,7 +60,7 @@ async def test_other_input_is_refused(open_runtime: OpenRuntime) -> None:
         with pytest.raises(KeyConflictError, match=first.id) as caught:
             await runtime.start(doubled, {"a": 2}, key="k")
         assert (caught.value.key, caught.value.pipeline, caught.value.run_id) == ("k", "doubled", first.id)
-        assert len(await runtime.runner.read(lambda: runtime.runner.storage.find("default", "", 9))) == 1
+        assert len(await runtime.runner.read(lambda: runtime.runner.storage.find("default", limit=9))) == 1
 
 
 async def test_keys_are_the_pipelines_own(open_runtime: OpenRuntime) -> None:

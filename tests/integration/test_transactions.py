@@ -381,7 +381,7 @@ async def test_a_run_goes_with_the_hosts_rollback(database: MakeStorage, ledger:
             connection.rollback()
         with pytest.raises(RunNotVisibleError):
             await handle.state()
-        assert await runtime.runner.read(lambda: runtime.runner.storage.find("default", "", 9)) == []
+        assert await runtime.runner.read(lambda: runtime.runner.storage.find("default", limit=9)) == []
 
 
 async def test_start_in_a_session(database: MakeStorage, ledger: Engine) -> None:

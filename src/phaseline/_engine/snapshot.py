@@ -256,6 +256,8 @@ class Draft:
             updated_at=self.now,
             **self._changes,
         )
+        base = self.base.run
+        marks, marked = self.run.marks, base.marks if base.revision else ()
         known = self.known
         inserted: list[PhaseRecord] = []
         updated: list[tuple[PhaseRecord, int]] = []
@@ -266,9 +268,14 @@ class Draft:
             else:
                 updated.append((row, before.fence))
         return Unit(
-            run=self.run, expected=self.base.run.revision, input=input_text, inserted=inserted, updated=updated,
+            run=self.run, expected=base.revision, input=input_text, inserted=inserted, updated=updated,
             outputs=self.outputs, events=self.events, steps=self.steps, commit_id=commit_id,
+            marks_added=_without(marks, marked), marks_removed=_without(marked, marks),
         )  # fmt: skip
+
+
+def _without(marks: tuple[str, ...], others: tuple[str, ...]) -> tuple[str, ...]:
+    return marks if not marks or not others else tuple(mark for mark in marks if mark not in others)
 
 
 def _item_state(plan: Plan, map_node: PlanNode, items: Items, rows: Mapping[str, PhaseRecord]) -> ItemCount:

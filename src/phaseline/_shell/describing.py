@@ -30,7 +30,8 @@ async def describe(runner: Runner, live: LiveRun) -> Run[Any]:
     return Run(
         id=record.id, pipeline=record.pipeline, version=record.version, state=record.state,
         landmarks=tuple(landmarks), phases=dict(snapshot.rows), created_at=record.created_at,
-        started_at=record.started_at, ended_at=record.ended_at, error=record.error, output=output, missing=missing,
+        started_at=record.started_at, ended_at=record.ended_at, error=record.error,
+        tags=record.tags, attributes=record.attributes, output=output, missing=missing,
     )  # fmt: skip
 
 

@@ -4,22 +4,24 @@ from __future__ import annotations
 
 import secrets
 import socket
-import time
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 _DIGITS = "0123456789abcdefghijklmnopqrstuv"
 _PAIRS = [first + second for first in _DIGITS for second in _DIGITS]
 """Two digits of base 32 at a time; texts of one length are in the order of their numbers."""
-_RANDOM_BITS = 65
+_RANDOM_BITS = 55
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
 
 
-def new_run_id() -> str:
-    """22 digits and small letters, in the order of time: 45 bits of milliseconds since 1970, then 65 random bits.
+def new_run_id(created_at: datetime) -> str:
+    """22 digits and small letters, in the order of creation: 55 bits of microseconds since 1970, then 55 random bits.
 
     Not the 36 characters of a UUID: an id stands in each row and each key of its run.
     """
-    millis = time.time_ns() // 1_000_000
-    return _text(millis << _RANDOM_BITS | secrets.randbits(_RANDOM_BITS), 11)
+    micros = max(created_at - _EPOCH, timedelta()) // _MICROSECOND
+    return _text(micros << _RANDOM_BITS | secrets.randbits(_RANDOM_BITS), 11)
 
 
 def new_worker_id() -> str:

@@ -35,6 +35,8 @@ class StartOptions:
     """Idempotency key: one run of the pipeline holds it."""
     while_open: bool = False
     """Whether the key is held only until the run ends."""
+    marks: tuple[str, ...] = ()
+    """Tags and attributes, as ``RunRecord.marks`` has them."""
 
 
 AT_ONCE = StartOptions()
@@ -97,9 +99,9 @@ def _new_run(runner: Runner, plan: Plan, value: object, options: StartOptions) -
     text, copy = plan.input.encode_input(value)
     now = runner.clock.now()
     record = RunRecord(
-        namespace=runner.options.namespace, id=new_run_id(), pipeline=plan.name, version=plan.version,
+        namespace=runner.options.namespace, id=new_run_id(now), pipeline=plan.name, version=plan.version,
         fingerprint=plan.fingerprint, state=str(RunState.IDLE), revision=0, seq=0, priority=options.priority,
-        key=options.key, while_open=options.while_open, created_at=now, updated_at=now,
+        key=options.key, while_open=options.while_open, marks=options.marks, created_at=now, updated_at=now,
     )  # fmt: skip
     live = LiveRun(Snapshot(plan, record), text)
     live.keep(INPUT, copy, text)

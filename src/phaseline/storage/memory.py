@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import heapq
+from bisect import bisect_left, bisect_right, insort
+from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
+from itertools import islice
 from typing import ClassVar, TypeVar
 
 import attrs
@@ -24,6 +27,7 @@ from phaseline.abc import (
     WorkerRecord,
 )
 from phaseline.events import CheckpointCreated, Event
+from phaseline.finding import EVERY_RUN, RunFilter
 from phaseline.run import (
     ENDED_STATES,
     INPUT,
@@ -140,6 +144,8 @@ class MemoryStorage(Storage):
 
     def __init__(self) -> None:
         self._runs: dict[_Key, _StoredRun] = {}
+        self._ids: dict[str, list[str]] = {}
+        """Ids of the runs of a namespace, in order."""
         self._waiting: dict[str, _Waiting] = {}
         self._dues: dict[str, list[_Due]] = {}
         """A heap for each namespace; an entry whose row has moved on is dropped when it is met."""
@@ -174,6 +180,7 @@ class MemoryStorage(Storage):
             if unit.run.key is not None and not self._take_key(unit.run, unit.run.key):
                 return Outcome.DUPLICATE
             self._runs[key] = stored = _StoredRun(unit)
+            insort(self._ids.setdefault(key[0], []), key[1])
         stored.write(unit)
         for row in unit.inserted:
             if row.worker is None:
@@ -352,9 +359,26 @@ class MemoryStorage(Storage):
         stored = self._runs.get((namespace, run_id))
         return None if stored is None else stored.run
 
-    def find(self, namespace: str, after: str, limit: int) -> Sequence[RunRecord]:
-        ids = sorted(run_id for of, run_id in self._runs if of == namespace and run_id > after)
-        return [self._runs[namespace, run_id].run for run_id in ids[:limit]]
+    def find(
+        self,
+        namespace: str,
+        wanted: RunFilter = EVERY_RUN,
+        *,
+        after: str | None = None,
+        limit: int,
+        newest_first: bool = False,
+    ) -> Sequence[RunRecord]:
+        ids = self._ids.get(namespace, [])
+        if newest_first:
+            ids = ids[: None if after is None else bisect_left(ids, after)][::-1]
+        elif after is not None:
+            ids = ids[bisect_right(ids, after) :]
+        runs = (self._runs[namespace, run_id].run for run_id in ids)
+        return list(islice((run for run in runs if wanted.matches(run)), limit))
+
+    def count(self, namespace: str, wanted: RunFilter = EVERY_RUN) -> Mapping[str, int]:
+        runs = (self._runs[namespace, run_id].run for run_id in self._ids.get(namespace, ()))
+        return Counter(run.state for run in runs if wanted.matches(run))
 
     def keyed(self, namespace: str, pipeline: str, key: str) -> str | None:
         run_id = self._keys.get((namespace, pipeline, key))

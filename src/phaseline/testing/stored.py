@@ -57,8 +57,8 @@ def _paths(event: Event) -> tuple[str, ...]:
 
 def stored_runs(storage: Storage, namespace: str) -> Iterator[StoredRun]:
     """Read all runs of a namespace, in the order of their ids."""
-    after = ""
-    while page := storage.find(namespace, after, PAGE):
+    after: str | None = None
+    while page := storage.find(namespace, after=after, limit=PAGE):
         yield from (_read(storage, run) for run in page)
         after = page[-1].id
 

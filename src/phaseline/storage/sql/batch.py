@@ -14,6 +14,7 @@ from phaseline.storage.sql import rows
 Rows = list[tuple[Any, ...]]
 
 RUN_UPDATE = (*rows.RUN_CHANGES, "namespace", "id", "expected")
+MARKED_UPDATE = (*rows.RUN_CHANGES, "marks", "namespace", "id", "expected")
 RUN_INSERT = (*rows.RUN, "input")
 PHASE_UPDATE = (*rows.PHASE_CHANGES, "output", "revision", "namespace", "run_id", "path", "epoch", "expected")
 PHASE_INSERT = ("namespace", "run_id", *rows.PHASE, "output", "revision")
@@ -29,6 +30,8 @@ class Batch:
     """Rows of many units. ``expected`` is the guard: the revision of a run, the fence of a phase."""
 
     run_updates: Rows = attrs.field(factory=Rows)
+    marked_updates: Rows = attrs.field(factory=Rows)
+    """Of runs whose marks change too."""
     run_inserts: Rows = attrs.field(factory=Rows)
     phase_updates: Rows = attrs.field(factory=Rows)
     phase_inserts: Rows = attrs.field(factory=Rows)
@@ -37,6 +40,8 @@ class Batch:
     steps: Rows = attrs.field(factory=Rows)
     signals: Rows = attrs.field(factory=Rows)
     taken: Rows = attrs.field(factory=Rows)
+    mark_deletes: Rows = attrs.field(factory=Rows)
+    marks: Rows = attrs.field(factory=Rows)
 
 
 def gather(units: Sequence[Unit]) -> Batch:
@@ -46,10 +51,14 @@ def gather(units: Sequence[Unit]) -> Batch:
         run = unit.run
         head = (run.namespace, run.id)
         outputs, revision, commit_id = unit.outputs, run.revision, unit.commit_id
-        if unit.expected:
-            batch.run_updates.append((*rows.run_changes(run), *head, unit.expected))
-        else:
+        is_marked = unit.marks_added or unit.marks_removed
+        if not unit.expected:
             batch.run_inserts.append((*rows.run_row(run), unit.input))
+        elif is_marked:
+            changes = (*rows.run_changes(run), rows.marks_text(run))
+            batch.marked_updates.append((*changes, *head, unit.expected))
+        else:
+            batch.run_updates.append((*rows.run_changes(run), *head, unit.expected))
         for row, fence in unit.updated:
             path = row.path
             changes = rows.phase_changes(row)
@@ -62,11 +71,21 @@ def gather(units: Sequence[Unit]) -> Batch:
                 batch.checkpoints.append((*head, *rows.checkpoint_row(event)))
         for step in unit.steps:
             batch.steps.append((*head, *rows.step_row(step)))
-        for signal in unit.signals:
-            batch.signals.append((*head, *rows.signal_row(signal), revision))
-        for seq, path in unit.taken:
-            batch.taken.append((path, revision, *head, seq))
+        if is_marked or unit.signals or unit.taken:
+            _gather_rare(batch, unit, head)
     return batch
+
+
+def _gather_rare(batch: Batch, unit: Unit, head: tuple[str, str]) -> None:
+    """Make rows of what most units do not have."""
+    namespace, run_id = head
+    revision = unit.run.revision
+    for signal in unit.signals:
+        batch.signals.append((*head, *rows.signal_row(signal), revision))
+    for seq, path in unit.taken:
+        batch.taken.append((path, revision, *head, seq))
+    batch.mark_deletes.extend((namespace, mark, run_id) for mark in unit.marks_removed)
+    batch.marks.extend((namespace, mark, run_id) for mark in unit.marks_added)
 
 
 def _order(unit: Unit) -> tuple[str, str]:

@@ -44,6 +44,9 @@ class Dialect(ABC):
     lock: ClassVar[str] = ""
     """At the end of a query for run rows: locks them, and passes over those that others hold locked."""
 
+    outcome: ClassVar[str] = "state"
+    """Column with the state of runs that have ended, in the index of those."""
+
     now: ClassVar[str]
     """The database's own time, in microseconds since 1970."""
 
@@ -112,6 +115,14 @@ class Dialect(ABC):
     @abstractmethod
     def among(self, values: Iterable[str]) -> tuple[str, Any]:
         """Give the condition ``IN (…)`` over any number of texts as one value: its text, and the value."""
+
+    @abstractmethod
+    def holds(self, text: str) -> str:
+        """Give the condition that a text holds a value, which is given in lower case; A-Z count as a-z."""
+
+    @abstractmethod
+    def field(self, column: str, name: str) -> str:
+        """Give the expression for a field of a JSON object in a column."""
 
     @property
     def exists(self) -> bool:

@@ -99,7 +99,8 @@ def insert_run(connection: Connection, unit: Unit, schema_name: str | None) -> s
 
 def _insert_rest(connection: Connection, rows: Batch, schema_name: str | None) -> None:
     tables = schema.tables(schema_name)
-    for name, values in (("phase_execution", rows.phase_inserts), ("event", rows.events)):
+    others = (("phase_execution", rows.phase_inserts), ("event", rows.events), ("run_mark", rows.marks))
+    for name, values in others:
         if values:
             connection.execute(tables[name].insert(), _dicts(name, values))
 

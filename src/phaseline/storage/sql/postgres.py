@@ -65,6 +65,7 @@ class PostgresDialect(Dialect):
     name: ClassVar[str] = "postgres"
     lock: ClassVar[str] = " FOR UPDATE SKIP LOCKED"
 
+    outcome: ClassVar[str] = "outcome"
     batch_is_atomic: ClassVar[bool] = True
     begin_reading: ClassVar[str] = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
     now: ClassVar[str] = "(extract(epoch FROM statement_timestamp()) * 1000000)::bigint"
@@ -98,6 +99,12 @@ class PostgresDialect(Dialect):
 
     def among(self, values: Iterable[str]) -> tuple[str, Any]:
         return "= ANY(?)", list(values)
+
+    def holds(self, text: str) -> str:
+        return f'strpos(lower({text} COLLATE "C"), ?) > 0'
+
+    def field(self, column: str, name: str) -> str:
+        return f"({column}::json ->> '{name}')"
 
     # ------------------------------------------------------------------ faults
     @property
@@ -209,6 +216,7 @@ def server_of(url: str) -> URL:
 # --------------------------------------------------------------------- the statements of a batch
 SECTIONS: Mapping[str, Sequence[str]] = {
     "run_updates": columns.RUN_UPDATE,
+    "marked_updates": columns.MARKED_UPDATE,
     "run_inserts": columns.RUN_INSERT,
     "phase_updates": columns.PHASE_UPDATE,
     "phase_inserts": columns.PHASE_INSERT,
@@ -217,8 +225,10 @@ SECTIONS: Mapping[str, Sequence[str]] = {
     "steps": columns.STEP,
     "signals": columns.SIGNAL,
     "taken": columns.TAKEN,
+    "mark_deletes": rows.MARK,
+    "marks": rows.MARK,
 }
-GUARDED = ("run_updates", "phase_updates", "taken")
+GUARDED = ("run_updates", "marked_updates", "phase_updates", "taken")
 
 
 def _kind(column: str) -> str:
@@ -244,11 +254,16 @@ def _assigned(names: Sequence[str]) -> str:
     return ", ".join(f'"{name}" = d."{name}"' for name in names)
 
 
-STATEMENTS = {
-    "run_updates": (
-        f"UPDATE phaseline_pipeline_run r SET {_assigned(rows.RUN_CHANGES)} FROM {_source(columns.RUN_UPDATE)} d "  # noqa: S608  # names of ours
+def _updating_runs(changes: Sequence[str], names: Sequence[str]) -> str:
+    return (
+        f"UPDATE phaseline_pipeline_run r SET {_assigned(changes)} FROM {_source(names)} d "  # noqa: S608  # names of ours
         "WHERE r.namespace = d.namespace AND r.id = d.id AND r.revision = d.expected RETURNING 1"
-    ),
+    )
+
+
+STATEMENTS = {
+    "run_updates": _updating_runs(rows.RUN_CHANGES, columns.RUN_UPDATE),
+    "marked_updates": _updating_runs((*rows.RUN_CHANGES, "marks"), columns.MARKED_UPDATE),
     "run_inserts": _inserting("pipeline_run", columns.RUN_INSERT),
     "phase_updates": (
         f"UPDATE phaseline_phase_execution p SET {_assigned(rows.PHASE_CHANGES)}, "  # noqa: S608  # names of ours
@@ -267,6 +282,11 @@ STATEMENTS = {
         f"FROM {_source(columns.TAKEN)} d WHERE s.namespace = d.namespace AND s.run_id = d.run_id AND s.seq = d.seq "
         "AND s.taken_by IS NULL RETURNING 1"
     ),
+    "mark_deletes": (
+        f"DELETE FROM phaseline_run_mark m USING {_source(rows.MARK)} d "  # noqa: S608  # names of ours
+        "WHERE m.namespace = d.namespace AND m.mark = d.mark AND m.run_id = d.run_id"
+    ),
+    "marks": _inserting("run_mark", rows.MARK),
 }
 
 

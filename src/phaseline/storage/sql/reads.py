@@ -92,15 +92,6 @@ def signals(ask: Access, run: RunRecord, since: int) -> Sequence[SignalRecord]:
     return [rows.signal_from(row) for row in found]
 
 
-def find(ask: Access, namespace: str, after: str, limit: int) -> Sequence[RunRecord]:
-    """Read the rows of runs in the order of their ids."""
-    found = ask(
-        f"SELECT {RUN_COLUMNS} FROM phaseline_pipeline_run WHERE namespace = ? AND id > ? ORDER BY id LIMIT ?",  # noqa: S608  # names of ours
-        (namespace, after, limit),
-    )
-    return [rows.run_from(row) for row in found]
-
-
 def keyed(ask: Access, namespace: str, pipeline: str, key: str) -> str | None:
     """Read the id of the run that holds a key."""
     found: str | None = ask(

@@ -29,7 +29,7 @@ MICROSECOND = timedelta(microseconds=1)
 
 RUN = (
     "namespace", "id", "pipeline", "version", "fingerprint", "state", "revision", "seq", "epoch", "priority", "key",
-    "while_open", "signals", "error", "created_at", "updated_at", "started_at", "ended_at",
+    "while_open", "signals", "marks", "error", "created_at", "updated_at", "started_at", "ended_at",
 )  # fmt: skip
 RUN_CHANGES = (
     "state",
@@ -49,6 +49,7 @@ PHASE = (
     "progress", "wait_kind", "wait_key", "due_at", "first_started_at", "started_at", "ended_at",
 )  # fmt: skip
 PHASE_CHANGES = PHASE[4:]
+MARK = ("namespace", "mark", "run_id")
 CHECKPOINT = ("seq", "id", "phase", "revision", "epoch", "created_at")
 EVENT = ("seq", "type", "phase", "source", "target", "data", "at")
 STEP = ("path", "generation", "key", "result")
@@ -87,9 +88,14 @@ def run_row(run: RunRecord) -> tuple[Any, ...]:
     """Values of ``RUN``."""
     return (
         run.namespace, run.id, run.pipeline, run.version, run.fingerprint, run.state, run.revision, run.seq, run.epoch,
-        run.priority, run.key, run.while_open, run.signals, _encode(run.error), micros(run.created_at), micros(run.updated_at), micros(run.started_at),
+        run.priority, run.key, run.while_open, run.signals, marks_text(run), _encode(run.error), micros(run.created_at), micros(run.updated_at), micros(run.started_at),
         micros(run.ended_at),
     )  # fmt: skip
+
+
+def marks_text(run: RunRecord) -> str | None:
+    """The column ``marks``: a mark a line."""
+    return "\n".join(run.marks) if run.marks else None
 
 
 def phase_row(row: PhaseRecord) -> tuple[Any, ...]:
@@ -168,6 +174,7 @@ def run_from(row: Row) -> RunRecord:
     data: dict[str, Any] = dict(zip(RUN, row, strict=True))
     data["error"] = _error(data["error"])
     data["while_open"] = bool(data["while_open"])
+    data["marks"] = () if data["marks"] is None else tuple(data["marks"].split("\n"))
     for name in ("created_at", "updated_at", "started_at", "ended_at"):
         data[name] = moment(data[name])
     return RunRecord(**data)

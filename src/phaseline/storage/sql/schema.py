@@ -13,7 +13,7 @@ from sqlalchemy import BigInteger, Boolean, Column, MetaData, Table, Text
 from sqlalchemy.dialects import postgresql, sqlite
 
 from phaseline.errors import RuntimeUsageError
-from phaseline.storage.sql import batch
+from phaseline.storage.sql import batch, rows
 
 BOOLEANS = frozenset({"live", "while_open"})
 INTEGERS = frozenset(
@@ -28,6 +28,7 @@ TABLES: Mapping[str, Sequence[str]] = {
     "event": batch.EVENT,
     "step_result": batch.STEP,
     "signal": batch.SIGNAL,
+    "run_mark": rows.MARK,
 }
 
 

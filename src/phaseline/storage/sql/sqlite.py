@@ -91,14 +91,17 @@ class SqliteDialect(Dialect):
     def write(self, connection: Connection, batch: Batch) -> None:
         execute = connection.exec_driver_sql
         _update(execute, UPDATE_RUN, batch.run_updates)
-        _insert(execute, INSERT_RUN, batch.run_inserts)
+        _update(execute, UPDATE_MARKED, batch.marked_updates)
+        _run(execute, INSERT_RUN, batch.run_inserts)
         _update(execute, UPDATE_PHASE, batch.phase_updates)
-        _insert(execute, INSERT_PHASE, batch.phase_inserts)
-        _insert(execute, INSERT_CHECKPOINT, batch.checkpoints)
-        _insert(execute, INSERT_EVENT, batch.events)
-        _insert(execute, INSERT_STEP, batch.steps)
-        _insert(execute, INSERT_SIGNAL, batch.signals)
+        _run(execute, INSERT_PHASE, batch.phase_inserts)
+        _run(execute, INSERT_CHECKPOINT, batch.checkpoints)
+        _run(execute, INSERT_EVENT, batch.events)
+        _run(execute, INSERT_STEP, batch.steps)
+        _run(execute, INSERT_SIGNAL, batch.signals)
         _update(execute, TAKE_SIGNAL, batch.taken)
+        _run(execute, DELETE_MARK, batch.mark_deletes)
+        _run(execute, INSERT_MARK, batch.marks)
 
     def unavailable(self, error: BaseException) -> StorageUnavailableError:
         name = getattr(error, "sqlite_errorname", "") or ""
@@ -129,6 +132,12 @@ class SqliteDialect(Dialect):
 
     def among(self, values: Iterable[str]) -> tuple[str, Any]:
         return "IN (SELECT value FROM json_each(?))", to_json(list(values)).decode()
+
+    def holds(self, text: str) -> str:
+        return f"instr(lower({text}), ?) > 0"
+
+    def field(self, column: str, name: str) -> str:
+        return f"json_extract({column}, '$.{name}')"
 
 
 def path_of(url: str) -> str:
@@ -181,10 +190,15 @@ def _assigned(names: Sequence[str]) -> str:
     return ", ".join(f"{name} = ?" for name in names)
 
 
-UPDATE_RUN = (
-    f"UPDATE phaseline_pipeline_run SET {_assigned(rows.RUN_CHANGES)} "  # noqa: S608  # names of ours
-    "WHERE namespace = ? AND id = ? AND revision = ?"
-)
+def _updating_runs(changes: Sequence[str]) -> str:
+    return (
+        f"UPDATE phaseline_pipeline_run SET {_assigned(changes)} "  # noqa: S608  # names of ours
+        "WHERE namespace = ? AND id = ? AND revision = ?"
+    )
+
+
+UPDATE_RUN = _updating_runs(rows.RUN_CHANGES)
+UPDATE_MARKED = _updating_runs((*rows.RUN_CHANGES, "marks"))
 INSERT_RUN = _inserting("pipeline_run", columns.RUN_INSERT)
 UPDATE_PHASE = (
     f"UPDATE phaseline_phase_execution SET {_assigned(rows.PHASE_CHANGES)}, output = coalesce(?, output), "  # noqa: S608  # names of ours
@@ -200,6 +214,8 @@ TAKE_SIGNAL = (
     "UPDATE phaseline_signal SET taken_by = ?, revision = ?, value = NULL "
     "WHERE namespace = ? AND run_id = ? AND seq = ? AND taken_by IS NULL"
 )
+DELETE_MARK = "DELETE FROM phaseline_run_mark WHERE namespace = ? AND mark = ? AND run_id = ?"
+INSERT_MARK = _inserting("run_mark", rows.MARK)
 
 
 def _update(execute: Execute, statement: str, values: Rows) -> None:
@@ -207,6 +223,6 @@ def _update(execute: Execute, statement: str, values: Rows) -> None:
         raise Conflict
 
 
-def _insert(execute: Execute, statement: str, values: Rows) -> None:
+def _run(execute: Execute, statement: str, values: Rows) -> None:
     if values:
         execute(statement, values)

@@ -31,8 +31,9 @@ from phaseline.abc import (
 )
 from phaseline.errors import SchemaVersionError, StorageUnavailableError, StorageURLError
 from phaseline.events import Event
+from phaseline.finding import EVERY_RUN, RunFilter
 from phaseline.run import Checkpoint, Definition, RunRecord
-from phaseline.storage.sql import claims, hosted, migrations, reads, rows
+from phaseline.storage.sql import claims, finding, hosted, migrations, reads, rows
 from phaseline.storage.sql.access import Access
 from phaseline.storage.sql.batch import gather
 from phaseline.storage.sql.dialect import Conflict, Dialect
@@ -204,6 +205,16 @@ class SqlStorage(Storage):
         with translated(self.dialect), self._engine.connect() as connection:
             yield Access(self.dialect, connection)
 
+    @contextmanager
+    def _reading_one_moment(self) -> Generator[Access]:
+        """Read by several statements that all see the same moment."""
+        with self._reading() as ask:
+            ask.connection.exec_driver_sql(self.dialect.begin_reading)
+            try:
+                yield ask
+            finally:
+                ask.connection.exec_driver_sql("ROLLBACK")
+
     def now(self) -> datetime:
         with self._reading() as ask:
             return rows.time_of(int(ask(f"SELECT {self.dialect.now}").scalar_one()))
@@ -333,20 +344,28 @@ class SqlStorage(Storage):
 
     # ------------------------------------------------------------------ read
     def load(self, namespace: str, run_id: str, since: int = 0) -> RunRows | None:
-        with self._reading() as ask:
-            ask.connection.exec_driver_sql(self.dialect.begin_reading)  # both statements see the same moment
-            try:
-                return reads.load(ask, namespace, run_id, since)
-            finally:
-                ask.connection.exec_driver_sql("ROLLBACK")
+        with self._reading_one_moment() as ask:
+            return reads.load(ask, namespace, run_id, since)
 
     def head(self, namespace: str, run_id: str) -> RunRecord | None:
         with self._reading() as ask:
             return reads.head(ask, namespace, run_id)
 
-    def find(self, namespace: str, after: str, limit: int) -> Sequence[RunRecord]:
-        with self._reading() as ask:
-            return reads.find(ask, namespace, after, limit)
+    def find(
+        self,
+        namespace: str,
+        wanted: RunFilter = EVERY_RUN,
+        *,
+        after: str | None = None,
+        limit: int,
+        newest_first: bool = False,
+    ) -> Sequence[RunRecord]:
+        with self._reading_one_moment() as ask:
+            return finding.find(ask, namespace, wanted, after=after, limit=limit, newest_first=newest_first)
+
+    def count(self, namespace: str, wanted: RunFilter = EVERY_RUN) -> Mapping[str, int]:
+        with self._reading_one_moment() as ask:
+            return finding.count(ask, namespace, wanted)
 
     def keyed(self, namespace: str, pipeline: str, key: str) -> str | None:
         with self._reading() as ask:

@@ -11,6 +11,7 @@ from msgspec.structs import replace
 from phaseline.abc import RunRows, StepResult, Unit
 from phaseline.events import Event, PhaseStarted
 from phaseline.run import (
+    ENDED_STATES,
     Definition,
     ErrorCategory,
     ErrorInfo,
@@ -44,13 +45,15 @@ def of_plan(fingerprint: str) -> Definition:
 
 
 def make_run(run_id: str = "run", **fields: Any) -> RunRecord:
-    """Make a run's row at its first revision; a failed one has an error."""
+    """Make a run's row at its first revision; one that has ended says when, and a failed one why."""
     given: dict[str, Any] = {
         "namespace": NAMESPACE, "id": run_id, "pipeline": "pipeline", "version": "1", "fingerprint": FINGERPRINT,
         "state": RunState.IDLE.value, "revision": 1, "seq": 0, "created_at": NOW, "updated_at": NOW, **fields,
     }  # fmt: skip
     if given["state"] == RunState.FAILED:
         given.setdefault("error", ERROR)
+    if given["state"] in ENDED_STATES:
+        given.setdefault("ended_at", NOW)
     return RunRecord(**given)
 
 
@@ -81,13 +84,22 @@ def make_unit(
     steps: Sequence[StepResult] = (),
     signals: Sequence[SignalRecord] = (),
     taken: Sequence[tuple[int, str]] = (),
+    marked: Sequence[str] | None = None,
     commit_id: int = 0,
 ) -> Unit:
-    """Make a unit of work that brings a run to the revision that its row carries, from the one before."""
+    """Make a unit of work that brings a run to the revision and marks that its row carries.
+
+    It comes from the revision before, and, unless it is new, from these marks; left out, they are the same.
+    """
     expected = run.revision - 1 if expected is None else expected
+    if marked is None:
+        marked = run.marks if expected else ()
+    added = [mark for mark in run.marks if mark not in marked]
+    removed = [mark for mark in marked if mark not in run.marks]
     return Unit(
         run=run, expected=expected, input=None if expected else INPUT_TEXT, inserted=inserted, updated=updated,
-        outputs=outputs or {}, events=events, steps=steps, signals=signals, taken=taken, commit_id=commit_id,
+        outputs=outputs or {}, events=events, steps=steps, signals=signals, taken=taken, marks_added=added,
+        marks_removed=removed, commit_id=commit_id,
     )  # fmt: skip
 
 
@@ -172,7 +184,7 @@ def full_runs() -> list[RunRecord]:
     """Rows of a run that between them have a value of their own in every field."""
     failed = make_run(
         namespace="space", pipeline="prepare", version="1.2.3", fingerprint="f00d", state=RunState.FAILED.value,
-        seq=41, epoch=3, priority=7, key="order 7", while_open=True, signals=2, error=ERROR, created_at=NOW, updated_at=NOW + 3 * SECOND,
+        seq=41, epoch=3, priority=7, key="order 7", while_open=True, signals=2, marks=("#urgent", "customer=42"), error=ERROR, created_at=NOW, updated_at=NOW + 3 * SECOND,
         started_at=NOW + SECOND, ended_at=NOW + 2 * SECOND,
     )  # fmt: skip
     active = replace(failed, state="DECOMPOSING", error=None, priority=999, ended_at=None)

@@ -28,7 +28,7 @@ from phaseline.events import (
     PipelineStarted,
     Transition,
 )
-from phaseline.run import Checkpoint, PhaseState
+from phaseline.run import Checkpoint, PhaseState, RunState
 from phaseline.testing.storage.base import PLENTY, StorageTests, everything, read, write
 from phaseline.testing.storage.build import (
     ERROR,
@@ -214,15 +214,17 @@ class Reads(StorageTests):
             "a", PhaseState.RUNNING, available_at=moment, lease_expires=moment, started_at=moment
         )  # fmt: skip
         ended = make_phase("b", PhaseState.COMPLETED, position=1, ended_at=moment)
-        run = make_run(created_at=moment, updated_at=moment, started_at=moment, ended_at=moment, seq=2)
+        run = make_run(created_at=moment, updated_at=moment, started_at=moment, seq=2)
+        over = make_run("over", state=RunState.COMPLETED.value, ended_at=moment)
         events = [
             CheckpointCreated(run_id="run", seq=1, at=moment, phase="a", checkpoint="c", revision=1),
             PhaseRetrying(
                 run_id="run", seq=2, at=moment, phase="a", attempt=1, reason="failed", again_at=moment
             ),
         ]
-        write(storage, make_unit(run, inserted=[row, ended], events=events))
+        write(storage, make_unit(run, inserted=[row, ended], events=events), make_unit(over))
         assert read(storage) == (run, [row, ended])
+        assert read(storage, "over")[0] == over
         assert list(storage.events(NAMESPACE, "run", 0, PLENTY)) == events
         assert [point.created_at for point in storage.checkpoints(NAMESPACE, "run")] == [moment]
         assert read(storage)[0].created_at.utcoffset() == moment.utcoffset()

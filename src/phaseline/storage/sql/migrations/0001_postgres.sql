@@ -26,15 +26,33 @@ CREATE TABLE phaseline_pipeline_run (
     fingerprint text NOT NULL,
     state text NOT NULL,
     key text CHECK (key <> ''),
+    marks text COLLATE "C" CHECK (marks <> ''), -- tags and attributes, one a line
+    -- Null until the run ends: an index on the state itself would be written with every commit.
+    outcome text COLLATE "C" GENERATED ALWAYS AS (CASE WHEN ended_at IS NOT NULL THEN state END) STORED,
     error text,
     input text NOT NULL,
     CHECK ((error IS NOT NULL) = (state = 'FAILED')),
+    CHECK ((ended_at IS NOT NULL) = (state IN ('COMPLETED', 'FAILED', 'CANCELLED', 'ROLLED_BACK'))),
     PRIMARY KEY (namespace, id)
 ) WITH (fillfactor = 70);
 
 -- A key stands for one run: for ever, or until the run ends.
 CREATE UNIQUE INDEX pipeline_run_key ON phaseline_pipeline_run (namespace, pipeline, key)
     WHERE key IS NOT NULL AND (NOT while_open OR ended_at IS NULL);
+
+-- Runs by how they stand: those that go on, and those that have ended, each in the order of their creation. Partial, and
+-- so no choice for a plan that looks a run up.
+CREATE INDEX pipeline_run_open ON phaseline_pipeline_run (namespace, id) WHERE ended_at IS NULL;
+
+CREATE INDEX pipeline_run_ended ON phaseline_pipeline_run (namespace, outcome, id) WHERE outcome IS NOT NULL;
+
+-- Runs by tag and attribute; those that have none write nothing here.
+CREATE TABLE phaseline_run_mark (
+    namespace text COLLATE "C" NOT NULL,
+    mark text COLLATE "C" NOT NULL,
+    run_id text COLLATE "C" NOT NULL,
+    PRIMARY KEY (namespace, mark, run_id)
+);
 
 CREATE TABLE phaseline_phase_execution (
     available_at bigint NOT NULL,

@@ -20,6 +20,7 @@ CREATE TABLE phaseline_pipeline_run (
     key TEXT CHECK (key <> ''),
     while_open INTEGER NOT NULL,
     signals INTEGER NOT NULL CHECK (signals >= 0),
+    marks TEXT CHECK (marks <> ''), -- tags and attributes, one a line
     input TEXT NOT NULL,
     error TEXT,
     created_at INTEGER NOT NULL,
@@ -27,12 +28,26 @@ CREATE TABLE phaseline_pipeline_run (
     started_at INTEGER,
     ended_at INTEGER,
     CHECK ((error IS NOT NULL) = (state = 'FAILED')),
+    CHECK ((ended_at IS NOT NULL) = (state IN ('COMPLETED', 'FAILED', 'CANCELLED', 'ROLLED_BACK'))),
     PRIMARY KEY (namespace, id)
 ) WITHOUT ROWID;
 
 -- A key stands for one run: for ever, or until the run ends.
 CREATE UNIQUE INDEX phaseline_run_key ON phaseline_pipeline_run (namespace, pipeline, key)
     WHERE key IS NOT NULL AND (NOT while_open OR ended_at IS NULL);
+
+-- Runs by how they stand: those that go on, and those that have ended, each in the order of their creation.
+CREATE INDEX phaseline_run_open ON phaseline_pipeline_run (namespace, id) WHERE ended_at IS NULL;
+
+CREATE INDEX phaseline_run_ended ON phaseline_pipeline_run (namespace, state, id) WHERE ended_at IS NOT NULL;
+
+-- Runs by tag and attribute; those that have none write nothing here.
+CREATE TABLE phaseline_run_mark (
+    namespace TEXT NOT NULL,
+    mark TEXT NOT NULL,
+    run_id TEXT NOT NULL,
+    PRIMARY KEY (namespace, mark, run_id)
+) WITHOUT ROWID;
 
 -- With a rowid: an output of a kilobyte does not fit into a page of an index and would take a page of its own.
 CREATE TABLE phaseline_phase_execution (

@@ -1,0 +1,138 @@
+"""Which runs are meant, and the light view on each that lists give."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from typing import Literal, TypeAlias
+
+import attrs
+
+from phaseline.marks import Attribute, attribute_mark, tag_mark
+from phaseline.run import ErrorInfo, RunRecord
+
+Order: TypeAlias = Literal["newest", "oldest"]
+
+LONGEST_TEXT = 200
+
+
+@attrs.frozen(kw_only=True)
+class RunFilter:
+    """Which runs are meant; None, or nothing, where it does not matter."""
+
+    pipelines: frozenset[str] | None = None
+    versions: frozenset[str] | None = None
+    states: frozenset[str] | None = None
+    ended: bool | None = None
+    """Whether they have ended."""
+    marks: tuple[str, ...] = ()
+    """All of these, as ``RunRecord.marks`` has them."""
+    since: datetime | None = None
+    """Created at this moment or later."""
+    until: datetime | None = None
+    """Created before this moment."""
+    text: str = ""
+    """Part of id, key, pipeline, a mark, or what the run failed with; ASCII letters in either case."""
+
+    def matches(self, run: RunRecord) -> bool:
+        """Whether a run is meant: what every storage has to find."""
+        return (
+            (self.pipelines is None or run.pipeline in self.pipelines)
+            and (self.versions is None or run.version in self.versions)
+            and (self.states is None or run.state in self.states)
+            and (self.ended is None or self.ended == (run.ended_at is not None))
+            and {*self.marks} <= {*run.marks}
+            and (self.since is None or run.created_at >= self.since)
+            and (self.until is None or run.created_at < self.until)
+            and (not self.text or self._is_in_texts(run))
+        )
+
+    def _is_in_texts(self, run: RunRecord) -> bool:
+        wanted = ascii_lower(self.text)
+        told = (run.error.type, run.error.message) if run.error is not None else ()
+        return any(
+            wanted in ascii_lower(text) for text in (run.id, run.key or "", run.pipeline, *run.marks, *told)
+        )
+
+
+EVERY_RUN = RunFilter()
+
+
+def run_filter(
+    *,
+    pipeline: str | Iterable[str] | None = None,
+    version: str | Iterable[str] | None = None,
+    state: str | Iterable[str] | None = None,
+    ended: bool | None = None,
+    tags: str | Iterable[str] = (),
+    attributes: Mapping[str, Attribute] | None = None,
+    since: datetime | None = None,
+    until: datetime | None = None,
+    text: str = "",
+) -> RunFilter:
+    """Make a filter of what a caller gives.
+
+    Raises:
+        ValueError: A time is not aware, or the text too long.
+        InvalidMarkError: No run could have such a tag or attribute.
+    """
+    for name, moment in (("since", since), ("until", until)):
+        if moment is not None and moment.tzinfo is None:
+            msg = f"{name}={moment.isoformat()} has no time zone; give an aware time: datetime.now(UTC) - timedelta(days=1)"
+            raise ValueError(msg)
+    if len(text) > LONGEST_TEXT or not text.isprintable():
+        msg = f"text= is longer than {LONGEST_TEXT} characters, or cannot be printed"
+        raise ValueError(msg)
+    marks = [*map(tag_mark, (tags,) if isinstance(tags, str) else tags)]
+    marks += [attribute_mark(name, value) for name, value in (attributes or {}).items()]
+    return RunFilter(
+        pipelines=_names(pipeline), versions=_names(version), states=_names(state), ended=ended,
+        marks=tuple(sorted({*marks})), since=since, until=until, text=text,
+    )  # fmt: skip
+
+
+def _names(given: str | Iterable[str] | None) -> frozenset[str] | None:
+    """One name, several, or all."""
+    if given is None:
+        return None
+    return frozenset({str(given)} if isinstance(given, str) else map(str, given))
+
+
+def ascii_lower(text: str) -> str:
+    """Letters A-Z as a-z, all else as it is: what every database does alike."""
+    return text.translate(_ASCII_LOWER)
+
+
+_ASCII_LOWER = {upper: upper + 32 for upper in range(ord("A"), ord("Z") + 1)}
+
+
+@attrs.frozen(kw_only=True)
+class RunSummary:
+    """What lists show of a run."""
+
+    id: str
+    pipeline: str
+    version: str
+    state: str
+    phase: str | None
+    """Path of the phase that it is at, or failed in; None if there is none, or its pipeline is not registered here."""
+    key: str | None
+    priority: int
+    tags: tuple[str, ...]
+    attributes: Mapping[str, Attribute]
+    error: ErrorInfo | None
+    """What it failed with."""
+    created_at: datetime
+    updated_at: datetime
+    """Time of its latest commit."""
+    started_at: datetime | None
+    ended_at: datetime | None
+
+
+@attrs.frozen
+class RunPage:
+    """Some of the runs that were asked for."""
+
+    runs: tuple[RunSummary, ...]
+    next: str | None
+    """To be given as ``after`` for the next page; None if this was the last."""

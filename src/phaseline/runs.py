@@ -1,0 +1,88 @@
+"""Runs that fulfil conditions: to be walked through, looked at page by page, or counted."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Generator, Mapping, Sequence
+from functools import partial
+from typing import Any
+
+import attrs
+
+from phaseline._shell.runner import Runner
+from phaseline.finding import Order, RunFilter, RunPage, RunSummary
+from phaseline.run import ENDED_STATES, RunRecord, RunState
+
+PAGE = 100
+"""Runs of a page where the caller does not say."""
+STRIDE = 500
+"""Runs that are read at once by who walks through them."""
+
+
+@attrs.frozen
+class Runs:
+    """Runs that were asked for; nothing is read until it is used.
+
+    ``async for run in runs`` walks through them, page after page behind the scenes: a run that is created, or changes
+    its state, meanwhile is met or not, and none is met twice. ``await runs`` gives one page. ``await runs.count()``
+    counts.
+    """
+
+    _runner: Runner
+    _wanted: RunFilter
+    _order: Order
+    _limit: int | None
+    _after: str | None
+
+    def __await__(self) -> Generator[Any, Any, RunPage]:
+        """Give one page."""
+        return self._page(self._after, PAGE if self._limit is None else self._limit).__await__()
+
+    async def __aiter__(self) -> AsyncIterator[RunSummary]:
+        """Give all of them, or as many as the limit says."""
+        after, left = self._after, self._limit
+        while left is None or left > 0:
+            page = await self._page(after, STRIDE if left is None else min(left, STRIDE))
+            for run in page.runs:
+                yield run
+            if page.next is None:
+                return
+            after, left = page.next, None if left is None else left - len(page.runs)
+
+    async def count(self) -> Mapping[str, int]:
+        """Count them by state; whatever limit, order and place to begin at were given.
+
+        Raises:
+            StorageError: They cannot be read.
+        """
+        runner = self._runner
+        count = partial(runner.storage.count, runner.options.namespace, self._wanted)
+        return dict(sorted((await runner.read(count)).items()))
+
+    async def _page(self, after: str | None, size: int) -> RunPage:
+        runner = self._runner
+        find = partial(
+            runner.storage.find, runner.options.namespace, self._wanted,
+            after=after, limit=size + 1, newest_first=self._order == "newest",
+        )  # fmt: skip
+        found: Sequence[RunRecord] = await runner.read(find)
+        page = tuple(summary_of(runner, run) for run in found[:size])
+        return RunPage(page, page[-1].id if len(found) > size else None)
+
+
+def summary_of(runner: Runner, run: RunRecord) -> RunSummary:
+    """Give what lists show of a run."""
+    return RunSummary(
+        id=run.id, pipeline=run.pipeline, version=run.version, state=run.state, phase=_phase_of(runner, run),
+        key=run.key, priority=run.priority, tags=run.tags, attributes=run.attributes, error=run.error,
+        created_at=run.created_at, updated_at=run.updated_at, started_at=run.started_at, ended_at=run.ended_at,
+    )  # fmt: skip
+
+
+def _phase_of(runner: Runner, run: RunRecord) -> str | None:
+    """The phase that a run is at, told by the label that is its state, or failed in."""
+    if run.state in ENDED_STATES:
+        return run.error.phase if run.error is not None and run.state == RunState.FAILED else None
+    plan = runner.plans.get(run.definition)
+    if plan is None:
+        return None
+    return next((node.path for node in plan.order if node.label == run.state), None)

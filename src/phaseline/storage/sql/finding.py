@@ -1,0 +1,163 @@
+"""Runs by what is known of them, a page at a time, each page from a range of an index.
+
+Runs that have ended stand in an index by state and id, those that go on in one by id, and runs with a mark in a table of
+marks. So a page costs what it holds, however many runs there are, unless what is left to be compared row by row
+(pipeline, version, time, text) is rare.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from heapq import merge
+from typing import Any
+
+import attrs
+
+from phaseline.finding import RunFilter, ascii_lower
+from phaseline.run import ENDED_STATES, RunRecord
+from phaseline.storage.sql import rows
+from phaseline.storage.sql.access import Access
+from phaseline.storage.sql.dialect import Dialect
+
+_COLUMNS = ", ".join(f"r.{name}" for name in rows.RUN)
+_RUNS = "phaseline_pipeline_run r"
+_MARKED = (
+    "phaseline_run_mark m JOIN phaseline_pipeline_run r ON r.namespace = m.namespace AND r.id = m.run_id"
+)
+_HAS_MARK = "EXISTS (SELECT 1 FROM phaseline_run_mark o WHERE o.namespace = r.namespace AND o.mark = ? AND o.run_id = r.id)"
+FEW = 1_000
+"""With no more runs than this, a mark leads to what is looked for faster than a state."""
+
+
+@attrs.frozen
+class _Range:
+    """Some of the runs that are looked for: they stand side by side in an index, in the order of their ids."""
+
+    source: str = _RUNS
+    conditions: tuple[str, ...] = ()
+    values: tuple[Any, ...] = ()
+    state: str = "r.state"
+    """Column that holds their state, in the index that they stand in if it has one."""
+
+    def which(self, *conditions: str, values: tuple[Any, ...] = ()) -> _Range:
+        """Those of them that fulfil conditions."""
+        return attrs.evolve(self, conditions=(*self.conditions, *conditions), values=(*self.values, *values))
+
+    @property
+    def key(self) -> str:
+        """Column of the id, in that index."""
+        return "m.run_id" if self.source is _MARKED else "r.id"
+
+    @property
+    def where(self) -> str:
+        """Text of all conditions."""
+        return " AND ".join(self.conditions)
+
+
+def find(
+    ask: Access, namespace: str, wanted: RunFilter, *, after: str | None, limit: int, newest_first: bool
+) -> Sequence[RunRecord]:
+    """Read a page of runs."""
+    pages = [
+        list(_page(ask, part, after=after, limit=limit, newest_first=newest_first))
+        for part in _ranges(ask, namespace, wanted)
+    ]
+    return list(merge(*pages, key=lambda run: run.id, reverse=newest_first))[:limit]
+
+
+def _page(
+    ask: Access, part: _Range, *, after: str | None, limit: int, newest_first: bool
+) -> Iterator[RunRecord]:
+    if after is not None:
+        part = part.which(f"{part.key} {'<' if newest_first else '>'} ?", values=(after,))
+    found = ask(
+        f"SELECT {_COLUMNS} FROM {part.source} WHERE {part.where} "  # noqa: S608  # names of ours
+        f"ORDER BY {part.key}{' DESC' if newest_first else ''} LIMIT ?",
+        (*part.values, limit),
+    )
+    return map(rows.run_from, found)
+
+
+def count(ask: Access, namespace: str, wanted: RunFilter) -> Mapping[str, int]:
+    """Count runs by state."""
+    counts: dict[str, int] = {}
+    for part in _ranges(ask, namespace, wanted, apart=True):
+        statement = (
+            f"SELECT {part.state}, count(*) FROM {part.source} WHERE {part.where} GROUP BY {part.state}"  # noqa: S608  # names of ours
+        )
+        counts.update(dict(map(tuple, ask(statement, part.values))))
+    return counts
+
+
+# --------------------------------------------------------------------- where they stand
+def _ranges(ask: Access, namespace: str, wanted: RunFilter, *, apart: bool = False) -> list[_Range]:
+    """Give the ranges that hold all runs that are wanted, each run in one.
+
+    Args:
+        ask: The connection.
+        namespace: Where the runs live.
+        wanted: Which are meant.
+        apart: Never give those that go on together with those that have ended, nor care about order.
+    """
+    if wanted.marks:
+        first, few = _rarest(ask, namespace, wanted.marks)
+        if few or (wanted.states is None and wanted.ended is None):
+            others = tuple(mark for mark in wanted.marks if mark != first)
+            marked = _Range(_MARKED).which("m.namespace = ?", "m.mark = ?", values=(namespace, first))
+            return [_compared(ask.dialect, marked.which(*[_HAS_MARK] * len(others), values=others), wanted)]
+    all_ = _Range().which(
+        "r.namespace = ?", *[_HAS_MARK] * len(wanted.marks), values=(namespace, *wanted.marks)
+    )
+    parts = _by_state(ask.dialect, all_, wanted, apart=apart)
+    return [_compared(ask.dialect, part, attrs.evolve(wanted, states=None, ended=None)) for part in parts]
+
+
+def _by_state(dialect: Dialect, all_: _Range, wanted: RunFilter, *, apart: bool) -> list[_Range]:
+    states, ended = wanted.states, wanted.ended
+    if states is None and ended is None and not apart:
+        return [all_]
+    parts: list[_Range] = []
+    outcome = f"r.{dialect.outcome}"
+    over = attrs.evolve(all_, state=outcome).which("r.ended_at IS NOT NULL", f"{outcome} IS NOT NULL")
+    if ended is not False:
+        found = ENDED_STATES if states is None else states & ENDED_STATES
+        parts += (
+            [over]
+            if states is None and apart
+            else [over.which(f"{outcome} = ?", values=(state,)) for state in sorted(found)]
+        )
+    if ended is not True and states is None:
+        parts.append(all_.which("r.ended_at IS NULL"))
+    elif ended is not True and states is not None and (active := states - ENDED_STATES):
+        listed, value = dialect.among(active)
+        parts.append(all_.which("r.ended_at IS NULL", f"r.state {listed}", values=(value,)))
+    return parts
+
+
+def _rarest(ask: Access, namespace: str, marks: Sequence[str]) -> tuple[str, bool]:
+    """Give the mark that the fewest runs have, and whether those are few."""
+    statement = "SELECT count(*) FROM (SELECT 1 FROM phaseline_run_mark WHERE namespace = ? AND mark = ? LIMIT ?) AS found"
+    counts = {mark: int(ask(statement, (namespace, mark, FEW)).scalar_one()) for mark in marks}
+    first = min(marks, key=counts.__getitem__)
+    return first, counts[first] < FEW
+
+
+# --------------------------------------------------------------------- what is compared row by row
+def _compared(dialect: Dialect, part: _Range, wanted: RunFilter) -> _Range:
+    for column, names in (
+        ("r.pipeline", wanted.pipelines), ("r.version", wanted.versions), ("r.state", wanted.states)
+    ):  # fmt: skip
+        if names is not None:
+            listed, value = dialect.among(names)
+            part = part.which(f"{column} {listed}", values=(value,))
+    if wanted.ended is not None:
+        part = part.which(f"r.ended_at IS {'NOT ' if wanted.ended else ''}NULL")
+    if wanted.since is not None:
+        part = part.which("r.created_at >= ?", values=(rows.micros(wanted.since),))
+    if wanted.until is not None:
+        part = part.which("r.created_at < ?", values=(rows.micros(wanted.until),))
+    if wanted.text:
+        told = [dialect.field("r.error", name) for name in ("type", "message")]
+        tests = [dialect.holds(text) for text in ("r.id", "r.key", "r.pipeline", "r.marks", *told)]
+        part = part.which(f"({' OR '.join(tests)})", values=(ascii_lower(wanted.text),) * len(tests))
+    return part
