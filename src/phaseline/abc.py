@@ -143,6 +143,26 @@ class WorkerRecord:
     seen_at: datetime
 
 
+@attrs.frozen(kw_only=True)
+class Nudge:
+    """A hint from one process to the others; what is not heard is found a little later."""
+
+    queues: frozenset[str] = frozenset()
+    """On which a commit left work that is due."""
+    runs: frozenset[str] = frozenset()
+    """That have come to an end, or were moved on by a command of somebody elsewhere."""
+    awaited: bool = False
+    """Whether the sender waits for runs to end."""
+
+    def joined(self, other: Nudge) -> Nudge:
+        """Both in one."""
+        return Nudge(
+            queues=self.queues | other.queues,
+            runs=self.runs | other.runs,
+            awaited=self.awaited or other.awaited,
+        )
+
+
 @attrs.frozen
 class HeldPhase:
     """A phase that a worker holds, or held when it was lost."""
@@ -223,6 +243,8 @@ class Storage(ABC):
     """Whether a phase's body, and a host that starts a run, may write in one transaction with it."""
     transaction_limit: timedelta | None = None
     """Bound of a transactional phase that has none of its own, where others cannot write meanwhile."""
+    nudges: bool = False
+    """Whether ``nudge`` reaches other processes."""
     reach: Callable[[str], None] = staticmethod(pass_by)
     """Called with the name of each fault point that is passed; tests put a fault in its place."""
 
@@ -283,10 +305,16 @@ class Storage(ABC):
         msg = f"a transactional phase needs a database; {self!r} has no transactions"
         raise RuntimeUsageError(msg)
 
-    def listen(self, namespace: str, wake: Callable[[str], object]) -> Callable[[], None]:  # noqa: ARG002  # nothing to hear
-        """Call ``wake(queue)``, from any thread, where transactions of hosts left work; gives a function to end this.
+    def nudge(self, namespace: str, nudge: Nudge) -> None:  # noqa: B027  # where nobody can be reached
+        """Tell other processes, soon; never blocks and never raises, may be called from any thread.
 
-        A hint and no more; by default there is nothing to hear.
+        A hint and no more. A transaction of the host's that ``insert_on`` was used in nudges by itself.
+        """
+
+    def listen(self, namespace: str, heard: Callable[[Nudge], object]) -> Callable[[], None]:  # noqa: ARG002  # nothing to hear
+        """Call ``heard``, from any thread, for the nudges of a namespace, our own too; gives a function that ends this.
+
+        By default there is nothing to hear.
         """
         return lambda: None
 

@@ -272,6 +272,11 @@ class EventBus:
         """Follow one run while the context is open; ``settled_only`` to be woken only when it settles."""
         return Watch(self._watches, run_id, settled_only=settled_only)
 
+    def wake(self, run_id: str) -> None:
+        """Have everybody who follows this run look at it again."""
+        for watch in self._watches.get(run_id, ()):
+            watch.wake()
+
     def wake_watches(self) -> None:
         """Have everybody who follows a run look at it again."""
         for watches in self._watches.values():

@@ -10,6 +10,7 @@ from datetime import timedelta
 from typing import Any
 
 import anyio
+import attrs
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
@@ -21,6 +22,7 @@ from tests.databases import Database
 from tests.servers import Server
 
 from phaseline import Pipeline, Runtime, cli, phase
+from phaseline._shell import waiting
 from phaseline.cli import codes
 from phaseline.errors import (
     MissingExtraError,
@@ -228,10 +230,28 @@ def wait_for_listener(postgres: Database) -> Callable[[], None]:
     engine = create_engine(postgres.url, isolation_level="AUTOCOMMIT")
 
     def wait() -> None:
-        query = text("SELECT count(*) FROM pg_stat_activity WHERE query = 'LISTEN phaseline'")
+        query = text("SELECT count(*) FROM pg_stat_activity WHERE query LIKE 'LISTEN %'")
         with engine.connect() as connection:
             while not connection.execute(query).scalar_one():
                 pass
         engine.dispose()
 
     return wait
+
+
+# --------------------------------------------------------------------- nudges
+async def test_what_another_process_does_is_heard_at_once(
+    postgres: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """That there is work, and that a run has ended: neither side waits for its next look."""
+    monkeypatch.setattr(waiting, "FIRST_POLL", 3600)
+    monkeypatch.setattr(waiting, "SLOW_POLL", 3600)
+    worker = Runtime(postgres.storage(), pipelines=[pipeline])
+    worker._options = attrs.evolve(worker._options, sweep_interval=timedelta(hours=1))
+    async with worker, Runtime(postgres.storage(), pipelines=[pipeline], serve=False) as client:
+        warm = await client.start(pipeline, 0)  # both sides connect, and learn of each other
+        with anyio.move_on_after(1):
+            await warm.result()
+        for number in range(20):
+            handle = await client.start(pipeline, number)
+            assert 2 * number == await handle.result(timedelta(seconds=10))

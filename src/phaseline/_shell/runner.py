@@ -30,6 +30,7 @@ from phaseline._shell.failure import Classify
 from phaseline._shell.ids import new_worker_id
 from phaseline._shell.invoke import interrupted, invoke
 from phaseline._shell.live import Interruption, Job, LiveRun
+from phaseline._shell.nudges import Nudges
 from phaseline._shell.threads import Threads
 from phaseline._shell.values import Values
 from phaseline.abc import Clock, HeldPhase, Queue, Storage
@@ -46,6 +47,7 @@ from phaseline.plan import Plan
 from phaseline.retry import NO_RETRY, Retry
 from phaseline.run import (
     ENDED_STATES,
+    SETTLED_STATES,
     Definition,
     PhaseRecord,
     PhaseState,
@@ -131,6 +133,7 @@ class Runner:
         """Sync bodies among them, of which none is granted yet."""
         self.waiting: int | None = None
         """Best priority among rows known to wait for this worker."""
+        self.nudges: Nudges = Nudges(storage, self.options.namespace, self.bus)
         self.on_waiting: Callable[[datetime], None] | None = None
         """Told when a commit leaves a phase that waits for a worker until a moment."""
         self.on_seat: Callable[[], None] | None = None
@@ -374,6 +377,8 @@ class Runner:
             self.bus.publish(draft.events)
         if draft.waits:
             self._nudge(draft)
+        if self.storage.nudges and draft.run.state in SETTLED_STATES:
+            self.nudges.ended(live.id)
         if live.jobs and (draft.cuts or draft.run.state in ENDED_STATES):
             live.interrupt_fenced()
 
@@ -387,6 +392,16 @@ class Runner:
                 if row.available_at <= draft.now:
                     queues.add(row.queue)
                     self.waiting = row.priority if self.waiting is None else min(self.waiting, row.priority)
+        if queues:
+            self._tell_others(frozenset(queues))
+
+    def _tell_others(self, queues: frozenset[str]) -> None:
+        """Send permits and nudges, unless this process takes it up at once, or is the only one."""
+        has_room = self.seats > 0 and self.free_threads > 0 and not self.draining and not self.alone
+        if self.nudges.has_peers and not (has_room and self.on_waiting is not None and queues <= self.served):
+            self.nudges.work(queues)
+        elif self.queue.crosses_processes:
+            return
         for queue in queues:
             self.queue.put(queue)
 
@@ -481,6 +496,7 @@ class Runner:
     def dismiss(self) -> None:
         """Send away whoever still waits for a run."""
         self.closed = True
+        self.nudges.close()
         self.bus.wake_watches()
 
     def close(self) -> None:

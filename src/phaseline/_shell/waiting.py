@@ -21,8 +21,9 @@ from phaseline.errors import (
 from phaseline.events import Event
 from phaseline.run import ENDED_STATES, Run, RunState
 
-POLL = 0.25
-"""Seconds between two looks at a run that another process may carry forward."""
+FIRST_POLL, POLL, SLOW_POLL = 0.02, 0.25, 1.0
+"""Seconds between two looks at a run that another process may carry forward: doubled each time, up to the second, or to the
+third where processes nudge each other."""
 PAGE = 500
 
 
@@ -42,7 +43,7 @@ async def ended_run(
     """
     if live.snapshot.run.state in ENDED_STATES and not live.stale and not anew:
         return live
-    run_id = live.id
+    run_id, pause = live.id, FIRST_POLL
     followed: LiveRun | None = None
     with runner.bus.watch(run_id, settled_only=True) as watch:
         while True:
@@ -52,6 +53,7 @@ async def ended_run(
             if followed is not None and followed.snapshot.run.state in states and not followed.stale:
                 return followed
             if here is None:
+                runner.nudges.wait()
                 record = await patiently(runner.clock, partial(runner.record_of, run_id))
                 if record.state in states:  # not before: a large run is not read again and again
                     live = await patiently(runner.clock, partial(runner.load, run_id))
@@ -59,7 +61,8 @@ async def ended_run(
                         return live
             if runner.closed:
                 raise RuntimeNotOpenError(run_id)
-            await _told(runner, watch)
+            await _told(runner, watch, pause)
+            pause = min(2 * pause, SLOW_POLL if runner.storage.nudges else POLL)
 
 
 async def follow(runner: Runner, run_id: str, after: int) -> AsyncGenerator[Event]:
@@ -85,12 +88,12 @@ async def follow(runner: Runner, run_id: str, after: int) -> AsyncGenerator[Even
             await _told(runner, watch)
 
 
-async def _told(runner: Runner, watch: Watch) -> None:
+async def _told(runner: Runner, watch: Watch, pause: float = POLL) -> None:
     """Wait until there is something new of a run, or may be, because another process tells us nothing."""
     if not runner.storage.shared:
         await watch.wait()
         return
-    with anyio.move_on_after(POLL):
+    with anyio.move_on_after(pause):
         await watch.wait()
 
 

@@ -48,7 +48,8 @@ class Worker:
         self._look_again = False
         """Whether there was a reason to look for work, and no room for it."""
         self._stop_listening = runner.queue.listen(self._permit, runner.served)
-        self._stop_hearing = runner.storage.listen(runner.options.namespace, self._permit)
+        runner.nudges.on_work = self._permit
+        runner.nudges.listen()
         runner.on_waiting = self._look_at
         runner.on_seat = self._seat_is_free
         self.busy = False
@@ -82,15 +83,15 @@ class Worker:
     def _find_dead(self) -> frozenset[str]:
         """Give the workers on the list that are provably gone; reads /proc, so in a thread."""
         runner = self._runner
-        others = runner.storage.workers(runner.options.namespace)
-        return frozenset(
-            other.id for other in others if other.id != runner.worker_id and is_dead(other, self._host)
-        )
+        found = runner.storage.workers(runner.options.namespace)
+        others = [worker for worker in found if worker.id != runner.worker_id]
+        runner.nudges.has_peers = bool(others)
+        return frozenset(other.id for other in others if is_dead(other, self._host))
 
     async def stop(self) -> None:
         """Claim nothing more; what a claim under way has started is still taken on."""
         self._stop_listening()
-        self._stop_hearing()
+        self._runner.nudges.on_work = None
         self._runner.draining = True
         with anyio.CancelScope(shield=True):
             while self.busy:  # noqa: ASYNC110  # at the close only: an event would have to be set at each claim's end

@@ -11,8 +11,10 @@ from typing import Any, ClassVar
 
 from sqlalchemy import Connection, CursorResult, Engine
 
+from phaseline.abc import Nudge
 from phaseline.errors import StorageUnavailableError
 from phaseline.storage.sql.batch import Batch
+from phaseline.storage.sql.notices import Teller
 
 Execute = Callable[..., CursorResult[Any]]
 """Runs a statement, as written in the store, with its values."""
@@ -36,6 +38,8 @@ class Dialect(ABC):
     """Begins a transaction that writes."""
     batch_is_atomic: ClassVar[bool] = False
     """Whether a batch needs no transaction around it."""
+    nudges: ClassVar[bool] = False
+    """Whether processes can nudge each other through it."""
     transaction_limit: ClassVar[timedelta | None] = None
     hidden: ClassVar[str] = ""
     """Before a column: keeps the planner from choosing an index by it."""
@@ -138,11 +142,15 @@ class Dialect(ABC):
         """Give a statement as this database reads it."""
         return statement
 
-    def announce(self, connection: Connection, namespace: str, queue: str) -> None:  # noqa: B027  # as above
-        """Have the workers told, once a transaction of the host's is committed, that there is work, where that can be."""
+    def announce(self, connection: Connection, namespace: str, nudge: Nudge) -> None:  # noqa: B027  # as above
+        """Have others nudged once a transaction of the host's is committed, where that can be."""
 
-    def listen(self, namespace: str, wake: Callable[[str], object]) -> Callable[[], None]:  # noqa: ARG002  # nothing to hear
-        """Call ``wake(queue)``, from any thread, for what ``announce`` tells; gives a function that ends this."""
+    def teller(self) -> Teller | None:
+        """Make what nudges others, where that can be; its thread starts with the first nudge."""
+        return None
+
+    def listen(self, namespace: str, heard: Callable[[Nudge], object]) -> Callable[[], None]:  # noqa: ARG002  # nothing to hear
+        """Call ``heard``, from any thread, for each nudge of a namespace; gives a function that ends this."""
         return lambda: None
 
 

@@ -8,9 +8,7 @@ of the driver's making 10 400, literals of our own 16 200.
 from __future__ import annotations
 
 import re
-import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import suppress
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -18,9 +16,10 @@ from sqlalchemy import URL, Connection, Engine, create_engine, func, select
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
 
+from phaseline.abc import Nudge
 from phaseline.errors import MissingExtraError, StorageUnavailableError, StorageURLError
 from phaseline.storage.sql import batch as columns
-from phaseline.storage.sql import rows
+from phaseline.storage.sql import notices, rows
 from phaseline.storage.sql.batch import Batch, Rows
 from phaseline.storage.sql.dialect import Conflict, Dialect, Execute, qualified
 from phaseline.storage.sql.schema import BOOLEANS, INTEGERS
@@ -29,13 +28,9 @@ if TYPE_CHECKING:
     import psycopg
 
 SCHEMA = "phaseline"
-CHANNEL = "phaseline"
-"""Where a transaction of the host's tells that it left work: the payload is ``namespace/queue``."""
 TURNS_LOCK = 7_242_701_836_274
 """Key of the advisory lock of those who take turns: any number that others hardly choose."""
 LOCK_PATIENCE_MS = 200
-LISTEN_PAUSE = 1.0
-"""Seconds between two looks whether the listener is to stop, and between two tries to connect it."""
 
 WRITER_SETTINGS = (
     # One generic plan of key lookups: a plan made while the tables are small would walk all of a namespace later.
@@ -67,6 +62,7 @@ class PostgresDialect(Dialect):
 
     outcome: ClassVar[str] = "outcome"
     batch_is_atomic: ClassVar[bool] = True
+    nudges: ClassVar[bool] = True
     begin_reading: ClassVar[str] = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
     now: ClassVar[str] = "(extract(epoch FROM statement_timestamp()) * 1000000)::bigint"
 
@@ -179,14 +175,21 @@ class PostgresDialect(Dialect):
         return self.spell(f"WITH {parts} SELECT {verdict}")
 
     # ------------------------------------------------------------------ notifications
-    def announce(self, connection: Connection, namespace: str, queue: str) -> None:
-        connection.execute(
-            select(func.pg_notify(CHANNEL, f"{namespace}/{queue}"))
-        )  # Core: the driver is the host's
+    def announce(self, connection: Connection, namespace: str, nudge: Nudge) -> None:
+        for payload in notices.written(namespace, nudge):
+            connection.execute(select(func.pg_notify(self.schema, payload)))  # Core: the driver is the host's
 
-    def listen(self, namespace: str, wake: Callable[[str], object]) -> Callable[[], None]:
-        listener = _Listener(self._url, namespace, wake)
-        return listener.stop
+    def teller(self) -> notices.Teller:
+        return notices.Teller(self._connect_to_notify, self.schema)
+
+    def listen(self, namespace: str, heard: Callable[[Nudge], object]) -> Callable[[], None]:
+        return notices.Hearer(self._connect_to_notify, self.schema, namespace, heard).stop
+
+    def _connect_to_notify(self) -> psycopg.Connection[Any]:
+        import psycopg  # noqa: PLC0415  # an extra: only where a PostgreSQL is used
+
+        url = self._url.set(drivername="postgresql").render_as_string(hide_password=False)
+        return psycopg.connect(url, autocommit=True, **CONNECT_ARGS)
 
 
 def server_of(url: str) -> URL:
@@ -322,41 +325,3 @@ _TEXTS: dict[str, Callable[[Sequence[Any]], str]] = {
     "bigint": _integers,
     "boolean": _booleans,
 }
-
-
-# --------------------------------------------------------------------- notifications
-class _Listener:
-    """Hears, on a connection and in a thread of its own, what transactions of hosts left for the workers.
-
-    A hint and no more: while it is not connected the sweep finds the same work.
-    """
-
-    def __init__(self, url: URL, namespace: str, wake: Callable[[str], object]) -> None:
-        self._url = url.set(drivername="postgresql").render_as_string(hide_password=False)
-        self._prefix, self._wake = f"{namespace}/", wake
-        self._stopped = threading.Event()
-        threading.Thread(target=self._work, name="phaseline-listener", daemon=True).start()
-
-    def stop(self) -> None:
-        """Hear no more."""
-        self._stopped.set()
-
-    def _work(self) -> None:
-        import psycopg  # noqa: PLC0415  # an extra: only where a PostgreSQL is used
-
-        while not self._stopped.is_set():
-            with (
-                suppress(psycopg.Error),
-                psycopg.connect(self._url, autocommit=True, **CONNECT_ARGS) as connection,
-            ):
-                connection.execute(f"LISTEN {CHANNEL}")
-                self._hear(connection)
-            self._stopped.wait(LISTEN_PAUSE)
-
-    def _hear(self, connection: psycopg.Connection[Any]) -> None:
-        while not self._stopped.is_set():
-            for notice in connection.notifies(timeout=LISTEN_PAUSE):
-                if self._stopped.is_set():
-                    return
-                if notice.payload.startswith(self._prefix):
-                    self._wake(notice.payload.removeprefix(self._prefix))

@@ -22,6 +22,7 @@ from phaseline.abc import (
     DueWaits,
     Grant,
     HeldPhase,
+    Nudge,
     Outcome,
     RunRows,
     Storage,
@@ -32,12 +33,13 @@ from phaseline.abc import (
 from phaseline.errors import SchemaVersionError, StorageUnavailableError, StorageURLError
 from phaseline.events import Event
 from phaseline.finding import EVERY_RUN, RunFilter
-from phaseline.run import Checkpoint, Definition, RunRecord
+from phaseline.run import Checkpoint, Definition, PhaseState, RunRecord
 from phaseline.storage.sql import claims, finding, hosted, migrations, reads, rows
 from phaseline.storage.sql.access import Access
 from phaseline.storage.sql.batch import gather
 from phaseline.storage.sql.dialect import Conflict, Dialect
 from phaseline.storage.sql.faults import translated
+from phaseline.storage.sql.notices import Teller
 from phaseline.storage.sql.postgres import PostgresDialect
 from phaseline.storage.sql.sqlite import SqliteDialect
 from phaseline.storage.sql.transaction import SqlTransaction
@@ -70,6 +72,8 @@ class SqlStorage(Storage):
         self._bodies: Engine | None = None
         """For transactional phases: as many connections as there are bodies, and none taken from the others."""
         self._writer: Connection | None = None
+        self._teller: Teller | None = None
+        self.nudges: bool = self.dialect.nudges
 
     def __repr__(self) -> str:
         return self.dialect.where
@@ -85,8 +89,12 @@ class SqlStorage(Storage):
             if not self.dialect.migrates_itself:
                 raise SchemaVersionError(repr(self), found, migrations.LATEST)
             self.migrate()
+        self._teller = self.dialect.teller()
 
     def close(self) -> None:
+        if self._teller is not None:
+            self._teller.stop()
+            self._teller = None
         if self._writer is not None:
             self._writer.close()
             self._writer = None
@@ -260,7 +268,8 @@ class SqlStorage(Storage):
         def insert(inner: Connection) -> str:
             hosted.check_kind(inner, dialect)
             run_id = hosted.insert_run(inner, unit, dialect.schema_name)
-            dialect.announce(inner, run.namespace, unit.inserted[0].queue)
+            queues = frozenset(row.queue for row in unit.inserted if row.state is PhaseState.PENDING)
+            dialect.announce(inner, run.namespace, Nudge(queues=queues))
             return run_id
 
         run_id = await hosted.on_connection(
@@ -274,8 +283,12 @@ class SqlStorage(Storage):
             raise StorageUnavailableError(repr(self), "it is not open", "open the runtime that it belongs to")
         return SqlTransaction(self.dialect, self._bodies)
 
-    def listen(self, namespace: str, wake: Callable[[str], object]) -> Callable[[], None]:
-        return self.dialect.listen(namespace, wake)
+    def nudge(self, namespace: str, nudge: Nudge) -> None:
+        if self._teller is not None:
+            self._teller.tell(namespace, nudge)
+
+    def listen(self, namespace: str, heard: Callable[[Nudge], object]) -> Callable[[], None]:
+        return self.dialect.listen(namespace, heard)
 
     # ------------------------------------------------------------------ claims
     def claim(self, request: ClaimRequest, grant: Grant) -> Claimed:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from functools import partial
+import time
+from collections.abc import Callable, Sequence
+from functools import partial, reduce
 from itertools import chain
 
 from msgspec.structs import replace
 
-from phaseline.abc import Outcome, Storage
+from phaseline.abc import Nudge, Outcome, Storage
 from phaseline.events import Emitted
 from phaseline.run import PhaseState
 from phaseline.testing.storage.base import (
@@ -36,6 +38,8 @@ from phaseline.testing.storage.leases import make_worker
 WORKERS = 2
 """Threads that use a storage at the same time, each with one of its own where it is shared."""
 ROUNDS = 25
+PATIENCE = 10.0
+"""Seconds in which a nudge must arrive."""
 
 
 class Sharing(StorageTests):
@@ -102,6 +106,27 @@ class Sharing(StorageTests):
             for storage in storages:
                 storage.close()
         assert outcomes == [[Outcome.COMMITTED]] * len(storages)
+
+    # ------------------------------------------------------------------ nudges
+    def test_a_nudge_reaches_others_if_the_storage_has_nudges(self, open_storage: MakeStorage) -> None:
+        """Those of the namespace, until they stop listening; where there are none it does nothing."""
+        one, two = open_storage(), open_storage()
+        heard: dict[str, list[Nudge]] = {"ours": [], "theirs": []}
+        stops = [two.listen(NAMESPACE, heard["ours"].append), two.listen("theirs", heard["theirs"].append)]
+        work = Nudge(queues=frozenset({"a", "größe"}))
+
+        def is_heard() -> bool:
+            one.nudge(NAMESPACE, work)  # again and again: who listens may not be connected yet
+            return bool(heard["ours"]) or not one.nudges
+
+        until(is_heard)
+        ends = Nudge(runs=frozenset(f"run-{n}" for n in range(1_000)), awaited=True)
+        one.nudge(NAMESPACE, ends)
+        until(lambda: not one.nudges or joined(heard["ours"]) == work.joined(ends))
+        assert heard["theirs"] == []
+        for stop in stops:
+            stop()
+            stop()
 
     # ------------------------------------------------------------------ at the same time
     def test_each_row_is_granted_once(self, open_storage: MakeStorage) -> None:
@@ -219,3 +244,16 @@ def several(open_storage: MakeStorage) -> list[Storage]:
     """One storage for each of several users: instances of a shared one, or one that is used by all."""
     first = open_storage()
     return [first, *(open_storage() if first.shared else first for _ in range(WORKERS - 1))]
+
+
+def until(test: Callable[[], bool]) -> None:
+    """Wait for what another thread does."""
+    deadline = time.monotonic() + PATIENCE
+    while not test():
+        assert time.monotonic() < deadline, "it did not come"
+        time.sleep(0.01)
+
+
+def joined(nudges: Sequence[Nudge]) -> Nudge:
+    """All of them in one."""
+    return reduce(Nudge.joined, nudges, Nudge())

@@ -1,0 +1,160 @@
+"""Hints between processes by LISTEN and NOTIFY: what was left for others, and which runs have come to an end.
+
+Told on a connection of its own, after the commit: inside of it, NOTIFY would make the commits of all processes wait for each
+other. Each side has a thread; both are hints and no more, for everything is found without them a little later.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+from phaseline.abc import Nudge
+
+if TYPE_CHECKING:
+    import psycopg
+
+log = logging.getLogger("phaseline.storage")
+
+RECONNECT_PAUSE = 1.0
+"""Seconds between two looks whether a thread is to stop, and between two tries to connect it."""
+GATHER_PAUSE = 0.002
+"""Seconds between two notifications: what is told meanwhile goes into the second."""
+FLUSH_GRACE = 1.0
+"""Seconds that what was told has at the close to be sent."""
+IDS, LONGEST = 100, 7_000
+"""Ids of runs in a notification; and bytes of one, of which PostgreSQL takes 8 000."""
+
+NOTIFY = "SELECT pg_notify(%s, payload) FROM unnest(%s::text[]) payload"
+
+Connect = Callable[[], "psycopg.Connection[Any]"]
+
+
+# --------------------------------------------------------------------- as text
+def written(namespace: str, nudge: Nudge) -> Iterator[str]:
+    """Write a nudge as payloads of notifications."""
+    runs = sorted(nudge.runs)
+    for ids in [runs[start : start + IDS] for start in range(0, max(len(runs), 1), IDS)]:
+        found: dict[str, Any] = {
+            "namespace": namespace,
+            "queues": sorted(nudge.queues),
+            "runs": ids,
+            "awaited": nudge.awaited,
+        }
+        text = json.dumps({name: value for name, value in found.items() if value}, separators=(",", ":"))
+        if len(text) <= LONGEST:
+            yield text
+
+
+def read(payload: str) -> tuple[str, Nudge] | None:
+    """Read the payload of a notification; None if it is not one of ours."""
+    try:
+        found = json.loads(payload)
+        return str(found["namespace"]), Nudge(
+            queues=frozenset(map(str, found.get("queues", ()))),
+            runs=frozenset(map(str, found.get("runs", ()))),
+            awaited=bool(found.get("awaited")),
+        )
+    except (ValueError, LookupError, TypeError, AttributeError):
+        return None
+
+
+# --------------------------------------------------------------------- the two sides
+class Teller:
+    """Sends nudges: gathers while one is under way, so that nobody waits and many are one."""
+
+    def __init__(self, connect: Connect, channel: str) -> None:
+        self._connect, self._channel = connect, channel
+        self._waiting: dict[str, Nudge] = {}
+        self._changed = threading.Condition()
+        self._thread: threading.Thread | None = None
+        self._busy = self._stopped = False
+
+    def tell(self, namespace: str, nudge: Nudge) -> None:
+        """Send a nudge soon; from any thread."""
+        with self._changed:
+            if self._stopped:
+                return
+            earlier = self._waiting.get(namespace)
+            self._waiting[namespace] = nudge if earlier is None else earlier.joined(nudge)
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._work, name="phaseline-teller", daemon=True)
+                self._thread.start()
+            self._changed.notify_all()
+
+    def stop(self) -> None:
+        """Send what was told, within a bound, and end."""
+        with self._changed:
+            self._changed.wait_for(lambda: not (self._busy or self._waiting), FLUSH_GRACE)
+            self._stopped = True
+            self._changed.notify_all()
+
+    def _work(self) -> None:
+        import psycopg  # noqa: PLC0415  # an extra: only where a PostgreSQL is used
+
+        while not self._stopped:
+            try:
+                with self._connect() as connection:
+                    self._send(connection)
+            except psycopg.Error as error:
+                log.info("other workers cannot be told of work, and find it by themselves: %s", error)
+                with self._changed:
+                    self._waiting, self._busy = {}, False  # by now they have
+                    self._changed.notify_all()
+            with self._changed:
+                self._changed.wait_for(lambda: self._stopped, RECONNECT_PAUSE)
+
+    def _send(self, connection: psycopg.Connection[Any]) -> None:
+        while True:
+            with self._changed:
+                self._busy = False
+                self._changed.notify_all()
+                self._changed.wait_for(lambda: self._stopped or self._waiting)
+                if self._stopped:
+                    return
+                batch, self._waiting, self._busy = self._waiting, {}, True
+            payloads = [text for namespace, nudge in batch.items() for text in written(namespace, nudge)]
+            connection.execute(
+                "SELECT pg_notify(%s, text) FROM unnest(%s::text[]) text", (self._channel, payloads)
+            )
+            time.sleep(GATHER_PAUSE)
+
+
+class Hearer:
+    """Hears nudges of one namespace."""
+
+    def __init__(
+        self, connect: Connect, channel: str, namespace: str, heard: Callable[[Nudge], object]
+    ) -> None:
+        self._connect, self._channel = connect, channel
+        self._namespace, self._heard = namespace, heard
+        self._stopped = threading.Event()
+        threading.Thread(target=self._work, name="phaseline-listener", daemon=True).start()
+
+    def stop(self) -> None:
+        """Hear no more."""
+        self._stopped.set()
+
+    def _work(self) -> None:
+        import psycopg  # noqa: PLC0415  # as above
+        from psycopg.sql import SQL, Identifier  # noqa: PLC0415  # as above
+
+        while not self._stopped.is_set():
+            with suppress(psycopg.Error), self._connect() as connection:
+                connection.execute(SQL("LISTEN {}").format(Identifier(self._channel)))
+                self._hear(connection)
+            self._stopped.wait(RECONNECT_PAUSE)
+
+    def _hear(self, connection: psycopg.Connection[Any]) -> None:
+        while not self._stopped.is_set():
+            for notice in connection.notifies(timeout=RECONNECT_PAUSE):
+                if self._stopped.is_set():
+                    return
+                found = read(notice.payload)
+                if found is not None and found[0] == self._namespace:
+                    self._heard(found[1])
