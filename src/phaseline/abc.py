@@ -38,6 +38,8 @@ class Unit(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """The run's row as it is to be."""
     expected: int
     """Revision the stored row must have; 0: there must be none, and the row is inserted."""
+    stood: bool = False
+    """Whether the run, as it was before, was in one of ``STANDING_STATES``."""
     input: str | None
     """The run's input, encoded; only where the row is inserted."""
     inserted: Sequence[PhaseRecord]

@@ -19,6 +19,7 @@ from phaseline.events import CheckpointCreated, Emitted, Event, PhaseRetrying, P
 from phaseline.finding import RunFilter
 from phaseline.run import (
     ENDED_STATES,
+    STANDING_STATES,
     ErrorCategory,
     ErrorInfo,
     PhaseRecord,
@@ -192,7 +193,7 @@ def units(draw: st.DrawFn, model: Storage, space: str, run_id: str) -> Unit:
     events = [draw(facts(base.id, seq + n + 1, expected + 1)) for n in range(draw(COUNT))]
     after = {row.path: row for row in [*rows, *written]}
     states = STATES
-    if any(row.worker is not None for row in after.values()):  # a run ends together with all its phases
+    if any(row.state not in ENDED for row in after.values()):  # a run ends together with all its phases
         states = [state for state in STATES if state not in ENDED_STATES]
     state = str(draw(st.sampled_from(states)))
     run = replace(
@@ -204,6 +205,7 @@ def units(draw: st.DrawFn, model: Storage, space: str, run_id: str) -> Unit:
     return make_unit(
         run,
         expected=expected,
+        stood=stored is not None and stored.run.state in STANDING_STATES,
         inserted=inserted,
         updated=changed,
         outputs={row.path: draw(TEXT) for row in written if row.live and draw(st.booleans())},

@@ -268,7 +268,8 @@ class Draft:
             else:
                 updated.append((row, before.fence))
         return Unit(
-            run=self.run, expected=base.revision, input=input_text, inserted=inserted, updated=updated,
+            run=self.run, expected=base.revision, stood=base.state in STANDING_STATES,
+            input=input_text, inserted=inserted, updated=updated,
             outputs=self.outputs, events=self.events, steps=self.steps, commit_id=commit_id,
             marks_added=_without(marks, marked), marks_removed=_without(marked, marks),
         )  # fmt: skip

@@ -9,15 +9,25 @@ import attrs
 
 from phaseline.abc import Unit
 from phaseline.events import CheckpointCreated
-from phaseline.storage.sql import rows
+from phaseline.storage.sql import lanes, rows
 
 Rows = list[tuple[Any, ...]]
 
 RUN_UPDATE = (*rows.RUN_CHANGES, "namespace", "id", "expected")
 MARKED_UPDATE = (*rows.RUN_CHANGES, "marks", "namespace", "id", "expected")
 RUN_INSERT = (*rows.RUN, "input")
-PHASE_UPDATE = (*rows.PHASE_CHANGES, "output", "revision", "namespace", "run_id", "path", "epoch", "expected")
-PHASE_INSERT = ("namespace", "run_id", *rows.PHASE, "output", "revision")
+PHASE_UPDATE = (
+    *rows.PHASE_CHANGES,
+    "lane",
+    "output",
+    "revision",
+    "namespace",
+    "run_id",
+    "path",
+    "epoch",
+    "expected",
+)
+PHASE_INSERT = ("namespace", "run_id", *rows.PHASE, "lane", "output", "revision")
 CHECKPOINT = ("namespace", "run_id", *rows.CHECKPOINT)
 EVENT = ("namespace", "run_id", *rows.EVENT, "commit_id")
 STEP = ("namespace", "run_id", *rows.STEP)
@@ -42,6 +52,8 @@ class Batch:
     taken: Rows = attrs.field(factory=Rows)
     mark_deletes: Rows = attrs.field(factory=Rows)
     marks: Rows = attrs.field(factory=Rows)
+    moves: list[lanes.Move] = attrs.field(factory=list[lanes.Move])
+    """To be run behind these rows in the same transaction."""
 
 
 def gather(units: Sequence[Unit]) -> Batch:
@@ -62,9 +74,13 @@ def gather(units: Sequence[Unit]) -> Batch:
         for row, fence in unit.updated:
             path = row.path
             changes = rows.phase_changes(row)
-            batch.phase_updates.append((*changes, outputs.get(path), revision, *head, path, row.epoch, fence))
+            lane = lanes.lane_of(run, row)
+            batch.phase_updates.append(
+                (*changes, lane, outputs.get(path), revision, *head, path, row.epoch, fence)
+            )
         for row in unit.inserted:
-            batch.phase_inserts.append((*head, *rows.phase_row(row), outputs.get(row.path), revision))
+            lane = lanes.lane_of(run, row)
+            batch.phase_inserts.append((*head, *rows.phase_row(row), lane, outputs.get(row.path), revision))
         for event in unit.events:
             batch.events.append((*head, *rows.event_row(event), commit_id))
             if type(event) is CheckpointCreated:
@@ -73,6 +89,7 @@ def gather(units: Sequence[Unit]) -> Batch:
             batch.steps.append((*head, *rows.step_row(step)))
         if is_marked or unit.signals or unit.taken:
             _gather_rare(batch, unit, head)
+        batch.moves.extend(lanes.moves(run, stood=unit.stood))
     return batch
 
 

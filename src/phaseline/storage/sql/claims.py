@@ -5,12 +5,14 @@ from __future__ import annotations
 import time
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
-from itertools import chain
+from itertools import chain, groupby
 from typing import Any
 
+import attrs
+
 from phaseline.abc import ClaimRequest, DueWait, DueWaits, Grant, HeldPhase, RunRows, Unit, WorkerRecord
-from phaseline.run import STANDING_STATES, Definition, PhaseState, RunRecord
-from phaseline.storage.sql import reads, rows
+from phaseline.run import STANDING_STATES, Definition, RunRecord
+from phaseline.storage.sql import lanes, reads, rows
 from phaseline.storage.sql.access import Access
 
 Candidate = tuple[str, str, int]
@@ -18,38 +20,94 @@ Candidate = tuple[str, str, int]
 _STANDING = ", ".join(f"'{state}'" for state in sorted(STANDING_STATES))
 _OF_DEFINITION = "(r.pipeline, r.version, r.fingerprint) IN"
 _WORKER_COLUMNS = ", ".join(rows.WORKER)
-WAITING = frozenset({PhaseState.PENDING, PhaseState.RETRYING})
 LOCK_TRIES = 3
 LOCK_PAUSE = 0.005
 """Seconds to wait where others hold every candidate locked."""
 
 
 # --------------------------------------------------------------------- claims
-def candidates(ask: Access, request: ClaimRequest) -> tuple[list[Candidate], datetime | None]:
-    """Look, without locks, for rows that are due; gives them, best first, and the moment at which they are."""
-    condition, values = _claimable(request)
+def candidates(
+    ask: Access, request: ClaimRequest
+) -> tuple[list[Candidate], datetime | None, datetime | None]:
+    """Look, without locks, for rows that are due.
+
+    Returns:
+        The rows, best first, one more than asked for if there are as many; the moment at which they are due, if any is;
+        and when the next one falls due.
+    """
+    found = _lanes(ask, request)
+    if not found:
+        return [], None, None
+    now = found[0].now
+    rows_found: list[Candidate] = []
+    due = sorted((lane for lane in found if lane.first <= now), key=lambda lane: lane.priority)
+    for _, level in groupby(due, key=lambda lane: lane.priority):
+        best: list[tuple[int, str, str, int]] = []
+        for lane in level:
+            best += _first_of(ask, request, lane)
+        rows_found += [row[1:] for row in sorted(best)]
+        if len(rows_found) > request.limit:
+            break
+    moment = rows.time_of(now) if rows_found else None
+    later = [lane.following for lane in found if lane.following is not None]
+    return rows_found[: request.limit + 1], moment, rows.moment(min(later, default=None))
+
+
+@attrs.frozen
+class _Lane:
+    """A lane in which rows wait that the request would take; times are microseconds."""
+
+    name: str
+    priority: int
+    queue: str
+    first: int
+    """When the first row in it is due."""
+    following: int | None
+    """When the next one falls due of those that are not."""
+    now: int
+
+
+def _lanes(ask: Access, request: ClaimRequest) -> list[_Lane]:
+    """Find the lanes of these definitions and queues, jumping from each to the next."""
+    if not request.definitions:
+        return []
     now, given = _moment(ask, request.now)
-    found = ask(
-        f"SELECT p.run_id, p.path, p.priority, {now} FROM phaseline_phase_execution p {condition} "  # noqa: S608  # names of ours
-        # By the index of claims, in its order: SQLite would take that of due times and sort all that is due.
-        f"AND {ask.dialect.hidden}p.available_at <= {now} ORDER BY p.priority, p.available_at, p.run_id, p.path LIMIT ?",
-        (*given, *values, *given, request.limit + 1),
+    heads = [lanes.head(definition) for definition in sorted(request.definitions)]
+    of_lane = "FROM phaseline_phase_execution p WHERE p.namespace = ? AND p.lane = l.lane"
+    following = (
+        "(SELECT min(p.lane) FROM phaseline_phase_execution p "
+        "WHERE p.namespace = ? AND p.lane > l.lane AND p.lane < l.until)"
     )
-    rows_found: list[tuple[str, str, int, int]] = [tuple(row) for row in found]
-    moment = rows.time_of(rows_found[0][3]) if rows_found else None
-    return [row[:3] for row in rows_found], moment
+    found = ask(
+        f"WITH RECURSIVE heads (lane, until) AS (VALUES {', '.join(['(CAST(? AS TEXT), CAST(? AS TEXT))'] * len(heads))}), "  # noqa: S608  # names of ours
+        f"lanes (lane, until) AS (SELECT {following}, l.until FROM heads l "
+        f"UNION ALL SELECT {following}, l.until FROM lanes l WHERE l.lane IS NOT NULL) "
+        f"SELECT l.lane, (SELECT min(p.available_at) {of_lane}), "
+        f"(SELECT min(p.available_at) {of_lane} AND p.available_at > {now}), {now} FROM lanes l WHERE l.lane IS NOT NULL",
+        (
+            *chain(*((head, lanes.after(head)) for head in heads)),
+            *[request.namespace] * 4,
+            *given * 2,
+        ),
+    )
+    every = [
+        _Lane(name, *lanes.parts(name), first, following, now)
+        for name, first, following, now in map(tuple, found)
+    ]
+    return [lane for lane in every if request.queues is None or lane.queue in request.queues]
 
 
-def next_due(ask: Access, request: ClaimRequest) -> datetime | None:
-    """Look when the next row falls due."""
-    condition, values = _claimable(request)
-    now, moment = _moment(ask, request.now)
-    found = ask(  # not min(): that would read every row that is not due
-        f"SELECT p.available_at FROM phaseline_phase_execution p {condition} AND p.available_at > {now} "  # noqa: S608  # names of ours
-        "ORDER BY p.available_at LIMIT 1",
-        (*values, *moment),
-    ).scalar()
-    return rows.moment(found)
+def _first_of(ask: Access, request: ClaimRequest, lane: _Lane) -> list[tuple[int, str, str, int]]:
+    """Read the first rows of a lane that are due: available_at, run id, path and priority."""
+    found = ask(
+        "SELECT p.available_at, p.run_id, p.path, p.priority FROM phaseline_phase_execution p "  # noqa: S608  # names of ours
+        "JOIN phaseline_pipeline_run r ON r.namespace = p.namespace AND r.id = p.run_id "
+        "WHERE p.namespace = ? AND p.lane = ? AND p.available_at <= ? "
+        f"AND r.state NOT IN ({_STANDING}) AND {_OF_DEFINITION} ({_triples(request.definitions)}) "
+        "ORDER BY p.available_at, p.run_id, p.path LIMIT ?",
+        (request.namespace, lane.name, lane.now, *chain(*request.definitions), request.limit + 1),
+    )
+    return [tuple(row) for row in found]
 
 
 def granted(
@@ -61,7 +119,7 @@ def granted(
         by_run.setdefault(run_id, []).append(path)
     units: list[Unit] = []
     for stored in _locked(ask, request, by_run):
-        gone = {row.path for row in stored.phases if row.state not in WAITING or row.available_at > now}
+        gone = {row.path for row in stored.phases if row.state not in lanes.WAITING or row.available_at > now}
         paths = [path for path in by_run[stored.run.id] if path not in gone]  # others were faster with these
         unit = grant(stored, paths, now) if paths else None
         if unit is not None:
@@ -96,20 +154,6 @@ def _lock(ask: Access, namespace: str, run_ids: Collection[str]) -> Sequence[Run
             return locked
         time.sleep(LOCK_PAUSE)  # all are being written at this moment: they are free again soon
     raise AssertionError  # the last try returns
-
-
-def _claimable(request: ClaimRequest) -> tuple[str, tuple[Any, ...]]:
-    """The join and condition that a claim's rows fulfil, but for their time."""
-    condition = (
-        "JOIN phaseline_pipeline_run r ON r.namespace = p.namespace AND r.id = p.run_id "
-        "WHERE p.namespace = ? AND p.state IN ('PENDING', 'RETRYING') "
-        f"AND r.state NOT IN ({_STANDING}) AND {_OF_DEFINITION} ({_triples(request.definitions)})"
-    )
-    values: tuple[Any, ...] = (request.namespace, *chain(*request.definitions))
-    if request.queues is not None:
-        condition += f" AND p.queue IN ({_marks(request.queues)})"
-        values += (*request.queues,)
-    return condition, values
 
 
 def _moment(ask: Access, now: datetime | None) -> tuple[str, tuple[int | None, ...]]:

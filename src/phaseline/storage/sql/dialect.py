@@ -101,6 +101,9 @@ class Dialect(ABC):
     def prepare_writer(self, connection: Connection) -> None:  # noqa: B027  # not every database needs it
         """Set up the connection that writes."""
 
+    def prepare_end(self, connection: Connection) -> None:  # noqa: B027  # as above
+        """Set up a transaction of somebody else's for what we write at its end."""
+
     @abstractmethod
     def schema_version(self, execute: Execute) -> int:
         """The version of the tables; 0 where there are none."""

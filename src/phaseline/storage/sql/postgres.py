@@ -32,11 +32,21 @@ TURNS_LOCK = 7_242_701_836_274
 """Key of the advisory lock of those who take turns: any number that others hardly choose."""
 LOCK_PATIENCE_MS = 200
 
-WRITER_SETTINGS = (
+PLANS = (
     # One generic plan of key lookups: a plan made while the tables are small would walk all of a namespace later.
-    "SET plan_cache_mode = force_generic_plan; SET enable_hashjoin = off; SET enable_mergejoin = off; "
-    "SET enable_seqscan = off; SET jit = off; SET default_transaction_isolation = 'read committed'"
+    "plan_cache_mode = force_generic_plan",
+    "enable_hashjoin = off",
+    "enable_mergejoin = off",
+    "enable_seqscan = off",
+    # What a large run would justify, a small one pays: 30 ms for a claim of eight rows.
+    "max_parallel_workers_per_gather = 0",
+    "jit = off",
 )
+WRITER_SETTINGS = "; ".join(
+    f"SET {setting}" for setting in (*PLANS, "default_transaction_isolation = 'read committed'")
+)
+TRANSACTION_SETTINGS = "; ".join(f"SET LOCAL {setting}" for setting in PLANS)
+"""For the end of a transaction that began with statements of the user's, which are planned as he has it."""
 CONNECT_ARGS: Mapping[str, Any] = {"connect_timeout": 10, "keepalives_idle": 30, "tcp_user_timeout": 30_000}
 """Every wait for the network ends: a connection of which one side is gone is given up."""
 
@@ -89,6 +99,9 @@ class PostgresDialect(Dialect):
 
     def prepare_writer(self, connection: Connection) -> None:
         connection.exec_driver_sql(WRITER_SETTINGS)
+
+    def prepare_end(self, connection: Connection) -> None:
+        connection.exec_driver_sql(TRANSACTION_SETTINGS)
 
     def spell(self, statement: str) -> str:
         return qualified(statement, self.schema)
@@ -270,7 +283,7 @@ STATEMENTS = {
     "run_inserts": _inserting("pipeline_run", columns.RUN_INSERT),
     "phase_updates": (
         f"UPDATE phaseline_phase_execution p SET {_assigned(rows.PHASE_CHANGES)}, "  # noqa: S608  # names of ours
-        f"output = coalesce(d.output, p.output), revision = d.revision FROM {_source(columns.PHASE_UPDATE)} d "
+        f"lane = d.lane, output = coalesce(d.output, p.output), revision = d.revision FROM {_source(columns.PHASE_UPDATE)} d "
         "WHERE p.namespace = d.namespace AND p.run_id = d.run_id AND p.path = d.path AND p.epoch = d.epoch "
         "AND p.fence = d.expected RETURNING 1"
     ),

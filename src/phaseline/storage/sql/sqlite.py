@@ -201,7 +201,7 @@ UPDATE_RUN = _updating_runs(rows.RUN_CHANGES)
 UPDATE_MARKED = _updating_runs((*rows.RUN_CHANGES, "marks"))
 INSERT_RUN = _inserting("pipeline_run", columns.RUN_INSERT)
 UPDATE_PHASE = (
-    f"UPDATE phaseline_phase_execution SET {_assigned(rows.PHASE_CHANGES)}, output = coalesce(?, output), "  # noqa: S608  # names of ours
+    f"UPDATE phaseline_phase_execution SET {_assigned(rows.PHASE_CHANGES)}, lane = ?, output = coalesce(?, output), "  # noqa: S608  # names of ours
     "revision = ? WHERE namespace = ? AND run_id = ? AND path = ? AND epoch = ? AND fence = ?"
 )
 INSERT_PHASE = _inserting("phase_execution", columns.PHASE_INSERT)

@@ -36,7 +36,7 @@ from phaseline.finding import EVERY_RUN, RunFilter
 from phaseline.run import Checkpoint, Definition, PhaseState, RunRecord
 from phaseline.storage.sql import claims, finding, hosted, migrations, reads, rows
 from phaseline.storage.sql.access import Access
-from phaseline.storage.sql.batch import gather
+from phaseline.storage.sql.batch import Batch, gather
 from phaseline.storage.sql.dialect import Conflict, Dialect
 from phaseline.storage.sql.faults import translated
 from phaseline.storage.sql.notices import Teller
@@ -235,9 +235,11 @@ class SqlStorage(Storage):
         if not units:
             return []
         try:
-            write = partial(self._write, units)
+            batch = gather(units)
+            by_itself = self.dialect.batch_is_atomic and not batch.moves
             self.reach("commit.begin")
-            self._repeated(write if self.dialect.batch_is_atomic else partial(self._once, write))
+            write = partial(_write, batch)
+            self._repeated(write if by_itself else partial(self._once, write))
             self.reach("commit.end")
         except (Conflict, IntegrityError) as error:
             if len(units) == 1:
@@ -245,9 +247,6 @@ class SqlStorage(Storage):
             middle = len(units) // 2
             return [*self.commit(units[:middle]), *self.commit(units[middle:])]
         return [Outcome.COMMITTED] * len(units)
-
-    def _write(self, units: Sequence[Unit], ask: Access) -> None:
-        self.dialect.write(ask.connection, gather(units))
 
     def _verdict(self, unit: Unit, error: Exception) -> Outcome:
         """Say why a unit that failed alone did."""
@@ -292,7 +291,7 @@ class SqlStorage(Storage):
 
     # ------------------------------------------------------------------ claims
     def claim(self, request: ClaimRequest, grant: Grant) -> Claimed:
-        found, now = self._on_writer(lambda ask: claims.candidates(ask, request))
+        found, now, due = self._on_writer(lambda ask: claims.candidates(ask, request))
         units: list[Unit] = []
         if now is not None:
             self.reach("claim.found")
@@ -303,7 +302,6 @@ class SqlStorage(Storage):
             except (Conflict, IntegrityError):  # nothing of it is stored, and what waits is found again
                 log.exception("a claim was refused by the tables")
             self.reach("claim.end")
-        due = self._on_writer(lambda ask: claims.next_due(ask, request))
         return Claimed(units, found[request.limit][2] if len(found) > request.limit else None, due)
 
     def _claim(
@@ -317,7 +315,7 @@ class SqlStorage(Storage):
         units = claims.granted(ask, request, grant, found, now)
         self.reach("claim.decided")
         if units:
-            self._write(units, ask)
+            ask.write(gather(units))
         return units
 
     # ------------------------------------------------------------------ workers and leases
@@ -403,6 +401,10 @@ class SqlStorage(Storage):
     def events(self, namespace: str, run_id: str, after: int, limit: int) -> Sequence[Event]:
         with self._reading() as ask:
             return reads.events(ask, namespace, run_id, after, limit)
+
+
+def _write(batch: Batch, ask: Access) -> None:
+    ask.write(batch)
 
 
 def dialect_of(url: str, schema: str) -> Dialect:

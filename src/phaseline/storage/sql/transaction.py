@@ -80,13 +80,14 @@ class SqlTransaction(Transaction):
     def lock(self, namespace: str, run_id: str, since: int) -> RunRows | None:
         with translated(self._dialect):
             ask = Access(self._dialect, self.connection)
+            self._dialect.prepare_end(self.connection)
             reads.lock(ask, namespace, run_id)
             return reads.load(ask, namespace, run_id, since)
 
     def write(self, unit: Unit) -> None:
         try:
             with translated(self._dialect):
-                self._dialect.write(self.connection, gather([unit]))
+                Access(self._dialect, self.connection).write(gather([unit]))
         except (Conflict, IntegrityError) as error:  # the run is locked: a mistake of the engine's
             raise StorageError(f"run {unit.run.id}: the tables refuse a unit of work: {error}") from error
 

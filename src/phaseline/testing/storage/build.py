@@ -86,6 +86,7 @@ def make_unit(
     taken: Sequence[tuple[int, str]] = (),
     marked: Sequence[str] | None = None,
     commit_id: int = 0,
+    stood: bool = False,
 ) -> Unit:
     """Make a unit of work that brings a run to the revision and marks that its row carries.
 
@@ -97,7 +98,7 @@ def make_unit(
     added = [mark for mark in run.marks if mark not in marked]
     removed = [mark for mark in marked if mark not in run.marks]
     return Unit(
-        run=run, expected=expected, input=None if expected else INPUT_TEXT, inserted=inserted, updated=updated,
+        run=run, expected=expected, stood=stood, input=None if expected else INPUT_TEXT, inserted=inserted, updated=updated,
         outputs=outputs or {}, events=events, steps=steps, signals=signals, taken=taken, marks_added=added,
         marks_removed=removed, commit_id=commit_id,
     )  # fmt: skip

@@ -193,9 +193,30 @@ class Claims(StorageTests):
         take = Take()
         claimed = ask(storage, take)
         assert (take.asked, claimed.waiting, claimed.next_due) == ([], None, None)
-        write(storage, make_unit(make_run(revision=3, state="STATE")))
+        write(storage, make_unit(make_run(revision=3, state="STATE"), stood=True))
         ask(storage, take)
         assert take.paths == [("run", "a")]
+
+    def test_what_came_to_wait_in_a_standing_run_is_found_later(self, storage: Storage) -> None:
+        """Rows that are written while it stands wait for its going on, whenever they are due; others go on at once."""
+        write(storage, new_run("run", make_phase("a", PhaseState.RUNNING), make_phase("b", queue="other")))
+        write(storage, make_unit(make_run(revision=2, state="PAUSED")))
+        again = make_phase("a", PhaseState.RETRYING, available_at=NOW + SECOND)
+        added = make_phase("c", priority=7, position=2)
+        write(
+            storage,
+            make_unit(
+                make_run(revision=3, state="PAUSED"), updated=[(again, 1)], inserted=[added], stood=True
+            ),
+        )
+        take = Take()
+        assert ask(storage, take).next_due is None
+        assert take.asked == []
+        more = make_phase("d", priority=8, position=3)
+        write(storage, make_unit(make_run(revision=4, state="STATE"), inserted=[more], stood=True))
+        assert ask(storage, take).next_due == NOW + SECOND
+        ask(storage, take, now=NOW + SECOND)
+        assert take.paths == [("run", path) for path in "cdba"]
 
     @pytest.mark.parametrize("state", [state for state in PhaseState if state not in WAITING])
     def test_only_rows_that_wait_are_offered(self, storage: Storage, state: PhaseState) -> None:

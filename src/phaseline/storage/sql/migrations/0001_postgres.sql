@@ -79,6 +79,7 @@ CREATE TABLE phaseline_phase_execution (
     path text COLLATE "C" NOT NULL,
     state text NOT NULL CHECK (state IN ('PENDING', 'RUNNING', 'COMPLETED', 'FAILED', 'SKIPPED', 'RETRYING')),
     queue text NOT NULL,
+    lane text COLLATE "C", -- where it waits for a worker, by definition, priority and queue. NULL: for none
     reason text NOT NULL,
     worker text,
     same_as text, -- the path whose row holds the output, if this phase was given it ('' for the run's input)
@@ -89,6 +90,7 @@ CREATE TABLE phaseline_phase_execution (
     output text,
     CHECK ((worker IS NULL) = (lease_expires IS NULL)),
     CHECK (worker IS NULL OR state = 'RUNNING'),
+    CHECK (lane IS NULL OR state IN ('PENDING', 'RETRYING')),
     CHECK (wait_kind IS NULL OR (worker IS NULL AND state NOT IN ('PENDING', 'RETRYING'))),
     CHECK (wait_key IS NULL OR wait_kind = 'signal'),
     CHECK (due_at IS NULL OR wait_kind IS NOT NULL),
@@ -100,11 +102,8 @@ CREATE TABLE phaseline_phase_execution (
     PRIMARY KEY (namespace, run_id, path, epoch)
 );
 
-CREATE INDEX phase_claim ON phaseline_phase_execution (namespace, priority, available_at, run_id, path)
-    WHERE state IN ('PENDING', 'RETRYING');
-
-CREATE INDEX phase_due ON phaseline_phase_execution (namespace, available_at)
-    WHERE state IN ('PENDING', 'RETRYING');
+CREATE INDEX phase_claim ON phaseline_phase_execution (namespace, lane, available_at, run_id, path)
+    WHERE lane IS NOT NULL;
 
 CREATE INDEX phase_wait ON phaseline_phase_execution (namespace, due_at)
     WHERE state = 'RUNNING' AND due_at IS NOT NULL;

@@ -59,6 +59,7 @@ CREATE TABLE phaseline_phase_execution (
     generation INTEGER NOT NULL,
     state TEXT NOT NULL CHECK (state IN ('PENDING', 'RUNNING', 'COMPLETED', 'FAILED', 'SKIPPED', 'RETRYING')),
     queue TEXT NOT NULL,
+    lane TEXT, -- where it waits for a worker, by definition, priority and queue. NULL: for none
     priority INTEGER NOT NULL,
     available_at INTEGER NOT NULL,
     attempt INTEGER NOT NULL,
@@ -85,6 +86,7 @@ CREATE TABLE phaseline_phase_execution (
     ended_at INTEGER,
     CHECK ((worker IS NULL) = (lease_expires IS NULL)),
     CHECK (worker IS NULL OR state = 'RUNNING'),
+    CHECK (lane IS NULL OR state IN ('PENDING', 'RETRYING')),
     CHECK (wait_kind IS NULL OR (worker IS NULL AND state NOT IN ('PENDING', 'RETRYING'))),
     CHECK (wait_key IS NULL OR wait_kind = 'signal'),
     CHECK (due_at IS NULL OR wait_kind IS NOT NULL),
@@ -96,11 +98,8 @@ CREATE TABLE phaseline_phase_execution (
     PRIMARY KEY (namespace, run_id, path, epoch)
 );
 
-CREATE INDEX phaseline_phase_claim ON phaseline_phase_execution (namespace, priority, available_at, run_id, path)
-    WHERE state IN ('PENDING', 'RETRYING');
-
-CREATE INDEX phaseline_phase_due ON phaseline_phase_execution (namespace, available_at)
-    WHERE state IN ('PENDING', 'RETRYING');
+CREATE INDEX phaseline_phase_claim ON phaseline_phase_execution (namespace, lane, available_at, run_id, path)
+    WHERE lane IS NOT NULL;
 
 CREATE INDEX phaseline_phase_wait ON phaseline_phase_execution (namespace, due_at)
     WHERE state = 'RUNNING' AND due_at IS NOT NULL;

@@ -1,0 +1,71 @@
+"""Lanes: where rows wait for a worker, so that a claim walks over nothing that it may not take.
+
+A lane holds the waiting rows of one definition, one priority and one queue, those that are due first. Its name stands in a
+column of the phase's row, with an index, and is NULL in rows that wait for no worker: they run, have ended, or are of a run
+that stands. So a claim looks at a few lanes, however many rows are in others, are put off, or are paused.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import lru_cache
+from hashlib import blake2b
+from typing import Any
+
+from phaseline.run import ENDED_STATES, STANDING_STATES, Definition, PhaseRecord, PhaseState, RunRecord
+
+WAITING = frozenset({PhaseState.PENDING, PhaseState.RETRYING})
+
+_FIRST = 1_000
+"""Added to priorities, so that they have four digits and stand in their order as texts."""
+LEAVE = (
+    "UPDATE phaseline_phase_execution SET lane = NULL "
+    "WHERE namespace = ? AND run_id = ? AND coalesce(lane, '') <> ''"  # found by the key of the run, not by the lanes
+)
+"""Has the rows of a run wait for nobody."""
+ENTER = (
+    f"UPDATE phaseline_phase_execution SET lane = ? || CAST({_FIRST} + priority AS TEXT) || ':' || queue "  # noqa: S608  # a number
+    "WHERE namespace = ? AND run_id = ? AND state IN ('PENDING', 'RETRYING') AND coalesce(lane, '') = ''"
+)
+"""Has them wait again."""
+
+
+@lru_cache(maxsize=1_000)
+def head(definition: Definition) -> str:
+    """How the names of all lanes of a definition begin; the tables say which one it is exactly."""
+    return blake2b("\0".join(definition).encode(), digest_size=5).hexdigest() + ":"
+
+
+def after(head: str) -> str:
+    """The first text behind all that begin so."""
+    return head[:-1] + chr(ord(head[-1]) + 1)
+
+
+def lane_of(run: RunRecord, row: PhaseRecord) -> str | None:
+    """The lane in which a row waits."""
+    if row.state not in WAITING or run.state in STANDING_STATES:
+        return None
+    return f"{head(run.definition)}{_FIRST + row.priority}:{row.queue}"
+
+
+def parts(lane: str) -> tuple[int, str]:
+    """Priority and queue of a lane."""
+    _, priority, queue = lane.split(":", 2)
+    return int(priority) - _FIRST, queue
+
+
+Move = tuple[str, tuple[Any, ...]]
+"""A statement and its values."""
+
+
+def moves(run: RunRecord, *, stood: bool) -> Sequence[Move]:
+    """What brings the rows of a run to where they wait, if it stands from now on or no more.
+
+    The rows that are written with it are where they belong already. A run that ends takes all its phases along.
+    """
+    stands = run.state in STANDING_STATES
+    if stands == stood or run.state in ENDED_STATES:
+        return ()
+    if stands:
+        return ((LEAVE, (run.namespace, run.id)),)
+    return ((ENTER, (head(run.definition), run.namespace, run.id)),)
