@@ -215,6 +215,58 @@ def node_of(step: Step, body: Body, ask: Ask) -> Node[Any, Any]:  # noqa: C901, 
             return dag.build(taken)
 
 
+def template_of(step: Step, body: Body, ask: Ask) -> tuple[Any, dict[str, Any]]:  # noqa: C901, PLR0911  # as above
+    """The same as a step of a template, and what is registered under the names in it."""
+    registered: dict[str, Any] = {}
+
+    def name(part: str, node: Any) -> str:
+        registered[part] = node
+        return part
+
+    def build(part: Step) -> Any:
+        found, more = template_of(part, body, ask)
+        registered.update(more)
+        return found
+
+    match step:
+        case Leaf():
+            return name(step.name, _phase(step, body, tuple_of=len(step.takes) > 1)), registered
+        case Line():
+            return [build(part) for part in step.parts], registered
+        case Maybe():
+            test = name(step.test, _test(step.test, _takes(step.step), ask))
+            return {"when": test, "then": build(step.step)}, registered
+        case Either():
+            test = name(step.test, _test(step.test, _takes(step.first), ask))
+            return {"branch": test, "then": build(step.first), "else": build(step.second)}, registered
+        case Beside():
+            return [{"parallel": [build(part) for part in step.steps]}, build(step.join)], registered
+        case Map():
+            item = build(step.step)
+            named = item if step.name is None else {"pipeline": step.name, "steps": [item]}
+            mapped = {"each": named, "limit": step.limit, "on_error": step.on_error}
+            if step.on_error == "fail":
+                return mapped, registered
+            return [mapped, name(unwrap_name(step), _unwrap(step))], registered
+        case Named():
+            return {"pipeline": step.name, "steps": [build(step.step)]}, registered
+        case Web():
+            nodes = {
+                "a": {"step": build(step.first), "takes": "input"},
+                "b": {"step": build(step.second), "takes": ["input"], "after": ["a"] * step.ordered},
+                "join": {
+                    "step": name(step.join.name, _function(step.join, body)),
+                    "takes": ["input", "a", "b"],
+                },
+            }
+            return {"pipeline": step.name, "graph": {"nodes": nodes, "output": "join"}}, registered
+        case First():
+            nodes = {f"n{i}": {"step": build(part), "takes": "input"} for i, part in enumerate(step.steps)}
+            race = {"join": "any", "cancel_rest": step.cancel_rest, "takes": list(nodes)}
+            nodes["first"] = {"step": build(step.taker), **race}
+            return {"pipeline": step.name, "graph": {"nodes": nodes, "output": "first"}}, registered
+
+
 def _takes(step: Step) -> Kind:  # noqa: PLR0911  # one for each kind
     match step:
         case Leaf():

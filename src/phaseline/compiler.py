@@ -79,8 +79,15 @@ class Builder:
         """Races whose first ends the rest."""
         self._paths: set[str] = set()
 
-    def add(self, node: Node[Any, Any], wire: Wire, place: Place) -> Wire:  # noqa: PLR0911  # one for each kind
+    def add(self, node: Node[Any, Any], wire: Wire, place: Place) -> Wire:
         """Add a node that takes what ``wire`` brings; gives what it hands on."""
+        try:
+            return self._add(node, wire, place)
+        except DefinitionError as error:
+            error.nodes = (*error.nodes, node)
+            raise
+
+    def _add(self, node: Node[Any, Any], wire: Wire, place: Place) -> Wire:  # noqa: PLR0911  # one for each kind
         match node:
             case Chain():
                 for part in node.parts:

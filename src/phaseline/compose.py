@@ -134,7 +134,7 @@ class Parallel(Node[In_contra, Out_co]):
         if len(self.steps) < 2:  # noqa: PLR2004  # one has nothing beside it
             msg = f"{self.title}: there is nothing to run side by side; give it two steps or more"
             raise DefinitionError(msg)
-        self._input = _shared_input([(step.title, step.input_type) for step in self.steps])
+        self._input = shared_input([(step.title, step.input_type) for step in self.steps])
 
     @property
     def title(self) -> str:
@@ -218,7 +218,7 @@ class When(Node[A, A]):
     def __init__(self, question: Question[A], step: Node[A, A]) -> None:
         self.question: Question[A] = question
         self.step: Node[A, A] = step
-        self._input = _shared_input([(question.title, question.input_type), (step.title, step.input_type)])
+        self._input = shared_input([(question.title, question.input_type), (step.title, step.input_type)])
         if not accepts(
             self._input, step.output_type
         ):  # the value that is handed on otherwise is of that type
@@ -247,7 +247,7 @@ class Branch(Node[In_contra, Out_co]):
         self.if_holds: Node[Any, Any] = then
         self.if_not: Node[Any, Any] = otherwise
         members = (question, then, otherwise)
-        self._input = _shared_input([(member.title, member.input_type) for member in members])
+        self._input = shared_input([(member.title, member.input_type) for member in members])
 
     @property
     def title(self) -> str:
@@ -310,7 +310,7 @@ def _question(test: Callable[[Any], bool], caller: FrameType) -> Question[Any]:
     return Question(test, title, signature.inputs[0])
 
 
-def _shared_input(members: Sequence[tuple[str, Any]]) -> Any:
+def shared_input(members: Sequence[tuple[str, Any]]) -> Any:
     """The type of what all members can take.
 
     Raises:

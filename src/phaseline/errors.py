@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 if TYPE_CHECKING:
     from phaseline.run import ErrorInfo, Run
@@ -24,6 +24,9 @@ class PhaselineError(Exception):
 # --------------------------------------------------------------------- definition time
 class DefinitionError(PhaselineError, ValueError):
     """A phase, pipeline or machine is declared in a way that cannot work."""
+
+    nodes: tuple[object, ...] = ()
+    """What is at fault, innermost first, where that was found when a pipeline was compiled."""
 
 
 class DuplicatePhaseError(DefinitionError):
@@ -61,6 +64,40 @@ class NoCommonInputError(DefinitionError):
         super().__init__(
             f"{takes}: no value fits them all; change an annotation or put a converting phase before one of them"
         )
+
+
+class TemplateProblem(NamedTuple):
+    """One thing that is wrong with a template."""
+
+    line: int | None
+    """Counted from 1; None where it is the whole text, or cannot be told."""
+    column: int | None
+    where: str
+    """Place in the data: ``steps[1].each``; empty for the whole."""
+    text: str
+
+
+class TemplateError(DefinitionError):
+    """A template cannot be made a pipeline; ``__cause__`` is the error of the pipeline, where there is one."""
+
+    def __init__(self, source: str, problems: Sequence[TemplateProblem]) -> None:
+        """Say what is wrong.
+
+        Args:
+            source: Path of the file, or what the text was called.
+            problems: At least one.
+        """
+        self.source = source
+        self.problems: tuple[TemplateProblem, ...] = tuple(problems)
+        first = self.problems[0]
+        self.line: int | None = first.line
+        self.column: int | None = first.column
+        super().__init__("\n".join(_located(source, problem) for problem in self.problems))
+
+
+def _located(source: str, problem: TemplateProblem) -> str:
+    place = [source, *(str(number) for number in (problem.line, problem.column) if number is not None)]
+    return ": ".join(part for part in (":".join(place), problem.where, problem.text) if part)
 
 
 class RetryPolicyError(PhaselineError):

@@ -44,6 +44,7 @@ from phaseline import (
     each,
     parallel,
     phase,
+    templates,
     when,
 )
 from phaseline.compose import Branch, Each, Parallel, When
@@ -137,6 +138,12 @@ def first(items: Words, ctx: Context) -> str:
 
 assert_type(slow_stars, FunctionPhase[int, str])
 assert_type(hello, FunctionPhase[str, int])
+assert_type(templates.load("x.toml"), Pipeline[Any, Any])
+assert_type(
+    templates.load("x.toml", input=Doc, output=list[str], phases=[words, stars]), Pipeline[Doc, list[str]]
+)
+assert_type(templates.loads("", phases={"words": words}), Pipeline[Any, Any])
+assert_type(templates.loads("", format="json", input=str, output=int, phases=[hello]), Pipeline[str, int])
 assert_type(stars.with_options(name="more", timeout=timedelta(seconds=3)), FunctionPhase[int, str])
 assert_type(take_apart, FunctionPhase[Doc, Words])
 assert_type(first, FunctionPhase[Words, str])

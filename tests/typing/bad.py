@@ -50,6 +50,7 @@ from phaseline import (
     each,
     parallel,
     phase,
+    templates,
     when,
 )
 from phaseline.machine import Change
@@ -149,6 +150,9 @@ async def use(ctx: Context) -> None:
     want_text(ctx.blocking.step("send", ctx.dep(MAILER).send, "me"))  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
 
 
+templates.loads("", format="yaml")  # type: ignore[call-overload]  # pyright: ignore[reportArgumentType]
+templates.load("x.toml", input=str)  # type: ignore[call-overload]  # pyright: ignore[reportCallIssue]
+want_text(templates.loads("", input=str, output=int).run_sync("a").output)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
 stars.with_options(timeout=3)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
 stars.with_options(limit=3)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from phaseline import Pipeline, plugins
+from phaseline import Pipeline, plugins, templates
 
 
 def test_it_is_found_by_name() -> None:
@@ -17,3 +17,10 @@ def test_it_blacks_words_out() -> None:
     redact = plugins.phases()["redact"]
     pipeline = Pipeline("publish", redact(words=["secret"]))
     assert pipeline.run_sync("The Secret is not secretive").output == "The ██████ is not secretive"
+
+
+def test_a_template_names_it() -> None:
+    """Whoever has the package can write the phase into a template."""
+    text = 'name = "publish"\nsteps = [{ phase = "redact", with = { words = ["secret"] } }]'
+    pipeline = templates.loads(text, input=str, output=str)
+    assert pipeline.run_sync("a secret").output == "a ██████"

@@ -20,16 +20,8 @@ def new_run_id(created_at: datetime) -> str:
 
     Not the 36 characters of a UUID: an id stands in each row and each key of its run.
     """
-    return _text(_micros(created_at) << _RANDOM_BITS | secrets.randbits(_RANDOM_BITS), 11)
-
-
-def first_id(created_at: datetime) -> str:
-    """The least id that a run of this moment, or of a later one, may have."""
-    return _text(_micros(created_at) << _RANDOM_BITS, 11)
-
-
-def _micros(moment: datetime) -> int:
-    return max(moment - _EPOCH, timedelta()) // _MICROSECOND
+    micros = max(created_at - _EPOCH, timedelta()) // _MICROSECOND
+    return _text(micros << _RANDOM_BITS | secrets.randbits(_RANDOM_BITS), 11)
 
 
 def new_worker_id() -> str:

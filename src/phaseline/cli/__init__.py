@@ -1,4 +1,4 @@
-"""The ``phaseline`` command: the tables of a storage, and the worker of a runtime."""
+"""The ``phaseline`` command: the tables of a storage, the worker of a runtime, templates of pipelines."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from phaseline.cli import db, worker
+from phaseline.cli import db, template, worker
 from phaseline.cli.codes import EXIT_CODES, FAILED, UNUSABLE
-from phaseline.errors import MissingExtraError, SchemaVersionError, StorageError
+from phaseline.errors import MissingExtraError, SchemaVersionError, StorageError, TemplateError
 
 __all__ = ["main"]
 
@@ -21,7 +21,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except SchemaVersionError as error:
         print(error, file=sys.stderr)
         return FAILED
-    except (StorageError, MissingExtraError, worker.NoRuntimeError) as error:
+    except (StorageError, MissingExtraError, TemplateError, worker.NoRuntimeError) as error:
         print(error, file=sys.stderr)
         return UNUSABLE
     return code
@@ -32,4 +32,5 @@ def _parser() -> argparse.ArgumentParser:
     areas = parser.add_subparsers(required=True, metavar="AREA")
     db.add_to(areas.add_parser)
     worker.add_to(areas.add_parser)
+    template.add_to(areas.add_parser)
     return parser

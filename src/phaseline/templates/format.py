@@ -1,0 +1,223 @@
+"""What a template looks like: the models by which one is checked, and from which its JSON schema is made."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Annotated, Any, ClassVar, Final, Literal, Self, TypeAlias
+
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Discriminator,
+    Field,
+    RootModel,
+    Tag,
+    model_validator,
+)
+from pydantic_core import PydanticCustomError
+from typing_extensions import TypeAliasType
+
+from phaseline.compose import OnError
+
+NAME, SEQUENCE = "<name>", "<steps>"
+"""How a step that is a text, and one that is a list, are told apart from the tables."""
+KINDS: Final = ("phase", "parallel", "each", "when", "branch", "pipeline")
+"""Keys by which the kinds of table are told apart; a table has one of them."""
+INPUT: Final = "input"
+"""How the steps of a graph name what the graph was given."""
+
+
+class Table(BaseModel):
+    """Anything with keys; a key that is not known is refused."""
+
+    model_config: ClassVar[ConfigDict] = ConfigDict(
+        frozen=True, extra="forbid", strict=True, use_attribute_docstrings=True
+    )
+
+
+def _is_duration(value: object) -> object:
+    if isinstance(value, str):
+        return value
+    raise PydanticCustomError("duration", "a duration is a text with its unit, as 'PT30S' or 'PT1H30M'")
+
+
+def _as_list(value: object) -> object:
+    return [value] if isinstance(value, str) else value
+
+
+Duration: TypeAlias = Annotated[timedelta, Field(strict=False), BeforeValidator(_is_duration, str)]
+Keys: TypeAlias = Annotated[list[str], BeforeValidator(_as_list, str | list[str])]
+
+
+class RetryTable(Table):
+    """How often and how soon a phase that failed is tried again."""
+
+    attempts: int = 3
+    """Attempts in all, the first one included."""
+    wait: Duration | None = None
+    """Pause before the next attempt, as an ISO 8601 duration; by default 1 s, doubled each time."""
+
+
+class SequenceStep(RootModel[Any]):
+    """Steps one after another."""
+
+    model_config: ClassVar[ConfigDict] = ConfigDict(frozen=True, strict=True)
+
+    root: list[Step]
+
+
+class PhaseStep(Table):
+    """A registered phase with options."""
+
+    phase: str
+    """Its registered name."""
+    arguments: Annotated[dict[str, Any], Field(alias="with")] = Field(default_factory=dict)
+    """What a phase that is registered as a class is made with, as keyword arguments."""
+    name: str | None = None
+    """Its path in the pipeline; by default its own name."""
+    queue: str | None = None
+    """Where workers take it up."""
+    label: str | None = None
+    """State of the run while it is at this phase, in UPPER_SNAKE."""
+    retry: RetryTable | None = None
+    timeout: Duration | None = None
+    """Bound of one attempt, as an ISO 8601 duration."""
+    heartbeat: Duration | None = None
+    """How long an attempt may give no sign of life."""
+
+
+class ParallelStep(Table):
+    """Steps side by side on the same value."""
+
+    parallel: list[Step]
+
+
+class EachStep(Table):
+    """A step for every item of a list."""
+
+    each: Step
+    limit: int | None = None
+    """How many items may run at once."""
+    on_error: OnError = "fail"
+
+
+class WhenStep(Table):
+    """A step that is taken if a test holds; otherwise the value is handed on."""
+
+    when: str
+    """Registered name of the test."""
+    then: Step
+
+
+class BranchStep(Table):
+    """One of two steps."""
+
+    branch: str
+    """Registered name of the test."""
+    then: Step
+    otherwise: Annotated[Step, Field(alias="else")]
+
+
+class GraphNode(Table):
+    """One step of a graph."""
+
+    step: Step | None = None
+    """What it is; by default the phase that is registered under the key of this node."""
+    takes: Keys
+    """Keys of the nodes whose outputs it takes, in the order of its parameters; ``input`` is what the graph was given."""
+    after: Keys = Field(default_factory=list)
+    """Keys of nodes that must have ended before."""
+    join: Literal["all", "any"] = "all"
+    """``any``: it takes one value, the first of these that comes."""
+    cancel_rest: bool = False
+    """With ``any``: once it has its value, what serves the others alone is ended."""
+
+
+class GraphTable(Table):
+    """Steps in any order that their edges allow."""
+
+    nodes: dict[str, GraphNode]
+    output: str
+    """Key of the node whose output is the graph's."""
+    also: Keys = Field(default_factory=list)
+    """Keys of nodes that are there for their effect."""
+
+
+class Body(Table):
+    """Steps one after another, or a graph: one of the two."""
+
+    steps: list[Step] | None = None
+    graph: GraphTable | None = None
+    retry: RetryTable | None = None
+    """For phases that say nothing themselves."""
+
+    @model_validator(mode="after")
+    def _one_of_two(self) -> Self:
+        if (self.steps is None) is (self.graph is None):
+            raise PydanticCustomError(
+                "body", "a pipeline has either 'steps', one after another, or a 'graph'"
+            )
+        return self
+
+
+class PipelineStep(Body):
+    """A pipeline inside of the pipeline; the paths of its phases begin with its name."""
+
+    pipeline: str
+    """Its name."""
+
+
+class Template(Body):
+    """A pipeline as data."""
+
+    schema_url: Annotated[str | None, Field(alias="$schema")] = None
+    """For editors; not looked at."""
+    format: Literal[1] = 1
+    """Version of this format."""
+    name: str
+    version: str = "1"
+    """Tells definitions of the same name apart."""
+    description: str = ""
+    """For readers."""
+
+
+def _kind_of(step: object) -> str | None:
+    if isinstance(step, str):
+        return NAME
+    if isinstance(step, list):
+        return SEQUENCE
+    if isinstance(step, Mapping):
+        return next((f"<{kind}>" for kind in KINDS if kind in step), None)
+    kind = type(step).__name__.removesuffix("Step").lower()
+    return f"<{kind}>" if kind in KINDS else None
+
+
+Step = TypeAliasType(
+    "Step",
+    Annotated[
+        Annotated[str, Tag(NAME)]
+        | Annotated[SequenceStep, Tag(SEQUENCE)]
+        | Annotated[PhaseStep, Tag("<phase>")]
+        | Annotated[ParallelStep, Tag("<parallel>")]
+        | Annotated[EachStep, Tag("<each>")]
+        | Annotated[WhenStep, Tag("<when>")]
+        | Annotated[BranchStep, Tag("<branch>")]
+        | Annotated[PipelineStep, Tag("<pipeline>")],
+        Discriminator(
+            _kind_of,
+            custom_error_type="step",
+            custom_error_message="a step is the name of a phase, a list of steps, or a table with one of these keys: "
+            + ", ".join(KINDS),
+        ),
+    ],
+)
+"""The name of a registered phase; a list of steps, one after another; or one of the tables."""
+
+TABLES: tuple[type[Table], ...] = (
+    Template, PhaseStep, ParallelStep, EachStep, WhenStep, BranchStep, PipelineStep, GraphTable, GraphNode, RetryTable, Body,
+)  # fmt: skip
+SequenceStep.model_rebuild()
+for _table in TABLES:
+    _table.model_rebuild()  # now that there are steps
