@@ -121,5 +121,6 @@ def bench(session: nox.Session) -> None:
     for storage in ("sqlite", "postgres"):
         cases.append(["durable", "--storage", storage, "--runs", "1,64", *quickly])
         cases.append(["growth", "--storage", storage, *small])
+    cases.append(["graph", "--rounds", "2"])
     for case in [session.posargs] if session.posargs else cases:
         session.run("python", "-m", "benchmarks", *case)

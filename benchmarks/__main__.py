@@ -11,7 +11,7 @@ from pathlib import Path
 
 from tests.servers import ServerError
 
-from benchmarks import growth
+from benchmarks import graph, growth
 from benchmarks.cases import DURABLE, MEMORY, QUEUE
 from benchmarks.report import as_json, as_table
 from benchmarks.runner import BenchmarkError, Plan, measure
@@ -64,18 +64,29 @@ def _growth(options: argparse.Namespace, directory: Path) -> Iterator[str]:
             yield outcome.as_json() if options.json else outcome.as_text()
 
 
+def _graph(options: argparse.Namespace, directory: Path) -> Iterator[str]:
+    for storage in options.storage or (graph.MEMORY, SQLITE):
+        outcome = graph.measure(storage, directory, options.rounds)
+        yield outcome.as_json() if options.json else outcome.as_text()
+
+
 # --------------------------------------------------------------------- options
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks",
         description="Measure phaseline beside its peers, interleaved in one run; figures are medians over the rounds.",
     )
-    kinds = parser.add_subparsers(required=True, metavar="{memory,durable,growth}")
+    kinds = parser.add_subparsers(required=True, metavar="{memory,durable,growth,graph}")
     memory = kinds.add_parser("memory", help="cost of a phase in memory; one-phase runs through the queue")
     durable = kinds.add_parser("durable", help="committed phases per second")
     grown = kinds.add_parser(
         "growth", help="what size costs: long maps and chains, full tables, large values"
     )
+    joins = kinds.add_parser("graph", help="what a wide join costs for each task, against a narrow one")
+    joins.add_argument(
+        "--storage", choices=graph.PLACES, action="append", help="by default memory and sqlite"
+    )
+    joins.set_defaults(measure=_graph)
     memory.set_defaults(measure=_memory, runs=[1])
     durable.set_defaults(measure=_durable, runs=[64])
     grown.set_defaults(measure=_growth)
@@ -88,7 +99,7 @@ def _parser() -> argparse.ArgumentParser:
     for kind in (durable, grown):
         kind.add_argument("--storage", choices=STORAGES, default=SQLITE)
     _add_sizes(grown)
-    for kind in (memory, durable, grown):
+    for kind in (memory, durable, grown, joins):
         kind.add_argument("--rounds", type=_positive, default=5, help="rounds of each contender (default 5)")
         kind.add_argument(
             "--dir", type=_directory, help="parent of the temporary directory: chooses the disk"
