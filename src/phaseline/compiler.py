@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from types import GenericAlias
-from typing import Any, get_args, get_origin
+from typing import Any, Never, NoReturn, get_args, get_origin
 
 import attrs
 
@@ -17,7 +17,7 @@ from phaseline.graph import FunctionOfMany, Graph
 from phaseline.phase import DEFAULT_QUEUE, Phase
 from phaseline.plan import Binding, NodeKind, Plan, PlanNode
 from phaseline.retry import NO_RETRY, Retry
-from phaseline.signature import accepts, element_type
+from phaseline.signature import accepts, element_type, type_name
 from phaseline.step import Chain, Node, Subgraph
 
 
@@ -121,6 +121,12 @@ class Builder:
 
     def _add_phase(self, phase: Phase[Any, Any], path: str, wire: Wire, scope: int | None) -> Wire:
         options, output = phase.options, phase.signature.output
+        if output in (Never, NoReturn):
+            msg = (
+                f"phase {path!r} is declared to hand nothing on, ever (-> {type_name(output)}), so that what waits for it "
+                "could never begin; declare what it gives where it does give something, or None"
+            )
+            raise DefinitionError(msg)
         source = _with_gaps(wire.source, phase.input_type)
         node = PlanNode(
             len(self.nodes), self._claim(path), NodeKind.PHASE, options.state_label, options.queue,

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Never
 
 import pytest
 
-from phaseline import Context, Dag, Pipeline, branch, each, parallel, phase, when
+from phaseline import Abort, Context, Dag, Pipeline, branch, each, parallel, phase, when
 from phaseline.errors import DefinitionError, DuplicatePhaseError, NoCommonInputError, TypeMismatchError
 
 
@@ -44,6 +44,11 @@ def total(values: list[int]) -> int:
 @phase
 def joined(both: tuple[str, int]) -> str:
     return f"{both[0]} {both[1]}"
+
+
+@phase
+def give_up(n: int) -> Never:
+    raise Abort("no")
 
 
 def is_big(n: int) -> bool:
@@ -91,6 +96,9 @@ def of_two(left: int, right: str) -> str:
         (lambda: when(in_words, double), DefinitionError, ["returns str; a test returns bool"]),
         (lambda: when(untyped, double), DefinitionError, ["'n' has no annotation"]),
         (lambda: Pipeline("p", stars >> each(shout)), DefinitionError, ["output of phase 'stars' is not a list"]),
+        (lambda: Pipeline("p", double >> each(shout)), TypeMismatchError, ["'double' returns int", "Iterable[str]"]),
+        (lambda: Pipeline("p", give_up >> stars), DefinitionError, ["'give_up'", "-> Never", "could never begin"]),
+        (lambda: Pipeline("p", parallel(stars, give_up) >> joined), DefinitionError, ["'give_up'", "could never begin"]),
         (lambda: Pipeline("p", each(when(is_big, double))), DefinitionError, ["needs a name", "Pipeline('name'"]),
         (lambda: Pipeline("p", branch(is_big, double, double)), DuplicatePhaseError, ["'double'"]),
     ],
@@ -124,9 +132,15 @@ def _two_places(dag: Dag[int]) -> None:
     dag.build(dag.add(parallel(stars, numbers), *refs, join="any"))
 
 
+def _never_first(dag: Dag[int]) -> None:
+    refs = [dag.add(give_up, dag.input), dag.add(double, dag.input)]
+    dag.build(dag.add(stars, *refs, join="any"))
+
+
 @pytest.mark.parametrize(
     ("wire", "words"),
     [
+        (_never_first, ["'give_up'", "could never begin"]),
         (_unused, ["nothing takes what 'stars' hands on", "also="]),
         (_foreign, ["'double' refers to 'double'", "another graph, 'other'"]),
         (_foreign_output, ["its output refers to 'double'", "'other'"]),
