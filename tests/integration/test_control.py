@@ -548,7 +548,7 @@ async def test_cancels_race_completions_and_each_run_has_one_end(storage: Callab
 
         def look() -> dict[str, str]:
             check(opened)
-            return {run.id: run.state for run in opened.find("default", "", RACES)}
+            return {run.id: run.state for run in opened.find("default", limit=RACES)}
 
         assert answers == (await to_thread.run_sync(look) if opened.blocking else look())
     assert len(answers) == RACES

@@ -103,7 +103,7 @@ class BodyContext(Context):
         if self.transaction is None:
             msg = f"phase {self.phase!r} asks for ctx.connection, but is not transactional: @phase(transactional=True)"
             raise RuntimeUsageError(msg)
-        if self.cancelled:
+        if self._job.is_interrupted():  # where only its lease is over, nobody may have taken it
             msg = f"the transaction of phase {self.phase!r} is over: its attempt was timed out or taken over"
             raise RuntimeUsageError(msg)
         connection: Connection = self.transaction.connection

@@ -85,7 +85,7 @@ def _work(
         length = len(copy) if job.binding.is_counted else None
         emitted, progress = context.take_emitted(), context.take_progress()
         command = Succeed(row.path, row.fence, text, length, emitted, progress, job.same_as(text))
-        if context.cancelled:  # it returned after all, but too late
+        if job.is_interrupted():  # it returned after all, but too late
             raise LeaseLostError(run.id, row.path, row.fence)
         rows = transaction.lock(run.namespace, run.id, run.revision)
         if rows is None:
