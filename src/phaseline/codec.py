@@ -32,6 +32,7 @@ from pydantic_core import (
 )
 
 from phaseline.errors import DecodeError, DefinitionError, EncodeError, InvalidInputError
+from phaseline.exact import exact_fields, has_exactly
 from phaseline.losses import Loc, changed, is_a, watch_for
 from phaseline.signature import element_type, type_name
 
@@ -98,6 +99,7 @@ class ValueCodec(Generic[T]):
         self._exact = type_ if type_ in _SCALARS else None
         self._watch = watch_for(self._adapter.core_schema)
         self._flat = None if self._watch is None else self._watch.flat
+        self._fields = exact_fields(self._adapter.core_schema)
         classes = _class_schema(stored)
         self._check_class = None if classes is None else SchemaValidator(classes).validate_python
         nature = _nature_of(self._adapter.core_schema)
@@ -109,13 +111,38 @@ class ValueCodec(Generic[T]):
         self._may_repeat_keys = "any" in nature.kinds
         self._may_be_deep = nature.depth > limits.max_depth
 
-    def encode(self, value: T) -> tuple[str, T]:
+    def encode(self, value: T, *, refuse: type[EncodeError] = EncodeError) -> tuple[str, T]:
         """Check and encode a value; give the JSON text, and the value as read back from it.
 
         Raises:
-            EncodeError: It is not of the declared type, or cannot be stored; it names the paths of what is wrong.
+            EncodeError: It is not of the declared type, or cannot be stored; it names the paths of what is wrong. Of
+                the kind that ``refuse`` names.
         """
-        return self._encode(self._as_list(value) if self._listed else value, EncodeError)
+        if self._listed:
+            value = self._as_list(value)
+        try:
+            raw = self._written(value)
+        except Exception as error:
+            raise refuse(self.what, self._write_problems(value, error)) from error
+        size = len(raw)
+        if size > self.limits.max_bytes or (self._may_be_deep and size > 2 * self.limits.max_depth):
+            self._check_limits(raw, refuse)
+        text = raw.decode()
+        if problems := self._losses(text, value):
+            raise refuse(self.what, problems)
+        try:
+            copy: T = self._read(raw, by_alias=False, by_name=True)
+        except Exception as error:
+            problems = self._faults_in(value) or [f"{line} (when read back)" for line in _problems_of(error)]
+            raise refuse(self.what, problems) from error
+        if self._may_repeat_keys or (self._watch is not None and type(value) is not self._flat):
+            try:
+                problems = self._silent_losses(raw, value, copy)
+            except Exception as error:  # it calls what the user's classes define for ==
+                raise refuse(self.what, _problems_of(error)) from error
+            if problems:
+                raise refuse(self.what, problems)
+        return text, copy
 
     def encode_input(self, value: object) -> tuple[str, T]:
         """Do as ``encode`` does after pydantic has validated the value, so that a dict may stand for a model.
@@ -127,7 +154,7 @@ class ValueCodec(Generic[T]):
             valid: T = self._adapter.validator.validate_python(value)
         except Exception as error:
             raise InvalidInputError(self.what, _problems_of(error)) from error
-        return self._encode(valid, InvalidInputError)
+        return self.encode(valid, refuse=InvalidInputError)
 
     def decode(self, text: str) -> T:
         """Read a stored value.
@@ -161,30 +188,20 @@ class ValueCodec(Generic[T]):
             raise DefinitionError(f"{self.what} has no JSON schema: {_brief(error)}") from error
 
     # ------------------------------------------------------------------ how it is done
-    def _encode(self, value: T, refuse: type[EncodeError]) -> tuple[str, T]:
-        try:
-            if type(value) is self._exact:  # nothing to warn of; pydantic takes its time to read that option
-                raw = self._write(value)
-            else:
-                if self._check_class is not None and type(value) is not self._flat:
-                    self._check_class(value)
-                raw = self._write(value, warnings="error", round_trip=self._round_trip, by_alias=False)
-        except Exception as error:
-            raise refuse(self.what, self._write_problems(value, error)) from error
-        text = self._accept(raw, value, refuse)
-        try:
-            copy: T = self._read(raw, by_alias=False, by_name=True)
-        except Exception as error:
-            problems = self._faults_in(value) or [f"{line} (when read back)" for line in _problems_of(error)]
-            raise refuse(self.what, problems) from error
-        if self._may_repeat_keys or (self._watch is not None and type(value) is not self._flat):
-            try:
-                problems = self._silent_losses(raw, value, copy)
-            except Exception as error:  # it calls what the user's classes define for ==
-                raise refuse(self.what, _problems_of(error)) from error
-            if problems:
-                raise refuse(self.what, problems)
-        return text, copy
+    def _written(self, value: T) -> bytes:
+        """Have pydantic write a value; it raises where the value is not of its type.
+
+        Of what is exactly what was declared there is nothing to warn, and pydantic takes its time to read that option.
+        """
+        kind = type(value)
+        if kind is self._exact:
+            return self._write(value)
+        if kind is not self._flat:
+            if self._check_class is not None:
+                self._check_class(value)
+        elif self._fields is not None and has_exactly(value, self._fields):
+            return self._write(value, round_trip=self._round_trip, by_alias=False)
+        return self._write(value, warnings="error", round_trip=self._round_trip, by_alias=False)
 
     def _silent_losses(self, raw: bytes, value: T, copy: T) -> list[str]:
         """Name the parts that were written and read without complaint, and came back as something else."""
@@ -197,18 +214,13 @@ class ValueCodec(Generic[T]):
                 return _lines(_doubles(self._dump(value)))
         return _lines(losses) if losses else []
 
-    def _accept(self, raw: bytes, value: object, refuse: type[EncodeError]) -> str:
-        """Give the text if every storage can hold it."""
+    def _check_limits(self, raw: bytes, refuse: type[EncodeError]) -> None:
         size, limits = len(raw), self.limits
         if size > limits.max_bytes:
             problem = f"it is {size:,} bytes of JSON, the limit is {limits.max_bytes:,}; keep it elsewhere and hand on where"
             raise refuse(self.what, [problem])
-        if self._may_be_deep and size > 2 * limits.max_depth and _is_deeper(raw, limits.max_depth):
+        if _is_deeper(raw, limits.max_depth):
             raise refuse(self.what, [f"it is nested deeper than {limits.max_depth} levels"])
-        text = raw.decode()
-        if problems := self._losses(text, value):
-            raise refuse(self.what, problems)
-        return text
 
     def _losses(self, text: str, value: object) -> list[str]:
         """Name the parts of a value that its text does not hold, or holds and no storage takes.

@@ -221,7 +221,8 @@ class Pipeline(Subgraph[In_contra, Out_co]):
     async def _drive(self, runner: Runner, value: object) -> LiveRun:
         live, job = await begin(runner, self.plan, value)
         if job is not None:
-            await runner.drive(Chain(job))
+            # Nothing stops the body of a line from outside, so it needs nothing by which it can be.
+            await (runner.follow if self.plan.is_line else runner.drive)(Chain(job))
         return live
 
     async def _drive_in_tasks(self, runner: Runner, value: object, live: LiveRun | None) -> LiveRun:

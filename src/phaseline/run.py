@@ -41,6 +41,10 @@ FINISHED = "it finished the run"
 class RunState(StrEnum):
     """The lifecycle states the engine adds to every pipeline's machine; all others are phase labels."""
 
+    __hash__ = (
+        str.__hash__
+    )  # that of an enum is a Python function, and each lookup in a set or a dict would call it
+
     IDLE = "IDLE"
     """Stored; nothing has started yet."""
     INITIALIZING = "INITIALIZING"
@@ -66,6 +70,8 @@ STANDING_STATES: frozenset[str] = SETTLED_STATES | {RunState.ROLLING_BACK}
 
 class PhaseState(StrEnum):
     """The states of one phase, or of one item of a map."""
+
+    __hash__ = str.__hash__  # as above
 
     PENDING = "PENDING"
     RUNNING = "RUNNING"

@@ -35,7 +35,7 @@ from phaseline._engine.commands import (
 )
 from phaseline._engine.control import Refused, obey
 from phaseline._engine.endings import collector, fail_run, finish_run, skip_arm
-from phaseline._engine.flow import flow_on, has_room, open_map, open_node, start, unfold_map
+from phaseline._engine.flow import flow_on, open_map, open_node, start, unfold_map
 from phaseline._engine.snapshot import Draft, Snapshot
 from phaseline.abc import StepResult
 from phaseline.plan import NodeKind
@@ -48,6 +48,7 @@ from phaseline.run import (
     Progress,
 )
 
+RUNNING = PhaseState.RUNNING
 WAITING_PHASES = frozenset({PhaseState.PENDING, PhaseState.RETRYING})
 
 
@@ -125,8 +126,8 @@ def decide(draft: Draft, command: Command, offer: Offer) -> None:  # noqa: C901,
 
 
 def _held(draft: Draft, path: str, fence: int) -> PhaseRecord:
-    row = draft.row(path)
-    if row is None or row.state is not PhaseState.RUNNING or row.fence != fence:
+    row = draft.rows.get(path) or draft.known.get(path)
+    if row is None or row.state is not RUNNING or row.fence != fence:
         raise Fenced
     return row
 
@@ -149,7 +150,7 @@ def _begin(draft: Draft, command: Begin, offer: Offer) -> None:
         node, _ = draft.plan.locate(path)
         if node.kind is NodeKind.MAP and row.total is not None:
             open_map(draft, node, path, row, offer, row.total)
-        elif has_room(draft, node, offer):
+        else:
             start(draft, node, path, row, offer)
 
 
@@ -237,7 +238,7 @@ def _record_step(draft: Draft, command: RecordStep) -> None:
 def _reclaim(draft: Draft, command: Reclaim) -> None:
     for path, fence in command.lost:
         row = draft.row(path)
-        if row is None or row.state is not PhaseState.RUNNING or row.fence != fence:
+        if row is None or row.state is not RUNNING or row.fence != fence:
             continue  # it ended, or somebody was faster
         if row.crashes < command.limit:
             evolve.phase_retrying(draft, row, "lost", draft.now)

@@ -119,9 +119,7 @@ def phase_noted(draft: Draft, node: PlanNode, path: str) -> PhaseRecord:
     return row
 
 
-def phase_started(
-    draft: Draft, node: PlanNode, path: str, row: PhaseRecord | None, offer: Offer
-) -> PhaseRecord:
+def phase_started(draft: Draft, node: PlanNode, path: str, row: PhaseRecord | None, offer: Offer) -> None:
     """A worker was granted a phase that waited (its row), or that became runnable this very moment (no row yet)."""
     now, worker, lease = draft.now, offer.worker, offer.lease_expires
     if row is None:
@@ -139,13 +137,15 @@ def phase_started(
         )  # fmt: skip
     draft.rows[path] = row
     transition = draft.move_on()
+    draft.seq += 1
     draft.events.append(
         PhaseStarted(
-            run_id=draft.run_id, seq=draft.next_seq(), at=now, phase=path, transition=transition, attempt=attempt,
+            run_id=draft.run_id, seq=draft.seq, at=now, phase=path, transition=transition, attempt=attempt,
             fence=fence, worker=worker,
         )
     )  # fmt: skip
-    return row
+    draft.granted.append(row)
+    draft.threads += node.in_thread
 
 
 def map_started(draft: Draft, node: PlanNode, path: str, row: PhaseRecord | None, total: int) -> None:
@@ -197,9 +197,10 @@ def phase_completed(draft: Draft, row: PhaseRecord, length: int | None) -> None:
     )
     draft.pass_ended()
     transition = draft.move_on()
+    draft.seq += 1
     draft.events.append(
         PhaseCompleted(
-            run_id=draft.run_id, seq=draft.next_seq(), at=now, phase=path, transition=transition, attempt=row.attempt,
+            run_id=draft.run_id, seq=draft.seq, at=now, phase=path, transition=transition, attempt=row.attempt,
             length=length,
         )
     )  # fmt: skip
@@ -317,7 +318,7 @@ def phases_skipped(draft: Draft, rows: list[PhaseRecord], reason: str, passing: 
 
 def checkpoint_created(draft: Draft, path: str) -> None:
     """The position after a phase was noted."""
-    seq = draft.next_seq()
+    draft.seq = seq = draft.seq + 1
     draft.events.append(
         CheckpointCreated(
             run_id=draft.run_id, seq=seq, at=draft.now, phase=path, checkpoint=f"{draft.run_id}:{seq}",

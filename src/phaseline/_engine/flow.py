@@ -47,29 +47,26 @@ def open_node(
     total = None
     if node.kind is MAP:
         total = length if length is not None else _length_of(draft, node.source, items)
-    if total is not None and due:
-        open_map(draft, node, path, None, offer, total)
-    elif (
-        total is None and due and has_room(draft, node, offer) and offer.takes(node.queue, draft.run.priority)
-    ):
-        start(draft, node, path, None, offer)
-    else:
+    if not due:
         evolve.phase_pending(draft, node, path, available_at or draft.now, total)
+    elif total is not None:
+        open_map(draft, node, path, None, offer, total)
+    elif not start(draft, node, path, None, offer):
+        evolve.phase_pending(draft, node, path, draft.now)
     if node.is_race:
         _settle_race(draft, node, items)
 
 
-def has_room(draft: Draft, node: PlanNode, offer: Offer) -> bool:
-    """Whether the offering worker could start one more body, of this node."""
-    return len(draft.granted) < offer.room and not (node.in_thread and draft.threads >= offer.threads)
-
-
-def start(draft: Draft, node: PlanNode, path: str, row: PhaseRecord | None, offer: Offer) -> None:
-    """Start a phase, a test, or the counting of a list on the offering worker."""
-    draft.threads += node.in_thread
+def start(draft: Draft, node: PlanNode, path: str, row: PhaseRecord | None, offer: Offer) -> bool:
+    """Start a phase, a test, or the counting of a list on the offering worker; False if it takes no more, or not this."""
+    if len(draft.granted) >= offer.room or (node.in_thread and draft.threads >= offer.threads):
+        return False
+    if not offer.takes(node.queue, draft.run.priority):
+        return False
     if draft.state == IDLE:
         evolve.pipeline_started(draft)
-    draft.granted.append(evolve.phase_started(draft, node, path, row, offer))
+    evolve.phase_started(draft, node, path, row, offer)
+    return True
 
 
 def _settle_race(draft: Draft, node: PlanNode, items: Items) -> None:
@@ -165,28 +162,30 @@ def flow_on(draft: Draft, offer: Offer) -> None:
     """
     while draft.just_ended:
         node, items = draft.just_ended.popleft()
-        _go_on(draft, node, items, offer)
-
-
-def _go_on(draft: Draft, node: PlanNode, items: Items, offer: Offer) -> None:
-    plan = draft.plan
-    row = draft.row(node.at(items) if items else node.path)
-    assert row is not None  # noqa: S101  # it has just ended
-    if row.state is FAILED:
-        _end_failed_item(draft, node, items, row, offer)
-        return
-    if row.live and not items and node.kind is not TEST:
-        evolve.checkpoint_created(draft, row.path)
-    for index in node.children:
-        child = plan.nodes[index]
-        if child.is_plain:
-            _reach(draft, child, items, offer, live=row.live is True)
-        else:
-            _decide_child(draft, child, items, offer)
-    if items:
-        _end_item_if_over(draft, node, items, offer)
-    elif draft.cursor == len(plan.order) and not draft.just_ended and draft.state not in STANDING_STATES:
-        evolve.pipeline_completed(draft)
+        path = node.at(items) if items else node.path
+        row = draft.rows.get(path) or draft.known.get(path)
+        assert row is not None  # noqa: S101  # it has just ended
+        if row.state is FAILED:
+            _end_failed_item(draft, node, items, row, offer)
+            continue
+        if row.live and not items and node.kind is not TEST:
+            evolve.checkpoint_created(draft, path)
+        for index in node.children:
+            child = draft.plan.nodes[index]
+            if not child.is_plain:
+                _decide_child(draft, child, items, offer)
+            elif row.live:
+                open_node(draft, child, items, offer)
+            else:
+                _skip(draft, child, items)
+        if items:
+            _end_item_if_over(draft, node, items, offer)
+        elif (
+            draft.cursor == len(draft.plan.order)
+            and not draft.just_ended
+            and draft.state not in STANDING_STATES
+        ):
+            evolve.pipeline_completed(draft)
 
 
 def _end_item_if_over(draft: Draft, node: PlanNode, items: Items, offer: Offer) -> None:
@@ -228,15 +227,14 @@ def _decide_child(draft: Draft, child: PlanNode, items: Items, offer: Offer) -> 
         if not is_ended(draft.row(plan.nodes[index].at(items))):
             return
     live = liveness(plan, child.source, items, draft.row)
-    if live is not None:
-        _reach(draft, child, items, offer, live=live)
-
-
-def _reach(draft: Draft, node: PlanNode, items: Items, offer: Offer, *, live: bool) -> None:
-    """Open a node whose value comes, or skip it."""
     if live:
-        open_node(draft, node, items, offer)
-        return
+        open_node(draft, child, items, offer)
+    elif live is not None:
+        _skip(draft, child, items)
+
+
+def _skip(draft: Draft, node: PlanNode, items: Items) -> None:
+    """Skip a node whose value does not come."""
     row = evolve.phase_noted(draft, node, node.at(items))
     evolve.phase_skipped(draft, row, "nothing was handed on to it", live=False)
     draft.just_ended.append((node, items))

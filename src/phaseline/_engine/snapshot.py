@@ -110,8 +110,8 @@ class Draft:
     """One unit of work while it is being decided."""
 
     __slots__ = (
-        "_added",
         "_changes",
+        "_position",
         "base",
         "closed",
         "cursor",
@@ -147,7 +147,7 @@ class Draft:
         self.state: str = run.state
         self.seq: int = run.seq
         self.cursor: int = base.cursor
-        self._added = 0
+        self._position = len(base.rows)
         self._changes: dict[str, Any] = {}
         self.rows: dict[str, PhaseRecord] = {}
         """Rows that this unit writes."""
@@ -195,13 +195,18 @@ class Draft:
 
     def next_position(self) -> int:
         """Position of a row that comes up now."""
-        self._added += 1
-        return len(self.known) + self._added - 1
+        position = self._position
+        self._position = position + 1
+        return position
 
     def pass_ended(self) -> None:
         """Move the cursor past nodes that have ended."""
-        order, cursor = self.plan.order, self.cursor
-        while cursor < len(order) and is_ended(self.row(order[cursor].path)):
+        order, cursor, rows, known = self.plan.order, self.cursor, self.rows, self.known
+        while cursor < len(order):
+            path = order[cursor].path
+            row = rows.get(path) or known.get(path)
+            if row is None or row.state not in ENDED_PHASES:
+                break
             cursor += 1
         self.cursor = cursor
 
@@ -226,9 +231,10 @@ class Draft:
     def move_on(self) -> Transition | None:
         """Move the run to the label of its earliest unfinished node; None if it is there, stands, or none is left."""
         order = self.plan.order
-        if self.cursor == len(order) or self.state in STANDING_STATES:
+        if self.cursor == len(order):
             return None
-        return self.move(order[self.cursor].label)
+        label = order[self.cursor].label
+        return None if label == self.state or self.state in STANDING_STATES else self.move(label)
 
     def move(self, target: str) -> Transition | None:
         """Move the run's state machine; gives the transition for the fact that moves it, None if it stays.
@@ -252,7 +258,7 @@ class Draft:
             self.run,
             state=self.state,
             seq=self.seq,
-            revision=self.revision,
+            revision=self.base.run.revision + 1,
             updated_at=self.now,
             **self._changes,
         )

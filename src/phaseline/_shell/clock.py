@@ -6,13 +6,16 @@ import heapq
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from itertools import count
 
 import anyio
 
 from phaseline.abc import Clock
 
-_STEADY: int | None = getattr(time, "CLOCK_BOOTTIME", None)  # Linux; monotonic() stops in a suspended laptop
+_BOOT: int | None = getattr(time, "CLOCK_BOOTTIME", None)  # Linux; monotonic() stops in a suspended laptop
+_steady: Callable[[], float] = time.monotonic if _BOOT is None else partial(time.clock_gettime, _BOOT)
+"""Seconds that go on while the machine sleeps, where the system can count them."""
 
 
 class SystemClock:
@@ -42,11 +45,6 @@ class SystemClock:
         """Return once ``now()`` has reached the moment."""
         while (left := (moment - self.now()).total_seconds()) > 0:  # noqa: ASYNC110  # nothing tells that a time has come
             await anyio.sleep(left)  # again if the storage's clock was set back meanwhile
-
-
-def _steady() -> float:
-    """Seconds that go on while the machine sleeps, where the system can count them."""
-    return time.clock_gettime(_STEADY) if _STEADY is not None else time.monotonic()
 
 
 def later(moment: datetime, delta: timedelta) -> datetime:

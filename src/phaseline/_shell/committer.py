@@ -103,6 +103,17 @@ class Committer(ABC):
             StorageError: The storage cannot be written, and the caller is not patient.
         """
 
+    async def store(self, live: LiveRun, command: Command) -> None:
+        """Commit a command of a caller who is told of an outage; who is cancelled meanwhile learns first what came of it.
+
+        Raises:
+            StorageError: The storage cannot be written.
+            CommandRefusedError: As with ``submit``.
+            KeyTaken: As with ``submit``.
+        """
+        with anyio.CancelScope(shield=True):
+            await self.submit(live, command, patient=False)
+
     @abstractmethod
     def look_again(self, live: LiveRun) -> None:
         """Have a run read again soon, since others may have moved it on."""
@@ -131,6 +142,9 @@ class DirectCommitter(Committer):
     def look_again(self, live: LiveRun) -> None:
         live.doubted = True
 
+    async def store(self, live: LiveRun, command: Command) -> None:
+        await self.submit(live, command)  # where nothing is awaited nobody is cancelled
+
     async def submit(
         self,
         live: LiveRun,
@@ -153,7 +167,9 @@ class DirectCommitter(Committer):
             if outcome is Outcome.COMMITTED:
                 if job is not None:
                     job.hand_on()
-                self._absorb(live, draft)
+                live.snapshot.absorb(draft)
+                live.input_text = None
+                self._committed(live, draft)
                 if drives:
                     return granted
                 self._adopt(live, granted)

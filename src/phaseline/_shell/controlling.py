@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-import anyio
-
 from phaseline._engine.commands import Cancel, Order, Pause, Resume
 from phaseline._shell.live import LiveRun
 from phaseline._shell.runner import Runner
@@ -44,9 +42,7 @@ async def carry_out(runner: Runner, run_id: str, order: Order) -> LiveRun:
     if runner.storage.shared and live is known:
         live.doubted = True  # others may have moved it on
     try:
-        # Whoever is cancelled here learns first whether it is stored.
-        with anyio.CancelScope(shield=True):
-            await runner.committer.submit(live, order, patient=False)
+        await runner.committer.store(live, order)
     finally:
         runner.drop_if_idle(live)
     return live

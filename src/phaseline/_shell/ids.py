@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import os
 import secrets
 import socket
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from pathlib import Path
 
 _DIGITS = "0123456789abcdefghijklmnopqrstuv"
 _PAIRS = [first + second for first in _DIGITS for second in _DIGITS]
 """Two digits of base 32 at a time; texts of one length are in the order of their numbers."""
-_RANDOM_BITS = 55
+_DIGIT_OF_BYTE = (_DIGITS * 8).encode()
+_RANDOM_DIGITS = 11
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 
@@ -20,17 +23,31 @@ def new_run_id(created_at: datetime) -> str:
 
     Not the 36 characters of a UUID: an id stands in each row and each key of its run.
     """
-    micros = max(created_at - _EPOCH, timedelta()) // _MICROSECOND
-    return _text(micros << _RANDOM_BITS | secrets.randbits(_RANDOM_BITS), 11)
+    return _time_digits(created_at) + _random_digits(_RANDOM_DIGITS)
+
+
+def first_id(created_at: datetime) -> str:
+    """The least id that a run of this moment, or of a later one, may have."""
+    return _time_digits(created_at) + "0" * _RANDOM_DIGITS
 
 
 def new_worker_id() -> str:
     """A name that no worker had or will have, however often a process is restarted."""
-    return f"w-{_text(secrets.randbits(60), 6)}"
+    return f"w-{_random_digits(12)}"
 
 
-def _text(number: int, pairs: int) -> str:
-    return "".join([_PAIRS[number >> 10 * place & 1023] for place in reversed(range(pairs))])
+def _time_digits(moment: datetime) -> str:
+    micros = max(moment - _EPOCH, timedelta()) // _MICROSECOND
+    return f"{_early_digits(micros >> 20)}{_PAIRS[micros >> 10 & 1023]}{_PAIRS[micros & 1023]}"
+
+
+@lru_cache(maxsize=1)  # they change once in a second
+def _early_digits(number: int) -> str:
+    return "".join([_DIGITS[number >> 5 * place & 31] for place in reversed(range(7))])
+
+
+def _random_digits(count: int) -> str:
+    return os.urandom(count).translate(_DIGIT_OF_BYTE).decode()
 
 
 def host_identity() -> str:

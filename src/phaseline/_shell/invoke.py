@@ -82,7 +82,7 @@ async def invoke(runner: Runner, job: Job) -> Command | Draft:  # noqa: C901  # 
     if binding.hands_on:
         job.copy, job.text = copy, text
     length = len(copy) if binding.is_counted else None
-    same_as = job.same_as(text)
+    same_as = None if job.given is None else job.same_as(text)
     if context is None:
         return Succeed(row.path, row.fence, text, length, same_as=same_as)
     emitted, progress = context.take_emitted(), context.take_progress()

@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Collection, Coroutine, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
-from functools import partial
+from functools import cached_property, partial
 from typing import Any, TypeVar
 
 import anyio
@@ -57,6 +57,7 @@ from phaseline.run import (
 T = TypeVar("T")
 log = logging.getLogger("phaseline.runner")
 
+_NO_QUEUES: frozenset[str] = frozenset()
 TURNS = 16
 """Phases of a run that are carried out before other tasks get a turn for certain."""
 
@@ -83,6 +84,9 @@ class RunnerOptions:
     """What the host says of exceptions."""
 
 
+DEFAULT_OPTIONS = RunnerOptions()
+
+
 class Runner:
     """Carries runs forward in this process."""
 
@@ -103,7 +107,7 @@ class Runner:
         self.storage = storage
         self.reach: Callable[[str], None] = storage.reach
         self.queue = queue
-        self.options: RunnerOptions = options or RunnerOptions()
+        self.options: RunnerOptions = options or DEFAULT_OPTIONS
         self.clock: Clock = clock or SystemClock()
         self.bus: EventBus = bus or EventBus()
         self.deps: Mapping[Dep[Any], Any] = deps or {}
@@ -112,9 +116,6 @@ class Runner:
                 msg = f"phase {plan.transactional[0]!r} of pipeline {plan.name!r} is transactional; {storage!r} has no transactions"
                 raise RuntimeUsageError(f"{msg}: run it on a database, sqlite:///path or postgresql://…")
         self.plans: dict[Definition, Plan] = {plan.definition: plan for plan in plans}
-        named = frozenset(node.queue for plan in plans for node in plan.nodes)
-        self.served: frozenset[str] = named if self.options.queues is None else named & self.options.queues
-        """Queues on which there may be work for this process."""
         self.worker_id: str = new_worker_id()
         self.live: dict[str, LiveRun] = {}
         self.draining: bool = False
@@ -133,7 +134,6 @@ class Runner:
         """Sync bodies among them, of which none is granted yet."""
         self.waiting: int | None = None
         """Best priority among rows known to wait for this worker."""
-        self.nudges: Nudges = Nudges(storage, self.options.namespace, self.bus)
         self.on_waiting: Callable[[datetime], None] | None = None
         """Told when a commit leaves a phase that waits for a worker until a moment."""
         self.on_seat: Callable[[], None] | None = None
@@ -153,6 +153,17 @@ class Runner:
             self.committer = GroupCommitter(
                 storage, self.clock, self._offer, self.committed, self.adopt, thread=self._writer
             )
+
+    @cached_property
+    def served(self) -> frozenset[str]:
+        """Queues on which there may be work for this process."""
+        named = frozenset(node.queue for plan in self.plans.values() for node in plan.nodes)
+        return named if self.options.queues is None else named & self.options.queues
+
+    @cached_property
+    def nudges(self) -> Nudges:
+        """What is told to other processes, and heard from them."""
+        return Nudges(self.storage, self.options.namespace, self.bus)
 
     def open(self, tasks: TaskGroup) -> None:
         """Begin to write batches, and be able to do several things at once."""
@@ -213,21 +224,17 @@ class Runner:
         while chain.job is not None:
             # One scope for the whole chain: a scope for each phase would cost as much as the phase.
             with anyio.CancelScope() as seat:
-                await self._follow(chain, seat)
+                await self.follow(chain, seat)
             job = chain.stopped_at()
             if job is not None:  # it was interrupted, and the scope is spent
                 job.seat = None
-                ending = interrupted(self, job)
-                if ending is None:
-                    self._leave(job)
-                    return
-                chain.job = await self._commit(job, ending)
+                chain.job = await self._commit(job, interrupted(self, job))
 
-    async def _follow(self, chain: Chain, seat: anyio.CancelScope) -> None:
-        """Go on until nothing follows, or a body is interrupted."""
+    async def follow(self, chain: Chain, seat: anyio.CancelScope | None = None) -> None:
+        """Go on until nothing follows, or a body is interrupted; without a seat, where nobody could interrupt it."""
         turns = 0
         while (job := chain.job) is not None:
-            if job.is_interrupted():  # it came before the body was called
+            if job.interruption is not None:  # it came before the body was called
                 return
             job.seat = seat
             self.reach("body.begin")
@@ -244,16 +251,21 @@ class Runner:
                     checkpoint()
                 )  # bodies and a storage that never wait must not keep the loop to themselves
 
-    async def _commit(self, job: Job, result: Command | Draft) -> Job | None:
+    async def _commit(self, job: Job, result: Command | Draft | None) -> Job | None:
+        """Commit what a body came to, if anything; gives what follows for the caller to call."""
         live = job.live
         granted: Sequence[PhaseRecord] = ()
-        self._give_seat_back(job)  # before the commit: what it makes runnable may take the seat at once
+        # The seat is free before the commit: what that makes runnable may take it at once.
+        if live.jobs.get(job.row.path) is job:
+            del live.jobs[job.row.path]
+        self.seats += 1
+        self._thread_seats += job.node.in_thread
         try:
             if isinstance(result, Draft):  # a transactional phase, which is committed already
                 async with self.committer.alone:
                     job.hand_on()
                     live, granted = self.take_over(result), result.granted
-            else:
+            elif result is not None:
                 granted = await self.committer.submit(live, result, job=job, drives=True)
         except LeaseLostError as error:
             log.warning("%s", error)
@@ -277,19 +289,6 @@ class Runner:
         if first is None:
             self.drop_if_idle(live)
         return first
-
-    def _leave(self, job: Job) -> None:
-        """Forget a body whose result is wanted no more."""
-        self._give_seat_back(job)
-        self.drop_if_idle(job.live)
-        if self.on_seat is not None:
-            self.on_seat()
-
-    def _give_seat_back(self, job: Job) -> None:
-        if job.live.jobs.get(job.row.path) is job:
-            del job.live.jobs[job.row.path]
-        self.seats += 1
-        self._thread_seats += job.node.in_thread
 
     def drop_if_idle(self, live: LiveRun) -> None:
         """Forget a run that nothing here is busy with.
@@ -355,12 +354,11 @@ class Runner:
         return self.seats == self.options.concurrency
 
     def _offer(self, now: datetime) -> Offer:
-        options = self.options
-        if self.draining or self.alone or self.seats <= 0 or options.queues == frozenset():
+        if self.draining or self.alone or self.seats <= 0 or self.options.queues == _NO_QUEUES:
             return NO_OFFER
-        return Offer(
-            self.worker_id, now + options.lease, self.seats, options.queues, self.waiting, self.free_threads
-        )
+        options = self.options
+        threads = self._thread_seats if self._bodies is None else self.free_threads
+        return Offer(self.worker_id, now + options.lease, self.seats, options.queues, self.waiting, threads)
 
     @property
     def free_threads(self) -> int:

@@ -6,7 +6,6 @@ from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-import anyio
 import attrs
 
 from phaseline._engine.commands import NO_OFFER, Start
@@ -55,9 +54,7 @@ async def start(runner: Runner, plan: Plan, value: object, options: StartOptions
     for _ in range(KEY_TRIES):
         live, command = _new_run(runner, plan, value, options)
         try:
-            # Whoever is cancelled here learns first whether the run is stored.
-            with anyio.CancelScope(shield=True):
-                await runner.committer.submit(live, command, patient=False)
+            await runner.committer.store(live, command)
         except KeyTaken:
             del runner.live[live.id]
             holder = await _run_of_key(runner, live)
