@@ -15,6 +15,7 @@ from phaseline.abc import Outcome, Unit
 from phaseline.edges import takes_given
 from phaseline.events import (
     CheckpointCreated,
+    EpochBegun,
     Event,
     PhaseCompleted,
     PhaseFailed,
@@ -49,6 +50,8 @@ class CheckedRun:
         self.state = "IDLE"
         self.states: dict[str, PhaseState] = {}
         """State of each phase as the facts tell it."""
+        self.last_fences: dict[str, int] = {}
+        """The last fence of each phase in the epochs before."""
         self.grants: dict[str, list[tuple[int, int]]] = {}
         """Attempt and fence of each start of a phase, in order, as the facts tell them."""
 
@@ -114,7 +117,8 @@ class CheckedRun:
             if not draft.is_empty:
                 facts += draft.unit().events
                 other.absorb(draft)
-        assert {**self.snapshot.rows, **together.rows} == other.rows
+        kept = {path: row for path, row in self.snapshot.rows.items() if path not in together.dropped}
+        assert {**kept, **together.rows} == other.rows
         assert replace(unit.run, revision=0) == replace(other.run, revision=0)
         assert together.cursor == other.cursor
         assert [unplaced(fact) for fact in unit.events] == [unplaced(fact) for fact in facts]
@@ -134,6 +138,8 @@ class CheckedRun:
         """Read one fact as a history is read: numbers without a gap, moves in the table, phases in their order."""
         self.facts.append(fact)
         assert len(self.facts) == fact.seq
+        if isinstance(fact, EpochBegun):
+            self.begin_epoch(fact)
         if fact.transition is not None:
             assert self.state == fact.transition.source
             assert fact.transition.target in self.plan.transitions.allowed(self.state)
@@ -162,6 +168,17 @@ class CheckedRun:
             case _:
                 pass
 
+    def begin_epoch(self, fact: EpochBegun) -> None:
+        """Of what was begun before, the rows that were kept stay as they are; all others begin anew, if at all."""
+        epochs = [fact.epoch for fact in self.facts if isinstance(fact, EpochBegun)]
+        assert epochs == list(range(1, len(epochs) + 1))
+        rows = self.snapshot.rows
+        kept = {path for path in self.states if path in rows and rows[path].epoch < fact.epoch}
+        self.states = {path: state for path, state in self.states.items() if path in kept}
+        for path in [*self.grants]:
+            if path not in kept:
+                self.last_fences[path] = self.grants.pop(path)[-1][1]
+
     def check_parents(self, path: str) -> None:
         """No phase starts before all its parents ended, one of them with a value; no item before its map."""
         node, items = self.plan.locate(path)
@@ -185,21 +202,27 @@ class CheckedRun:
         assert list(self.facts) == list(self.storage.events("default", "r1", 0, PLENTY))
         assert stored.run.seq == len(self.facts)
         assert stored.run.state == self.state
-        told = {row.path: row.state for row in stored.phases if row.state is not PhaseState.PENDING}
+        visible = [row for row in stored.phases if row.gone_in_epoch is None]
+        told = {row.path: row.state for row in visible if row.state is not PhaseState.PENDING}
         assert told == self.states
-        assert [row.position for row in stored.phases] == list(range(len(stored.phases)))
-        for row in stored.phases:
+        positions = [row.position for row in stored.phases]
+        assert positions == sorted(set(positions))
+        assert list(self.snapshot.rows) == [row.path for row in visible]
+        for row in visible:
             attempts = [attempt for attempt, _ in self.grants.get(row.path, ())]
             fences = [fence for _, fence in self.grants.get(row.path, ())]
             assert attempts == list(range(1, row.attempt + 1))
             assert fences == sorted(set(fences))
             assert row.fence >= max(fences, default=0)
+            assert not fences or min(fences) > self.last_fences.get(row.path, 0)
+            assert row.decided is not None or row.state is not PhaseState.COMPLETED
             assert (row.worker is not None) == (row.state is PhaseState.RUNNING and row.total is None)
             assert (row.live is not None) == is_ended(row)
             assert (row.ended_at is not None) == is_ended(row)
         again = Snapshot.from_rows(self.plan, stored)
         assert again.run == self.snapshot.run
         assert again.rows == self.snapshot.rows
+        assert again.gone == self.snapshot.gone
         assert again.cursor == self.snapshot.cursor
         counts = [self.open_counts(snapshot) for snapshot in (again, self.snapshot)]
         assert counts[0] == counts[1]

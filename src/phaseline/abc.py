@@ -45,6 +45,8 @@ class Unit(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     inserted: Sequence[PhaseRecord]
     updated: Sequence[tuple[PhaseRecord, int]]
     """Rows as they are to be, each with the fence that the stored row must have."""
+    dropped: Sequence[tuple[PhaseRecord, int]] = ()
+    """Rows that are gone from now on, as ``updated``; with a phase's row its checkpoint is gone."""
     outputs: Mapping[str, str]
     """Encoded outputs by path of a row written here."""
     events: Sequence[Event]
@@ -71,7 +73,8 @@ class Outcome(Enum):
     FENCED = "fenced"
     """A row carries another fence; nothing of the unit was written."""
     DUPLICATE = "duplicate"
-    """Another run of the pipeline holds the key of the run to be inserted; nothing of the unit was written."""
+    """Another run of the pipeline holds the key of the run to be inserted, or to be opened again after its end; nothing of
+    the unit was written."""
 
 
 class RunRows(msgspec.Struct, frozen=True, gc=False):
@@ -79,7 +82,7 @@ class RunRows(msgspec.Struct, frozen=True, gc=False):
 
     run: RunRecord
     phases: Sequence[PhaseRecord]
-    """In the order in which they came up."""
+    """In the order in which they came up; of a phase that came up several times the newest, also if it is gone."""
     since: int = 0
     """Only what was written after this revision of the run is given; 0: all."""
     signals: Sequence[SignalRecord] = ()
@@ -420,7 +423,7 @@ class Storage(ABC):
 
     @abstractmethod
     def values(self, namespace: str, run_id: str, paths: Iterable[str]) -> Mapping[str, str]:
-        """Encoded outputs by path (``""`` is the run's input); paths without one are left out.
+        """Encoded outputs by path (``""`` is the run's input); paths without one, and rows that are gone, are left out.
 
         The output of a row that is ``same_as`` another is that of the other, as it was when the row was written.
         """
@@ -431,7 +434,7 @@ class Storage(ABC):
 
     @abstractmethod
     def checkpoints(self, namespace: str, run_id: str) -> Sequence[Checkpoint]:
-        """All checkpoints of a run, oldest first."""
+        """The checkpoints of a run that are not gone, oldest first."""
 
     @abstractmethod
     def events(self, namespace: str, run_id: str, after: int, limit: int) -> Sequence[Event]:

@@ -14,13 +14,18 @@ class Verb(StrEnum):
     PAUSE = "pause"
     RESUME = "resume"
     CANCEL = "cancel"
+    RETRY = "retry"
+    RERUN_FROM = "rerun_from"
+    RESTART = "restart"
+    ANNOTATE = "annotate"
 
 
 ACTIVE = "an active state"
 """Stands for all labels of phases."""
 
 _IDLE, _INITIALIZING, _PAUSED = str(RunState.IDLE), str(RunState.INITIALIZING), str(RunState.PAUSED)
-_COMPLETED, _CANCELLED = str(RunState.COMPLETED), str(RunState.CANCELLED)
+_COMPLETED, _FAILED, _CANCELLED = str(RunState.COMPLETED), str(RunState.FAILED), str(RunState.CANCELLED)
+_ROLLED_BACK = str(RunState.ROLLED_BACK)
 _GOING = (_IDLE, _INITIALIZING, ACTIVE)
 
 STATES: tuple[str, ...] = (*_GOING, *(str(state) for state in RunState if state not in _GOING))
@@ -30,6 +35,10 @@ TABLE: Mapping[Verb, Mapping[str, tuple[str, ...]]] = {
     Verb.PAUSE: dict.fromkeys(_GOING, (_PAUSED,)),
     Verb.RESUME: {_PAUSED: (_IDLE, ACTIVE, _COMPLETED)},
     Verb.CANCEL: dict.fromkeys((*_GOING, _PAUSED), (_CANCELLED,)),
+    Verb.RETRY: {_FAILED: (_IDLE, ACTIVE)},
+    Verb.RERUN_FROM: dict.fromkeys((_COMPLETED, _FAILED, _ROLLED_BACK), (_IDLE, ACTIVE)),
+    Verb.RESTART: dict.fromkeys((_COMPLETED, _FAILED, _ROLLED_BACK), (_IDLE, ACTIVE)),
+    Verb.ANNOTATE: {state: (state,) for state in STATES},
 }
 """For each verb the states in which it is allowed, each with the states to which it leads in its own commit."""
 

@@ -357,6 +357,18 @@ class CommandRefusedError(RunError):
         )
 
 
+class UnknownPhaseError(RunError, LookupError):
+    """A command names a phase that the run's pipeline does not have; nothing changed."""
+
+    def __init__(self, run_id: str, phase: str, known: Iterable[str]) -> None:
+        self.run_id = run_id
+        self.phase = phase
+        self.known: tuple[str, ...] = tuple(known)
+        super().__init__(
+            f"the pipeline of run {run_id} has no phase {phase!r} outside of maps; name one of: {', '.join(self.known)}"
+        )
+
+
 class LeaseLostError(RunError):
     """A worker tried to finish a phase that is no longer its own; nothing of it was stored."""
 

@@ -106,10 +106,40 @@ class PipelineResumed(_Commanded, frozen=True, kw_only=True, gc=False):
     wire_name = "PIPELINE_RESUMED"
 
 
-class PipelineCancelled(_Commanded, frozen=True, kw_only=True, gc=False):
+class PipelineAnnotated(_Commanded, frozen=True, kw_only=True, gc=False):
+    """Somebody wrote something into the run's history."""
+
+    wire_name = "PIPELINE_ANNOTATED"
+    own_fields: ClassVar[tuple[str, ...]] = ("note", "reason", "actor")
+
+    note: str
+
+
+class EpochBegun(_Commanded, frozen=True, kw_only=True, gc=False):
+    """Base of what leaves behind all that was begun before: nobody who holds a part of it can write to the run any more."""
+
+    own_fields: ClassVar[tuple[str, ...]] = ("reason", "actor", "epoch")
+
+    epoch: int
+    """That of the run from here on."""
+
+
+class PipelineCancelled(EpochBegun, frozen=True, kw_only=True, gc=False):
     """The run was ended from outside; what ran or waited was ended in the same commit."""
 
     wire_name = "PIPELINE_CANCELLED"
+
+
+class PipelineRetried(EpochBegun, frozen=True, kw_only=True, gc=False):
+    """A failed run goes on: what had not completed comes up again."""
+
+    wire_name = "PIPELINE_RETRIED"
+
+
+class PipelineRestarted(EpochBegun, frozen=True, kw_only=True, gc=False):
+    """A run that had ended is done once more: from ``phase`` on, or, without one, all of it."""
+
+    wire_name = "PIPELINE_RESTARTED"
 
 
 # --------------------------------------------------------------------- its phases
@@ -250,6 +280,7 @@ class Emitted(Event, frozen=True, kw_only=True, gc=False):
 
 _KINDS: tuple[type[Event], ...] = (
     PipelineStarted, PipelineCompleted, PipelineFailed, PipelinePaused, PipelineResumed, PipelineCancelled,
+    PipelineRetried, PipelineRestarted, PipelineAnnotated,
     PhaseStarted, PhaseCompleted, PhaseFailed, PhaseRetrying, PhaseSkipped, PhaseProgress,
     CheckpointCreated,
 )  # fmt: skip

@@ -41,6 +41,7 @@ class RunHandle(Generic[Out_co]):
         """What is known of the run; None until it can be seen."""
         self._is_told = False
         """Whether its end was told before: it may have gone on since."""
+        self._reopened = runtime.runner.reopened
 
     def __repr__(self) -> str:
         return f"RunHandle({self.id!r})"
@@ -103,7 +104,8 @@ class RunHandle(Generic[Out_co]):
 
     async def _until(self, states: frozenset[str]) -> LiveRun:
         """Wait until it is in one of the states."""
-        self._live = await ended_run(self._runner, await self._awaited(), states, anew=self._is_told)
+        anew = self._is_told or self._reopened != self._runner.reopened
+        self._live = await ended_run(self._runner, await self._awaited(), states, anew=anew)
         self._is_told = True
         return self._live
 
@@ -154,8 +156,55 @@ class RunHandle(Generic[Out_co]):
         """
         await self._command(Verb.CANCEL, reason, actor)
 
-    async def _command(self, verb: Verb, reason: str, actor: str) -> None:
-        order = order_of(verb, reason, actor)
+    async def retry(self, *, reason: str = "", actor: str = "") -> None:
+        """Take a FAILED run up again where it failed.
+
+        What completed stays, with the steps that failed phases stored, and idempotency keys are as before. What was ended
+        by the failure comes up again, with a new count of attempts.
+
+        Raises:
+            CommandRefusedError: It has not failed.
+            RunNotVisibleError, EncodeError, StorageError: As ``pause``.
+        """
+        await self._command(Verb.RETRY, reason, actor)
+
+    async def rerun_from(self, phase: str, /, *, reason: str = "", actor: str = "") -> None:
+        """Do a phase, and all that comes after it in the graph, once more; for a run that has ended.
+
+        Idempotency keys of phases that had completed, and of those that take what they give, are new ones. Nothing is
+        compensated.
+
+        Args:
+            phase: Path of a phase or map outside of maps, which has ended.
+            reason: As ``pause``.
+            actor: As ``pause``.
+
+        Raises:
+            UnknownPhaseError: There is no such phase.
+            CommandRefusedError: The run goes on, or was cancelled; or the phase has not come up yet.
+            RunNotVisibleError, EncodeError, StorageError: As ``pause``.
+        """
+        await self._command(Verb.RERUN_FROM, reason, actor, phase=phase)
+
+    async def restart(self, *, reason: str = "", actor: str = "") -> None:
+        """Do everything once more, with the same input and new idempotency keys; for a run that has ended.
+
+        Raises:
+            CommandRefusedError: It goes on, or was cancelled.
+            RunNotVisibleError, EncodeError, StorageError: As ``pause``.
+        """
+        await self._command(Verb.RESTART, reason, actor)
+
+    async def annotate(self, note: str, /, *, reason: str = "", actor: str = "") -> None:
+        """Write something into the run's history, in whatever state it is.
+
+        Raises:
+            RunNotVisibleError, EncodeError, StorageError: As ``pause``.
+        """
+        await self._command(Verb.ANNOTATE, reason, actor, note=note)
+
+    async def _command(self, verb: Verb, reason: str, actor: str, **details: str) -> None:
+        order = order_of(verb, reason, actor, **details)
         await self._seen()
         self._live = await carry_out(self._runner, self.id, order)
 

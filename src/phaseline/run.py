@@ -216,7 +216,8 @@ class PhaseRecord(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     epoch: int = 0
     """Epoch of the run in which it came up."""
     generation: int = 0
-    """Part of the idempotency key: rises only when a committed output is undone or redone."""
+    """Part of the idempotency key: rises only when its committed output, or what it takes, is undone or redone. Of a row
+    that is gone: that of the one which takes its place."""
     attempt: int = 0
     """Number of times a worker took it up: 0 until the first, 1 in the first."""
     failures: int = 0
@@ -241,6 +242,11 @@ class PhaseRecord(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """Of a map: number of its items."""
     reason: str = ""
     """Why it was skipped, or waits to be called again."""
+    decided: int | None = None
+    """Number of the fact by which it came to what it stays; None if a retry of the run takes it up again: unfinished,
+    failed, or cut off. A failure that a map collects is decided."""
+    gone_in_epoch: int | None = None
+    """Epoch of the run that does without it, so that it is history; None as long as it is part of the run."""
     error: ErrorInfo | None = None
     """What the latest failed attempt failed with."""
     progress: Progress | None = None

@@ -428,23 +428,37 @@ class Runtime:
             raise RunNotFoundError(run_id, f"it is a run of {found!r}, not of {pipeline.name!r}")
         return RunHandle(self, live.id, live)
 
-    async def control(self, run_id: str, verb: Verb | str, /, *, reason: str = "", actor: str = "") -> None:
+    async def control(  # by name
+        self,
+        run_id: str,
+        verb: Verb | str,
+        /,
+        *,
+        reason: str = "",
+        actor: str = "",
+        phase: str | None = None,
+        note: str | None = None,
+    ) -> None:
         """Command a run by its id: the twin of the verbs of ``RunHandle``, for programs that command many.
 
         Args:
             run_id: Its id.
-            verb: ``"pause"``, ``"resume"`` or ``"cancel"``.
+            verb: A ``Verb``, or its text: ``"cancel"``.
             reason: Why, for the run's history.
             actor: Who commands it, for the run's history.
+            phase: What ``rerun_from`` begins with.
+            note: What ``annotate`` writes.
 
         Raises:
-            DefinitionError: There is no such verb.
+            DefinitionError: There is no such verb, or what it needs is missing.
             RunNotFoundError: There is no such run in this namespace.
+            UnknownPhaseError: There is no such phase.
             CommandRefusedError: The run does not obey it in its state.
             PipelineNotRegisteredError: Its pipeline, in the shape it started under, was not registered here.
             StorageError: It is not known to be stored.
         """
-        await carry_out(self.runner, run_id, order_of(verb, reason, actor))
+        order = order_of(verb, reason, actor, phase=phase, note=note)
+        await carry_out(self.runner, run_id, order)
 
 
 def _names(pipeline: Selected | Iterable[Selected] | None) -> str | list[str] | None:

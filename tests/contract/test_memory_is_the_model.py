@@ -90,11 +90,13 @@ ENDED = [PhaseState.COMPLETED, PhaseState.SKIPPED, PhaseState.FAILED]
 
 
 @st.composite
-def phases(draw: st.DrawFn, path: str, position: int, *, has_output: bool = False) -> PhaseRecord:
+def phases(
+    draw: st.DrawFn, path: str, position: int, *, has_output: bool = False, epoch: int = 0
+) -> PhaseRecord:
     """A row as the engine may write one."""
     state = draw(st.sampled_from(ENDED[:2] if has_output else list(PhaseState)))
     fields: dict[str, Any] = {
-        "position": position, "epoch": 0, "generation": 0, "queue": draw(st.sampled_from(QUEUES)),
+        "position": position, "epoch": epoch, "generation": 0, "queue": draw(st.sampled_from(QUEUES)),
         "priority": draw(COUNT), "available_at": draw(TIMES), "attempt": draw(COUNT), "failures": draw(COUNT),
         "crashes": draw(COUNT), "postponed": draw(COUNT), "fence": draw(COUNT), "reason": draw(TEXT),
         "progress": draw(st.none() | PROGRESS), "started_at": draw(MAYBE_TIME), "error": draw(st.none() | ERRORS),
@@ -153,7 +155,9 @@ def facts(draw: st.DrawFn, run_id: str, seq: int, revision: int) -> Event:
 def units(draw: st.DrawFn, model: Storage, space: str, run_id: str) -> Unit:
     """A unit for a run as it is stored, or, sometimes, as it is not: its guards may miss."""
     stored = model.load(space, run_id)
-    rows = [] if stored is None else list(stored.phases)
+    newest = [] if stored is None else list(stored.phases)
+    rows = [row for row in newest if row.gone_in_epoch is None]
+    gone = {row.path: row for row in newest if row.gone_in_epoch is not None}
     outputs = model.values(space, run_id, PATHS)
     revision = 0 if stored is None else stored.run.revision
     expected = draw(st.sampled_from([revision] * 8 + [revision + 1, max(revision - 1, 0)]))
@@ -173,13 +177,23 @@ def units(draw: st.DrawFn, model: Storage, space: str, run_id: str) -> Unit:
 
     changed: list[tuple[PhaseRecord, int]] = []
     for row in draw(st.lists(st.sampled_from(rows), unique=True, max_size=3)) if rows else []:
-        new = draw(phases(row.path, row.position, has_output=row.path in outputs))
+        new = draw(phases(row.path, row.position, has_output=row.path in outputs, epoch=row.epoch))
         changed.append((new, draw(st.sampled_from([row.fence] * 8 + [row.fence + 1]))))
     if draw(st.integers(0, 19)) == 0:
         changed.append((make_phase("never came up", position=99), 0))
+    left = [row for row in rows if row.path not in {new.path for new, _ in changed}]
+    dropped = [
+        (draw(cuts(row)), draw(st.sampled_from([row.fence] * 8 + [row.fence + 1])))
+        for row in (draw(st.lists(st.sampled_from(left), unique=True, max_size=2)) if left else [])
+    ]
     free = [path for path in PATHS if path not in {row.path for row in rows}]
     paths = draw(st.lists(st.sampled_from(free), unique=True, max_size=3)) if free else []
-    inserted = [draw(phases(path, len(rows) + n)) for n, path in enumerate(paths)]
+    inserted = [
+        draw(phases(path, gone[path].position, epoch=gone[path].epoch + 1))
+        if path in gone
+        else draw(phases(path, len(newest) + n))
+        for n, path in enumerate(paths)
+    ]
 
     written = [*inserted, *(row for row, _ in changed)]
     seq = base.seq
@@ -191,13 +205,13 @@ def units(draw: st.DrawFn, model: Storage, space: str, run_id: str) -> Unit:
         for n in range(draw(st.integers(0, 1)))
     ]
     events = [draw(facts(base.id, seq + n + 1, expected + 1)) for n in range(draw(COUNT))]
-    after = {row.path: row for row in [*rows, *written]}
+    after = {row.path: row for row in [*rows, *written, *(row for row, _ in dropped)]}
     states = STATES
     if any(row.state not in ENDED for row in after.values()):  # a run ends together with all its phases
         states = [state for state in STATES if state not in ENDED_STATES]
     state = str(draw(st.sampled_from(states)))
     run = replace(
-        base, revision=expected + 1, seq=seq + len(events), state=state, epoch=draw(COUNT), priority=draw(COUNT),
+        base, revision=expected + 1, seq=seq + len(events), state=state, epoch=max(draw(COUNT), int(bool(gone or dropped))), priority=draw(COUNT),
         error=draw(ERRORS) if state == RunState.FAILED else None, updated_at=draw(TIMES), started_at=draw(MAYBE_TIME),
         ended_at=draw(TIMES) if state in ENDED_STATES else None, marks=draw(SOME_MARKS), signals=len(known) + len(received),
     )  # fmt: skip
@@ -208,6 +222,7 @@ def units(draw: st.DrawFn, model: Storage, space: str, run_id: str) -> Unit:
         stood=stored is not None and stored.run.state in STANDING_STATES,
         inserted=inserted,
         updated=changed,
+        dropped=dropped,
         outputs={row.path: draw(TEXT) for row in written if row.live and draw(st.booleans())},
         events=events,
         steps=draw(st.lists(step, max_size=3)),
@@ -215,6 +230,16 @@ def units(draw: st.DrawFn, model: Storage, space: str, run_id: str) -> Unit:
         taken=[(number, draw(st.sampled_from(PATHS))) for number in taking],
         marked=base.marks if expected else (),
     )
+
+
+@st.composite
+def cuts(draw: st.DrawFn, row: PhaseRecord) -> PhaseRecord:
+    """A row as it is when it is gone."""
+    if row.ended_at is None:
+        row = replace(
+            row, state=PhaseState.SKIPPED, worker=None, lease_expires=None, live=False, ended_at=draw(TIMES)
+        )
+    return replace(row, gone_in_epoch=row.epoch + draw(st.integers(1, 2)), generation=draw(COUNT))
 
 
 @st.composite

@@ -111,7 +111,7 @@ async def test_cancel_ends_a_run_at_once_and_its_body_gets_a_cancellation(open_r
         assert {row.state for row in run.phases.values()} == {PhaseState.SKIPPED}
         assert run.phases["wait_long"].fence == 2
         assert recorder.types == ["PHASE_SKIPPED", "PIPELINE_CANCELLED"]
-        assert recorder.events[-1].data == {"reason": "wrong order", "actor": "ada"}
+        assert recorder.events[-1].data == {"reason": "wrong order", "actor": "ada", "epoch": 1}
         assert stage.starts == ["wait_long"]
 
 
@@ -449,12 +449,14 @@ told = Pipeline("told", as_told)
 
 async def put(runtime: Runtime, state: str) -> RunHandle[str]:
     """Bring a run into a state."""
-    begins = state in (ACTIVE, "COMPLETED", "FAILED")
+    begins = state in (ACTIVE, "COMPLETED", "FAILED", "ROLLED_BACK")
     handle = await runtime.start(told, state, delay=timedelta() if begins else timedelta(hours=1))
     if state == ACTIVE:
         await until(lambda: handle.id in runtime.runner.live)
     elif begins:
         await handle.wait()
+        if state == "ROLLED_BACK":
+            await moved(runtime, handle.id, state)
     elif state in ("PAUSED", "CANCELLED"):
         await runtime.control(handle.id, "pause" if state == "PAUSED" else "cancel")
     elif state != "IDLE":  # no command leaves a run there: it passes through
@@ -487,7 +489,9 @@ async def test_every_cell_of_the_table_is_as_it_says(open_runtime: OpenRuntime) 
                 handle = await put(runtime, state)
                 before = await runtime.runner.record_of(handle.id)
                 try:
-                    await runtime.control(handle.id, verb, reason="table", actor="ada")
+                    await runtime.control(
+                        handle.id, verb, reason="table", actor="ada", phase="as_told", note="seen"
+                    )
                 except CommandRefusedError as error:
                     same = await runtime.runner.record_of(handle.id) == before
                     right = same and state not in TABLE[verb] and error.allowed == allowed_in(state)

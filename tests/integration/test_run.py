@@ -199,14 +199,18 @@ async def test_an_output_of_the_wrong_type_fails_its_phase(open_runtime: OpenRun
 
 async def test_one_failed_item_ends_its_siblings(open_runtime: OpenRuntime) -> None:
     """Under on_error='fail' the first failed item fails the run; bodies in flight are cancelled."""
+    begun: list[int] = []
     ended: list[str] = []
 
     @phase
     async def item(n: int) -> int:
         if n == 1:
+            while len(begun) < 2:  # noqa: ASYNC110  # tasks begin in any order
+                await anyio.sleep(0.001)
             msg = "bad item"
             raise ValueError(msg)
         try:
+            begun.append(n)
             await anyio.sleep(60)
         finally:
             ended.append("cancelled")

@@ -246,7 +246,7 @@ TAMPERED: dict[str, tuple[Tamper, str]] = {
     ),
     "the run is in another state": (run(state="SETTLE", ended_at=None), "its events lead to COMPLETED, and its row says SETTLE"),
     "a phase starts after the end": (start_again, "starts 'weigh[1]' while it is COMPLETED"),
-    "a phase is begun anew in its epoch": (start_again, "'weigh[1]' was begun 2 times in 1 epochs"),
+    "a phase is begun anew in its epoch": (start_again, "makes it RUNNING, but it was COMPLETED"),
     "a phase is committed twice": (commit_twice, "makes it COMPLETED, but it was COMPLETED"),
     "an attempt is left out": (skip_attempt, "starts attempt 3 under fence 2, after attempt 1"),
     "a fence does not rise": (reuse_fence, "under fence 1, after attempt 1 under fence 1"),

@@ -9,9 +9,24 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.engine import LEASE, PLENTY, CheckedRun
-from tests.unit.test_engine_properties import Driver, Top, graphs, plan_of
+from tests.unit.test_engine_properties import BOOM, Driver, Top, graphs, plan_of
 
-from phaseline._engine.commands import Begin, Cancel, Command, Offer, Order, Pause, Resume, Start, Succeed
+from phaseline._engine.commands import (
+    Annotate,
+    Begin,
+    Cancel,
+    Command,
+    Fail,
+    Offer,
+    Order,
+    Pause,
+    RerunFrom,
+    Restart,
+    Resume,
+    Retry,
+    Start,
+    Succeed,
+)
 from phaseline._engine.control import Refused
 from phaseline._engine.decide import fold
 from phaseline._engine.snapshot import is_ended
@@ -22,6 +37,10 @@ ORDERS: dict[Verb, Order] = {
     Verb.PAUSE: Pause("p", "ada"),
     Verb.RESUME: Resume("r", "ada"),
     Verb.CANCEL: Cancel("c", "ada"),
+    Verb.RETRY: Retry("r", "ada"),
+    Verb.RERUN_FROM: RerunFrom("n0", "r", "ada"),
+    Verb.RESTART: Restart("r", "ada"),
+    Verb.ANNOTATE: Annotate("seen", "a", "ada"),
 }
 
 
@@ -74,7 +93,8 @@ def test_a_cancelled_run_has_one_end_and_nothing_goes_on(graph: tuple[Top, ...],
     assert run.snapshot.run.ended_at is not None
     assert all(is_ended(row) for row in run.snapshot.rows.values())
 
-    late: list[Command] = [*run.commands, *ORDERS.values(), Begin(tuple(run.snapshot.rows))]
+    orders = [order for verb, order in ORDERS.items() if verb is not Verb.ANNOTATE]
+    late: list[Command] = [*run.commands, *orders, Begin(tuple(run.snapshot.rows))]
     draft, verdicts = fold(run.snapshot, late, run.now, driver.offer())
 
     assert draft.is_empty
@@ -85,16 +105,17 @@ def test_a_cancelled_run_has_one_end_and_nothing_goes_on(graph: tuple[Top, ...],
 def put(run: CheckedRun, state: str) -> None:
     """Bring a run of one phase into a state."""
     plenty = Offer("w", run.now + LEASE, PLENTY)
-    run.do(Start(run.now), offer=plenty if state in (ACTIVE, "COMPLETED") else Offer("w", run.now, 0))
-    if state == "COMPLETED":
-        run.do(Succeed("n0", 1, "1"), offer=plenty)
+    begins = state in (ACTIVE, "COMPLETED", "FAILED")
+    run.do(Start(run.now), offer=plenty if begins else Offer("w", run.now, 0))
+    if state in ("COMPLETED", "FAILED"):
+        run.do(Succeed("n0", 1, "1") if state == "COMPLETED" else Fail("n0", 1, BOOM, None))
     elif state in ("PAUSED", "CANCELLED"):
         run.do(Pause() if state == "PAUSED" else Cancel())
     assert kind_of(run.state) == state
 
 
 @pytest.mark.parametrize("verb", Verb)
-@pytest.mark.parametrize("state", ["IDLE", ACTIVE, "PAUSED", "COMPLETED", "CANCELLED"])
+@pytest.mark.parametrize("state", ["IDLE", ACTIVE, "PAUSED", "COMPLETED", "FAILED", "CANCELLED"])
 def test_a_command_does_what_the_table_says(state: str, verb: Verb) -> None:
     """It leads where the table says, in one commit, or is refused and changes nothing."""
     run = CheckedRun(plan_of([Top()]))
@@ -105,7 +126,7 @@ def test_a_command_does_what_the_table_says(state: str, verb: Verb) -> None:
 
     if state in TABLE[verb]:
         assert kind_of(run.state) in TABLE[verb][state]
-        told = next(fact for fact in reversed(run.facts) if "reason" in fact.data and fact.phase is None)
+        told = next(fact for fact in reversed(run.facts) if "actor" in fact.data)
         assert (told.data["reason"], told.data["actor"]) == (verb[0], "ada")
     else:
         assert isinstance(verdict, Refused)
@@ -118,7 +139,7 @@ def test_the_table_names_states_that_there_are() -> None:
     for rows in TABLE.values():
         assert set(rows) <= set(STATES)
         assert {target for targets in rows.values() for target in targets} <= set(STATES)
-    assert allowed_in("ENRICHING") == allowed_in(ACTIVE) == (Verb.PAUSE, Verb.CANCEL)
+    assert allowed_in("ENRICHING") == allowed_in(ACTIVE) == (Verb.PAUSE, Verb.CANCEL, Verb.ANNOTATE)
     assert len(to_markdown().splitlines()) == len(STATES) + 2
 
 

@@ -187,8 +187,42 @@ class Cancel(msgspec.Struct, frozen=True, gc=False):
     actor: str = ""
 
 
-Order: TypeAlias = Pause | Resume | Cancel
+class Retry(msgspec.Struct, frozen=True, gc=False):
+    """Take a failed run up again where it failed."""
+
+    reason: str = ""
+    actor: str = ""
+
+
+class RerunFrom(msgspec.Struct, frozen=True, gc=False):
+    """Do a phase, and all that comes after it in the graph, once more."""
+
+    phase: str
+    """Path of one outside of maps."""
+    reason: str = ""
+    actor: str = ""
+
+
+class Restart(msgspec.Struct, frozen=True, gc=False):
+    """Do everything once more."""
+
+    reason: str = ""
+    actor: str = ""
+
+
+class Annotate(msgspec.Struct, frozen=True, gc=False):
+    """Write something into the run's history."""
+
+    note: str
+    reason: str = ""
+    actor: str = ""
+
+
+Order: TypeAlias = Pause | Resume | Cancel | Retry | RerunFrom | Restart | Annotate
 """A command of a person or a program, refused where the state of the run does not allow it."""
+
+ALONE = frozenset({Retry, RerunFrom, Restart})
+"""They drop rows that are stored, so each is decided in a unit of its own."""
 
 Command: TypeAlias = (
     Start

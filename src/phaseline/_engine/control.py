@@ -2,13 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import assert_never
 
 from phaseline._engine import evolve
-from phaseline._engine.commands import Cancel, Order, Pause, Resume
+from phaseline._engine.again import drop_rows, from_here_on, undecided
+from phaseline._engine.commands import (
+    NO_OFFER,
+    Annotate,
+    Cancel,
+    Order,
+    Pause,
+    RerunFrom,
+    Restart,
+    Resume,
+    Retry,
+)
+from phaseline._engine.flow import take_up
 from phaseline._engine.snapshot import Draft, is_ended
 from phaseline.control import TABLE, Verb, kind_of
-from phaseline.run import RunState
+from phaseline.run import PhaseRecord, RunState
 
 
 class Refused(Exception):  # noqa: N818  # a verdict: the shell makes an error of it
@@ -19,32 +32,61 @@ class Refused(Exception):  # noqa: N818  # a verdict: the shell makes an error o
         self.verb, self.state, self.reason = verb, state, reason
 
 
+VERBS: Mapping[type[Order], Verb] = {
+    Pause: Verb.PAUSE, Resume: Verb.RESUME, Cancel: Verb.CANCEL, Retry: Verb.RETRY, RerunFrom: Verb.RERUN_FROM,
+    Restart: Verb.RESTART, Annotate: Verb.ANNOTATE,
+}  # fmt: skip
+
+
+def verb_of(order: Order) -> Verb:
+    """The verb of a command."""
+    return VERBS[type(order)]
+
+
 def obey(draft: Draft, order: Order) -> None:
     """Carry out a command of a person or a program.
 
     Raises:
         Refused: The state of the run does not allow it; the draft is unchanged.
     """
+    verb = verb_of(order)
+    if kind_of(draft.state) not in TABLE[verb]:
+        raise Refused(verb, draft.state)
     match order:
         case Pause():
-            _check(draft, Verb.PAUSE)
             evolve.pipeline_paused(draft, order.reason, order.actor)
         case Resume():
-            _check(draft, Verb.RESUME)
             _resume(draft, order)
         case Cancel():
-            _check(draft, Verb.CANCEL)
             rows = [row for row in draft.all_rows() if not is_ended(row)]
             if rows:
                 evolve.phases_cancelled(draft, rows)
             evolve.pipeline_cancelled(draft, order.reason, order.actor)
+        case Retry():
+            evolve.pipeline_retried(draft, order.reason, order.actor)
+            _go_on_without(draft, undecided(draft))
+        case RerunFrom():
+            _rerun_from(draft, order)
+        case Restart():
+            evolve.pipeline_restarted(draft, None, order.reason, order.actor)
+            _go_on_without(draft, [*draft.all_rows()])
+        case Annotate():
+            evolve.pipeline_annotated(draft, order.note, order.reason, order.actor)
         case _:
             assert_never(order)
 
 
-def _check(draft: Draft, verb: Verb) -> None:
-    if kind_of(draft.state) not in TABLE[verb]:
-        raise Refused(verb, draft.state)
+def _go_on_without(draft: Draft, rows: list[PhaseRecord]) -> None:
+    """Bring up again what comes of the rest, for workers to claim."""
+    drop_rows(draft, rows)
+    take_up(draft, draft.plan.members[None], (), NO_OFFER)
+
+
+def _rerun_from(draft: Draft, order: RerunFrom) -> None:
+    if not is_ended(draft.row(order.phase)):
+        raise Refused(Verb.RERUN_FROM, draft.state, f"phase {order.phase!r} has not come up yet")
+    evolve.pipeline_restarted(draft, order.phase, order.reason, order.actor)
+    _go_on_without(draft, from_here_on(draft, draft.plan.by_path[order.phase]))
 
 
 def _resume(draft: Draft, order: Resume) -> None:
@@ -60,4 +102,5 @@ def _resume(draft: Draft, order: Resume) -> None:
 
 def _has_begun(draft: Draft) -> bool:
     """Whether anything was started since it last was IDLE."""
-    return any(row.attempt and row.epoch == draft.run.epoch for row in draft.all_rows())
+    rows = (row for row in draft.all_rows() if row.epoch == draft.run.epoch)
+    return any(row.attempt or is_ended(row) for row in rows)

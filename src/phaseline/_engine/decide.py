@@ -8,26 +8,23 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import TypeAlias, assert_never
+from typing import TypeAlias
 
 from msgspec.structs import replace
 
 from phaseline._engine import evolve
 from phaseline._engine.commands import (
     Begin,
-    Cancel,
     Command,
     Emission,
     Fail,
     FinishRun,
     Judge,
     Offer,
-    Pause,
     Postpone,
     Reclaim,
     RecordStep,
     Release,
-    Resume,
     SkipPhase,
     Start,
     Succeed,
@@ -118,10 +115,8 @@ def decide(draft: Draft, command: Command, offer: Offer) -> None:  # noqa: C901,
             evolve.phase_retrying(draft, row, "handed_over", draft.now)
         case Reclaim():
             _reclaim(draft, command)
-        case Pause() | Resume() | Cancel():
-            obey(draft, command)
         case _:
-            assert_never(command)
+            obey(draft, command)
     flow_on(draft, offer)
 
 
@@ -251,9 +246,10 @@ def _reclaim(draft: Draft, command: Reclaim) -> None:
 
 
 def _fail_for_good(draft: Draft, row: PhaseRecord, error: ErrorInfo) -> None:
-    evolve.phase_failed(draft, row, error)
     node, items = draft.plan.locate(row.path)
-    if collector(draft, node) is None:
+    is_collected = collector(draft, node) is not None
+    evolve.phase_failed(draft, row, error, final=is_collected)
+    if not is_collected:
         fail_run(draft, row, error)
     else:
         draft.just_ended.append((node, items))

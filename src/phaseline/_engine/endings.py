@@ -43,7 +43,7 @@ def fail_item(draft: Draft, map_node: PlanNode, node: PlanNode, items: Items, er
     _fail_maps_around(draft, node, items, error, within=map_node)
     left = list(_unfinished(draft, draft.plan.members[map_node.index], items[: depth + 1]))
     if left:
-        evolve.phases_cancelled(draft, left)
+        evolve.phases_cancelled(draft, left, final=True)
 
 
 def collector(draft: Draft, node: PlanNode) -> PlanNode | None:
@@ -67,7 +67,7 @@ def _fail_maps_around(
             return
         row = draft.row(node.at(items))
         if row is not None and not is_ended(row):
-            evolve.phase_failed(draft, row, error)
+            evolve.phase_failed(draft, row, error, final=within is not None)
 
 
 def cancel_rest(draft: Draft, race: PlanNode, items: Items, winner: int) -> None:
@@ -78,16 +78,18 @@ def cancel_rest(draft: Draft, race: PlanNode, items: Items, winner: int) -> None
         evolve.phases_skipped(draft, rows, f"{race.at(items)} has its value")
 
 
-def skip_arm(draft: Draft, test: PlanNode, items: Items, *, held: bool) -> None:
-    """Skip what a test decided against."""
+def skip_arm(draft: Draft, test: PlanNode, items: Items, *, held: bool) -> list[int]:
+    """Skip what a test decided against; gives the nodes that end by it."""
     nodes = [draft.plan.nodes[index] for index in test.arms[held]]
+    nodes = [node for node in nodes if not is_ended(draft.row(node.at(items)))]
     rows = list(_unfinished(draft, nodes, items, begin=True))
     if not rows:
-        return
+        return []
     passing = {node.at(items) for node in nodes if test.index in node.passes}
     verdict = "holds" if held else "does not hold"
     evolve.phases_skipped(draft, rows, f"{test.at(items)} {verdict}", passing)
     draft.just_ended.extend((node, items) for node in nodes)
+    return [node.index for node in nodes]
 
 
 def _unfinished(

@@ -18,18 +18,23 @@ from phaseline.events import (
     PhaseRetrying,
     PhaseSkipped,
     PhaseStarted,
+    PipelineAnnotated,
     PipelineCancelled,
     PipelineCompleted,
     PipelineFailed,
     PipelinePaused,
+    PipelineRestarted,
     PipelineResumed,
+    PipelineRetried,
     PipelineStarted,
+    Transition,
 )
 from phaseline.plan import PlanNode
 from phaseline.run import FINISHED, ErrorInfo, PhaseRecord, PhaseState, RunState
 
 # Members of an enum that are looked up once and not with each phase.
 RUNNING, COMPLETED, PENDING = PhaseState.RUNNING, PhaseState.COMPLETED, PhaseState.PENDING
+IDLE = RunState.IDLE
 
 MANY = 100
 """Paths listed in a fact that ends many phases at once."""
@@ -39,7 +44,7 @@ MANY = 100
 def pipeline_started(draft: Draft) -> None:
     """A worker took the run up."""
     transition = draft.move(RunState.INITIALIZING)
-    draft.change_run(started_at=draft.now)
+    draft.change_run(started_at=draft.run.started_at or draft.now)
     draft.events.append(
         PipelineStarted(run_id=draft.run_id, seq=draft.next_seq(), at=draft.now, transition=transition)
     )
@@ -86,6 +91,44 @@ def pipeline_resumed(draft: Draft, target: str | None, reason: str, actor: str) 
     )  # fmt: skip
 
 
+def pipeline_retried(draft: Draft, reason: str, actor: str) -> None:
+    """Somebody had it taken up where it failed."""
+    transition = _reopened(draft)
+    draft.events.append(
+        PipelineRetried(
+            run_id=draft.run_id, seq=draft.next_seq(), at=draft.now, transition=transition, reason=reason, actor=actor,
+            epoch=draft.run.epoch,
+        )
+    )  # fmt: skip
+
+
+def pipeline_restarted(draft: Draft, phase: str | None, reason: str, actor: str) -> None:
+    """Somebody had it done once more, from a phase on, or all of it."""
+    transition = _reopened(draft)
+    draft.events.append(
+        PipelineRestarted(
+            run_id=draft.run_id, seq=draft.next_seq(), at=draft.now, phase=phase, transition=transition, reason=reason,
+            actor=actor, epoch=draft.run.epoch,
+        )
+    )  # fmt: skip
+
+
+def _reopened(draft: Draft) -> Transition | None:
+    draft.begin_epoch()
+    draft.opens = draft.waits = True
+    draft.change_run(ended_at=None, error=None)
+    return draft.move(RunState.IDLE)
+
+
+def pipeline_annotated(draft: Draft, note: str, reason: str, actor: str) -> None:
+    """Somebody wrote something into its history."""
+    draft.events.append(
+        PipelineAnnotated(
+            run_id=draft.run_id, seq=draft.next_seq(), at=draft.now, note=note, reason=reason, actor=actor
+        )
+    )
+
+
 def pipeline_cancelled(draft: Draft, reason: str, actor: str) -> None:
     """Somebody ended it."""
     draft.begin_epoch()
@@ -93,7 +136,8 @@ def pipeline_cancelled(draft: Draft, reason: str, actor: str) -> None:
     draft.change_run(ended_at=draft.now)
     draft.events.append(
         PipelineCancelled(
-            run_id=draft.run_id, seq=draft.next_seq(), at=draft.now, transition=transition, reason=reason, actor=actor
+            run_id=draft.run_id, seq=draft.next_seq(), at=draft.now, transition=transition, reason=reason, actor=actor,
+            epoch=draft.run.epoch,
         )
     )  # fmt: skip
 
@@ -104,17 +148,19 @@ def phase_pending(
 ) -> None:
     """A phase waits for a worker, or a map for its time; no fact tells this, the row is enough."""
     draft.waits = True
+    position, generation, fence = draft.new_row(path)
     draft.rows[path] = PhaseRecord(
         path=path, state=PENDING, queue=node.queue, priority=draft.run.priority, available_at=available_at,
-        position=draft.next_position(), epoch=draft.run.epoch, total=total,
+        position=position, epoch=draft.run.epoch, generation=generation, fence=fence, total=total,
     )  # fmt: skip
 
 
 def phase_noted(draft: Draft, node: PlanNode, path: str) -> PhaseRecord:
     """A phase that will not run, whose end is told next, has a row."""
+    position, generation, fence = draft.new_row(path)
     row = draft.rows[path] = PhaseRecord(
         path=path, state=PENDING, queue=node.queue, priority=draft.run.priority, available_at=draft.now,
-        position=draft.next_position(), epoch=draft.run.epoch,
+        position=position, epoch=draft.run.epoch, generation=generation, fence=fence,
     )  # fmt: skip
     return row
 
@@ -123,10 +169,12 @@ def phase_started(draft: Draft, node: PlanNode, path: str, row: PhaseRecord | No
     """A worker was granted a phase that waited (its row), or that became runnable this very moment (no row yet)."""
     now, worker, lease = draft.now, offer.worker, offer.lease_expires
     if row is None:
-        attempt = fence = 1
+        attempt = 1
+        position, generation, fence = draft.new_row(path)
+        fence += 1
         row = PhaseRecord(
             path=path, state=RUNNING, queue=node.queue, priority=draft.run.priority, available_at=now,
-            position=draft.next_position(), epoch=draft.run.epoch, attempt=1, fence=1, worker=worker,
+            position=position, epoch=draft.run.epoch, generation=generation, attempt=1, fence=fence, worker=worker,
             lease_expires=lease, first_started_at=now, started_at=now,
         )  # fmt: skip
     else:
@@ -151,16 +199,18 @@ def phase_started(draft: Draft, node: PlanNode, path: str, row: PhaseRecord | No
 def map_started(draft: Draft, node: PlanNode, path: str, row: PhaseRecord | None, total: int) -> None:
     """A map was taken apart; its row runs without a worker, its items have those."""
     if row is None:
+        position, generation, fence = draft.new_row(path)
         row = PhaseRecord(
             path=path, state=RUNNING, queue=node.queue, priority=draft.run.priority, available_at=draft.now,
-            position=draft.next_position(), epoch=draft.run.epoch,
+            position=position, epoch=draft.run.epoch, generation=generation, fence=fence,
         )  # fmt: skip
-    draft.rows[path] = replace(row, state=RUNNING, attempt=1, fence=1, total=total, started_at=draft.now)
+    fence = row.fence + 1
+    draft.rows[path] = replace(row, state=RUNNING, attempt=1, fence=fence, total=total, started_at=draft.now)
     transition = draft.move_on()
     draft.events.append(
         PhaseStarted(
             run_id=draft.run_id, seq=draft.next_seq(), at=draft.now, phase=path, transition=transition, attempt=1,
-            fence=1, total=total,
+            fence=fence, total=total,
         )
     )  # fmt: skip
 
@@ -173,8 +223,9 @@ def map_counted(draft: Draft, row: PhaseRecord, total: int) -> None:
 def test_decided(draft: Draft, row: PhaseRecord, *, held: bool) -> None:
     """A test has its verdict."""
     draft.rows[row.path] = replace(
-        row, state=COMPLETED, worker=None, lease_expires=None, live=held, error=None, ended_at=draft.now
-    )
+        row, state=COMPLETED, worker=None, lease_expires=None, live=held, error=None, ended_at=draft.now,
+        decided=draft.seq + 1,
+    )  # fmt: skip
     draft.events.append(
         PhaseCompleted(
             run_id=draft.run_id, seq=draft.next_seq(), at=draft.now, phase=row.path, attempt=row.attempt, held=held
@@ -194,6 +245,7 @@ def phase_completed(draft: Draft, row: PhaseRecord, length: int | None) -> None:
         length=length,
         error=None,
         ended_at=now,
+        decided=draft.seq + 1,
     )
     draft.pass_ended()
     transition = draft.move_on()
@@ -209,7 +261,8 @@ def phase_completed(draft: Draft, row: PhaseRecord, length: int | None) -> None:
 def phase_finished_run(draft: Draft, row: PhaseRecord) -> None:
     """A phase has the output of the whole run; where the run is then, its own end tells."""
     draft.rows[row.path] = replace(
-        row, state=COMPLETED, worker=None, lease_expires=None, live=True, reason=FINISHED, error=None, ended_at=draft.now
+        row, state=COMPLETED, worker=None, lease_expires=None, live=True, reason=FINISHED, error=None,
+        ended_at=draft.now, decided=draft.seq + 1,
     )  # fmt: skip
     draft.events.append(
         PhaseCompleted(
@@ -223,9 +276,11 @@ def phase_skipped(
     draft: Draft, row: PhaseRecord, reason: str, *, live: bool, length: int | None = None
 ) -> None:
     """A phase ended without running to its end; ``live`` if a value is handed on all the same."""
+    if draft.state == IDLE:  # it goes on after an end, and this is what it begins with
+        pipeline_started(draft)
     draft.rows[row.path] = replace(
         row, state=PhaseState.SKIPPED, worker=None, lease_expires=None, live=live, length=length, reason=reason,
-        error=None, ended_at=draft.now,
+        error=None, ended_at=draft.now, decided=draft.seq + 1,
     )  # fmt: skip
     draft.pass_ended()
     transition = draft.move_on()
@@ -237,11 +292,11 @@ def phase_skipped(
     )  # fmt: skip
 
 
-def phase_failed(draft: Draft, row: PhaseRecord, error: ErrorInfo) -> None:
-    """A phase failed and is not tried again by itself."""
+def phase_failed(draft: Draft, row: PhaseRecord, error: ErrorInfo, *, final: bool = False) -> None:
+    """A phase failed and is not tried again by itself; not ``final``: a retry of the run takes it up again."""
     draft.rows[row.path] = replace(
         row, state=PhaseState.FAILED, worker=None, lease_expires=None, live=False, failures=row.failures + 1,
-        error=error, ended_at=draft.now,
+        error=error, ended_at=draft.now, decided=draft.seq + 1 if final else None,
     )  # fmt: skip
     draft.pass_ended()
     draft.events.append(
@@ -280,13 +335,18 @@ def phase_retrying(
     )  # fmt: skip
 
 
-def phases_cancelled(draft: Draft, rows: list[PhaseRecord], reason: str = "cancelled") -> None:
-    """Many phases end at once, fenced off; one fact tells of them all."""
+def phases_cancelled(
+    draft: Draft, rows: list[PhaseRecord], reason: str = "cancelled", *, final: bool = False
+) -> None:
+    """Many phases end at once, fenced off; one fact tells of them all.
+
+    Not ``final``: a retry of the run takes them up again.
+    """
     draft.cuts = True
     for row in rows:
         draft.rows[row.path] = replace(
             row, state=PhaseState.SKIPPED, fence=row.fence + 1, worker=None, lease_expires=None, live=False,
-            reason=reason, ended_at=draft.now,
+            reason=reason, ended_at=draft.now, decided=draft.seq + 1 if final else None,
         )  # fmt: skip
     draft.pass_ended()
     draft.events.append(
@@ -299,11 +359,13 @@ def phases_cancelled(draft: Draft, rows: list[PhaseRecord], reason: str = "cance
 
 def phases_skipped(draft: Draft, rows: list[PhaseRecord], reason: str, passing: Collection[str] = ()) -> None:
     """Phases that a decision left over end at once, fenced off; those at ``passing`` hand on what they would take."""
+    if draft.state == IDLE:  # as above
+        pipeline_started(draft)
     for row in rows:
         draft.cuts = draft.cuts or row.worker is not None
         draft.rows[row.path] = replace(
             row, state=PhaseState.SKIPPED, fence=row.fence + (row.attempt > 0), worker=None, lease_expires=None,
-            live=row.path in passing, reason=reason, error=None, ended_at=draft.now,
+            live=row.path in passing, reason=reason, error=None, ended_at=draft.now, decided=draft.seq + 1,
         )  # fmt: skip
     draft.pass_ended()
     transition = draft.move_on()

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import datetime
 
 from msgspec.structs import replace
 
 from phaseline._engine import evolve
 from phaseline._engine.commands import Offer
-from phaseline._engine.endings import cancel_rest, collector, fail_item
+from phaseline._engine.endings import cancel_rest, collector, fail_item, skip_arm
 from phaseline._engine.liveness import first_live, liveness
-from phaseline._engine.snapshot import Draft, ItemCount, is_ended
+from phaseline._engine.snapshot import Draft, ItemCount, is_ended, item_state
 from phaseline.abc import StepResult
 from phaseline.edges import Edge, Gather, Given, Merge, Race, Source
 from phaseline.plan import Items, NodeKind, PlanNode
@@ -99,13 +100,29 @@ def unfold_map(draft: Draft, row: PhaseRecord, offer: Offer, total: int) -> None
 
 
 def _spawn_first(draft: Draft, node: PlanNode, path: str, offer: Offer, total: int) -> None:
-    draft.items[path] = ItemCount(total)
     _, items = draft.plan.locate(path)
-    if total == 0:
+    count = draft.items[path] = ItemCount(total)
+    if draft.run.epoch:
+        count = _take_up_items(draft, node, items, offer, total)
+    if count.ended == total:
         _end_map(draft, node, items)
-    else:
-        for _ in range(total if node.limit is None else min(node.limit, total)):
-            _spawn_item(draft, node, items, offer)
+        return
+    room = total if node.limit is None else node.limit - (count.spawned - count.ended)
+    for _ in range(min(room, total - count.spawned)):
+        _spawn_item(draft, node, items, offer)
+
+
+def _take_up_items(draft: Draft, node: PlanNode, items: Items, offer: Offer, total: int) -> ItemCount:
+    """Go on with the items of a map that was opened before, and of which some were kept."""
+    plan, inside = draft.plan, [(*items, item) for item in range(total)]
+    states = [item_state(plan, node, item, draft.row) for item in inside]
+    spawned = max((number for number, state in enumerate(states, start=1) if state.spawned), default=0)
+    ended, dropped = sum(state.ended for state in states), sum(state.dropped for state in states)
+    count = draft.items[node.at(items)] = ItemCount(total, spawned, ended, dropped)
+    for item, state in zip(inside[:spawned], states, strict=False):
+        if not state.ended:
+            take_up(draft, plan.members[node.index], item, offer)
+    return count
 
 
 def _length_of(draft: Draft, source: Source, items: Items) -> int | None:
@@ -155,6 +172,28 @@ def _end_map(draft: Draft, node: PlanNode, items: Items) -> None:
 
 
 # --------------------------------------------------------------------- onward
+def take_up(draft: Draft, nodes: Iterable[PlanNode], items: Items, offer: Offer) -> None:
+    """Bring up what is to be done next, as what has ended decides it; for a run that lost a part of its rows.
+
+    Args:
+        draft: The unit of work.
+        nodes: Those of one scope, in topological order.
+        items: Which instance of the scope.
+        offer: What the deciding worker can start at once.
+    """
+    ending: set[int] = set()
+    """Nodes that end here; what follows them is decided when the flow goes on from them."""
+    for node in nodes:
+        path = node.at(items)
+        row = draft.row(path)
+        if row is None and ending.isdisjoint(node.parents):
+            _decide_child(draft, node, items, offer)
+            if is_ended(draft.row(path)):
+                ending.add(node.index)
+        elif row is not None and node.kind is TEST and row.state is PhaseState.COMPLETED:
+            ending.update(skip_arm(draft, node, items, held=bool(row.live)))
+
+
 def flow_on(draft: Draft, offer: Offer) -> None:
     """Go on from all nodes that have just ended, until nothing more follows.
 

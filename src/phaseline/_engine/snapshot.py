@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 from msgspec.structs import replace
 
-from phaseline._engine.liveness import liveness
+from phaseline._engine.liveness import RowOf, liveness
 from phaseline.abc import RunRows, StepResult, Unit
 from phaseline.edges import GIVEN
 from phaseline.errors import InvalidTransitionError
@@ -38,12 +38,16 @@ class ItemCount(msgspec.Struct, frozen=True, gc=False):
 class Snapshot:
     """The committed state of one run."""
 
-    __slots__ = ("cursor", "items", "landmarks", "plan", "rows", "run")
+    __slots__ = ("cursor", "gone", "items", "landmarks", "plan", "positions", "rows", "run")
 
     def __init__(self, plan: Plan, run: RunRecord) -> None:
         self.plan: Plan = plan
         self.run: RunRecord = run
         self.rows: dict[str, PhaseRecord] = {}
+        self.gone: dict[str, PhaseRecord] = {}
+        """Rows that were dropped and that nothing has taken the place of yet: where their successors go on from."""
+        self.positions: int = 0
+        """How many rows came up, in all epochs."""
         self.items: dict[str, ItemCount] = {}
         self.cursor: int = 0
         """Position in the plan's order of the earliest unfinished node."""
@@ -57,13 +61,21 @@ class Snapshot:
 
     def advanced(self, rows: RunRows) -> Snapshot:
         """This snapshot with what was written since; it costs what is new, however large the run is."""
+        if rows.run.epoch != self.run.epoch:
+            return Snapshot(self.plan, rows.run).advanced(self._merged(rows))
         plan = self.plan
         snapshot = Snapshot(plan, rows.run)
-        snapshot.rows, snapshot.items = dict(self.rows), dict(self.items)
+        snapshot.rows, snapshot.items, snapshot.gone = dict(self.rows), dict(self.items), dict(self.gone)
         snapshot.landmarks, snapshot.cursor = None, self.cursor
+        snapshot.positions = max((row.position + 1 for row in rows.phases), default=0)
+        snapshot.positions = max(self.positions, snapshot.positions)
         touched: dict[tuple[int, Items], None] = {}
         for row in rows.phases:
+            if row.gone_in_epoch is not None:
+                snapshot.gone[row.path] = row
+                continue
             snapshot.rows[row.path] = row
+            snapshot.gone.pop(row.path, None)
             node, items = plan.locate(row.path)
             if node.kind is NodeKind.MAP and row.attempt and row.total is not None:
                 snapshot.items.setdefault(row.path, ItemCount(row.total))
@@ -81,12 +93,20 @@ class Snapshot:
             snapshot.run = replace(rows.run, state=order[min(snapshot.cursor, len(order) - 1)].label)
         return snapshot
 
+    def _merged(self, rows: RunRows) -> RunRows:
+        """All rows of a run, some of which were dropped since."""
+        phases = {**self.rows, **self.gone}
+        phases.update((row.path, row) for row in rows.phases)
+        return RunRows(rows.run, sorted(phases.values(), key=_position), 0, rows.signals)
+
     def _recount(self, map_node: PlanNode, items: Items, before: Mapping[str, PhaseRecord]) -> None:
         """Note what new states of one item say of its map."""
         path = map_node.at(items[:-1])
-        was = _item_state(self.plan, map_node, items, before)
-        now = _item_state(self.plan, map_node, items, self.rows)
-        count = self.items[path]
+        count = self.items.get(path)
+        if count is None:  # the map was dropped, and what is left of it waits to be taken up
+            return
+        was = item_state(self.plan, map_node, items, before.get)
+        now = item_state(self.plan, map_node, items, self.rows.get)
         self.items[path] = ItemCount(
             count.total,
             count.spawned + (now.spawned - was.spawned),
@@ -96,10 +116,17 @@ class Snapshot:
 
     def absorb(self, draft: Draft) -> None:
         """Take over what a draft decided, once it is committed."""
+        if draft.dropped:
+            dropped = [row for row, _ in draft.dropped.values()]
+            known = RunRows(draft.run, [*dropped, *draft.rows.values()])
+            renewed = Snapshot(self.plan, draft.run).advanced(self._merged(known))
+            self.rows, self.gone, self.items = renewed.rows, renewed.gone, renewed.items
         self.run = draft.run
         self.rows.update(draft.rows)
+        for path in draft.rows if self.gone else ():
+            self.gone.pop(path, None)
         self.items.update(draft.items)
-        self.cursor = draft.cursor
+        self.cursor, self.positions = draft.cursor, draft.positions
         if self.landmarks is not None:
             for fact in draft.events:
                 if fact.transition is not None or type(fact) is CheckpointCreated:
@@ -116,6 +143,7 @@ class Draft:
         "closed",
         "cursor",
         "cuts",
+        "dropped",
         "events",
         "granted",
         "items",
@@ -125,6 +153,7 @@ class Draft:
         "opens",
         "outputs",
         "plan",
+        "positions",
         "rows",
         "run",
         "run_id",
@@ -147,10 +176,12 @@ class Draft:
         self.state: str = run.state
         self.seq: int = run.seq
         self.cursor: int = base.cursor
-        self._position = len(base.rows)
+        self.positions: int = base.positions
         self._changes: dict[str, Any] = {}
         self.rows: dict[str, PhaseRecord] = {}
         """Rows that this unit writes."""
+        self.dropped: dict[str, tuple[PhaseRecord, int]] = {}
+        """Rows that are gone from this unit on, each with the fence that it had."""
         self.items: dict[str, ItemCount] = {}
         self.events: list[Event] = []
         self.outputs: dict[str, str] = {}
@@ -193,11 +224,27 @@ class Draft:
             if path not in self.known:
                 yield row
 
-    def next_position(self) -> int:
-        """Position of a row that comes up now."""
-        position = self._position
-        self._position = position + 1
-        return position
+    def new_row(self, path: str) -> tuple[int, int, int]:
+        """Give position, generation and fence of a row that comes up now: the latter go on from one before it."""
+        position = self.positions
+        self.positions = position + 1
+        if self.dropped or self.base.gone:
+            past = self.dropped[path][0] if path in self.dropped else self.base.gone.get(path)
+            if past is not None:
+                return position, past.generation, past.fence
+        return position, 0, 0
+
+    def drop(self, row: PhaseRecord, generation: int) -> None:
+        """Take a row out of the run: it stays as history, and ``generation`` is that of the one to come."""
+        path = row.path
+        if not self.dropped:
+            self.known = dict(self.known)
+        gone = replace(
+            row, gone_in_epoch=self.run.epoch, generation=generation, worker=None, lease_expires=None
+        )
+        self.dropped[path] = gone, self.known.pop(path).fence
+        self.rows.pop(path, None)
+        self.outputs.pop(path, None)
 
     def pass_ended(self) -> None:
         """Move the cursor past nodes that have ended."""
@@ -232,8 +279,9 @@ class Draft:
         """Move the run to the label of its earliest unfinished node; None if it is there, stands, or none is left."""
         order = self.plan.order
         if self.cursor == len(order):
-            return None
-        label = order[self.cursor].label
+            label = order[-1].label if self.state == RunState.INITIALIZING else self.state
+        else:
+            label = order[self.cursor].label
         return None if label == self.state or self.state in STANDING_STATES else self.move(label)
 
     def move(self, target: str) -> Transition | None:
@@ -275,7 +323,7 @@ class Draft:
                 updated.append((row, before.fence))
         return Unit(
             run=self.run, expected=base.revision, stood=base.state in STANDING_STATES,
-            input=input_text, inserted=inserted, updated=updated,
+            input=input_text, inserted=inserted, updated=updated, dropped=[*self.dropped.values()],
             outputs=self.outputs, events=self.events, steps=self.steps, commit_id=commit_id,
             marks_added=_without(marks, marked), marks_removed=_without(marked, marks),
         )  # fmt: skip
@@ -285,16 +333,20 @@ def _without(marks: tuple[str, ...], others: tuple[str, ...]) -> tuple[str, ...]
     return marks if not marks or not others else tuple(mark for mark in marks if mark not in others)
 
 
-def _item_state(plan: Plan, map_node: PlanNode, items: Items, rows: Mapping[str, PhaseRecord]) -> ItemCount:
+def item_state(plan: Plan, map_node: PlanNode, items: Items, row_of: RowOf) -> ItemCount:
     """How far one item of a map is, as a count of one."""
-    inside = [rows.get(node.at(items)) for node in plan.members[map_node.index]]
+    inside = [row_of(node.at(items)) for node in plan.members[map_node.index]]
     known = [row for row in inside if row is not None]
     failed = any(row.state is PhaseState.FAILED for row in known)
-    ended = failed or all(is_ended(rows.get(plan.nodes[index].at(items))) for index in map_node.closers)
-    live = ended and not failed and liveness(plan, map_node.exit or GIVEN, items, rows.get)
+    ended = failed or all(is_ended(row_of(plan.nodes[index].at(items))) for index in map_node.closers)
+    live = ended and not failed and liveness(plan, map_node.exit or GIVEN, items, row_of)
     return ItemCount(1, int(bool(known)), int(ended), int(ended and not live))
 
 
 def is_ended(row: PhaseRecord | None) -> bool:
     """Whether a phase has come up and ended."""
     return row is not None and row.state in ENDED_PHASES
+
+
+def _position(row: PhaseRecord) -> int:
+    return row.position

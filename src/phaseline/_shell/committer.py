@@ -14,7 +14,7 @@ from typing import Any
 import anyio
 from anyio.lowlevel import checkpoint
 
-from phaseline._engine.commands import Command, Offer
+from phaseline._engine.commands import ALONE, Command, Offer
 from phaseline._engine.control import Refused
 from phaseline._engine.decide import fold
 from phaseline._engine.snapshot import Draft
@@ -270,7 +270,10 @@ class GroupCommitter(Committer):
         offer = self._offer(now)
         for live in runs:
             folded = self._fold_safely(live, now, offer) if live.tickets and not live.stale else None
-            if folded is not None:
+            if folded is None:
+                if live.tickets and not live.stale:
+                    self._enqueue(live)
+            else:
                 live.in_flight = True
                 offer = offer.less(len(folded.draft.granted), folded.draft.threads)
                 batch.append(folded)
@@ -318,7 +321,8 @@ class GroupCommitter(Committer):
 
     def _fold(self, live: LiveRun, now: datetime, offer: Offer) -> Folded | None:
         """Decide what waits; None if this leaves nothing to write."""
-        tickets, live.tickets = live.tickets, []
+        number = _together(live.tickets)
+        tickets, live.tickets = live.tickets[:number], live.tickets[number:]
         draft, verdicts = fold(live.snapshot, [ticket.command for ticket in tickets], now, offer)
         if not draft.is_empty:
             unit = draft.unit(commit_id=new_commit_id(), input_text=live.input_text)
@@ -412,6 +416,14 @@ class GroupCommitter(Committer):
         if not live.tickets:
             self._adopt(live, ())  # nobody waits any more: it may be forgotten
         return True
+
+
+def _together(tickets: Sequence[Ticket]) -> int:
+    """How many of the commands that wait go into one unit, from the first on."""
+    for number, ticket in enumerate(tickets):
+        if type(ticket.command) in ALONE:
+            return number or 1
+    return len(tickets)
 
 
 def new_commit_id() -> int:

@@ -268,7 +268,7 @@ class BodyContext(Context):
             raise RuntimeUsageError(msg)
         if self._steps is None:
             run, row = self._job.live.snapshot.run, self._job.row
-            if row.attempt == 1:
+            if row.attempt == 1 and not row.epoch:
                 self._steps = {}
             else:
                 storage = self._runner.storage

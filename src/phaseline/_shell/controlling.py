@@ -3,30 +3,60 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 
-from phaseline._engine.commands import Cancel, Order, Pause, Resume
+from phaseline._engine.commands import (
+    Annotate,
+    Cancel,
+    Order,
+    Pause,
+    RerunFrom,
+    Restart,
+    Resume,
+    Retry,
+)
+from phaseline._engine.control import verb_of
+from phaseline._shell.committer import KeyTaken
 from phaseline._shell.live import LiveRun
 from phaseline._shell.runner import Runner
-from phaseline.control import Verb
-from phaseline.errors import DefinitionError
+from phaseline.control import Verb, allowed_in
+from phaseline.errors import CommandRefusedError, DefinitionError, UnknownPhaseError
 from phaseline.texts import did_you_mean, storable_text
 
-_ORDERS: Mapping[Verb, type[Order]] = {Verb.PAUSE: Pause, Verb.RESUME: Resume, Verb.CANCEL: Cancel}
+_PLAIN: Mapping[Verb, type[Pause | Resume | Cancel | Retry | Restart]] = {
+    Verb.PAUSE: Pause, Verb.RESUME: Resume, Verb.CANCEL: Cancel, Verb.RETRY: Retry, Verb.RESTART: Restart,
+}  # fmt: skip
+"""Verbs that need no more than their name."""
 
 
-def order_of(verb: str, reason: str = "", actor: str = "") -> Order:
+def order_of(
+    verb: str, reason: str = "", actor: str = "", *, phase: str | None = None, note: str | None = None
+) -> Order:
     """Make the command of a verb, and check what is told of it before anything is done.
 
     Raises:
-        DefinitionError: There is no such verb.
-        EncodeError: Reason or actor is no text that can be stored.
+        DefinitionError: There is no such verb, or what it needs is missing.
+        EncodeError: A text cannot be stored.
     """
-    if verb not in _ORDERS:
-        msg = f"there is no command {verb!r}{did_you_mean(verb, _ORDERS)} (known: {', '.join(_ORDERS)})"
+    verbs = [str(known) for known in Verb]
+    if verb not in verbs:
+        msg = f"there is no command {verb!r}{did_you_mean(verb, verbs)} (known: {', '.join(verbs)})"
         raise DefinitionError(msg)
-    return _ORDERS[Verb(verb)](
-        storable_text(reason, what=f"the reason of {verb}"), storable_text(actor, what=f"the actor of {verb}")
-    )
+    reason = storable_text(reason, what=f"the reason of {verb}")
+    actor = storable_text(actor, what=f"the actor of {verb}")
+    plain = _PLAIN.get(Verb(verb))
+    if plain is not None:
+        return plain(reason, actor)
+    if verb == Verb.RERUN_FROM:
+        return RerunFrom(_given(verb, "phase", phase), reason, actor)
+    return Annotate(storable_text(_given(verb, "note", note), what="a note"), reason, actor)
+
+
+def _given(verb: str, name: str, value: str | None) -> str:
+    if not isinstance(value, str):
+        msg = f"{verb} needs {name}=..., a text; got {value!r}"
+        raise DefinitionError(msg)
+    return value
 
 
 async def carry_out(runner: Runner, run_id: str, order: Order) -> LiveRun:
@@ -34,15 +64,36 @@ async def carry_out(runner: Runner, run_id: str, order: Order) -> LiveRun:
 
     Raises:
         RunNotFoundError: There is no such run.
+        UnknownPhaseError: The command names a phase that its pipeline does not have outside of maps.
         CommandRefusedError: The run does not obey it in its state; nothing was stored.
         StorageError: It is not known to be stored.
     """
     known = runner.live.get(run_id)
     live = await runner.hold(run_id)
+    if isinstance(order, RerunFrom):
+        _check_phase(live, order.phase)
     if runner.storage.shared and live is known:
         live.doubted = True  # others may have moved it on
     try:
         await runner.committer.store(live, order)
+    except KeyTaken:
+        raise await _key_taken(runner, live, order) from None
     finally:
         runner.drop_if_idle(live)
     return live
+
+
+def _check_phase(live: LiveRun, phase: str) -> None:
+    plan = live.snapshot.plan
+    known = [node.path for node in plan.order]
+    if phase not in known:
+        raise UnknownPhaseError(live.id, phase, known)
+
+
+async def _key_taken(runner: Runner, live: LiveRun, order: Order) -> CommandRefusedError:
+    """Say that a run let go of its key at its end, and that another one holds it."""
+    run = live.snapshot.run
+    read = partial(runner.storage.keyed, run.namespace, run.pipeline, run.key or "")
+    holder = await runner.read(read)
+    reason = f"its key {run.key!r} is held by run {holder} now"
+    return CommandRefusedError(run.id, verb_of(order), run.state, map(str, allowed_in(run.state)), reason)

@@ -213,9 +213,17 @@ class LiveRun:
         if rows is None:
             raise RunNotFoundError(self.id)
         base = self.snapshot
+        if rows.run.epoch != base.run.epoch:
+            self.forget_values()
         self.snapshot = base.advanced(rows) if rows.since else Snapshot.from_rows(base.plan, rows)
         self.stale = False
         self.interrupt_fenced()
+
+    def forget_values(self) -> None:
+        """Let go of decoded values: what they were made by is not part of the run any more."""
+        self.copies.clear()
+        self.items.clear()
+        self.cause = None
 
     def refuse(self, error: BaseException) -> None:
         """End all commands that wait."""

@@ -92,6 +92,8 @@ class Runner:
 
     leased_until: datetime = datetime.min.replace(tzinfo=UTC)
     """When leases run out that were last renewed."""
+    reopened: int = 0
+    """Counts the runs that went on here after an end."""
 
     def __init__(
         self,
@@ -369,6 +371,9 @@ class Runner:
     def committed(self, live: LiveRun, draft: Draft) -> None:
         """Take note of a commit: seats, observers, those who wait."""
         self.commits += 1
+        if draft.dropped:
+            self.reopened += 1
+            live.forget_values()
         self.seats -= len(draft.granted)
         self._thread_seats -= draft.threads
         if draft.events:

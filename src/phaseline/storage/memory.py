@@ -55,6 +55,7 @@ class _StoredRun:
     __slots__ = (
         "commits",
         "events",
+        "gone",
         "phases",
         "run",
         "signals",
@@ -75,6 +76,8 @@ class _StoredRun:
         self.signals: dict[int, SignalRecord] = {}
         self.signals_written: dict[int, int] = {}
         """Revision of the run at which a signal was last written, by its number."""
+        self.gone: set[int] = set()
+        """Numbers of the events whose checkpoint is gone with its phase."""
         self.commits: set[int] = set()
         """Ids of the units that have events."""
 
@@ -82,10 +85,16 @@ class _StoredRun:
         self.run = unit.run
         revision = unit.run.revision
         phases, written = self.phases, self.written
-        for row in unit.inserted:
+        for row, _ in unit.updated:
             phases[row.path] = row
             written[row.path] = revision
-        for row, _ in unit.updated:
+        for row, _ in unit.dropped:
+            phases[row.path] = row
+            written[row.path] = revision
+            self.values.pop(row.path, None)
+        if unit.dropped:
+            self._drop_checkpoints({(row.path, row.epoch) for row, _ in unit.dropped if row.live})
+        for row in unit.inserted:
             phases[row.path] = row
             written[row.path] = revision
         if unit.events:
@@ -101,9 +110,16 @@ class _StoredRun:
             self.signals[seq] = replace(self.signals[seq], value=None, taken_by=path)
             self.signals_written[seq] = revision
 
+    def _drop_checkpoints(self, of: Collection[tuple[str, int]]) -> None:
+        for event in self.events:
+            if isinstance(event, CheckpointCreated) and (event.phase or "", event.epoch) in of:
+                self.gone.add(event.seq or 0)
+
     def value(self, path: str) -> str | None:
         row = self.phases.get(path)
-        return self.values.get(path if row is None or row.same_as is None else row.same_as)
+        if row is None or row.same_as is None:
+            return self.values.get(path)
+        return self.values.get(row.same_as) if row.gone_in_epoch is None else None
 
 
 class _Waiting:
@@ -178,9 +194,9 @@ class MemoryStorage(Storage):
             return Outcome.STALE
         if not _guards_hold(stored, unit):
             return Outcome.FENCED
+        if _takes_key(stored, unit) and not self._take_key(unit.run):
+            return Outcome.DUPLICATE
         if stored is None:
-            if unit.run.key is not None and not self._take_key(unit.run, unit.run.key):
-                return Outcome.DUPLICATE
             self._runs[key] = stored = _StoredRun(unit)
             insort(self._ids.setdefault(key[0], []), key[1])
         stored.write(unit)
@@ -192,10 +208,11 @@ class MemoryStorage(Storage):
                 self._await(key, row)
         return Outcome.COMMITTED
 
-    def _take_key(self, run: RunRecord, key: str) -> bool:
-        if self.keyed(run.namespace, run.pipeline, key) is not None:
+    def _take_key(self, run: RunRecord) -> bool:
+        assert run.key is not None  # noqa: S101  # asked before
+        if self.keyed(run.namespace, run.pipeline, run.key) not in (None, run.id):
             return False
-        self._keys[run.namespace, run.pipeline, key] = run.id
+        self._keys[run.namespace, run.pipeline, run.key] = run.id
         return True
 
     def _await(self, key: _Key, row: PhaseRecord) -> None:
@@ -350,9 +367,12 @@ class MemoryStorage(Storage):
         if since >= stored.run.revision:
             return RunRows(stored.run, (), since)
         written, signals_written = stored.written, stored.signals_written
+        phases = [row for path, row in stored.phases.items() if written[path] > since]
+        if stored.run.epoch:  # what came up anew stands where it stood before
+            phases.sort(key=lambda row: row.position)
         return RunRows(
             stored.run,
-            [row for path, row in stored.phases.items() if written[path] > since],
+            phases,
             since,
             [stored.signals[seq] for seq in sorted(stored.signals) if signals_written[seq] > since],
         )
@@ -406,8 +426,10 @@ class MemoryStorage(Storage):
 
     def checkpoints(self, namespace: str, run_id: str) -> Sequence[Checkpoint]:
         stored = self._runs.get((namespace, run_id))
-        events = () if stored is None else stored.events
-        return [event.position for event in events if isinstance(event, CheckpointCreated)]
+        if stored is None:
+            return ()
+        made = (event for event in stored.events if isinstance(event, CheckpointCreated))
+        return [event.position for event in made if event.seq not in stored.gone]
 
     def events(self, namespace: str, run_id: str, after: int, limit: int) -> Sequence[Event]:
         stored = self._runs.get((namespace, run_id))
@@ -416,9 +438,16 @@ class MemoryStorage(Storage):
         )  # event n stands at n - 1
 
 
+def _takes_key(stored: _StoredRun | None, unit: Unit) -> bool:
+    """Whether a run begins, or goes on after its end, that has an idempotency key."""
+    if unit.run.key is None:
+        return False
+    return stored is None or (stored.run.ended_at is not None and unit.run.ended_at is None)
+
+
 def _guards_hold(stored: _StoredRun | None, unit: Unit) -> bool:
     """Whether the rows that a unit changes carry the fences that it names, and signals are as it takes them to be."""
-    for row, fence in unit.updated:
+    for row, fence in (*unit.updated, *unit.dropped):
         before = None if stored is None else stored.phases.get(row.path)
         if before is None or before.fence != fence:
             return False

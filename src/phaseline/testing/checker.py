@@ -14,6 +14,7 @@ from phaseline.abc import Storage
 from phaseline.codec import same_json
 from phaseline.events import (
     CheckpointCreated,
+    EpochBegun,
     Event,
     PhaseCompleted,
     PhaseFailed,
@@ -28,6 +29,7 @@ from phaseline.run import (
     ENDED_STATES,
     INPUT,
     STANDING_STATES,
+    Checkpoint,
     PhaseRecord,
     PhaseState,
     RunState,
@@ -121,7 +123,7 @@ def _moves(account: StoredRun) -> Iterator[str]:
 def _checkpoints(account: StoredRun) -> Iterator[str]:
     """Each top-level phase that hands a value on has one checkpoint, the same in events and rows."""
     told = [event.position for event in account.events if isinstance(event, CheckpointCreated)]
-    if told != list(account.checkpoints):
+    if [point for point in told if _is_there(account, point)] != list(account.checkpoints):
         yield f"its events tell of the checkpoints {told}, and stored are {list(account.checkpoints)}"
     due = Counter(
         event.phase or ""
@@ -129,11 +131,17 @@ def _checkpoints(account: StoredRun) -> Iterator[str]:
         if _is_top_level(event.phase)
         and (isinstance(event, PhaseCompleted) or (isinstance(event, PhaseSkipped) and event.live))
     )
-    made = Counter(checkpoint.phase for checkpoint in account.checkpoints)
+    made = Counter(checkpoint.phase for checkpoint in told)
     if due != made:
         yield f"checkpoints are due after {dict(due)}, and stored are those after {dict(made)}"
     if any(checkpoint.revision > account.run.revision for checkpoint in account.checkpoints):
         yield f"a checkpoint is newer than its revision {account.run.revision}"
+
+
+def _is_there(account: StoredRun, point: Checkpoint) -> bool:
+    """Whether the phase after which it stands is part of the run, as it was then."""
+    row = account.present.get(point.phase)
+    return row is not None and row.epoch == point.epoch
 
 
 def _is_top_level(path: str | None) -> bool:
@@ -144,7 +152,7 @@ def _values(account: StoredRun) -> Iterator[str]:
     """The input is there, and an output where a phase completed, and nowhere else; a map's is put together when read."""
     if INPUT not in account.values:
         yield "its input is missing"
-    for path, row in account.rows.items():
+    for path, row in account.present.items():
         is_stored = path in account.values
         if row.state is PhaseState.COMPLETED and row.total is None and not is_stored:
             yield f"{path!r} is COMPLETED, and its output is missing"
@@ -173,6 +181,9 @@ def _end(account: StoredRun) -> Iterator[str]:
     ]
     if len(ends) != len(reopened) + has_ended:
         yield f"it is {run.state}, ended {len(ends)} times, and went on {len(reopened)} times"
+    epochs = [event.epoch for event in account.events if isinstance(event, EpochBegun)]
+    if epochs != list(range(1, run.epoch + 1)):
+        yield f"its events begin the epochs {epochs}, and its row says {run.epoch}"
     for path, row in account.rows.items():
         if has_ended and row.state in UNFINISHED:
             yield f"it is {run.state}, but {path!r} is {row.state}"
@@ -193,17 +204,15 @@ _MOVES: Mapping[PhaseState, frozenset[PhaseState]] = {
 
 def _phases(account: StoredRun) -> Iterator[str]:
     """Each phase's row agrees with its events, and those with each other."""
-    lives = account.lives
-    for path in [*account.rows, *(path for path in lives if path not in account.rows)]:
-        row, of_path = account.rows.get(path), lives.get(path, ())
+    for (path, epoch), life in account.lives.items():
+        row = account.rows.get(path)
         if row is None:
             yield f"events tell of {path!r}, which has no row"
-            continue
-        if len(of_path) > account.run.epoch + 1:
-            yield f"{path!r} was begun {len(of_path)} times in {account.run.epoch + 1} epochs"
-        for life in of_path:
-            yield from (f"{path!r}: {found}" for found in _one_life(life))
-        yield from (f"{path!r}: {found}" for found in _row(row, of_path[-1] if of_path else ()))
+        elif row.epoch < epoch:
+            yield f"events tell of {path!r} in epoch {epoch}, and its row is of epoch {row.epoch}"
+        yield from (f"{path!r}: {found}" for found in _one_life(life))
+    for path, row in account.rows.items():
+        yield from (f"{path!r}: {found}" for found in _row(row, account.lives.get((path, row.epoch), ())))
 
 
 def _one_life(life: Sequence[Event]) -> Iterator[str]:
@@ -241,7 +250,8 @@ def _row(row: PhaseRecord, life: Sequence[Event]) -> Iterator[str]:
     if told != stored:
         yield f"its events come to {told}, and its row says {stored}"
     fence = starts[-1].fence if starts else 0
-    if row.fence != fence + _is_fenced_off(row):
+    is_known = bool(starts) or row.epoch == 0  # else it goes on from the one before, if there was one
+    if is_known and row.fence != fence + _is_fenced_off(row):
         yield f"its latest fence is {fence}, and its row ({row.state}) says {row.fence}"
     state = STATES_AFTER[type(life[-1])] if life else PhaseState.PENDING
     if row.state is not state and not (_is_fenced_off(row) and state in UNFINISHED):
@@ -249,8 +259,8 @@ def _row(row: PhaseRecord, life: Sequence[Event]) -> Iterator[str]:
 
 
 def _is_fenced_off(row: PhaseRecord) -> bool:
-    """Whether it was ended by the end of its run; of many that end at once the event names the first ones alone."""
-    return row.state is PhaseState.SKIPPED and row.reason == "cancelled"
+    """Whether it was ended from outside; of many that end at once the event names the first ones alone."""
+    return row.state is PhaseState.SKIPPED and (row.decided is None or row.reason == "cancelled")
 
 
 # --------------------------------------------------------------------- what bodies did
@@ -268,7 +278,7 @@ def _of_effects(
             yield f"run {run_id}: the body of {path!r} was called, but neither run nor phase is stored"
             continue
         found = [
-            *_order(done),
+            *_order(done, account.run.epoch + 1),
             *_late(account, path, done, clocks_differ),
             *_kept(storage, account, row, done),
         ]
@@ -277,26 +287,28 @@ def _of_effects(
         yield from _undone(account, by_phase, known)
 
 
-def _order(done: Sequence[Effect]) -> Iterator[str]:
-    """An attempt is made once, and a step that is kept is not made again."""
+def _order(done: Sequence[Effect], epochs: int) -> Iterator[str]:
+    """An attempt is made once in each epoch, and a step that is kept is not made again."""
     begun: Counter[tuple[int, str | None]] = Counter()
     kept: dict[str, int] = {}
     for effect in done:
         if effect.moment is Moment.BEGIN:
             begun[effect.attempt, effect.step] += 1
-            if effect.step in kept and effect.attempt > kept[effect.step]:
+            if epochs == 1 and effect.step in kept and effect.attempt > kept[effect.step]:
                 yield f"step {effect.step!r} was kept in attempt {kept[effect.step]}, and made again in {effect.attempt}"
         elif effect.moment is Moment.KEPT and effect.step is not None:
             kept.setdefault(effect.step, effect.attempt)
     for (attempt, step), times in begun.items():
-        if times > 1:
+        if times > epochs:
             yield f"{'the body' if step is None else f'step {step!r}'} of attempt {attempt} was called {times} times"
 
 
 def _late(account: StoredRun, path: str, done: Sequence[Effect], clocks_differ: timedelta) -> Iterator[str]:
     """No body begins under an attempt that was not granted, or after the commit of its phase."""
-    life = account.lives.get(path, [()])[-1]
-    granted = max((event.attempt for event in life if isinstance(event, PhaseStarted)), default=0)
+    lives = [account.lives.get((path, epoch), ()) for epoch in range(account.run.epoch + 1)]
+    life = next((life for life in reversed(lives) if life), ())
+    starts = (event for life in lives for event in life if isinstance(event, PhaseStarted))
+    granted = max((event.attempt for event in starts), default=0)
     commit = next((event for event in life if isinstance(event, PhaseCompleted)), None)
     for effect in done:
         if effect.moment is not Moment.BEGIN:
@@ -313,8 +325,12 @@ def _kept(storage: Storage, account: StoredRun, row: PhaseRecord, done: Sequence
     kept = {effect.step for effect in done if effect.moment is Moment.KEPT}
     if kept:
         run = account.run
-        found = storage.steps(run.namespace, run.id, row.path, row.generation)
-        yield from (f"step {step!r} was kept, but its result is missing" for step in kept - set(found))
+        found = {
+            step
+            for generation in range(row.generation + 1)
+            for step in storage.steps(run.namespace, run.id, row.path, generation)
+        }
+        yield from (f"step {step!r} was kept, but its result is missing" for step in kept - found)
 
 
 def _undone(

@@ -8,7 +8,15 @@ from functools import cached_property
 import attrs
 
 from phaseline.abc import Storage
-from phaseline.events import Event, PhaseCompleted, PhaseFailed, PhaseRetrying, PhaseSkipped, PhaseStarted
+from phaseline.events import (
+    EpochBegun,
+    Event,
+    PhaseCompleted,
+    PhaseFailed,
+    PhaseRetrying,
+    PhaseSkipped,
+    PhaseStarted,
+)
 from phaseline.run import INPUT, Checkpoint, PhaseRecord, PhaseState, RunRecord
 
 PAGE = 500
@@ -29,20 +37,26 @@ class StoredRun:
 
     run: RunRecord
     rows: Mapping[str, PhaseRecord]
+    """Of each phase the newest one, also if it is gone."""
     events: Sequence[Event]
     checkpoints: Sequence[Checkpoint]
     values: Mapping[str, str]
 
     @cached_property
-    def lives(self) -> Mapping[str, Sequence[Sequence[Event]]]:
-        """The events of each phase: one list for each time that it was begun anew."""
-        lives: dict[str, list[list[Event]]] = {}
+    def present(self) -> Mapping[str, PhaseRecord]:
+        """Rows that are part of the run now."""
+        return {path: row for path, row in self.rows.items() if row.gone_in_epoch is None}
+
+    @cached_property
+    def lives(self) -> Mapping[tuple[str, int], Sequence[Event]]:
+        """The events of each phase in each epoch of the run."""
+        lives: dict[tuple[str, int], list[Event]] = {}
+        epoch = 0
         for event in self.events:
+            if isinstance(event, EpochBegun):
+                epoch = event.epoch
             for path in _paths(event):
-                of_path = lives.setdefault(path, [])
-                if not of_path or (isinstance(event, PhaseStarted) and event.attempt == 1):
-                    of_path.append([])
-                of_path[-1].append(event)
+                lives.setdefault((path, epoch), []).append(event)
         return lives
 
 

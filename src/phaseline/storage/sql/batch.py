@@ -28,6 +28,8 @@ PHASE_UPDATE = (
     "expected",
 )
 PHASE_INSERT = ("namespace", "run_id", *rows.PHASE, "lane", "output", "revision")
+PHASE_DROP = (*rows.PHASE_DROPPED, "revision", "namespace", "run_id", "path", "epoch", "expected")
+CHECKPOINT_DROP = ("gone_in_epoch", "namespace", "run_id", "phase", "epoch")
 CHECKPOINT = ("namespace", "run_id", *rows.CHECKPOINT)
 EVENT = ("namespace", "run_id", *rows.EVENT, "commit_id")
 STEP = ("namespace", "run_id", *rows.STEP)
@@ -45,6 +47,8 @@ class Batch:
     run_inserts: Rows = attrs.field(factory=Rows)
     phase_updates: Rows = attrs.field(factory=Rows)
     phase_inserts: Rows = attrs.field(factory=Rows)
+    phase_drops: Rows = attrs.field(factory=Rows)
+    checkpoint_drops: Rows = attrs.field(factory=Rows)
     checkpoints: Rows = attrs.field(factory=Rows)
     events: Rows = attrs.field(factory=Rows)
     steps: Rows = attrs.field(factory=Rows)
@@ -62,7 +66,7 @@ def gather(units: Sequence[Unit]) -> Batch:
     for unit in sorted(units, key=_order) if len(units) > 1 else units:
         run = unit.run
         head = (run.namespace, run.id)
-        outputs, revision, commit_id = unit.outputs, run.revision, unit.commit_id
+        commit_id = unit.commit_id
         is_marked = unit.marks_added or unit.marks_removed
         if not unit.expected:
             batch.run_inserts.append((*rows.run_row(run), unit.input))
@@ -71,26 +75,29 @@ def gather(units: Sequence[Unit]) -> Batch:
             batch.marked_updates.append((*changes, *head, unit.expected))
         else:
             batch.run_updates.append((*rows.run_changes(run), *head, unit.expected))
-        for row, fence in unit.updated:
-            path = row.path
-            changes = rows.phase_changes(row)
-            lane = lanes.lane_of(run, row)
-            batch.phase_updates.append(
-                (*changes, lane, outputs.get(path), revision, *head, path, row.epoch, fence)
-            )
-        for row in unit.inserted:
-            lane = lanes.lane_of(run, row)
-            batch.phase_inserts.append((*head, *rows.phase_row(row), lane, outputs.get(row.path), revision))
+        _gather_phases(batch, unit, head)
         for event in unit.events:
             batch.events.append((*head, *rows.event_row(event), commit_id))
             if type(event) is CheckpointCreated:
                 batch.checkpoints.append((*head, *rows.checkpoint_row(event)))
         for step in unit.steps:
             batch.steps.append((*head, *rows.step_row(step)))
-        if is_marked or unit.signals or unit.taken:
+        if is_marked or unit.signals or unit.taken or unit.dropped:
             _gather_rare(batch, unit, head)
         batch.moves.extend(lanes.moves(run, stood=unit.stood))
     return batch
+
+
+def _gather_phases(batch: Batch, unit: Unit, head: tuple[str, str]) -> None:
+    run, outputs, revision = unit.run, unit.outputs, unit.run.revision
+    for row, fence in unit.updated:
+        path, changes, lane = row.path, rows.phase_changes(row), lanes.lane_of(run, row)
+        batch.phase_updates.append(
+            (*changes, lane, outputs.get(path), revision, *head, path, row.epoch, fence)
+        )
+    for row in unit.inserted:
+        lane = lanes.lane_of(run, row)
+        batch.phase_inserts.append((*head, *rows.phase_row(row), lane, outputs.get(row.path), revision))
 
 
 def _gather_rare(batch: Batch, unit: Unit, head: tuple[str, str]) -> None:
@@ -101,6 +108,11 @@ def _gather_rare(batch: Batch, unit: Unit, head: tuple[str, str]) -> None:
         batch.signals.append((*head, *rows.signal_row(signal), revision))
     for seq, path in unit.taken:
         batch.taken.append((path, revision, *head, seq))
+    for row, fence in unit.dropped:
+        changes = rows.phase_dropped(row)
+        batch.phase_drops.append((*changes, revision, *head, row.path, row.epoch, fence))
+        if row.live:
+            batch.checkpoint_drops.append((row.gone_in_epoch, *head, row.path, row.epoch))
     batch.mark_deletes.extend((namespace, mark, run_id) for mark in unit.marks_removed)
     batch.marks.extend((namespace, mark, run_id) for mark in unit.marks_added)
 

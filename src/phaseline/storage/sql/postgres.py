@@ -236,6 +236,8 @@ SECTIONS: Mapping[str, Sequence[str]] = {
     "run_inserts": columns.RUN_INSERT,
     "phase_updates": columns.PHASE_UPDATE,
     "phase_inserts": columns.PHASE_INSERT,
+    "phase_drops": columns.PHASE_DROP,
+    "checkpoint_drops": columns.CHECKPOINT_DROP,
     "checkpoints": columns.CHECKPOINT,
     "events": columns.EVENT,
     "steps": columns.STEP,
@@ -244,7 +246,7 @@ SECTIONS: Mapping[str, Sequence[str]] = {
     "mark_deletes": rows.MARK,
     "marks": rows.MARK,
 }
-GUARDED = ("run_updates", "marked_updates", "phase_updates", "taken")
+GUARDED = ("run_updates", "marked_updates", "phase_updates", "phase_drops", "taken")
 
 
 def _kind(column: str) -> str:
@@ -288,6 +290,16 @@ STATEMENTS = {
         "AND p.fence = d.expected RETURNING 1"
     ),
     "phase_inserts": _inserting("phase_execution", columns.PHASE_INSERT),
+    "phase_drops": (
+        f"UPDATE phaseline_phase_execution p SET {_assigned(rows.PHASE_DROPPED)}, worker = NULL, lease_expires = NULL, lane = NULL, "  # noqa: S608  # names of ours
+        f"revision = d.revision FROM {_source(columns.PHASE_DROP)} d "
+        "WHERE p.namespace = d.namespace AND p.run_id = d.run_id AND p.path = d.path AND p.epoch = d.epoch "
+        "AND p.fence = d.expected RETURNING 1"
+    ),
+    "checkpoint_drops": (
+        f"UPDATE phaseline_checkpoint c SET gone_in_epoch = d.gone_in_epoch FROM {_source(columns.CHECKPOINT_DROP)} d "  # noqa: S608  # names of ours
+        "WHERE c.namespace = d.namespace AND c.run_id = d.run_id AND c.phase = d.phase AND c.epoch = d.epoch"
+    ),
     "checkpoints": _inserting("checkpoint", columns.CHECKPOINT),
     "events": _inserting("event", columns.EVENT),
     # The first result of a step stays: an attempt may have gone on with it.

@@ -12,7 +12,12 @@ from phaseline.storage.sql import rows
 from phaseline.storage.sql.access import Access
 
 RUN_COLUMNS = ", ".join(rows.RUN)
-PHASE_COLUMNS = ", ".join(rows.PHASE)
+PHASE_COLUMNS = ", ".join(rows.PHASE_READ)
+_NEWEST = (
+    "(p.gone_in_epoch IS NULL OR NOT EXISTS (SELECT 1 FROM phaseline_phase_execution n "
+    "WHERE n.namespace = p.namespace AND n.run_id = p.run_id AND n.path = p.path AND n.epoch > p.epoch))"
+)
+"""Of a phase that came up several times, the newest row."""
 CHECKPOINT_COLUMNS = ", ".join(rows.CHECKPOINT)
 EVENT_COLUMNS = ", ".join(rows.EVENT)
 SIGNAL_COLUMNS = ", ".join(rows.SIGNAL)
@@ -59,8 +64,8 @@ def phases(ask: Access, run: RunRecord, since: int) -> Sequence[PhaseRecord]:
     if since >= run.revision:
         return ()
     found = ask(
-        f"SELECT {PHASE_COLUMNS} FROM phaseline_phase_execution WHERE namespace = ? AND run_id = ? AND revision > ? "  # noqa: S608  # names of ours
-        "ORDER BY position",
+        f"SELECT {PHASE_COLUMNS} FROM phaseline_phase_execution p WHERE namespace = ? AND run_id = ? AND revision > ? "  # noqa: S608  # names of ours
+        f"AND {_NEWEST} ORDER BY position",
         (run.namespace, run.id, since),
     )
     return [rows.phase_from(row) for row in found]
@@ -70,8 +75,8 @@ def phases_of_many(ask: Access, namespace: str, run_ids: Iterable[str]) -> Mappi
     """Read all phases of several runs, by run."""
     listed, value = ask.dialect.among(run_ids)
     found = ask(
-        f"SELECT run_id, {PHASE_COLUMNS} FROM phaseline_phase_execution WHERE namespace = ? AND run_id {listed} "  # noqa: S608  # names of ours
-        "ORDER BY run_id, position",
+        f"SELECT run_id, {PHASE_COLUMNS} FROM phaseline_phase_execution p WHERE namespace = ? AND run_id {listed} "  # noqa: S608  # names of ours
+        f"AND {_NEWEST} ORDER BY run_id, position",
         (namespace, value),
     )
     by_run: dict[str, list[PhaseRecord]] = {}
@@ -124,7 +129,7 @@ def values(ask: Access, namespace: str, run_id: str, paths: Iterable[str]) -> Ma
         listed, value = ask.dialect.among(outputs)  # one value for all paths: the number of those is limited
         statement = (
             f"SELECT path, {_OUTPUT} FROM phaseline_phase_execution p WHERE namespace = ? AND run_id = ? "  # noqa: S608  # names of ours
-            f"AND path {listed} AND (output IS NOT NULL OR same_as IS NOT NULL)"
+            f"AND path {listed} AND gone_in_epoch IS NULL AND (output IS NOT NULL OR same_as IS NOT NULL)"
         )
         found.update(_pairs(ask(statement, (namespace, run_id, value))))
     return found
@@ -143,7 +148,7 @@ def checkpoints(ask: Access, namespace: str, run_id: str) -> Sequence[Checkpoint
     """Read the checkpoints of a run."""
     statement = (
         f"SELECT {CHECKPOINT_COLUMNS} FROM phaseline_checkpoint "  # noqa: S608  # names of ours
-        "WHERE namespace = ? AND run_id = ? ORDER BY seq"
+        "WHERE namespace = ? AND run_id = ? AND gone_in_epoch IS NULL ORDER BY seq"
     )
     return [rows.checkpoint_from(row) for row in ask(statement, (namespace, run_id))]
 

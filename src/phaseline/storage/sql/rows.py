@@ -46,10 +46,12 @@ RUN_CHANGES = (
 PHASE = (
     "path", "epoch", "position", "generation", "state", "queue", "priority", "available_at", "attempt", "failures",
     "crashes", "postponed", "fence", "worker", "lease_expires", "live", "length", "same_as", "total", "reason", "error",
-    "progress", "wait_kind", "wait_key", "due_at", "first_started_at", "started_at", "ended_at",
+    "progress", "wait_kind", "wait_key", "due_at", "first_started_at", "started_at", "ended_at", "decided",
 )  # fmt: skip
 PHASE_CHANGES = PHASE[4:]
 MARK = ("namespace", "mark", "run_id")
+PHASE_READ = (*PHASE, "gone_in_epoch")
+PHASE_DROPPED = ("state", "generation", "fence", "live", "reason", "ended_at", "gone_in_epoch")
 CHECKPOINT = ("seq", "id", "phase", "revision", "epoch", "created_at")
 EVENT = ("seq", "type", "phase", "source", "target", "data", "at")
 STEP = ("path", "generation", "key", "result")
@@ -109,8 +111,14 @@ def phase_changes(row: PhaseRecord) -> tuple[Any, ...]:
         row.state.value, row.queue, row.priority, micros(row.available_at), row.attempt, row.failures, row.crashes,
         row.postponed, row.fence, row.worker, micros(row.lease_expires), row.live, row.length, row.same_as, row.total, row.reason,
         _encode(row.error), _encode(row.progress), row.wait_kind and row.wait_kind.value, row.wait_key,
-        micros(row.due_at), micros(row.first_started_at), micros(row.started_at), micros(row.ended_at),
+        micros(row.due_at), micros(row.first_started_at), micros(row.started_at), micros(row.ended_at), row.decided,
     )  # fmt: skip
+
+
+def phase_dropped(row: PhaseRecord) -> tuple[Any, ...]:
+    """Values of ``PHASE_DROPPED``."""
+    ended_at = micros(row.ended_at)
+    return (row.state.value, row.generation, row.fence, row.live, row.reason, ended_at, row.gone_in_epoch)
 
 
 def checkpoint_row(event: CheckpointCreated) -> tuple[Any, ...]:
@@ -181,8 +189,8 @@ def run_from(row: Row) -> RunRecord:
 
 
 def phase_from(row: Row) -> PhaseRecord:
-    """The record of a row of ``PHASE``."""
-    data: dict[str, Any] = dict(zip(PHASE, row, strict=True))
+    """The record of a row of ``PHASE_READ``."""
+    data: dict[str, Any] = dict(zip(PHASE_READ, row, strict=True))
     data["state"] = PhaseState(data["state"])
     data["live"] = None if data["live"] is None else bool(data["live"])
     data["error"] = _error(data["error"])

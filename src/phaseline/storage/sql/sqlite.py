@@ -95,6 +95,8 @@ class SqliteDialect(Dialect):
         _run(execute, INSERT_RUN, batch.run_inserts)
         _update(execute, UPDATE_PHASE, batch.phase_updates)
         _run(execute, INSERT_PHASE, batch.phase_inserts)
+        _update(execute, DROP_PHASE, batch.phase_drops)
+        _run(execute, DROP_CHECKPOINT, batch.checkpoint_drops)
         _run(execute, INSERT_CHECKPOINT, batch.checkpoints)
         _run(execute, INSERT_EVENT, batch.events)
         _run(execute, INSERT_STEP, batch.steps)
@@ -205,6 +207,14 @@ UPDATE_PHASE = (
     "revision = ? WHERE namespace = ? AND run_id = ? AND path = ? AND epoch = ? AND fence = ?"
 )
 INSERT_PHASE = _inserting("phase_execution", columns.PHASE_INSERT)
+DROP_PHASE = (
+    f"UPDATE phaseline_phase_execution SET {_assigned(rows.PHASE_DROPPED)}, worker = NULL, lease_expires = NULL, lane = NULL, "  # noqa: S608  # names of ours
+    "revision = ? WHERE namespace = ? AND run_id = ? AND path = ? AND epoch = ? AND fence = ?"
+)
+DROP_CHECKPOINT = (
+    "UPDATE phaseline_checkpoint SET gone_in_epoch = ? "
+    "WHERE namespace = ? AND run_id = ? AND phase = ? AND epoch = ?"
+)
 INSERT_CHECKPOINT = _inserting("checkpoint", columns.CHECKPOINT)
 INSERT_EVENT = _inserting("event", columns.EVENT)
 INSERT_STEP = f"{_inserting('step_result', columns.STEP)} ON CONFLICT DO NOTHING"

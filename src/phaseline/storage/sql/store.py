@@ -254,8 +254,10 @@ class SqlStorage(Storage):
         head = self.head(run.namespace, run.id)
         if unit.expected != (0 if head is None else head.revision):
             return Outcome.STALE
-        if head is None and run.key is not None and self.keyed(run.namespace, run.pipeline, run.key):
-            return Outcome.DUPLICATE
+        if run.key is not None and (head is None or (head.ended_at is not None and run.ended_at is None)):
+            holder = self.keyed(run.namespace, run.pipeline, run.key)
+            if holder not in (None, run.id):
+                return Outcome.DUPLICATE
         if isinstance(error, IntegrityError):  # a mistake of the engine's; it must not fail other units
             log.error("run %s: the tables refuse a unit of work: %s", run.id, error.orig)
         return Outcome.FENCED

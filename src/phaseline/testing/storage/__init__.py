@@ -11,6 +11,7 @@ One class and one fixture prove an adapter::
 from __future__ import annotations
 
 from phaseline.testing.storage.claims import Claims
+from phaseline.testing.storage.epochs import Epochs
 from phaseline.testing.storage.finding import Finding
 from phaseline.testing.storage.leases import Leases
 from phaseline.testing.storage.limits import Limits
@@ -22,7 +23,7 @@ from phaseline.testing.storage.writes import Writes
 __all__ = ["StorageContract"]
 
 
-class StorageContract(Writes, Reads, Finding, Claims, Leases, Waits, Limits, Sharing):
+class StorageContract(Writes, Reads, Finding, Epochs, Claims, Leases, Waits, Limits, Sharing):
     """Tests that every storage passes.
 
     A subclass gives the fixture ``make_storage``: a function that makes a storage, not yet opened. What it makes is

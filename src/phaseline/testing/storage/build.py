@@ -68,6 +68,7 @@ def make_phase(path: str = "a", state: PhaseState = PhaseState.PENDING, **fields
         given |= {"fence": 1, "attempt": 1, "worker": WORKER, "lease_expires": NOW + LEASE, "started_at": NOW}
     if state in ENDED:
         given |= {"fence": 1, "attempt": 1, "ended_at": NOW, "live": state is PhaseState.COMPLETED}
+        given |= {"decided": None if state is PhaseState.FAILED else 1}
     if state is PhaseState.FAILED:
         given |= {"error": ERROR}
     return PhaseRecord(**{**given, **fields})
@@ -79,6 +80,7 @@ def make_unit(
     expected: int | None = None,
     inserted: Sequence[PhaseRecord] = (),
     updated: Sequence[tuple[PhaseRecord, int]] = (),
+    dropped: Sequence[tuple[PhaseRecord, int]] = (),
     outputs: Mapping[str, str] | None = None,
     events: Sequence[Event] = (),
     steps: Sequence[StepResult] = (),
@@ -99,7 +101,7 @@ def make_unit(
     removed = [mark for mark in marked if mark not in run.marks]
     return Unit(
         run=run, expected=expected, stood=stood, input=None if expected else INPUT_TEXT, inserted=inserted, updated=updated,
-        outputs=outputs or {}, events=events, steps=steps, signals=signals, taken=taken, marks_added=added,
+        dropped=dropped, outputs=outputs or {}, events=events, steps=steps, signals=signals, taken=taken, marks_added=added,
         marks_removed=removed, commit_id=commit_id,
     )  # fmt: skip
 
@@ -220,6 +222,7 @@ def full_phases() -> list[PhaseRecord]:
             ended_at=NOW + 5 * SECOND,
         ),
         make_phase(path, PhaseState.SKIPPED, **same, live=False, ended_at=NOW + 5 * SECOND),
+        make_phase(path, PhaseState.SKIPPED, **same, decided=None, ended_at=NOW + 5 * SECOND),
         make_phase(path, PhaseState.FAILED, **same, live=False, error=ERROR, ended_at=NOW + 5 * SECOND),
         make_phase(path, PhaseState.PENDING, epoch=3, generation=2),
     ]

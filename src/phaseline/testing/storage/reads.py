@@ -20,11 +20,14 @@ from phaseline.events import (
     PhaseRetrying,
     PhaseSkipped,
     PhaseStarted,
+    PipelineAnnotated,
     PipelineCancelled,
     PipelineCompleted,
     PipelineFailed,
     PipelinePaused,
+    PipelineRestarted,
     PipelineResumed,
+    PipelineRetried,
     PipelineStarted,
     Transition,
 )
@@ -64,8 +67,13 @@ def every_kind_of_event() -> list[Event]:
         PipelineFailed(**at(next(number), None, move), error=ERROR),
         *(
             kind(**at(next(number), None, move), reason="why", actor="ada")
-            for kind in (PipelinePaused, PipelineResumed, PipelineCancelled)
+            for kind in (PipelinePaused, PipelineResumed)
         ),
+        *(
+            kind(**at(next(number), "a", move), reason="why", actor="ada", epoch=2)
+            for kind in (PipelineCancelled, PipelineRetried, PipelineRestarted)
+        ),
+        PipelineAnnotated(**at(next(number)), note="seen", reason="why", actor="ada"),
         PipelinePaused(**at(next(number), None, move)),
         PhaseStarted(**at(next(number), "a", move), attempt=2, fence=3, worker="w-1", total=4),
         PhaseStarted(**at(next(number), "a"), attempt=1, fence=1),

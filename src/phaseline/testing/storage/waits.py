@@ -151,7 +151,7 @@ class Waits(StorageTests):
     def test_only_what_runs_is_due(self, storage: Storage) -> None:
         """A wait that has ended keeps its time in its row, and a lease is no wait."""
         ended = [
-            replace(make_wait(str(state)), state=state, live=False, ended_at=NOW)
+            replace(make_wait(str(state)), state=state, live=False, ended_at=NOW, decided=1)
             for state in (PhaseState.COMPLETED, PhaseState.SKIPPED)
         ]
         write(storage, new_run("run", make_phase("held", PhaseState.RUNNING), make_phase("waits"), *ended))

@@ -73,6 +73,8 @@ CREATE TABLE phaseline_phase_execution (
     revision integer NOT NULL, -- of the run, when this row was last written
     length integer,
     total integer,
+    decided integer, -- number of the event by which it came to what it stays
+    gone_in_epoch integer, -- of the run, which does without it from then on
     live boolean,
     namespace text COLLATE "C" NOT NULL,
     run_id text COLLATE "C" NOT NULL,
@@ -97,6 +99,9 @@ CREATE TABLE phaseline_phase_execution (
     CHECK (wait_kind <> 'timer' OR due_at IS NOT NULL),
     CHECK ((ended_at IS NOT NULL) = (state IN ('COMPLETED', 'FAILED', 'SKIPPED'))),
     CHECK (state <> 'FAILED' OR error IS NOT NULL),
+    CHECK (decided IS NULL OR ended_at IS NOT NULL),
+    CHECK (state <> 'COMPLETED' OR decided IS NOT NULL),
+    CHECK (gone_in_epoch IS NULL OR (ended_at IS NOT NULL AND gone_in_epoch > epoch)),
     CHECK (output IS NULL OR live),
     CHECK (same_as IS NULL OR (output IS NULL AND live AND same_as <> path)),
     PRIMARY KEY (namespace, run_id, path, epoch)
@@ -115,6 +120,7 @@ CREATE TABLE phaseline_checkpoint (
     seq bigint NOT NULL, -- of the event that tells of it
     revision bigint NOT NULL,
     epoch bigint NOT NULL,
+    gone_in_epoch bigint, -- of the run, which does without it from then on
     created_at bigint NOT NULL,
     namespace text COLLATE "C" NOT NULL,
     run_id text COLLATE "C" NOT NULL,

@@ -71,6 +71,8 @@ CREATE TABLE phaseline_phase_execution (
     lease_expires INTEGER,
     live INTEGER,
     length INTEGER,
+    decided INTEGER, -- number of the event by which it came to what it stays
+    gone_in_epoch INTEGER, -- of the run, which does without it from then on
     same_as TEXT, -- the path whose row holds the output, if this phase was given it ('' for the run's input)
     total INTEGER,
     reason TEXT NOT NULL,
@@ -93,6 +95,9 @@ CREATE TABLE phaseline_phase_execution (
     CHECK (wait_kind <> 'timer' OR due_at IS NOT NULL),
     CHECK ((ended_at IS NOT NULL) = (state IN ('COMPLETED', 'FAILED', 'SKIPPED'))),
     CHECK (state <> 'FAILED' OR error IS NOT NULL),
+    CHECK (decided IS NULL OR ended_at IS NOT NULL),
+    CHECK (state <> 'COMPLETED' OR decided IS NOT NULL),
+    CHECK (gone_in_epoch IS NULL OR (ended_at IS NOT NULL AND gone_in_epoch > epoch)),
     CHECK (output IS NULL OR live = 1),
     CHECK (same_as IS NULL OR (output IS NULL AND live = 1 AND same_as <> path)),
     PRIMARY KEY (namespace, run_id, path, epoch)
@@ -115,6 +120,7 @@ CREATE TABLE phaseline_checkpoint (
     phase TEXT NOT NULL,
     revision INTEGER NOT NULL,
     epoch INTEGER NOT NULL,
+    gone_in_epoch INTEGER, -- of the run, which does without it from then on
     created_at INTEGER NOT NULL,
     PRIMARY KEY (namespace, run_id, seq)
 ) WITHOUT ROWID;
