@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping, Sequence
 from functools import partial
-from typing import Any, Protocol, TypeVar
+from typing import Any, Final, Protocol, TypeVar
 
 import anyio
 from anyio import from_thread
@@ -37,7 +37,7 @@ from phaseline.run import ENDED_STATES, Run
 from phaseline.step import Node, Subgraph
 from phaseline.storage.memory import MemoryStorage
 
-log = logging.getLogger("phaseline.pipeline")
+log: Final = logging.getLogger("phaseline.pipeline")
 
 In = TypeVar("In")
 Out = TypeVar("Out")

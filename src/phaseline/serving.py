@@ -5,12 +5,13 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
+from typing import Final
 
 import anyio
 
 from phaseline.errors import StorageError
 
-log = logging.getLogger("phaseline.serving")
+log: Final = logging.getLogger("phaseline.serving")
 
 PAUSE, LONGEST_PAUSE = 0.5, 5.0
 """Seconds before a storage that could not be opened is tried again; doubled each time, up to the second."""

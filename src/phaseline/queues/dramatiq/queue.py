@@ -9,7 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable
 from contextlib import suppress
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Final
 
 from dramatiq import Actor, Broker, Message
 from dramatiq.errors import QueueNotFound
@@ -24,7 +24,7 @@ from phaseline.errors import (
 )
 from phaseline.queues.dramatiq.sending import Sender
 
-log = logging.getLogger("phaseline.queue")
+log: Final = logging.getLogger("phaseline.queue")
 
 ACTOR = "phaseline.wake"
 """The one actor: never renamed, since a worker that does not know a name throws its messages away."""

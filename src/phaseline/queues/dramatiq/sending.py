@@ -7,8 +7,9 @@ import os
 import threading
 import time
 from collections.abc import Callable
+from typing import Final
 
-log = logging.getLogger("phaseline.queue")
+log: Final = logging.getLogger("phaseline.queue")
 
 PAUSE = 0.01
 """Seconds between two permits for one queue: those that are put meanwhile say the same."""

@@ -7,7 +7,7 @@ import os
 import signal
 import threading
 from contextlib import AbstractAsyncContextManager
-from typing import Protocol
+from typing import Final, Protocol
 
 import anyio
 from anyio import from_thread
@@ -20,7 +20,7 @@ from phaseline.errors import RuntimeUsageError
 from phaseline.queues.dramatiq.queue import DramatiqQueue
 from phaseline.serving import serve
 
-log = logging.getLogger("phaseline.worker")
+log: Final = logging.getLogger("phaseline.worker")
 
 BOOT_PATIENCE = 30.0
 """Seconds that the start of a worker process waits for its runtimes; what takes longer goes on beside it."""

@@ -12,14 +12,14 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from phaseline.abc import Nudge
 
 if TYPE_CHECKING:
     import psycopg
 
-log = logging.getLogger("phaseline.storage")
+log: Final = logging.getLogger("phaseline.storage")
 
 RECONNECT_PAUSE = 1.0
 """Seconds between two looks whether a thread is to stop, and between two tries to connect it."""
