@@ -31,6 +31,10 @@ class RunFilter:
     """Created at this moment or later."""
     until: datetime | None = None
     """Created before this moment."""
+    from_id: str | None = None
+    """With this id, or a greater one."""
+    to_id: str | None = None
+    """With a lesser id than this."""
     text: str = ""
     """Part of id, key, pipeline, a mark, or what the run failed with; ASCII letters in either case."""
 
@@ -42,6 +46,8 @@ class RunFilter:
             and (self.states is None or run.state in self.states)
             and (self.ended is None or self.ended == (run.ended_at is not None))
             and {*self.marks} <= {*run.marks}
+            and (self.from_id is None or run.id >= self.from_id)
+            and (self.to_id is None or run.id < self.to_id)
             and (self.since is None or run.created_at >= self.since)
             and (self.until is None or run.created_at < self.until)
             and (not self.text or self._is_in_texts(run))

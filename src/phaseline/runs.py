@@ -8,6 +8,7 @@ from typing import Any
 
 import attrs
 
+from phaseline._shell.ids import first_id
 from phaseline._shell.runner import Runner
 from phaseline.finding import Order, RunFilter, RunPage, RunSummary
 from phaseline.run import ENDED_STATES, RunRecord, RunState
@@ -16,6 +17,15 @@ PAGE = 100
 """Runs of a page where the caller does not say."""
 STRIDE = 500
 """Runs that are read at once by who walks through them."""
+
+
+def _by_id(wanted: RunFilter) -> RunFilter:
+    """Say by ids when runs were created: so the others need not be looked at."""
+    return attrs.evolve(
+        wanted,
+        from_id=None if wanted.since is None else first_id(wanted.since),
+        to_id=None if wanted.until is None else first_id(wanted.until),
+    )
 
 
 @attrs.frozen
@@ -28,7 +38,7 @@ class Runs:
     """
 
     _runner: Runner
-    _wanted: RunFilter
+    _wanted: RunFilter = attrs.field(converter=_by_id)
     _order: Order
     _limit: int | None
     _after: str | None

@@ -84,6 +84,8 @@ FILTERS = st.builds(
     marks=SOME_MARKS,
     since=st.none() | TIMES,
     until=st.none() | TIMES,
+    from_id=st.none() | RUN_IDS,
+    to_id=st.none() | RUN_IDS,
     text=st.just("") | st.sampled_from(["UN-9", "run-1", "Ly", "#a", '"É', "k-1", "%", "_", "late"]),
 )
 ENDED = [PhaseState.COMPLETED, PhaseState.SKIPPED, PhaseState.FAILED]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from datetime import UTC, datetime, timedelta
 
-from phaseline._shell.ids import new_run_id, new_worker_id
+from phaseline._shell.ids import first_id, new_run_id, new_worker_id
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 NOW = datetime(2030, 1, 1, tzinfo=UTC)
@@ -28,6 +28,13 @@ def test_ids_sort_by_creation() -> None:
     before = new_run_id(EPOCH - timedelta(days=1))  # by a clock that is that wrong
     assert len(before) == len(ids[0])
     assert before < ids[2]
+
+
+def test_the_first_id_of_a_moment() -> None:
+    """No run of that moment has a lesser one, and none of the moment before a greater."""
+    first = first_id(NOW)
+    assert all(first <= new_run_id(NOW) for _ in range(100))
+    assert all(new_run_id(NOW - MICROSECOND) < first for _ in range(100))
 
 
 def test_workers_differ() -> None:

@@ -123,6 +123,10 @@ class Dialect(ABC):
     def among(self, values: Iterable[str]) -> tuple[str, Any]:
         """Give the condition ``IN (…)`` over any number of texts as one value: its text, and the value."""
 
+    def by(self, index: str) -> str:  # noqa: ARG002  # a planner with statistics finds it by itself
+        """Give what stands behind a table to have it read by one of its indexes, where that must be said."""
+        return ""
+
     @abstractmethod
     def holds(self, text: str) -> str:
         """Give the condition that a text holds a value, which is given in lower case; A-Z count as a-z."""

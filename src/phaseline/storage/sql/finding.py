@@ -118,7 +118,10 @@ def _by_state(dialect: Dialect, all_: _Range, wanted: RunFilter, *, apart: bool)
         return [all_]
     parts: list[_Range] = []
     outcome = f"r.{dialect.outcome}"
-    over = attrs.evolve(all_, state=outcome).which("r.ended_at IS NOT NULL", f"{outcome} IS NOT NULL")
+    going = attrs.evolve(all_, source=f"{_RUNS}{dialect.by('run_open')}").which("r.ended_at IS NULL")
+    over = attrs.evolve(all_, source=f"{_RUNS}{dialect.by('run_ended')}", state=outcome).which(
+        "r.ended_at IS NOT NULL", f"{outcome} IS NOT NULL"
+    )
     if ended is not False:
         found = ENDED_STATES if states is None else states & ENDED_STATES
         parts += (
@@ -127,10 +130,10 @@ def _by_state(dialect: Dialect, all_: _Range, wanted: RunFilter, *, apart: bool)
             else [over.which(f"{outcome} = ?", values=(state,)) for state in sorted(found)]
         )
     if ended is not True and states is None:
-        parts.append(all_.which("r.ended_at IS NULL"))
+        parts.append(going)
     elif ended is not True and states is not None and (active := states - ENDED_STATES):
         listed, value = dialect.among(active)
-        parts.append(all_.which("r.ended_at IS NULL", f"r.state {listed}", values=(value,)))
+        parts.append(going.which(f"r.state {listed}", values=(value,)))
     return parts
 
 
@@ -152,6 +155,10 @@ def _compared(dialect: Dialect, part: _Range, wanted: RunFilter) -> _Range:
             part = part.which(f"{column} {listed}", values=(value,))
     if wanted.ended is not None:
         part = part.which(f"r.ended_at IS {'NOT ' if wanted.ended else ''}NULL")
+    if wanted.from_id is not None:
+        part = part.which(f"{part.key} >= ?", values=(wanted.from_id,))
+    if wanted.to_id is not None:
+        part = part.which(f"{part.key} < ?", values=(wanted.to_id,))
     if wanted.since is not None:
         part = part.which("r.created_at >= ?", values=(rows.micros(wanted.since),))
     if wanted.until is not None:

@@ -135,6 +135,9 @@ class SqliteDialect(Dialect):
     def among(self, values: Iterable[str]) -> tuple[str, Any]:
         return "IN (SELECT value FROM json_each(?))", to_json(list(values)).decode()
 
+    def by(self, index: str) -> str:
+        return f" INDEXED BY phaseline_{index}"  # else it takes the primary key, and walks all of a namespace
+
     def holds(self, text: str) -> str:
         return f"instr(lower({text}), ?) > 0"
 
