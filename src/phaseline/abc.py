@@ -418,6 +418,19 @@ class Storage(ABC):
         """How many runs ``wanted.matches``, by state; states of none are left out."""
 
     @abstractmethod
+    def purge(self, namespace: str, wanted: RunFilter, limit: int) -> Sequence[str]:
+        """Delete, in one transaction, the first runs that ``wanted.matches`` and that have ended; gives their ids.
+
+        Each is deleted as a whole: its row, key and marks, phases, values, events, checkpoints, and all else that bears
+        its id. May come from any thread at any time. What is decided on a run that is gone finds none.
+
+        Args:
+            namespace: Where they live.
+            wanted: Which are meant; those that go on never are.
+            limit: How many at most, in the order of their ids.
+        """
+
+    @abstractmethod
     def keyed(self, namespace: str, pipeline: str, key: str) -> str | None:
         """Id of the run of a pipeline that holds an idempotency key."""
 

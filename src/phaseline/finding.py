@@ -31,6 +31,8 @@ class RunFilter:
     """Created at this moment or later."""
     until: datetime | None = None
     """Created before this moment."""
+    ended_before: datetime | None = None
+    """That have ended before this moment."""
     from_id: str | None = None
     """With this id, or a greater one."""
     to_id: str | None = None
@@ -46,6 +48,7 @@ class RunFilter:
             and (self.states is None or run.state in self.states)
             and (self.ended is None or self.ended == (run.ended_at is not None))
             and {*self.marks} <= {*run.marks}
+            and (self.ended_before is None or (run.ended_at is not None and run.ended_at < self.ended_before))
             and (self.from_id is None or run.id >= self.from_id)
             and (self.to_id is None or run.id < self.to_id)
             and (self.since is None or run.created_at >= self.since)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import AsyncExitStack
 from datetime import datetime, timedelta
+from functools import partial
 from types import TracebackType
 from typing import Any, Self, TypeAlias, TypeVar, overload
 
@@ -12,6 +13,7 @@ import anyio
 from anyio import to_thread
 from anyio.lowlevel import EventLoopToken, current_token
 
+from phaseline._shell import retention
 from phaseline._shell.controlling import carry_out, order_of
 from phaseline._shell.describing import describe
 from phaseline._shell.live import LiveRun
@@ -37,7 +39,7 @@ from phaseline.options import check_retry
 from phaseline.phase import Dep
 from phaseline.pipeline import Pipeline, open_hosts, warn_of_endless
 from phaseline.retry import NO_RETRY, Retry
-from phaseline.run import ErrorCategory, Run
+from phaseline.run import ENDED_STATES, ErrorCategory, Run
 from phaseline.runs import Runs
 
 In = TypeVar("In")
@@ -72,6 +74,7 @@ class Runtime:
         lease: timedelta = timedelta(seconds=30),
         drain: timedelta = timedelta(seconds=10),
         namespace: str = "default",
+        retain: timedelta | None = None,
         deps: Mapping[Dep[Any], Any] | None = None,
         retry: Retry | None = None,
         classify: Callable[[BaseException], ErrorCategory | None] | None = None,
@@ -94,6 +97,7 @@ class Runtime:
             lease: How long a phase stays granted to a worker that gives no sign of life.
             drain: How long bodies may go on when the runtime closes; then they are handed over.
             namespace: Keeps runs, keys and workers of several tenants apart.
+            retain: How long runs are kept after their end; then the worker purges them, by and by. None: for ever.
             deps: What phases need from their host.
             retry: For phases of which neither their definition nor their pipeline's says anything; by default one attempt.
             classify: Says of an exception that a body raised which category it is of; None for what would be said
@@ -113,6 +117,9 @@ class Runtime:
                 f"Runtime(concurrency={concurrency}, sync_threads={sync_threads}, lease={lease}, drain={drain}): "
                 "counts must be at least 1, the lease positive, the drain not negative"
             )
+            raise DefinitionError(msg)
+        if retain is not None and retain <= timedelta(0):
+            msg = f"Runtime(retain={retain}): runs are kept for some time, or for ever, which is None"
             raise DefinitionError(msg)
         if not namespace or not namespace.isprintable():
             msg = f"the namespace {namespace!r} is empty or not printable"
@@ -137,7 +144,7 @@ class Runtime:
             retry=retry or NO_RETRY, classify=classify,
             queues=frozenset[str]() if not serve else None if queues is None else frozenset(queues),
         )  # fmt: skip
-        self._serve = serve
+        self._serve, self._retain = serve, retain
         self._deps, self._clock = deps, clock
         self.bus: EventBus = bus or EventBus()
         self._runner: Runner | None = None
@@ -192,6 +199,8 @@ class Runtime:
         if worker is not None:
             await worker.open()
             stack.push_async_callback(worker.close)
+            if self._retain is not None:
+                runner.spawn(retention.keep_for, runner, self._retain)
         if self._queue.crosses_processes:
             stack.push_async_callback(self._flush)
         stack.push_async_callback(runner.stop_bodies)
@@ -402,6 +411,57 @@ class Runtime:
             since=since, until=until, text=text,
         )  # fmt: skip
         return Runs(self.runner, wanted, order, limit, after)
+
+    async def purge(
+        self,
+        *,
+        older_than: timedelta,
+        pipeline: Selected | Iterable[Selected] | None = None,
+        version: str | Iterable[str] | None = None,
+        state: str | Iterable[str] | None = None,
+        tags: str | Iterable[str] = (),
+        attributes: Mapping[str, Attribute] | None = None,
+        dry_run: bool = False,
+    ) -> int:
+        """Delete runs that ended long ago, each as a whole; gives how many. What goes on is never deleted.
+
+        They are deleted in batches, each in a transaction of its own: if it is interrupted, call it again. A purged run
+        is unknown, and its key is free.
+
+        Args:
+            older_than: Only those that ended at least so long ago, by the storage's clock.
+            pipeline: As with ``find``.
+            version: As with ``find``.
+            state: As with ``find``; states in which a run has ended.
+            tags: As with ``find``.
+            attributes: As with ``find``.
+            dry_run: Delete nothing, and say how many would be.
+
+        Raises:
+            InvalidMarkError: No run could have such a tag or attribute.
+            StorageError: The storage could not be read or written; what was deleted before stays so.
+            ValueError: The time is negative, or a run in this state has not ended.
+        """
+        if older_than < timedelta(0):
+            msg = (
+                f"purge(older_than={older_than}): no run has ended in the future; timedelta(0) stands for all"
+            )
+            raise ValueError(msg)
+        wanted = run_filter(
+            pipeline=_names(pipeline), version=version, state=state, tags=tags, attributes=attributes
+        )
+        going_on = sorted((wanted.states or frozenset()) - ENDED_STATES)
+        if going_on:
+            msg = (
+                f"purge(state={', '.join(going_on)}): such a run has not ended; cancel it first, or purge those in "
+                f"{', '.join(sorted(ENDED_STATES))}"
+            )
+            raise ValueError(msg)
+        old = retention.older_than(self.runner, older_than, wanted)
+        if not dry_run:
+            return await retention.purge(self.runner, old)
+        count = partial(self.runner.storage.count, self.runner.options.namespace, old)
+        return sum((await self.runner.read(count)).values())
 
     @overload
     async def get(self, run_id: str, /) -> RunHandle[object]: ...

@@ -84,6 +84,7 @@ FILTERS = st.builds(
     marks=SOME_MARKS,
     since=st.none() | TIMES,
     until=st.none() | TIMES,
+    ended_before=st.none() | TIMES,
     from_id=st.none() | RUN_IDS,
     to_id=st.none() | RUN_IDS,
     text=st.just("") | st.sampled_from(["UN-9", "run-1", "Ly", "#a", '"É', "k-1", "%", "_", "late"]),
@@ -354,6 +355,11 @@ class SqliteLikeMemory(RuleBasedStateMachine):
             lambda storage: list(storage.find(space, wanted, after=after, limit=limit, newest_first=newest))
         )
         self.both(lambda storage: dict(storage.count(space, wanted)))
+
+    @rule(space=SPACES, wanted=FILTERS, limit=st.integers(1, 3))
+    def purge(self, space: str, wanted: RunFilter, limit: int) -> None:
+        self.both(lambda storage: list(storage.purge(space, wanted, limit)))
+        self.look_at_all(space)
 
     @rule()
     def reopen(self) -> None:

@@ -264,8 +264,13 @@ class MemoryStorage(Storage):
 
     def _still_waits(self, namespace: str, entry: _Entry) -> bool:
         priority, available_at, run_id, path = entry
-        row = self._runs[namespace, run_id].phases[path]
-        return row.state in WAITING and row.available_at == available_at and row.priority == priority
+        row = self._row(namespace, run_id, path)
+        return (
+            row is not None
+            and row.state in WAITING
+            and row.available_at == available_at
+            and row.priority == priority
+        )
 
     def _matches(self, request: ClaimRequest, entry: _Entry) -> bool:
         _, _, run_id, path = entry
@@ -303,8 +308,15 @@ class MemoryStorage(Storage):
 
     def _is_awaited(self, namespace: str, entry: _Due) -> bool:
         due_at, run_id, path = entry
-        row = self._runs[namespace, run_id].phases[path]
-        return row.state is PhaseState.RUNNING and row.worker is None and row.due_at == due_at
+        row = self._row(namespace, run_id, path)
+        if row is None or row.state is not PhaseState.RUNNING or row.worker is not None:
+            return False
+        return row.due_at == due_at
+
+    def _row(self, namespace: str, run_id: str, path: str) -> PhaseRecord | None:
+        """Give a phase that waited once; None if its run was purged."""
+        stored = self._runs.get((namespace, run_id))
+        return None if stored is None else stored.phases[path]
 
     # ------------------------------------------------------------------ workers and leases
     def enlist(self, worker: WorkerRecord) -> Sequence[WorkerRecord]:
@@ -390,7 +402,7 @@ class MemoryStorage(Storage):
         limit: int,
         newest_first: bool = False,
     ) -> Sequence[RunRecord]:
-        ids = self._ids.get(namespace, [])
+        ids = self._between(namespace, wanted)
         if newest_first:
             ids = ids[: None if after is None else bisect_left(ids, after)][::-1]
         elif after is not None:
@@ -399,8 +411,25 @@ class MemoryStorage(Storage):
         return list(islice((run for run in runs if wanted.matches(run)), limit))
 
     def count(self, namespace: str, wanted: RunFilter = EVERY_RUN) -> Mapping[str, int]:
-        runs = (self._runs[namespace, run_id].run for run_id in self._ids.get(namespace, ()))
+        runs = (self._runs[namespace, run_id].run for run_id in self._between(namespace, wanted))
         return Counter(run.state for run in runs if wanted.matches(run))
+
+    def _between(self, namespace: str, wanted: RunFilter) -> list[str]:
+        """The ids among which the runs are that are wanted, in order."""
+        ids = self._ids.get(namespace, [])
+        first = 0 if wanted.from_id is None else bisect_left(ids, wanted.from_id)
+        last = len(ids) if wanted.to_id is None else bisect_left(ids, wanted.to_id)
+        return ids[first:last]
+
+    def purge(self, namespace: str, wanted: RunFilter, limit: int) -> Sequence[str]:
+        gone = self.find(namespace, attrs.evolve(wanted, ended=True), limit=limit)
+        ids = self._ids.get(namespace, [])
+        for run in gone:
+            del self._runs[namespace, run.id]
+            del ids[bisect_left(ids, run.id)]
+            if run.key is not None and self._keys.get((namespace, run.pipeline, run.key)) == run.id:
+                del self._keys[namespace, run.pipeline, run.key]
+        return [run.id for run in gone]
 
     def keyed(self, namespace: str, pipeline: str, key: str) -> str | None:
         run_id = self._keys.get((namespace, pipeline, key))

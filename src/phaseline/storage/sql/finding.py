@@ -163,6 +163,8 @@ def _compared(dialect: Dialect, part: _Range, wanted: RunFilter) -> _Range:
         part = part.which("r.created_at >= ?", values=(rows.micros(wanted.since),))
     if wanted.until is not None:
         part = part.which("r.created_at < ?", values=(rows.micros(wanted.until),))
+    if wanted.ended_before is not None:
+        part = part.which("r.ended_at < ?", values=(rows.micros(wanted.ended_before),))
     if wanted.text:
         told = [dialect.field("r.error", name) for name in ("type", "message")]
         tests = [dialect.holds(text) for text in ("r.id", "r.key", "r.pipeline", "r.marks", *told)]

@@ -59,6 +59,17 @@ def lock(ask: Access, namespace: str, run_id: str) -> None:
     ask(statement, (namespace, run_id)).fetchone()
 
 
+def lock_many(ask: Access, namespace: str, run_ids: Iterable[str]) -> Sequence[RunRecord]:
+    """Lock the rows of runs in the order of their ids, waiting for who holds one; gives them as they are then."""
+    listed, value = ask.dialect.among(run_ids)
+    patiently = ask.dialect.lock.removesuffix(" SKIP LOCKED")
+    found = ask(
+        f"SELECT {RUN_COLUMNS} FROM phaseline_pipeline_run WHERE namespace = ? AND id {listed} ORDER BY id{patiently}",  # noqa: S608  # names of ours
+        (namespace, value),
+    )
+    return [rows.run_from(row) for row in found]
+
+
 def phases(ask: Access, run: RunRecord, since: int) -> Sequence[PhaseRecord]:
     """Read the phases of a run that were written after a revision."""
     if since >= run.revision:

@@ -13,6 +13,7 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import Any, ClassVar, Final, TypeVar
 
+import attrs
 from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import IntegrityError
 
@@ -34,7 +35,7 @@ from phaseline.errors import SchemaVersionError, StorageUnavailableError, Storag
 from phaseline.events import Event
 from phaseline.finding import EVERY_RUN, RunFilter
 from phaseline.run import Checkpoint, Definition, PhaseState, RunRecord
-from phaseline.storage.sql import claims, finding, hosted, migrations, reads, rows
+from phaseline.storage.sql import claims, finding, hosted, migrations, purging, reads, rows
 from phaseline.storage.sql.access import Access
 from phaseline.storage.sql.batch import Batch, gather
 from phaseline.storage.sql.dialect import Conflict, Dialect
@@ -184,14 +185,19 @@ class SqlStorage(Storage):
         """Do work in one transaction; nothing of it stays if it raises. Where others are in the way it is tried again."""
         return self._repeated(partial(self._once, work))
 
-    def _repeated(self, work: Callable[[Access], T]) -> T:
+    def _repeated(self, work: Callable[[Access], T], *, on_writer: bool = True) -> T:
         for tries in range(1, BUSY_TRIES + 1):
             try:
-                return self._on_writer(work)
+                return self._on_writer(work) if on_writer else self._beside(work)
             except StorageUnavailableError as error:
                 if not error.busy or tries == BUSY_TRIES:
                     raise
         raise AssertionError  # the last try returns or raises
+
+    def _beside(self, work: Callable[[Access], T]) -> T:
+        """Do work on another connection than the one that writes."""
+        with self._reading() as ask:
+            return work(ask)
 
     def _once(self, work: Callable[[Access], T], ask: Access) -> T:
         connection = ask.connection
@@ -261,6 +267,10 @@ class SqlStorage(Storage):
         if isinstance(error, IntegrityError):  # a mistake of the engine's; it must not fail other units
             log.error("run %s: the tables refuse a unit of work: %s", run.id, error.orig)
         return Outcome.FENCED
+
+    def purge(self, namespace: str, wanted: RunFilter, limit: int) -> Sequence[str]:
+        work = partial(purging.purge, namespace, attrs.evolve(wanted, ended=True), limit)
+        return self._repeated(partial(self._once, work), on_writer=False)
 
     # ------------------------------------------------------------------ the host's transactions
     async def insert_on(self, connection: Any, unit: Unit, tell: Callable[[], object]) -> str:
