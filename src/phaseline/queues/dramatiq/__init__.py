@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from importlib import import_module
+
 from phaseline.errors import MissingExtraError
 
 try:
-    import dramatiq  # noqa: F401  # before anything of it is used
-except ImportError as error:
-    raise MissingExtraError("a queue on Dramatiq", "dramatiq") from error
+    import_module("dramatiq")
+except ImportError as _error:
+    raise MissingExtraError("a queue on Dramatiq", "dramatiq") from _error
 
 from phaseline.queues.dramatiq.queue import DramatiqQueue
 from phaseline.queues.dramatiq.worker import worker_broker
