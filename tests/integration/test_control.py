@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import AsyncGenerator, Callable
+from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -343,14 +344,23 @@ async def test_what_is_told_of_a_command_is_checked_before_anything_is_done(
 
 
 # --------------------------------------------------------------------- from another process
-async def test_a_cancel_from_elsewhere_reaches_a_body_within_a_sweep(
+@asynccontextmanager
+async def worker_and_operator(
     database: Callable[[], Storage], clock: FakeClock
-) -> None:
-    """A process that only asks commands; the one that calls the body learns of it though the body commits nothing."""
+) -> AsyncGenerator[tuple[Runtime, Runtime]]:
+    """Open a runtime that calls bodies, and one on the same database that only asks and commands."""
     async with (
         Runtime(database(), pipelines=[slow], clock=clock) as worker,
         Runtime(database(), pipelines=[slow], clock=clock, serve=False) as operator,
     ):
+        yield worker, operator
+
+
+async def test_a_cancel_from_elsewhere_reaches_a_body_within_a_sweep(
+    database: Callable[[], Storage], clock: FakeClock
+) -> None:
+    """A process that only asks commands; the one that calls the body learns of it though the body commits nothing."""
+    async with worker_and_operator(database, clock) as (worker, operator):
         handle = await begun(worker)
         await operator.control(handle.id, "cancel")
         assert not stage.stopped.is_set()
@@ -365,10 +375,7 @@ async def test_a_pause_from_elsewhere_holds_back_what_follows_here(
     database: Callable[[], Storage], clock: FakeClock
 ) -> None:
     """A worker that knows nothing of the pause yet starts nothing after it, and goes on after the other's resume."""
-    async with (
-        Runtime(database(), pipelines=[slow], clock=clock) as worker,
-        Runtime(database(), pipelines=[slow], clock=clock, serve=False) as operator,
-    ):
+    async with worker_and_operator(database, clock) as (worker, operator):
         handle = await begun(worker)
         await operator.control(handle.id, "pause")
         stage.open.set()
@@ -384,10 +391,7 @@ async def test_a_command_is_judged_by_what_is_stored_and_not_by_what_this_proces
     database: Callable[[], Storage], clock: FakeClock
 ) -> None:
     """The process that carries the run has not heard of the other's pause, and resumes it all the same."""
-    async with (
-        Runtime(database(), pipelines=[slow], clock=clock) as worker,
-        Runtime(database(), pipelines=[slow], clock=clock, serve=False) as operator,
-    ):
+    async with worker_and_operator(database, clock) as (worker, operator):
         handle = await begun(worker)
         await operator.control(handle.id, "pause")
         await handle.resume()

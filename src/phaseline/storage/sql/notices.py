@@ -30,7 +30,7 @@ FLUSH_GRACE = 1.0
 IDS, LONGEST = 100, 7_000
 """Ids of runs in a notification; and bytes of one, of which PostgreSQL takes 8 000."""
 
-NOTIFY = "SELECT pg_notify(%s, payload) FROM unnest(%s::text[]) payload"
+NOTIFY: Final = "SELECT pg_notify(%s, payload) FROM unnest(%s::text[]) payload"
 
 Connect = Callable[[], "psycopg.Connection[Any]"]
 
@@ -119,9 +119,7 @@ class Teller:
                     return
                 batch, self._waiting, self._busy = self._waiting, {}, True
             payloads = [text for namespace, nudge in batch.items() for text in written(namespace, nudge)]
-            connection.execute(
-                "SELECT pg_notify(%s, text) FROM unnest(%s::text[]) text", (self._channel, payloads)
-            )
+            connection.execute(NOTIFY, (self._channel, payloads))
             time.sleep(GATHER_PAUSE)
 
 
