@@ -52,13 +52,22 @@ class Nursery:
     def __init__(self, process: subprocess.Popen[bytes]) -> None:
         self._process = process
         self._number = 0
+        self._children: list[Child] = []
 
     def begin(self, folder: Path, *arguments: str) -> Child:
         """Start a process; what it prints goes to files in the folder."""
         self._number += 1
         out, err = folder / f"out.{self._number}", folder / f"err.{self._number}"
         pid = self._ask({"begin": arguments, "out": str(out), "err": str(err)})
-        return Child(pid, out, err)
+        child = Child(pid, out, err)
+        self._children.append(child)
+        return child
+
+    def kill_the_rest(self) -> None:
+        """Kill what nobody has waited for: a test that fails leaves its processes behind."""
+        for child in self._children:
+            if child.status is None:  # so the process that forked it keeps its number
+                self.kill(child)
 
     def ended(self, child: Child) -> Child:
         """Wait for the end of a process; fails where it does not come."""
@@ -95,9 +104,13 @@ def nursery() -> Generator[Nursery]:
     with subprocess.Popen(
         [sys.executable, "-m", "tests.crash.nursery"], cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE
     ) as process:
-        yield Nursery(process)
-        assert process.stdin is not None
-        process.stdin.close()  # it ends by itself
+        nursery = Nursery(process)
+        try:
+            yield nursery
+        finally:
+            nursery.kill_the_rest()
+            assert process.stdin is not None
+            process.stdin.close()  # it ends by itself
 
 
 # --------------------------------------------------------------------- the process that forks

@@ -75,3 +75,43 @@ async def test_start_of_unknown_outcome(tmp_path: Path, *, commits: bool) -> Non
 def states(storage: SqlStorage) -> list[str]:
     check(storage)
     return [run.state for run in storage.find("default", limit=10)]
+
+
+class Wrong(SqlStorage):
+    """Has a mistake in it that shows once."""
+
+    def __init__(self, url: str) -> None:
+        super().__init__(url)
+        self.is_wrong = False
+        self.shown = 0
+
+    def load(self, namespace: str, run_id: str, since: int = 0) -> RunRows | None:
+        if self.is_wrong:
+            self.is_wrong, self.shown = False, self.shown + 1
+            raise LookupError("a mistake")
+        return super().load(namespace, run_id, since)
+
+
+async def test_a_mistake_while_a_run_is_read_fails_its_command_alone(tmp_path: Path) -> None:
+    """Whoever commands that run is told of it; the run, and all others, go on."""
+    begun, may_end = anyio.Event(), anyio.Event()
+
+    @phase
+    async def wait_long(number: int) -> int:
+        begun.set()
+        await may_end.wait()
+        return number
+
+    pipeline = Pipeline("long", wait_long)
+    storage = Wrong(f"sqlite:///{tmp_path / 'runs.db'}")
+    async with Runtime(storage, pipelines=[pipeline]) as runtime:
+        first = await runtime.start(pipeline, 1)
+        with anyio.fail_after(PATIENCE):
+            await begun.wait()
+            storage.is_wrong = True
+            with pytest.raises(LookupError, match="a mistake"):
+                await first.pause()
+            may_end.set()
+            second = await runtime.start(pipeline, 2)
+            assert (await first.result(), await second.result()) == (1, 2)
+    assert storage.shown == 1

@@ -15,7 +15,7 @@ import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from blockbuster import BlockBuster
-from sqlalchemy import Engine, MetaData, create_engine, inspect, text
+from sqlalchemy import Connection, Engine, MetaData, create_engine, event, inspect, text
 from sqlalchemy.engine import make_url
 from tests.blocking import allowed
 from tests.databases import Database
@@ -259,3 +259,30 @@ async def test_what_another_process_does_is_heard_at_once(
         for number in range(20):
             handle = await client.start(pipeline, number)
             assert 2 * number == await handle.result(timedelta(seconds=10))
+
+
+def test_a_connection_that_is_lost_amid_a_read_is_an_outage(postgres: Database) -> None:
+    """The loss comes between two statements of one moment; the next read has a connection anew."""
+    lost: list[str] = []
+    storage = postgres.storage()
+    storage.open()
+    killer = create_engine(postgres.url, isolation_level="AUTOCOMMIT")
+
+    def lose(_connection: Connection, cursor: Any, statement: str, *_: Any) -> None:
+        if "FROM" in statement and "pipeline_run" in statement and not lost:
+            lost.append(statement)
+            with killer.connect() as other:
+                pid = cursor.connection.info.backend_pid
+                # It waits for the end of the other process, of which the statement that comes next must learn.
+                other.execute(text("SELECT pg_terminate_backend(:pid, 5000)"), {"pid": pid})
+
+    event.listen(Engine, "before_cursor_execute", lose)
+    try:
+        with pytest.raises(StorageUnavailableError):
+            storage.load("default", "nobody")
+        assert storage.load("default", "nobody") is None
+    finally:
+        event.remove(Engine, "before_cursor_execute", lose)
+        killer.dispose()
+        storage.close()
+    assert lost

@@ -398,6 +398,11 @@ class GroupCommitter(Committer):
         except PhaselineError as error:
             live.refuse(error)
             return True
+        except Exception as error:
+            # A mistake of ours fails this one run's commands: without the committer all others would wait for ever.
+            log.exception("run %s could not be read", live.id)
+            live.refuse(error)
+            return True
         if rows is not None:
             live.renew(rows)
         elif run.revision:

@@ -207,10 +207,16 @@ class SqlStorage(Storage):
             self.reach("transaction.written")
             connection.exec_driver_sql("COMMIT")
         except BaseException:
-            if self.dialect.in_transaction(connection.connection.driver_connection):
-                connection.exec_driver_sql("ROLLBACK")
+            self._roll_back(connection)
             raise
         return result
+
+    def _roll_back(self, connection: Connection) -> None:
+        """End a transaction; where the connection was lost it has ended, and there is nothing left to say it on."""
+        if not connection.invalidated and self.dialect.in_transaction(
+            connection.connection.driver_connection
+        ):
+            connection.exec_driver_sql("ROLLBACK")
 
     @contextmanager
     def _reading(self) -> Generator[Access]:
@@ -227,7 +233,7 @@ class SqlStorage(Storage):
             try:
                 yield ask
             finally:
-                ask.connection.exec_driver_sql("ROLLBACK")
+                self._roll_back(ask.connection)
 
     def now(self) -> datetime:
         with self._reading() as ask:
