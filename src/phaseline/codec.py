@@ -11,41 +11,43 @@ data. Data is written by field names, never by aliases; computed fields are left
 from __future__ import annotations
 
 import json
-import math
 import re
 import types
-from collections import deque
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, MutableMapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from copy import copy
-from typing import Annotated, Any, ClassVar, Generic, TypeVar, Union, get_args, get_origin
+from typing import Any, ClassVar, Generic, TypeVar, get_origin
 
 import attrs
-from pydantic import Secret, SecretBytes, SecretStr, TypeAdapter, ValidationError
-from pydantic.errors import PydanticErrorMixin
+from pydantic import TypeAdapter, ValidationError
 from pydantic_core import (
-    CoreSchema,
     PydanticSerializationError,
     SchemaValidator,
-    core_schema,
     from_json,
     to_json,
 )
 
 from phaseline.errors import DecodeError, DefinitionError, EncodeError, InvalidInputError
 from phaseline.exact import exact_fields, has_exactly
-from phaseline.losses import Loc, changed, is_a, watch_for
+from phaseline.faults import (
+    brief,
+    double_keys,
+    fault_or_unwritable,
+    faults_of,
+    first_sentence,
+    is_deeper,
+    leaf_fault,
+    lines_of,
+    not_json,
+    problems_of,
+)
+from phaseline.losses import changed, is_a, watch_for
+from phaseline.natures import FLOATLESS, class_schema, nature_of
 from phaseline.signature import element_type, type_name
 
 T = TypeVar("T")
 
-_PARSER_DEPTH = 200
-"""Levels of nesting that the JSON parser of pydantic-core reads."""
 _MOST_DEPTH = 190
-"""What is left of them for the lists that items of a map are joined to."""
-_HUGE = 10**4300
-"""The first integer that the JSON parser does not read."""
-_MOST_PROBLEMS = 10
-_LONGEST_NAME = 40
+"""What is left of the levels that the parser reads for the lists that items of a map are joined to."""
 _MASK = '"**********"'
 """What pydantic writes in the place of a secret."""
 _ENDLESS = re.compile(
@@ -100,14 +102,14 @@ class ValueCodec(Generic[T]):
         self._watch = watch_for(self._adapter.core_schema)
         self._flat = None if self._watch is None else self._watch.flat
         self._fields = exact_fields(self._adapter.core_schema)
-        classes = _class_schema(stored)
+        classes = class_schema(stored)
         self._check_class = None if classes is None else SchemaValidator(classes).validate_python
-        nature = _nature_of(self._adapter.core_schema)
+        nature = nature_of(self._adapter.core_schema)
         if "generator" in nature.kinds:
             raise DefinitionError(
                 f"{what}: {type_name(type_)} holds an Iterable, which can be read only once; declare a list there"
             )
-        self._may_lose_floats = not nature.kinds <= _FLOATLESS
+        self._may_lose_floats = not nature.kinds <= FLOATLESS
         self._may_repeat_keys = "any" in nature.kinds
         self._may_be_deep = nature.depth > limits.max_depth
 
@@ -133,13 +135,13 @@ class ValueCodec(Generic[T]):
         try:
             copy: T = self._read(raw, by_alias=False, by_name=True)
         except Exception as error:
-            problems = self._faults_in(value) or [f"{line} (when read back)" for line in _problems_of(error)]
+            problems = self._faults_in(value) or [f"{line} (when read back)" for line in problems_of(error)]
             raise refuse(self.what, problems) from error
         if self._may_repeat_keys or (self._watch is not None and type(value) is not self._flat):
             try:
                 problems = self._silent_losses(raw, value, copy)
             except Exception as error:  # it calls what the user's classes define for ==
-                raise refuse(self.what, _problems_of(error)) from error
+                raise refuse(self.what, problems_of(error)) from error
             if problems:
                 raise refuse(self.what, problems)
         return text, copy
@@ -153,7 +155,7 @@ class ValueCodec(Generic[T]):
         try:
             valid: T = self._adapter.validator.validate_python(value)
         except Exception as error:
-            raise InvalidInputError(self.what, _problems_of(error)) from error
+            raise InvalidInputError(self.what, problems_of(error)) from error
         return self.encode(valid, refuse=InvalidInputError)
 
     def decode(self, text: str) -> T:
@@ -165,7 +167,7 @@ class ValueCodec(Generic[T]):
         try:
             value: T = self._read(text, by_alias=False, by_name=True)
         except Exception as error:
-            raise DecodeError(self.what, _problems_of(error)) from error
+            raise DecodeError(self.what, problems_of(error)) from error
         return value
 
     def decode_items(self, texts: Sequence[str]) -> T:
@@ -185,7 +187,7 @@ class ValueCodec(Generic[T]):
         try:
             return self._adapter.json_schema()
         except Exception as error:
-            raise DefinitionError(f"{self.what} has no JSON schema: {_brief(error)}") from error
+            raise DefinitionError(f"{self.what} has no JSON schema: {brief(error)}") from error
 
     # ------------------------------------------------------------------ how it is done
     def _written(self, value: T) -> bytes:
@@ -211,15 +213,15 @@ class ValueCodec(Generic[T]):
         ):  # two keys with one text: the copy, written again, is shorter
             again = self._write(copy, warnings=False, round_trip=self._round_trip, by_alias=False)
             if len(again) != len(raw):
-                return _lines(_doubles(self._dump(value)))
-        return _lines(losses) if losses else []
+                return lines_of(double_keys(self._dump(value)))
+        return lines_of(losses) if losses else []
 
     def _check_limits(self, raw: bytes, refuse: type[EncodeError]) -> None:
         size, limits = len(raw), self.limits
         if size > limits.max_bytes:
             problem = f"it is {size:,} bytes of JSON, the limit is {limits.max_bytes:,}; keep it elsewhere and hand on where"
             raise refuse(self.what, [problem])
-        if _is_deeper(raw, limits.max_depth):
+        if is_deeper(raw, limits.max_depth):
             raise refuse(self.what, [f"it is nested deeper than {limits.max_depth} levels"])
 
     def _losses(self, text: str, value: object) -> list[str]:
@@ -236,7 +238,7 @@ class ValueCodec(Generic[T]):
         if lost or "\ufffd" in text or ("*" in text and _MASK in text):
             problems = self._faults_in(value)
         if not_finite and not problems:
-            problems = _not_json(text)
+            problems = not_json(text)
         if not problems and "\\" in text and "\\u0000" in text and _NUL.search(text):
             problems = self._faults_in(value) or ["it contains the NUL character"]
         return problems
@@ -266,13 +268,13 @@ class ValueCodec(Generic[T]):
 
     def _write_problems(self, value: object, error: Exception) -> list[str]:
         if not isinstance(error, PydanticSerializationError):
-            return _problems_of(error)
+            return problems_of(error)
         if _ENDLESS.match(str(error)):
             return [f"it is nested deeper than {self.limits.max_depth} levels, or holds itself"]
         return (
-            self._faults_in(value, check=_fault_or_unwritable)
+            self._faults_in(value, check=fault_or_unwritable)
             or self._mismatches_in(value)
-            or _problems_of(error)
+            or problems_of(error)
         )
 
     def _faults_in(self, value: object, check: Callable[[object], str | None] | None = None) -> list[str]:
@@ -281,7 +283,7 @@ class ValueCodec(Generic[T]):
             plain = self._dump(value)
         except Exception:  # noqa: BLE001  # too deep, in a circle, or a serializer of the user's fails: the caller knows
             return []
-        return _lines(_faults(plain, check or _fault))
+        return lines_of(faults_of(plain, check or leaf_fault))
 
     def _mismatches_in(self, value: object) -> list[str]:
         """Name each part that is not of its declared type, where reading the JSON of it tells."""
@@ -289,7 +291,7 @@ class ValueCodec(Generic[T]):
             raw = self._write(value, warnings=False, round_trip=self._round_trip, by_alias=False)
             self._read(raw, strict=True, by_alias=False, by_name=True)
         except ValidationError as error:
-            return _problems_of(error)
+            return problems_of(error)
         except Exception:  # noqa: BLE001  # a validator of the user's fails: the error that led here is told
             return []
         return []
@@ -306,247 +308,9 @@ def _adapter_for(type_: Any, what: str) -> TypeAdapter[Any]:
     except Exception as error:  # pydantic runs whatever the type defines for it
         raise DefinitionError(
             f"{what}: values of type {type_name(type_)} cannot be written as JSON; declare a pydantic model, a dataclass "
-            f"or plain data (pydantic knows neither attrs classes nor arbitrary ones: {_first_sentence(error)})"
+            f"or plain data (pydantic knows neither attrs classes nor arbitrary ones: {first_sentence(error)})"
         ) from error
     return adapter
-
-
-# --------------------------------------------------------------------- what a type can hold
-@attrs.frozen
-class _Nature:
-    kinds: frozenset[str]
-    """The kinds of core schema in it."""
-    depth: float
-    """Levels of nesting that a value of it can have."""
-
-
-_LEVELS = frozenset(
-    "list set frozenset tuple dict model-fields dataclass-args typed-dict named-tuple".split()
-)
-_FLOATLESS = _LEVELS | frozenset(
-    "str bytes int bool none date time datetime timedelta uuid url multi-host-url enum literal decimal "
-    "model model-field dataclass dataclass-field typed-dict-field named-tuple-field nullable default union tagged-union "
-    "definitions definition-ref function-before function-after function-wrap".split()
-)
-"""Kinds that write no float by themselves; all others might write a NaN as null."""
-_NOT_SCHEMAS = frozenset({"default", "function", "metadata", "computed_fields"})
-_OPENING = frozenset(
-    {("extra_behavior", "allow"), ("extra_fields_behavior", "allow"), ("polymorphic_serialization", True)}
-)
-"""Options by which a model holds more than its fields."""
-_SHALLOW = (_FLOATLESS | {"float"}) - {"definition-ref"}
-
-
-def _nature_of(schema: Any) -> _Nature:
-    """Survey a core schema. Kinds that are not known here count as holding anything, to any depth."""
-    kinds: set[str] = set()
-    depth: float = 0
-    inner: Iterable[Any] = schema
-    if is_a(schema, Mapping):
-        inner = schema.values()
-        kind = schema.get("type")
-        if isinstance(kind, str):  # else it maps names to schemas, and "metadata" may be a field
-            kinds.add(kind)
-            depth = (1 if kind in _LEVELS else 0) if kind in _SHALLOW else math.inf
-            inner = [value for key, value in schema.items() if key not in _NOT_SCHEMAS]
-        if "serialization" in schema or not _OPENING.isdisjoint(
-            (key, value) for key, value in schema.items() if isinstance(value, str | bool)
-        ):
-            kinds.add("any")
-            depth = math.inf
-    natures = [_nature_of(value) for value in inner if is_a(value, Mapping | list | tuple)]
-    return _Nature(
-        kinds=frozenset(kinds).union(*(nature.kinds for nature in natures)),
-        depth=depth + max((nature.depth for nature in natures), default=0),
-    )
-
-
-def _class_schema(t: Any) -> CoreSchema | None:  # noqa: PLR0911  # one return for each kind of type
-    """Give a schema that only checks classes, for what pydantic would write by its looks; None if there is nothing.
-
-    Asked to write a model, a dataclass or a named tuple, pydantic takes any object that has such attributes.
-    """
-    origin: Any = get_origin(t) or t
-    args = get_args(t)
-    if origin is Annotated:
-        return _class_schema(args[0])
-    if origin in (Union, types.UnionType):
-        members = [member for member in args if member is not type(None)]
-        # Of several members pydantic finds the right one by its class.
-        inner = _class_schema(members[0]) if len(members) == 1 else None
-        return None if inner is None else core_schema.nullable_schema(inner)
-    if origin in (dict, Mapping, MutableMapping) and args:
-        inner = _class_schema(args[1])
-        return None if inner is None else core_schema.dict_schema(values_schema=inner)
-    if origin is tuple and args and args[-1] is not ...:
-        parts = [_class_schema(argument) for argument in args]
-        if not any(parts):
-            return None
-        return core_schema.tuple_schema([part or core_schema.any_schema() for part in parts])
-    if (item := element_type(t)) is not None:
-        inner = _class_schema(item)
-        return None if inner is None else core_schema.list_schema(inner, strict=origin is list)
-    # The marks of a model, a dataclass and a named tuple.
-    marks = ("__pydantic_fields__", "__dataclass_fields__", "_fields")
-    if not is_a(origin, type) or not any(hasattr(origin, mark) for mark in marks):
-        return None
-    # Box(value=1) is an instance of Box, and type checkers take it for a Box[int].
-    generic: Mapping[str, Any] = getattr(t, "__pydantic_generic_metadata__", {})
-    return core_schema.is_instance_schema(generic.get("origin") or origin)
-
-
-# --------------------------------------------------------------------- what is wrong with a value
-def _faults(plain: object, check: Callable[[object], str | None]) -> Iterator[tuple[Loc, str]]:
-    """Walk through data that is made of containers and leaves; give the place and the fault of each bad one."""
-    todo: deque[tuple[Loc, Any]] = deque([((), plain)])
-    seen: set[int] = set()  # pydantic leaves what is circular or too deep as it is when it gives Python data
-    while todo:
-        loc, part = todo.popleft()
-        if not is_a(part, Mapping | list | tuple | set | frozenset | deque):
-            if reason := check(part):
-                yield loc, reason
-        elif id(part) not in seen and len(loc) <= _PARSER_DEPTH:
-            seen.add(id(part))
-            if is_a(part, Mapping):
-                yield from (((*loc, key), f"the key: {reason}") for key in part if (reason := check(key)))
-            todo.extend(
-                ((*loc, key), item)
-                for key, item in (part.items() if is_a(part, Mapping) else enumerate(part))
-            )
-
-
-def _doubles(plain: object) -> Iterator[tuple[Loc, str]]:
-    """Give the place of each dict, in data made of containers and leaves, that has two keys with the same text."""
-    todo: deque[tuple[Loc, Any]] = deque([((), plain)])
-    while todo:
-        loc, part = todo.popleft()
-        if is_a(part, Mapping):
-            texts = [from_json(to_json({key: None})) for key in part]
-            if len({*map(str, texts)}) < len(texts):
-                yield loc, "two of its keys are the same as text, so that one would be lost; use keys of text"
-            todo.extend(((*loc, key), item) for key, item in part.items())
-        elif is_a(part, list | tuple | set | frozenset | deque):
-            todo.extend(((*loc, index), item) for index, item in enumerate(part))
-
-
-def _fault(value: object) -> str | None:
-    """Tell why no storage takes this leaf, if so."""
-    if isinstance(value, str):
-        if "\0" in value:
-            return "the NUL character cannot be stored; remove it"
-        try:
-            value.encode()
-        except UnicodeEncodeError:
-            return "a lone surrogate is no text; decode the bytes it came from with errors='replace'"
-    if isinstance(value, float) and not math.isfinite(value):
-        return f"{value} is no JSON number; use None or another finite value"
-    if isinstance(value, int) and abs(value) >= _HUGE:
-        return "an integer of more than 4,300 digits is not read back; use text"
-    if isinstance(value, Secret | SecretBytes | SecretStr):
-        return "a secret would be stored as asterisks; hand on where it is kept"
-    return None
-
-
-def _fault_or_unwritable(value: object) -> str | None:
-    fault = _fault(value)
-    if fault is None:
-        try:
-            to_json(value)
-        except Exception:  # noqa: BLE001  # that it fails is the answer
-            if isinstance(value, bytes):
-                fault = (
-                    "bytes that are no UTF-8 text; declare pydantic.Base64Bytes, or a model whose config sets "
-                    "ser_json_bytes and val_json_bytes to 'base64'"
-                )
-            else:
-                fault = f"a value of type {type(value).__name__} cannot be written as JSON"
-    return fault
-
-
-def _not_json(text: str) -> list[str]:
-    try:
-        from_json(text, allow_inf_nan=False)
-    except ValueError as error:
-        return [f"a serializer wrote NaN or an infinity, which are no JSON ({error})"]
-    return []
-
-
-def _is_deeper(raw: bytes, limit: int) -> bool:
-    """Tell whether a JSON text is nested deeper than ``limit``, by the parser that will have to read it."""
-    if raw.count(b"[") + raw.count(b"{") <= limit:
-        return False
-    counted = raw.replace(b"[]", b"[0]").replace(b"{}", b'{"":0}')  # the parser does not count what is empty
-    around = _PARSER_DEPTH - limit
-    try:
-        from_json(b"[" * around + counted + b"]" * around)
-    except ValueError as error:
-        return "recursion limit" in str(error)
-    return False
-
-
-def _problems_of(error: Exception) -> list[str]:
-    """Write an exception as lines of ``path: message``."""
-    if isinstance(error, ValidationError):
-        return _lines((item["loc"], _message(item)) for item in error.errors(include_url=False))
-    if isinstance(error, PydanticSerializationError) and (found := _UNEXPECTED.findall(str(error))):
-        return _lines(
-            (((name,) if name else ()), f"expected {type_}, got {given}") for type_, name, given in found
-        )
-    return [_brief(error)]
-
-
-_UNEXPECTED = re.compile(
-    r"Expected `(.+?)` - serialized value may not be as expected \[(?:field_name='(.*?)', )?.*?input_type=(.*?)\]"
-)
-
-
-def _message(item: Mapping[str, Any]) -> str:
-    kind: str = item["type"]
-    tells = kind == "is_instance_of" or kind.endswith("_type")  # that another class was given
-    return f"{item['msg']}, got {type(item['input']).__name__}" if tells else item["msg"]
-
-
-def _lines(problems: Iterable[tuple[Loc, str]]) -> list[str]:
-    lines: list[str] = []
-    for loc, message in problems:
-        if len(lines) == _MOST_PROBLEMS:
-            return [*lines, "and more"]
-        path = "".join(map(_step, loc)).removeprefix(".")
-        lines.append(_printable(f"{path}: {message}" if path else message))
-    return lines
-
-
-def _step(part: object) -> str:
-    if isinstance(part, str):
-        plain = part.isidentifier() and len(part) <= _LONGEST_NAME
-        return f".{part}" if plain else f"[{_cut(ascii(part), _LONGEST_NAME)}]"
-    # Of other keys only those are shown that are sure to have a short text.
-    plain = type(part) in (bool, float) or (type(part) is int and abs(part) < _HUGE)
-    shown = repr(part) if plain else type(part).__name__
-    return f"[{_cut(shown, _LONGEST_NAME)}]"
-
-
-def _brief(error: Exception) -> str:
-    try:
-        text = str(error).partition("\n\nFor further information")[0]
-    except Exception:  # noqa: BLE001  # an exception of the user's may have no text
-        text = "(it has no text)"
-    if isinstance(error, PydanticErrorMixin | PydanticSerializationError):
-        return _printable(text)
-    return _printable(f"{type(error).__name__}: {text}")
-
-
-def _first_sentence(error: Exception) -> str:
-    """Give what pydantic says first; paragraphs of advice for authors of types follow."""
-    return _cut(re.split(r"\.\s|\n", _brief(error), maxsplit=1)[0], 200)
-
-
-def _printable(text: str) -> str:
-    return _cut(text.encode(errors="backslashreplace").decode().replace("\0", "\\0"), 500)
-
-
-def _cut(text: str, length: int) -> str:
-    return text if len(text) <= length else f"{text[: length - 1]}\N{HORIZONTAL ELLIPSIS}"
 
 
 # --------------------------------------------------------------------- untyped JSON data
@@ -561,7 +325,7 @@ class _PlainCodec(ValueCodec[Any]):
         lost = [
             (loc, f"{reason}; annotate what is returned: '-> Type'") for loc, reason in changed(value, copy)
         ]
-        return _lines(lost) if lost else super()._silent_losses(raw, value, copy)
+        return lines_of(lost) if lost else super()._silent_losses(raw, value, copy)
 
 
 _ANYTHING: Any = Any
@@ -607,4 +371,4 @@ def from_json_text(text: str, *, what: str = "JSON data") -> Any:
     try:
         return from_json(text, allow_inf_nan=False)
     except ValueError as error:
-        raise DecodeError(what, [_brief(error)]) from error
+        raise DecodeError(what, [brief(error)]) from error
