@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+import re
+from collections.abc import Generator, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from types import ModuleType
 
@@ -11,8 +13,9 @@ import pytest
 from blockbuster import BlockBuster, blockbuster_ctx
 from hypothesis import settings
 from tests.databases import Database, fresh_schema
-from tests.servers import Server
+from tests.servers import Server, ServerMissingError
 from tests.servers import postgres as start_postgres
+from tests.servers_rabbitmq import rabbitmq as start_rabbitmq
 from tests.servers_redis import redis as start_redis
 
 import phaseline
@@ -20,6 +23,8 @@ import phaseline
 # Random also where CI is set (hypothesis would be deterministic there); a busy machine fails no deadline.
 settings.register_profile("phaseline", derandomize=False, deadline=None, print_blob=True)
 settings.load_profile("phaseline")
+
+NOT_TESTED = "NOT TESTED: "
 
 
 @pytest.fixture(scope="session")
@@ -41,6 +46,31 @@ def redis_server() -> Iterator[Server]:
     """A Redis server, for all tests of this process."""
     with start_redis() as server:
         yield server
+
+
+@pytest.fixture(scope="session")
+def rabbitmq_server() -> Iterator[Server]:
+    """A RabbitMQ node, for all tests of this process; where there is none, the last line of the run says so."""
+    with ExitStack() as stack:
+        try:
+            server = stack.enter_context(start_rabbitmq())
+        except ServerMissingError:
+            pytest.skip(f"{NOT_TESTED}rabbitmq")
+        yield server
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_sessionfinish(session: pytest.Session) -> Generator[None]:
+    """Say in the very last line what could not be tested here; nothing else is ever skipped."""
+    yield
+    reporter = session.config.pluginmanager.get_plugin("terminalreporter")
+    if reporter is not None and not hasattr(session.config, "workerinput"):
+        reasons = [str(report.longrepr) for report in reporter.stats.get("skipped", ())]
+        absent = sorted(
+            {found[1] for reason in reasons if (found := re.search(rf"{NOT_TESTED}(\w+)", reason))}
+        )
+        if absent:
+            reporter.write_line(NOT_TESTED + ", ".join(absent))
 
 
 @pytest.fixture

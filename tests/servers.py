@@ -204,6 +204,7 @@ class Daemon:
         home: The directory of data and log.
         account: Whom it runs as.
         ready: Tells from the pid whether the server takes connections.
+        patience: Seconds that it may take to come up, or to end.
         gracefully: The signal that ends it in order.
         immediately: The signal that ends it as a crash would.
     """
@@ -214,6 +215,7 @@ class Daemon:
     ready: Callable[[int], bool]
     gracefully: Signals
     immediately: Signals
+    patience: float = PATIENCE
     process: subprocess.Popen[bytes] | None = field(default=None, init=False)
 
     @property
@@ -228,7 +230,7 @@ class Daemon:
             self._wait(self.process)
 
     def _wait(self, process: subprocess.Popen[bytes]) -> None:
-        deadline = time.monotonic() + PATIENCE
+        deadline = time.monotonic() + self.patience
         while not self.ready(process.pid):
             if process.poll() is not None or time.monotonic() > deadline:
                 raise ServerFailedError(f"{self.command[0]} did not come up:\n{_log(self.home)[-2000:]}")
@@ -239,7 +241,7 @@ class Daemon:
             return
         self.process.send_signal(self.immediately if immediate else self.gracefully)
         try:
-            self.process.wait(PATIENCE)
+            self.process.wait(self.patience)
         except subprocess.TimeoutExpired:
             self.process.kill()
             self.process.wait()

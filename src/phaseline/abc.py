@@ -489,6 +489,12 @@ class Queue(ABC):
     def flush(self, seconds: float) -> None:  # noqa: B027  # most send at once
         """Block until what was put is sent, for at most that long."""
 
+    def close(self) -> None:  # noqa: B027  # most hold nothing
+        """Let go of threads and connections, and of permits that could not be sent.
+
+        A runtime calls it at its end; others may use the queue still, so that a later ``put`` begins anew.
+        """
+
     def ping(self) -> None:  # noqa: B027  # most need nobody else
         """Reach whoever carries the permits; blocks.
 

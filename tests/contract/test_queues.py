@@ -1,42 +1,23 @@
-"""Every queue passes the contract."""
+"""Every queue passes the contract; the one on RabbitMQ in ``integration``, for a node is slow to come up."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
 import pytest
-from dramatiq import Broker
-from dramatiq import Worker as DramatiqWorker
 from dramatiq.brokers.redis import RedisBroker
 from dramatiq.brokers.stub import StubBroker
+from tests.on_dramatiq import OnDramatiq
 from tests.servers import Server
 
-from phaseline.queues.dramatiq import DramatiqQueue
 from phaseline.queues.inprocess import InProcessQueue
 from phaseline.testing import QueueContract
-
-CARRIED = ("default", "Default", "_a.b-c", "x" * 200)
-REFUSED = ("", "a b", "1st", "größe", "mails.DQ", "mails.XQ", "a\n")
 
 
 class TestInProcess(QueueContract):
     @pytest.fixture
     def queue(self) -> InProcessQueue:
         return InProcessQueue()
-
-
-class OnDramatiq(QueueContract):
-    """A queue whose permits a Dramatiq worker of this process takes from the broker."""
-
-    names = CARRIED
-    refused = REFUSED
-
-    @pytest.fixture
-    def queue(self, broker: Broker) -> Iterator[DramatiqQueue]:
-        worker = DramatiqWorker(broker, worker_threads=2, worker_timeout=20)
-        worker.start()
-        yield DramatiqQueue(broker)
-        worker.stop()
 
 
 class TestDramatiqStub(OnDramatiq):

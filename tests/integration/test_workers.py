@@ -30,6 +30,12 @@ BY_COMMAND = {
     "phaseline on trio": [*PYTHON, "phaseline.cli", "worker", "tests.apps.shop:make", "--backend", "trio"],
     "dramatiq": [*PYTHON, *DRAMATIQ],
 }
+COMMANDS = [
+    *(pytest.param(command, "redis", id=name) for name, command in BY_COMMAND.items()),
+    pytest.param(
+        BY_COMMAND["dramatiq"], "rabbitmq", id="dramatiq on rabbitmq", marks=pytest.mark.timeout(150)
+    ),
+]
 
 
 @contextmanager
@@ -64,21 +70,29 @@ async def seen(path: Path) -> None:
 
 
 @pytest.fixture
-def shop(postgres: Database, redis_server: Server, tmp_path: Path) -> dict[str, str]:
+def broker(request: pytest.FixtureRequest) -> str:
+    """The URL of a broker, on Redis where the test names none."""
+    server: Server = request.getfixturevalue(f"{getattr(request, 'param', 'redis')}_server")
+    return server.url
+
+
+@pytest.fixture
+def shop(postgres: Database, broker: str, tmp_path: Path) -> dict[str, str]:
     """Where the application works."""
     return {
         "SHOP_STORAGE": postgres.url,
         "SHOP_SCHEMA": postgres.schema,
-        "SHOP_BROKER": redis_server.url,
+        "SHOP_BROKER": broker,
         "SHOP_FOLDER": str(tmp_path),
     }
 
 
-@pytest.mark.parametrize("command", BY_COMMAND.values(), ids=BY_COMMAND)
-def test_told_to_stop_a_worker_ends_what_it_can_and_hands_over_the_rest(command, shop, postgres, tmp_path):
+@pytest.mark.parametrize(("command", "broker"), COMMANDS, indirect=["broker"])
+def test_told_to_stop_a_worker_ends_what_it_can_and_hands_over_the_rest(
+    command, broker, shop, postgres, tmp_path
+):
     """Nothing of it is a failure, no lease is left, and another worker goes on."""
-    storage, broker = postgres.storage(), shop["SHOP_BROKER"]
-    runtime = Runtime(storage, pipelines=[packing, waiting], queue=broker, serve=False)
+    runtime = Runtime(postgres.storage(), pipelines=[packing, waiting], queue=broker, serve=False)
 
     async def scenario() -> None:
         async with runtime as client:
@@ -94,7 +108,7 @@ def test_told_to_stop_a_worker_ends_what_it_can_and_hands_over_the_rest(command,
             (record,) = (await long.run()).phases.values()
             left = (record.state, record.reason, record.failures, record.crashes, record.worker)
             assert (PhaseState.RETRYING, "handed_over", 0, 0, None) == left
-            assert [] == await client.runner.read(lambda: storage.workers("default"))
+            assert [] == await client.runner.read(lambda: runtime._storage.workers("default"))
 
     with process(command, shop) as worker:
         anyio.run(scenario)

@@ -2,9 +2,11 @@ from __future__ import annotations
 
 import logging
 import sys
+import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
+import anyio
 import dramatiq
 import pytest
 from dramatiq import Broker, Message
@@ -16,14 +18,13 @@ from dramatiq.middleware import Middleware
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 from tests.servers import free_port
+from tests.waiting import PATIENCE, until
 
 from phaseline import Pipeline, Runtime, phase
 from phaseline.errors import DefinitionError, MissingExtraError, QueueUnavailableError, RuntimeUsageError
 from phaseline.queues.dramatiq import DramatiqQueue
 from phaseline.queues.dramatiq import queue as module
 from phaseline.testing.queue import Listener
-
-PATIENCE = 5.0
 
 
 @phase(queue="mails.DQ")
@@ -49,14 +50,6 @@ def working(broker: StubBroker) -> Iterator[StubBroker]:
     worker.start()
     yield broker
     worker.stop()
-
-
-def until(test: Callable[[], bool]) -> bool:
-    """Wait for something that threads do."""
-    deadline = time.monotonic() + PATIENCE
-    while not test() and time.monotonic() < deadline:
-        time.sleep(0.005)
-    return test()
 
 
 def permits(broker: StubBroker, queue: str) -> list[Message[object]]:
@@ -193,7 +186,7 @@ def test_a_permit_can_do_no_harm(working, caplog, args, kwargs, warns):
 
 
 # --------------------------------------------------------------------- a broker that is away
-def test_an_unreachable_broker_delays_nobody_and_is_told_once(caplog, monkeypatch):
+def test_an_unreachable_broker_delays_nobody_and_is_told_once(caplog):
     """Runs are in the storage, and found without permits."""
     queue = DramatiqQueue(RedisBroker(port=free_port(), retry=Retry(NoBackoff(), 0)))
     with caplog.at_level(logging.WARNING):
@@ -208,9 +201,7 @@ def test_an_unreachable_broker_delays_nobody_and_is_told_once(caplog, monkeypatc
     assert ["permits cannot be sent"] == [record.message[:22] for record in caplog.records]
     with pytest.raises(QueueUnavailableError, match="Connection refused"):
         queue.ping()
-    # Else its thread would go on trying, and the client draws random numbers, which hypothesis forbids beside it.
-    monkeypatch.setattr(queue._sender, "_send", lambda *_: None)
-    assert until(lambda: queue._sender.trouble is None)
+    queue.close()  # else its thread would go on trying, and the client draws random numbers, which hypothesis forbids
 
 
 def test_permits_are_sent_once_the_broker_is_back(broker, caplog, monkeypatch):
@@ -232,6 +223,53 @@ def test_permits_are_sent_once_the_broker_is_back(broker, caplog, monkeypatch):
 
     assert until(lambda: queue._sender.trouble is None)
     assert 1 == len(permits(broker, "default"))
+
+
+# --------------------------------------------------------------------- the thread that sends
+def senders() -> int:
+    """Count the threads that send permits."""
+    return sum(thread.name == "phaseline-permits" for thread in threading.enumerate())
+
+
+def test_the_thread_that_sends_ends_with_the_runtime(broker, tmp_path):
+    """And a runtime that is opened later has one again."""
+    queue = DramatiqQueue(broker)
+
+    async def open_and_close() -> None:
+        runtime = Runtime(
+            f"sqlite:///{tmp_path}/runs.db", pipelines=[Pipeline("echo", echo)], queue=queue, serve=False
+        )
+        async with runtime:
+            queue.put("default")
+            assert until(lambda: senders() == before + 1)
+        assert until(lambda: senders() == before)
+
+    before = senders()
+    for _ in range(2):
+        anyio.run(open_and_close)
+
+
+def test_it_ends_while_the_broker_is_away():
+    """What it could not send is dropped: it stands in the storage."""
+    before = senders()
+    queue = DramatiqQueue(RedisBroker(port=free_port(), retry=Retry(NoBackoff(), 0)))
+    queue.put("default")
+    assert until(lambda: queue._sender.trouble is not None)
+    queue.close()
+    assert until(lambda: senders() == before)
+    assert {} == queue._sender._waiting
+
+
+def test_it_ends_when_there_is_nothing_to_send(broker, monkeypatch):
+    """With its connection, which a broker would take for dead one day."""
+    monkeypatch.setattr("phaseline.queues.dramatiq.sending.LINGER", 0.01)
+    before, queue = senders(), DramatiqQueue(broker)
+    broker.declare_queue("default")
+    for number in (1, 2):
+        queue.put("default")
+        queue.flush(PATIENCE)
+        assert until(lambda: senders() == before)
+        assert number == broker.queues["default"].qsize()
 
 
 # --------------------------------------------------------------------- mistakes

@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable
 from contextlib import suppress
+from functools import partial
 from typing import Any, ClassVar, Final
 
 from dramatiq import Actor, Broker, Message
@@ -73,7 +74,7 @@ class DramatiqQueue(Queue):
         untyped: Any = made
         self._actors: dict[str, Actor[..., Any]] = untyped.actors
         self._outlet: Any = _outlet(made)
-        self._sender = Sender(self._send)
+        self._sender = Sender(self._send, partial(disconnect, self._outlet))
         self._lock = threading.Lock()
         self._listeners: dict[object, tuple[Wake, frozenset[str]]] = {}
         self._counted: dict[str, tuple[float, bool]] = {}
@@ -97,6 +98,9 @@ class DramatiqQueue(Queue):
 
     def flush(self, seconds: float) -> None:
         self._sender.flush(seconds)
+
+    def close(self) -> None:
+        self._sender.stop()
 
     def ping(self) -> None:
         try:
@@ -228,8 +232,8 @@ def _outlet(broker: Broker) -> Broker:
 
 def waiting(broker: Any, queue: str) -> int:
     """Count the messages that wait in a queue, as each kind of broker lets us; 0 where none does."""
-    if hasattr(broker, "do_qsize"):  # Redis
-        return int(broker.do_qsize(queue))
+    if hasattr(broker, "do_qsize"):  # Redis; its own count has those in it that were taken and cannot be read
+        return int(broker.client.llen(f"{broker.namespace}:{queue}"))
     if _is_rabbitmq(broker):
         return int(broker.get_queue_message_counts(queue)[0])
     queues: Any = broker.queues  # the StubBroker's

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import os
 import threading
-import time
 from collections.abc import Callable
 from typing import Final
 
@@ -15,22 +14,27 @@ PAUSE = 0.01
 """Seconds between two permits for one queue: those that are put meanwhile say the same."""
 OUTAGE_PAUSE = 1.0
 """Seconds before permits are tried again that could not be sent."""
+LINGER = 10.0
+"""Seconds after which a thread without permits ends, and lets go of its connection: RabbitMQ takes a client for dead that
+is silent for a minute."""
 
 
 class Sender:
     """Sends permits, each queue's at most once at a time."""
 
-    def __init__(self, send: Callable[[str, int], None]) -> None:
+    def __init__(self, send: Callable[[str, int], None], rest: Callable[[], None]) -> None:
         """Make one; its thread starts with the first permit.
 
         Args:
             send: Sends a permit for a queue, with the number of times it was handed on; may block and raise.
+            rest: Called on the thread when it ends, to let go of what it sent by.
         """
-        self._send = send
+        self._send, self._rest = send, rest
         self._waiting: dict[str, int] = {}
         self._changed = threading.Condition()
         self._pid: int | None = None
         """The process that the thread runs in: a fork leaves it behind."""
+        self._thread: threading.Thread | None = None
         self._busy = False
         self.trouble: Exception | None = None
         """Why the last permit could not be sent; None if it was."""
@@ -39,9 +43,10 @@ class Sender:
         """Send a permit soon."""
         with self._changed:
             self._waiting[queue] = min(hops, self._waiting.get(queue, hops))
-            if self._pid != os.getpid():
+            if self._thread is None or self._pid != os.getpid():
                 self._pid, self._busy = os.getpid(), False
-                threading.Thread(target=self._work, name="phaseline-permits", daemon=True).start()
+                self._thread = threading.Thread(target=self._work, name="phaseline-permits", daemon=True)
+                self._thread.start()
             self._changed.notify_all()
 
     def flush(self, seconds: float) -> bool:
@@ -49,21 +54,41 @@ class Sender:
         with self._changed:
             return self._changed.wait_for(self._is_done, seconds)
 
+    def stop(self) -> None:
+        """Let the thread end, and drop what it could not send; the next permit starts another one."""
+        with self._changed:
+            self._waiting, self._thread, self._busy = {}, None, False
+            self._changed.notify_all()
+
     def _is_done(self) -> bool:
         return not self._busy and (not self._waiting or self.trouble is not None)
 
+    def _is_mine(self) -> bool:
+        return self._thread is threading.current_thread()
+
     def _work(self) -> None:
-        while True:
-            with self._changed:
-                self._changed.wait_for(lambda: self._waiting)
-                batch, self._waiting, self._busy = self._waiting, {}, True
+        while batch := self._next_batch():
             left = self._sent_but(batch)
             with self._changed:
+                if not self._is_mine():
+                    break
                 for queue, hops in left.items():
                     self._waiting.setdefault(queue, hops)
                 self._busy = False
                 self._changed.notify_all()
-            time.sleep(OUTAGE_PAUSE if left else PAUSE)
+                self._changed.wait_for(lambda: not self._is_mine(), OUTAGE_PAUSE if left else PAUSE)
+        self._rest()
+
+    def _next_batch(self) -> dict[str, int]:
+        """Wait for permits; gives none where the thread is to end."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._waiting or not self._is_mine(), LINGER)
+            if not self._is_mine():
+                return {}
+            batch, self._waiting, self._busy = self._waiting, {}, True
+            if not batch:
+                self._thread, self._busy = None, False
+            return batch
 
     def _sent_but(self, batch: dict[str, int]) -> dict[str, int]:
         """Send permits; gives those that could not be."""

@@ -1,0 +1,141 @@
+"""The queue on Dramatiq beside real brokers: what Dramatiq's own stub cannot show."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import pytest
+from dramatiq import Broker, Message
+from dramatiq import Worker as DramatiqWorker
+from dramatiq.brokers.rabbitmq import RabbitmqBroker
+from tests.on_dramatiq import CARRIED, OnDramatiq
+from tests.servers import Server
+from tests.waiting import PATIENCE, until
+
+from phaseline.queues.dramatiq import DramatiqQueue
+from phaseline.queues.dramatiq import queue as module
+from phaseline.queues.dramatiq.queue import broker_of, waiting
+from phaseline.testing.queue import USED, Listener
+
+pytestmark = pytest.mark.timeout(150)  # a node of RabbitMQ's may be slow to come up
+
+LONG = 30.0
+PROOF = "proof"
+PERMITTED = ("default", PROOF)
+
+
+def _write_raw(broker: Any, queue: str, body: bytes) -> None:
+    """Put bytes into a queue, as somebody may who does not know Dramatiq."""
+    if hasattr(broker, "client"):
+        broker.client.hset(f"dramatiq:{queue}.msgs", "forged", body)
+        broker.client.rpush(f"dramatiq:{queue}", "forged")
+    else:
+        broker.declare_queue(queue, ensure=True)
+        broker.channel.basic_publish(exchange="", routing_key=queue, body=body)
+
+
+@pytest.fixture(params=["redis", "rabbitmq"])
+def broker(request: pytest.FixtureRequest) -> Iterator[Broker]:
+    """A broker that the queue makes from a URL, empty."""
+    server: Server = request.getfixturevalue(f"{request.param}_server")
+    made: Any = broker_of(server.url)
+    if request.param == "redis":
+        made.client.flushall()
+        yield made
+        made.client.close()
+        return
+    yield made
+    _clear(made, PERMITTED)
+
+
+def _clear(broker: Any, queues: Iterable[str]) -> None:
+    """Leave nothing to the next test on this node."""
+    for name in queues:
+        for each in (name, f"{name}.DQ", f"{name}.XQ"):
+            broker.channel.queue_delete(each)
+    broker.close()
+
+
+@pytest.fixture
+def queue(broker: Broker) -> Iterator[DramatiqQueue]:
+    """A queue on it."""
+    made = DramatiqQueue(broker)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def working(broker: Broker) -> Iterator[Broker]:
+    """The broker, with a worker of Dramatiq's on it."""
+    worker = DramatiqWorker(broker, worker_threads=1, worker_timeout=20)
+    worker.start()
+    yield broker
+    worker.stop()
+
+
+def test_permits_that_nobody_takes_do_not_pile_up(broker, queue, monkeypatch):
+    """They all say the same, whatever counts them."""
+    monkeypatch.setattr(module, "ENOUGH", 3)
+    monkeypatch.setattr(module, "COUNTING", 0)
+    for _ in range(10):
+        queue.put("default")
+        queue.flush(PATIENCE)
+
+    assert until(lambda: waiting(broker, "default") == 3)
+
+
+@pytest.mark.parametrize("body", [b"", b"\xff\xfe no JSON", b"[]", b"{}", b'{"queue_name": "default"}'])
+def test_what_is_no_message_does_no_harm(working, queue, body):
+    """Dramatiq may leave it where it is; the permits after it are heard."""
+    listener = Listener()
+    queue.listen(listener.wake, PERMITTED)
+    _write_raw(working, "default", body)
+    _write_raw(working, PROOF, body)
+    # It is taken, and the consumer begins anew, which Dramatiq does after some seconds.
+    assert until(lambda: waiting(queue._outlet, PROOF) == 0, LONG)
+    queue.put("default")
+    queue.put(PROOF)
+    assert until(lambda: set(PERMITTED) == set(listener.heard), LONG)
+
+
+def test_a_message_for_an_actor_of_others_does_no_harm(working, queue):
+    """It is thrown away by Dramatiq, as a permit for a worker that does not know the actor would be."""
+    listener = Listener()
+    queue.listen(listener.wake, PERMITTED)
+    working.enqueue(Message("default", "somebody.elses", ("default",), {}, {}))
+    queue.put("default")
+    assert listener.hears("default")
+    assert ["default"] == listener.heard
+
+
+def test_the_thread_that_sends_leaves_no_connection(broker, queue, monkeypatch):
+    """When there was nothing to send for a while, it ends, and what it sent by is closed."""
+    monkeypatch.setattr("phaseline.queues.dramatiq.sending.LINGER", 0.01)
+    before = _senders()
+    for _ in range(2):
+        queue.put("default")
+        queue.flush(PATIENCE)
+        assert until(lambda: _senders() == before)
+        assert set() == getattr(broker, "connections", set())
+
+
+def _senders() -> int:
+    return sum(thread.name == "phaseline-permits" for thread in threading.enumerate())
+
+
+def test_a_broker_that_answers_is_reached(broker, queue):
+    """And asking leaves no connection in the caller's thread."""
+    queue.ping()
+    assert set() == getattr(broker, "connections", set())
+
+
+class TestDramatiqRabbitmq(OnDramatiq):
+    """The whole contract on RabbitMQ; the one on Redis is among the others."""
+
+    @pytest.fixture
+    def broker(self, rabbitmq_server: Server) -> Iterator[RabbitmqBroker]:
+        broker = RabbitmqBroker(url=rabbitmq_server.url, confirm_delivery=True)
+        yield broker
+        _clear(broker, broker.get_declared_queues() | {*CARRIED, *USED})
