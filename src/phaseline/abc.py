@@ -56,12 +56,19 @@ class Unit(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """Marks of the run's row that the stored one has not; all of them where it is inserted."""
     marks_removed: Sequence[str] = ()
     """Marks of the stored row that the run's has not. Where neither is given, the stored marks stay."""
+    amended: bool = False
+    """Whether a field of the run's row changes that hardly ever does: one of ``AMENDED``. Where not, those of the stored row
+    are as this row has them."""
     commit_id: int
     """Random: found at an event of the run, it tells that this unit was committed (63 bits)."""
     signals: Sequence[SignalRecord] = ()
     """Signals that the run has received; one may be taken in the same unit."""
     taken: Sequence[tuple[int, str]] = ()
     """Stored signals that are taken: the number of each, and the path of the phase. Their values are let go of."""
+
+
+AMENDED = ("marks", "deadline", "active_ms", "active_since", "expires_at")
+"""Fields of a run's row that most commits leave as they are."""
 
 
 class Outcome(Enum):
@@ -194,6 +201,16 @@ class DueWaits:
     """Those that are due, the earliest first."""
     next_due: datetime | None
     """When the next one falls due; None if there is none, or if there are more that are due now."""
+
+
+@attrs.frozen
+class DueRuns:
+    """What a look at the runs that must be over came to."""
+
+    run_ids: Sequence[str]
+    """Those whose time is over, the earliest first."""
+    next_due: datetime | None
+    """When the next one's is; None if there is none, or if there are more that are over now."""
 
 
 class Transaction(ABC):
@@ -376,6 +393,15 @@ class Storage(ABC):
 
         Runs whose state is one of ``STANDING_STATES`` are passed over. Times are judged at ``now``; None: by the
         storage's own clock.
+        """
+
+    @abstractmethod
+    def overdue(
+        self, namespace: str, now: datetime | None, definitions: Collection[Definition], limit: int
+    ) -> DueRuns:
+        """Runs of these definitions whose ``expires_at`` has come; at most ``limit``.
+
+        Times are judged at ``now``; None: by the storage's own clock.
         """
 
     @abstractmethod

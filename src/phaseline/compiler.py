@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from datetime import timedelta
 from types import GenericAlias
 from typing import Any, Never, NoReturn, get_args, get_origin
 
@@ -21,7 +22,13 @@ from phaseline.signature import accepts, element_type, type_name
 from phaseline.step import Chain, Node, Subgraph
 
 
-def compile_plan(name: str, version: str, body: Node[Any, Any], retry: Retry | None) -> Plan:
+def compile_plan(
+    name: str,
+    version: str,
+    body: Node[Any, Any],
+    retry: Retry | None = None,
+    timeout: timedelta | None = None,
+) -> Plan:
     """Compile what a user composed.
 
     Raises:
@@ -44,6 +51,7 @@ def compile_plan(name: str, version: str, body: Node[Any, Any], retry: Retry | N
         output_type=body.output_type,
         transitions=derive_machine(name, nodes),
         fingerprint=fingerprint_of(nodes, output),
+        timeout=timeout,
     )
     plan.check_doors()
     return plan

@@ -149,7 +149,7 @@ class Context(ABC):
     idempotency_key: str
     """Equal across attempts, crashes and retries: give it to outside services so that an effect happens once."""
     deadline: datetime | None
-    """When the attempt will be timed out."""
+    """When the attempt will be timed out, or the run's time is over, whichever is earlier."""
 
     @property
     @abstractmethod

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
+from datetime import timedelta
 from functools import partial
 from typing import Any, Final, Protocol, TypeVar
 
@@ -28,7 +29,7 @@ from phaseline.errors import (
 )
 from phaseline.graph import Ref, Wires
 from phaseline.machine import Transitions
-from phaseline.options import check_name, check_retry
+from phaseline.options import check_name, check_retry, check_span
 from phaseline.phase import Dep, checked_deps
 from phaseline.plan import Plan
 from phaseline.queues.inprocess import InProcessQueue
@@ -79,7 +80,13 @@ class Pipeline(Subgraph[In_contra, Out_co]):
     """
 
     def __init__(
-        self, name: str, body: Node[In_contra, Out_co], *, version: str = "1", retry: Retry | None = None
+        self,
+        name: str,
+        body: Node[In_contra, Out_co],
+        *,
+        version: str = "1",
+        retry: Retry | None = None,
+        timeout: timedelta | None = None,
     ) -> None:
         """Compile the phases into a plan.
 
@@ -88,16 +95,19 @@ class Pipeline(Subgraph[In_contra, Out_co]):
             body: A phase, or what ``>>``, ``each`` and the like made.
             version: Text that tells definitions of the same name apart.
             retry: For phases that say nothing themselves; by default what the runtime says, else one attempt.
+            timeout: How long a run may be active, without pauses, waits and delays; then it fails. By default what the
+                runtime says, else for ever. Inside of another pipeline that one's timeout counts.
 
         Raises:
             DefinitionError: Two phases share a path, types are missing or do not fit, a label is misused, ….
         """
         check_name(name, "a pipeline")
         check_retry(retry, f"pipeline {name!r}")
+        check_span(timeout, "timeout", f"pipeline {name!r}")
         super().__init__(name, body)
         self.version = version
         self.retry = retry
-        self.plan: Plan = compile_plan(name, version, self.body, retry)
+        self.plan: Plan = compile_plan(name, version, self.body, retry, timeout)
         warn_of_endless(self.plan, self.plan.endless)
 
     def __repr__(self) -> str:
@@ -252,6 +262,7 @@ class Dag(Wires[In]):
         also: Sequence[Ref[Any]] = (),
         version: str = "1",
         retry: Retry | None = None,
+        timeout: timedelta | None = None,
     ) -> Pipeline[In, Out]:
         """Make a pipeline of what was added.
 
@@ -260,11 +271,14 @@ class Dag(Wires[In]):
             also: Steps whose output nobody takes, because they are there for their effect.
             version: As with ``Pipeline``.
             retry: As with ``Pipeline``.
+            timeout: As with ``Pipeline``.
 
         Raises:
             DefinitionError: A step leads nowhere, a reference stands in another graph, or as with ``Pipeline``.
         """
-        return Pipeline(self.name, self.output(output, also=also), version=version, retry=retry)
+        return Pipeline(
+            self.name, self.output(output, also=also), version=version, retry=retry, timeout=timeout
+        )
 
 
 def warn_of_endless(plan: Plan, phases: Sequence[str]) -> None:

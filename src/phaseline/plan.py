@@ -185,6 +185,8 @@ class Plan:
     """The state machine of every run of it."""
     fingerprint: str
     """Digest of the shape."""
+    timeout: timedelta | None = None
+    """How long a run may be active; None: what the runtime says."""
 
     @cached_property
     def definition(self) -> Definition:
@@ -228,9 +230,13 @@ class Plan:
     @cached_property
     def is_line(self) -> bool:
         """Whether nothing in it can run beside anything else: one phase after the other, without timeouts."""
-        return len(self.entries) == 1 and all(
-            node.kind is not NodeKind.MAP and not binding.is_bounded and self._goes_one_way(node)
-            for node, binding in zip(self.nodes, self.bindings, strict=True)
+        return (
+            self.timeout is None
+            and len(self.entries) == 1
+            and all(
+                node.kind is not NodeKind.MAP and not binding.is_bounded and self._goes_one_way(node)
+                for node, binding in zip(self.nodes, self.bindings, strict=True)
+            )
         )
 
     def _goes_one_way(self, node: PlanNode) -> bool:

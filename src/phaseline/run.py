@@ -169,6 +169,16 @@ class RunRecord(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """Whether the key is held only until the run ends."""
     signals: int = 0
     """How many signals it has received."""
+    timeout: timedelta | None = None
+    """How long it may be active: the time in which a phase runs or could run, without pauses, waits and delays."""
+    deadline: datetime | None = None
+    """When it must be over."""
+    active_ms: int = 0
+    """How long it was active until ``active_since``, in milliseconds; counted where it has a timeout."""
+    active_since: datetime | None = None
+    """Since when it is active, or when it will be: what is put off may run then. None where it is not."""
+    expires_at: datetime | None = None
+    """When it fails, unless it comes to something else before: by its deadline, or by its timeout if it stays active."""
     marks: tuple[str, ...] = ()
     """Its tags and attributes, each as one text, in order."""
     error: ErrorInfo | None = None

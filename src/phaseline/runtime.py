@@ -35,7 +35,7 @@ from phaseline.errors import (
 from phaseline.finding import Order, run_filter
 from phaseline.handle import RunHandle
 from phaseline.marks import Attribute, marks_of
-from phaseline.options import check_retry
+from phaseline.options import check_retry, check_span
 from phaseline.phase import Dep
 from phaseline.pipeline import Pipeline, open_hosts, warn_of_endless
 from phaseline.retry import NO_RETRY, Retry
@@ -77,6 +77,7 @@ class Runtime:
         retain: timedelta | None = None,
         deps: Mapping[Dep[Any], Any] | None = None,
         retry: Retry | None = None,
+        timeout: timedelta | None = None,
         classify: Callable[[BaseException], ErrorCategory | None] | None = None,
         clock: Clock | None = None,
         bus: EventBus | None = None,
@@ -100,6 +101,7 @@ class Runtime:
             retain: How long runs are kept after their end; then the worker purges them, by and by. None: for ever.
             deps: What phases need from their host.
             retry: For phases of which neither their definition nor their pipeline's says anything; by default one attempt.
+            timeout: How long a run may be active of a pipeline that says nothing of it; by default for ever.
             classify: Says of an exception that a body raised which category it is of; None for what would be said
                 without it. It is called on the event loop, and must be quick.
             clock: Where the time comes from.
@@ -128,6 +130,7 @@ class Runtime:
             msg = f"Runtime(queues={queues!r}): a list of names is needed: [{queues!r}]"
             raise DefinitionError(msg)
         check_retry(retry, "Runtime")
+        check_span(timeout, "timeout", "Runtime")
         self._storage = storage_from(storage) if isinstance(storage, str) else storage
         self._queue = queue_from(queue) if isinstance(queue, str) else queue
         if self._queue.crosses_processes and not self._storage.shared:
@@ -141,7 +144,7 @@ class Runtime:
             self._queue.check(name)
         self._options = RunnerOptions(
             namespace=namespace, concurrency=concurrency, sync_threads=sync_threads, lease=lease, drain=drain,
-            retry=retry or NO_RETRY, classify=classify,
+            retry=retry or NO_RETRY, timeout=timeout, classify=classify,
             queues=frozenset[str]() if not serve else None if queues is None else frozenset(queues),
         )  # fmt: skip
         self._serve, self._retain = serve, retain
@@ -288,6 +291,8 @@ class Runtime:
         while_open: bool = False,
         tags: Iterable[str] = (),
         attributes: Mapping[str, Attribute] | None = None,
+        timeout: timedelta | None = None,
+        deadline: datetime | timedelta | None = None,
         connection: Any = None,
     ) -> RunHandle[Out]:
         """Store a run, and give a handle on it; a worker carries it forward.
@@ -303,6 +308,10 @@ class Runtime:
             tags: Words by which the run is found: at most 32, of up to 100 characters.
             attributes: Names and values by which it is found: at most 32, each a text of up to 500 characters, an int
                 of 64 bits, a finite float or a bool. They are stored as they are: put no secret into them.
+            timeout: How long it may be active, without pauses, waits and delays; then it fails with TIMEOUT. By default what
+                the pipeline says, else the runtime.
+            deadline: When it must be over, whatever it waits for: an aware moment, or a time from now on. Then it fails with
+                TIMEOUT.
             connection: A SQLAlchemy Connection, Session, AsyncConnection or AsyncSession to the runtime's database, in
                 a transaction of yours: the run is there when you commit, and never was when you roll back. Until then
                 only ``.id`` and ``result()`` of the handle can be used.
@@ -313,10 +322,12 @@ class Runtime:
             KeyConflictError: The key stands for a run that was started with another input.
             PipelineNotRegisteredError: It was not registered.
             StorageError: The run could not be stored.
+            ValueError: Another argument makes no sense.
         """
         options = StartOptions(
-            priority=priority, delay=delay, key=key, while_open=while_open, marks=marks_of(tags, attributes)
-        )
+            priority=priority, delay=delay, key=key, while_open=while_open, marks=marks_of(tags, attributes),
+            timeout=timeout, deadline=deadline,
+        )  # fmt: skip
         if connection is None:
             live = await self._start(pipeline, value, options)
             return RunHandle(self, live.id, live)
@@ -539,6 +550,7 @@ def _check(options: StartOptions) -> None:
     if options.delay < timedelta(0):
         msg = f"a delay of {options.delay} is negative; leave it out to start at once"
         raise ValueError(msg)
+    check_span(options.timeout, "timeout", "start")
     if options.key is None:
         if options.while_open:
             msg = "while_open says how long a key is held; give the key too"

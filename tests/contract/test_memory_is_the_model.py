@@ -25,6 +25,7 @@ from phaseline.run import (
     PhaseRecord,
     PhaseState,
     Progress,
+    RunRecord,
     RunState,
     SignalRecord,
     WaitKind,
@@ -173,6 +174,7 @@ def units(draw: st.DrawFn, model: Storage, space: str, run_id: str) -> Unit:
             pipeline=draw(st.sampled_from(PIPELINES)),
             version=draw(st.sampled_from("12")),
             key=draw(KEYS),
+            timeout=draw(st.none() | st.timedeltas(timedelta(0), timedelta(days=1))),
         )
         if stored is None
         else stored.run
@@ -218,10 +220,14 @@ def units(draw: st.DrawFn, model: Storage, space: str, run_id: str) -> Unit:
         error=draw(ERRORS) if state == RunState.FAILED else None, updated_at=draw(TIMES), started_at=draw(MAYBE_TIME),
         ended_at=draw(TIMES) if state in ENDED_STATES else None, marks=draw(SOME_MARKS), signals=len(known) + len(received),
     )  # fmt: skip
+    times: dict[str, Any] = {}
+    if draw(st.booleans()) or (state in ENDED_STATES and base.expires_at is not None):
+        times = draw(times_of(base, state))
     step = st.builds(StepResult, st.sampled_from(PATHS), st.integers(0, 1), st.sampled_from("xy"), TEXT)
     return make_unit(
-        run,
+        replace(run, **times),
         expected=expected,
+        amended=bool(times),
         stood=stored is not None and stored.run.state in STANDING_STATES,
         inserted=inserted,
         updated=changed,
@@ -233,6 +239,19 @@ def units(draw: st.DrawFn, model: Storage, space: str, run_id: str) -> Unit:
         taken=[(number, draw(st.sampled_from(PATHS))) for number in taking],
         marked=base.marks if expected else (),
     )
+
+
+@st.composite
+def times_of(draw: st.DrawFn, base: RunRecord, state: str) -> dict[str, Any]:
+    """When a run must be over, and how long it was active."""
+    deadline = draw(MAYBE_TIME)
+    is_timed = base.timeout is not None or deadline is not None
+    return {
+        "deadline": deadline,
+        "active_ms": draw(COUNT),
+        "active_since": draw(MAYBE_TIME) if base.timeout is not None else None,
+        "expires_at": draw(MAYBE_TIME) if is_timed and state not in ENDED_STATES else None,
+    }
 
 
 @st.composite
@@ -325,6 +344,14 @@ class SqliteLikeMemory(RuleBasedStateMachine):
         def ask(storage: Storage) -> object:
             found = storage.due(space, now, [*map(of_plan, plans)], limit)
             return list(found.waits), found.next_due
+
+        self.both(ask)
+
+    @rule(space=SPACES, now=TIMES, plans=st.sets(st.sampled_from(PLANS)), limit=st.integers(1, 4))
+    def overdue(self, space: str, now: datetime, plans: set[str], limit: int) -> None:
+        def ask(storage: Storage) -> object:
+            found = storage.overdue(space, now, [*map(of_plan, plans)], limit)
+            return list(found.run_ids), found.next_due
 
         self.both(ask)
 

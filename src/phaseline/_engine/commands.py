@@ -166,6 +166,10 @@ class Reclaim(msgspec.Struct, frozen=True, gc=False):
     limit: int
 
 
+class Expire(msgspec.Struct, frozen=True, gc=False):
+    """Fail the run if its time is over."""
+
+
 class Pause(msgspec.Struct, frozen=True, gc=False):
     """Start nothing more; what runs may end."""
 
@@ -237,5 +241,6 @@ Command: TypeAlias = (
     | RecordStep
     | Release
     | Reclaim
+    | Expire
     | Order
 )

@@ -17,6 +17,7 @@ from phaseline._engine.commands import (
     Begin,
     Command,
     Emission,
+    Expire,
     Fail,
     FinishRun,
     Judge,
@@ -31,7 +32,7 @@ from phaseline._engine.commands import (
     Unfold,
 )
 from phaseline._engine.control import Refused, obey
-from phaseline._engine.endings import collector, fail_run, finish_run, skip_arm
+from phaseline._engine.endings import collector, fail_overdue, fail_run, finish_run, skip_arm
 from phaseline._engine.flow import flow_on, open_map, open_node, start, unfold_map
 from phaseline._engine.snapshot import Draft, Snapshot
 from phaseline.abc import StepResult
@@ -115,6 +116,8 @@ def decide(draft: Draft, command: Command, offer: Offer) -> None:  # noqa: C901,
             evolve.phase_retrying(draft, row, "handed_over", draft.now)
         case Reclaim():
             _reclaim(draft, command)
+        case Expire():
+            fail_overdue(draft)
         case _:
             obey(draft, command)
     flow_on(draft, offer)

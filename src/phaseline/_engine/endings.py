@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 
 from phaseline._engine import evolve
 from phaseline._engine.snapshot import Draft, is_ended
+from phaseline._engine.timing import overdue
 from phaseline.plan import Items, PlanNode
 from phaseline.run import STANDING_STATES, ErrorInfo, PhaseRecord, PhaseState
 
@@ -16,6 +17,17 @@ def fail_run(draft: Draft, failed: PhaseRecord, error: ErrorInfo) -> None:
     """End a run whose phase failed for good: everything unfinished is ended in the same unit, and fenced off."""
     node, items = draft.plan.locate(failed.path)
     _fail_maps_around(draft, node, items, error)
+    _fail_unfinished(draft, error)
+
+
+def fail_overdue(draft: Draft) -> None:
+    """End a run whose time is over; does nothing to one that has ended, or has time left."""
+    error = overdue(draft.run, draft.state, draft.now)
+    if error is not None:
+        _fail_unfinished(draft, error)
+
+
+def _fail_unfinished(draft: Draft, error: ErrorInfo) -> None:
     cancelled = [row for row in draft.all_rows() if not is_ended(row)]
     if cancelled:
         evolve.phases_cancelled(draft, cancelled)

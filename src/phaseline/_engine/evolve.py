@@ -10,6 +10,7 @@ from msgspec.structs import replace
 
 from phaseline._engine.commands import Offer
 from phaseline._engine.snapshot import Draft
+from phaseline._engine.timing import begun_anew, is_timed
 from phaseline.events import (
     CheckpointCreated,
     Emitted,
@@ -60,7 +61,7 @@ def pipeline_completed(draft: Draft) -> None:
 
 
 def pipeline_failed(draft: Draft, error: ErrorInfo) -> None:
-    """A phase failed for good."""
+    """A phase failed for good, or its time was over."""
     transition = draft.move(RunState.FAILED)
     draft.change_run(ended_at=draft.now, error=error)
     draft.events.append(
@@ -116,6 +117,8 @@ def pipeline_restarted(draft: Draft, phase: str | None, reason: str, actor: str)
 def _reopened(draft: Draft) -> Transition | None:
     draft.begin_epoch()
     draft.opens = draft.waits = True
+    if is_timed(draft.run):
+        draft.run = replace(draft.run, **begun_anew(draft.run, draft.now))
     draft.change_run(ended_at=None, error=None)
     return draft.move(RunState.IDLE)
 

@@ -9,13 +9,15 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterator, Mapping
 from datetime import datetime
+from operator import attrgetter
 from typing import Any
 
 import msgspec
 from msgspec.structs import replace
 
+from phaseline._engine import timing
 from phaseline._engine.liveness import RowOf, liveness
-from phaseline.abc import RunRows, StepResult, Unit
+from phaseline.abc import AMENDED, RunRows, StepResult, Unit
 from phaseline.edges import GIVEN
 from phaseline.errors import InvalidTransitionError
 from phaseline.events import CheckpointCreated, Event, Transition
@@ -23,6 +25,7 @@ from phaseline.plan import Items, NodeKind, Plan, PlanNode
 from phaseline.run import STANDING_STATES, PhaseRecord, PhaseState, RunRecord, RunState
 
 ENDED_PHASES = frozenset({PhaseState.COMPLETED, PhaseState.FAILED, PhaseState.SKIPPED})
+_amendable = attrgetter(*AMENDED)
 
 
 class ItemCount(msgspec.Struct, frozen=True, gc=False):
@@ -145,6 +148,7 @@ class Draft:
         "cuts",
         "dropped",
         "events",
+        "expires_at",
         "granted",
         "items",
         "just_ended",
@@ -196,6 +200,8 @@ class Draft:
         """Whether it ends phases that somebody is busy with."""
         self.opens: bool = False
         """Whether phases that it does not change may be taken up from now on."""
+        self.expires_at: datetime | None = None
+        """When the run fails by its time, where this unit makes that another moment; known with the unit."""
         self.just_ended: deque[tuple[PlanNode, Items]] = deque()
         """Nodes from which the flow has yet to go on."""
         self.closed: set[tuple[int, Items]] = set()
@@ -223,6 +229,13 @@ class Draft:
         for path, row in self.rows.items():
             if path not in self.known:
                 yield row
+
+    def _newest_rows(self) -> Iterator[PhaseRecord]:
+        """All phases as this unit sees them, in no certain order: what it writes, and what came up late, first."""
+        yield from self.rows.values()
+        for path in reversed(self.known):
+            if path not in self.rows:
+                yield self.known[path]
 
     def new_row(self, path: str) -> tuple[int, int, int]:
         """Give position, generation and fence of a row that comes up now: the latter go on from one before it."""
@@ -302,6 +315,8 @@ class Draft:
 
     def unit(self, *, commit_id: int = 0, input_text: str | None = None) -> Unit:
         """The work to commit, under a random id."""
+        if timing.is_timed(self.run):
+            self._changes.update(timing.times(self.run, self.state, self._newest_rows(), self.now))
         self.run = replace(
             self.run,
             state=self.state,
@@ -311,6 +326,8 @@ class Draft:
             **self._changes,
         )
         base = self.base.run
+        if self.run.expires_at != base.expires_at or not base.revision:
+            self.expires_at = self.run.expires_at
         marks, marked = self.run.marks, base.marks if base.revision else ()
         known = self.known
         inserted: list[PhaseRecord] = []
@@ -323,7 +340,7 @@ class Draft:
                 updated.append((row, before.fence))
         return Unit(
             run=self.run, expected=base.revision, stood=base.state in STANDING_STATES,
-            input=input_text, inserted=inserted, updated=updated, dropped=[*self.dropped.values()],
+            amended=_amendable(base) != _amendable(self.run), input=input_text, inserted=inserted, updated=updated, dropped=[*self.dropped.values()],
             outputs=self.outputs, events=self.events, steps=self.steps, commit_id=commit_id,
             marks_added=_without(marks, marked), marks_removed=_without(marked, marks),
         )  # fmt: skip

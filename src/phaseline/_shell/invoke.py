@@ -65,9 +65,7 @@ async def invoke(runner: Runner, job: Job) -> Command | Draft:  # noqa: C901  # 
         if call.context is None:
             body: Callable[[], Any] = partial(call.body, *values)
         else:
-            timeout = timeout_of(runner, job)
-            deadline = None if timeout is None else later(runner.clock.now(), timeout)
-            context = BodyContext(runner, job, deadline)
+            context = BodyContext(runner, job, _deadline(runner, job))
             body = partial(call.body, *values, **{call.context: context})
             if binding.is_transactional:
                 return await transact(runner, job, context, body)
@@ -95,6 +93,15 @@ def timeout_of(runner: Runner, job: Job) -> timedelta | None:
     if binding.timeout is None and binding.is_transactional:
         return runner.storage.transaction_limit
     return binding.timeout
+
+
+def _deadline(runner: Runner, job: Job) -> datetime | None:
+    """When the attempt is over at the latest: by its own timeout, or because the run's time is over."""
+    timeout, over = timeout_of(runner, job), job.live.snapshot.run.expires_at
+    if timeout is None:
+        return over
+    attempt_over = later(runner.clock.now(), timeout)
+    return attempt_over if over is None else min(attempt_over, over)
 
 
 def is_meant_for_us(error: BaseException) -> bool:

@@ -80,6 +80,8 @@ class RunnerOptions:
     """How long bodies may go on when the runtime closes."""
     retry: Retry = NO_RETRY
     """For phases whose definition says nothing of it."""
+    timeout: timedelta | None = None
+    """How long runs may be active of which nothing else says it."""
     classify: Classify | None = None
     """What the host says of exceptions."""
 
@@ -138,6 +140,8 @@ class Runner:
         """Best priority among rows known to wait for this worker."""
         self.on_waiting: Callable[[datetime], None] | None = None
         """Told when a commit leaves a phase that waits for a worker until a moment."""
+        self.on_expiry: Callable[[datetime], None] | None = None
+        """Told when a commit leaves a run that must be over at a moment."""
         self.on_seat: Callable[[], None] | None = None
         """Told when a body has ended and its seat is free."""
         self._tasks: TaskGroup | None = None
@@ -380,6 +384,8 @@ class Runner:
             self.bus.publish(draft.events)
         if draft.waits:
             self._nudge(draft)
+        if draft.expires_at is not None and self.on_expiry is not None:
+            self.on_expiry(draft.expires_at)
         if self.storage.nudges and draft.run.state in SETTLED_STATES:
             self.nudges.ended(live.id)
         if live.jobs and (draft.cuts or draft.run.state in ENDED_STATES):
@@ -507,5 +513,5 @@ class Runner:
         for threads in (self._bodies, self._writer, self._readers, self._handlers):
             if threads is not None:
                 threads.close()
-        self.on_waiting = self.on_seat = None
+        self.on_waiting = self.on_seat = self.on_expiry = None
         del self.committer

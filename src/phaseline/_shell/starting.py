@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -36,6 +36,10 @@ class StartOptions:
     """Whether the key is held only until the run ends."""
     marks: tuple[str, ...] = ()
     """Tags and attributes, as ``RunRecord.marks`` has them."""
+    timeout: timedelta | None = None
+    """How long it may be active; None: what the pipeline says, else the runtime."""
+    deadline: datetime | timedelta | None = None
+    """When it must be over: an aware moment, or the time from its start."""
 
 
 AT_ONCE = StartOptions()
@@ -49,6 +53,7 @@ async def start(runner: Runner, plan: Plan, value: object, options: StartOptions
     Raises:
         InvalidInputError: The value is not what the pipeline takes; nothing was stored.
         MissingDependencyError: A phase needs something that was not provided; nothing was stored.
+        ValueError: The deadline is no moment to come; nothing was stored.
         KeyConflictError: The key stands for a run that was started with another input; nothing was stored.
     """
     for _ in range(KEY_TRIES):
@@ -95,15 +100,34 @@ def _new_run(runner: Runner, plan: Plan, value: object, options: StartOptions) -
             raise MissingDependencyError(dep.name, path)
     text, copy = plan.input.encode_input(value)
     now = runner.clock.now()
+    timeout = options.timeout or plan.timeout or runner.options.timeout
     record = RunRecord(
         namespace=runner.options.namespace, id=new_run_id(now), pipeline=plan.name, version=plan.version,
         fingerprint=plan.fingerprint, state=str(RunState.IDLE), revision=0, seq=0, priority=options.priority,
-        key=options.key, while_open=options.while_open, marks=options.marks, created_at=now, updated_at=now,
+        key=options.key, while_open=options.while_open, marks=options.marks, timeout=timeout,
+        deadline=_deadline(options.deadline, now), created_at=now, updated_at=now,
     )  # fmt: skip
     live = LiveRun(Snapshot(plan, record), text)
     live.keep(INPUT, copy, text)
     runner.live[live.id] = live
     return live, Start(later(now, options.delay), len(copy) if plan.counts_input else None)
+
+
+def _deadline(given: datetime | timedelta | None, now: datetime) -> datetime | None:
+    """Give the moment at which a run must be over."""
+    if given is None:
+        return None
+    if isinstance(given, timedelta):
+        moment = later(now, given)
+    elif given.tzinfo is None:
+        msg = f"deadline={given.isoformat()} has no time zone; give an aware time, or a timedelta from now on"
+        raise ValueError(msg)
+    else:
+        moment = given.astimezone(UTC)
+    if moment <= now:
+        msg = f"a deadline of {given} has passed before the start, at {now.isoformat()}; give one to come"
+        raise ValueError(msg)
+    return moment
 
 
 async def _run_of_key(runner: Runner, live: LiveRun) -> LiveRun | None:

@@ -18,6 +18,7 @@ from phaseline._engine.snapshot import Draft, Snapshot
 from phaseline._shell.clock import Timer
 from phaseline._shell.committer import new_commit_id
 from phaseline._shell.ids import host_identity, process_started
+from phaseline._shell.overdue import Overdue
 from phaseline._shell.runner import Runner
 from phaseline.abc import Claimed, ClaimRequest, HeldPhase, RunRows, Unit, WorkerRecord
 from phaseline.errors import LeaseLostError, PhaselineError
@@ -52,6 +53,7 @@ class Worker:
         runner.nudges.listen()
         runner.on_waiting = self._look_at
         runner.on_seat = self._seat_is_free
+        self._overdue = Overdue(runner)
         self.busy = False
 
     def serve(self) -> None:
@@ -68,6 +70,8 @@ class Worker:
             self._renewer = _Renewer(runner)
             runner.keeps = True
             runner.spawn(self._sweep_for_ever)
+        else:
+            self._overdue.look_at(runner.clock.now())
         self.serve()
 
     def _enlist(self) -> None:
@@ -233,6 +237,7 @@ class Worker:
                 break
         for worker_id in dead:
             await runner.write(partial(runner.storage.retire, namespace, worker_id))
+        await self._overdue.end()
         if runner.has_strays:
             await self._give_back_strays()
         runner.drop_resting()

@@ -16,6 +16,7 @@ from msgspec.structs import replace
 from phaseline.abc import (
     Claimed,
     ClaimRequest,
+    DueRuns,
     DueWait,
     DueWaits,
     Grant,
@@ -39,14 +40,13 @@ from phaseline.run import (
     RunRecord,
     SignalRecord,
 )
+from phaseline.storage.heaps import DueHeap, Entry
 
 WAITING = frozenset({PhaseState.PENDING, PhaseState.RETRYING})
 _First = TypeVar("_First", int, datetime)
 _Key = tuple[str, str]
 _Entry = tuple[int, datetime, str, str]
 """A row that waits, in the order of claims: priority, available_at, run id, path."""
-_Due = tuple[datetime, str, str]
-"""A row that runs without a worker until a time: due_at, run id, path."""
 
 
 class _StoredRun:
@@ -163,8 +163,10 @@ class MemoryStorage(Storage):
         self._ids: dict[str, list[str]] = {}
         """Ids of the runs of a namespace, in order."""
         self._waiting: dict[str, _Waiting] = {}
-        self._dues: dict[str, list[_Due]] = {}
-        """A heap for each namespace; an entry whose row has moved on is dropped when it is met."""
+        self._dues: dict[str, DueHeap] = {}
+        """Of each namespace the rows that run without a worker until a time."""
+        self._expiries: dict[str, DueHeap] = {}
+        """Of each namespace the runs that must be over at a time."""
         self._workers: dict[_Key, WorkerRecord] = {}
         self._keys: dict[tuple[str, str, str], str] = {}
         """Id of the run that was last given an idempotency key, by namespace, pipeline and key."""
@@ -200,6 +202,8 @@ class MemoryStorage(Storage):
             self._runs[key] = stored = _StoredRun(unit)
             insort(self._ids.setdefault(key[0], []), key[1])
         stored.write(unit)
+        if unit.run.expires_at is not None and (unit.amended or not unit.expected):
+            self._expiries.setdefault(key[0], DueHeap()).add((unit.run.expires_at, key[1], ""))
         for row in unit.inserted:
             if row.worker is None:
                 self._await(key, row)
@@ -217,7 +221,7 @@ class MemoryStorage(Storage):
 
     def _await(self, key: _Key, row: PhaseRecord) -> None:
         if row.due_at is not None and row.state is PhaseState.RUNNING:
-            heapq.heappush(self._dues.setdefault(key[0], []), (row.due_at, key[1], row.path))
+            self._dues.setdefault(key[0], DueHeap()).add((row.due_at, key[1], row.path))
         elif row.state in WAITING:
             waiting = self._waiting.get(key[0])
             if waiting is None:
@@ -284,34 +288,40 @@ class MemoryStorage(Storage):
     def due(
         self, namespace: str, now: datetime | None, definitions: Collection[Definition], limit: int
     ) -> DueWaits:
-        now = now or self.now()
-        heap = self._dues.get(namespace, [])
-        found: list[DueWait] = []
-        kept: list[_Due] = []
-        next_due: datetime | None = None
-        while heap and next_due is None and len(found) < limit:
-            entry = heapq.heappop(heap)
-            if (kept and entry == kept[-1]) or not self._is_awaited(namespace, entry):
-                continue
-            kept.append(entry)
-            due_at, run_id, path = entry
-            run = self._runs[namespace, run_id].run
-            if run.definition not in definitions or run.state in STANDING_STATES:
-                continue
-            if due_at > now:
-                next_due = due_at
-            else:
-                found.append(DueWait(run_id, path, due_at))
-        for entry in kept:
-            heapq.heappush(heap, entry)
-        return DueWaits(found, next_due)
+        heap = self._dues.get(namespace)
+        if heap is None:
+            return DueWaits((), None)
 
-    def _is_awaited(self, namespace: str, entry: _Due) -> bool:
-        due_at, run_id, path = entry
-        row = self._row(namespace, run_id, path)
-        if row is None or row.state is not PhaseState.RUNNING or row.worker is not None:
-            return False
-        return row.due_at == due_at
+        def is_awaited(entry: Entry) -> bool:
+            due_at, run_id, path = entry
+            row = self._row(namespace, run_id, path)
+            if row is None or row.state is not PhaseState.RUNNING or row.worker is not None:
+                return False
+            return row.due_at == due_at
+
+        def goes_on(entry: Entry) -> bool:
+            run = self._runs[namespace, entry[1]].run
+            return run.definition in definitions and run.state not in STANDING_STATES
+
+        found, following = heap.first(now or self.now(), limit, holds=is_awaited, fits=goes_on)
+        return DueWaits([DueWait(run_id, path, due_at) for due_at, run_id, path in found], following)
+
+    def overdue(
+        self, namespace: str, now: datetime | None, definitions: Collection[Definition], limit: int
+    ) -> DueRuns:
+        heap = self._expiries.get(namespace)
+        if heap is None:
+            return DueRuns((), None)
+
+        def still_expires(entry: Entry) -> bool:
+            stored = self._runs.get((namespace, entry[1]))
+            return stored is not None and stored.run.expires_at == entry[0]
+
+        def is_known(entry: Entry) -> bool:
+            return self._runs[namespace, entry[1]].run.definition in definitions
+
+        found, following = heap.first(now or self.now(), limit, holds=still_expires, fits=is_known)
+        return DueRuns([run_id for _, run_id, _ in found], following)
 
     def _row(self, namespace: str, run_id: str, path: str) -> PhaseRecord | None:
         """Give a phase that waited once; None if its run was purged."""

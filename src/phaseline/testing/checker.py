@@ -171,6 +171,8 @@ def _end(account: StoredRun) -> Iterator[str]:
         yield f"it is {run.state}, and its end is {run.ended_at}"
     if (run.state == RunState.FAILED) != (run.error is not None):
         yield f"it is {run.state}, and its error is {run.error}"
+    if has_ended and run.expires_at is not None:
+        yield f"it is {run.state}, and is to expire at {run.expires_at}"
     ends = [
         event
         for event in account.events

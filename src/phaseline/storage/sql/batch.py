@@ -14,7 +14,7 @@ from phaseline.storage.sql import lanes, rows
 Rows = list[tuple[Any, ...]]
 
 RUN_UPDATE = (*rows.RUN_CHANGES, "namespace", "id", "expected")
-MARKED_UPDATE = (*rows.RUN_CHANGES, "marks", "namespace", "id", "expected")
+AMENDED_UPDATE = (*rows.RUN_AMENDED, "namespace", "id", "expected")
 RUN_INSERT = (*rows.RUN, "input")
 PHASE_UPDATE = (
     *rows.PHASE_CHANGES,
@@ -42,8 +42,8 @@ class Batch:
     """Rows of many units. ``expected`` is the guard: the revision of a run, the fence of a phase."""
 
     run_updates: Rows = attrs.field(factory=Rows)
-    marked_updates: Rows = attrs.field(factory=Rows)
-    """Of runs whose marks change too."""
+    amended_updates: Rows = attrs.field(factory=Rows)
+    """Of runs of which more changes than with most commits."""
     run_inserts: Rows = attrs.field(factory=Rows)
     phase_updates: Rows = attrs.field(factory=Rows)
     phase_inserts: Rows = attrs.field(factory=Rows)
@@ -70,9 +70,8 @@ def gather(units: Sequence[Unit]) -> Batch:
         is_marked = unit.marks_added or unit.marks_removed
         if not unit.expected:
             batch.run_inserts.append((*rows.run_row(run), unit.input))
-        elif is_marked:
-            changes = (*rows.run_changes(run), rows.marks_text(run))
-            batch.marked_updates.append((*changes, *head, unit.expected))
+        elif unit.amended:
+            batch.amended_updates.append((*rows.run_amended(run), *head, unit.expected))
         else:
             batch.run_updates.append((*rows.run_changes(run), *head, unit.expected))
         _gather_phases(batch, unit, head)

@@ -10,7 +10,17 @@ from typing import Any
 
 import attrs
 
-from phaseline.abc import ClaimRequest, DueWait, DueWaits, Grant, HeldPhase, RunRows, Unit, WorkerRecord
+from phaseline.abc import (
+    ClaimRequest,
+    DueRuns,
+    DueWait,
+    DueWaits,
+    Grant,
+    HeldPhase,
+    RunRows,
+    Unit,
+    WorkerRecord,
+)
 from phaseline.run import STANDING_STATES, Definition, RunRecord
 from phaseline.storage.sql import lanes, reads, rows
 from phaseline.storage.sql.access import Access
@@ -266,3 +276,27 @@ def due(
         values,
     ).scalar()
     return DueWaits(waits, rows.moment(following))
+
+
+def overdue(
+    ask: Access, namespace: str, now: datetime | None, definitions: Collection[Definition], limit: int
+) -> DueRuns:
+    """Read which runs must be over, and when the next one must."""
+    expression, moment = _moment(ask, now)
+    condition = (
+        f"FROM phaseline_pipeline_run r{ask.dialect.by('run_expiry')} WHERE r.namespace = ? AND r.expires_at IS NOT NULL "
+        f"AND {_OF_DEFINITION} ({_triples(definitions)})"
+    )
+    values = (namespace, *chain(*definitions), *moment)
+    found = ask(
+        f"SELECT r.id {condition} AND r.expires_at <= {expression} ORDER BY r.expires_at, r.id LIMIT ?",  # names of ours
+        (*values, limit),
+    )
+    run_ids = [run_id for (run_id,) in found]
+    if len(run_ids) == limit:
+        return DueRuns(run_ids, None)
+    following = ask(
+        f"SELECT r.expires_at {condition} AND r.expires_at > {expression} ORDER BY r.expires_at LIMIT 1",  # names of ours
+        values,
+    ).scalar()
+    return DueRuns(run_ids, rows.moment(following))

@@ -232,7 +232,7 @@ def server_of(url: str) -> URL:
 # --------------------------------------------------------------------- the statements of a batch
 SECTIONS: Mapping[str, Sequence[str]] = {
     "run_updates": columns.RUN_UPDATE,
-    "marked_updates": columns.MARKED_UPDATE,
+    "amended_updates": columns.AMENDED_UPDATE,
     "run_inserts": columns.RUN_INSERT,
     "phase_updates": columns.PHASE_UPDATE,
     "phase_inserts": columns.PHASE_INSERT,
@@ -246,7 +246,7 @@ SECTIONS: Mapping[str, Sequence[str]] = {
     "mark_deletes": rows.MARK,
     "marks": rows.MARK,
 }
-GUARDED = ("run_updates", "marked_updates", "phase_updates", "phase_drops", "taken")
+GUARDED = ("run_updates", "amended_updates", "phase_updates", "phase_drops", "taken")
 
 
 def _kind(column: str) -> str:
@@ -281,7 +281,7 @@ def _updating_runs(changes: Sequence[str], names: Sequence[str]) -> str:
 
 STATEMENTS = {
     "run_updates": _updating_runs(rows.RUN_CHANGES, columns.RUN_UPDATE),
-    "marked_updates": _updating_runs((*rows.RUN_CHANGES, "marks"), columns.MARKED_UPDATE),
+    "amended_updates": _updating_runs(rows.RUN_AMENDED, columns.AMENDED_UPDATE),
     "run_inserts": _inserting("pipeline_run", columns.RUN_INSERT),
     "phase_updates": (
         f"UPDATE phaseline_phase_execution p SET {_assigned(rows.PHASE_CHANGES)}, "  # noqa: S608  # names of ours

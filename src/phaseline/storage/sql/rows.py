@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 from pydantic_core import from_json, to_json
 
-from phaseline.abc import StepResult, WorkerRecord
+from phaseline.abc import AMENDED, StepResult, WorkerRecord
 from phaseline.events import CheckpointCreated, Event, Transition, from_wire
 from phaseline.run import (
     Checkpoint,
@@ -29,7 +29,8 @@ MICROSECOND = timedelta(microseconds=1)
 
 RUN = (
     "namespace", "id", "pipeline", "version", "fingerprint", "state", "revision", "seq", "epoch", "priority", "key",
-    "while_open", "signals", "marks", "error", "created_at", "updated_at", "started_at", "ended_at",
+    "while_open", "signals", "marks", "timeout", "deadline", "active_ms", "active_since", "expires_at", "error", "created_at",
+    "updated_at", "started_at", "ended_at",
 )  # fmt: skip
 RUN_CHANGES = (
     "state",
@@ -43,6 +44,7 @@ RUN_CHANGES = (
     "started_at",
     "ended_at",
 )
+RUN_AMENDED = (*RUN_CHANGES, *AMENDED)
 PHASE = (
     "path", "epoch", "position", "generation", "state", "queue", "priority", "available_at", "attempt", "failures",
     "crashes", "postponed", "fence", "worker", "lease_expires", "live", "length", "same_as", "total", "reason", "error",
@@ -86,12 +88,25 @@ def run_changes(run: RunRecord) -> tuple[Any, ...]:
     )  # fmt: skip
 
 
+def run_amended(run: RunRecord) -> tuple[Any, ...]:
+    """Values of ``RUN_AMENDED``."""
+    return (*run_changes(run), *_amended(run))
+
+
+def _amended(run: RunRecord) -> tuple[Any, ...]:
+    return (
+        marks_text(run), micros(run.deadline), run.active_ms, micros(run.active_since), micros(run.expires_at),
+    )  # fmt: skip
+
+
 def run_row(run: RunRecord) -> tuple[Any, ...]:
     """Values of ``RUN``."""
+    marks, *times = _amended(run)
+    timeout = None if run.timeout is None else run.timeout // MICROSECOND
     return (
         run.namespace, run.id, run.pipeline, run.version, run.fingerprint, run.state, run.revision, run.seq, run.epoch,
-        run.priority, run.key, run.while_open, run.signals, marks_text(run), _encode(run.error), micros(run.created_at), micros(run.updated_at), micros(run.started_at),
-        micros(run.ended_at),
+        run.priority, run.key, run.while_open, run.signals, marks, timeout, *times, _encode(run.error),
+        micros(run.created_at), micros(run.updated_at), micros(run.started_at), micros(run.ended_at),
     )  # fmt: skip
 
 
@@ -183,7 +198,16 @@ def run_from(row: Row) -> RunRecord:
     data["error"] = _error(data["error"])
     data["while_open"] = bool(data["while_open"])
     data["marks"] = () if data["marks"] is None else tuple(data["marks"].split("\n"))
-    for name in ("created_at", "updated_at", "started_at", "ended_at"):
+    data["timeout"] = None if data["timeout"] is None else timedelta(microseconds=data["timeout"])
+    for name in (
+        "deadline",
+        "active_since",
+        "expires_at",
+        "created_at",
+        "updated_at",
+        "started_at",
+        "ended_at",
+    ):
         data[name] = moment(data[name])
     return RunRecord(**data)
 

@@ -91,7 +91,7 @@ class SqliteDialect(Dialect):
     def write(self, connection: Connection, batch: Batch) -> None:
         execute = connection.exec_driver_sql
         _update(execute, UPDATE_RUN, batch.run_updates)
-        _update(execute, UPDATE_MARKED, batch.marked_updates)
+        _update(execute, UPDATE_AMENDED, batch.amended_updates)
         _run(execute, INSERT_RUN, batch.run_inserts)
         _update(execute, UPDATE_PHASE, batch.phase_updates)
         _run(execute, INSERT_PHASE, batch.phase_inserts)
@@ -203,7 +203,7 @@ def _updating_runs(changes: Sequence[str]) -> str:
 
 
 UPDATE_RUN = _updating_runs(rows.RUN_CHANGES)
-UPDATE_MARKED = _updating_runs((*rows.RUN_CHANGES, "marks"))
+UPDATE_AMENDED = _updating_runs(rows.RUN_AMENDED)
 INSERT_RUN = _inserting("pipeline_run", columns.RUN_INSERT)
 UPDATE_PHASE = (
     f"UPDATE phaseline_phase_execution SET {_assigned(rows.PHASE_CHANGES)}, lane = ?, output = coalesce(?, output), "  # noqa: S608  # names of ours

@@ -20,6 +20,7 @@ from sqlalchemy.exc import IntegrityError
 from phaseline.abc import (
     Claimed,
     ClaimRequest,
+    DueRuns,
     DueWaits,
     Grant,
     HeldPhase,
@@ -370,6 +371,12 @@ class SqlStorage(Storage):
     ) -> DueWaits:
         with self._reading() as ask:
             return claims.due(ask, namespace, now, definitions, limit)
+
+    def overdue(
+        self, namespace: str, now: datetime | None, definitions: Collection[Definition], limit: int
+    ) -> DueRuns:
+        with self._reading() as ask:
+            return claims.overdue(ask, namespace, now, definitions, limit)
 
     # ------------------------------------------------------------------ read
     def load(self, namespace: str, run_id: str, since: int = 0) -> RunRows | None:

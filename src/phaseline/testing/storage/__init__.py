@@ -15,6 +15,7 @@ from phaseline.testing.storage.epochs import Epochs
 from phaseline.testing.storage.finding import Finding
 from phaseline.testing.storage.leases import Leases
 from phaseline.testing.storage.limits import Limits
+from phaseline.testing.storage.overdue import Overdue
 from phaseline.testing.storage.purging import Purging
 from phaseline.testing.storage.reads import Reads
 from phaseline.testing.storage.sharing import Sharing
@@ -24,7 +25,9 @@ from phaseline.testing.storage.writes import Writes
 __all__ = ["StorageContract"]
 
 
-class StorageContract(Writes, Reads, Finding, Epochs, Purging, Claims, Leases, Waits, Limits, Sharing):
+class StorageContract(
+    Writes, Reads, Finding, Epochs, Purging, Claims, Leases, Waits, Overdue, Limits, Sharing
+):
     """Tests that every storage passes.
 
     A subclass gives the fixture ``make_storage``: a function that makes a storage, not yet opened. What it makes is

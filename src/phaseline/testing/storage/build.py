@@ -89,10 +89,12 @@ def make_unit(
     marked: Sequence[str] | None = None,
     commit_id: int = 0,
     stood: bool = False,
+    amended: bool = False,
 ) -> Unit:
     """Make a unit of work that brings a run to the revision and marks that its row carries.
 
-    It comes from the revision before, and, unless it is new, from these marks; left out, they are the same.
+    It comes from the revision before, and, unless it is new, from these marks; left out, they are the same. ``amended``:
+    another one of the fields that hardly ever change does.
     """
     expected = run.revision - 1 if expected is None else expected
     if marked is None:
@@ -100,7 +102,7 @@ def make_unit(
     added = [mark for mark in run.marks if mark not in marked]
     removed = [mark for mark in marked if mark not in run.marks]
     return Unit(
-        run=run, expected=expected, stood=stood, input=None if expected else INPUT_TEXT, inserted=inserted, updated=updated,
+        run=run, expected=expected, stood=stood, amended=bool(amended or added or removed), input=None if expected else INPUT_TEXT, inserted=inserted, updated=updated,
         dropped=dropped, outputs=outputs or {}, events=events, steps=steps, signals=signals, taken=taken, marks_added=added,
         marks_removed=removed, commit_id=commit_id,
     )  # fmt: skip
@@ -188,9 +190,12 @@ def full_runs() -> list[RunRecord]:
     failed = make_run(
         namespace="space", pipeline="prepare", version="1.2.3", fingerprint="f00d", state=RunState.FAILED.value,
         seq=41, epoch=3, priority=7, key="order 7", while_open=True, signals=2, marks=("#urgent", "customer=42"), error=ERROR, created_at=NOW, updated_at=NOW + 3 * SECOND,
-        started_at=NOW + SECOND, ended_at=NOW + 2 * SECOND,
+        started_at=NOW + SECOND, ended_at=NOW + 2 * SECOND, timeout=90 * SECOND, deadline=NOW + 60 * SECOND, active_ms=1_500,
     )  # fmt: skip
-    active = replace(failed, state="DECOMPOSING", error=None, priority=999, ended_at=None)
+    active = replace(
+        failed, state="DECOMPOSING", error=None, priority=999, ended_at=None, active_since=NOW + SECOND / 1_000,
+        expires_at=NOW + 60 * SECOND,
+    )  # fmt: skip
     return [failed, active]
 
 

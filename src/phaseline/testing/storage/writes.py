@@ -81,9 +81,10 @@ class Writes(StorageTests):
         failed, active = full_runs()
         write(storage, make_unit(replace(failed, revision=1)))
         bare = replace(active, epoch=0, priority=100, started_at=None, updated_at=NOW, seq=0)
+        bare = replace(bare, deadline=None, active_ms=0, active_since=None, expires_at=None)
         for revision, run in enumerate([active, failed, bare, failed], start=2):
             changed = replace(run, revision=revision)
-            write(storage, make_unit(changed))
+            write(storage, make_unit(changed, amended=True))
             assert read(storage, changed.id, changed.namespace) == (changed, [])
 
     def test_every_field_of_a_phase_can_be_updated(self, storage: Storage) -> None:

@@ -18,6 +18,11 @@ CREATE TABLE phaseline_pipeline_run (
     updated_at bigint NOT NULL,
     started_at bigint,
     ended_at bigint,
+    timeout bigint, -- how long it may be active
+    deadline bigint,
+    active_ms bigint NOT NULL CHECK (active_ms >= 0),
+    active_since bigint,
+    expires_at bigint, -- when it fails, by its deadline or by its timeout
     while_open boolean NOT NULL,
     namespace text COLLATE "C" NOT NULL,
     id text COLLATE "C" NOT NULL,
@@ -33,6 +38,8 @@ CREATE TABLE phaseline_pipeline_run (
     input text NOT NULL,
     CHECK ((error IS NOT NULL) = (state = 'FAILED')),
     CHECK ((ended_at IS NOT NULL) = (state IN ('COMPLETED', 'FAILED', 'CANCELLED', 'ROLLED_BACK'))),
+    CHECK (active_since IS NULL OR timeout IS NOT NULL),
+    CHECK (expires_at IS NULL OR (ended_at IS NULL AND (timeout IS NOT NULL OR deadline IS NOT NULL))),
     PRIMARY KEY (namespace, id)
 ) WITH (fillfactor = 70);
 
@@ -45,6 +52,9 @@ CREATE UNIQUE INDEX pipeline_run_key ON phaseline_pipeline_run (namespace, pipel
 CREATE INDEX pipeline_run_open ON phaseline_pipeline_run (namespace, id) WHERE ended_at IS NULL;
 
 CREATE INDEX pipeline_run_ended ON phaseline_pipeline_run (namespace, outcome, id) WHERE outcome IS NOT NULL;
+
+-- Those whose time ends; runs without a timeout and a deadline write nothing here.
+CREATE INDEX pipeline_run_expiry ON phaseline_pipeline_run (namespace, expires_at) WHERE expires_at IS NOT NULL;
 
 -- Runs by tag and attribute; those that have none write nothing here.
 CREATE TABLE phaseline_run_mark (

@@ -20,6 +20,11 @@ CREATE TABLE phaseline_pipeline_run (
     key TEXT CHECK (key <> ''),
     while_open INTEGER NOT NULL,
     signals INTEGER NOT NULL CHECK (signals >= 0),
+    timeout INTEGER, -- how long it may be active
+    deadline INTEGER,
+    active_ms INTEGER NOT NULL CHECK (active_ms >= 0),
+    active_since INTEGER,
+    expires_at INTEGER, -- when it fails, by its deadline or by its timeout
     marks TEXT CHECK (marks <> ''), -- tags and attributes, one a line
     input TEXT NOT NULL,
     error TEXT,
@@ -29,6 +34,8 @@ CREATE TABLE phaseline_pipeline_run (
     ended_at INTEGER,
     CHECK ((error IS NOT NULL) = (state = 'FAILED')),
     CHECK ((ended_at IS NOT NULL) = (state IN ('COMPLETED', 'FAILED', 'CANCELLED', 'ROLLED_BACK'))),
+    CHECK (active_since IS NULL OR timeout IS NOT NULL),
+    CHECK (expires_at IS NULL OR (ended_at IS NULL AND (timeout IS NOT NULL OR deadline IS NOT NULL))),
     PRIMARY KEY (namespace, id)
 ) WITHOUT ROWID;
 
@@ -40,6 +47,9 @@ CREATE UNIQUE INDEX phaseline_run_key ON phaseline_pipeline_run (namespace, pipe
 CREATE INDEX phaseline_run_open ON phaseline_pipeline_run (namespace, id) WHERE ended_at IS NULL;
 
 CREATE INDEX phaseline_run_ended ON phaseline_pipeline_run (namespace, state, id) WHERE ended_at IS NOT NULL;
+
+-- Those whose time ends; runs without a timeout and a deadline write nothing here.
+CREATE INDEX phaseline_run_expiry ON phaseline_pipeline_run (namespace, expires_at) WHERE expires_at IS NOT NULL;
 
 -- Runs by tag and attribute; those that have none write nothing here.
 CREATE TABLE phaseline_run_mark (
