@@ -19,6 +19,7 @@ TABLES = (
     "signal",
     "run_mark",
     "worker",
+    "schedule",
 )
 
 

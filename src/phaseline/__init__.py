@@ -16,6 +16,7 @@ from phaseline.retry import Retry
 from phaseline.run import Checkpoint, ErrorCategory, PhaseRecord, PhaseState, Run, RunState
 from phaseline.runs import Runs
 from phaseline.runtime import Runtime
+from phaseline.schedules import SLOT, Schedule, Schedules
 from phaseline.wishes import Abort, Again, Finish, RetryAfter, Skip
 
 __all__ = [
@@ -26,7 +27,7 @@ __all__ = [
     "Context", "CustomEvent", "Skip", "Abort", "Again", "RetryAfter", "Finish",
     # running
     "Runtime", "RunHandle", "Run", "RunState", "PhaseRecord", "PhaseState", "Checkpoint", "ErrorCategory",
-    "Runs", "RunPage", "RunSummary",
+    "Runs", "RunPage", "RunSummary", "Schedules", "Schedule", "SLOT",
     # events
     "EventBus", "Subscription", "Event", "Transition",
     # state machines

@@ -9,7 +9,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from enum import Enum
-from typing import Any, ClassVar, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 import attrs
 import msgspec
@@ -18,6 +18,9 @@ from phaseline.errors import RuntimeUsageError, StorageUnavailableError
 from phaseline.events import Event
 from phaseline.finding import EVERY_RUN, RunFilter
 from phaseline.run import Checkpoint, Definition, PhaseRecord, RunRecord, SignalRecord
+
+if TYPE_CHECKING:
+    from phaseline.timetable import Timetable
 
 
 # --------------------------------------------------------------------- what is written and read
@@ -278,6 +281,16 @@ class Storage(ABC):
             StorageUnavailableError: It cannot be reached, read or written.
             SchemaVersionError: Its tables are newer than this code.
         """
+
+    @property
+    def timetable(self) -> Timetable:
+        """Where schedules are kept.
+
+        Raises:
+            RuntimeUsageError: This storage keeps none.
+        """
+        msg = f"{self!r} keeps no schedules; use a storage that does: memory, SQLite, PostgreSQL"
+        raise RuntimeUsageError(msg)
 
     def migrate(self) -> int:
         """Bring the tables up to this code's version, and say from which; does nothing where there are none."""

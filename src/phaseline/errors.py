@@ -291,6 +291,28 @@ class KeyConflictError(RunError):
         )
 
 
+class ScheduleError(PhaselineError, ValueError):
+    """A schedule is declared in a way that cannot work; nothing was stored."""
+
+    def __init__(self, schedule: str, problem: str) -> None:
+        self.schedule = schedule
+        self.problem = problem
+        super().__init__(f"schedule {schedule!r}: {problem}")
+
+
+class ScheduleNotFoundError(PhaselineError, LookupError):
+    """There is no schedule of this name."""
+
+    def __init__(self, schedule: str, known: Iterable[str] = ()) -> None:
+        self.schedule = schedule
+        self.known: tuple[str, ...] = tuple(sorted(known))
+        """Names of those that there are in the namespace."""
+        names = ", ".join(map(repr, self.known)) or "none"
+        super().__init__(
+            f"there is no schedule {schedule!r} in this namespace (known: {names}); store it: runtime.schedules.put(...)"
+        )
+
+
 class RunNotVisibleError(RunError):
     """A run was started in a transaction of the caller's that is not committed yet."""
 

@@ -13,6 +13,7 @@ from phaseline.texts import did_you_mean
 
 NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*\Z")
 LABEL = re.compile(r"[A-Z_][A-Z0-9_]*\Z")
+LOWEST_PRIORITY = 999
 NAME_RULE = "letters, digits, '_', '-' and '.', beginning with a letter or '_'"
 
 _OPTIONS: Mapping[str, tuple[type, ...]] = {
@@ -63,6 +64,13 @@ def check_label(label: object, phase: str) -> None:
     raise DefinitionError(
         f"phase {phase!r}: the label {label!r} is no name for a state: capitals, digits and '_'; {proposal}"
     )
+
+
+def check_priority(priority: int) -> None:
+    """Refuse a priority that there is not."""
+    if not 0 <= priority <= LOWEST_PRIORITY:
+        msg = f"priority {priority} is outside of 0 (first) to {LOWEST_PRIORITY} (last)"
+        raise ValueError(msg)
 
 
 def check_retry(retry: object, what: str) -> None:

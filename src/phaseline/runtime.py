@@ -18,6 +18,7 @@ from phaseline._shell.controlling import carry_out, order_of
 from phaseline._shell.describing import describe
 from phaseline._shell.live import LiveRun
 from phaseline._shell.runner import Runner, RunnerOptions
+from phaseline._shell.scheduling import Scheduler
 from phaseline._shell.starting import StartOptions, start, start_on
 from phaseline._shell.waiting import ended_run, raise_unless_completed
 from phaseline._shell.worker import Worker
@@ -35,19 +36,19 @@ from phaseline.errors import (
 from phaseline.finding import Order, run_filter
 from phaseline.handle import RunHandle
 from phaseline.marks import Attribute, marks_of
-from phaseline.options import check_retry, check_span
+from phaseline.options import check_priority, check_retry, check_span
 from phaseline.phase import Dep
 from phaseline.pipeline import Pipeline, open_hosts, warn_of_endless
 from phaseline.retry import NO_RETRY, Retry
 from phaseline.run import ENDED_STATES, ErrorCategory, Run
 from phaseline.runs import Runs
+from phaseline.schedules import Schedules
 
 In = TypeVar("In")
 Out = TypeVar("Out")
 
 Selected: TypeAlias = "str | Pipeline[Any, Any]"
 """A pipeline by name, or itself."""
-LOWEST_PRIORITY = 999
 LONGEST_KEY = 500
 FLUSH_GRACE = 1.0
 """Seconds that permits have at the close to be sent."""
@@ -152,6 +153,7 @@ class Runtime:
         self.bus: EventBus = bus or EventBus()
         self._runner: Runner | None = None
         self._token: EventLoopToken | None = None
+        self._scheduler: Scheduler | None = None
         self._stack = AsyncExitStack()
 
     def __repr__(self) -> str:
@@ -204,6 +206,8 @@ class Runtime:
             stack.push_async_callback(worker.close)
             if self._retain is not None:
                 runner.spawn(retention.keep_for, runner, self._retain)
+            self._scheduler = Scheduler(runner)
+            runner.spawn(self._scheduler.run)
         if self._queue.crosses_processes:
             stack.push_async_callback(self._flush)
         stack.push_async_callback(runner.stop_bodies)
@@ -234,7 +238,7 @@ class Runtime:
 
     def _forget(self) -> None:
         open_hosts.remove(self)
-        self._runner = self._token = None
+        self._runner = self._token = self._scheduler = None
 
     @property
     def runner(self) -> Runner:
@@ -369,6 +373,15 @@ class Runtime:
             StorageUnavailableError: The storage cannot be reached or written.
         """
         await to_thread.run_sync(self._storage.migrate)
+
+    @property
+    def schedules(self) -> Schedules:
+        """Runs that begin by themselves: store, pause, trigger and delete their schedules.
+
+        Raises:
+            RuntimeNotOpenError: The runtime is not open.
+        """
+        return Schedules(self, self._scheduler)
 
     def find(
         self,
@@ -544,9 +557,7 @@ def _names(pipeline: Selected | Iterable[Selected] | None) -> str | list[str] | 
 
 def _check(options: StartOptions) -> None:
     """Refuse what makes no sense, before anything is stored."""
-    if not 0 <= options.priority <= LOWEST_PRIORITY:
-        msg = f"priority {options.priority} is outside of 0 (first) to {LOWEST_PRIORITY} (last)"
-        raise ValueError(msg)
+    check_priority(options.priority)
     if options.delay < timedelta(0):
         msg = f"a delay of {options.delay} is negative; leave it out to start at once"
         raise ValueError(msg)

@@ -88,6 +88,13 @@ async def ponder(number: int, ctx: Context) -> int:
     return number
 
 
+# --------------------------------------------------------------------- one that is soon done
+@phase
+async def tick(number: int, ctx: Context) -> int:
+    with ctx.dep(JOURNAL).noted(ctx):
+        return number
+
+
 # --------------------------------------------------------------------- one that kills whoever carries it out
 @phase
 async def explode(number: int, ctx: Context) -> int:
@@ -102,9 +109,10 @@ PIPELINES: dict[str, Pipeline[int, Any]] = {
     "order": Pipeline("order", receive >> each(weigh, limit=2) >> settle),
     "long": Pipeline("long", ten_phases()),
     "slow": Pipeline("slow", ponder),
+    "tick": Pipeline("tick", tick),
     "bomb": Pipeline("bomb", explode),
 }
-LAST = {"order": "settle", "long": "p9", "slow": "ponder", "bomb": "explode"}
+LAST = {"order": "settle", "long": "p9", "slow": "ponder", "tick": "tick", "bomb": "explode"}
 """The phase that gives the output."""
 
 
@@ -124,7 +132,9 @@ async def main(given: argparse.Namespace) -> None:
     async with runtime:
         while given.go is not None and not await anyio.Path(given.go).exists():  # noqa: ASYNC110  # another process makes the file
             await anyio.sleep(0.005)
-        if given.key is None:
+        if given.end is not None:
+            found = await _keep_schedule(runtime, pipeline, Path(given.end))
+        elif given.key is None:
             found = await _at_once(given.runs, partial(_carry_out, runtime, pipeline, journal, given.delay))
         else:
             found = await _at_once(
@@ -160,6 +170,15 @@ async def _carry_out(
     outputs = {LAST[pipeline.name]: json.dumps(output)} if run.state == RunState.COMPLETED else {}
     journal.write(Reply(run_id=run.id, key=key, state=run.state, outputs=outputs))
     return run.state, output
+
+
+async def _keep_schedule(runtime: Runtime, pipeline: Pipeline[int, Any], end: Path) -> list[Any]:
+    """Have an order begin each second, here or in a process beside this one, until a file is there."""
+    second = timedelta(seconds=1)
+    await runtime.schedules.put("ticks", pipeline, input=1, every=second, overlap="allow", catch_up="all")
+    while not await anyio.Path(end).exists():  # noqa: ASYNC110  # another process makes the file
+        await anyio.sleep(0.05)
+    return []
 
 
 async def _share(
@@ -208,6 +227,7 @@ def command_line(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--key", help="start one order from as many tasks, under this key")
     parser.add_argument("--input", type=int, default=0, help="of the order under the key")
     parser.add_argument("--go", help="a file: wait for it before the first start")
+    parser.add_argument("--end", help="a file: have orders begin by a schedule until it is there")
     parser.add_argument("--lease", type=float, default=30)
     parser.add_argument("--delay", type=float, default=0, help="seconds until an order may be begun")
     parser.add_argument("--submit-only", action="store_true", help="carry nothing out here")

@@ -10,11 +10,12 @@ import attrs
 
 from phaseline._engine.commands import NO_OFFER, Start
 from phaseline._engine.decide import fold
-from phaseline._engine.snapshot import Snapshot
+from phaseline._engine.snapshot import Draft, Snapshot
 from phaseline._shell.clock import later
 from phaseline._shell.committer import KeyTaken, new_commit_id
 from phaseline._shell.ids import new_run_id
 from phaseline._shell.live import Job, LiveRun
+from phaseline.abc import Unit
 from phaseline.codec import same_json
 from phaseline.errors import KeyConflictError, MissingDependencyError, StorageUnavailableError
 from phaseline.plan import Plan
@@ -77,14 +78,24 @@ async def start(runner: Runner, plan: Plan, value: object, options: StartOptions
 
 async def start_on(runner: Runner, connection: Any, plan: Plan, value: object, options: StartOptions) -> str:
     """Insert a run in a transaction of the host's; gives its id, or that of the run that holds its key."""
-    live, command = _new_run(runner, plan, value, options)
-    del runner.live[live.id]  # nobody knows of it before the host's commit
-    draft, _ = fold(live.snapshot, (command,), runner.clock.now(), NO_OFFER)
-    unit = draft.unit(commit_id=new_commit_id(), input_text=live.input_text)
+    _, _, unit = prepared(runner, plan, value, options)
     queues = {row.queue for row in unit.inserted}
     return await runner.storage.insert_on(
         connection, unit, lambda: [runner.queue.put(queue) for queue in queues]
     )
+
+
+def prepared(runner: Runner, plan: Plan, value: object, options: StartOptions) -> tuple[LiveRun, Draft, Unit]:
+    """Make a run, and the unit that inserts it in a transaction with something else; nobody knows of it before that.
+
+    Raises:
+        InvalidInputError: The value is not what the pipeline takes.
+        MissingDependencyError: A phase needs something that was not provided.
+    """
+    live, command = _new_run(runner, plan, value, options)
+    del runner.live[live.id]
+    draft, _ = fold(live.snapshot, (command,), runner.clock.now(), NO_OFFER)
+    return live, draft, draft.unit(commit_id=new_commit_id(), input_text=live.input_text)
 
 
 async def begin(runner: Runner, plan: Plan, value: object) -> tuple[LiveRun, Job | None]:

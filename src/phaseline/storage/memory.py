@@ -41,6 +41,8 @@ from phaseline.run import (
     SignalRecord,
 )
 from phaseline.storage.heaps import DueHeap, Entry
+from phaseline.storage.memory_timetable import MemoryTimetable
+from phaseline.timetable import Timetable
 
 WAITING = frozenset({PhaseState.PENDING, PhaseState.RETRYING})
 _First = TypeVar("_First", int, datetime)
@@ -171,8 +173,14 @@ class MemoryStorage(Storage):
         self._keys: dict[tuple[str, str, str], str] = {}
         """Id of the run that was last given an idempotency key, by namespace, pipeline and key."""
 
+        self._timetable = MemoryTimetable(self._write, self.now)
+
     def __repr__(self) -> str:
         return "memory"
+
+    @property
+    def timetable(self) -> Timetable:
+        return self._timetable
 
     def open(self) -> None:
         """There is nothing to connect to."""

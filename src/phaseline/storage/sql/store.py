@@ -44,7 +44,9 @@ from phaseline.storage.sql.faults import translated
 from phaseline.storage.sql.notices import Teller
 from phaseline.storage.sql.postgres import PostgresDialect
 from phaseline.storage.sql.sqlite import SqliteDialect
+from phaseline.storage.sql.timetable import SqlTimetable
 from phaseline.storage.sql.transaction import SqlTransaction
+from phaseline.timetable import Timetable
 
 T = TypeVar("T")
 log: Final = logging.getLogger("phaseline.storage")
@@ -79,6 +81,10 @@ class SqlStorage(Storage):
 
     def __repr__(self) -> str:
         return self.dialect.where
+
+    @property
+    def timetable(self) -> Timetable:
+        return SqlTimetable(self._write_transaction, self._reading)
 
     # ------------------------------------------------------------------ open and close
     def open(self) -> None:

@@ -18,6 +18,7 @@ from phaseline.testing.storage.limits import Limits
 from phaseline.testing.storage.overdue import Overdue
 from phaseline.testing.storage.purging import Purging
 from phaseline.testing.storage.reads import Reads
+from phaseline.testing.storage.schedules import Schedules
 from phaseline.testing.storage.sharing import Sharing
 from phaseline.testing.storage.waits import Waits
 from phaseline.testing.storage.writes import Writes
@@ -26,7 +27,7 @@ __all__ = ["StorageContract"]
 
 
 class StorageContract(
-    Writes, Reads, Finding, Epochs, Purging, Claims, Leases, Waits, Overdue, Limits, Sharing
+    Writes, Reads, Finding, Epochs, Purging, Claims, Leases, Waits, Overdue, Schedules, Limits, Sharing
 ):
     """Tests that every storage passes.
 

@@ -190,4 +190,31 @@ CREATE TABLE phaseline_worker (
     process_started text NOT NULL,
     seen_at bigint NOT NULL,
     PRIMARY KEY (namespace, id)
-)
+);
+
+-- Runs that begin by themselves, at the slots of a rule.
+CREATE TABLE phaseline_schedule (
+    every bigint CHECK (every > 0), -- distance of slots
+    next_at bigint, -- the first slot of which nothing is decided yet
+    last_slot bigint,
+    created_at bigint NOT NULL,
+    updated_at bigint NOT NULL,
+    revision integer NOT NULL CHECK (revision > 0),
+    priority integer NOT NULL CHECK (priority BETWEEN 0 AND 999),
+    paused boolean NOT NULL,
+    namespace text COLLATE "C" NOT NULL,
+    name text COLLATE "C" NOT NULL,
+    pipeline text NOT NULL,
+    version text NOT NULL,
+    cron text,
+    zone text NOT NULL,
+    input text, -- NULL: each run takes its slot
+    overlap text NOT NULL CHECK (overlap IN ('skip', 'allow', 'queue')),
+    catch_up text NOT NULL CHECK (catch_up IN ('latest', 'all', 'none')),
+    marks text NOT NULL,
+    CHECK ((cron IS NULL) <> (every IS NULL)),
+    CHECK (NOT paused OR next_at IS NULL),
+    PRIMARY KEY (namespace, name)
+);
+
+CREATE INDEX schedule_due ON phaseline_schedule (namespace, next_at) WHERE next_at IS NOT NULL

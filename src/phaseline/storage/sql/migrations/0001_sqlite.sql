@@ -186,4 +186,31 @@ CREATE TABLE phaseline_worker (
     process_started TEXT NOT NULL,
     seen_at INTEGER NOT NULL,
     PRIMARY KEY (namespace, id)
-) WITHOUT ROWID
+) WITHOUT ROWID;
+
+-- Runs that begin by themselves, at the slots of a rule.
+CREATE TABLE phaseline_schedule (
+    every INTEGER CHECK (every > 0), -- distance of slots
+    next_at INTEGER, -- the first slot of which nothing is decided yet
+    last_slot INTEGER,
+    created_at INTEGER NOT NULL,
+    updated_at INTEGER NOT NULL,
+    revision INTEGER NOT NULL CHECK (revision > 0),
+    priority INTEGER NOT NULL CHECK (priority BETWEEN 0 AND 999),
+    paused INTEGER NOT NULL,
+    namespace TEXT NOT NULL,
+    name TEXT NOT NULL,
+    pipeline TEXT NOT NULL,
+    version TEXT NOT NULL,
+    cron TEXT,
+    zone TEXT NOT NULL,
+    input TEXT, -- NULL: each run takes its slot
+    overlap TEXT NOT NULL CHECK (overlap IN ('skip', 'allow', 'queue')),
+    catch_up TEXT NOT NULL CHECK (catch_up IN ('latest', 'all', 'none')),
+    marks TEXT NOT NULL,
+    CHECK ((cron IS NULL) <> (every IS NULL)),
+    CHECK (NOT paused OR next_at IS NULL),
+    PRIMARY KEY (namespace, name)
+) WITHOUT ROWID;
+
+CREATE INDEX phaseline_schedule_due ON phaseline_schedule (namespace, next_at) WHERE next_at IS NOT NULL

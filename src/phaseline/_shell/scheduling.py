@@ -1,0 +1,165 @@
+"""Schedules that are due are fired: every process that serves looks, and the storage lets one of them have each slot."""
+
+from __future__ import annotations
+
+import logging
+from datetime import datetime
+from functools import partial
+from typing import Any, Final
+
+import msgspec
+
+from phaseline._shell.runner import Runner
+from phaseline._shell.starting import StartOptions, prepared
+from phaseline.abc import Outcome
+from phaseline.errors import MissingDependencyError, PhaselineError
+from phaseline.finding import RunFilter
+from phaseline.loops import new_event
+from phaseline.marks import attribute_mark
+from phaseline.plan import Plan
+from phaseline.slots import zone_of
+from phaseline.timetable import ScheduleRecord, key_of, slot_text, turn_of
+
+log: Final = logging.getLogger("phaseline.schedules")
+
+PAGE: Final = 100
+BURST: Final = 100
+"""Slots of one schedule that are fired before others get their turn."""
+
+
+class Scheduler:
+    """Fires schedules in this process, for as long as its runtime is open."""
+
+    def __init__(self, runner: Runner) -> None:
+        self._runner = runner
+        self._wake = new_event()
+        self._left_alone: set[str] = set()
+        """Names of schedules of which was told that they cannot be fired here."""
+
+    def wake(self) -> None:
+        """Look soon, since a schedule was changed; on the event loop."""
+        self._wake.set()
+
+    async def run(self) -> None:
+        """Look at each slot, and, since other processes change schedules too, as often as the sweep."""
+        runner = self._runner
+        while not runner.draining:
+            self._wake = new_event()
+            soon = runner.clock.now() + runner.options.sweep_interval
+            moment: datetime | None
+            try:
+                moment, is_behind = await self._look()
+            except PhaselineError as error:
+                log.warning("schedules cannot be fired now, and are later: %s", error)
+                moment = soon
+            except Exception:
+                log.exception("schedules cannot be fired now, and are later")  # no reason to end the runtime
+                moment = soon
+            else:
+                if runner.storage.shared or is_behind:
+                    moment = soon if moment is None else min(moment, soon)
+            timer = None if moment is None else runner.timers.at(moment, self.wake)
+            await self._wake.wait()
+            if timer is not None:
+                timer.cancel()
+
+    async def _look(self) -> tuple[datetime | None, bool]:
+        """Fire what is due; gives when the next slot comes, and whether something that has come is left for later."""
+        runner, after, is_behind = self._runner, "", False
+        timetable, namespace = runner.storage.timetable, runner.options.namespace
+        while True:
+            due = await runner.read(partial(timetable.due, namespace, runner.clock.sql_now(), after, PAGE))
+            next_at = due.next_at
+            for schedule in due.schedules:
+                last = await self._fire_in_turn(schedule)
+                is_behind = is_behind or last is None
+                if last is not None and last.next_at is not None:
+                    next_at = last.next_at if next_at is None else min(next_at, last.next_at)
+            if len(due.schedules) < PAGE:
+                return next_at, is_behind
+            after = due.schedules[-1].name
+
+    async def _fire_in_turn(self, schedule: ScheduleRecord) -> ScheduleRecord | None:
+        """Fire the slots of a schedule that have come; gives it as it is then, None if it is to be looked at again."""
+        runner, plan = self._runner, plan_of(self._runner, schedule)
+        if plan is None:
+            which = f"pipeline {schedule.pipeline!r}, version {schedule.version!r}, is not registered"
+            self._leave_alone(schedule, which)
+            return None
+        for _ in range(BURST):
+            goes_on = schedule.overlap != "allow" and await self._goes_on(schedule)
+            if runner.draining or (goes_on and schedule.overlap == "queue"):
+                return None
+            fired = await self._fire(schedule, plan, lets_go=goes_on)
+            if fired is None or fired.next_at is None or fired.next_at > runner.clock.now():
+                return fired
+            schedule = fired
+        return None
+
+    async def _fire(self, schedule: ScheduleRecord, plan: Plan, *, lets_go: bool) -> ScheduleRecord | None:
+        """Fire the slot whose turn it is, or let it go; gives the schedule as stored, None if it was changed meanwhile."""
+        runner = self._runner
+        timetable, now = runner.storage.timetable, runner.clock.now()
+        turn = turn_of(schedule, now)
+        slot, made = (None if lets_go else turn.slot), None
+        try:
+            if slot is not None:
+                value = input_of(plan, schedule, slot)
+                made = prepared(runner, plan, value, options_of(schedule, slot))
+        except MissingDependencyError as error:  # others may have it
+            self._leave_alone(schedule, str(error))
+            return None
+        except PhaselineError as error:
+            log.error("schedule %r: its run of %s cannot begin: %s", schedule.name, slot, error)  # noqa: TRY400  # the error says it all
+        moved = msgspec.structs.replace(
+            schedule, revision=schedule.revision + 1, next_at=turn.next_at, last_slot=slot or schedule.last_slot,
+            updated_at=now,
+        )  # fmt: skip
+        fire = partial(timetable.fire, moved, schedule.revision)
+        outcome = await runner.write(partial(fire, None if made is None else made[2]))
+        if outcome is Outcome.DUPLICATE:  # it was filled in before
+            outcome, made = await runner.write(partial(fire, None)), None
+        if outcome is Outcome.STALE:
+            return None
+        if made is not None:
+            runner.committed(made[0], made[1])
+        return moved
+
+    def _leave_alone(self, schedule: ScheduleRecord, why: str) -> None:
+        if schedule.name not in self._left_alone:
+            self._left_alone.add(schedule.name)
+            log.warning("schedule %r is due, and left to other processes: %s", schedule.name, why)
+
+    async def _goes_on(self, schedule: ScheduleRecord) -> bool:
+        """Whether a run of a schedule has not ended."""
+        wanted = RunFilter(marks=(attribute_mark("schedule", schedule.name),), ended=False)
+        find = partial(self._runner.storage.find, schedule.namespace, wanted, limit=1)
+        return bool(await self._runner.read(find))
+
+
+def plan_of(runner: Runner, schedule: ScheduleRecord) -> Plan | None:
+    """The pipeline of a schedule, if this process has it."""
+    wanted = (schedule.pipeline, schedule.version)
+    return next((plan for plan in runner.plans.values() if (plan.name, plan.version) == wanted), None)
+
+
+def input_of(plan: Plan, schedule: ScheduleRecord, slot: datetime) -> Any:
+    """The input of a run.
+
+    Raises:
+        DecodeError: What is stored is not of the pipeline's type any more.
+    """
+    return (
+        slot.astimezone(zone_of(schedule.zone))
+        if schedule.input is None
+        else plan.input.decode(schedule.input)
+    )
+
+
+def options_of(schedule: ScheduleRecord, slot: datetime | None) -> StartOptions:
+    """How a run begins; one that is of no slot has no key."""
+    marks = [*schedule.marks, attribute_mark("schedule", schedule.name)]
+    if slot is not None:
+        marks.append(attribute_mark("slot", slot_text(slot)))
+    key = None if slot is None else key_of(schedule.name, slot)
+    return StartOptions(priority=schedule.priority, key=key, marks=tuple(sorted(marks)))

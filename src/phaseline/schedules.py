@@ -1,0 +1,324 @@
+"""Schedules: runs that begin by themselves, at the slots of a rule."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime, timedelta
+from functools import partial
+from itertools import islice
+from typing import TYPE_CHECKING, Any, Final, TypeVar, get_args
+
+import attrs
+import msgspec
+
+from phaseline._shell.scheduling import Scheduler, input_of, options_of, plan_of
+from phaseline._shell.starting import start
+from phaseline.errors import (
+    KeyConflictError,
+    PipelineNotRegisteredError,
+    ScheduleError,
+    ScheduleNotFoundError,
+    StorageUnavailableError,
+)
+from phaseline.handle import RunHandle
+from phaseline.marks import MOST, Attribute, marks_of
+from phaseline.options import check_priority
+from phaseline.pipeline import Pipeline
+from phaseline.slots import rule_of, zone_of
+from phaseline.timetable import CatchUp, Overlap, ScheduleRecord
+
+if TYPE_CHECKING:
+    from phaseline.runtime import Runtime
+
+In = TypeVar("In")
+Out = TypeVar("Out")
+
+LONGEST_NAME: Final = 100
+MOST_SLOTS: Final = 10_000
+"""Slots that are filled in at once."""
+TRIES: Final = 100
+"""Times a change is tried where others change the same schedule; each time one of the two got through."""
+OWN: Final = frozenset({"schedule", "slot"})
+"""Attributes that every run of a schedule has."""
+
+
+class Slot:
+    """What stands for the slot of a run; see ``SLOT``."""
+
+    def __repr__(self) -> str:
+        return "SLOT"
+
+
+SLOT: Any = Slot()
+"""As ``input=`` of a schedule: each run takes its own slot, a ``datetime`` in the schedule's time zone."""
+
+
+@attrs.frozen(kw_only=True)
+class Schedule:
+    """A schedule as it stands."""
+
+    name: str
+    pipeline: str
+    version: str
+    """Version of the pipeline."""
+    cron: str | None
+    every: timedelta | None
+    tz: str
+    overlap: Overlap
+    catch_up: CatchUp
+    priority: int
+    paused: bool
+    next_at: datetime | None
+    """The first slot of which nothing is decided yet, in UTC; None while it is paused."""
+    last_slot: datetime | None
+    """The latest slot for which it began a run."""
+    created_at: datetime
+    updated_at: datetime
+
+
+class Schedules:
+    """The schedules of a runtime's namespace; ``runtime.schedules``."""
+
+    def __init__(self, runtime: Runtime, scheduler: Scheduler | None) -> None:
+        self._runtime, self._scheduler = runtime, scheduler
+        self._runner = runtime.runner
+        self._timetable = self._runner.storage.timetable
+        self._namespace = self._runner.options.namespace
+
+    async def put(
+        self,
+        name: str,
+        pipeline: Pipeline[In, Any],
+        /,
+        *,
+        input: In,  # noqa: A002  # says best what it is
+        cron: str | None = None,
+        every: timedelta | None = None,
+        tz: str | None = None,
+        overlap: Overlap = "skip",
+        catch_up: CatchUp = "latest",
+        priority: int = 100,
+        tags: Iterable[str] = (),
+        attributes: Mapping[str, Attribute] | None = None,
+    ) -> Schedule:
+        """Store a schedule, or change the one of this name. Every process may do so when it begins.
+
+        With another rule, or a pipeline of another name, it begins with the next slot from now on; else it goes on where
+        it was, so that what was missed while no process was there is caught up on. A paused one stays paused.
+
+        Args:
+            name: By which it is known: 1 to 100 characters that can be printed.
+            pipeline: What is run; registered here.
+            input: What each run takes; ``SLOT`` for its own slot.
+            cron: A cron text of five fields, as Debian's cron reads it, or of six with seconds first.
+            every: Distance of slots, at least a second. They are its multiples since 1970 in UTC.
+            tz: Time zone that the cron text is read in, by default UTC.
+            overlap: What becomes of a slot while an earlier run of this schedule goes on: ``"skip"`` lets it go,
+                ``"allow"`` fires it all the same, ``"queue"`` has it wait for the end of that run.
+            catch_up: Which slots are fired that came while nobody could: the ``"latest"``, ``"all"`` of them one after
+                the other, or ``"none"`` that is more than a minute late.
+            priority: Of its runs, 0 to 999, lower goes first.
+            tags: Of its runs.
+            attributes: Of its runs; they also get ``schedule``, the name, and ``slot``.
+
+        Raises:
+            ScheduleError: There is no such time zone, the cron text never fires, or another argument makes no sense.
+            InvalidInputError: The input is not what the pipeline takes.
+            InvalidMarkError: A tag or an attribute cannot be kept.
+            PipelineNotRegisteredError: It is not registered.
+            StorageError: It could not be stored.
+        """
+        if not self._runtime.has(pipeline):
+            raise PipelineNotRegisteredError(pipeline.name, repr(self._runtime), self._runtime.names)
+        _check_name(name)
+        rule = rule_of(name, cron, every, tz)
+        _check_choice(name, "overlap", overlap, get_args(Overlap))
+        _check_choice(name, "catch_up", catch_up, get_args(CatchUp))
+        check_priority(priority)
+        now = self._runner.clock.now()
+        first = rule.after(now)
+        if first is None:
+            raise ScheduleError(name, f"cron={rule.cron!r} never fires again")
+        is_slot = isinstance(input, Slot)
+        text, _ = pipeline.plan.input.encode_input(first.astimezone(zone_of(rule.zone)) if is_slot else input)
+        record = ScheduleRecord(
+            namespace=self._namespace, name=name, pipeline=pipeline.name, version=pipeline.version, cron=rule.cron,
+            every=rule.every, zone=rule.zone, input=None if is_slot else text, overlap=overlap, catch_up=catch_up, priority=priority,
+            marks=_marks(name, tags, attributes), revision=1, next_at=first, created_at=now, updated_at=now,
+        )  # fmt: skip
+        for _ in range(TRIES):
+            before = await self._read(name)
+            after = record if before is None else _in_place_of(before, record)
+            if after is before or await self._store(after, 0 if before is None else before.revision):
+                return _shown(after)
+        raise self._contended(name)
+
+    async def get(self, name: str, /) -> Schedule:
+        """A schedule as it stands.
+
+        Raises:
+            ScheduleNotFoundError: There is none of this name.
+        """
+        return _shown(await self._known(name))
+
+    async def list(self) -> Sequence[Schedule]:
+        """All schedules of the namespace, in the order of their names."""
+        found = await self._runner.read(partial(self._timetable.all, self._namespace))
+        return [_shown(schedule) for schedule in found]
+
+    async def delete(self, name: str, /) -> None:
+        """Delete a schedule; its runs stay, and go on.
+
+        Raises:
+            ScheduleNotFoundError: There is none of this name.
+        """
+        if not await self._runner.write(partial(self._timetable.delete, self._namespace, name)):
+            await self._known(name)
+
+    async def pause(self, name: str, /) -> Schedule:
+        """Fire nothing more until ``resume``; once this returns no process begins a run of it.
+
+        Raises:
+            ScheduleNotFoundError: There is none of this name.
+        """
+        return await self._change(name, paused=True)
+
+    async def resume(self, name: str, /) -> Schedule:
+        """Go on with the next slot from now on; those that came meanwhile are let go, ``backfill`` fills them in.
+
+        Raises:
+            ScheduleNotFoundError: There is none of this name.
+        """
+        return await self._change(name, paused=False)
+
+    async def trigger(self, name: str, /) -> RunHandle[object]:
+        """Begin a run of a schedule now, apart from its slots, whether it is paused or another run goes on.
+
+        Raises:
+            ScheduleNotFoundError: There is none of this name.
+            PipelineNotRegisteredError: Its pipeline, of its version, is not registered here.
+        """
+        schedule = await self._known(name)
+        return await self._begin(schedule, self._runner.clock.now().replace(microsecond=0), of_slot=False)
+
+    async def backfill(
+        self, name: str, /, *, since: datetime, until: datetime
+    ) -> Sequence[RunHandle[object]]:
+        """Begin a run for each slot of a past time that has none, and give handles on the runs of all.
+
+        They do not wait for each other. Called again it begins no run twice, unless one was purged.
+
+        Args:
+            name: The schedule's.
+            since: The first slot may be this moment; aware.
+            until: Slots are before this moment, which has come already; aware.
+
+        Raises:
+            ScheduleError: The times make no sense, or there are more than 10 000 slots between them.
+            ScheduleNotFoundError: There is none of this name.
+            PipelineNotRegisteredError: Its pipeline, of its version, is not registered here.
+        """
+        schedule = await self._known(name)
+        if since.tzinfo is None or until.tzinfo is None:
+            raise ScheduleError(name, "backfill needs aware times: datetime(2026, 1, 1, tzinfo=UTC)")
+        if not since < until <= self._runner.clock.now():
+            raise ScheduleError(
+                name,
+                f"backfill(since={since.isoformat()}, until={until.isoformat()}): that is no time that has passed",
+            )
+        least = timedelta.resolution
+        slots = [*islice(schedule.rule.between(since - least, until - least), MOST_SLOTS + 1)]
+        if len(slots) > MOST_SLOTS:
+            raise ScheduleError(
+                name,
+                f"between {since.isoformat()} and {until.isoformat()} are more than {MOST_SLOTS} slots; fill in less at once",
+            )
+        return [await self._begin(schedule, slot, of_slot=True) for slot in slots]
+
+    # ------------------------------------------------------------------ what they share
+    async def _begin(self, schedule: ScheduleRecord, slot: datetime, *, of_slot: bool) -> RunHandle[object]:
+        plan = plan_of(self._runner, schedule)
+        if plan is None:
+            raise PipelineNotRegisteredError(
+                schedule.pipeline, repr(self._runtime), self._runtime.names, version=schedule.version
+            )
+        value = input_of(plan, schedule, slot)
+        try:
+            live = await start(self._runner, plan, value, options_of(schedule, slot if of_slot else None))
+        except KeyConflictError as error:  # the schedule had another input when it was fired
+            live = await self._runner.load(error.run_id)
+        return RunHandle(self._runtime, live.id, live)
+
+    async def _change(self, name: str, *, paused: bool) -> Schedule:
+        for _ in range(TRIES):
+            before = await self._known(name)
+            if before.paused is paused:
+                return _shown(before)
+            now = self._runner.clock.now()
+            after = msgspec.structs.replace(
+                before, paused=paused, next_at=None if paused else before.rule.after(now), updated_at=now,
+                revision=before.revision + 1,
+            )  # fmt: skip
+            if await self._store(after, before.revision):
+                return _shown(after)
+        raise self._contended(name)
+
+    async def _store(self, schedule: ScheduleRecord, expected: int) -> bool:
+        stored = await self._runner.write(partial(self._timetable.put, schedule, expected))
+        if stored and self._scheduler is not None:
+            self._scheduler.wake()
+        return stored
+
+    async def _read(self, name: str) -> ScheduleRecord | None:
+        return await self._runner.read(partial(self._timetable.get, self._namespace, name))
+
+    async def _known(self, name: str) -> ScheduleRecord:
+        found = await self._read(name)
+        if found is None:
+            raise ScheduleNotFoundError(name, [schedule.name for schedule in await self.list()])
+        return found
+
+    def _contended(self, name: str) -> StorageUnavailableError:
+        problem = f"schedule {name!r} was changed by others {TRIES} times in a row"
+        return StorageUnavailableError(repr(self._runner.storage), problem, "try again")
+
+
+def _check_name(name: object) -> None:
+    if not isinstance(name, str) or not 0 < len(name) <= LONGEST_NAME or not name.isprintable():
+        shown = ascii(name)[:LONGEST_NAME]
+        raise ScheduleError(shown, f"a name has 1 to {LONGEST_NAME} characters, all of which can be printed")
+
+
+def _check_choice(name: str, option: str, value: object, known: tuple[str, ...]) -> None:
+    if value not in known:
+        raise ScheduleError(name, f"{option}={value!r} is none of {', '.join(map(repr, known))}")
+
+
+def _marks(name: str, tags: Iterable[str], attributes: Mapping[str, Attribute] | None) -> tuple[str, ...]:
+    own = OWN.intersection(attributes or ())
+    if own:
+        raise ScheduleError(name, f"the attribute {min(own)!r} is one that its runs get by themselves")
+    if attributes and len(attributes) > MOST - len(OWN):
+        raise ScheduleError(name, f"{len(attributes)} attributes: at most {MOST - len(OWN)} beside its own")
+    return marks_of(tags, attributes)
+
+
+def _in_place_of(before: ScheduleRecord, new: ScheduleRecord) -> ScheduleRecord:
+    """What a schedule is once it is stored anew; itself if it is the same."""
+    replace = msgspec.structs.replace
+    goes_on = (before.rule, before.pipeline) == (new.rule, new.pipeline)
+    after = replace(
+        new, paused=before.paused, next_at=None if before.paused else before.next_at if goes_on else new.next_at,
+        last_slot=before.last_slot, created_at=before.created_at, revision=before.revision + 1,
+    )  # fmt: skip
+    is_same = replace(after, revision=before.revision, updated_at=before.updated_at) == before
+    return before if is_same else after
+
+
+def _shown(schedule: ScheduleRecord) -> Schedule:
+    return Schedule(
+        name=schedule.name, pipeline=schedule.pipeline, version=schedule.version, cron=schedule.cron,
+        every=schedule.every, tz=schedule.zone, overlap=schedule.overlap, catch_up=schedule.catch_up,
+        priority=schedule.priority, paused=schedule.paused, next_at=schedule.next_at, last_slot=schedule.last_slot,
+        created_at=schedule.created_at, updated_at=schedule.updated_at,
+    )  # fmt: skip

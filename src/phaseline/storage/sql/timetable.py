@@ -1,0 +1,129 @@
+"""Schedules in a table, and the runs that begin with them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from datetime import datetime, timedelta
+from functools import partial
+from typing import Any, TypeVar
+
+import msgspec
+from sqlalchemy.exc import IntegrityError
+
+from phaseline.abc import Outcome, Unit
+from phaseline.storage.sql import rows
+from phaseline.storage.sql.access import Access
+from phaseline.storage.sql.batch import gather
+from phaseline.storage.sql.dialect import Conflict
+from phaseline.timetable import DueSchedules, ScheduleRecord, Timetable
+
+T = TypeVar("T")
+
+COLUMNS = ScheduleRecord.__struct_fields__
+_NAMES = ", ".join(COLUMNS)
+_MARKS = ", ".join("?" * len(COLUMNS))
+_TIMES = ("next_at", "last_slot", "created_at", "updated_at")
+_CHANGES = ", ".join(f"{name} = ?" for name in COLUMNS)
+
+
+class SqlTimetable(Timetable):
+    """Schedules in the tables of a database."""
+
+    def __init__(
+        self,
+        write: Callable[[Callable[[Access], Any]], Any],
+        read: Callable[[], AbstractContextManager[Access]],
+    ) -> None:
+        self._write, self._read = write, read
+        """Do work in one transaction that writes; open a connection that reads."""
+
+    def get(self, namespace: str, name: str) -> ScheduleRecord | None:
+        with self._read() as ask:
+            row = ask(
+                f"SELECT {_NAMES} FROM phaseline_schedule WHERE namespace = ? AND name = ?",  # noqa: S608  # names of ours
+                (namespace, name),
+            ).fetchone()
+        return None if row is None else _schedule_from(row)
+
+    def all(self, namespace: str) -> Sequence[ScheduleRecord]:
+        with self._read() as ask:
+            found = ask(
+                f"SELECT {_NAMES} FROM phaseline_schedule WHERE namespace = ? ORDER BY name",  # noqa: S608  # as above
+                (namespace,),
+            )
+            return [_schedule_from(row) for row in found]
+
+    def put(self, schedule: ScheduleRecord, expected: int) -> bool:
+        stored: bool = self._write(partial(_store, schedule, expected))
+        return stored
+
+    def delete(self, namespace: str, name: str) -> bool:
+        statement = "DELETE FROM phaseline_schedule WHERE namespace = ? AND name = ?"
+        deleted: int = self._write(lambda ask: ask(statement, (namespace, name)).rowcount)
+        return bool(deleted)
+
+    def due(self, namespace: str, now: datetime | None, after: str, limit: int) -> DueSchedules:
+        with self._read() as ask:
+            moment = rows.micros(now)
+            if moment is None:
+                moment = int(ask(f"SELECT {ask.dialect.now}").scalar_one())
+            found = ask(
+                f"SELECT {_NAMES} FROM phaseline_schedule WHERE namespace = ? AND next_at <= ? AND name > ? "  # noqa: S608  # as above
+                "ORDER BY name LIMIT ?",
+                (namespace, moment, after, limit),
+            )
+            schedules = [_schedule_from(row) for row in found]
+            following = ask(
+                "SELECT min(next_at) FROM phaseline_schedule WHERE namespace = ? AND next_at > ?",
+                (namespace, moment),
+            ).scalar()
+        return DueSchedules(schedules, rows.moment(following))
+
+    def fire(self, schedule: ScheduleRecord, expected: int, unit: Unit | None) -> Outcome:
+        try:
+            stored = self._write(partial(_fire, schedule, expected, unit))
+        except (Conflict, IntegrityError):
+            return Outcome.DUPLICATE  # a run that is new has no other guard
+        return Outcome.COMMITTED if stored else Outcome.STALE
+
+
+def _fire(schedule: ScheduleRecord, expected: int, unit: Unit | None, ask: Access) -> bool:
+    stored = _store(schedule, expected, ask)
+    if stored and unit is not None:
+        ask.write(gather([unit]))
+    return stored
+
+
+def _store(schedule: ScheduleRecord, expected: int, ask: Access) -> bool:
+    values = _schedule_row(schedule)
+    if expected:
+        written = ask(
+            f"UPDATE phaseline_schedule SET {_CHANGES} WHERE namespace = ? AND name = ? AND revision = ?",  # noqa: S608  # as above
+            (*values, schedule.namespace, schedule.name, expected),
+        )
+    else:
+        written = ask(
+            f"INSERT INTO phaseline_schedule ({_NAMES}) VALUES ({_MARKS}) ON CONFLICT DO NOTHING",  # noqa: S608  # as above
+            values,
+        )
+    return written.rowcount == 1
+
+
+def _schedule_row(schedule: ScheduleRecord) -> tuple[Any, ...]:
+    data = msgspec.structs.asdict(schedule)
+    data["every"] = None if schedule.every is None else schedule.every // rows.MICROSECOND
+    data["marks"] = "\n".join(schedule.marks)
+    for name in _TIMES:
+        data[name] = rows.micros(data[name])
+    return tuple(data.values())
+
+
+def _schedule_from(row: Sequence[Any]) -> ScheduleRecord:
+    data = dict(zip(COLUMNS, row, strict=True))
+    data["every"] = None if data["every"] is None else timedelta(microseconds=data["every"])
+    data["marks"] = tuple(data["marks"].split("\n")) if data["marks"] else ()
+    data["paused"] = bool(data["paused"])
+    for name in _TIMES:
+        data[name] = rows.moment(data[name])
+    return ScheduleRecord(**data)

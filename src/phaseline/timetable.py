@@ -1,0 +1,129 @@
+"""Schedules as they are kept, what is decided of one that is due, and the port of where they are kept."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Final, Literal, NamedTuple, TypeAlias
+
+import attrs
+import msgspec
+
+from phaseline.abc import Outcome, Unit
+from phaseline.slots import Rule
+
+Overlap: TypeAlias = Literal["skip", "allow", "queue"]
+"""What becomes of a slot while an earlier run of its schedule goes on: it is let go, fired all the same, or waits."""
+CatchUp: TypeAlias = Literal["latest", "all", "none"]
+"""Which of the slots are fired that nobody was there for."""
+
+GRACE: Final = timedelta(minutes=1)
+"""How late a slot may be for it to be fired where nothing is caught up on."""
+
+
+class ScheduleRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """The row of a schedule."""
+
+    namespace: str
+    name: str
+    pipeline: str
+    version: str
+    cron: str | None
+    every: timedelta | None
+    zone: str
+    input: str | None
+    """Encoded; None: each run takes its slot, as text of a time."""
+    overlap: Overlap
+    catch_up: CatchUp
+    priority: int
+    marks: tuple[str, ...]
+    """Tags and attributes of its runs."""
+    revision: int
+    """Counts the changes: the guard of the next one."""
+    paused: bool = False
+    next_at: datetime | None
+    """The first slot of which nothing is decided yet; None if it is paused or has no more."""
+    last_slot: datetime | None = None
+    """The slot of the latest run that was begun."""
+    created_at: datetime
+    updated_at: datetime
+
+    @property
+    def rule(self) -> Rule:
+        """When it is due."""
+        return Rule(self.cron, self.every, self.zone)
+
+
+class Turn(NamedTuple):
+    """What is due of a schedule."""
+
+    slot: datetime | None
+    """The slot to fire; None if what is due is let go."""
+    next_at: datetime | None
+    """The first slot of which nothing is decided then."""
+
+
+def turn_of(schedule: ScheduleRecord, now: datetime) -> Turn:
+    """Decide what is due of a schedule of which something is."""
+    first = schedule.next_at
+    assert first is not None  # noqa: S101  # else nothing of it would be due
+    if schedule.catch_up == "all":
+        return Turn(first, schedule.rule.after(first))
+    latest = schedule.rule.latest(first, max(first, now))
+    is_late = schedule.catch_up == "none" and now - latest > GRACE
+    return Turn(None if is_late else latest, schedule.rule.after(latest))
+
+
+def slot_text(slot: datetime) -> str:
+    """A slot as it stands in keys and attributes."""
+    return slot.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def key_of(schedule: str, slot: datetime) -> str:
+    """The idempotency key of the run of a slot."""
+    return f"schedule:{schedule}:{slot_text(slot)}"
+
+
+@attrs.frozen
+class DueSchedules:
+    """What a look at the schedules came to."""
+
+    schedules: Sequence[ScheduleRecord]
+    """Those that are due, in the order of their names."""
+    next_at: datetime | None
+    """When the next one falls due of those that are not."""
+
+
+class Timetable(ABC):
+    """Where schedules are kept; plain blocking calls, as those of the storage that it belongs to."""
+
+    @abstractmethod
+    def get(self, namespace: str, name: str) -> ScheduleRecord | None:
+        """A schedule; None if there is none of this name."""
+
+    @abstractmethod
+    def all(self, namespace: str) -> Sequence[ScheduleRecord]:
+        """The schedules of a namespace, in the order of their names."""
+
+    @abstractmethod
+    def put(self, schedule: ScheduleRecord, expected: int) -> bool:
+        """Store a schedule; gives False, and does nothing, unless the stored one has this revision (0: there is none)."""
+
+    @abstractmethod
+    def delete(self, namespace: str, name: str) -> bool:
+        """Delete a schedule, and say whether there was one. Its runs stay."""
+
+    @abstractmethod
+    def due(self, namespace: str, now: datetime | None, after: str, limit: int) -> DueSchedules:
+        """Schedules of which a slot has come, with names beyond ``after``; at most ``limit``.
+
+        Times are judged at ``now``; None: by the storage's own clock.
+        """
+
+    @abstractmethod
+    def fire(self, schedule: ScheduleRecord, expected: int, unit: Unit | None) -> Outcome:
+        """Store a schedule as ``put`` does, and with it, in the same transaction, the unit that inserts a run.
+
+        Gives STALE, and writes nothing, if the schedule moved on, and DUPLICATE if the run's key is held by another.
+        """

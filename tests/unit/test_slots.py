@@ -1,0 +1,170 @@
+"""When schedules are due: rules, and what daylight saving makes of them."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from zoneinfo import ZoneInfo
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from phaseline.errors import ScheduleError
+from phaseline.slots import Rule, rule_of
+from phaseline.testing.storage.schedules import make_schedule
+from phaseline.timetable import key_of, turn_of
+
+BERLIN = ZoneInfo("Europe/Berlin")
+SPRING = datetime(2026, 3, 29, tzinfo=BERLIN)
+"""At 2:00 the clocks of this day go to 3:00."""
+AUTUMN = datetime(2026, 10, 25, tzinfo=BERLIN)
+"""At 3:00 the clocks of this day go to 2:00."""
+HOUR = timedelta(hours=1)
+
+
+def cron(text: str, zone: str | None = None) -> Rule:
+    return rule_of("test", text, None, zone)
+
+
+def of_night(rule: Rule, day: datetime) -> list[str]:
+    """Slots of the first five hours of a day, by the clock on the wall."""
+    begin = day.astimezone(UTC)
+    slots = rule.between(begin - timedelta.resolution, begin + 5 * HOUR)
+    return [slot.astimezone(BERLIN).strftime("%H:%M%z")[:-2] for slot in slots]
+
+
+# --------------------------------------------------------------------- daylight saving
+@pytest.mark.parametrize(
+    ("text", "spring", "autumn"),
+    [
+        # A fixed time that the gap swallows comes right behind it; one that there is twice comes once, the first time.
+        ("30 2 * * *", ["03:00+02"], ["02:30+02"]),
+        ("15,45 2 * * *", ["03:00+02"], ["02:15+02", "02:45+02"]),
+        # What comes every hour goes on by the hour.
+        ("0 * * * *", ["00:00+01", "01:00+01", "03:00+02", "04:00+02", "05:00+02", "06:00+02"],
+         ["00:00+02", "01:00+02", "02:00+02", "02:00+01", "03:00+01", "04:00+01"]),
+        # With seconds there is no such care: it is the wall clock.
+        ("0 30 2 * * *", [], ["02:30+02", "02:30+01"]),
+    ],
+)  # fmt: skip
+def test_daylight_saving(text: str, spring: list[str], autumn: list[str]) -> None:
+    """As Debian's cron has it, and as the documentation says."""
+    rule = cron(text, "Europe/Berlin")
+    assert spring == of_night(rule, SPRING)
+    assert autumn == of_night(rule, AUTUMN)
+
+
+def test_no_slot_comes_before_the_moment() -> None:
+    """In the second of two equal hours, the next fixed time is that of the next day."""
+    second_pass = datetime(2026, 10, 25, 1, 15, tzinfo=UTC)
+    found = cron("30 2 * * *", "Europe/Berlin").after(second_pass)
+    assert datetime(2026, 10, 26, 1, 30, tzinfo=UTC) == found
+
+
+@given(
+    text=st.sampled_from(["30 2 * * *", "*/20 * * * *", "0 2,3 * * *", "15 2 29 3 *", "0 0 * * 0", "5 4 31 * *"]),
+    zone=st.sampled_from(["UTC", "Europe/Berlin", "America/New_York", "Australia/Lord_Howe"]),
+    minute=st.integers(0, 366 * 24 * 60),
+    days=st.integers(0, 400),
+)  # fmt: skip
+def test_the_latest_is_the_last_of_all(text: str, zone: str, minute: int, days: int) -> None:
+    """However it is found: slots rise, and the latest is the last of them, whatever clocks did meanwhile."""
+    rule = cron(text, zone)
+    known = rule.after(datetime(2026, 1, 1, tzinfo=UTC) + minute * timedelta(minutes=1))
+    assert known is not None
+    until = known + timedelta(days=days, minutes=days % 61)
+    every = [known, *rule.between(known, until)]
+    assert sorted(set(every)) == every
+    assert every[-1] == rule.latest(known, until)
+
+
+# --------------------------------------------------------------------- distances
+def test_a_distance_is_a_multiple_since_1970() -> None:
+    """So who stores it, and when, does not matter."""
+    rule = rule_of("test", None, HOUR, None)
+    assert datetime(2026, 5, 5, 13, tzinfo=UTC) == rule.after(datetime(2026, 5, 5, 12, tzinfo=UTC))
+    assert datetime(2026, 5, 5, 13, tzinfo=UTC) == rule.after(datetime(2026, 5, 5, 12, 0, 1, tzinfo=UTC))
+    day = datetime(2026, 5, 5, tzinfo=UTC)
+    assert datetime(2026, 5, 6, 7, tzinfo=UTC) == rule.latest(day, datetime(2026, 5, 6, 7, 59, tzinfo=UTC))
+
+
+# --------------------------------------------------------------------- what is refused
+@pytest.mark.parametrize(
+    ("text", "every", "zone", "told"),
+    [
+        (None, None, None, "say one of the two"),
+        ("0 6 * * *", HOUR, None, "say one of the two"),
+        ("0 0 30 2 *", None, None, "would never fire"),
+        ("0 0 31 4,6 *", None, None, "would never fire"),
+        ("* * */20 * 1L", None, None, "never fires"),
+        ("", None, None, "cannot be read"),
+        ("at noon", None, None, "cannot be read"),
+        ("61 * * * *", None, None, "Bad minute"),
+        ("0 0 MON#2/3 * *", None, None, "cannot be read"),
+        ("* * * * * * *", None, None, "cannot be read"),
+        ("*" * 500, None, None, "500 characters"),
+        (5, None, None, "is no text"),
+        ("0 6 * * *", None, "Europe/Berln", "did you mean 'Europe/Berlin'"),
+        ("0 6 * * *", None, "../etc/passwd", "there is no time zone"),
+        ("0 6 * * *", None, "", "there is no time zone"),
+        ("0 6 * * *", None, "a\0b", "there is no time zone"),
+        ("0 6 * * *", None, "Europe", "there is no time zone"),
+        ("0 6 * * *", None, 2, "no name of a time zone"),
+        (None, 60, None, "has no unit"),
+        (None, timedelta(0), None, "not between"),
+        (None, -HOUR, None, "not between"),
+        (None, timedelta(milliseconds=999), None, "not between"),
+        (None, timedelta.max, None, "not between"),
+        (None, HOUR, "Europe/Berlin", "leave it out"),
+    ],
+)  # fmt: skip
+def test_what_is_no_rule_is_refused(text: object, every: object, zone: object, told: str) -> None:
+    """With the name of the schedule, and what to write instead."""
+    with pytest.raises(ScheduleError, match="schedule 'test'") as caught:
+        rule_of("test", text, every, zone)
+    assert told in str(caught.value)
+    assert caught.value.schedule == "test"
+
+
+def test_a_zone_may_be_given_itself() -> None:
+    """It is kept by its name."""
+    assert cron("0 6 * * *", "Europe/Berlin") == rule_of("test", " 0  6 * * * ", None, BERLIN)
+
+
+# --------------------------------------------------------------------- what is due
+NOON = datetime(2026, 5, 5, 12, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("catch_up", "minutes", "slot", "next_at"),
+    [
+        # Three hours were missed: 12:00, 13:00 and 14:00 are due, and half a minute is not late yet.
+        ("all", 120.5, 0, 1),
+        ("latest", 120.5, 2, 3),
+        ("none", 120.5, 2, 3),
+        ("all", 121.5, 0, 1),
+        ("latest", 121.5, 2, 3),
+        ("none", 121.5, None, 3),
+        ("none", 0, 0, 1),
+    ],
+)
+def test_what_is_caught_up_on(catch_up: str, minutes: float, slot: int | None, next_at: int) -> None:
+    """All, the latest, or none that is late; the next slot is the first of which nothing was decided."""
+    schedule = make_schedule(cron=None, every=HOUR, next_at=NOON, catch_up=catch_up)
+    expected = (None if slot is None else NOON + slot * HOUR, NOON + next_at * HOUR)
+    assert expected == turn_of(schedule, NOON + timedelta(minutes=minutes))
+
+
+def test_years_are_missed_at_once() -> None:
+    """The latest of 50 million seconds is found without walking through them."""
+    schedule = make_schedule(cron="* * * * * *", next_at=datetime(1980, 1, 1, tzinfo=UTC))
+    assert NOON == turn_of(schedule, NOON).slot
+
+
+def test_the_key_is_that_of_the_moment() -> None:
+    """In whatever zone it is told."""
+    assert (
+        key_of("daily", NOON.astimezone(BERLIN))
+        == key_of("daily", NOON)
+        == "schedule:daily:2026-05-05T12:00:00Z"
+    )
