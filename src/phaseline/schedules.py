@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar, get_args
 
 import attrs
 import msgspec
+from anyio import to_thread
 
 from phaseline._shell.scheduling import Scheduler, input_of, options_of, plan_of
 from phaseline._shell.starting import start
@@ -25,7 +26,7 @@ from phaseline.marks import MOST, Attribute, marks_of
 from phaseline.options import check_priority
 from phaseline.pipeline import Pipeline
 from phaseline.slots import rule_of, zone_of
-from phaseline.timetable import CatchUp, Overlap, ScheduleRecord
+from phaseline.timetable import CatchUp, Overlap, ScheduleRecord, Timetable
 
 if TYPE_CHECKING:
     from phaseline.runtime import Runtime
@@ -131,7 +132,7 @@ class Schedules:
         if not self._runtime.has(pipeline):
             raise PipelineNotRegisteredError(pipeline.name, repr(self._runtime), self._runtime.names)
         _check_name(name)
-        rule = rule_of(name, cron, every, tz)
+        rule = await to_thread.run_sync(rule_of, name, cron, every, tz)  # reads the files of time zones
         _check_choice(name, "overlap", overlap, get_args(Overlap))
         _check_choice(name, "catch_up", catch_up, get_args(CatchUp))
         check_priority(priority)
@@ -270,7 +271,7 @@ class Schedules:
         return stored
 
     async def _read(self, name: str) -> ScheduleRecord | None:
-        return await self._runner.read(partial(self._timetable.get, self._namespace, name))
+        return await self._runner.read(partial(_read, self._timetable, self._namespace, name))
 
     async def _known(self, name: str) -> ScheduleRecord:
         found = await self._read(name)
@@ -281,6 +282,13 @@ class Schedules:
     def _contended(self, name: str) -> StorageUnavailableError:
         problem = f"schedule {name!r} was changed by others {TRIES} times in a row"
         return StorageUnavailableError(repr(self._runner.storage), problem, "try again")
+
+
+def _read(timetable: Timetable, namespace: str, name: str) -> ScheduleRecord | None:
+    found = timetable.get(namespace, name)
+    if found is not None:
+        zone_of(found.zone)  # here, in a thread
+    return found
 
 
 def _check_name(name: object) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta, tzinfo
+from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 from zoneinfo import ZoneInfo, available_timezones
 
@@ -159,8 +160,9 @@ def _check_fires(name: str, rule: Rule) -> None:
         raise ScheduleError(name, f"cron={rule.cron!r} never fires: no day of 50 years fits it")
 
 
+@lru_cache(maxsize=1_000)
 def zone_of(name: str) -> tzinfo:
-    """The time zone of a name."""
+    """The time zone of a name; a file is read for it the first time, so not on an event loop."""
     return UTC if name == "UTC" else ZoneInfo(name)
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import anyio
 import pytest
+from anyio import to_thread
 
 from phaseline import SLOT, Context, Dep, Pipeline, Runtime, Schedule, phase
 from phaseline.abc import Storage
@@ -127,7 +128,7 @@ async def test_of_several_processes_one_fires(storage: Callable[[], Storage], cl
             await runtime.schedules.put("often", doubling, input=1, every=STEP)
             await clock.advance(6 * STEP)
             assert await states(runtime) == {"COMPLETED": 6}
-            check(place)
+            await to_thread.run_sync(check, place)
             closing.set()
 
 

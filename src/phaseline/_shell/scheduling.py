@@ -18,7 +18,7 @@ from phaseline.loops import new_event
 from phaseline.marks import attribute_mark
 from phaseline.plan import Plan
 from phaseline.slots import zone_of
-from phaseline.timetable import ScheduleRecord, key_of, slot_text, turn_of
+from phaseline.timetable import DueSchedules, ScheduleRecord, Timetable, key_of, slot_text, turn_of
 
 log: Final = logging.getLogger("phaseline.schedules")
 
@@ -68,7 +68,7 @@ class Scheduler:
         runner, after, is_behind = self._runner, "", False
         timetable, namespace = runner.storage.timetable, runner.options.namespace
         while True:
-            due = await runner.read(partial(timetable.due, namespace, runner.clock.sql_now(), after, PAGE))
+            due = await runner.read(partial(_read, timetable, namespace, runner.clock.sql_now(), after))
             next_at = due.next_at
             for schedule in due.schedules:
                 last = await self._fire_in_turn(schedule)
@@ -135,6 +135,13 @@ class Scheduler:
         wanted = RunFilter(marks=(attribute_mark("schedule", schedule.name),), ended=False)
         find = partial(self._runner.storage.find, schedule.namespace, wanted, limit=1)
         return bool(await self._runner.read(find))
+
+
+def _read(timetable: Timetable, namespace: str, now: datetime | None, after: str) -> DueSchedules:
+    due = timetable.due(namespace, now, after, PAGE)
+    for schedule in due.schedules:
+        zone_of(schedule.zone)  # here, in a thread
+    return due
 
 
 def plan_of(runner: Runner, schedule: ScheduleRecord) -> Plan | None:
