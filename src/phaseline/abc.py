@@ -216,6 +216,16 @@ class DueRuns:
     """When the next one's is; None if there is none, or if there are more that are over now."""
 
 
+@attrs.frozen
+class Backlog:
+    """Phases of one definition that are due on one queue, and that no worker has taken."""
+
+    definition: Definition
+    queue: str
+    since: datetime
+    """When the first of them fell due."""
+
+
 class Transaction(ABC):
     """A transaction that a phase's body and its commit share; used by one thread, but for ``abandon``."""
 
@@ -415,6 +425,14 @@ class Storage(ABC):
         """Runs of these definitions whose ``expires_at`` has come; at most ``limit``.
 
         Times are judged at ``now``; None: by the storage's own clock.
+        """
+
+    @abstractmethod
+    def backlog(self, namespace: str, now: datetime | None) -> Sequence[Backlog]:
+        """What waits for a worker and is due, of all definitions, each queue of each once; in any order.
+
+        Runs whose state is one of ``STANDING_STATES`` are passed over. Judged at ``now``; None: by the storage's own
+        clock. It must cost little however many phases wait: workers ask every few seconds.
         """
 
     @abstractmethod

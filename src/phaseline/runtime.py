@@ -10,10 +10,11 @@ from types import TracebackType
 from typing import Any, Self, TypeAlias, TypeVar, overload
 
 import anyio
+import attrs
 from anyio import to_thread
 from anyio.lowlevel import EventLoopToken, current_token
 
-from phaseline._shell import retention
+from phaseline._shell import checkup, retention
 from phaseline._shell.controlling import carry_out, order_of
 from phaseline._shell.describing import describe
 from phaseline._shell.live import LiveRun
@@ -35,6 +36,7 @@ from phaseline.errors import (
 )
 from phaseline.finding import Order, run_filter
 from phaseline.handle import RunHandle
+from phaseline.health import PATIENCE, Health
 from phaseline.marks import Attribute, marks_of
 from phaseline.options import check_priority, check_retry, check_span
 from phaseline.phase import Dep
@@ -281,6 +283,24 @@ class Runtime:
         """Whether the pipeline, or one of equal name, version and shape, was registered."""
         known = self._pipelines.get((pipeline.name, pipeline.version))
         return known is not None and known.plan.fingerprint == pipeline.plan.fingerprint
+
+    async def health(self, *, patience: timedelta = PATIENCE) -> Health:
+        """Find out how the storage, the broker, the queues, the workers and this process's threads are.
+
+        What is wrong is told, never raised. A runtime that is not open connects for it, and serves nothing.
+
+        Args:
+            patience: How long a phase may wait for a worker before this is a problem.
+        """
+        known = {pipeline.plan.definition for pipeline in self._pipelines.values()}
+        given = self._storage, self._queue, known, self._options, patience
+        runner = self._runner
+        if runner is not None:
+            found = await runner.read(partial(checkup.examine, *given, now=runner.clock.sql_now()))
+            return attrs.evolve(found, last_sweep=runner.swept_at, threads=checkup.threads_of(runner))
+        if self._storage.blocking:
+            return await to_thread.run_sync(partial(checkup.examine_closed, *given))
+        return checkup.examine_closed(*given)
 
     # ------------------------------------------------------------------ runs
     async def start(

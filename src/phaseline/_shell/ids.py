@@ -9,6 +9,8 @@ from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from pathlib import Path
 
+from phaseline.abc import WorkerRecord
+
 _DIGITS = "0123456789abcdefghijklmnopqrstuv"
 _PAIRS = [first + second for first in _DIGITS for second in _DIGITS]
 """Two digits of base 32 at a time; texts of one length are in the order of their numbers."""
@@ -68,3 +70,8 @@ def process_started(pid: int) -> str | None:
         return None
     fields = stat.rpartition(")")[2].split()
     return None if fields[0] in {"Z", "X"} else fields[19]
+
+
+def is_gone(worker: WorkerRecord, host: str) -> bool:
+    """Whether a worker's process is provably gone: it was on this host, and its pid is free or another's."""
+    return worker.host == host and process_started(worker.pid) != worker.process_started

@@ -94,6 +94,8 @@ class Runner:
 
     leased_until: datetime = datetime.min.replace(tzinfo=UTC)
     """When leases run out that were last renewed."""
+    swept_at: datetime | None = None
+    """When the worker of this process last looked over everything."""
     reopened: int = 0
     """Counts the runs that went on here after an end."""
 
@@ -146,7 +148,8 @@ class Runner:
         """Told when a body has ended and its seat is free."""
         self._tasks: TaskGroup | None = None
         self._crew: Crew | None = None
-        self._bodies: Threads | None = None
+        self.bodies: Threads | None = None
+        """Where sync bodies run, from the first one on."""
         self._handlers: Threads | None = None
         self._writer = Threads("phaseline-writer", 1) if storage.blocking else None
         self._readers = Threads("phaseline-reader", 4) if storage.blocking else None
@@ -330,9 +333,9 @@ class Runner:
 
     async def call_in_thread(self, fn: Callable[[], T]) -> T:
         """Call a sync body."""
-        if self._bodies is None:
-            self._bodies = Threads("phaseline-body", self.options.sync_threads)
-        return await self._bodies.run(fn)
+        if self.bodies is None:
+            self.bodies = Threads("phaseline-body", self.options.sync_threads)
+        return await self.bodies.run(fn)
 
     # ------------------------------------------------------------------ commits
     def take_over(self, draft: Draft) -> LiveRun:
@@ -363,13 +366,13 @@ class Runner:
         if self.draining or self.alone or self.seats <= 0 or self.options.queues == _NO_QUEUES:
             return NO_OFFER
         options = self.options
-        threads = self._thread_seats if self._bodies is None else self.free_threads
+        threads = self._thread_seats if self.bodies is None else self.free_threads
         return Offer(self.worker_id, now + options.lease, self.seats, options.queues, self.waiting, threads)
 
     @property
     def free_threads(self) -> int:
         """Sync bodies that could be started now; one that was abandoned keeps its thread until it returns."""
-        busy = 0 if self._bodies is None else self._bodies.busy
+        busy = 0 if self.bodies is None else self.bodies.busy
         return max(0, min(self._thread_seats, self.options.sync_threads - busy))
 
     def committed(self, live: LiveRun, draft: Draft) -> None:
@@ -474,7 +477,7 @@ class Runner:
     @property
     def in_thread(self) -> bool:
         """Whether a sync body runs."""
-        return self._bodies is not None and self._bodies.busy > 0
+        return self.bodies is not None and self.bodies.busy > 0
 
     @property
     def is_idle(self) -> bool:
@@ -510,7 +513,7 @@ class Runner:
 
     def close(self) -> None:
         """Let the threads go, and what refers back to this runner: it is freed at once, not by the collector."""
-        for threads in (self._bodies, self._writer, self._readers, self._handlers):
+        for threads in (self.bodies, self._writer, self._readers, self._handlers):
             if threads is not None:
                 threads.close()
         self.on_waiting = self.on_seat = self.on_expiry = None

@@ -26,6 +26,7 @@ class _Job(Generic[T]):
     def __init__(self, fn: Callable[[], T]) -> None:
         self.fn = fn
         self.done = new_event()
+        self.is_abandoned = False
         self.result: T
         self.error: BaseException | None = None
 
@@ -51,6 +52,8 @@ class Threads:
         self._turns: deque[LoopEvent] = deque()
         self.busy: int = 0
         """Calls that have not returned, abandoned ones included."""
+        self.abandoned: int = 0
+        """Calls among them for which nobody waits any more."""
 
     async def run(self, fn: Callable[[], T]) -> T:
         """Call ``fn`` in a thread; cancelling this abandons the call, which goes on and still counts."""
@@ -70,7 +73,13 @@ class Threads:
                 self._started += 1
                 threading.Thread(target=self._work, name=f"{self._name}-{self._started}", daemon=True).start()
         self._jobs.put(cast("_Job[object]", job))  # the queue holds jobs of any type
-        await job.done.wait()
+        try:
+            await job.done.wait()
+        except BaseException:
+            if not job.done.is_set():
+                job.is_abandoned = True
+                self.abandoned += 1
+            raise
         if job.error is not None:
             raise job.error
         return job.result
@@ -104,10 +113,11 @@ class Threads:
                 self._idle += 1
             # RuntimeError, trio.RunFinishedError: the loop has ended, and nobody is left to be told.
             with suppress(Exception):
-                self._post(partial(self._returned, job.done))
+                self._post(partial(self._returned, job))
             del job  # an idle thread keeps no result alive
 
-    def _returned(self, done: LoopEvent) -> None:
+    def _returned(self, job: _Job[object]) -> None:
         self.busy -= 1
-        done.set()
+        self.abandoned -= job.is_abandoned
+        job.done.set()
         self._next_turn()

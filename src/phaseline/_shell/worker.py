@@ -17,7 +17,8 @@ from phaseline._engine.decide import fold
 from phaseline._engine.snapshot import Draft, Snapshot
 from phaseline._shell.clock import Timer
 from phaseline._shell.committer import new_commit_id
-from phaseline._shell.ids import host_identity, process_started
+from phaseline._shell.ids import host_identity, is_gone, process_started
+from phaseline._shell.lookout import Lookout
 from phaseline._shell.overdue import Overdue
 from phaseline._shell.runner import Runner
 from phaseline.abc import Claimed, ClaimRequest, HeldPhase, RunRows, Unit, WorkerRecord
@@ -46,6 +47,7 @@ class Worker:
         self._solo = False
         """Whether a suspect was started, beside which nothing may run."""
         self._strays: set[HeldPhase] = set()
+        self._lookout = Lookout(runner)
         self._look_again = False
         """Whether there was a reason to look for work, and no room for it."""
         self._stop_listening = runner.queue.listen(self._permit, runner.served)
@@ -90,7 +92,7 @@ class Worker:
         found = runner.storage.workers(runner.options.namespace)
         others = [worker for worker in found if worker.id != runner.worker_id]
         runner.nudges.has_peers = bool(others)
-        return frozenset(other.id for other in others if is_dead(other, self._host))
+        return frozenset(other.id for other in others if is_gone(other, self._host))
 
     async def stop(self) -> None:
         """Claim nothing more; what a claim under way has started is still taken on."""
@@ -242,6 +244,8 @@ class Worker:
             await self._give_back_strays()
         runner.drop_resting()
         self.wake()
+        await self._lookout.look()
+        runner.swept_at = runner.clock.now()
 
     async def _renew(self) -> None:
         """Extend leases, and have runs looked at whose bodies were ended or taken over by another process."""
@@ -372,8 +376,3 @@ class _Renewer:
                 log.warning("leases could not be renewed and are tried again: %s", error)
             except Exception:
                 log.exception("leases could not be renewed and are tried again")  # as above
-
-
-def is_dead(worker: WorkerRecord, host: str) -> bool:
-    """Whether a worker's process is provably gone: it was on this host, and its pid is free or another's."""
-    return worker.host == host and process_started(worker.pid) != worker.process_started

@@ -1,4 +1,4 @@
-"""The ``phaseline`` command: the tables of a storage, the worker of a runtime, templates of pipelines."""
+"""The ``phaseline`` command: the tables of a storage, the worker of a runtime and how all is, templates of pipelines."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from phaseline.cli import db, template, worker
+from phaseline.cli import db, doctor, template, worker
 from phaseline.cli.codes import EXIT_CODES, FAILED, UNUSABLE
+from phaseline.cli.places import NoRuntimeError
 from phaseline.errors import MissingExtraError, SchemaVersionError, StorageError, TemplateError
 
 __all__ = ["main"]
@@ -21,7 +22,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except SchemaVersionError as error:
         print(error, file=sys.stderr)
         return FAILED
-    except (StorageError, MissingExtraError, TemplateError, worker.NoRuntimeError) as error:
+    except (StorageError, MissingExtraError, TemplateError, NoRuntimeError) as error:
         print(error, file=sys.stderr)
         return UNUSABLE
     return code
@@ -32,5 +33,6 @@ def _parser() -> argparse.ArgumentParser:
     areas = parser.add_subparsers(required=True, metavar="AREA")
     db.add_to(areas.add_parser)
     worker.add_to(areas.add_parser)
+    doctor.add_to(areas.add_parser)
     template.add_to(areas.add_parser)
     return parser

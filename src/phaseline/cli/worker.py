@@ -3,25 +3,19 @@
 from __future__ import annotations
 
 import argparse
-import importlib
 import logging
 import os
 import signal
-import sys
 from collections.abc import AsyncIterator, Callable
-from pathlib import Path
 
 import anyio
 
 from phaseline.cli.codes import EXIT_CODES, OK
+from phaseline.cli.places import NoRuntimeError, runtime_at
 from phaseline.runtime import Runtime
 from phaseline.serving import serve
 
 STOPPING = (signal.SIGTERM, signal.SIGINT)
-
-
-class NoRuntimeError(Exception):
-    """What the command line names is no runtime that can be served."""
 
 
 def add_to(add_parser: Callable[..., argparse.ArgumentParser]) -> None:
@@ -56,45 +50,13 @@ def _level(name: str) -> str:
     return name.upper()
 
 
-def runtime_at(place: str) -> Runtime:
-    """Import the runtime that ``module:name`` names, from the directory of the process too.
-
-    Raises:
-        NoRuntimeError: There is none, or one that serves nothing.
-    """
-    module_name, colon, name = place.partition(":")
-    if not (colon and module_name and name):
-        raise NoRuntimeError(
-            f"{place!r} does not name a runtime; write MODULE:NAME, such as shop.worker:runtime"
-        )
-    if (here := str(Path.cwd())) not in sys.path:
-        sys.path.insert(0, here)
-    try:
-        found: object = importlib.import_module(module_name)
-    except ModuleNotFoundError as error:
-        if error.name is None or not f"{module_name}.".startswith(f"{error.name}."):
-            raise  # a mistake inside of it
-        raise NoRuntimeError(
-            f"there is no module {error.name!r} in {here} or among what is installed"
-        ) from error
-    for part in name.split("."):
-        if not hasattr(found, part):
-            raise NoRuntimeError(f"the module {module_name!r} has no {name!r}")
-        found = getattr(found, part)
-    if not isinstance(found, Runtime) and callable(found):
-        found = found()
-    if not isinstance(found, Runtime):
-        raise NoRuntimeError(
-            f"{place} is a {type(found).__name__}, not a Runtime or a function that makes one"
-        )
-    if not found.serves:
-        raise NoRuntimeError(f"{place} was made with serve=False, or with no queues: it would do nothing")
-    return found
-
-
 def _work(given: argparse.Namespace) -> int:
     logging.basicConfig(level=given.log, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    anyio.run(_serve, runtime_at(given.runtime), backend=given.backend)
+    runtime = runtime_at(given.runtime)
+    if not runtime.serves:
+        msg = f"{given.runtime} was made with serve=False, or with no queues: it would do nothing"
+        raise NoRuntimeError(msg)
+    anyio.run(_serve, runtime, backend=given.backend)
     return OK
 
 

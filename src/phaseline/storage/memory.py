@@ -14,6 +14,7 @@ import attrs
 from msgspec.structs import replace
 
 from phaseline.abc import (
+    Backlog,
     Claimed,
     ClaimRequest,
     DueRuns,
@@ -388,6 +389,18 @@ class MemoryStorage(Storage):
             and (row.worker in dead_workers or (row.lease_expires is not None and row.lease_expires <= now))
         ]
         return sorted(found, key=lambda lost: (lost.run_id, lost.path))[:limit]
+
+    def backlog(self, namespace: str, now: datetime | None) -> Sequence[Backlog]:
+        now = now or self.now()
+        first: dict[tuple[Definition, str], datetime] = {}
+        for (of, _), stored in self._runs.items():
+            if of != namespace or stored.run.state in STANDING_STATES:
+                continue
+            for row in stored.phases.values():
+                if row.state in WAITING and row.available_at <= now:
+                    place = stored.run.definition, row.queue
+                    first[place] = min(row.available_at, first.get(place, row.available_at))
+        return [Backlog(*place, since) for place, since in first.items()]
 
     # ------------------------------------------------------------------ read
     def load(self, namespace: str, run_id: str, since: int = 0) -> RunRows | None:

@@ -7,6 +7,7 @@ import logging
 import re
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from functools import partial
@@ -79,6 +80,8 @@ class DramatiqQueue(Queue):
         self._listeners: dict[object, tuple[Wake, frozenset[str]]] = {}
         self._counted: dict[str, tuple[float, bool]] = {}
         """By queue: when permits were counted last, and whether there were enough."""
+        self._heard: Counter[str] = Counter()
+        """Permits that have come in, by queue."""
         self._said: set[str] = set()
 
     def __repr__(self) -> str:
@@ -147,6 +150,19 @@ class DramatiqQueue(Queue):
 
         return stop
 
+    @property
+    def served(self) -> frozenset[str]:
+        """Queues of which somebody here listens to the permits."""
+        return frozenset[str]().union(*(names for _, names in tuple(self._listeners.values())))
+
+    def traffic(self, queue: str) -> tuple[int, int]:
+        """Count the permits that wait in the broker, and those that have come here so far; may raise what clients do."""
+        try:
+            return waiting(self._outlet, queue), self._heard[queue]
+        except Exception:
+            disconnect(self._outlet)
+            raise
+
     def _declare(self, queues: Iterable[str]) -> None:
         """Have a Dramatiq worker of this process take permits from these queues, and from no others."""
         for queue in sorted(queues):
@@ -174,6 +190,7 @@ class DramatiqQueue(Queue):
             return
         if v != FORMAT:
             self._say_once("format", "permits of another version come in (%r): they wake as ours do", v)
+        self._heard[queue] += 1
         took = [wake(queue) for wake, names in tuple(self._listeners.values()) if queue in names]
         if not any(took) and isinstance(hops, int) and 0 <= hops < HOPS:
             self._sender.put(queue, hops + 1)

@@ -18,6 +18,7 @@ from dramatiq import Worker as DramatiqWorker
 from phaseline.abc import Queue
 from phaseline.errors import RuntimeUsageError
 from phaseline.queues.dramatiq.queue import DramatiqQueue
+from phaseline.queues.dramatiq.watchdog import Watchdog
 from phaseline.serving import serve
 
 log: Final = logging.getLogger("phaseline.worker")
@@ -59,19 +60,20 @@ def worker_broker(runtime: Served, /, *more: Served, backend: str = "asyncio") -
             )
             raise RuntimeUsageError(msg)
     assert isinstance(queue, DramatiqQueue)  # noqa: S101  # seen above
-    queue.broker.add_middleware(Serving((runtime, *more), backend))
+    queue.broker.add_middleware(Serving((runtime, *more), queue, backend))
     return queue.broker
 
 
 class Serving(Middleware):
     """Opens runtimes when a worker of Dramatiq's has started, and closes them when it stops."""
 
-    def __init__(self, hosts: tuple[Served, ...], backend: str) -> None:
-        self._hosts, self._backend = hosts, backend
+    def __init__(self, hosts: tuple[Served, ...], queue: DramatiqQueue, backend: str) -> None:
+        self._hosts, self._queue, self._backend = hosts, queue, backend
         self._thread: threading.Thread | None = None
         self._booted = threading.Semaphore(0)
         self._token: EventLoopToken | None = None
         self._stopped: anyio.Event | None = None
+        self._watchdog: Watchdog | None = None
         self._is_up = self._failed = False
 
     # ------------------------------------------------------------------ told by Dramatiq
@@ -83,9 +85,13 @@ class Serving(Middleware):
             self._booted.acquire(timeout=BOOT_PATIENCE)
         self._is_up = True
         self._exit_if_failed()
+        self._watchdog = Watchdog(worker, lambda: self._queue.served, self._queue.traffic)
+        self._watchdog.start()
 
     def before_worker_shutdown(self, broker: Broker, worker: DramatiqWorker) -> None:  # noqa: ARG002  # as above
         """Have them begin to drain, beside Dramatiq's own end."""
+        if self._watchdog is not None:
+            self._watchdog.stop()
         if self._token is not None and self._stopped is not None and not self._failed:
             from_thread.run_sync(self._stopped.set, token=self._token)
 

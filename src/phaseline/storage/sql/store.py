@@ -18,6 +18,7 @@ from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import IntegrityError
 
 from phaseline.abc import (
+    Backlog,
     Claimed,
     ClaimRequest,
     DueRuns,
@@ -36,7 +37,7 @@ from phaseline.errors import SchemaVersionError, StorageUnavailableError, Storag
 from phaseline.events import Event
 from phaseline.finding import EVERY_RUN, RunFilter
 from phaseline.run import Checkpoint, Definition, PhaseState, RunRecord
-from phaseline.storage.sql import claims, finding, hosted, migrations, purging, reads, rows
+from phaseline.storage.sql import backlog, claims, finding, hosted, migrations, purging, reads, rows
 from phaseline.storage.sql.access import Access
 from phaseline.storage.sql.batch import Batch, gather
 from phaseline.storage.sql.dialect import Conflict, Dialect
@@ -383,6 +384,10 @@ class SqlStorage(Storage):
     ) -> DueRuns:
         with self._reading() as ask:
             return claims.overdue(ask, namespace, now, definitions, limit)
+
+    def backlog(self, namespace: str, now: datetime | None) -> Sequence[Backlog]:
+        with self._reading() as ask:
+            return backlog.backlog(ask, namespace, now)
 
     # ------------------------------------------------------------------ read
     def load(self, namespace: str, run_id: str, since: int = 0) -> RunRows | None:

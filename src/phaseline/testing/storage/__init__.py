@@ -10,6 +10,7 @@ One class and one fixture prove an adapter::
 
 from __future__ import annotations
 
+from phaseline.testing.storage.backlogs import Backlogs
 from phaseline.testing.storage.claims import Claims
 from phaseline.testing.storage.epochs import Epochs
 from phaseline.testing.storage.finding import Finding
@@ -27,7 +28,19 @@ __all__ = ["StorageContract"]
 
 
 class StorageContract(
-    Writes, Reads, Finding, Epochs, Purging, Claims, Leases, Waits, Overdue, Schedules, Limits, Sharing
+    Writes,
+    Reads,
+    Finding,
+    Epochs,
+    Purging,
+    Claims,
+    Backlogs,
+    Leases,
+    Waits,
+    Overdue,
+    Schedules,
+    Limits,
+    Sharing,
 ):
     """Tests that every storage passes.
 

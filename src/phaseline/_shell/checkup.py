@@ -1,0 +1,107 @@
+"""Finds out how the storage, the broker, the queues and the workers are."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from contextlib import suppress
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
+
+from phaseline._shell.ids import host_identity, is_gone
+from phaseline.abc import Backlog, Queue, Storage
+from phaseline.errors import QueueUnavailableError, StorageError
+from phaseline.health import Health, QueueHealth, ThreadsHealth, WorkerHealth
+from phaseline.run import Definition
+
+if TYPE_CHECKING:
+    from phaseline._shell.runner import Runner, RunnerOptions
+
+
+def examine(
+    storage: Storage,
+    queue: Queue,
+    known: Collection[Definition],
+    options: RunnerOptions,
+    patience: timedelta,
+    *,
+    now: datetime | None = None,
+) -> Health:
+    """Look at all that processes share, at a moment or by the storage's clock; blocks where the storage does."""
+    at: datetime | None = None
+    trouble: str | None = None
+    workers: tuple[WorkerHealth, ...] = ()
+    found: Sequence[Backlog] = ()
+    try:
+        at = now or storage.now()
+        workers = _workers(storage, options, at)
+        found = storage.backlog(options.namespace, now)
+    except StorageError as error:
+        trouble = str(error)
+    return Health(
+        at=at, namespace=options.namespace, patience=patience, storage=trouble, broker=_trouble_of(queue), last_sweep=None,
+        queues=() if at is None else _queues(found, at), workers=workers,
+        unknown=tuple(sorted({each.definition for each in found} - set(known))), threads=None,
+    )  # fmt: skip
+
+
+def examine_closed(
+    storage: Storage, queue: Queue, known: Collection[Definition], options: RunnerOptions, patience: timedelta
+) -> Health:
+    """Do so for a runtime that is not open."""
+    try:
+        with suppress(StorageError):  # asked below, it says what is the matter
+            storage.open()
+        return examine(storage, queue, known, options, patience)
+    finally:
+        storage.close()
+
+
+def threads_of(runner: Runner) -> ThreadsHealth:
+    """Count the threads of this process."""
+    bodies = runner.bodies
+    return ThreadsHealth(
+        limit=runner.options.sync_threads,
+        busy=0 if bodies is None else bodies.busy,
+        abandoned=0 if bodies is None else bodies.abandoned,
+    )
+
+
+def _trouble_of(queue: Queue) -> str | None:
+    try:
+        queue.ping()
+    except QueueUnavailableError as error:
+        return str(error)
+    return None
+
+
+def _workers(storage: Storage, options: RunnerOptions, at: datetime) -> tuple[WorkerHealth, ...]:
+    listed = sorted(storage.workers(options.namespace), key=lambda worker: worker.id)
+    if not listed:  # nor anything to read beside the storage
+        return ()
+    host = host_identity()
+    return tuple(
+        WorkerHealth(
+            id=each.id,
+            pid=each.pid,
+            seen_at=each.seen_at,
+            alive=at - each.seen_at <= options.lease and not is_gone(each, host),
+        )
+        for each in listed
+    )
+
+
+def _queues(found: Sequence[Backlog], at: datetime) -> tuple[QueueHealth, ...]:
+    by_queue: dict[str, list[Backlog]] = {}
+    for each in found:
+        by_queue.setdefault(each.queue, []).append(each)
+    queues = [
+        QueueHealth(
+            queue=queue,
+            since=since,
+            waited=max(at - since, timedelta(0)),
+            definitions=tuple(sorted(each.definition for each in waiting)),
+        )
+        for queue, waiting in by_queue.items()
+        for since in [min(each.since for each in waiting)]
+    ]
+    return tuple(sorted(queues, key=lambda queue: (queue.since, queue.queue)))

@@ -1,0 +1,126 @@
+"""How a runtime and what it depends on are, as frozen data."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+from typing import Any, cast
+
+import attrs
+
+from phaseline.run import Definition
+
+PATIENCE = timedelta(minutes=1)
+"""How long phases may wait for a worker before this is a problem, where the caller says nothing."""
+
+
+@attrs.frozen(kw_only=True)
+class QueueHealth:
+    """A queue on which phases are due that no worker has taken."""
+
+    queue: str
+    since: datetime
+    """When the one that waits longest fell due."""
+    waited: timedelta
+    """How long that is ago."""
+    definitions: tuple[Definition, ...]
+    """Of what they are phases."""
+
+
+@attrs.frozen(kw_only=True)
+class WorkerHealth:
+    """A worker on the list of its namespace."""
+
+    id: str
+    pid: int
+    seen_at: datetime
+    """When it last gave a sign of life, by the storage's time."""
+    alive: bool
+    """Whether it did so within a lease, and its process is not known to be gone."""
+
+
+@attrs.frozen(kw_only=True)
+class ThreadsHealth:
+    """The threads of this process in which plain functions run."""
+
+    limit: int
+    busy: int
+    """Calls that have not returned, abandoned ones included."""
+    abandoned: int
+    """Calls that were given up, by a timeout or a cancellation, and go on all the same. At the limit of busy ones no
+    phase that needs a thread is claimed here."""
+
+
+@attrs.frozen(kw_only=True)
+class Health:
+    """What ``runtime.health()`` found."""
+
+    at: datetime | None
+    """When, by the storage's time; None if that does not answer."""
+    namespace: str
+    patience: timedelta
+    storage: str | None
+    """What is wrong with the storage; None if it answers."""
+    broker: str | None
+    """What is wrong with the queue's broker; None if it answers, or there is none."""
+    last_sweep: datetime | None
+    """When this process last looked over everything; None if it serves nothing, or has not yet."""
+    queues: tuple[QueueHealth, ...]
+    """Those on which phases wait, the longest waiting first."""
+    workers: tuple[WorkerHealth, ...]
+    """All on the list; none where one process is all there is."""
+    unknown: tuple[Definition, ...]
+    """Definitions with waiting phases that this runtime does not know: it leaves them to others."""
+    threads: ThreadsHealth | None
+    """None if the runtime is not open."""
+
+    @property
+    def ok(self) -> bool:
+        """Whether there are no problems."""
+        return not self.problems
+
+    @property
+    def problems(self) -> tuple[str, ...]:
+        """What somebody should look at, a sentence each."""
+        return tuple(self._problems())
+
+    def _problems(self) -> Iterator[str]:
+        if self.storage is not None:
+            yield f"the storage does not answer: {self.storage}"
+        if self.broker is not None:
+            yield f"the broker does not answer, and workers find work by looking only: {self.broker}"
+        for queue in self.queues:
+            if queue.waited > self.patience:
+                names = ", ".join(sorted(f"{each.pipeline} {each.version}" for each in queue.definitions))
+                yield (
+                    f"on queue {queue.queue!r} a phase waits for a worker since {queue.since:%Y-%m-%d %H:%M:%S} UTC "
+                    f"({queue.waited.total_seconds():.0f} s), of: {names}"
+                )
+        if self.queues and self.workers and not any(worker.alive for worker in self.workers):
+            yield "phases wait, and no worker on the list is alive"
+        if self.at is not None and self.last_sweep is not None and self.at - self.last_sweep > self.patience:
+            yield f"this worker has not looked for lost work since {self.last_sweep:%Y-%m-%d %H:%M:%S} UTC"
+        if self.threads is not None and self.threads.abandoned >= self.threads.limit:
+            yield (
+                f"all {self.threads.limit} threads of this process are held by calls that were given up and do not return: "
+                "it takes no phase that needs one"
+            )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Give it all in what JSON knows: times as ISO texts, durations in seconds."""
+        found: dict[str, Any] = attrs.asdict(self, value_serializer=_plain)
+        return {"ok": self.ok, "problems": list(self.problems), **found}
+
+
+def _plain(_: object, __: object, value: object) -> object:
+    if isinstance(value, datetime):
+        return value.isoformat()
+    if isinstance(value, timedelta):
+        return value.total_seconds()
+    if isinstance(value, Definition):
+        return value._asdict()
+    if isinstance(value, tuple):
+        return [
+            _plain(None, None, each) for each in cast("tuple[object, ...]", value)
+        ]  # of whatever there is
+    return value

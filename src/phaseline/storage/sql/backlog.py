@@ -1,0 +1,39 @@
+"""What waits for a worker, told by its lanes: a few looks at an index, however many rows wait in each."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from phaseline.abc import Backlog
+from phaseline.run import STANDING_STATES, Definition
+from phaseline.storage.sql import lanes, rows
+from phaseline.storage.sql.access import Access
+
+_STANDING = ", ".join(f"'{state}'" for state in sorted(STANDING_STATES))
+_OF_LANE = "FROM phaseline_phase_execution p WHERE p.namespace = ? AND p.lane = l.lane"
+_STATEMENT = (
+    "WITH RECURSIVE lanes (lane) AS (SELECT min(p.lane) FROM phaseline_phase_execution p WHERE p.namespace = ? "  # noqa: S608  # names of ours
+    "UNION ALL SELECT (SELECT min(p.lane) FROM phaseline_phase_execution p WHERE p.namespace = ? AND p.lane > l.lane) "
+    "FROM lanes l WHERE l.lane IS NOT NULL) "
+    "SELECT r.pipeline, r.version, r.fingerprint, f.lane, f.available_at FROM ("
+    f"SELECT l.lane, (SELECT min(p.available_at) {_OF_LANE}) available_at, "
+    f"(SELECT p.run_id {_OF_LANE} ORDER BY p.available_at, p.run_id, p.path LIMIT 1) run_id "
+    "FROM lanes l WHERE l.lane IS NOT NULL) f "
+    "JOIN phaseline_pipeline_run r ON r.namespace = ? AND r.id = f.run_id "
+    f"WHERE r.state NOT IN ({_STANDING}) AND f.available_at <= "
+)
+
+
+def backlog(ask: Access, namespace: str, now: datetime | None) -> Sequence[Backlog]:
+    """Read which definitions have phases that are due, on which queues, and since when."""
+    expression = ask.dialect.now if now is None else "CAST(? AS BIGINT)"
+    moment = () if now is None else (rows.micros(now),)
+    first: dict[tuple[Definition, str], int] = {}
+    for pipeline, version, fingerprint, lane, due_at in map(
+        tuple, ask(_STATEMENT + expression, (*[namespace] * 5, *moment))
+    ):
+        _, queue = lanes.parts(lane)
+        place = Definition(pipeline, version, fingerprint), queue
+        first[place] = min(due_at, first.get(place, due_at))
+    return [Backlog(*place, rows.time_of(due_at)) for place, due_at in first.items()]

@@ -1,0 +1,216 @@
+"""How a runtime says how it is; and what its worker does about work that nobody takes."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Iterable
+from datetime import timedelta
+from typing import ClassVar
+
+import anyio
+import pytest
+
+from phaseline import Pipeline, Runtime, phase
+from phaseline.abc import Queue
+from phaseline.errors import QueueUnavailableError
+from phaseline.health import ThreadsHealth
+from phaseline.storage.sql.store import SqlStorage
+
+SECOND = timedelta(seconds=1)
+
+
+@phase
+async def echo(number: int) -> int:
+    return number
+
+
+@phase(queue="mails")
+async def mail(number: int) -> int:
+    return number
+
+
+echoing, mailing = Pipeline("echoing", echo), Pipeline("mailing", mail)
+
+
+class Lossy(Queue):
+    """A broker that loses everything, and keeps count."""
+
+    crosses_processes: ClassVar[bool] = True
+
+    def __init__(self) -> None:
+        self.lost: list[str] = []
+
+    def put(self, queue: str) -> None:
+        self.lost.append(queue)
+
+    def listen(self, wake: Callable[[str], bool], queues: Iterable[str]) -> Callable[[], None]:
+        return lambda: None
+
+    def ping(self) -> None:
+        raise QueueUnavailableError("lossy", "it is away")
+
+
+async def test_all_is_well_where_nothing_waits(open_runtime):
+    """Whatever the storage, open or not."""
+    async with open_runtime(echoing) as runtime:
+        await runtime.run(echoing, 1)
+        health = await runtime.health()
+    assert ((), (), (), None, None) == (
+        health.problems, health.queues, health.unknown, health.storage, health.broker,
+    )  # fmt: skip
+    assert ThreadsHealth(limit=32, busy=0, abandoned=0) == health.threads
+    closed = await open_runtime(echoing).health()
+    assert (True, None) == (closed.ok, closed.threads)
+
+
+async def test_what_waits_is_told_and_becomes_a_problem(storage, clock):
+    """After the patience of who asks."""
+    async with Runtime(storage(), pipelines=[echoing, mailing], clock=clock, serve=False) as client:
+        await client.start(mailing, 1)
+        await clock.advance(10 * SECOND)
+        await client.start(echoing, 1)
+        health = await client.health(patience=5 * SECOND)
+
+    assert [("mails", 10 * SECOND), ("pipeline", 0 * SECOND)] == [(q.queue, q.waited) for q in health.queues]
+    (problem,) = health.problems
+    assert problem.startswith("on queue 'mails' a phase waits for a worker since 2030-01-01")
+    assert problem.endswith("(10 s), of: mailing 1")
+    assert ["mails", "pipeline"] == [queue["queue"] for queue in health.to_dict()["queues"]]
+
+
+async def test_workers_are_told_with_their_signs_of_life(database, clock):
+    """One that gave none for a lease is not alive, whatever its process does."""
+    worker = Runtime(database(), pipelines=[echoing], clock=clock, lease=10 * SECOND)
+    async with (
+        worker,
+        Runtime(database(), pipelines=[echoing], clock=clock, serve=False, lease=10 * SECOND) as client,
+    ):
+        await clock.advance(SECOND)
+        health = await client.health()
+        assert [(True, clock.now())] == [(each.alive, each.seen_at) for each in health.workers]
+        assert (None, clock.now()) == (health.last_sweep, (await worker.health()).last_sweep)
+        assert [True] == [each["alive"] for each in health.to_dict()["workers"]]
+
+
+async def test_a_worker_that_is_gone_is_not_alive(database, clock):
+    """Phases that wait meanwhile are a problem at once."""
+    async with Runtime(database(), pipelines=[echoing], clock=clock, serve=False) as client:
+        async with Runtime(database(), pipelines=[echoing], clock=clock) as worker:
+            (record,) = await client.runner.read(lambda: client.runner.storage.workers("default"))
+            assert worker.runner.worker_id == record.id
+        gone = record.__class__(
+            id="w-elsewhere",
+            namespace="default",
+            host="another",
+            pid=1,
+            process_started="",
+            seen_at=clock.now(),
+        )
+        await client.runner.write(lambda: client.runner.storage.enlist(gone))
+        await client.start(echoing, 1)
+        assert (await client.health()).ok
+        await clock.advance(40 * SECOND)
+        assert ("phases wait, and no worker on the list is alive",) == (await client.health()).problems
+
+
+async def test_a_storage_and_a_broker_that_are_away_are_problems(tmp_path):
+    """Told, not raised."""
+    storage = SqlStorage(f"sqlite:///{tmp_path}/nowhere/runs.db")
+    health = await Runtime(storage, pipelines=[echoing], queue=Lossy()).health()
+
+    assert (None, False) == (health.at, health.ok)
+    (first, second) = health.problems
+    assert first.startswith("the storage does not answer: ")
+    assert second.startswith("the broker does not answer, and workers find work by looking only: ")
+
+
+async def test_threads_that_were_given_up_are_counted_until_they_return(sqlite_storage, clock):
+    """At the limit no phase that needs one is started, and health says so."""
+    free = threading.Event()
+
+    @phase(timeout=SECOND)
+    def stuck(number: int) -> int:
+        free.wait(30)
+        return number
+
+    async def state() -> ThreadsHealth | None:
+        return (await runtime.health()).threads
+
+    pipeline = Pipeline("stuck", stuck)
+    async with Runtime(sqlite_storage(), pipelines=[pipeline], clock=clock, sync_threads=1) as runtime:
+        first = await runtime.start(pipeline, 1)
+        await clock.advance(2 * SECOND)
+        assert "FAILED" == await first.state()
+        second = await runtime.start(pipeline, 2)
+        await clock.advance(SECOND)
+        assert "IDLE" == await second.state()
+        assert ThreadsHealth(limit=1, busy=1, abandoned=1) == await state()
+        (problem,) = (await runtime.health()).problems
+        assert problem.startswith("all 1 threads of this process are held")
+
+        free.set()
+        with anyio.fail_after(10):
+            while await state() != ThreadsHealth(limit=1, busy=0, abandoned=0):  # noqa: ASYNC110  # a thread returns
+                await anyio.sleep(0.01)
+        await clock.advance(SECOND)
+        assert 2 == await second.result()
+
+
+async def test_a_worker_leaves_what_it_does_not_know_and_says_so_once(database, clock, caplog):
+    """In the log and in its health; another one takes it."""
+    async with (
+        Runtime(database(), pipelines=[echoing], clock=clock) as first,
+        Runtime(database(), pipelines=[mailing], clock=clock, serve=False) as client,
+    ):
+        handle = await client.start(mailing, 7)
+        with caplog.at_level(logging.WARNING, "phaseline.worker"):
+            for _ in range(4):
+                await clock.advance(5 * SECOND)
+        told = [each.message for each in caplog.records if "does not know that definition" in each.message]
+        assert ["'mailing' version '1' wait on queue 'mails'"] == [text[17:60] for text in told]
+        assert [("mailing", "1")] == [each[:2] for each in (await first.health()).unknown]
+        assert "IDLE" == await handle.state()
+
+        async with Runtime(database(), pipelines=[mailing], clock=clock):
+            await clock.advance(SECOND)
+            assert 7 == await handle.result()
+        assert () == (await first.health()).unknown
+
+
+async def test_a_permit_that_the_broker_lost_is_sent_again(database, clock):
+    """By a worker that cannot take the work itself, for one that can and did not hear of it."""
+    queue = Lossy()
+    worker = Runtime(database(), pipelines=[echoing, mailing], queues=["pipeline"], clock=clock, queue=queue)
+    async with (
+        worker,
+        Runtime(database(), pipelines=[mailing], clock=clock, queue=queue, serve=False) as client,
+    ):
+        await clock.advance(SECOND)
+        await client.start(mailing, 1)
+        sent = len(queue.lost)
+        await clock.advance(10 * SECOND)
+
+        assert {"mails"} == set(queue.lost)
+        assert 1 <= len(queue.lost) - sent <= 2
+
+
+async def test_what_a_worker_takes_itself_needs_no_permit(database, clock):
+    """It has room, and finds the work by looking."""
+    queue = Lossy()
+    async with (
+        Runtime(database(), pipelines=[echoing], clock=clock, queue=queue),
+        Runtime(database(), pipelines=[echoing], clock=clock, queue=queue, serve=False) as client,
+    ):
+        handle = await client.start(echoing, 1)
+        sent = len(queue.lost)
+        await clock.advance(10 * SECOND)
+        assert 1 == await handle.result()
+        assert sent == len(queue.lost)
+
+
+@pytest.mark.parametrize("patience", [0 * SECOND, timedelta.max])
+async def test_patience_may_be_none_or_endless(open_runtime, patience):
+    """It is compared, and no more."""
+    async with open_runtime(echoing) as runtime:
+        assert (await runtime.health(patience=patience)).ok
