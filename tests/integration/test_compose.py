@@ -465,3 +465,11 @@ async def test_versions_side_by_side(open_runtime: OpenRuntime, clock: Any) -> N
         third = Pipeline("work", old >> length, version="1")
         with pytest.raises(PipelineNotRegisteredError):
             await runtime.start(third, 1)
+
+
+async def test_more_items_than_threads_and_claims(open_runtime: OpenRuntime) -> None:
+    """What waits for a thread is left until one is free; looking for it all the while would stop everything else."""
+    pipeline = Pipeline("many", each(length))
+    async with open_runtime(pipeline, sync_threads=2) as runtime:
+        handle = await runtime.start(pipeline, ["*" * number for number in range(150)])
+        assert await handle.result() == [*range(150)]

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from typing import Any
 
 import anyio
+import anyio.lowlevel
 import pytest
 from pydantic import BaseModel
 
@@ -474,3 +476,22 @@ async def test_waiting_ends_when_the_runtime_closes(open_runtime: OpenRuntime) -
             tasks.start_soon(wait_for, waiting)
         await anyio.wait_all_tasks_blocked()
     assert refused == [handle.id] * 3
+
+
+@pytest.mark.parametrize("anyio_backend", [("asyncio", {})], ids=["asyncio"])
+async def test_a_body_that_cancels_its_own_task_fails() -> None:
+    """Nobody else would say what became of it, and the caller goes on; trio cancels by scopes alone."""
+
+    @phase
+    async def leave(number: int) -> int:
+        task = asyncio.current_task()
+        assert task is not None
+        task.cancel()
+        await anyio.lowlevel.checkpoint()
+        return number
+
+    pipeline = Pipeline("leave", leave)
+    async with Runtime(pipelines=[pipeline]) as runtime:
+        handle = await runtime.start(pipeline, 1)
+        with pytest.raises(PipelineFailedError, match="cancelled the task that it runs in"):
+            await handle.result(timedelta(seconds=30))

@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Coroutine
+from functools import partial
 from typing import Any
 
 import anyio
 from anyio.abc import TaskGroup
 
-from phaseline._shell.live import Job
+from phaseline._shell.live import Interruption, Job
 from phaseline.loops import is_asyncio
 
 INSIST = 0.05
@@ -66,6 +67,7 @@ class AsyncioCrew(Crew):
         self._group = group
         self._loop = asyncio.get_running_loop()
         self._chains: dict[asyncio.Task[None], Chain] = {}
+        self._is_ending = False
         group.start_soon(self._end_with_group)
 
     def start(self, drive: Drive, chain: Chain) -> None:
@@ -74,19 +76,24 @@ class AsyncioCrew(Crew):
             return
         task = self._loop.create_task(drive(chain))
         self._chains[task] = chain
-        task.add_done_callback(self._ended)
+        task.add_done_callback(partial(self._ended, drive))
 
-    def _ended(self, task: asyncio.Task[None]) -> None:
-        del self._chains[task]
+    def _ended(self, drive: Drive, task: asyncio.Task[None]) -> None:
+        chain = self._chains.pop(task)
         error = None if task.cancelled() else task.exception()
         if error is not None:
             self._group.start_soon(_raise, error)
+        job = chain.stopped_at()
+        if task.cancelled() and not self._is_ending and job is not None and job.is_called:
+            job.interrupt(Interruption.CANCELLED)  # nobody but its body can have cancelled the task
+            self.start(drive, chain)
 
     async def _end_with_group(self) -> None:
         """Cancel what is left when the group is: bodies by their scope, which minds their shields, all else itself."""
         try:
             await anyio.sleep_forever()
         finally:
+            self._is_ending = True
             with anyio.CancelScope(shield=True):
                 while self._chains:
                     for task, chain in self._chains.items():

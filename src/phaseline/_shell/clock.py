@@ -55,17 +55,24 @@ def later(moment: datetime, delta: timedelta) -> datetime:
         return datetime.max.replace(tzinfo=UTC)
 
 
+_MOST_CANCELLED = 100
+"""Cancelled entries that are kept until their time comes, however few others there are."""
+
+
 class Timer:
     """An entry of the heap."""
 
-    __slots__ = ("action",)
+    __slots__ = ("_timers", "action")
 
-    def __init__(self, action: Callable[[], None]) -> None:
+    def __init__(self, timers: Timers, action: Callable[[], None]) -> None:
+        self._timers = timers
         self.action: Callable[[], None] | None = action
 
     def cancel(self) -> None:
         """Do nothing when the time comes."""
-        self.action = None
+        if self.action is not None:
+            self.action = None
+            self._timers.note_cancelled()
 
 
 class Timers:
@@ -74,13 +81,15 @@ class Timers:
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._heap: list[tuple[datetime, int, Timer]] = []
+        self._cancelled = 0
+        """How many of its entries are cancelled, about."""
         self._numbers = count()
         self._added = anyio.Event()
         self._scope: anyio.CancelScope | None = None
 
     def at(self, moment: datetime, action: Callable[[], None]) -> Timer:
         """Call ``action`` once ``moment`` has come; it must not block or raise."""
-        timer = Timer(action)
+        timer = Timer(self, action)
         first = not self._heap or moment < self._heap[0][0]
         heapq.heappush(self._heap, (moment, next(self._numbers), timer))
         if first:
@@ -89,12 +98,27 @@ class Timers:
                 self._scope.cancel()  # it sleeps for a later moment
         return timer
 
+    def __len__(self) -> int:
+        """How many entries are held, cancelled ones included."""
+        return len(self._heap)
+
+    def note_cancelled(self) -> None:
+        """Count an entry that is cancelled; once most of them are, they are let go, with what their actions hold."""
+        self._cancelled += 1
+        if self._cancelled > _MOST_CANCELLED and 2 * self._cancelled > len(self._heap):
+            self._heap = [entry for entry in self._heap if entry[2].action is not None]
+            heapq.heapify(self._heap)
+            self._cancelled = 0
+
     async def run(self) -> None:
         """Serve the heap until cancelled."""
         while True:
             while self._heap and (self._heap[0][2].action is None or self._heap[0][0] <= self._clock.now()):
-                action = heapq.heappop(self._heap)[2].action
-                if action is not None:
+                timer = heapq.heappop(self._heap)[2]
+                action, timer.action = timer.action, None
+                if action is None:
+                    self._cancelled -= 1
+                else:
                     action()
             self._added = anyio.Event()
             if not self._heap:

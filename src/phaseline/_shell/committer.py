@@ -120,6 +120,7 @@ class Committer(ABC):
 
     def _absorb(self, live: LiveRun, draft: Draft) -> None:
         live.snapshot.absorb(draft)
+        live.in_doubt.clear()  # they expected a revision that is past
         live.input_text = None
         self._committed(live, draft)
 
@@ -256,7 +257,7 @@ class GroupCommitter(Committer):
         paused = False
         for live in runs:
             live.queued = False
-            live.stale = live.stale or live.doubted
+            live.stale = live.stale or live.doubted or bool(live.in_doubt)
             if live.stale and paused:  # found out of reach for another one, which may have taken its time
                 self._put_off(live)
             elif live.stale:
@@ -295,10 +296,13 @@ class GroupCommitter(Committer):
             for folded in batch:
                 folded.live.in_flight = False
                 folded.live.unsettled, folded.live.stale = folded, True
+                folded.live.in_doubt.append(folded)
             in_reach, kept = True, False
             for folded in batch:
                 in_reach = in_reach and await self._catch_up(folded.live)
                 kept = self._keep(folded.live, error) or kept
+            told, self._gathering = self._gathering, new_event()
+            told.set()  # some of those that were told came while this was being written
             return kept
         for folded, outcome in zip(batch, outcomes, strict=True):
             folded.live.in_flight = False
@@ -385,12 +389,13 @@ class GroupCommitter(Committer):
     async def _catch_up(self, live: LiveRun) -> bool:
         """Read what was written of a run, by others or by us without our knowing; gives whether the storage answered.
 
-        The commands of an unknown commit count as carried out where its id is found, and wait again where it is not.
+        The commands of an unknown commit count as carried out where its id is found, and wait again where it is not: it
+        may still land, until something else is committed, so it is asked for at each reading.
         """
-        run, unsettled = live.snapshot.run, live.unsettled
-        read = partial(_read, self._storage, run.namespace, live, unsettled)
+        run = live.snapshot.run
+        read = partial(_read, self._storage, run.namespace, live)
         try:
-            rows, is_committed = await self._thread.run(read)
+            rows, landed = await self._thread.run(read)
         except StorageUnavailableError as error:
             log.warning("%s; finished work is held and written once it is back", error)
             self._put_off(live)
@@ -408,17 +413,17 @@ class GroupCommitter(Committer):
         elif run.revision:
             live.refuse(RunNotFoundError(live.id))
             return True
-        live.stale, live.doubted, live.unsettled = False, False, None
-        if unsettled is None:
-            return True
-        waiting = _waiting(unsettled.tickets)
-        if is_committed:
+        unsettled, live.unsettled = live.unsettled, None
+        live.stale = live.doubted = False
+        if unsettled is not None:
+            live.tickets[:0] = _waiting(unsettled.tickets)
+        if landed is not None:
+            live.in_doubt.clear()
             live.input_text = None
-            self._committed(live, unsettled.draft)
-            self._tell(live, unsettled.tickets, unsettled.verdicts)
-        else:
-            live.tickets[:0] = waiting
-        if not live.tickets:
+            live.tickets = [ticket for ticket in live.tickets if ticket not in landed.tickets]
+            self._committed(live, landed.draft)
+            self._tell(live, landed.tickets, landed.verdicts)
+        if unsettled is not None and not live.tickets:
             self._adopt(live, ())  # nobody waits any more: it may be forgotten
         return True
 
@@ -436,13 +441,15 @@ def new_commit_id() -> int:
     return int.from_bytes(os.urandom(8)) >> 1
 
 
-def _read(
-    storage: Storage, namespace: str, live: LiveRun, unsettled: Folded | None
-) -> tuple[RunRows | None, bool]:
-    rows = storage.load(namespace, live.id, live.snapshot.run.revision)
-    if unsettled is None or not unsettled.unit.events:
-        return rows, False
-    return rows, storage.is_committed(namespace, live.id, unsettled.unit.commit_id)
+def _read(storage: Storage, namespace: str, live: LiveRun) -> tuple[RunRows | None, Folded | None]:
+    """Read a run, and which of the units in doubt is in it."""
+    since = live.snapshot.run.revision
+    rows = storage.load(namespace, live.id, since)
+    for folded in live.in_doubt:
+        if folded.unit.events and storage.is_committed(namespace, live.id, folded.unit.commit_id):
+            again = storage.load(namespace, live.id, since)  # it may have landed after the first reading
+            return again, folded
+    return rows, None
 
 
 def _all_waiting(live: LiveRun) -> list[Ticket]:

@@ -144,6 +144,9 @@ def interrupted(runner: Runner, job: Job) -> Command | None:
             seconds = (job.binding.heartbeat or timedelta()).total_seconds()
             error = TimeoutError(f"phase {job.row.path!r} gave no sign of life for {seconds:g} s")
             return _failed(runner, job, None, error)
+        case Interruption.CANCELLED:
+            msg = f"the body of phase {job.row.path!r} cancelled the task that it runs in"
+            return _failed(runner, job, None, RuntimeError(msg))
         case Interruption.HANDED_OVER:
             return Release(job.row.path, job.row.fence)
         case _:

@@ -45,6 +45,8 @@ class Interruption(Enum):
     SILENT = "silent"
     FENCED_OFF = "fenced off"
     HANDED_OVER = "handed over"
+    CANCELLED = "cancelled"
+    """By itself: asyncio lets a body cancel the task that it runs in."""
 
 
 class Job:
@@ -82,6 +84,11 @@ class Job:
         """The same, encoded."""
         self.given: Stored | None = None
         """What the body was given, if it is large and the whole of one stored value."""
+
+    @property
+    def is_called(self) -> bool:
+        """Whether its body was not seen to end yet."""
+        return self.live.jobs.get(self.row.path) is self
 
     def is_interrupted(self) -> bool:
         """Whether its result is wanted no more; a call, for it changes while one waits."""
@@ -147,6 +154,7 @@ class LiveRun:
         "cause",
         "copies",
         "doubted",
+        "in_doubt",
         "in_flight",
         "input_text",
         "items",
@@ -169,6 +177,8 @@ class LiveRun:
         """Whether it is to be read again all the same, since a command is judged by what is known of it."""
         self.unsettled: Folded | None = None
         """Work of which it is not known whether it was committed."""
+        self.in_doubt: list[Folded] = []
+        """Work that was not found committed, and may be so yet: its connection was lost."""
         self.resting: bool = False
         """Whether nothing was done to it since the last sweep."""
         self.queued: bool = False

@@ -129,8 +129,6 @@ class Runner:
         """Whether nothing is carried forward here any more, so that waiting for a run is in vain."""
         self.keeps: bool = not storage.shared
         """Whether runs that have not ended are kept while nothing is done to them; a sweep must drop them in the end."""
-        self.has_strays: bool = False
-        """Whether something may be held in this worker's name that it does not know of."""
         self.commits: int = 0
         self.seats: int = self.options.concurrency
         """Bodies that could be started now."""
@@ -265,7 +263,7 @@ class Runner:
         live = job.live
         granted: Sequence[PhaseRecord] = ()
         # The seat is free before the commit: what that makes runnable may take it at once.
-        if live.jobs.get(job.row.path) is job:
+        if job.is_called:
             del live.jobs[job.row.path]
         self.seats += 1
         self._thread_seats += job.node.in_thread
@@ -278,7 +276,6 @@ class Runner:
                 granted = await self.committer.submit(live, result, job=job, drives=True)
         except LeaseLostError as error:
             log.warning("%s", error)
-            self.has_strays = True
         except Exception as error:  # noqa: BLE001  # nobody is left to hear of it
             log.error("what phase %r of run %s came to could not be stored: %s", job.row.path, live.id, error)  # noqa: TRY400  # the error says it all
         following = self.take_seats(live, granted)

@@ -61,7 +61,6 @@ class Threads:
             raise RuntimeNotOpenError
         while self.busy >= self.limit:
             await self._turn()
-        self.busy += 1
         context = copy_context()
         if "sniffio" in sys.modules:  # no loop runs in the thread: a body may well call run_sync() there
             context.run(sys.modules["sniffio"].current_async_library_cvar.set, None)
@@ -70,8 +69,12 @@ class Threads:
             if self._idle:
                 self._idle -= 1
             else:
-                self._started += 1
-                threading.Thread(target=self._work, name=f"{self._name}-{self._started}", daemon=True).start()
+                number = self._started + 1
+                threading.Thread(target=self._work, name=f"{self._name}-{number}", daemon=True).start()
+                self._started = (
+                    number  # counted once it runs: a system that is short of threads may refuse it
+                )
+        self.busy += 1
         self._jobs.put(cast("_Job[object]", job))  # the queue holds jobs of any type
         try:
             await job.done.wait()

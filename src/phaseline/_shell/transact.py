@@ -67,7 +67,6 @@ async def transact(runner: Runner, job: Job, context: BodyContext, body: Callabl
             if not error.busy:
                 await runner.clock.sleep_until(runner.clock.now() + OUTAGE_PAUSE)
         except anyio.get_cancelled_exc_class():
-            runner.has_strays = True  # it may be committed this very moment
             with anyio.CancelScope(
                 shield=True
             ):  # the thread may still be in the body: nothing it writes may stay

@@ -5,14 +5,14 @@ from __future__ import annotations
 import logging
 import os
 import threading
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from contextlib import suppress
 from datetime import datetime
 from functools import partial
 
 import anyio
 
-from phaseline._engine.commands import Begin, Offer, Reclaim, Release
+from phaseline._engine.commands import Begin, Command, Offer, Reclaim, Release
 from phaseline._engine.decide import fold
 from phaseline._engine.snapshot import Draft, Snapshot
 from phaseline._shell.clock import Timer
@@ -22,7 +22,7 @@ from phaseline._shell.lookout import Lookout
 from phaseline._shell.overdue import Overdue
 from phaseline._shell.runner import Runner
 from phaseline.abc import Claimed, ClaimRequest, HeldPhase, RunRows, Unit, WorkerRecord
-from phaseline.errors import LeaseLostError, PhaselineError
+from phaseline.errors import LeaseLostError, PhaselineError, StorageUnavailableError
 from phaseline.loops import loop_post, new_event
 
 log = logging.getLogger("phaseline.worker")
@@ -176,8 +176,8 @@ class Worker:
             if runner.alone:
                 if tried_solo or not runner.is_vacant:
                     return
-            elif claimed.waiting is None and not was_alone:
-                return
+            elif not was_alone and (claimed.waiting is None or not claimed.units):
+                return  # what is left waits for a thread, and is looked for when one is free
 
     async def _claim(self, limit: int, *, solo: bool) -> Claimed:
         """Claim what fits; or, where a suspect waits, that one alone, and nothing until all bodies here have ended."""
@@ -187,11 +187,7 @@ class Worker:
             options.namespace, options.queues, frozenset(runner.plans), limit, runner.clock.sql_now(),
             {run_id: snapshot.run.revision for run_id, snapshot in claim.known.items()},
         )  # fmt: skip
-        try:
-            claimed = await runner.write(partial(runner.storage.claim, request, claim.grant))
-        except PhaselineError:
-            runner.has_strays = True
-            raise
+        claimed = await runner.write(partial(runner.storage.claim, request, claim.grant))
         runner.waiting = claim.left if claimed.waiting is None else claimed.waiting
         self._solo = solo and bool(claim.drafts)
         runner.alone = self._solo or (claim.has_suspects and not solo)
@@ -240,8 +236,6 @@ class Worker:
         for worker_id in dead:
             await runner.write(partial(runner.storage.retire, namespace, worker_id))
         await self._overdue.end()
-        if runner.has_strays:
-            await self._give_back_strays()
         runner.drop_resting()
         self.wake()
         await self._lookout.look()
@@ -251,44 +245,49 @@ class Worker:
         """Extend leases, and have runs looked at whose bodies were ended or taken over by another process."""
         runner = self._runner
         called = runner.held()
-        held = await runner.write(runner.renew)
-        for phase in called.keys() - set(held):
+        held = set(await runner.write(runner.renew))
+        for phase in called.keys() - held:
             runner.committer.look_again(called[phase])
+        await self._give_back_strays(held)
 
-    async def _give_back_strays(self) -> None:
-        """Give back what is held in our name without a body: a claim, or a start, whose outcome we never learnt.
+    async def _give_back_strays(self, held: Collection[HeldPhase]) -> None:
+        """Give back what is held in our name without a body: a claim, a start or an end of which we never learnt.
 
-        Not at first sight: what was granted this moment gets its body at once.
+        Such a commit may land at any time after its connection was lost. Not at first sight: what was granted this
+        moment gets its body at once.
         """
-        runner, own = self._runner, frozenset({self._runner.worker_id})
-        read = partial(
-            runner.storage.lost,
-            runner.options.namespace,
-            runner.clock.sql_now(),
-            own,
-            frozenset(runner.plans),
-            SWEEP_PAGE,
-        )
-        held = {lost for lost in await runner.read(read) if not runner.has_body(lost)}
-        for lost in held & self._strays:
-            live = await runner.hold(lost.run_id)
-            with suppress(LeaseLostError):  # it has ended meanwhile
-                await runner.submit(live, Release(lost.path, lost.fence))
-            runner.drop_if_idle(live)
-        runner.has_strays, self._strays = bool(held), held - self._strays
+        strays = {phase for phase in held if not self._runner.has_body(phase)}
+        again, self._strays = strays & self._strays, strays - self._strays
+        for phase in again:
+            live = self._runner.live.get(phase.run_id)
+            if live is not None and live.in_doubt:
+                self._runner.committer.look_again(
+                    live
+                )  # its commit has landed after all: it can be called yet
+            else:
+                await self._command(phase.run_id, Release(phase.path, phase.fence))
 
     async def _reclaim(self, lost: Sequence[HeldPhase]) -> None:
-        runner = self._runner
         by_run: dict[str, list[tuple[str, int]]] = {}
         for phase in lost:
             by_run.setdefault(phase.run_id, []).append((phase.path, phase.fence))
         for run_id, phases in by_run.items():
-            live = await runner.hold(run_id)
             log.warning(
                 "run %s: %d phases of a worker that is gone go back to the queue", run_id, len(phases)
             )
-            await runner.submit(live, Reclaim(tuple(phases), runner.options.crash_limit))
-            runner.drop_if_idle(live)
+            await self._command(run_id, Reclaim(tuple(phases), self._runner.options.crash_limit))
+
+    async def _command(self, run_id: str, command: Command) -> None:
+        """Have one run put right; one that cannot be read must not keep the others from it."""
+        try:
+            live = await self._runner.hold(run_id)
+            with suppress(LeaseLostError):  # it has ended meanwhile
+                await self._runner.submit(live, command)
+            self._runner.drop_if_idle(live)
+        except StorageUnavailableError:
+            raise
+        except Exception:
+            log.exception("run %s is left as it is, and tried again by the next sweep", run_id)
 
 
 class _Claim:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 from itertools import chain, groupby
-from typing import Any
+from typing import Any, Final
 
 import attrs
 
@@ -24,6 +25,8 @@ from phaseline.abc import (
 from phaseline.run import STANDING_STATES, Definition, RunRecord
 from phaseline.storage.sql import lanes, reads, rows
 from phaseline.storage.sql.access import Access
+
+log: Final = logging.getLogger("phaseline.storage")
 
 Candidate = tuple[str, str, int]
 """Run id, path and priority of a row that waits."""
@@ -142,14 +145,24 @@ def _locked(ask: Access, request: ClaimRequest, run_ids: Collection[str]) -> Ite
     locked = _lock(ask, request.namespace, run_ids)
     known = request.known
     unknown = [run.id for run in locked if run.id not in known]
-    found: Mapping[str, Any] = reads.phases_of_many(ask, request.namespace, unknown) if unknown else {}
+    found: Mapping[str, list[rows.Row]] = {}
+    if unknown:
+        found = reads.phases_of_many(ask, request.namespace, unknown)
     by_id = {run.id: run for run in locked}
     for run_id in run_ids:  # in the order of the candidates, so that what is best is started first
         run = by_id.get(run_id)
-        if run is not None and run_id in known:
-            yield reads.rows_of(ask, run, known[run_id])
-        elif run is not None:
-            yield RunRows(run, found.get(run_id, ()), signals=reads.signals(ask, run, 0))
+        if run is None:
+            continue
+        try:
+            if run_id in known:
+                read = reads.rows_of(ask, run, known[run_id])
+            else:
+                phases = [rows.phase_from(row) for row in found.get(run_id, ())]
+                read = RunRows(run, phases, signals=reads.signals(ask, run, 0))
+        except (ValueError, TypeError):  # of what is stored, not of the storage
+            _leave_alone(run_id)
+        else:
+            yield read
 
 
 def _lock(ask: Access, namespace: str, run_ids: Collection[str]) -> Sequence[RunRecord]:
@@ -159,11 +172,24 @@ def _lock(ask: Access, namespace: str, run_ids: Collection[str]) -> Sequence[Run
         f"ORDER BY id{ask.dialect.lock}"
     )
     for tries in range(1, LOCK_TRIES + 1):
-        locked = [rows.run_from(row) for row in ask(statement, (namespace, value))]
-        if locked or tries == LOCK_TRIES:
-            return locked
+        found = ask(statement, (namespace, value)).fetchall()
+        if found or tries == LOCK_TRIES:
+            return [run for row in found if (run := _run_from(row)) is not None]
         time.sleep(LOCK_PAUSE)  # all are being written at this moment: they are free again soon
     raise AssertionError  # the last try returns
+
+
+def _run_from(row: rows.Row) -> RunRecord | None:
+    try:
+        return rows.run_from(row)
+    except (ValueError, TypeError):
+        _leave_alone(row[rows.RUN.index("id")])
+        return None
+
+
+def _leave_alone(run_id: str) -> None:
+    """Say of a run that cannot be read that it is not carried on; all others are."""
+    log.error("run %s is left alone: what is stored of it cannot be read", run_id, exc_info=True)  # noqa: LOG014  # for handlers
 
 
 def _moment(ask: Access, now: datetime | None) -> tuple[str, tuple[int | None, ...]]:

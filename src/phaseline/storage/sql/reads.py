@@ -82,17 +82,17 @@ def phases(ask: Access, run: RunRecord, since: int) -> Sequence[PhaseRecord]:
     return [rows.phase_from(row) for row in found]
 
 
-def phases_of_many(ask: Access, namespace: str, run_ids: Iterable[str]) -> Mapping[str, list[PhaseRecord]]:
-    """Read all phases of several runs, by run."""
+def phases_of_many(ask: Access, namespace: str, run_ids: Iterable[str]) -> Mapping[str, list[rows.Row]]:
+    """Read all phases of several runs, by run, as rows of ``PHASE_READ``."""
     listed, value = ask.dialect.among(run_ids)
     found = ask(
         f"SELECT run_id, {PHASE_COLUMNS} FROM phaseline_phase_execution p WHERE namespace = ? AND run_id {listed} "  # noqa: S608  # names of ours
         f"AND {_NEWEST} ORDER BY run_id, position",
         (namespace, value),
     )
-    by_run: dict[str, list[PhaseRecord]] = {}
+    by_run: dict[str, list[rows.Row]] = {}
     for row in found:
-        by_run.setdefault(row[0], []).append(rows.phase_from(row[1:]))
+        by_run.setdefault(row[0], []).append(row[1:])
     return by_run
 
 

@@ -1,0 +1,58 @@
+"""Threads and timers, by themselves."""
+
+from __future__ import annotations
+
+import threading
+from datetime import timedelta
+
+import anyio
+import pytest
+
+from phaseline._shell.clock import Timers
+from phaseline._shell.threads import Threads
+from phaseline.testing import FakeClock
+
+HOUR = timedelta(hours=1)
+
+
+async def test_a_thread_that_cannot_be_started_takes_no_place(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The system may be short of threads for a moment: who asks next gets one."""
+
+    def refuse(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    threads = Threads("test", 1)
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", refuse)
+        with pytest.raises(RuntimeError, match="can't start"):
+            await threads.run(lambda: 1)
+    assert threads.busy == 0
+    with anyio.fail_after(10):
+        assert await threads.run(lambda: 2) == 2
+    threads.close()
+
+
+async def test_cancelled_timers_are_let_go() -> None:
+    """A timer that is far off must not keep all those that were cancelled before it."""
+    clock = FakeClock()
+    timers, called = Timers(clock), [0]
+    kept = [timers.at(clock.now() + HOUR, lambda: None) for _ in range(5)]
+    for _ in range(5_000):
+        timers.at(clock.now() + 2 * HOUR, lambda: called.append(1)).cancel()
+    assert len(timers) <= 2 * len(kept) + 200
+    assert called == [0]
+
+
+async def test_a_timer_that_has_come_can_be_cancelled() -> None:
+    """Once, twice, or after its time: nothing is counted wrongly."""
+    clock = FakeClock()
+    timers, called = Timers(clock), []
+    early = timers.at(clock.now(), lambda: called.append("early"))
+    timers.at(clock.now() + HOUR, lambda: called.append("late"))
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(timers.run)
+        await anyio.wait_all_tasks_blocked()
+        for _ in range(500):
+            early.cancel()
+        assert (len(timers), called) == (1, ["early"])
+        tasks.cancel_scope.cancel()
