@@ -7,17 +7,18 @@ from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 from threading import Timer
+from typing import Any
 
 import pytest
 from tests.databases import Database
 
 from phaseline.abc import Outcome
-from phaseline.run import PhaseRecord, PhaseState
+from phaseline.run import PhaseRecord, PhaseState, WaitKind
 from phaseline.storage.memory import MemoryStorage
 from phaseline.storage.sql.store import SqlStorage
 from phaseline.testing import StorageContract
 from phaseline.testing.storage.base import write
-from phaseline.testing.storage.build import NAMESPACE, make_phase, make_run, make_unit, new_run
+from phaseline.testing.storage.build import ERROR, NAMESPACE, NOW, make_phase, make_run, make_unit, new_run
 
 
 class TestMemory(StorageContract):
@@ -55,6 +56,65 @@ class _SqlTests(StorageContract):
         write(storage, make_unit(make_run(), inserted=old, outputs={"a": '"old"'}))
         write(storage, make_unit(make_run(revision=2), inserted=again, outputs={"a": '"new"'}))
         assert {"b": '"old"'} == storage.values(NAMESPACE, "run", ["b"])
+
+    @pytest.mark.parametrize(
+        "row",
+        [
+            make_phase(epoch=-1),
+            make_phase(worker="w-1"),
+            make_phase(lease_expires=NOW),
+            make_phase(worker="w-1", lease_expires=NOW),
+            make_phase(wait_kind=WaitKind.SIGNAL),
+            make_phase(state=PhaseState.RUNNING, wait_kind=WaitKind.TIMER),
+            make_phase(state=PhaseState.RUNNING, wait_kind=WaitKind.TIMER, due_at=NOW, wait_key="k"),
+            make_phase(state=PhaseState.RUNNING, wait_kind=WaitKind.SIGNAL, wait_key=""),
+            make_phase(state=PhaseState.RUNNING, due_at=NOW),
+            make_phase(ended_at=NOW),
+            make_phase(state=PhaseState.SKIPPED, ended_at=None, decided=None),
+            make_phase(state=PhaseState.FAILED, error=None),
+            make_phase(decided=1),
+            make_phase(state=PhaseState.COMPLETED, decided=None),
+            make_phase(state=PhaseState.COMPLETED, gone_in_epoch=0),
+            make_phase(gone_in_epoch=1),
+        ],
+    )
+    def test_no_phase_is_in_an_impossible_state(
+        self, storage: SqlStorage, row: PhaseRecord, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """The tables refuse what no decision can lead to, and the log says so."""
+        if row.gone_in_epoch is None:
+            unit = make_unit(make_run(), inserted=[row])
+        else:
+            write(storage, make_unit(make_run(), inserted=[make_phase()]))
+            unit = make_unit(make_run(revision=2), dropped=[(row, 0)])
+        assert [Outcome.FENCED] == storage.commit([unit])
+        assert "refuse a unit of work" in caplog.text
+
+    @pytest.mark.parametrize(
+        "fields",
+        [
+            {"epoch": -1},
+            {"priority": 1_000},
+            {"seq": -1},
+            {"signals": -1},
+            {"active_ms": -1},
+            {"active_since": NOW},
+            {"expires_at": NOW},
+            {"key": ""},
+            {"marks": ("",)},
+            {"error": ERROR},
+            {"state": "FAILED", "error": None},
+            {"state": "COMPLETED", "ended_at": None},
+            {"ended_at": NOW},
+        ],
+        ids=str,
+    )
+    def test_no_run_is_in_an_impossible_state(
+        self, storage: SqlStorage, fields: dict[str, Any], caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """Neither is a run."""
+        assert [Outcome.FENCED] == storage.commit([make_unit(make_run(**fields))])
+        assert "refuse a unit of work" in caplog.text
 
 
 class TestPostgres(_SqlTests):

@@ -1,28 +1,21 @@
-"""PostgreSQL through psycopg 3: a batch is one prepared statement, its rows travel as array literals.
-
-One statement is one round trip and one flush, and by itself all or nothing. It ends in a division that fails unless every
-guard held. Measured with our full set of rows at 64 runs: SQLAlchemy Core's executemany 6 000 phases/s, text with arrays
-of the driver's making 10 400, literals of our own 16 200.
-"""
+"""PostgreSQL through psycopg 3: how to connect, how statements are spelt, what goes wrong. A batch is one statement."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from functools import lru_cache
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from sqlalchemy import URL, Connection, Engine, create_engine, func, select
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import ArgumentError
+from sqlalchemy.exc import ArgumentError, IntegrityError
 
 from phaseline.abc import Nudge
 from phaseline.errors import MissingExtraError, StorageUnavailableError, StorageURLError
-from phaseline.storage.sql import batch as columns
-from phaseline.storage.sql import notices, rows
-from phaseline.storage.sql.batch import Batch, Rows
+from phaseline.storage.sql import notices
+from phaseline.storage.sql.batch import Batch
 from phaseline.storage.sql.dialect import Conflict, Dialect, Execute, qualified
-from phaseline.storage.sql.schema import BOOLEANS, INTEGERS
+from phaseline.storage.sql.statements import Statements
 
 if TYPE_CHECKING:
     import psycopg
@@ -83,7 +76,7 @@ class PostgresDialect(Dialect):
                 self.where, f"{schema!r} is no name for a schema: a-z, 0-9 and _, at most 63"
             )
         self.schema = schema
-        self._write = lru_cache(maxsize=128)(self._statement)
+        self._statements = Statements(self.spell)
 
     @property
     def where(self) -> str:
@@ -168,24 +161,15 @@ class PostgresDialect(Dialect):
     def write(self, connection: Connection, batch: Batch) -> None:
         import psycopg  # noqa: PLC0415  # an extra: only where a PostgreSQL is used
 
-        used = tuple(name for name in SECTIONS if getattr(batch, name))
-        values: list[Any] = []
-        for name in used:
-            values += _literals(getattr(batch, name), _KINDS[name])
-        values += [len(getattr(batch, name)) for name in used if name in GUARDED]
+        statement, values = self._statements.of(batch)
         driver: Any = connection.connection.driver_connection
         try:
-            driver.execute(self._write(used), values, prepare=True)
-        except (psycopg.errors.DivisionByZero, psycopg.errors.IntegrityError) as error:
+            # Raw: the driver would look through a text with its own marks for values at each call.
+            psycopg.RawCursor(driver).execute(statement, values, prepare=True)
+        except psycopg.errors.DivisionByZero as error:
             raise Conflict(str(error)) from error
-
-    def _statement(self, used: tuple[str, ...]) -> str:
-        """Spell the statement that writes these kinds of rows."""
-        parts = ", ".join(f"{name} AS ({STATEMENTS[name]})" for name in used)
-        # The counts are evaluated from left to right: run rows are locked before any phase row.
-        guards = [f"(SELECT count(*) FROM {name}) = ?::bigint" for name in used if name in GUARDED]  # noqa: S608  # names of ours
-        verdict = f"1 / ({' AND '.join(guards)})::int" if guards else "1"
-        return self.spell(f"WITH {parts} SELECT {verdict}")
+        except psycopg.errors.IntegrityError as error:
+            raise IntegrityError(None, None, error) from error
 
     # ------------------------------------------------------------------ notifications
     def announce(self, connection: Connection, namespace: str, nudge: Nudge) -> None:
@@ -227,126 +211,3 @@ def server_of(url: str) -> URL:
             "phaseline speaks to PostgreSQL through psycopg 3, under asyncio and trio alike; write postgresql://…",
         )
     return parts.set(drivername="postgresql+psycopg")
-
-
-# --------------------------------------------------------------------- the statements of a batch
-SECTIONS: Mapping[str, Sequence[str]] = {
-    "run_updates": columns.RUN_UPDATE,
-    "amended_updates": columns.AMENDED_UPDATE,
-    "run_inserts": columns.RUN_INSERT,
-    "phase_updates": columns.PHASE_UPDATE,
-    "phase_inserts": columns.PHASE_INSERT,
-    "phase_drops": columns.PHASE_DROP,
-    "checkpoint_drops": columns.CHECKPOINT_DROP,
-    "checkpoints": columns.CHECKPOINT,
-    "events": columns.EVENT,
-    "steps": columns.STEP,
-    "signals": columns.SIGNAL,
-    "taken": columns.TAKEN,
-    "mark_deletes": rows.MARK,
-    "marks": rows.MARK,
-}
-GUARDED = ("run_updates", "amended_updates", "phase_updates", "phase_drops", "taken")
-
-
-def _kind(column: str) -> str:
-    return "bigint" if column in INTEGERS else "boolean" if column in BOOLEANS else "text"
-
-
-_KINDS = {name: [_kind(column) for column in names] for name, names in SECTIONS.items()}
-
-
-def _source(names: Sequence[str]) -> str:
-    arrays = ", ".join(f"?::{_kind(name)}[]" for name in names)
-    quoted = ", ".join(f'"{name}"' for name in names)
-    # OFFSET 0: the planner must not see through to the values and choose a plan by them.
-    return f"(SELECT * FROM unnest({arrays}) AS t ({quoted}) OFFSET 0)"  # noqa: S608  # names of ours
-
-
-def _inserting(table: str, names: Sequence[str]) -> str:
-    quoted = ", ".join(f'"{name}"' for name in names)
-    return f"INSERT INTO phaseline_{table} ({quoted}) SELECT * FROM {_source(names)} d"  # noqa: S608  # names of ours
-
-
-def _assigned(names: Sequence[str]) -> str:
-    return ", ".join(f'"{name}" = d."{name}"' for name in names)
-
-
-def _updating_runs(changes: Sequence[str], names: Sequence[str]) -> str:
-    return (
-        f"UPDATE phaseline_pipeline_run r SET {_assigned(changes)} FROM {_source(names)} d "  # noqa: S608  # names of ours
-        "WHERE r.namespace = d.namespace AND r.id = d.id AND r.revision = d.expected RETURNING 1"
-    )
-
-
-STATEMENTS = {
-    "run_updates": _updating_runs(rows.RUN_CHANGES, columns.RUN_UPDATE),
-    "amended_updates": _updating_runs(rows.RUN_AMENDED, columns.AMENDED_UPDATE),
-    "run_inserts": _inserting("pipeline_run", columns.RUN_INSERT),
-    "phase_updates": (
-        f"UPDATE phaseline_phase_execution p SET {_assigned(rows.PHASE_CHANGES)}, "  # noqa: S608  # names of ours
-        f"lane = d.lane, output = coalesce(d.output, p.output), revision = d.revision FROM {_source(columns.PHASE_UPDATE)} d "
-        "WHERE p.namespace = d.namespace AND p.run_id = d.run_id AND p.path = d.path AND p.epoch = d.epoch "
-        "AND p.fence = d.expected RETURNING 1"
-    ),
-    "phase_inserts": _inserting("phase_execution", columns.PHASE_INSERT),
-    "phase_drops": (
-        f"UPDATE phaseline_phase_execution p SET {_assigned(rows.PHASE_DROPPED)}, worker = NULL, lease_expires = NULL, lane = NULL, "  # noqa: S608  # names of ours
-        f"revision = d.revision FROM {_source(columns.PHASE_DROP)} d "
-        "WHERE p.namespace = d.namespace AND p.run_id = d.run_id AND p.path = d.path AND p.epoch = d.epoch "
-        "AND p.fence = d.expected RETURNING 1"
-    ),
-    "checkpoint_drops": (
-        f"UPDATE phaseline_checkpoint c SET gone_in_epoch = d.gone_in_epoch FROM {_source(columns.CHECKPOINT_DROP)} d "  # noqa: S608  # names of ours
-        "WHERE c.namespace = d.namespace AND c.run_id = d.run_id AND c.phase = d.phase AND c.epoch = d.epoch"
-    ),
-    "checkpoints": _inserting("checkpoint", columns.CHECKPOINT),
-    "events": _inserting("event", columns.EVENT),
-    # The first result of a step stays: an attempt may have gone on with it.
-    "steps": f"{_inserting('step_result', columns.STEP)} ON CONFLICT DO NOTHING",
-    "signals": _inserting("signal", columns.SIGNAL),
-    "taken": (
-        f"UPDATE phaseline_signal s SET taken_by = d.taken_by, revision = d.revision, value = NULL "  # noqa: S608  # names of ours
-        f"FROM {_source(columns.TAKEN)} d WHERE s.namespace = d.namespace AND s.run_id = d.run_id AND s.seq = d.seq "
-        "AND s.taken_by IS NULL RETURNING 1"
-    ),
-    "mark_deletes": (
-        f"DELETE FROM phaseline_run_mark m USING {_source(rows.MARK)} d "  # noqa: S608  # names of ours
-        "WHERE m.namespace = d.namespace AND m.mark = d.mark AND m.run_id = d.run_id"
-    ),
-    "marks": _inserting("run_mark", rows.MARK),
-}
-
-
-def _literals(values: Rows, kinds: Sequence[str]) -> list[str]:
-    """Write columns of rows as PostgreSQL's array literals."""
-    spelt = (_TEXTS[kind] for kind in kinds)
-    return [spell(column) for spell, column in zip(spelt, zip(*values, strict=True), strict=True)]
-
-
-def _texts(column: Sequence[str | None]) -> str:
-    return (
-        "{"
-        + ",".join(
-            [
-                "NULL" if text is None else '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
-                for text in column
-            ]
-        )
-        + "}"
-    )
-
-
-def _integers(column: Sequence[int | None]) -> str:
-    return "{" + ",".join(["NULL" if number is None else str(number) for number in column]) + "}"
-
-
-def _booleans(column: Sequence[bool | None]) -> str:
-    return "{" + ",".join(["NULL" if flag is None else "t" if flag else "f" for flag in column]) + "}"
-
-
-_TEXTS: dict[str, Callable[[Sequence[Any]], str]] = {
-    "text": _texts,
-    "bigint": _integers,
-    "boolean": _booleans,
-}
