@@ -166,15 +166,15 @@ class Nudge:
     """On which a commit left work that is due."""
     runs: frozenset[str] = frozenset()
     """That have come to an end, or were moved on by a command of somebody elsewhere."""
-    awaited: bool = False
-    """Whether the sender waits for runs to end."""
+    awaited_by: frozenset[str] = frozenset()
+    """Who waits for runs to end, by names of their own: whoever it is tells himself nothing."""
 
     def joined(self, other: Nudge) -> Nudge:
         """Both in one."""
         return Nudge(
             queues=self.queues | other.queues,
             runs=self.runs | other.runs,
-            awaited=self.awaited or other.awaited,
+            awaited_by=self.awaited_by | other.awaited_by,
         )
 
 

@@ -20,8 +20,9 @@ REPEATED = 4.0
 class Nudges:
     """What one process tells the others, and hears from them."""
 
-    def __init__(self, storage: Storage, namespace: str, bus: EventBus) -> None:
+    def __init__(self, storage: Storage, namespace: str, bus: EventBus, name: str) -> None:
         self._storage, self._namespace, self._bus = storage, namespace, bus
+        self._name = name
         self.on_work: Callable[[str], object] | None = None
         """Called with a queue on which others left work; from any thread."""
         self.has_peers: bool = storage.shared
@@ -45,7 +46,7 @@ class Nudges:
         self._storage.nudge(self._namespace, Nudge(queues=queues))
 
     def ended(self, run_id: str) -> None:
-        """Tell that a run has come to an end, if somebody is known to wait for one."""
+        """Tell that a run has come to an end, if somebody elsewhere is known to wait for one."""
         if self._awaited_until > time.monotonic():
             self._storage.nudge(self._namespace, Nudge(runs=frozenset((run_id,))))
 
@@ -56,7 +57,7 @@ class Nudges:
             now = time.monotonic()
             if now - self._said_at > REPEATED:
                 self._said_at = now
-                self._storage.nudge(self._namespace, Nudge(awaited=True))
+                self._storage.nudge(self._namespace, Nudge(awaited_by=frozenset((self._name,))))
 
     # ------------------------------------------------------------------ hearing
     def _heard(self, post: Callable[[Callable[[], object]], object], nudge: Nudge) -> None:
@@ -64,14 +65,14 @@ class Nudges:
         if self.on_work is not None:
             for queue in nudge.queues:
                 self.on_work(queue)
-        if nudge.awaited or nudge.runs:
+        if nudge.awaited_by or nudge.runs:
             with suppress(
                 Exception
             ):  # RuntimeError, trio.RunFinishedError: the loop has ended, and nobody waits
                 post(partial(self._take_note, nudge))
 
     def _take_note(self, nudge: Nudge) -> None:
-        if nudge.awaited:
+        if nudge.awaited_by - {self._name}:
             self._awaited_until = time.monotonic() + AWAITED
         for run_id in nudge.runs:
             self._bus.wake(run_id)

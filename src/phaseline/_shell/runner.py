@@ -170,7 +170,7 @@ class Runner:
     @cached_property
     def nudges(self) -> Nudges:
         """What is told to other processes, and heard from them."""
-        return Nudges(self.storage, self.options.namespace, self.bus)
+        return Nudges(self.storage, self.options.namespace, self.bus, self.worker_id)
 
     def open(self, tasks: TaskGroup) -> None:
         """Begin to write batches, and be able to do several things at once."""

@@ -44,7 +44,7 @@ def written(namespace: str, nudge: Nudge) -> Iterator[str]:
             "namespace": namespace,
             "queues": sorted(nudge.queues),
             "runs": ids,
-            "awaited": nudge.awaited,
+            "awaited_by": sorted(nudge.awaited_by),
         }
         text = json.dumps({name: value for name, value in found.items() if value}, separators=(",", ":"))
         if len(text) <= LONGEST:
@@ -58,7 +58,7 @@ def read(payload: str) -> tuple[str, Nudge] | None:
         return str(found["namespace"]), Nudge(
             queues=frozenset(map(str, found.get("queues", ()))),
             runs=frozenset(map(str, found.get("runs", ()))),
-            awaited=bool(found.get("awaited")),
+            awaited_by=frozenset(map(str, found.get("awaited_by", ()))),
         )
     except (ValueError, LookupError, TypeError, AttributeError):
         return None

@@ -120,7 +120,7 @@ class Sharing(StorageTests):
             return bool(heard["ours"]) or not one.nudges
 
         until(is_heard)
-        ends = Nudge(runs=frozenset(f"run-{n}" for n in range(1_000)), awaited=True)
+        ends = Nudge(runs=frozenset(f"run-{n}" for n in range(1_000)), awaited_by=frozenset({"somebody"}))
         one.nudge(NAMESPACE, ends)
         until(lambda: not one.nudges or joined(heard["ours"]) == work.joined(ends))
         assert heard["theirs"] == []
