@@ -7,6 +7,7 @@ import logging
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from contextlib import suppress
+from functools import partial
 from typing import Any, Final, Protocol, Self, overload
 
 import anyio
@@ -16,7 +17,7 @@ from anyio.lowlevel import EventLoopToken, current_token
 
 from phaseline.errors import DefinitionError
 from phaseline.events import Emitted, Event
-from phaseline.loops import LoopEvent, new_event
+from phaseline.loops import LoopEvent, is_meant_for_us, loop_here, new_event
 from phaseline.phase import CustomEvent
 from phaseline.run import SETTLED_STATES
 
@@ -83,7 +84,7 @@ class Subscription:
                 self._end_pump(self._token)
 
     def _end_pump(self, token: EventLoopToken) -> None:
-        if _loop_here() == token:
+        if loop_here() == token:
             self._wake_pump()
         else:
             from_thread.run_sync(self._wake_pump, token=token)
@@ -105,10 +106,18 @@ class Subscription:
     async def _handle(self, event: Event, threads: HandlerThreads) -> None:
         self._handling = True
         try:
-            called = self.handler(event) if self._is_async else await threads.run(lambda: self.handler(event))
+            called = (
+                self.handler(event)
+                if self._is_async
+                else await threads.run(partial(_call_in_thread, self.handler, event))
+            )
             if inspect.isawaitable(called):
                 await called
-        except Exception:
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # whatever a handler raises ends nobody else
+            if is_meant_for_us(error):
+                raise
             self.failed += 1
             log.exception(
                 "a handler raised at %s of run %s; the run is not affected", event.type, event.run_id
@@ -334,15 +343,18 @@ def _check_handler(handler: object) -> None:
         raise DefinitionError(f"subscribe({handler!r}) was given no function; give one that takes the event")
 
 
-def _loop_here() -> EventLoopToken | None:
+def _call_in_thread(handler: Handler, event: Event) -> object:
     try:
-        return current_token()
-    except RuntimeError:  # anyio's NoEventLoopError
-        return None
+        return handler(event)
+    except KeyboardInterrupt as error:  # Ctrl-C reaches no thread: it is the handler's own
+        msg = "a handler raised KeyboardInterrupt in a thread"
+        raise RuntimeError(msg) from error
 
 
 def _call_observer(observer: Callable[[Sequence[Event]], object], events: Sequence[Event]) -> None:
     try:
         observer(events)
-    except Exception:
+    except KeyboardInterrupt:
+        raise
+    except BaseException:
         log.exception("an observer raised at run %s; the run is not affected", events[0].run_id)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Callable
 from typing import Protocol, cast
 
 import anyio
-from anyio.lowlevel import current_token
+from anyio.lowlevel import EventLoopToken, current_token
 
 
 class LoopEvent(Protocol):
@@ -49,6 +50,24 @@ def is_asyncio() -> bool:
         return asyncio.current_task() is not None
     except RuntimeError:  # no loop of asyncio runs here
         return False
+
+
+def loop_here() -> EventLoopToken | None:
+    """Give the event loop that runs in this thread; None where none does."""
+    try:
+        return current_token()
+    except RuntimeError:  # anyio's NoEventLoopError
+        return None
+
+
+def is_meant_for_us(error: BaseException) -> bool:
+    """Whether an exception cancels the task that runs here; code of users may also meet the end of a task it awaits."""
+    if not isinstance(error, anyio.get_cancelled_exc_class()):
+        return False
+    if anyio.current_effective_deadline() == -math.inf:
+        return True
+    task = asyncio.current_task() if isinstance(error, asyncio.CancelledError) else None
+    return task is None or task.cancelling() > 0  # trio cancels by scopes alone
 
 
 def loop_post() -> Post:

@@ -28,6 +28,7 @@ from phaseline.errors import (
     RuntimeUsageError,
 )
 from phaseline.graph import Ref, Wires
+from phaseline.loops import loop_here
 from phaseline.machine import Transitions
 from phaseline.options import check_name, check_retry, check_span
 from phaseline.phase import Dep, checked_deps
@@ -188,7 +189,7 @@ class Pipeline(Subgraph[In_contra, Out_co]):
         Raises:
             RunningLoopError: An event loop runs in this thread.
         """
-        if _loop_runs_here():
+        if loop_here() is not None:
             raise RunningLoopError("run_sync()", "await pipeline.run(value)")
         host = self._host(runtime, deps)
         if host is not None:
@@ -287,11 +288,3 @@ def warn_of_endless(plan: Plan, phases: Sequence[str]) -> None:
         log.warning(
             "pipeline %r: nothing ends the retries of %s if they always fail", plan.name, ", ".join(phases)
         )
-
-
-def _loop_runs_here() -> bool:
-    try:
-        current_token()
-    except RuntimeError:  # anyio's NoEventLoopError
-        return False
-    return True

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -115,6 +116,72 @@ def test_subscriptions_that_would_hear_nothing(options: dict[str, Any], words: l
         EventBus().subscribe(lambda event: None, **options)
 
     assert [] == [word for word in words if word not in str(caught.value)], caught.value
+
+
+class Leaving:
+    """A sync handler, called in a thread, that would end the process."""
+
+    def __init__(self, error: type[BaseException]) -> None:
+        self.error = error
+
+    def __call__(self, event: Event) -> None:
+        raise self.error
+
+
+class LeavingLoop(Leaving):
+    """The same on the event loop."""
+
+    async def __call__(self, event: Event) -> None:
+        await anyio.lowlevel.checkpoint()
+        raise self.error
+
+
+@pytest.mark.parametrize(
+    "handler",
+    [
+        Leaving(SystemExit),
+        Leaving(KeyboardInterrupt),
+        Leaving(asyncio.CancelledError),
+        LeavingLoop(SystemExit),
+    ],
+    ids=["exit", "interrupt", "cancelled", "exit on the loop"],
+)
+async def test_a_handler_ends_no_run(open_runtime: OpenRuntime, handler: Leaving) -> None:
+    """Whatever it raises is counted; the run, its caller and the next events are not touched."""
+    async with open_runtime(pipeline) as runtime:
+        subscription = runtime.bus.subscribe(handler, types=[PipelineCompleted])
+        outputs = [(await runtime.run(pipeline, n)).output for n in (1, 2)]
+
+    assert ([1, 2], 2) == (outputs, subscription.failed)
+
+
+@pytest.mark.parametrize("anyio_backend", ["asyncio"])
+async def test_a_handler_that_meets_the_end_of_another_task(open_runtime: OpenRuntime) -> None:
+    """A cancellation of what it awaits is not one of its own: it hears the next event."""
+
+    async def wait_for_nothing(event: Event) -> None:
+        other = asyncio.ensure_future(asyncio.sleep(60))
+        asyncio.get_running_loop().call_soon(other.cancel)
+        await other
+
+    async with open_runtime(pipeline) as runtime:
+        subscription = runtime.bus.subscribe(wait_for_nothing, types=[PipelineCompleted])
+        outputs = [(await runtime.run(pipeline, n)).output for n in (1, 2)]
+
+    assert ([1, 2], 2) == (outputs, subscription.failed)
+
+
+async def test_an_observer_ends_no_run(open_runtime: OpenRuntime) -> None:
+    """It is called where the run is carried forward, and still cannot end it."""
+
+    def leave(events: object) -> None:
+        raise SystemExit
+
+    async with open_runtime(pipeline) as runtime:
+        runtime.bus.observe(leave)
+        run = await runtime.run(pipeline, 1)
+
+    assert 1 == run.output
 
 
 def test_what_is_no_function_is_no_handler() -> None:

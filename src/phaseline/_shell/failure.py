@@ -46,7 +46,9 @@ def _said(classify: Classify, error: BaseException) -> ErrorCategory | None:
     try:
         said: Any = classify(error)
         return None if said is None else ErrorCategory(said)
-    except Exception:
+    except KeyboardInterrupt:
+        raise
+    except BaseException:
         log.exception("classify(%s) gave no category; it is classified as without it", type(error).__name__)
         return None
 

@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
-import math
 from collections.abc import Callable, Sized
 from datetime import datetime, timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any
-
-import anyio
 
 from phaseline._engine.commands import (
     Command,
@@ -31,6 +27,7 @@ from phaseline._shell.outage import patiently
 from phaseline._shell.transact import transact
 from phaseline.compose import Question
 from phaseline.errors import CodecError, DefinitionError, EncodeError
+from phaseline.loops import is_meant_for_us
 from phaseline.run import ErrorCategory
 from phaseline.signature import accepts
 from phaseline.wishes import NOTHING, Abort, Again, Finish, Skip
@@ -102,16 +99,6 @@ def _deadline(runner: Runner, job: Job) -> datetime | None:
         return over
     attempt_over = later(runner.clock.now(), timeout)
     return attempt_over if over is None else min(attempt_over, over)
-
-
-def is_meant_for_us(error: BaseException) -> bool:
-    """Whether an exception cancels the task that a body runs in; a body may also meet the end of a task it awaits."""
-    if not isinstance(error, anyio.get_cancelled_exc_class()):
-        return False
-    if anyio.current_effective_deadline() == -math.inf:
-        return True
-    task = asyncio.current_task() if isinstance(error, asyncio.CancelledError) else None
-    return task is None or task.cancelling() > 0  # trio cancels by scopes alone
 
 
 async def _look(runner: Runner, job: Job) -> Command:
@@ -215,7 +202,9 @@ def _failed(runner: Runner, job: Job, context: BodyContext | None, error: BaseEx
     final = isinstance(error, Abort | DefinitionError)  # another attempt would come to the same
     try:
         again_at = None if final else _again_at(runner, job, error, info.category)
-    except Exception as broken:  # noqa: BLE001  # a policy of the user's own may raise anything
+    except KeyboardInterrupt:
+        raise
+    except BaseException as broken:  # noqa: BLE001  # a policy of the user's own may raise anything
         broken.__context__ = error
         again_at, error, info = None, broken, describe(broken, path)
     if again_at is None:
