@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from phaseline.bus import EventBus, Subscription
 from phaseline.compose import Err, Ok, Skipped, branch, each, parallel, when
+from phaseline.deps import Dep
 from phaseline.errors import PhaselineError
 from phaseline.events import Event, Transition
 from phaseline.finding import RunPage, RunSummary
 from phaseline.graph import Ref
 from phaseline.handle import RunHandle
 from phaseline.machine import StateMachine, Transitions
-from phaseline.phase import Context, CustomEvent, Dep, Phase, phase
+from phaseline.phase import Context, CustomEvent, Phase, phase
 from phaseline.pipeline import Dag, Pipeline
 from phaseline.retry import Retry
 from phaseline.run import Checkpoint, ErrorCategory, PhaseRecord, PhaseState, Run, RunState

@@ -5,7 +5,8 @@ what the next phase gets, so that a test in memory sees what production would se
 
 One set of values is accepted for all storages. NaN and infinities, lone surrogates, NUL characters, and what is too
 deep or too large are refused before anything is stored. Parts declared ``Any`` or ``object`` come back as plain JSON
-data. Data is written by field names, never by aliases; computed fields are left out.
+data. Data is written by field names, never by aliases; computed fields are left out. What is never written, such as an
+excluded field or a private attribute, must come back from its default or by a validator.
 """
 
 from __future__ import annotations

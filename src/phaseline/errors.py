@@ -481,11 +481,16 @@ class RunningLoopError(RuntimeUsageError):
 class MissingDependencyError(PhaselineError, LookupError):
     """A phase asks for a dependency that nobody provided."""
 
-    def __init__(self, name: str, phase: str) -> None:
+    def __init__(self, name: str, phase: str, *, has_namesake: bool = False) -> None:
         self.name = name
         self.phase = phase
+        self.has_namesake = has_namesake
+        """Whether something was provided under another token of that name."""
         super().__init__(
-            f"phase {phase!r} needs the dependency {name!r}; provide it: Runtime(deps={{TOKEN: value}}) "
+            f"phase {phase!r} needs the dependency {name!r}; what was provided under that name stands under another token: "
+            "make a Dep once, and import it where it is asked for and where it is provided"
+            if has_namesake
+            else f"phase {phase!r} needs the dependency {name!r}; provide it: Runtime(deps={{TOKEN: value}}) "
             "or pipeline.run(value, deps={TOKEN: value})"
         )
 

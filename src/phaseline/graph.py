@@ -12,8 +12,8 @@ import attrs
 from typing_extensions import Unpack
 
 from phaseline.errors import DefinitionError, TypeMismatchError
-from phaseline.options import check_name
-from phaseline.phase import Context, FunctionPhase, Options, PhaseOptions, with_needs
+from phaseline.options import check_name, check_options, option_kinds
+from phaseline.phase import Context, FunctionPhase, Options, Phase, PhaseOptions, with_needs
 from phaseline.signature import Signature, accepts, signature_of, type_name
 from phaseline.step import Node, node_from
 
@@ -279,4 +279,5 @@ def _function(fn: Callable[..., Any], options: Options, caller: FrameType) -> Fu
     if own == "<lambda>":
         msg = "a lambda cannot be a phase: it has no name and no types; write 'def' with annotations"
         raise DefinitionError(msg)
+    check_options(options, option_kinds(Phase), f"{own!r}")
     return FunctionOfMany(fn, PhaseOptions(**named), dict(caller.f_locals) if nested else None)

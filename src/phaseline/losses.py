@@ -1,7 +1,7 @@
 """What a value would lose on the way to JSON text and back, where its type lets that happen in silence.
 
-Three kinds of types do: a class whose subclass has more fields, a union whose members look alike as JSON, and a dict
-whose keys are no text. ``watch_for`` makes, once for each type, the function that compares a value of it with the copy
+Four kinds of types do: a class whose subclass has more fields, one with parts that are never written, a union whose
+members look alike as JSON, and a dict whose keys are no text. ``watch_for`` makes, once for each type, the function that compares a value of it with the copy
 that was read back; it looks only where something can get lost, and not into parts declared ``Any``.
 """
 
@@ -26,6 +26,8 @@ Losses = Sequence[tuple[Loc, str]]
 Compare = Callable[[Any, Any], Losses]
 """Takes a value and the copy of it that was read back."""
 
+_EXCLUDED = "is never written (exclude=True) and would come back as something else; leave it out, or let it be written"
+_PRIVATE = "is private, so never written, and would come back as something else; make it a field"
 _UNION_ADVICE = "wrap it in a model of its own, or tell the members of the union apart by a Literal field"
 _WRAPPERS: Mapping[str, str] = {
     "nullable": "schema",
@@ -46,6 +48,7 @@ _CLASSES: Mapping[str, type] = {
     "list": list, "tuple": tuple, "set": set, "frozenset": frozenset, "dict": dict, "typed-dict": dict,
 }  # fmt: skip
 """What a kind of core schema reads."""
+_NOTHING: frozenset[int] = frozenset()
 _NO_ROWS = (str, bytes, Mapping, AbstractSet)
 _BY_IDENTITY: Any = object.__eq__
 _HOLDERS = frozenset({list, tuple, set, frozenset, dict})
@@ -78,7 +81,10 @@ class _Maker:
             case "model" | "dataclass" | "named-tuple":
                 return self._of_class(schema)
             case "typed-dict":
-                return _of_fields(self._parts(schema["fields"]), lambda value, name: value.get(name))
+                fields = schema["fields"]
+                return _of_fields(
+                    self._parts(fields), lambda value, name: value.get(name), _unwritten(fields)
+                )
             case "list":
                 return _of_list(self._inner(schema, "items_schema"))
             case "tuple":
@@ -125,14 +131,15 @@ class _Maker:
             root = self.of(inner)
             parts = [] if root is None else [("root", root)]
         names = {"root", *(fields if is_a(fields, dict) else [field["name"] for field in fields])}
-        below = _of_fields(parts, getattr)
+        below = _of_fields(parts, getattr, _unwritten(fields))
         base = _origin(cls)
+        has_private = bool(getattr(cls, "__private_attributes__", None))
 
         def compare(value: Any, copy: Any) -> Losses:
             if type(value) is not cls:
                 if not is_a(value, base):
                     return ()
-                if lost := sorted(_stored_fields(type(value)) - names):
+                if lost := sorted(_fields_of(type(value)) - names):
                     of, as_ = type(value).__name__, cls.__name__
                     return [
                         (
@@ -141,16 +148,17 @@ class _Maker:
                         )
                         for name in lost
                     ]
-            return () if below is None else below.compare(value, copy)
+            losses = () if below is None else below.compare(value, copy)
+            return [*losses, *_lost_privates(value, copy)] if has_private else losses
 
-        return Watch(compare, None if parts else cls)
+        return Watch(compare, None if below or has_private else cls)
 
     def _parts(self, fields: Any) -> list[tuple[str, Watch]]:
         pairs = fields.items() if is_a(fields, dict) else ((field["name"], field) for field in fields)
         return [
             (name, watch)
             for name, field in pairs
-            if not field.get("serialization_exclude") and (watch := self.of(field)) is not None
+            if not _is_unwritten(field) and (watch := self.of(field)) is not None
         ]
 
     def _of_tuple(self, schema: Any) -> Watch | None:
@@ -210,13 +218,37 @@ class _Maker:
         return schema
 
 
+# --------------------------------------------------------------------- what is never written
+def _is_unwritten(field: Any) -> bool:
+    return bool(field.get("serialization_exclude") or field.get("serialization_exclude_if"))
+
+
+def _unwritten(fields: Any) -> Sequence[str]:
+    pairs = fields.items() if is_a(fields, dict) else ((field["name"], field) for field in fields)
+    return [name for name, field in pairs if _is_unwritten(field)]
+
+
+def _lost_privates(value: Any, copy: Any, within: frozenset[int] = _NOTHING) -> Iterator[tuple[Loc, str]]:
+    """Give the private attributes of a model that its copy has not got from a default or a validator."""
+    kept: Mapping[str, Any] = getattr(copy, "__pydantic_private__", None) or {}
+    private: Mapping[str, Any] = getattr(value, "__pydantic_private__", None) or {}
+    for name, part in private.items():
+        if name not in kept or any(changed(part, kept[name], (), within)):
+            yield (name,), _PRIVATE
+
+
 # --------------------------------------------------------------------- comparers
-def _of_fields(parts: Sequence[tuple[Any, Watch]], get: Callable[[Any, Any], Any]) -> Watch | None:
-    if not parts:
+def _of_fields(
+    parts: Sequence[tuple[Any, Watch]], get: Callable[[Any, Any], Any], unwritten: Sequence[Any] = ()
+) -> Watch | None:
+    """Compare field by field; those that are never written must come back all the same, from their defaults."""
+    if not (parts or unwritten):
         return None
 
     def compare(value: Any, copy: Any) -> Losses:
-        losses: list[tuple[Loc, str]] = []
+        losses: list[tuple[Loc, str]] = [
+            ((name,), _EXCLUDED) for name in unwritten if any(changed(get(value, name), get(copy, name)))
+        ]
         for name, watch in parts:
             part = get(value, name)
             if part is not None and type(part) is not watch.flat:
@@ -265,20 +297,29 @@ _SIMPLE: Mapping[str, Watch] = {
 """What is looked at as a whole, by kind of core schema."""
 
 
-def changed(value: Any, copy: Any, loc: Loc = ()) -> Iterator[tuple[Loc, str]]:
-    """Give each part of a value that did not come back equal and of the same class."""
+def changed(
+    value: Any, copy: Any, loc: Loc = (), within: frozenset[int] = _NOTHING
+) -> Iterator[tuple[Loc, str]]:
+    """Give each part of a value that did not come back equal and of the same class.
+
+    ``within``: what it is a part of; by parts that are never written, a value may hold itself.
+    """
+    if id(value) in within:
+        return
     same = _origin(type(value)) is _origin(type(copy))
-    if same and (names := _stored_fields(type(value))):
+    if same and (names := _fields_of(type(value))):
+        within |= {id(value)}
         for name in sorted(names):
-            yield from changed(getattr(value, name), getattr(copy, name), (*loc, name))
+            yield from changed(getattr(value, name), getattr(copy, name), (*loc, name), within)
+        yield from (((*loc, *at), what) for at, what in _lost_privates(value, copy, within))
     elif is_a(value, Mapping) and is_a(copy, Mapping):
         lost = _lost_keys(value, copy)
         yield from (((*loc, *at), what) for at, what in lost)
         for key in () if lost else value:
-            yield from changed(value[key], copy[key], (*loc, key))
+            yield from changed(value[key], copy[key], (*loc, key), within | {id(value)})
     elif same and _is_row(value) and len(value) == len(copy):
         for index, (part, back) in enumerate(zip(value, copy, strict=True)):
-            yield from changed(part, back, (*loc, index))
+            yield from changed(part, back, (*loc, index), within | {id(value)})
     elif not _is_equal_leaf(value, copy, same=same):
         became = "something else" if same else type(copy).__name__
         yield loc, f"a {type(value).__name__} would come back as {became}"
@@ -313,10 +354,10 @@ def _origin(cls: Any) -> Any:
     return generic.get("origin") or cls
 
 
-def _stored_fields(cls: Any) -> frozenset[str]:
-    """Names of the fields of a model, a dataclass or a named tuple that are written."""
+def _fields_of(cls: Any) -> frozenset[str]:
+    """Names of the fields of a model, a dataclass or a named tuple."""
     if issubclass(cls, BaseModel):
-        return frozenset(name for name, field in cls.model_fields.items() if not field.exclude)
+        return frozenset(cls.model_fields)
     if dataclasses.is_dataclass(cls):
         return frozenset(field.name for field in dataclasses.fields(cls))
     names: Any = getattr(cls, "_fields", ())
@@ -334,7 +375,7 @@ def _classes_of(schema: Any) -> Sequence[Any]:
 
 
 def _has_parts(cls: Any) -> bool:
-    return cls in _HOLDERS or bool(_stored_fields(cls))
+    return cls in _HOLDERS or bool(_fields_of(cls))
 
 
 def _is_row(value: Any) -> bool:

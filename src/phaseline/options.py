@@ -3,30 +3,29 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import timedelta
-from typing import Any
+from inspect import get_annotations
+from types import NoneType
+from typing import Any, get_args, get_origin
 
-from phaseline.errors import DefinitionError
+from phaseline.deps import Dep
+from phaseline.errors import DefinitionError, EncodeError
 from phaseline.retry import LONGEST, Retry
-from phaseline.texts import did_you_mean
+from phaseline.texts import did_you_mean, storable_key
 
 NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*\Z")
 LABEL = re.compile(r"[A-Z_][A-Z0-9_]*\Z")
+LONGEST_NAME = 200
 LOWEST_PRIORITY = 999
 NAME_RULE = "letters, digits, '_', '-' and '.', beginning with a letter or '_'"
 
-_OPTIONS: Mapping[str, tuple[type, ...]] = {
-    "name": (str,),
-    "queue": (str,),
-    "label": (str,),
-    "retry": (int, Retry),
-    "timeout": (int, float, timedelta),
-    "heartbeat": (int, float, timedelta),
-    "requires": (tuple, list),
-    "transactional": (bool,),
+_LOOKS: Mapping[Any, tuple[type, ...]] = {
+    Retry: (int, Retry),
+    timedelta: (int, float, timedelta),
+    tuple: (tuple, list),
 }
-"""Options of a class phase, each with the types by which a misspelt one is known from an attribute of the user's."""
+"""What is written for a value of some type by mistake; of other types only such values are."""
 _OTHER_WORDS: Mapping[str, str] = {
     "attempts": "retry", "max_attempts": "retry", "max_retries": "retry", "retry_policy": "retry",
     "time_limit": "timeout", "timeout_seconds": "timeout", "heartbeat_timeout": "heartbeat", "task_queue": "queue", "queue_name": "queue",
@@ -53,6 +52,21 @@ def check_name(name: object, what: str) -> None:
     """Refuse a name that cannot stand in a path."""
     if not isinstance(name, str) or not NAME.match(name):
         raise DefinitionError(f"{name!r} is no name for {what}: {NAME_RULE}")
+    if len(name) > LONGEST_NAME:
+        raise DefinitionError(
+            f"{name[:20]}… is no name for {what}: it has {len(name)} characters, {LONGEST_NAME} are allowed"
+        )
+
+
+def check_version(version: object, what: str) -> None:
+    """Refuse a version that no storage could tell from another."""
+    if isinstance(version, int | float):
+        raise DefinitionError(f"{what}: version={version!r} is no text; write version={str(version)!r}")
+    try:
+        storable_key(version, what="version")
+    except EncodeError as error:
+        problem = "; ".join(error.problems)
+        raise DefinitionError(f"{what}: version={version!r} names no definition: {problem}") from error
 
 
 def check_label(label: object, phase: str) -> None:
@@ -96,9 +110,9 @@ def check_span(span: object, option: str, what: str) -> None:
         raise DefinitionError(f"{what}: a {option} of {span} is over ten years; leave it out to have none")
 
 
-def check_requires(requires: object, dep: type, phase: str) -> None:
+def check_requires(requires: object, phase: str) -> None:
     """Refuse what is no tuple of tokens."""
-    if isinstance(requires, tuple) and all(isinstance(token, dep) for token in requires):  # pyright: ignore[reportUnknownVariableType]  # isinstance cannot see type arguments
+    if isinstance(requires, tuple) and all(isinstance(token, Dep) for token in requires):  # pyright: ignore[reportUnknownVariableType]  # isinstance cannot see type arguments
         return
     raise DefinitionError(
         f"phase {phase!r}: requires={requires!r} is no tuple of Dep tokens; write requires=(TOKEN,), "
@@ -106,20 +120,50 @@ def check_requires(requires: object, dep: type, phase: str) -> None:
     )
 
 
-def check_transactional(transactional: object, phase: str) -> None:
+def check_bool(answer: object, option: str, what: str) -> None:
     """Refuse what is neither yes nor no."""
-    if not isinstance(transactional, bool):
+    if not isinstance(answer, bool):
         raise DefinitionError(
-            f"phase {phase!r}: transactional={transactional!r} is no answer; write transactional=True"
+            f"{what}: {option}={answer!r} is no answer; write {option}=True or {option}=False"
         )
 
 
-def check_spelling(cls: type) -> None:
+# --------------------------------------------------------------------- misspelt options
+Kinds = Mapping[str, tuple[type, ...]]
+"""Options of a phase, each with the types by which a misspelt one is known from an attribute of the user's."""
+
+
+def option_kinds(base: type) -> Kinds:
+    """Read the options of class phases off the attributes that their base declares."""
+    hints = get_annotations(base, eval_str=True)
+    return {name: tuple(_kinds_of(hint)) for name, hint in hints.items() if not name.startswith("_")}
+
+
+def _kinds_of(hint: Any) -> Iterable[type]:
+    (declared,) = get_args(hint)  # what is in ClassVar[...]
+    for member in (declared,) if get_origin(declared) is tuple else get_args(declared) or (declared,):
+        kind: type = get_origin(member) or member
+        if kind is not NoneType:
+            yield from _LOOKS.get(kind, (kind,))
+
+
+def check_options(given: Iterable[str], kinds: Kinds, what: str) -> None:
+    """Refuse keyword arguments that are no options."""
+    for name in given:
+        if name not in kinds:
+            meant = _OTHER_WORDS.get(name)
+            question = f"; did you mean {meant!r}?" if meant else did_you_mean(name, kinds)
+            raise DefinitionError(
+                f"{what}: {name!r} is no option of a phase{question} (there are {', '.join(kinds)})"
+            )
+
+
+def check_spelling(cls: type, kinds: Kinds) -> None:
     """Refuse an attribute of a class phase that was meant for an option but is none."""
     for name, value in cls.__dict__.items():
-        if name.startswith("_") or name in _OPTIONS or name.isupper():
+        if name.startswith("_") or name in kinds or name.isupper():
             continue
-        meant = _meant(name, value)
+        meant = _meant(name, value, kinds)
         if meant is not None:
             raise DefinitionError(
                 f"{cls.__name__}.{name} = {value!r} is no option of a phase; did you mean {meant!r}? "
@@ -127,10 +171,10 @@ def check_spelling(cls: type) -> None:
             )
 
 
-def _meant(name: str, value: Any) -> str | None:
+def _meant(name: str, value: Any, kinds: Kinds) -> str | None:
     meant = _OTHER_WORDS.get(name)
     if meant is None:
-        question = did_you_mean(name.replace("_", "").lower(), _OPTIONS)
-        meant = next((option for option in _OPTIONS if repr(option) in question), None)
-    plausible = meant is not None and isinstance(value, _OPTIONS[meant])
+        question = did_you_mean(name.replace("_", "").lower(), kinds)
+        meant = next((option for option in kinds if repr(option) in question), None)
+    plausible = meant is not None and isinstance(value, kinds[meant])
     return meant if plausible else None

@@ -14,7 +14,6 @@ from typing import (
     TYPE_CHECKING,
     Any,
     ClassVar,
-    Generic,
     ParamSpec,
     Protocol,
     Self,
@@ -28,17 +27,20 @@ import attrs
 from pydantic import BaseModel, ConfigDict
 from typing_extensions import TypedDict, Unpack, get_original_bases
 
+from phaseline.deps import Dep
 from phaseline.errors import DefinitionError
 from phaseline.events import ENGINE_EVENTS
 from phaseline.options import (
+    check_bool,
     check_function,
     check_label,
     check_name,
+    check_options,
     check_requires,
     check_retry,
     check_span,
     check_spelling,
-    check_transactional,
+    option_kinds,
 )
 from phaseline.retry import Retry
 from phaseline.signature import Signature, accepts, signature_of, type_name
@@ -57,13 +59,6 @@ Out = TypeVar("Out")
 DEFAULT_QUEUE = "pipeline"
 
 
-@attrs.frozen
-class Dep(Generic[T]):
-    """Typed name of something a body needs from its host; works for protocols and for two of one type."""
-
-    name: str
-
-
 class Options(TypedDict, total=False):
     """How a phase is run, as keyword arguments; as with ``@phase``."""
 
@@ -76,23 +71,6 @@ class Options(TypedDict, total=False):
     requires: tuple[Dep[Any], ...]
     transactional: bool
     may_finish: bool
-
-
-def checked_deps(deps: Mapping[Dep[Any], Any] | None) -> Mapping[Dep[Any], Any] | None:
-    """Refuse dependencies that no phase could ever ask for, since they stand under no token.
-
-    Raises:
-        DefinitionError: A key is no ``Dep``.
-    """
-    keys: Any = () if deps is None else deps
-    for key in keys:
-        if not isinstance(key, Dep):
-            name = key if isinstance(key, str) else "name"
-            raise DefinitionError(
-                f"deps={{{key!r}: ...}}: a dependency stands under its token, and {key!r} is none; write "
-                f"TOKEN = Dep[Type]({name!r}) once, and deps={{TOKEN: value}}"
-            )
-    return deps
 
 
 class CustomEvent(BaseModel):
@@ -288,7 +266,7 @@ class Phase(Node[In, Out], ABC):
             DefinitionError: An attribute is a misspelt option.
         """
         super().__init_subclass__(**kwargs)
-        check_spelling(cls)
+        check_spelling(cls, option_kinds(Phase))
         function, is_local, _ = cls.__qualname__.rpartition(".<locals>.")
         frame = sys._getframe(1) if is_local else None  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]  # the only way to a caller's local types
         while frame is not None and frame.f_code.co_qualname != function:  # metaclasses stand between
@@ -303,18 +281,11 @@ class Phase(Node[In, Out], ABC):
     @cached_property
     def options(self) -> PhaseOptions:
         """Its options with the defaults filled in."""
-        name = self.name or _snake(type(self).__name__)
-        return PhaseOptions(
-            name,
-            self.queue,
-            self.label,
-            self.retry,
-            self.timeout,
-            self.requires,
-            self.transactional,
-            self.may_finish,
-            self.heartbeat,
-        )
+        given: dict[str, Any] = {
+            field.name: getattr(self, field.name) for field in attrs.fields(PhaseOptions)
+        }
+        given["name"] = self.name or _snake(type(self).__name__)
+        return PhaseOptions(**given)
 
     @cached_property
     def signature(self) -> Signature:
@@ -337,6 +308,7 @@ class Phase(Node[In, Out], ABC):
         Raises:
             DefinitionError: An option is none.
         """
+        check_options(options, option_kinds(Phase), f"phase {self.title!r}")
         other = copy.copy(self)
         vars(other).update(options=attrs.evolve(self.options, **options))
         vars(other).pop("signature", None)  # it is checked against the options
@@ -416,8 +388,9 @@ class PhaseOptions:
         check_retry(self.retry, f"phase {self.name!r}")
         check_span(self.timeout, "timeout", f"phase {self.name!r}")
         check_span(self.heartbeat, "heartbeat", f"phase {self.name!r}")
-        check_requires(self.requires, Dep, self.name)
-        check_transactional(self.transactional, self.name)
+        check_requires(self.requires, self.name)
+        check_bool(self.transactional, "transactional", f"phase {self.name!r}")
+        check_bool(self.may_finish, "may_finish", f"phase {self.name!r}")
 
     @property
     def state_label(self) -> str:

@@ -20,6 +20,7 @@ from phaseline._shell.starting import begin
 from phaseline._shell.waiting import ended_run, raise_unless_completed
 from phaseline._shell.worker import Worker
 from phaseline.compiler import compile_plan
+from phaseline.deps import Dep, checked_deps
 from phaseline.drawing import to_dict, to_mermaid
 from phaseline.errors import (
     AmbiguousRuntimeError,
@@ -30,8 +31,7 @@ from phaseline.errors import (
 from phaseline.graph import Ref, Wires
 from phaseline.loops import loop_here
 from phaseline.machine import Transitions
-from phaseline.options import check_name, check_retry, check_span
-from phaseline.phase import Dep, checked_deps
+from phaseline.options import check_name, check_retry, check_span, check_version
 from phaseline.plan import Plan
 from phaseline.queues.inprocess import InProcessQueue
 from phaseline.retry import Retry
@@ -94,15 +94,16 @@ class Pipeline(Subgraph[In_contra, Out_co]):
         Args:
             name: Letters, digits, ``_``, ``-`` and ``.``.
             body: A phase, or what ``>>``, ``each`` and the like made.
-            version: Text that tells definitions of the same name apart.
+            version: Text that tells definitions of the same name apart, of at most 500 characters.
             retry: For phases that say nothing themselves; by default what the runtime says, else one attempt.
             timeout: How long a run may be active, without pauses, waits and delays; then it fails. By default what the
                 runtime says, else for ever. Inside of another pipeline that one's timeout counts.
 
         Raises:
-            DefinitionError: Two phases share a path, types are missing or do not fit, a label is misused, ….
+            DefinitionError: Two phases share a path, types are missing or do not fit, a label or the version is misused, ….
         """
         check_name(name, "a pipeline")
+        check_version(version, f"pipeline {name!r}")
         check_retry(retry, f"pipeline {name!r}")
         check_span(timeout, "timeout", f"pipeline {name!r}")
         super().__init__(name, body)

@@ -16,10 +16,11 @@ import attrs
 
 from phaseline.codec import ValueCodec
 from phaseline.compose import OnError, Question
+from phaseline.deps import Dep
 from phaseline.edges import Edge, Given, Race, Source, edges_of
 from phaseline.events import Transition
 from phaseline.machine import Transitions
-from phaseline.phase import Dep, Phase
+from phaseline.phase import Phase
 from phaseline.retry import Retry
 from phaseline.run import Definition
 from phaseline.step import Node

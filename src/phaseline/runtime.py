@@ -27,6 +27,7 @@ from phaseline.abc import Clock, Queue, Storage
 from phaseline.backends import queue_from, storage_from
 from phaseline.bus import EventBus
 from phaseline.control import Verb
+from phaseline.deps import Dep, checked_deps
 from phaseline.errors import (
     DefinitionError,
     PipelineNotRegisteredError,
@@ -39,7 +40,6 @@ from phaseline.handle import RunHandle
 from phaseline.health import PATIENCE, Health
 from phaseline.marks import Attribute, marks_of
 from phaseline.options import check_priority, check_retry, check_span
-from phaseline.phase import Dep
 from phaseline.pipeline import Pipeline, open_hosts, warn_of_endless
 from phaseline.retry import NO_RETRY, Retry
 from phaseline.run import ENDED_STATES, ErrorCategory, Run
@@ -151,7 +151,7 @@ class Runtime:
             queues=frozenset[str]() if not serve else None if queues is None else frozenset(queues),
         )  # fmt: skip
         self._serve, self._retain = serve, retain
-        self._deps, self._clock = deps, clock
+        self._deps, self._clock = checked_deps(deps), clock
         self.bus: EventBus = bus or EventBus()
         self._runner: Runner | None = None
         self._token: EventLoopToken | None = None

@@ -20,7 +20,7 @@ from collections.abc import (
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from enum import Enum, StrEnum
-from typing import Annotated, Any, Generic, Literal, NamedTuple, NotRequired, Optional, TypeVar, Union
+from typing import Annotated, Any, Generic, Literal, NamedTuple, NotRequired, Optional, Self, TypeVar, Union
 from uuid import UUID
 
 import attrs
@@ -35,6 +35,7 @@ from pydantic import (
     Field,
     Json,
     PlainSerializer,
+    PrivateAttr,
     SecretBytes,
     SecretStr,
     WithJsonSchema,
@@ -383,6 +384,44 @@ class Leash(BaseModel):
     next: Leash | None = None
 
 
+class Sealed(BaseModel):
+    """Parts of it are never written."""
+
+    secret: int | None = Field(default=1, exclude=True)
+    _count: int = PrivateAttr(0)
+    _free: int = PrivateAttr()
+
+    @classmethod
+    def counted(cls, count: int) -> Self:
+        sealed = cls()
+        sealed._count = count
+        return sealed
+
+    @classmethod
+    def freed(cls) -> Self:
+        sealed = cls()
+        sealed._free = 3
+        return sealed
+
+
+class Restored(BaseModel):
+    """What is never written comes back by itself, and holds what it is a part of."""
+
+    parts: list[Restored] = []
+    above: Restored | None = Field(default=None, exclude=True)
+    _top: Restored | None = PrivateAttr(None)
+    _lock: object = PrivateAttr(default_factory=object)
+
+    def model_post_init(self, context: object, /) -> None:
+        for part in self.parts:
+            part.above = part._top = self
+
+
+class Hushed(TypedDict):
+    open: int
+    hidden: NotRequired[Annotated[int, Field(exclude=True)]]
+
+
 Shelf = TypeAliasType("Shelf", "dict[str, Shelf] | list[Shelf] | str | date")
 
 # fmt: off
@@ -415,6 +454,13 @@ LOST: list[tuple[Any, Any, str]] = [
     (dict[Any, str], {1: "a", "1": "b"}, "two of its keys are the same as text"),
     (Any, {"a": [{1: "a", "1": "b"}]}, "a[0]: two of its keys are the same as text"),
     (set[Annotated[str, AfterValidator(str.lower)]], {"a", "A"}, "the set would not come back"),
+    (Sealed, Sealed(secret=5), "secret: is never written (exclude=True)"),
+    (Sealed, Sealed(secret=None), "secret: is never written (exclude=True)"),
+    (list[Sealed], [Sealed(), Sealed.counted(5)], "[1]._count: is private, so never written"),
+    (Sealed, Sealed.freed(), "_free: is private"),
+    (Sealed | str, Sealed.counted(5), "_count: is private"),
+    (Item | Sealed | Lookalike, Sealed.counted(5), "_count: is private"),
+    (Hushed, {"open": 1, "hidden": 2}, "hidden: is never written (exclude=True)"),
     (re.Pattern[str], re.compile("a", re.IGNORECASE), "the flags of a pattern would be lost"),
 ]
 # fmt: on
@@ -446,6 +492,15 @@ def test_unions_and_odd_keys_come_back(type_: Any, value: object) -> None:
     copy = codec(type_).encode(value)[1]
 
     assert (value, type(value)) == (copy, type(copy))
+
+
+def test_parts_that_are_never_written_may_come_back_by_themselves() -> None:
+    """From a default or from a validator, even where they lead back to what they are a part of."""
+    given = Restored(parts=[Restored(), Restored(parts=[Restored()])])
+
+    text, copy = codec(Restored).encode(given)
+
+    assert ('{"parts":[{"parts":[]},{"parts":[{"parts":[]}]}]}', copy) == (text, copy.parts[1].above)
 
 
 def test_parts_declared_any_are_plain_data_beside_a_union() -> None:

@@ -2,14 +2,38 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
+import attrs
 import pytest
 
-from phaseline import Abort, Again, Context, Dep, Phase, Pipeline, Retry, Skip, each, phase
-from phaseline.errors import DefinitionError, DuplicatePhaseError, EncodeError, RetryPolicyError
+from phaseline import (
+    Abort,
+    Again,
+    Context,
+    Dag,
+    Dep,
+    Phase,
+    Pipeline,
+    Ref,
+    Retry,
+    Runtime,
+    Skip,
+    each,
+    phase,
+)
+from phaseline.errors import (
+    DefinitionError,
+    DuplicatePhaseError,
+    EncodeError,
+    MissingDependencyError,
+    RetryPolicyError,
+)
+from phaseline.options import option_kinds
+from phaseline.phase import Options, PhaseOptions
 from phaseline.retry import LONGEST
 
 TOKEN = Dep[int]("rates")
@@ -80,15 +104,48 @@ REFUSED: list[tuple[Callable[[], Any], list[str]]] = [
     (lambda: a_class(max_attempts=3), ["did you mean 'retry'?"]),
     (lambda: a_class(state="X"), ["did you mean 'label'?"]),
     (lambda: wrong(transactional="yes")(body), ["transactional='yes'", "transactional=True"]),
+    (lambda: wrong(may_finish="yes")(body), ["'body'", "may_finish='yes'", "may_finish=True or may_finish=False"]),
+    (lambda: a_class(may_finish=1), ["may_finish=1"]),
+    (lambda: a_class(may_finsh=True), ["Odd.may_finsh = True", "did you mean 'may_finish'?"]),
     (lambda: a_class(transaction=True), ["did you mean 'transactional'?"]),
     (lambda: a_class(require=(TOKEN,)), ["did you mean 'requires'?"]),
     (lambda: Pipeline("9", phase(body)), ["'9' is no name for a pipeline", "beginning with a letter or '_'"]),
     (lambda: Pipeline("p", phase(body), retry=wrong_retry), ["'p'", "Retry(attempts=3)"]),
+    (lambda: Pipeline("p", phase(body), version=wrong_version), ["'p'", "version=2", "write version='2'"]),
+    (lambda: dag().build(dag_ref[-1], version=wrong_version), ["'d'", "write version='2'"]),
+    (lambda: Pipeline("p", phase(body), version=""), ["'p'", "version=''", "1 to 500"]),
+    (lambda: Pipeline("p", phase(body), version="1\0"), ["NUL"]),
+    (lambda: Pipeline("p" * 201, phase(body)), ["a pipeline", "it has 201 characters, 200 are allowed"]),
+    (lambda: wrong_with(phase(body), nme="x"), ["'body'", "'nme' is no option", "did you mean 'name'?"]),
+    (lambda: wrong_with(phase(body), max_retries=3), ["did you mean 'retry'?"]),
+    (lambda: dag(tiemout=timedelta(1)), ["'pair'", "'tiemout' is no option", "did you mean 'timeout'?"]),
+    (lambda: Runtime(deps=wrong_deps), ["deps={'x': ...}", "TOKEN = Dep[Type]('x')"]),
+    (lambda: Runtime(deps=wrong_retry), ["deps=3 is no mapping", "deps={TOKEN: value}"]),
     (lambda: Pipeline("p", give_plain), ["output of phase 'give_plain': values of type Plain", "declare a pydantic"]),
     (lambda: Again(after=3), ["Again(3)", "timedelta(seconds=30)"]),
     (lambda: Again(timedelta(-1)), ["negative"]),
 ]  # fmt: skip
 wrong_each: Any = each
+wrong_version: Any = 2
+wrong_deps: Any = {"x": 1}
+dag_ref: list[Ref[int]] = []
+
+
+def wrong_with(node: Any, **options: Any) -> Any:
+    return node.with_options(**options)
+
+
+def dag(**options: Any) -> Dag[int]:
+    """Make a graph of one function of two values, with these options."""
+
+    async def pair(one: int, other: int) -> int:
+        return one
+
+    graph = Dag("d", int)
+    dag_ref.append(graph.add(pair, graph.input, graph.input, **options))
+    return graph
+
+
 wrong_retry: Any = 3
 
 
@@ -99,6 +156,32 @@ def test_refuses_with_advice(define: Callable[[], Any], words: list[str]) -> Non
         define()
 
     assert [] == [word for word in words if word not in str(caught.value)], caught.value
+
+
+def test_options_are_the_same_wherever_they_are_written() -> None:
+    """As attributes of a class, as arguments of ``@phase`` and of ``with_options``; else some would go unchecked."""
+    names = {field.name for field in attrs.fields(PhaseOptions)}
+    arguments = set(inspect.signature(phase).parameters) - {"fn"}
+
+    assert names == set(option_kinds(Phase)) == set(Options.__annotations__) == arguments
+
+
+def test_tokens_are_told_apart_by_themselves() -> None:
+    """Two of one name stand for two things, and the message says so where the wrong one was provided."""
+    one, other = Dep[int]("rates"), Dep[str]("rates")
+
+    @phase(requires=(one,))
+    async def ask(value: int, ctx: Context) -> int:
+        return ctx.dep(one)
+
+    pipeline = Pipeline("p", ask)
+    assert 4 == pipeline.run_sync(1, deps={other: "a", one: 4}).output
+    with pytest.raises(MissingDependencyError, match="stands under another token") as caught:
+        pipeline.run_sync(1, deps={other: "a"})
+    assert caught.value.has_namesake
+    with pytest.raises(MissingDependencyError, match="provide it: Runtime") as caught:
+        pipeline.run_sync(1)
+    assert not caught.value.has_namesake
 
 
 def test_attributes_of_the_users_own_are_no_options() -> None:

@@ -19,17 +19,16 @@ from phaseline._engine.commands import Emission, RecordStep
 from phaseline._shell.live import Job
 from phaseline.abc import Transaction
 from phaseline.codec import ValueCodec, from_json_text, plain_codec, to_json_text
+from phaseline.deps import Dep, missing
 from phaseline.errors import (
     DefinitionError,
     EncodeError,
-    MissingDependencyError,
     RunningLoopError,
     RuntimeUsageError,
 )
 from phaseline.events import PhaseProgress
 from phaseline.loops import Post, loop_post
-from phaseline.phase import BlockingContext, Context, CustomEvent, Dep
-from phaseline.plan import PlanNode
+from phaseline.phase import BlockingContext, Context, CustomEvent
 from phaseline.run import Progress
 from phaseline.signature import returned_type
 from phaseline.step import Chain, Node, Subgraph
@@ -112,7 +111,7 @@ class BodyContext(Context):
     def dep(self, token: Dep[T], /) -> T:
         deps: Mapping[Dep[Any], Any] = self._runner.deps
         if token not in deps:
-            raise MissingDependencyError(token.name, self.phase)
+            raise missing(token, self.phase, deps)
         found: T = deps[token]
         return found
 

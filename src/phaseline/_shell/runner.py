@@ -35,6 +35,7 @@ from phaseline._shell.threads import Threads
 from phaseline._shell.values import Values
 from phaseline.abc import Clock, HeldPhase, Queue, Storage
 from phaseline.bus import EventBus
+from phaseline.deps import Dep
 from phaseline.errors import (
     LeaseLostError,
     PipelineNotRegisteredError,
@@ -42,7 +43,6 @@ from phaseline.errors import (
     RuntimeUsageError,
 )
 from phaseline.events import Event
-from phaseline.phase import Dep
 from phaseline.plan import Plan
 from phaseline.retry import NO_RETRY, Retry
 from phaseline.run import (

@@ -17,7 +17,8 @@ from phaseline._shell.ids import new_run_id
 from phaseline._shell.live import Job, LiveRun
 from phaseline.abc import Unit
 from phaseline.codec import same_json
-from phaseline.errors import KeyConflictError, MissingDependencyError, StorageUnavailableError
+from phaseline.deps import missing
+from phaseline.errors import KeyConflictError, StorageUnavailableError
 from phaseline.plan import Plan
 from phaseline.run import INPUT, RunRecord, RunState
 
@@ -108,7 +109,7 @@ def _new_run(runner: Runner, plan: Plan, value: object, options: StartOptions) -
     """Make a run that is not stored yet, and the command that stores it."""
     for dep, path in plan.requires:
         if dep not in runner.deps:
-            raise MissingDependencyError(dep.name, path)
+            raise missing(dep, path, runner.deps)
     text, copy = plan.input.encode_input(value)
     now = runner.clock.now()
     timeout = options.timeout or plan.timeout or runner.options.timeout
