@@ -17,6 +17,7 @@ class Verb(StrEnum):
     RETRY = "retry"
     RERUN_FROM = "rerun_from"
     RESTART = "restart"
+    ROLLBACK = "rollback"
     ANNOTATE = "annotate"
 
 
@@ -33,11 +34,12 @@ STATES: tuple[str, ...] = (*_GOING, *(str(state) for state in RunState if state 
 
 TABLE: Mapping[Verb, Mapping[str, tuple[str, ...]]] = {
     Verb.PAUSE: dict.fromkeys(_GOING, (_PAUSED,)),
-    Verb.RESUME: {_PAUSED: (_IDLE, ACTIVE, _COMPLETED)},
+    Verb.RESUME: {_PAUSED: (_IDLE, ACTIVE, _COMPLETED), _ROLLED_BACK: (_IDLE, ACTIVE)},
     Verb.CANCEL: dict.fromkeys((*_GOING, _PAUSED), (_CANCELLED,)),
     Verb.RETRY: {_FAILED: (_IDLE, ACTIVE)},
     Verb.RERUN_FROM: dict.fromkeys((_COMPLETED, _FAILED, _ROLLED_BACK), (_IDLE, ACTIVE)),
     Verb.RESTART: dict.fromkeys((_COMPLETED, _FAILED, _ROLLED_BACK), (_IDLE, ACTIVE)),
+    Verb.ROLLBACK: dict.fromkeys((*_GOING, _PAUSED, _COMPLETED, _FAILED), (_ROLLED_BACK,)),
     Verb.ANNOTATE: {state: (state,) for state in STATES},
 }
 """For each verb the states in which it is allowed, each with the states to which it leads in its own commit."""

@@ -391,6 +391,26 @@ class UnknownPhaseError(RunError, LookupError):
         )
 
 
+class UnknownCheckpointError(RunError, LookupError):
+    """A command names a place that the run has not, or has no more; nothing changed."""
+
+    def __init__(self, run_id: str, named: str, checkpoints: Iterable[str], phases: Iterable[str]) -> None:
+        self.run_id = run_id
+        self.named = named
+        self.checkpoints: tuple[str, ...] = tuple(checkpoints)
+        """Ids of the checkpoints that it has now, oldest first."""
+        self.phases: tuple[str, ...] = tuple(phases)
+        """Paths of its pipeline's phases outside of maps."""
+        of, _, number = named.rpartition(":")
+        is_other = bool(of) and number.isdigit() and of != run_id
+        why = f"it is one of run {of}" if is_other else "it never had it, or was taken back to before it"
+        points = ", ".join(self.checkpoints) or "none"
+        super().__init__(
+            f"run {run_id} has no checkpoint {named!r}: {why}; name one of its checkpoints ({points}) or phases "
+            f"({', '.join(self.phases)})"
+        )
+
+
 class LeaseLostError(RunError):
     """A worker tried to finish a phase that is no longer its own; nothing of it was stored."""
 

@@ -142,6 +142,12 @@ class PipelineRestarted(EpochBegun, frozen=True, kw_only=True, gc=False):
     wire_name = "PIPELINE_RESTARTED"
 
 
+class PipelineRolledBack(EpochBegun, frozen=True, kw_only=True, gc=False):
+    """The run is where it was after the commit of ``phase``, or, without one, before its first; all else is undone."""
+
+    wire_name = "PIPELINE_ROLLED_BACK"
+
+
 # --------------------------------------------------------------------- its phases
 class PhaseStarted(Event, frozen=True, kw_only=True, gc=False):
     """A worker was granted the phase; its body is about to be called."""
@@ -280,7 +286,7 @@ class Emitted(Event, frozen=True, kw_only=True, gc=False):
 
 _KINDS: tuple[type[Event], ...] = (
     PipelineStarted, PipelineCompleted, PipelineFailed, PipelinePaused, PipelineResumed, PipelineCancelled,
-    PipelineRetried, PipelineRestarted, PipelineAnnotated,
+    PipelineRetried, PipelineRestarted, PipelineRolledBack, PipelineAnnotated,
     PhaseStarted, PhaseCompleted, PhaseFailed, PhaseRetrying, PhaseSkipped, PhaseProgress,
     CheckpointCreated,
 )  # fmt: skip

@@ -136,10 +136,10 @@ class RunHandle(Generic[Out_co]):
         await self._command(Verb.PAUSE, reason, actor)
 
     async def resume(self, *, reason: str = "", actor: str = "") -> None:
-        """Go on with a run that is PAUSED.
+        """Go on with a run that is PAUSED, or with one that is ROLLED_BACK from where it was taken back to.
 
         Raises:
-            CommandRefusedError: It is not.
+            CommandRefusedError: It is neither.
             RunNotVisibleError, EncodeError, StorageError: As ``pause``.
         """
         await self._command(Verb.RESUME, reason, actor)
@@ -195,6 +195,24 @@ class RunHandle(Generic[Out_co]):
         """
         await self._command(Verb.RESTART, reason, actor)
 
+    async def rollback(self, to: str | None = None, /, *, reason: str = "", actor: str = "") -> None:
+        """Take the run back to where it was after a phase, and leave it ROLLED_BACK; ``resume`` goes on from there.
+
+        What runs is fenced off and ended. What was committed after that phase is undone: it stays in the history, is no
+        part of the run any more, and bears a new idempotency key when it is done once more.
+
+        Args:
+            to: Path of a phase or map outside of maps, or the id of a checkpoint; None: to before the first phase.
+            reason: As ``pause``.
+            actor: As ``pause``.
+
+        Raises:
+            UnknownCheckpointError: There is no such phase, and no such checkpoint of this run.
+            CommandRefusedError: The run is CANCELLED or ROLLED_BACK, the phase is not committed, or nothing comes after it.
+            RunNotVisibleError, EncodeError, StorageError: As ``pause``.
+        """
+        await self._command(Verb.ROLLBACK, reason, actor, to=to)
+
     async def annotate(self, note: str, /, *, reason: str = "", actor: str = "") -> None:
         """Write something into the run's history, in whatever state it is.
 
@@ -203,7 +221,7 @@ class RunHandle(Generic[Out_co]):
         """
         await self._command(Verb.ANNOTATE, reason, actor, note=note)
 
-    async def _command(self, verb: Verb, reason: str, actor: str, **details: str) -> None:
+    async def _command(self, verb: Verb, reason: str, actor: str, **details: str | None) -> None:
         order = order_of(verb, reason, actor, **details)
         await self._seen()
         self._live = await carry_out(self._runner, self.id, order)

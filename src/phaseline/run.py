@@ -380,9 +380,14 @@ class Run(Generic[Out_co]):
 
     @cached_property
     def checkpoints(self) -> tuple[Checkpoint, ...]:
-        """Its checkpoints, oldest first."""
+        """Its checkpoints, oldest first; those of what was undone since are gone."""
         positions = (fact.position for fact in self._landmarks)
-        return tuple(position for position in positions if position is not None)
+        return tuple(point for point in positions if point is not None and self._is_there(point))
+
+    def _is_there(self, point: Checkpoint) -> bool:
+        """Whether the phase after which it stands is part of the run, as it was then."""
+        row = self.phases.get(point.phase)
+        return row is not None and row.epoch == point.epoch
 
     @property
     def states(self) -> tuple[str, ...]:

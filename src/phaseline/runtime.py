@@ -542,6 +542,7 @@ class Runtime:
         reason: str = "",
         actor: str = "",
         phase: str | None = None,
+        to: str | None = None,
         note: str | None = None,
     ) -> None:
         """Command a run by its id: the twin of the verbs of ``RunHandle``, for programs that command many.
@@ -552,17 +553,18 @@ class Runtime:
             reason: Why, for the run's history.
             actor: Who commands it, for the run's history.
             phase: What ``rerun_from`` begins with.
+            to: Where ``rollback`` goes.
             note: What ``annotate`` writes.
 
         Raises:
             DefinitionError: There is no such verb, or what it needs is missing.
             RunNotFoundError: There is no such run in this namespace.
-            UnknownPhaseError: There is no such phase.
+            UnknownPhaseError, UnknownCheckpointError: There is no such phase, no such checkpoint.
             CommandRefusedError: The run does not obey it in its state.
             PipelineNotRegisteredError: Its pipeline, in the shape it started under, was not registered here.
             StorageError: It is not known to be stored.
         """
-        order = order_of(verb, reason, actor, phase=phase, note=note)
+        order = order_of(verb, reason, actor, phase=phase, to=to, note=note)
         await carry_out(self.runner, run_id, order)
 
 

@@ -448,7 +448,12 @@ async def as_told(what: str) -> str:
     return what
 
 
-told = Pipeline("told", as_told)
+@phase
+async def repeat(what: str) -> str:
+    return what
+
+
+told = Pipeline("told", as_told >> repeat)
 
 
 async def put(runtime: Runtime, state: str) -> RunHandle[str]:
@@ -460,7 +465,7 @@ async def put(runtime: Runtime, state: str) -> RunHandle[str]:
     elif begins:
         await handle.wait()
         if state == "ROLLED_BACK":
-            await moved(runtime, handle.id, state)
+            await handle.rollback("as_told")
     elif state in ("PAUSED", "CANCELLED"):
         await runtime.control(handle.id, "pause" if state == "PAUSED" else "cancel")
     elif state != "IDLE":  # no command leaves a run there: it passes through

@@ -26,10 +26,12 @@ from phaseline._engine.commands import (
     Restart,
     Resume,
     Retry,
+    RollBack,
     Start,
     Succeed,
 )
 from phaseline._engine.control import Refused
+from phaseline.events import PipelineRolledBack
 from phaseline.run import PhaseRecord, PhaseState
 
 
@@ -40,6 +42,8 @@ class Stubborn(Player):
     failures: int = 4
     again: int = 2
     """Times that a completed run is done once more."""
+    rollbacks: int = 2
+    """Times that somebody may try to take it back."""
     orders: list[Order] = attrs.field(factory=list[Order])
 
     def play(self) -> None:
@@ -50,7 +54,9 @@ class Stubborn(Player):
             if order is not None:
                 self.orders.append(order)
                 run.do(order)
-                assert isinstance(order, Pause | Resume) or not run.ended or run.state == "COMPLETED"
+                assert (
+                    isinstance(order, Pause | Resume | RollBack) or not run.ended or run.state == "COMPLETED"
+                )
             elif run.ended:
                 return
             else:
@@ -65,6 +71,11 @@ class Stubborn(Player):
             self.again -= 1
             ended = [node.path for node in run.plan.order]
             return Restart() if chance.randrange(3) == 2 else RerunFrom(chance.choice(ended))
+        if run.state == "ROLLED_BACK":
+            return Resume()
+        if self.rollbacks and chance.randrange(12) == 11:
+            self.rollbacks -= 1
+            return RollBack(chance.choice([None, *(node.path for node in run.plan.order)]))
         if run.state == "PAUSED" and (not run.held or chance.randrange(4) == 0):
             return Resume()
         return Pause() if not run.ended and run.state != "PAUSED" and chance.randrange(20) == 19 else None
@@ -104,8 +115,9 @@ def test_retries_and_reruns_lead_where_a_run_that_never_failed_leads(
     rows = {path: str(row.state) for path, row in run.snapshot.rows.items() if not model.is_unsure(path)}
     assert rows == {path: state for path, state in model.states.items() if not model.is_unsure(path)}
     assert output.live == bool(run.output_live)
-    epochs = [order for order in player.orders if isinstance(order, Retry | Restart | RerunFrom)]
-    assert run.snapshot.run.epoch == len(epochs)
+    epochs = sum(isinstance(order, Retry | Restart | RerunFrom) for order in player.orders)
+    rolled_back = sum(isinstance(fact, PipelineRolledBack) for fact in run.facts)
+    assert run.snapshot.run.epoch == epochs + rolled_back
 
 
 @settings(max_examples=60)
@@ -116,7 +128,9 @@ def test_only_what_is_undone_gets_new_keys(step: Step, seed: int, chance: Random
     model = Model(fate)
     model.run(step, Value(live=True), "")
     run = CheckedRun(plan_of(step))
-    player = Stubborn(run, fate, model.totals, {leaf.name: leaf for leaf in leaves_in(step)}, chance, again=0)
+    player = Stubborn(
+        run, fate, model.totals, {leaf.name: leaf for leaf in leaves_in(step)}, chance, again=0, rollbacks=0
+    )
     player.play()
     assert {row.generation for row in run.snapshot.rows.values()} == {0}
 

@@ -24,6 +24,7 @@ from phaseline._engine.commands import (
     Restart,
     Resume,
     Retry,
+    RollBack,
     Start,
     Succeed,
 )
@@ -40,6 +41,7 @@ ORDERS: dict[Verb, Order] = {
     Verb.RETRY: Retry("r", "ada"),
     Verb.RERUN_FROM: RerunFrom("n0", "r", "ada"),
     Verb.RESTART: Restart("r", "ada"),
+    Verb.ROLLBACK: RollBack(None, None, "r", "ada"),
     Verb.ANNOTATE: Annotate("seen", "a", "ada"),
 }
 
@@ -103,22 +105,28 @@ def test_a_cancelled_run_has_one_end_and_nothing_goes_on(graph: tuple[Top, ...],
 
 # --------------------------------------------------------------------- the table
 def put(run: CheckedRun, state: str) -> None:
-    """Bring a run of one phase into a state."""
+    """Bring a run of two phases into a state."""
     plenty = Offer("w", run.now + LEASE, PLENTY)
-    begins = state in (ACTIVE, "COMPLETED", "FAILED")
+    begins = state in (ACTIVE, "COMPLETED", "FAILED", "ROLLED_BACK")
     run.do(Start(run.now), offer=plenty if begins else Offer("w", run.now, 0))
-    if state in ("COMPLETED", "FAILED"):
-        run.do(Succeed("n0", 1, "1") if state == "COMPLETED" else Fail("n0", 1, BOOM, None))
+    if state in ("COMPLETED", "ROLLED_BACK"):
+        run.do(Succeed("n0", 1, "1"), Succeed("n1", 1, "1"), offer=plenty)
+    if state == "FAILED":
+        run.do(Fail("n0", 1, BOOM, None))
     elif state in ("PAUSED", "CANCELLED"):
         run.do(Pause() if state == "PAUSED" else Cancel())
+    elif state == "ROLLED_BACK":
+        run.do(RollBack("n0"))
     assert kind_of(run.state) == state
 
 
 @pytest.mark.parametrize("verb", Verb)
-@pytest.mark.parametrize("state", ["IDLE", ACTIVE, "PAUSED", "COMPLETED", "FAILED", "CANCELLED"])
+@pytest.mark.parametrize(
+    "state", ["IDLE", ACTIVE, "PAUSED", "COMPLETED", "FAILED", "CANCELLED", "ROLLED_BACK"]
+)
 def test_a_command_does_what_the_table_says(state: str, verb: Verb) -> None:
     """It leads where the table says, in one commit, or is refused and changes nothing."""
-    run = CheckedRun(plan_of([Top()]))
+    run = CheckedRun(plan_of([Top(), Top((0,))]))
     put(run, state)
     before = run.snapshot.run
 
@@ -139,7 +147,9 @@ def test_the_table_names_states_that_there_are() -> None:
     for rows in TABLE.values():
         assert set(rows) <= set(STATES)
         assert {target for targets in rows.values() for target in targets} <= set(STATES)
-    assert allowed_in("ENRICHING") == allowed_in(ACTIVE) == (Verb.PAUSE, Verb.CANCEL, Verb.ANNOTATE)
+    assert allowed_in("ENRICHING") == allowed_in(ACTIVE) == (
+        Verb.PAUSE, Verb.CANCEL, Verb.ROLLBACK, Verb.ANNOTATE,
+    )  # fmt: skip
     assert len(to_markdown().splitlines()) == len(STATES) + 2
 
 

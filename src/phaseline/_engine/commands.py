@@ -214,6 +214,17 @@ class Restart(msgspec.Struct, frozen=True, gc=False):
     actor: str = ""
 
 
+class RollBack(msgspec.Struct, frozen=True, gc=False):
+    """Take the run back to where it was after the commit of a phase, and leave it there."""
+
+    to: str | None = None
+    """Path of that phase, outside of maps; None: to before the first one."""
+    epoch: int | None = None
+    """Epoch in which that phase came up, where one commit of it is meant and no other."""
+    reason: str = ""
+    actor: str = ""
+
+
 class Annotate(msgspec.Struct, frozen=True, gc=False):
     """Write something into the run's history."""
 
@@ -222,10 +233,10 @@ class Annotate(msgspec.Struct, frozen=True, gc=False):
     actor: str = ""
 
 
-Order: TypeAlias = Pause | Resume | Cancel | Retry | RerunFrom | Restart | Annotate
+Order: TypeAlias = Pause | Resume | Cancel | Retry | RerunFrom | Restart | RollBack | Annotate
 """A command of a person or a program, refused where the state of the run does not allow it."""
 
-ALONE = frozenset({Retry, RerunFrom, Restart})
+ALONE = frozenset({Retry, RerunFrom, Restart, RollBack})
 """They drop rows that are stored, so each is decided in a unit of its own."""
 
 Command: TypeAlias = (

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import assert_never
 
-from phaseline._engine import evolve
+from phaseline._engine import evolve, rollback
 from phaseline._engine.again import drop_rows, from_here_on, undecided
 from phaseline._engine.commands import (
     NO_OFFER,
@@ -17,6 +17,7 @@ from phaseline._engine.commands import (
     Restart,
     Resume,
     Retry,
+    RollBack,
 )
 from phaseline._engine.flow import take_up
 from phaseline._engine.snapshot import Draft, is_ended
@@ -34,7 +35,7 @@ class Refused(Exception):  # noqa: N818  # a verdict: the shell makes an error o
 
 VERBS: Mapping[type[Order], Verb] = {
     Pause: Verb.PAUSE, Resume: Verb.RESUME, Cancel: Verb.CANCEL, Retry: Verb.RETRY, RerunFrom: Verb.RERUN_FROM,
-    Restart: Verb.RESTART, Annotate: Verb.ANNOTATE,
+    Restart: Verb.RESTART, RollBack: Verb.ROLLBACK, Annotate: Verb.ANNOTATE,
 }  # fmt: skip
 
 
@@ -58,10 +59,7 @@ def obey(draft: Draft, order: Order) -> None:
         case Resume():
             _resume(draft, order)
         case Cancel():
-            rows = [row for row in draft.all_rows() if not is_ended(row)]
-            if rows:
-                evolve.phases_cancelled(draft, rows)
-            evolve.pipeline_cancelled(draft, order.reason, order.actor)
+            _cancel(draft, order)
         case Retry():
             evolve.pipeline_retried(draft, order.reason, order.actor)
             _go_on_without(draft, undecided(draft))
@@ -70,15 +68,35 @@ def obey(draft: Draft, order: Order) -> None:
         case Restart():
             evolve.pipeline_restarted(draft, None, order.reason, order.actor)
             _go_on_without(draft, [*draft.all_rows()])
+        case RollBack():
+            _roll_back(draft, order)
         case Annotate():
             evolve.pipeline_annotated(draft, order.note, order.reason, order.actor)
         case _:
             assert_never(order)
 
 
+def _cancel(draft: Draft, order: Cancel) -> None:
+    rows = [row for row in draft.all_rows() if not is_ended(row)]
+    if rows:
+        evolve.phases_cancelled(draft, rows)
+    evolve.pipeline_cancelled(draft, order.reason, order.actor)
+
+
+def _roll_back(draft: Draft, order: RollBack) -> None:
+    if obstacle := rollback.obstacle(draft, order):
+        raise Refused(Verb.ROLLBACK, draft.state, obstacle)
+    rollback.roll_back(draft, order)
+
+
 def _go_on_without(draft: Draft, rows: list[PhaseRecord]) -> None:
-    """Bring up again what comes of the rest, for workers to claim."""
+    """Bring up again what comes of the rest."""
     drop_rows(draft, rows)
+    _take_up(draft)
+
+
+def _take_up(draft: Draft) -> None:
+    """Bring up what is to be done next, for workers to claim."""
     take_up(draft, draft.plan.members[None], (), NO_OFFER)
 
 
@@ -90,7 +108,10 @@ def _rerun_from(draft: Draft, order: RerunFrom) -> None:
 
 
 def _resume(draft: Draft, order: Resume) -> None:
-    if draft.cursor == len(draft.plan.order):  # what was in flight was all there was
+    if draft.state == RunState.ROLLED_BACK:
+        evolve.pipeline_resumed(draft, RunState.IDLE, order.reason, order.actor)
+        _take_up(draft)
+    elif draft.cursor == len(draft.plan.order):  # what was in flight was all there was
         evolve.pipeline_resumed(draft, None, order.reason, order.actor)
         evolve.pipeline_completed(draft)
     elif _has_begun(draft):

@@ -27,6 +27,7 @@ from phaseline.events import (
     PipelineRestarted,
     PipelineResumed,
     PipelineRetried,
+    PipelineRolledBack,
     PipelineStarted,
     Transition,
 )
@@ -85,6 +86,7 @@ def pipeline_resumed(draft: Draft, target: str | None, reason: str, actor: str) 
     """Somebody had it go on; without a target its own end tells where it is then."""
     transition = None if target is None else draft.move(target)
     draft.opens = draft.waits = True
+    draft.change_run(ended_at=None)
     draft.events.append(
         PipelineResumed(
             run_id=draft.run_id, seq=draft.next_seq(), at=draft.now, transition=transition, reason=reason, actor=actor
@@ -121,6 +123,19 @@ def _reopened(draft: Draft) -> Transition | None:
         draft.run = replace(draft.run, **begun_anew(draft.run, draft.now))
     draft.change_run(ended_at=None, error=None)
     return draft.move(RunState.IDLE)
+
+
+def pipeline_rolled_back(draft: Draft, to: str | None, reason: str, actor: str) -> None:
+    """It is where it was after the commit of a phase, or before its first."""
+    draft.begin_epoch()
+    transition = draft.move(RunState.ROLLED_BACK)
+    draft.change_run(ended_at=draft.now, error=None)
+    draft.events.append(
+        PipelineRolledBack(
+            run_id=draft.run_id, seq=draft.next_seq(), at=draft.now, phase=to, transition=transition, reason=reason,
+            actor=actor, epoch=draft.run.epoch,
+        )
+    )  # fmt: skip
 
 
 def pipeline_annotated(draft: Draft, note: str, reason: str, actor: str) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import partial
 
+from msgspec.structs import replace
+
 from phaseline._engine.commands import (
     Annotate,
     Cancel,
@@ -14,13 +16,14 @@ from phaseline._engine.commands import (
     Restart,
     Resume,
     Retry,
+    RollBack,
 )
 from phaseline._engine.control import verb_of
 from phaseline._shell.committer import KeyTaken
 from phaseline._shell.live import LiveRun
 from phaseline._shell.runner import Runner
 from phaseline.control import Verb, allowed_in
-from phaseline.errors import CommandRefusedError, DefinitionError, UnknownPhaseError
+from phaseline.errors import CommandRefusedError, DefinitionError, UnknownCheckpointError, UnknownPhaseError
 from phaseline.texts import did_you_mean, storable_text
 
 _PLAIN: Mapping[Verb, type[Pause | Resume | Cancel | Retry | Restart]] = {
@@ -30,7 +33,13 @@ _PLAIN: Mapping[Verb, type[Pause | Resume | Cancel | Retry | Restart]] = {
 
 
 def order_of(
-    verb: str, reason: str = "", actor: str = "", *, phase: str | None = None, note: str | None = None
+    verb: str,
+    reason: str = "",
+    actor: str = "",
+    *,
+    phase: str | None = None,
+    to: str | None = None,
+    note: str | None = None,
 ) -> Order:
     """Make the command of a verb, and check what is told of it before anything is done.
 
@@ -47,6 +56,8 @@ def order_of(
     plain = _PLAIN.get(Verb(verb))
     if plain is not None:
         return plain(reason, actor)
+    if verb == Verb.ROLLBACK:
+        return RollBack(to if to is None else _given(verb, "to", to), None, reason, actor)
     if verb == Verb.RERUN_FROM:
         return RerunFrom(_given(verb, "phase", phase), reason, actor)
     return Annotate(storable_text(_given(verb, "note", note), what="a note"), reason, actor)
@@ -65,6 +76,7 @@ async def carry_out(runner: Runner, run_id: str, order: Order) -> LiveRun:
     Raises:
         RunNotFoundError: There is no such run.
         UnknownPhaseError: The command names a phase that its pipeline does not have outside of maps.
+        UnknownCheckpointError: It names a checkpoint that the run does not have.
         CommandRefusedError: The run does not obey it in its state; nothing was stored.
         StorageError: It is not known to be stored.
     """
@@ -72,6 +84,8 @@ async def carry_out(runner: Runner, run_id: str, order: Order) -> LiveRun:
     live = await runner.hold(run_id)
     if isinstance(order, RerunFrom):
         _check_phase(live, order.phase)
+    if isinstance(order, RollBack):
+        order = await _located(runner, live, order)
     if runner.storage.shared and live is known:
         live.doubted = True  # others may have moved it on
     try:
@@ -88,6 +102,18 @@ def _check_phase(live: LiveRun, phase: str) -> None:
     known = [node.path for node in plan.order]
     if phase not in known:
         raise UnknownPhaseError(live.id, phase, known)
+
+
+async def _located(runner: Runner, live: LiveRun, order: RollBack) -> RollBack:
+    """Find the phase after which a checkpoint stands."""
+    run, phases = live.snapshot.run, [node.path for node in live.snapshot.plan.order]
+    if order.to is None or order.to in phases:
+        return order
+    points = await runner.read(partial(runner.storage.checkpoints, run.namespace, run.id))
+    found = next((point for point in points if point.id == order.to), None)
+    if found is None:
+        raise UnknownCheckpointError(run.id, order.to, [point.id for point in points], phases)
+    return replace(order, to=found.phase, epoch=found.epoch)
 
 
 async def _key_taken(runner: Runner, live: LiveRun, order: Order) -> CommandRefusedError:

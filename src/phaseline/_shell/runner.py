@@ -375,8 +375,9 @@ class Runner:
     def committed(self, live: LiveRun, draft: Draft) -> None:
         """Take note of a commit: seats, observers, those who wait."""
         self.commits += 1
-        if draft.dropped:
+        if draft.base.run.ended_at is not None:
             self.reopened += 1
+        if draft.run.epoch != draft.base.run.epoch:
             live.forget_values()
         self.seats -= len(draft.granted)
         self._thread_seats -= draft.threads

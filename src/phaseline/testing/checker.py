@@ -24,6 +24,7 @@ from phaseline.events import (
     PipelineCancelled,
     PipelineCompleted,
     PipelineFailed,
+    PipelineRolledBack,
 )
 from phaseline.run import (
     ENDED_STATES,
@@ -176,7 +177,7 @@ def _end(account: StoredRun) -> Iterator[str]:
     ends = [
         event
         for event in account.events
-        if isinstance(event, PipelineCompleted | PipelineFailed | PipelineCancelled)
+        if isinstance(event, PipelineCompleted | PipelineFailed | PipelineCancelled | PipelineRolledBack)
     ]
     reopened = [
         event for event in account.events if event.transition and event.transition.source in ENDED_STATES
