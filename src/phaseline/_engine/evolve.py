@@ -85,8 +85,7 @@ def pipeline_paused(draft: Draft, reason: str, actor: str) -> None:
 def pipeline_resumed(draft: Draft, target: str | None, reason: str, actor: str) -> None:
     """Somebody had it go on; without a target its own end tells where it is then."""
     transition = None if target is None else draft.move(target)
-    draft.opens = draft.waits = True
-    draft.change_run(ended_at=None)
+    _go_on(draft)
     draft.events.append(
         PipelineResumed(
             run_id=draft.run_id, seq=draft.next_seq(), at=draft.now, transition=transition, reason=reason, actor=actor
@@ -118,11 +117,18 @@ def pipeline_restarted(draft: Draft, phase: str | None, reason: str, actor: str)
 
 def _reopened(draft: Draft) -> Transition | None:
     draft.begin_epoch()
+    _go_on(draft)
+    return draft.move(RunState.IDLE)
+
+
+def _go_on(draft: Draft) -> None:
+    """Have phases taken up from now on; after an end the run's times begin anew."""
     draft.opens = draft.waits = True
+    if draft.run.ended_at is None:
+        return
     if is_timed(draft.run):
         draft.run = replace(draft.run, **begun_anew(draft.run, draft.now))
     draft.change_run(ended_at=None, error=None)
-    return draft.move(RunState.IDLE)
 
 
 def pipeline_rolled_back(draft: Draft, to: str | None, reason: str, actor: str) -> None:
