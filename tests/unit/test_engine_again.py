@@ -42,7 +42,7 @@ class Stubborn(Player):
     failures: int = 4
     again: int = 2
     """Times that a completed run is done once more."""
-    rollbacks: int = 2
+    rollbacks: int = 0
     """Times that somebody may try to take it back."""
     orders: list[Order] = attrs.field(factory=list[Order])
 
@@ -104,11 +104,26 @@ def test_retries_and_reruns_lead_where_a_run_that_never_failed_leads(
     step: Step, seed: int, chance: Random
 ) -> None:
     """Failures for good at any point, retried; completed runs done once more: the foreseen state of each phase."""
+    play_to_the_foreseen_end(step, seed, chance, failures=4, again=2)
+
+
+@settings(max_examples=50)
+@given(compositions(), st.integers(0, 2**31), st.randoms(use_true_random=False))
+def test_rollbacks_lead_where_a_run_that_was_never_taken_back_leads(
+    step: Step, seed: int, chance: Random
+) -> None:
+    """Taken back to any phase, at any moment, and resumed: the foreseen state of each phase."""
+    play_to_the_foreseen_end(step, seed, chance, failures=1, again=0, rollbacks=2)
+
+
+def play_to_the_foreseen_end(step: Step, seed: int, chance: Random, **mishaps: int) -> None:
+    """Whatever befalls a run, it comes to what the model says."""
     fate = Fate(seed)
     model = Model(fate)
     output = model.run(step, Value(live=True), "")
     run = CheckedRun(plan_of(step))
-    player = Stubborn(run, fate, model.totals, {leaf.name: leaf for leaf in leaves_in(step)}, chance)
+    leaves = {leaf.name: leaf for leaf in leaves_in(step)}
+    player = Stubborn(run, fate, model.totals, leaves, chance, **mishaps)
     player.play()
 
     assert run.state == "COMPLETED"
@@ -128,9 +143,7 @@ def test_only_what_is_undone_gets_new_keys(step: Step, seed: int, chance: Random
     model = Model(fate)
     model.run(step, Value(live=True), "")
     run = CheckedRun(plan_of(step))
-    player = Stubborn(
-        run, fate, model.totals, {leaf.name: leaf for leaf in leaves_in(step)}, chance, again=0, rollbacks=0
-    )
+    player = Stubborn(run, fate, model.totals, {leaf.name: leaf for leaf in leaves_in(step)}, chance, again=0)
     player.play()
     assert {row.generation for row in run.snapshot.rows.values()} == {0}
 

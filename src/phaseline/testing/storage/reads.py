@@ -28,6 +28,7 @@ from phaseline.events import (
     PipelineRestarted,
     PipelineResumed,
     PipelineRetried,
+    PipelineRolledBack,
     PipelineStarted,
     Transition,
 )
@@ -71,7 +72,7 @@ def every_kind_of_event() -> list[Event]:
         ),
         *(
             kind(**at(next(number), "a", move), reason="why", actor="ada", epoch=2)
-            for kind in (PipelineCancelled, PipelineRetried, PipelineRestarted)
+            for kind in (PipelineCancelled, PipelineRetried, PipelineRestarted, PipelineRolledBack)
         ),
         PipelineAnnotated(**at(next(number)), note="seen", reason="why", actor="ada"),
         PipelinePaused(**at(next(number), None, move)),
