@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Iterable, Iterator
 from typing import Any
 
+import anyio
 import pytest
+from anyio import to_thread
 from dramatiq import Broker, Message
 from dramatiq import Worker as DramatiqWorker
 from dramatiq.brokers.rabbitmq import RabbitmqBroker
 from tests.on_dramatiq import CARRIED, OnDramatiq
-from tests.servers import Server
+from tests.servers import Server, free_port
 from tests.waiting import PATIENCE, until
 
+from phaseline import Pipeline, Runtime, phase
 from phaseline.queues.dramatiq import DramatiqQueue
 from phaseline.queues.dramatiq import queue as module
 from phaseline.queues.dramatiq.queue import broker_of, waiting
@@ -23,6 +27,14 @@ pytestmark = pytest.mark.timeout(150)  # a node of RabbitMQ's may be slow to com
 
 LONG = 30.0
 PROOF = "proof"
+
+
+@phase
+async def echo(number: int) -> int:
+    return number
+
+
+echoing = Pipeline("echoing", echo)
 PERMITTED = ("default", PROOF)
 
 
@@ -129,6 +141,26 @@ def test_a_broker_that_answers_is_reached(broker, queue):
     """And asking leaves no connection in the caller's thread."""
     queue.ping()
     assert set() == getattr(broker, "connections", set())
+
+
+def test_runs_are_started_while_the_broker_is_away(tmp_path, caplog):
+    """The storage has them, and a warning says so once."""
+    runtime = Runtime(
+        f"sqlite:///{tmp_path}/runs.db",
+        pipelines=[echoing],
+        queue=f"redis://127.0.0.1:{free_port()}/0",
+        serve=False,
+    )
+
+    async def start_some() -> list[str]:
+        async with runtime:
+            handles = [await runtime.start(echoing, number) for number in range(20)]
+            assert await to_thread.run_sync(until, lambda: bool(caplog.records), LONG)
+            return [await handle.state() for handle in handles]
+
+    with caplog.at_level(logging.WARNING, "phaseline.queue"):
+        assert ["IDLE"] * 20 == anyio.run(start_some)
+    assert ["permits cannot be sent"] == [record.message[:22] for record in caplog.records]
 
 
 class TestDramatiqRabbitmq(OnDramatiq):
