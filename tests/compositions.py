@@ -7,6 +7,7 @@ nothing but its path, so that any order of completion must lead to the same end.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from datetime import timedelta
 from typing import Any, Literal
 from zlib import crc32
 
@@ -17,10 +18,12 @@ from phaseline.compose import branch, each, parallel, when
 from phaseline.graph import Ref
 from phaseline.phase import phase
 from phaseline.pipeline import Dag, Pipeline
-from phaseline.step import Node
+from phaseline.signals import Signal
+from phaseline.step import Node, wait_for
 
 Kind = Literal["one", "many"]
 TYPES: dict[Kind, Any] = {"one": int, "many": list[int]}
+DEFAULTS: dict[Kind, Any] = {"one": 0, "many": [0, 0]}
 
 
 # --------------------------------------------------------------------- compositions
@@ -99,7 +102,27 @@ class First:
     cancel_rest: bool
 
 
-Step = Leaf | Line | Maybe | Either | Beside | Map | Named | Web | First
+@attrs.frozen
+class Rest:
+    """A step, and a sleep after it."""
+
+    name: str
+    step: Step
+
+
+@attrs.frozen
+class Asked:
+    """A wait for a signal, in whose place a default may stand, or nothing; ``step`` is what stands before it."""
+
+    name: str
+    step: Step
+    gives: Kind
+    default: bool
+    fails: bool
+
+
+Step = Leaf | Line | Maybe | Either | Beside | Map | Named | Web | First | Rest | Asked
+SPAN = timedelta(hours=1)
 
 
 @attrs.define
@@ -134,7 +157,7 @@ def _step(  # noqa: C901, PLR0911  # one return for each kind
 
     kinds = ["leaf"]
     if depth > 0:
-        kinds += ["line", "line", "either", "beside", "named", "web", "first"]
+        kinds += ["line", "line", "either", "beside", "named", "web", "first", "rest", "asked"]
         kinds += ["maybe"] * 2 * (takes == gives)
         kinds += ["map"] * 4 * (takes == gives == "many")
     match draw(st.sampled_from(kinds)):
@@ -148,6 +171,11 @@ def _step(  # noqa: C901, PLR0911  # one return for each kind
         case "beside":
             parts = [kind() for _ in range(draw(st.integers(2, 3)))]
             return Beside(tuple(inner(takes, part) for part in parts), leaf(*parts))
+        case "rest":
+            return Rest(names.next("z"), inner(takes, gives))
+        case "asked":
+            before = inner(takes, kind())
+            return Asked(names.next("s"), before, gives, draw(st.booleans()), fails)
         case "named":
             return Named(names.next("g"), inner(takes, gives))
         case "web":
@@ -174,7 +202,7 @@ Body = Callable[[str], Callable[..., Any]]
 Ask = Callable[[str], Callable[[Any], bool]]
 
 
-def node_of(step: Step, body: Body, ask: Ask) -> Node[Any, Any]:  # noqa: C901, PLR0911  # one for each kind
+def node_of(step: Step, body: Body, ask: Ask) -> Node[Any, Any]:  # noqa: C901, PLR0911, PLR0912  # one for each kind
     """Compose it with the public names; ``body`` and ``ask`` give the function that a name stands for."""
 
     def build(part: Step) -> Node[Any, Any]:
@@ -202,6 +230,12 @@ def node_of(step: Step, body: Body, ask: Ask) -> Node[Any, Any]:  # noqa: C901, 
             return each(named, limit=step.limit)
         case Named():
             return Pipeline(step.name, build(step.step))
+        case Rest():
+            return build(step.step).sleep_for(SPAN, name=step.name)
+        case Asked():
+            signal = signal_of(step)
+            more: dict[str, Any] = {"default": DEFAULTS[step.gives]} if step.default else {}
+            return build(step.step) >> wait_for(signal, timeout=SPAN, name=step.name, **more)
         case Web():
             dag = Dag(step.name, TYPES[step.kind])
             a: Ref[Any] = dag.add(build(step.first), dag.input)
@@ -250,6 +284,16 @@ def template_of(step: Step, body: Body, ask: Ask) -> tuple[Any, dict[str, Any]]:
             return [mapped, name(unwrap_name(step), _unwrap(step))], registered
         case Named():
             return {"pipeline": step.name, "steps": [build(step.step)]}, registered
+        case Rest():
+            return [build(step.step), {"sleep_for": "PT1H", "name": step.name}], registered
+        case Asked():
+            wait = {
+                "wait_for": name(f"of {step.name}", signal_of(step)),
+                "timeout": "PT1H",
+                "name": step.name,
+            }
+            more = {"default": DEFAULTS[step.gives]} if step.default else {}
+            return [build(step.step), {**wait, **more}], registered
         case Web():
             nodes = {
                 "a": {"step": build(step.first), "takes": "input"},
@@ -273,7 +317,7 @@ def _takes(step: Step) -> Kind:  # noqa: PLR0911  # one for each kind
             return step.takes[0]
         case Line():
             return _takes(step.parts[0])
-        case Maybe() | Named():
+        case Maybe() | Named() | Rest() | Asked():
             return _takes(step.step)
         case Either():
             return _takes(step.first)
@@ -283,6 +327,12 @@ def _takes(step: Step) -> Kind:  # noqa: PLR0911  # one for each kind
             return "many"
         case Web() | First():
             return step.kind
+
+
+def signal_of(step: Asked) -> Signal[Any]:
+    """The token of a wait."""
+    of_kind: Any = Signal[TYPES[step.gives]]  # type: ignore[misc]  # a type that is known at run time only
+    return of_kind(step.name)
 
 
 def _function(leaf: Leaf, body: Body) -> Callable[..., Any]:
@@ -354,6 +404,10 @@ class Fate:
             return "fail"
         return "dead" if leaf.skips and digest % 7 == 0 else "ok"
 
+    def comes(self, step: Asked, path: str) -> bool:
+        """Whether somebody sends a signal before its time is over."""
+        return not (step.fails or step.default) or self.digest(path) % 3 > 0
+
     def length(self, path: str) -> int:
         return self.digest(path) // 7 % 4
 
@@ -386,7 +440,7 @@ class Model:
     failed: bool = False
     """Whether something has failed in the item at hand."""
 
-    def run(self, step: Step, value: Value, prefix: str, item: str | None = None) -> Value:  # noqa: PLR0911, C901  # one for each kind
+    def run(self, step: Step, value: Value, prefix: str, item: str | None = None) -> Value:  # noqa: PLR0911, PLR0912, C901  # one for each kind
         """Walk a step that is reached with a value.
 
         Args:
@@ -424,6 +478,11 @@ class Model:
                 return given
             case Named():
                 return self.run(step.step, value, f"{prefix}{step.name}/")
+            case Rest():
+                given = self.run(step.step, value, prefix)
+                return self.end(given, prefix + step.name, given.length)
+            case Asked():
+                return self.ask(step, self.run(step.step, value, prefix), prefix + step.name)
             case Web():
                 inside = f"{prefix}{step.name}/"
                 parts = [value, self.run(step.first, value, inside), self.run(step.second, value, inside)]
@@ -448,6 +507,13 @@ class Model:
         self.states[path] = {"ok": "COMPLETED", "dead": "SKIPPED", "fail": "FAILED"}[outcome]
         self.failed = self.failed or outcome == "fail"
         return Value(live=True, length=self.fate.length(path)) if outcome == "ok" else DEAD
+
+    def ask(self, step: Asked, value: Value, path: str) -> Value:
+        comes = self.fate.comes(step, path)
+        if value.live and not comes and not step.default:
+            self.states[path], self.failed = "FAILED", True
+            return DEAD
+        return self.end(value, path, self.fate.length(path) if comes else len(DEFAULTS["many"]))
 
     def end(self, value: Value, path: str, length: int) -> Value:
         self.states[path] = "COMPLETED" if value.live else "SKIPPED"
@@ -511,6 +577,9 @@ def paths_in(step: Step, prefix: str) -> Iterator[str]:  # noqa: C901, PLR0912  
                 yield prefix + unwrap_name(step)
         case Named():
             yield from paths_in(step.step, f"{prefix}{step.name}/")
+        case Rest() | Asked():
+            yield from paths_in(step.step, prefix)
+            yield prefix + step.name
         case Web():
             for part in (step.first, step.second, step.join):
                 yield from paths_in(part, f"{prefix}{step.name}/")
@@ -527,7 +596,7 @@ def leaves_in(step: Step) -> Iterator[Leaf]:  # noqa: C901  # one for each kind
         case Line():
             for part in step.parts:
                 yield from leaves_in(part)
-        case Maybe() | Named() | Map():
+        case Maybe() | Named() | Map() | Rest() | Asked():
             yield from leaves_in(step.step)
         case Either():
             yield from leaves_in(step.first)
@@ -541,3 +610,24 @@ def leaves_in(step: Step) -> Iterator[Leaf]:  # noqa: C901  # one for each kind
         case First():
             for part in (*step.steps, step.taker):
                 yield from leaves_in(part)
+
+
+def waits_in(step: Step) -> Iterator[Asked]:  # one for each kind
+    """All waits for signals in a step."""
+    match step:
+        case Leaf():
+            pass
+        case Line():
+            for part in step.parts:
+                yield from waits_in(part)
+        case Asked():
+            yield step
+            yield from waits_in(step.step)
+        case Maybe() | Named() | Map() | Rest():
+            yield from waits_in(step.step)
+        case Either() | Web():
+            yield from waits_in(step.first)
+            yield from waits_in(step.second)
+        case Beside() | First():
+            for part in step.steps:
+                yield from waits_in(part)

@@ -71,6 +71,13 @@ class CheckedRun:
         return [row for row in self.snapshot.rows.values() if row.worker is not None]
 
     @property
+    def resting(self) -> list[PhaseRecord]:
+        """Phases that wait for a signal or a time, and nobody is busy with."""
+        return [
+            row for row in self.snapshot.rows.values() if row.wait_kind and row.state is PhaseState.RUNNING
+        ]
+
+    @property
     def waiting(self) -> list[PhaseRecord]:
         """Phases that wait for a worker or for their time."""
         return [row for row in self.snapshot.rows.values() if row.state in WAITING_PHASES]
@@ -121,6 +128,7 @@ class CheckedRun:
         assert {**kept, **together.rows} == other.rows
         assert replace(unit.run, revision=0) == replace(other.run, revision=0)
         assert together.cursor == other.cursor
+        assert list(together.all_signals().items()) == list(other.signals.items())
         assert [unplaced(fact) for fact in unit.events] == [unplaced(fact) for fact in facts]
 
     def check_grants(self, unit: Unit, verdicts: Sequence[Verdict], offer: Offer) -> None:
@@ -216,17 +224,32 @@ class CheckedRun:
             assert row.fence >= max(fences, default=0)
             assert not fences or min(fences) > self.last_fences.get(row.path, 0)
             assert row.decided is not None or row.state is not PhaseState.COMPLETED
-            assert (row.worker is not None) == (row.state is PhaseState.RUNNING and row.total is None)
+            is_run = row.state is PhaseState.RUNNING and row.total is None and row.wait_kind is None
+            assert (row.worker is not None) == is_run
             assert (row.live is not None) == is_ended(row)
             assert (row.ended_at is not None) == is_ended(row)
         again = Snapshot.from_rows(self.plan, stored)
         assert again.run == self.snapshot.run
         assert again.rows == self.snapshot.rows
         assert again.gone == self.snapshot.gone
+        assert list(again.signals.items()) == list(self.snapshot.signals.items())
+        assert stored.run.signals == len(again.signals)
+        self.check_signals()
         assert again.cursor == self.snapshot.cursor
         counts = [self.open_counts(snapshot) for snapshot in (again, self.snapshot)]
         assert counts[0] == counts[1]
         self.check_limits(counts[0])
+
+    def check_signals(self) -> None:
+        """None is kept while a phase waits for it that may take it; what was taken was taken by a wait."""
+        kept = {(s.name, s.key) for s in self.snapshot.signals.values() if s.taken_by is None}
+        for row in self.resting if self.state not in STANDING_STATES else ():
+            awaits = self.plan.locate(row.path)[0].awaits
+            assert awaits is not None
+            assert (awaits.signal, row.wait_key) not in kept
+        for signal in self.snapshot.signals.values():
+            assert (signal.value is None) == (signal.taken_by is not None)
+            assert signal.taken_by is None or self.plan.locate(signal.taken_by)[0].awaits is not None
 
     @staticmethod
     def open_counts(snapshot: Snapshot) -> dict[str, ItemCount]:

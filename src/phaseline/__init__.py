@@ -18,11 +18,14 @@ from phaseline.run import Checkpoint, ErrorCategory, PhaseRecord, PhaseState, Ru
 from phaseline.runs import Runs
 from phaseline.runtime import Runtime
 from phaseline.schedules import SLOT, Schedule, Schedules
+from phaseline.signals import Signal
+from phaseline.step import wait_for
 from phaseline.wishes import Abort, Again, Finish, RetryAfter, Skip
 
 __all__ = [
     # definition
     "Pipeline", "Phase", "phase", "each", "parallel", "when", "branch", "Dag", "Ref",
+    "Signal", "wait_for",
     "Ok", "Err", "Skipped", "Retry", "Dep",
     # what a body sees and may raise
     "Context", "CustomEvent", "Skip", "Abort", "Again", "RetryAfter", "Finish",

@@ -36,6 +36,7 @@ def finished(nodes: Sequence[PlanNode], cancelling: Collection[int], output: Sou
             node,
             children=tuple(children[node.index]),
             entries=tuple(inner.index for inner in members.get(node.index, ()) if inner.is_first),
+            queue=_queue_of(node, nodes, children),
             closers=tuple(_closers(members.get(node.index, ()), children)),
             ends_item=node.index in ends,
             cancels=cancels.get(node.index, ()),
@@ -43,6 +44,16 @@ def finished(nodes: Sequence[PlanNode], cancelling: Collection[int], output: Sou
         )
         for node in nodes
     )
+
+
+def _queue_of(node: PlanNode, nodes: Sequence[PlanNode], children: Sequence[Sequence[int]]) -> str:
+    """Where it is taken up; a wait is where what stands before it is, or, where nothing does, what comes after it."""
+    before = after = node
+    while before.kind is NodeKind.WAIT and before.parents:
+        before = nodes[before.parents[0]]
+    while after.kind is NodeKind.WAIT and children[after.index]:
+        after = nodes[children[after.index][0]]
+    return before.queue if before.kind is not NodeKind.WAIT else after.queue
 
 
 def _closers(members: Sequence[PlanNode], children: Sequence[Sequence[int]]) -> Iterator[int]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from datetime import timedelta
 from types import GenericAlias
@@ -10,16 +11,18 @@ from typing import Any, Never, NoReturn, get_args, get_origin
 import attrs
 
 from phaseline.closing import bound, finished
+from phaseline.codec import ValueCodec
 from phaseline.compose import Branch, Each, Parallel, Question, When
 from phaseline.derive import check_labels, derive_machine, fingerprint_of, order_of
 from phaseline.edges import GIVEN, Edge, Gather, Merge, Race, Source, edges_of, gathered, merged
-from phaseline.errors import DefinitionError, DuplicatePhaseError
+from phaseline.errors import DefinitionError, DuplicatePhaseError, EncodeError
 from phaseline.graph import FunctionOfMany, Graph
+from phaseline.nothing import NOTHING
 from phaseline.phase import DEFAULT_QUEUE, Phase
-from phaseline.plan import Binding, NodeKind, Plan, PlanNode
+from phaseline.plan import Awaited, Binding, NodeKind, Plan, PlanNode
 from phaseline.retry import NO_RETRY, Retry
 from phaseline.signature import accepts, element_type, type_name
-from phaseline.step import Chain, Node, Subgraph
+from phaseline.step import Chain, Node, Subgraph, Wait
 
 
 def compile_plan(
@@ -86,6 +89,8 @@ class Builder:
         self.cancelling: set[int] = set()
         """Races whose first ends the rest."""
         self._paths: set[str] = set()
+        self._sent: dict[str, Any] = {}
+        """Type of what is sent, by name of the signal."""
 
     def add(self, node: Node[Any, Any], wire: Wire, place: Place) -> Wire:
         """Add a node that takes what ``wire`` brings; gives what it hands on."""
@@ -95,7 +100,7 @@ class Builder:
             error.nodes = (*error.nodes, node)
             raise
 
-    def _add(self, node: Node[Any, Any], wire: Wire, place: Place) -> Wire:  # noqa: PLR0911  # one for each kind
+    def _add(self, node: Node[Any, Any], wire: Wire, place: Place) -> Wire:  # noqa: PLR0911, C901  # one for each kind
         match node:
             case Chain():
                 for part in node.parts:
@@ -119,6 +124,8 @@ class Builder:
                 return self._add_branch(node, wire, place)
             case Graph():
                 return self._add_graph(node, wire, place)
+            case Wait():
+                return self._add_wait(node, wire, place)
             case _:
                 msg = f"pipeline {self.pipeline!r}: {type(node).__name__} is no kind of node that a plan can hold"
                 raise DefinitionError(msg)
@@ -173,6 +180,50 @@ class Builder:
         self.nodes[index] = attrs.evolve(self.nodes[index], exit=last.source)
         return output
 
+    # ------------------------------------------------------------------ waits
+    def _add_wait(self, wait: Wait[Any, Any], wire: Wire, place: Place) -> Wire:
+        if wait.keeps_both and _holds_race(wire.source):
+            msg = f"{wait.title} keeps the first of several values, which it must be taken for; put a phase before it"
+            raise DefinitionError(msg)
+        index = len(self.nodes)
+        if wait.name is not None:
+            path = self._claim(place.prefix + wait.name)
+        else:
+            base = "sleep" if wait.signal is None else f"wait_for_{wait.signal.name}"
+            path = self._claim_free(place.prefix + base)
+        what = f"what is handed on by {path!r}" if wait.signal is None else f"signal {wait.signal.name!r}"
+        sent = wait.kept if wait.signal is None else self._sent_with(wait)
+        binding = Binding(wait, None, NO_RETRY, None, sent, what)
+        label = re.sub(r"[^A-Z0-9]+", "_", path.removeprefix(place.prefix).upper())
+        awaits = Awaited(
+            None if wait.signal is None else wait.signal.name, wait.key, wait.span, _default_of(wait, binding)
+        )
+        node = PlanNode(
+            index,
+            path,
+            NodeKind.WAIT,
+            label,
+            DEFAULT_QUEUE,
+            wire.source,
+            wire.after,
+            place.scope,
+            awaits=awaits,
+        )
+        self._append(node, binding, wire)
+        if wait.keeps_both:
+            return Wire(gathered((wire.source, Edge(index))), wait.output_type)
+        return Wire(Edge(index), wait.output_type)
+
+    def _sent_with(self, wait: Wait[Any, Any]) -> Any:
+        """The type of what is sent, which must be one wherever the signal is waited for."""
+        assert wait.signal is not None  # noqa: S101  # asked before
+        name, type_ = wait.signal.name, wait.signal.type
+        if self._sent.setdefault(name, type_) != type_:
+            known = type_name(self._sent[name])
+            msg = f"pipeline {self.pipeline!r} waits for two signals {name!r}, one with {known} and one with {type_name(type_)}; give one another name"
+            raise DefinitionError(msg)
+        return type_
+
     # ------------------------------------------------------------------ tests
     def _add_when(self, when: When[Any], wire: Wire, place: Place) -> Wire:
         test = self._add_test(when.question, wire, place)
@@ -192,13 +243,9 @@ class Builder:
         return Wire(merged(then.source, otherwise.source), branch.output_type)
 
     def _add_test(self, question: Question[Any], wire: Wire, place: Place) -> int:
-        index, base = len(self.nodes), f"{place.prefix}{question.title}?"
-        path, number = base, 2
-        while path in self._paths:  # a question may be asked in several places
-            path, number = f"{base}{number}", number + 1
-        node = PlanNode(
-            index, self._claim(path), NodeKind.TEST, "", DEFAULT_QUEUE, wire.source, wire.after, place.scope
-        )
+        index = len(self.nodes)
+        path = self._claim_free(f"{place.prefix}{question.title}?")
+        node = PlanNode(index, path, NodeKind.TEST, "", DEFAULT_QUEUE, wire.source, wire.after, place.scope)
         binding = Binding(question, None, NO_RETRY, None, bool, f"verdict of test {path!r}")
         self._append(node, binding, wire)
         return index
@@ -210,7 +257,8 @@ class Builder:
 
     def _set_arms(self, test: int, first: tuple[int, ...], second: tuple[int, ...]) -> None:
         """Note what a test decides about; it waits where the first of these would wait."""
-        queue = self.nodes[first[0]].queue
+        arm = [self.nodes[index] for index in first]
+        queue = next((node for node in arm if node.kind is not NodeKind.WAIT), arm[0]).queue
         self.nodes[test] = attrs.evolve(self.nodes[test], arms=(first, second), queue=queue)
 
     # ------------------------------------------------------------------ graphs
@@ -249,6 +297,13 @@ class Builder:
         self.bindings.append(binding)
         return wire
 
+    def _claim_free(self, base: str) -> str:
+        """Claim a path for what may stand in several places."""
+        path, number = base, 2
+        while path in self._paths:
+            path, number = f"{base}{number}", number + 1
+        return self._claim(path)
+
     def _claim(self, path: str) -> str:
         if path in self._paths:
             raise DuplicatePhaseError(self.pipeline, path)
@@ -270,6 +325,29 @@ def _with_gaps(source: Source, input_type: Any) -> Source:
     ):
         return source
     return Gather(source.parts, tuple(accepts(arg, None) for arg in args))
+
+
+def _default_of(wait: Wait[Any, Any], binding: Binding) -> str | None:
+    """What stands for a signal that does not come, encoded.
+
+    Raises:
+        DefinitionError: It is not of the type that is sent.
+    """
+    if wait.default is NOTHING:
+        return None
+    try:
+        text, _ = ValueCodec[Any](binding.output_type, what=f"the default of {wait.title}").encode(
+            wait.default
+        )
+    except EncodeError as error:
+        raise DefinitionError(str(error)) from error
+    return text
+
+
+def _holds_race(source: Source) -> bool:
+    if isinstance(source, Race):
+        return True
+    return isinstance(source, Gather | Merge) and any(map(_holds_race, source.parts))
 
 
 def _mentions(source: Source, part: Source) -> bool:

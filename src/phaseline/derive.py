@@ -124,8 +124,11 @@ def _node_shape(nodes: Sequence[PlanNode], node: PlanNode) -> list[Any]:
     def paths(indexes: Sequence[int]) -> list[str]:
         return [nodes[index].path for index in indexes]
 
+    awaits = node.awaits
     extra = {
         "after": paths(node.after),
+        "signal": None if awaits is None else awaits.signal,
+        "key": None if awaits is None else awaits.key,
         "cancels": bool(node.cancels),
         "on_error": "" if node.on_error == "fail" else node.on_error,
         "exit": None if node.exit is None else shape_of(nodes, node.exit),

@@ -9,11 +9,16 @@ from phaseline.derive import shape_of
 from phaseline.edges import Source, edges_of, takes_given
 from phaseline.plan import NodeKind, Plan, PlanNode
 
-_FRAMES = {NodeKind.PHASE: ('["', '"]'), NodeKind.MAP: ('[["', '"]]'), NodeKind.TEST: ('{"', '"}')}
+_FRAMES = {
+    NodeKind.PHASE: ('["', '"]'),
+    NodeKind.MAP: ('[["', '"]]'),
+    NodeKind.TEST: ('{"', '"}'),
+    NodeKind.WAIT: ('{{"', '"}}'),
+}
 
 
 def to_mermaid(plan: Plan) -> str:
-    """The graph as the text of a Mermaid flowchart: tests are diamonds, a map is a box around what an item goes through."""
+    """The graph as the text of a Mermaid flowchart: tests are diamonds, waits hexagons, a map is a box around what an item goes through."""
     lines = ['input(["input"])', *_nodes_in(plan, None), 'output(["output"])']
     for node in plan.nodes:
         lines += _edges_to(node.source, f"n{node.index}", _begin_of(node), join=_join_of(node))
@@ -103,5 +108,14 @@ def _node_data(plan: Plan, node: PlanNode) -> dict[str, Any]:
             data |= {
                 "skips_unless_held": list(map(path_of, skipped)),
                 "skips_if_held": list(map(path_of, chosen)),
+            }
+        case NodeKind.WAIT:
+            awaits = node.awaits
+            assert awaits is not None  # noqa: S101  # waits have it
+            data |= {
+                "signal": awaits.signal,
+                "key": awaits.key,
+                "span": None if awaits.span is None else awaits.span.total_seconds(),
+                "has_default": awaits.default is not None,
             }
     return data

@@ -209,6 +209,10 @@ class InvalidInputError(EncodeError):
     """The input of a run is not what its pipeline takes; nothing was stored."""
 
 
+class InvalidSignalError(EncodeError):
+    """What was sent with a signal is not of its type; nothing was stored."""
+
+
 class DecodeError(CodecError):
     """A stored value no longer fits the type that the code declares for it."""
 
@@ -376,6 +380,36 @@ class CommandRefusedError(RunError):
         why = f": {reason}" if reason else ""
         super().__init__(
             f"run {run_id} is {state}, where {command} is not possible{why}; in {state} it takes: {open_to}"
+        )
+
+
+class SignalRefusedError(RunError):
+    """A run was sent a signal that it cannot take now; nothing was stored."""
+
+    def __init__(self, run_id: str, signal: str, state: str, reason: str = "") -> None:
+        self.run_id = run_id
+        self.signal = signal
+        self.state = state
+        self.reason = reason
+        super().__init__(
+            f"run {run_id} is {state} and did not take the signal {signal!r}: "
+            + (
+                reason
+                or "it waits for nothing any more; start another run, or take this one up again and send it then"
+            )
+        )
+
+
+class UnknownSignalError(RunError, LookupError):
+    """A run was sent a signal that nothing in its pipeline waits for; nothing was stored."""
+
+    def __init__(self, run_id: str, signal: str, known: Iterable[str]) -> None:
+        self.run_id = run_id
+        self.signal = signal
+        self.known: tuple[str, ...] = tuple(known)
+        names = ", ".join(map(repr, self.known)) or "no signal"
+        super().__init__(
+            f"nothing in the pipeline of run {run_id} waits for the signal {signal!r}; it waits for {names}"
         )
 
 

@@ -148,6 +148,17 @@ class PipelineRolledBack(EpochBegun, frozen=True, kw_only=True, gc=False):
     wire_name = "PIPELINE_ROLLED_BACK"
 
 
+class SignalReceived(Event, frozen=True, kw_only=True, gc=False):
+    """Somebody sent a signal, and it is kept until a phase takes it; the value is not told, for it may be anything."""
+
+    wire_name = "SIGNAL_RECEIVED"
+    own_fields: ClassVar[tuple[str, ...]] = ("signal", "key", "id")
+
+    signal: str
+    key: str | None = None
+    id: str | None = None
+
+
 # --------------------------------------------------------------------- its phases
 class PhaseStarted(Event, frozen=True, kw_only=True, gc=False):
     """A worker was granted the phase; its body is about to be called."""
@@ -286,7 +297,7 @@ class Emitted(Event, frozen=True, kw_only=True, gc=False):
 
 _KINDS: tuple[type[Event], ...] = (
     PipelineStarted, PipelineCompleted, PipelineFailed, PipelinePaused, PipelineResumed, PipelineCancelled,
-    PipelineRetried, PipelineRestarted, PipelineRolledBack, PipelineAnnotated,
+    PipelineRetried, PipelineRestarted, PipelineRolledBack, PipelineAnnotated, SignalReceived,
     PhaseStarted, PhaseCompleted, PhaseFailed, PhaseRetrying, PhaseSkipped, PhaseProgress,
     CheckpointCreated,
 )  # fmt: skip

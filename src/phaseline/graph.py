@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from datetime import timedelta
 from functools import cached_property
 from types import FrameType, GenericAlias
 from typing import Any, Generic, Literal, TypeVar, overload
@@ -12,10 +13,12 @@ import attrs
 from typing_extensions import Unpack
 
 from phaseline.errors import DefinitionError, TypeMismatchError
+from phaseline.nothing import NOTHING
 from phaseline.options import check_name, check_options, option_kinds
 from phaseline.phase import Context, FunctionPhase, Options, Phase, PhaseOptions, with_needs
+from phaseline.signals import Signal
 from phaseline.signature import Signature, accepts, signature_of, type_name
-from phaseline.step import Node, node_from
+from phaseline.step import Node, Wait, node_from
 
 A = TypeVar("A")
 B = TypeVar("B")
@@ -215,6 +218,73 @@ class Wires(Generic[In]):
         takes, before = tuple(ref.index for ref in refs), tuple(ref.index for ref in after)
         self._steps.append(Added(node, takes, before, join, cancel_rest))
         return Ref(self, len(self._steps) - 1, node.title, node.output_type)
+
+    @overload
+    def wait_for(
+        self,
+        signal: Signal[T],
+        /,
+        *,
+        after: Sequence[Ref[Any]] = (),
+        timeout: timedelta | None = None,
+        key: str | None = None,
+        name: str | None = None,
+    ) -> Ref[T]: ...
+    @overload
+    def wait_for(
+        self,
+        signal: Signal[T],
+        /,
+        *,
+        after: Sequence[Ref[Any]] = (),
+        timeout: timedelta,
+        default: T,
+        key: str | None = None,
+        name: str | None = None,
+    ) -> Ref[T]: ...
+    def wait_for(
+        self,
+        signal: Signal[Any],
+        /,
+        *,
+        after: Sequence[Ref[Any]] = (),
+        timeout: timedelta | None = None,
+        default: Any = NOTHING,
+        key: str | None = None,
+        name: str | None = None,
+    ) -> Ref[Any]:
+        """Add a wait for a signal, and give a reference on what is sent.
+
+        Args:
+            signal: As with the function ``wait_for``.
+            after: What must have ended before it waits, whatever it handed on; without any it waits from the beginning.
+            timeout: As there.
+            default: As there.
+            key: As there.
+            name: As there.
+
+        Raises:
+            DefinitionError: As there, or a reference stands in another graph.
+        """
+        wait: Wait[object, Any] = Wait(signal, timeout, default=default, key=key, name=name)
+        return self.add(wait, self.input, after=after)
+
+    def sleep_for(
+        self, span: timedelta, ref: Ref[A], /, *, after: Sequence[Ref[Any]] = (), name: str | None = None
+    ) -> Ref[A]:
+        """Add a wait for a while, and give a reference on the same value as it comes after that.
+
+        Args:
+            span: As with the method of a chain.
+            ref: What is handed on; the time begins when it is there.
+            after: What must have ended before the time begins.
+            name: As with the method of a chain.
+
+        Raises:
+            DefinitionError: As there, or a reference stands in another graph.
+        """
+        wait: Wait[A, A] = Wait(None, span, name=name, kept=ref.type)
+        return self.add(wait, ref, after=after)
 
     def output(self, ref: Ref[Out], *, also: Sequence[Ref[Any]] = ()) -> Graph[In, Out]:
         """Close the graph: what ``ref`` refers to is its output.

@@ -16,15 +16,18 @@ from phaseline._shell.describing import describe
 from phaseline._shell.live import LiveRun
 from phaseline._shell.outage import patiently
 from phaseline._shell.runner import Runner
+from phaseline._shell.sending import send
 from phaseline._shell.waiting import ended_run, follow, raise_unless_completed
 from phaseline.control import Verb
 from phaseline.errors import ResultTimeoutError, RunNotFoundError, RunNotVisibleError
 from phaseline.events import Event
 from phaseline.run import ENDED_STATES, SETTLED_STATES, Checkpoint, Run
+from phaseline.signals import Signal
 
 if TYPE_CHECKING:
     from phaseline.runtime import Runtime
 
+T = TypeVar("T")
 Out_co = TypeVar("Out_co", covariant=True)
 
 VISIBLE_POLL = 0.05
@@ -220,6 +223,36 @@ class RunHandle(Generic[Out_co]):
             RunNotVisibleError, EncodeError, StorageError: As ``pause``.
         """
         await self._command(Verb.ANNOTATE, reason, actor, note=note)
+
+    async def signal(
+        self,
+        signal: Signal[T],
+        value: T,
+        /,
+        *,
+        key: str | None = None,
+        id: str | None = None,  # noqa: A002  # the word that users look for
+    ) -> None:
+        """Send what the run waits for, or will wait for: it is stored, and taken by one wait, the first come first.
+
+        When this returns, the wait that took it has ended. A run that is PAUSED keeps it until it goes on.
+
+        Args:
+            signal: The token by which the pipeline waits for it.
+            value: What is sent.
+            key: Which of several waits for this signal it is for: of an item of a map, its index, ``"3"``.
+            id: By which a second sending of the same is known, and does nothing.
+
+        Raises:
+            InvalidSignalError: The value is not what the pipeline waits for.
+            UnknownSignalError: Nothing in the pipeline waits for it.
+            SignalRefusedError: The run has ended, or keeps 1,000 signals that nothing has taken.
+            RunNotVisibleError: It was started in a transaction that is not committed yet.
+            EncodeError: Key or id is no text that can be stored.
+            StorageError: It is not known to be stored.
+        """
+        await self._seen()
+        self._live = await send(self._runner, self.id, signal, value, key=key, id_=id)
 
     async def _command(self, verb: Verb, reason: str, actor: str, **details: str | None) -> None:
         order = order_of(verb, reason, actor, **details)

@@ -69,6 +69,14 @@ def check_version(version: object, what: str) -> None:
         raise DefinitionError(f"{what}: version={version!r} names no definition: {problem}") from error
 
 
+def check_key(key: object, what: str) -> None:
+    """Refuse a key that cannot be stored."""
+    try:
+        storable_key(key, what=what)
+    except EncodeError as error:
+        raise DefinitionError(f"{what}: {'; '.join(error.problems)}") from error
+
+
 def check_label(label: object, phase: str) -> None:
     """Refuse a label that cannot be a state."""
     if label is None or (isinstance(label, str) and LABEL.match(label)):

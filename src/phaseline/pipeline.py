@@ -144,6 +144,14 @@ class Pipeline(Subgraph[In_contra, Out_co]):
         """
         return self.plan.whole.json_schema()
 
+    def signal_schemas(self) -> dict[str, dict[str, Any]]:
+        """The JSON schemas of the signals that runs wait for, by name.
+
+        Raises:
+            DefinitionError: A type holds something that JSON schema cannot describe.
+        """
+        return {name: door.json_schema() for name, door in self.plan.signals.items()}
+
     async def run(
         self,
         value: In_contra,
@@ -169,6 +177,7 @@ class Pipeline(Subgraph[In_contra, Out_co]):
             PipelineRolledBackError: It was rolled back.
             PipelineNotRegisteredError: A runtime is open, but none registered this pipeline.
             AmbiguousRuntimeError: Several did.
+            RuntimeUsageError: No runtime is open, and the pipeline waits for a signal that nobody could send.
         """
         host = self._host(runtime, deps)
         if host is None:
@@ -216,6 +225,13 @@ class Pipeline(Subgraph[In_contra, Out_co]):
         return registered[0]
 
     async def _run_in_memory(self, value: In_contra, deps: Mapping[Dep[Any], Any] | None) -> Run[Out_co]:
+        if self.plan.endless_waits:
+            path = self.plan.endless_waits[0]
+            msg = (
+                f"pipeline {self.name!r} waits at {path!r} for a signal, and nobody could send one to a run in memory; open "
+                "a runtime: async with Runtime(pipelines=[...]), or give the wait a timeout"
+            )
+            raise RuntimeUsageError(msg)
         runner = Runner(MemoryStorage(), InProcessQueue(), plans=(self.plan,), deps=checked_deps(deps))
         try:
             live: LiveRun | None = None

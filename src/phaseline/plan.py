@@ -37,6 +37,26 @@ class NodeKind(StrEnum):
     MAP = "map"
     TEST = "test"
     """Decides which way to go."""
+    WAIT = "wait"
+    """Runs without a worker, until a signal or a time comes."""
+
+
+@attrs.frozen
+class Awaited:
+    """What a node waits for."""
+
+    signal: str | None
+    """Name of the signal; None: for its time alone, and then it hands on what it takes."""
+    key: str | None = None
+    """Which signal it must be; None: in a map one with the index of the item, elsewhere one without a key."""
+    span: timedelta | None = None
+    """How long at most."""
+    default: str | None = None
+    """Encoded; what it hands on where the signal does not come in time. None: it fails then."""
+
+    def key_of(self, items: Items) -> str | None:
+        """The key that a signal must carry for one instance of the node."""
+        return self.key if self.key is not None or not items else ".".join(map(str, items))
 
 
 @attrs.frozen
@@ -80,6 +100,8 @@ class PlanNode:
     """Whether its body may end the whole run."""
     in_thread: bool = False
     """Whether its body runs in a thread."""
+    awaits: Awaited | None = None
+    """What it waits for, if it does that and nothing else."""
 
     def at(self, items: Items) -> str:
         """The path of one instance of this node."""
@@ -102,6 +124,11 @@ class PlanNode:
     def is_race(self) -> bool:
         """Whether the first of its values that comes is enough."""
         return type(self.source) is Race
+
+    @property
+    def passes_on(self) -> bool:
+        """Whether what it hands on is what it takes, so that it is not stored once more."""
+        return self.awaits is not None and self.awaits.signal is None
 
     @cached_property
     def is_plain(self) -> bool:
@@ -126,7 +153,7 @@ class Binding:
     """What belongs to the body of a node."""
 
     source: Node[Any, Any] | Question[Any]
-    """What the user wrote: the phase, the ``each(...)`` of a map, or the question of a test."""
+    """What the user wrote: the phase, the ``each(...)`` of a map, the question of a test, or the wait."""
     phase: Phase[Any, Any] | None
     retry: Retry | None
     """None: what the runtime says."""
@@ -255,6 +282,22 @@ class Plan:
     def counts_input(self) -> bool:
         """Whether a map takes the run's input apart, so that its length must be known."""
         return any(node.kind is NodeKind.MAP for node in self.entries)
+
+    @cached_property
+    def signals(self) -> Mapping[str, ValueCodec[Any]]:
+        """The doors for the signals that its runs wait for, by name."""
+        awaited = ((node.awaits, binding) for node, binding in zip(self.nodes, self.bindings, strict=True))
+        return {w.signal: binding.output for w, binding in awaited if w is not None and w.signal is not None}
+
+    @cached_property
+    def waits(self) -> bool:
+        """Whether its runs wait for signals or times."""
+        return any(node.kind is NodeKind.WAIT for node in self.nodes)
+
+    @property
+    def endless_waits(self) -> tuple[str, ...]:
+        """Paths of the waits that only a signal ends."""
+        return tuple(n.path for n in self.nodes if n.awaits is not None and n.awaits.span is None)
 
     @cached_property
     def transactional(self) -> tuple[str, ...]:

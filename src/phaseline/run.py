@@ -34,6 +34,9 @@ INPUT = ""
 """The path under which a run's input is read, where an output is read by its phase's path."""
 
 
+TOO_LATE = "has its value"
+"""How the reason of a phase ends that was ended because another one was faster: its worker, if any, is fenced off."""
+
 FINISHED = "it finished the run"
 """The reason of the phase, COMPLETED, whose stored output is the output of the whole run."""
 

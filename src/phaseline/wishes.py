@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from enum import Enum
 
+from phaseline.nothing import NOTHING
 from phaseline.options import check_pause
 from phaseline.retry import LONGEST
 from phaseline.texts import storable_text
@@ -56,15 +56,6 @@ class Abort(Exception):  # noqa: N818  # a wish, not an error
         """
         self.reason: str = storable_text(reason, what="the reason of Abort")
         super().__init__(self.reason)
-
-
-class Nothing(Enum):
-    """The type of ``NOTHING``, which stands where None would be a value."""
-
-    NOTHING = "nothing"
-
-
-NOTHING = Nothing.NOTHING
 
 
 class Skip(Exception):  # noqa: N818  # a wish, not an error

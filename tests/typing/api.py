@@ -35,6 +35,7 @@ from phaseline import (
     Run,
     RunHandle,
     Runtime,
+    Signal,
     Skip,
     Skipped,
     StateMachine,
@@ -45,13 +46,14 @@ from phaseline import (
     parallel,
     phase,
     templates,
+    wait_for,
     when,
 )
 from phaseline.compose import Branch, Each, Parallel, When
 from phaseline.machine import Change, MachineSnapshot
 from phaseline.phase import BlockingContext, FunctionPhase
 from phaseline.run import StateChange
-from phaseline.step import Chain, Node
+from phaseline.step import Chain, Node, Wait
 
 
 class Doc(BaseModel):
@@ -310,6 +312,49 @@ assert_type(Split() >> is_true, Chain[Doc, bool])
 as_input: Node[Note, int] = Split() >> Count()
 as_output: Node[Doc, object] = ingest
 as_pipeline: Pipeline[Note, object] = ingest
+
+
+# --------------------------------------------------------------------- waits
+class Approval(BaseModel):
+    by: str
+
+
+APPROVED = Signal[Approval]("approved")
+STARS = Signal[str | None]("stars")
+HOUR = timedelta(hours=1)
+
+
+@phase
+async def judged(decided: tuple[str, Approval]) -> int:
+    assert_type(decided[1].by, str)
+    return len(decided[0])
+
+
+assert_type(APPROVED, Signal[Approval])
+assert_type(APPROVED.name, str)
+assert_type(wait_for(APPROVED), Wait[object, Approval])
+assert_type(wait_for(STARS, timeout=HOUR, default=None), Wait[object, str | None])
+assert_type(ingest.wait_for(APPROVED), Chain[Doc, tuple[str, Approval]])
+assert_type(ingest.wait_for(APPROVED, timeout=HOUR, default=Approval(by="me")) >> judged, Chain[Doc, int])
+assert_type((Split() >> Count()).sleep_for(HOUR), Chain[Doc, int])
+assert_type((Split() >> Count()).sleep_for(HOUR, name="nap") >> stars, Chain[Doc, str])
+assert_type(ingest >> wait_for(APPROVED), Chain[Doc, Approval])
+assert_type(each(Pipeline("one", shout.wait_for(APPROVED) >> judged)), Each[str, int])
+approvals = Pipeline("approvals", ingest.wait_for(APPROVED) >> judged)
+assert_type(approvals, Pipeline[Doc, int])
+
+asking = Dag("asking", Doc)
+asked_words = asking.add(Split(), asking.input)
+approval = asking.wait_for(APPROVED, after=[asked_words], timeout=HOUR)
+assert_type(approval, Ref[Approval])
+assert_type(asking.wait_for(STARS, timeout=HOUR, default="*"), Ref[str | None])
+assert_type(asking.sleep_for(HOUR, asked_words), Ref[Words])
+assert_type(approvals.signal_schemas(), dict[str, dict[str, Any]])
+
+
+async def send(handle: RunHandle[str]) -> None:
+    assert_type(await handle.signal(APPROVED, Approval(by="me"), key="1", id="mail"), None)
+    assert_type(await handle.signal(STARS, None), None)
 
 
 # --------------------------------------------------------------------- runs

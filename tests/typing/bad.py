@@ -10,6 +10,8 @@ from __future__ import annotations
 from datetime import timedelta
 
 from api import (
+    APPROVED,
+    HOUR,
     LAMP,
     MAILER,
     Count,
@@ -18,6 +20,10 @@ from api import (
     Split,
     Words,
     WordsCounted,
+    approval,
+    approvals,
+    asked_words,
+    asking,
     dag,
     found_words,
     hello,
@@ -25,6 +31,7 @@ from api import (
     is_big,
     is_long,
     joined,
+    judged,
     lamp,
     number,
     report,
@@ -45,12 +52,14 @@ from phaseline import (
     Pipeline,
     Retry,
     Runtime,
+    Signal,
     StateMachine,
     branch,
     each,
     parallel,
     phase,
     templates,
+    wait_for,
     when,
 )
 from phaseline.machine import Change
@@ -101,6 +110,22 @@ dag.add(twice, number, dag.input, join="any")  # type: ignore[call-overload]  # 
 dag.add(twice, number, number, join="some")  # type: ignore[call-overload]  # pyright: ignore[reportArgumentType]
 dag.build("report")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
 wrong_graph: Pipeline[Doc, str] = dag.build(number)  # type: ignore[arg-type]  # pyright: ignore[reportAssignmentType]
+
+
+# --------------------------------------------------------------------- waits
+wait_for("approved")  # type: ignore[call-overload]  # pyright: ignore[reportArgumentType]
+want(ingest.wait_for(APPROVED) >> stars)  # type: ignore[operator]  # pyright: ignore[reportOperatorIssue]
+want(ingest >> wait_for(APPROVED) >> judged)  # type: ignore[operator]  # pyright: ignore[reportOperatorIssue]
+want(Split().sleep_for(HOUR) >> stars)  # type: ignore[operator]  # pyright: ignore[reportOperatorIssue]
+Split().sleep_for(3)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+wait_for(APPROVED, timeout=3)  # type: ignore[call-overload]  # pyright: ignore[reportArgumentType]
+wait_for(APPROVED, timeout=HOUR, default=True)  # type: ignore[misc]  # pyright: ignore[reportArgumentType]
+wait_for(APPROVED, default=True)  # type: ignore[call-overload]  # pyright: ignore[reportCallIssue]
+want_text(asking.sleep_for(HOUR, asked_words))  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+asking.wait_for(APPROVED, after=["words"])  # type: ignore[list-item]  # pyright: ignore[reportArgumentType]
+dag.add(stars, approval)  # type: ignore[misc]  # pyright: ignore[reportArgumentType]
+wrong_signal: Signal[bool] = APPROVED  # type: ignore[assignment]  # pyright: ignore[reportAssignmentType]
+wrong_chain: Pipeline[Doc, str] = approvals  # type: ignore[assignment]  # pyright: ignore[reportAssignmentType]
 
 
 # --------------------------------------------------------------------- phases
@@ -170,6 +195,9 @@ async def run(runtime: Runtime, bus: EventBus) -> None:
     await runtime.run(ingest, "to be")  # type: ignore[misc]  # pyright: ignore[reportArgumentType]
     handle = await runtime.start(ingest, Doc(text="to be"))
     await handle.result(5)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    await handle.signal(APPROVED, True)  # type: ignore[misc]  # pyright: ignore[reportArgumentType]
+    await handle.signal("approved", True)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    await handle.signal(APPROVED)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
     want_int(await handle.result())  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     want_int((await handle.wait()).output)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     want_int(await (await runtime.get("id", ingest)).result())  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]

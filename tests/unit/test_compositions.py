@@ -11,18 +11,31 @@ import attrs
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.compositions import Fate, Leaf, Model, Step, Value, compositions, leaves_in, node_of
+from tests.compositions import (
+    Asked,
+    Fate,
+    Leaf,
+    Model,
+    Step,
+    Value,
+    compositions,
+    leaves_in,
+    node_of,
+    waits_in,
+)
 from tests.engine import LEASE, PLENTY, CheckedRun
 
 from phaseline._engine.commands import (
     NO_OFFER,
     Begin,
     Command,
+    Elapse,
     Fail,
     FinishRun,
     Judge,
     Offer,
     Postpone,
+    Receive,
     Reclaim,
     Release,
     SkipPhase,
@@ -59,11 +72,13 @@ class Player:
     leaves: dict[str, Leaf]
     chance: Random
     accidents: bool = True
+    waits: dict[str, Asked] = attrs.Factory(dict)
 
     def play(self) -> None:
         """Go on until the run has ended."""
         run = self.run
         run.do(Start(run.now, None), offer=self.offer())
+        self.send_early()
         for _ in range(5_000):
             if run.ended:
                 return
@@ -76,9 +91,40 @@ class Player:
         room = self.chance.choice((PLENTY, 0, 1, 2))
         return Offer("w", self.run.now + LEASE, room) if room else NO_OFFER
 
+    def send_early(self) -> None:
+        """Some signals come before anybody waits for them."""
+        plan = self.run.plan
+        for node in plan.nodes:
+            if node.awaits is not None and node.awaits.signal is not None and node.scope is None:
+                asked = self.waits[node.awaits.signal]
+                if self.fate.comes(asked, node.path) and not self.run.ended and self.chance.randrange(2):
+                    self.run.do(self.signal(asked, node.path, None))
+
+    def signal(self, asked: Asked, path: str, key: str | None) -> Receive:
+        """What somebody sends; the same again does nothing."""
+        length = self.fate.length(path)
+        return Receive(
+            asked.name,
+            f"{[0] * length}" if asked.gives == "many" else "0",
+            key,
+            f"{path} {self.run.snapshot.run.epoch}",
+        )
+
+    def awaken(self, row: PhaseRecord) -> Command:
+        """What ends a wait."""
+        node, _ = self.run.plan.locate(row.path)
+        assert node.awaits is not None
+        asked = None if node.awaits.signal is None else self.waits[node.awaits.signal]
+        if asked is not None and self.fate.comes(asked, row.path):
+            return self.signal(asked, row.path, row.wait_key)
+        assert row.due_at is not None
+        return Elapse(((row.path, row.due_at),))
+
     def command(self) -> Command:
-        held, waiting = self.run.held, self.run.waiting
-        assert held or waiting, "nothing runs, nothing waits, and the run has not ended"
+        held, waiting, resting = self.run.held, self.run.waiting, self.run.resting
+        assert held or waiting or resting, "nothing runs, nothing waits, and the run has not ended"
+        if resting and (not (held or waiting) or self.chance.randrange(4) == 0):
+            return self.awaken(self.chance.choice(resting))
         if waiting and (not held or self.chance.randrange(3) == 0):
             chosen = self.chance.sample(waiting, self.chance.randint(1, len(waiting)))
             return Begin(tuple(row.path for row in chosen))
@@ -129,7 +175,8 @@ def test_every_run_ends_as_the_model_says(step: Step, seed: int, chance: Random)
     output = model.run(step, Value(live=True), "")
     run = CheckedRun(plan_of(step))
     leaves = {leaf.name: leaf for leaf in leaves_in(step)}
-    Player(run, fate, model.totals, leaves, chance).play()
+    waits = {asked.name: asked for asked in waits_in(step)}
+    Player(run, fate, model.totals, leaves, chance, waits=waits).play()
 
     assert "COMPLETED" == run.state
     rows = {path: str(row.state) for path, row in run.snapshot.rows.items() if not model.is_unsure(path)}
@@ -150,7 +197,8 @@ def test_a_run_can_be_finished_at_any_moment(step: Step, seed: int, chance: Rand
     plan = finishing(plan_of(step))
     run = CheckedRun(plan)
     leaves = {leaf.name: leaf for leaf in leaves_in(step)}
-    player = Player(run, fate, model.totals, leaves, chance, accidents=False)
+    waits = {asked.name: asked for asked in waits_in(step)}
+    player = Player(run, fate, model.totals, leaves, chance, accidents=False, waits=waits)
     run.do(Start(run.now, None), offer=player.offer())
     for _ in range(moment):
         if not run.ended:

@@ -8,7 +8,7 @@ import attrs
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.compositions import Fate, Model, Step, Value, compositions, leaves_in
+from tests.compositions import Fate, Model, Step, Value, compositions, leaves_in, waits_in
 from tests.engine import LEASE, PLENTY, CheckedRun
 from tests.unit.test_compositions import BOOM, Player, plan_of
 from tests.unit.test_engine_properties import Top
@@ -30,7 +30,7 @@ from phaseline._engine.commands import (
     Start,
     Succeed,
 )
-from phaseline._engine.control import Refused
+from phaseline._engine.verdicts import Refused
 from phaseline.events import PipelineRolledBack
 from phaseline.run import PhaseRecord, PhaseState
 
@@ -122,8 +122,9 @@ def play_to_the_foreseen_end(step: Step, seed: int, chance: Random, **mishaps: i
     model = Model(fate)
     output = model.run(step, Value(live=True), "")
     run = CheckedRun(plan_of(step))
+    waits = {asked.name: asked for asked in waits_in(step)}
     leaves = {leaf.name: leaf for leaf in leaves_in(step)}
-    player = Stubborn(run, fate, model.totals, leaves, chance, **mishaps)
+    player = Stubborn(run, fate, model.totals, leaves, chance, waits=waits, **mishaps)
     player.play()
 
     assert run.state == "COMPLETED"
@@ -143,7 +144,9 @@ def test_only_what_is_undone_gets_new_keys(step: Step, seed: int, chance: Random
     model = Model(fate)
     model.run(step, Value(live=True), "")
     run = CheckedRun(plan_of(step))
-    player = Stubborn(run, fate, model.totals, {leaf.name: leaf for leaf in leaves_in(step)}, chance, again=0)
+    waits = {asked.name: asked for asked in waits_in(step)}
+    leaves = {leaf.name: leaf for leaf in leaves_in(step)}
+    player = Stubborn(run, fate, model.totals, leaves, chance, waits=waits, again=0)
     player.play()
     assert {row.generation for row in run.snapshot.rows.values()} == {0}
 

@@ -28,9 +28,9 @@ from phaseline._engine.commands import (
     Start,
     Succeed,
 )
-from phaseline._engine.control import Refused
 from phaseline._engine.decide import fold
 from phaseline._engine.snapshot import is_ended
+from phaseline._engine.verdicts import Refused
 from phaseline.control import ACTIVE, STATES, TABLE, Verb, allowed_in, kind_of, to_markdown
 from phaseline.events import PhaseSkipped, PhaseStarted, PipelineCancelled, PipelinePaused, PipelineResumed
 

@@ -170,6 +170,24 @@ class Expire(msgspec.Struct, frozen=True, gc=False):
     """Fail the run if its time is over."""
 
 
+class Receive(msgspec.Struct, frozen=True, gc=False):
+    """Somebody sent a signal; one whose id is known does nothing."""
+
+    signal: str
+    """Its name."""
+    value: str
+    """Encoded."""
+    key: str | None = None
+    id: str | None = None
+
+
+class Elapse(msgspec.Struct, frozen=True, gc=False):
+    """The time of waits has come, as the storage judged it."""
+
+    waits: tuple[tuple[str, datetime], ...]
+    """Path and due time of each, as they were seen."""
+
+
 class Pause(msgspec.Struct, frozen=True, gc=False):
     """Start nothing more; what runs may end."""
 
@@ -253,5 +271,7 @@ Command: TypeAlias = (
     | Release
     | Reclaim
     | Expire
+    | Receive
+    | Elapse
     | Order
 )

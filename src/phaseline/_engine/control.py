@@ -21,17 +21,10 @@ from phaseline._engine.commands import (
 )
 from phaseline._engine.flow import take_up
 from phaseline._engine.snapshot import Draft, is_ended
+from phaseline._engine.verdicts import Refused
+from phaseline._engine.waits import take_what_came
 from phaseline.control import TABLE, Verb, kind_of
 from phaseline.run import PhaseRecord, RunState
-
-
-class Refused(Exception):  # noqa: N818  # a verdict: the shell makes an error of it
-    """The run does not obey this command now."""
-
-    def __init__(self, verb: Verb, state: str, reason: str = "") -> None:
-        super().__init__(verb, state, reason)
-        self.verb, self.state, self.reason = verb, state, reason
-
 
 VERBS: Mapping[type[Order], Verb] = {
     Pause: Verb.PAUSE, Resume: Verb.RESUME, Cancel: Verb.CANCEL, Retry: Verb.RETRY, RerunFrom: Verb.RERUN_FROM,
@@ -117,6 +110,7 @@ def _resume(draft: Draft, order: Resume) -> None:
     elif _has_begun(draft):
         label = draft.plan.order[draft.cursor].label
         evolve.pipeline_resumed(draft, label, order.reason, order.actor)
+        take_what_came(draft)
     else:
         evolve.pipeline_resumed(draft, RunState.IDLE, order.reason, order.actor)
 

@@ -16,6 +16,7 @@ from phaseline._engine import evolve
 from phaseline._engine.commands import (
     Begin,
     Command,
+    Elapse,
     Emission,
     Expire,
     Fail,
@@ -23,6 +24,7 @@ from phaseline._engine.commands import (
     Judge,
     Offer,
     Postpone,
+    Receive,
     Reclaim,
     RecordStep,
     Release,
@@ -31,10 +33,12 @@ from phaseline._engine.commands import (
     Succeed,
     Unfold,
 )
-from phaseline._engine.control import Refused, obey
-from phaseline._engine.endings import collector, fail_overdue, fail_run, finish_run, skip_arm
+from phaseline._engine.control import obey
+from phaseline._engine.endings import fail_for_good, fail_overdue, finish_run, skip_arm
 from phaseline._engine.flow import flow_on, open_map, open_node, start, unfold_map
 from phaseline._engine.snapshot import Draft, Snapshot
+from phaseline._engine.verdicts import Fenced, Refused
+from phaseline._engine.waits import begin_wait, elapse, receive
 from phaseline.abc import StepResult
 from phaseline.plan import NodeKind
 from phaseline.run import (
@@ -48,10 +52,6 @@ from phaseline.run import (
 
 RUNNING = PhaseState.RUNNING
 WAITING_PHASES = frozenset({PhaseState.PENDING, PhaseState.RETRYING})
-
-
-class Fenced(Exception):  # noqa: N818  # a verdict: the shell makes LeaseLostError of it
-    """The phase is not held under the fence that the command carries."""
 
 
 Verdict: TypeAlias = list[PhaseRecord] | Refused | None
@@ -118,6 +118,10 @@ def decide(draft: Draft, command: Command, offer: Offer) -> None:  # noqa: C901,
             _reclaim(draft, command)
         case Expire():
             fail_overdue(draft)
+        case Receive():
+            receive(draft, command)
+        case Elapse():
+            elapse(draft, command)
         case _:
             obey(draft, command)
     flow_on(draft, offer)
@@ -145,9 +149,11 @@ def _begin(draft: Draft, command: Begin, offer: Offer) -> None:
         row = draft.row(path)
         if row is None or row.state not in WAITING_PHASES or row.available_at > draft.now:
             continue  # somebody was faster, and it failed or was put off again
-        node, _ = draft.plan.locate(path)
+        node, items = draft.plan.locate(path)
         if node.kind is NodeKind.MAP and row.total is not None:
             open_map(draft, node, path, row, offer, row.total)
+        elif node.awaits is not None:
+            begin_wait(draft, node, items, row)
         else:
             start(draft, node, path, row, offer)
 
@@ -209,7 +215,7 @@ def _given_same(draft: Draft, row: PhaseRecord, path: str) -> PhaseRecord:
 def _fail(draft: Draft, command: Fail) -> None:
     row = _with_progress(_held(draft, command.path, command.fence), command.progress)
     if command.again_at is None:
-        _fail_for_good(draft, row, command.error)
+        fail_for_good(draft, row, command.error)
     else:
         evolve.phase_retrying(draft, row, "failed", command.again_at, command.error)
 
@@ -222,7 +228,7 @@ def _postpone(draft: Draft, command: Postpone) -> None:
         return
     message = f"asked to be called again more than {command.limit} times"
     error = ErrorInfo(category=ErrorCategory.PROCESSING, type="Again", message=message, phase=row.path)
-    _fail_for_good(draft, row, error)
+    fail_for_good(draft, row, error)
 
 
 def _record_step(draft: Draft, command: RecordStep) -> None:
@@ -243,19 +249,9 @@ def _reclaim(draft: Draft, command: Reclaim) -> None:
             continue
         message = f"its worker was lost {row.crashes + 1} times while it ran; it is held to be the cause"
         error = ErrorInfo(category=ErrorCategory.SYSTEM, type="WorkerLost", message=message, phase=path)
-        _fail_for_good(draft, replace(row, crashes=row.crashes + 1), error)
+        fail_for_good(draft, replace(row, crashes=row.crashes + 1), error)
         if draft.state in STANDING_STATES:
             return
-
-
-def _fail_for_good(draft: Draft, row: PhaseRecord, error: ErrorInfo) -> None:
-    node, items = draft.plan.locate(row.path)
-    is_collected = collector(draft, node) is not None
-    evolve.phase_failed(draft, row, error, final=is_collected)
-    if not is_collected:
-        fail_run(draft, row, error)
-    else:
-        draft.just_ended.append((node, items))
 
 
 def _tell(draft: Draft, path: str, emitted: Sequence[Emission]) -> None:

@@ -8,9 +8,20 @@ from phaseline._engine import evolve
 from phaseline._engine.snapshot import Draft, is_ended
 from phaseline._engine.timing import overdue
 from phaseline.plan import Items, PlanNode
-from phaseline.run import STANDING_STATES, ErrorInfo, PhaseRecord, PhaseState
+from phaseline.run import STANDING_STATES, TOO_LATE, ErrorInfo, PhaseRecord, PhaseState
 
 RUNNING = PhaseState.RUNNING
+
+
+def fail_for_good(draft: Draft, row: PhaseRecord, error: ErrorInfo) -> None:
+    """End a phase that failed and is not tried again, and with it the run, or the item that a map collects."""
+    node, items = draft.plan.locate(row.path)
+    is_collected = collector(draft, node) is not None
+    evolve.phase_failed(draft, row, error, final=is_collected)
+    if not is_collected:
+        fail_run(draft, row, error)
+    else:
+        draft.just_ended.append((node, items))
 
 
 def fail_run(draft: Draft, failed: PhaseRecord, error: ErrorInfo) -> None:
@@ -87,7 +98,7 @@ def cancel_rest(draft: Draft, race: PlanNode, items: Items, winner: int) -> None
     nodes = [draft.plan.nodes[index] for index in race.cancels[winner]]
     rows = list(_unfinished(draft, nodes, items, begin=True))
     if rows:
-        evolve.phases_skipped(draft, rows, f"{race.at(items)} has its value")
+        evolve.phases_skipped(draft, rows, f"{race.at(items)} {TOO_LATE}")
 
 
 def skip_arm(draft: Draft, test: PlanNode, items: Items, *, held: bool) -> list[int]:

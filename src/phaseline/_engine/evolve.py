@@ -29,10 +29,20 @@ from phaseline.events import (
     PipelineRetried,
     PipelineRolledBack,
     PipelineStarted,
+    SignalReceived,
     Transition,
 )
-from phaseline.plan import PlanNode
-from phaseline.run import FINISHED, ErrorInfo, PhaseRecord, PhaseState, RunState
+from phaseline.plan import Items, PlanNode
+from phaseline.run import (
+    FINISHED,
+    ErrorInfo,
+    PhaseRecord,
+    PhaseState,
+    RunState,
+    SignalRecord,
+    WaitKind,
+)
+from phaseline.times import later
 
 # Members of an enum that are looked up once and not with each phase.
 RUNNING, COMPLETED, PENDING = PhaseState.RUNNING, PhaseState.COMPLETED, PhaseState.PENDING
@@ -166,6 +176,18 @@ def pipeline_cancelled(draft: Draft, reason: str, actor: str) -> None:
     )  # fmt: skip
 
 
+def signal_received(draft: Draft, signal: str, value: str, key: str | None, id_: str | None) -> SignalRecord:
+    """Somebody sent a signal."""
+    seq = draft.next_seq()
+    record = SignalRecord(seq=seq, name=signal, key=key, id=id_, value=value, received_at=draft.now)
+    draft.signals[seq] = record
+    draft.change_run(signals=draft.base.run.signals + len(draft.signals))
+    draft.events.append(
+        SignalReceived(run_id=draft.run_id, seq=seq, at=draft.now, signal=signal, key=key, id=id_)
+    )
+    return record
+
+
 # --------------------------------------------------------------------- phases
 def phase_pending(
     draft: Draft, node: PlanNode, path: str, available_at: datetime, total: int | None = None
@@ -237,6 +259,34 @@ def map_started(draft: Draft, node: PlanNode, path: str, row: PhaseRecord | None
             fence=fence, total=total,
         )
     )  # fmt: skip
+
+
+def wait_started(draft: Draft, node: PlanNode, items: Items, row: PhaseRecord | None) -> PhaseRecord:
+    """A wait began; its row runs without a worker until a signal or its time comes."""
+    awaits, path = node.awaits, node.at(items)
+    assert awaits is not None  # noqa: S101  # only waits are begun
+    due_at = None if awaits.span is None else later(draft.now, awaits.span)
+    if row is None:
+        position, generation, fence = draft.new_row(path)
+        row = PhaseRecord(
+            path=path, state=PENDING, queue=node.queue, priority=draft.run.priority, available_at=draft.now,
+            position=position, epoch=draft.run.epoch, generation=generation, fence=fence,
+        )  # fmt: skip
+    draft.waits = draft.waits or due_at is not None
+    row = draft.rows[path] = replace(
+        row, state=RUNNING, attempt=row.attempt + 1, fence=row.fence + 1, started_at=draft.now,
+        first_started_at=row.first_started_at or draft.now, reason="", due_at=due_at,
+        wait_kind=WaitKind.TIMER if awaits.signal is None else WaitKind.SIGNAL,
+        wait_key=None if awaits.signal is None else awaits.key_of(items),
+    )  # fmt: skip
+    transition = draft.move_on()
+    draft.events.append(
+        PhaseStarted(
+            run_id=draft.run_id, seq=draft.next_seq(), at=draft.now, phase=path, transition=transition,
+            attempt=row.attempt, fence=row.fence,
+        )
+    )  # fmt: skip
+    return row
 
 
 def map_counted(draft: Draft, row: PhaseRecord, total: int) -> None:

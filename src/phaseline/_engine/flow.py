@@ -10,10 +10,11 @@ from msgspec.structs import replace
 from phaseline._engine import evolve
 from phaseline._engine.commands import Offer
 from phaseline._engine.endings import cancel_rest, collector, fail_item, skip_arm
-from phaseline._engine.liveness import first_live, liveness
+from phaseline._engine.liveness import first_live, length_of, liveness
 from phaseline._engine.snapshot import Draft, ItemCount, is_ended, item_state
+from phaseline._engine.waits import begin_wait
 from phaseline.abc import StepResult
-from phaseline.edges import Edge, Gather, Given, Merge, Race, Source
+from phaseline.edges import Race
 from phaseline.plan import Items, NodeKind, PlanNode
 from phaseline.run import STANDING_STATES, PhaseRecord, PhaseState, RunState
 
@@ -47,11 +48,13 @@ def open_node(
     due = (available_at is None or available_at <= draft.now) and draft.state not in STANDING_STATES
     total = None
     if node.kind is MAP:
-        total = length if length is not None else _length_of(draft, node.source, items)
+        total = length if length is not None else length_of(draft.plan, node.source, items, draft.row)
     if not due:
         evolve.phase_pending(draft, node, path, available_at or draft.now, total)
     elif total is not None:
         open_map(draft, node, path, None, offer, total)
+    elif node.awaits is not None:
+        begin_wait(draft, node, items, None)
     elif not start(draft, node, path, None, offer):
         evolve.phase_pending(draft, node, path, draft.now)
     if node.is_race:
@@ -123,21 +126,6 @@ def _take_up_items(draft: Draft, node: PlanNode, items: Items, offer: Offer, tot
         if not state.ended:
             take_up(draft, plan.members[node.index], item, offer)
     return count
-
-
-def _length_of(draft: Draft, source: Source, items: Items) -> int | None:
-    """Number of elements of a value; None if no row tells, so that somebody must look at the value."""
-    match source:
-        case Edge(node=index, side=None):
-            row = draft.row(draft.plan.nodes[index].at(items))
-            return None if row is None else row.length
-        case Gather():
-            return len(source.parts)
-        case Merge() | Race():
-            live = first_live(draft.plan, source.parts, items, draft.row)
-            return None if live is None else _length_of(draft, source.parts[live], items)
-        case Edge() | Given():
-            return None
 
 
 def _spawn_item(draft: Draft, node: PlanNode, items: Items, offer: Offer) -> None:

@@ -1,10 +1,10 @@
-"""Whether a value comes: read from rows, never from the values themselves."""
+"""Whether a value comes, and of how many elements: read from rows, never from the values themselves."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
-from phaseline.edges import Edge, Gather, Given, Race, Source
+from phaseline.edges import Edge, Gather, Given, Merge, Race, Source
 from phaseline.plan import Items, Plan
 from phaseline.run import PhaseRecord, PhaseState
 
@@ -54,3 +54,18 @@ def first_live(plan: Plan, parts: tuple[Source, ...], items: Items, row_of: RowO
         if liveness(plan, part, items, row_of):
             return position
     return None
+
+
+def length_of(plan: Plan, source: Source, items: Items, row_of: RowOf) -> int | None:
+    """Number of elements of a value; None if no row tells, so that somebody must look at the value."""
+    match source:
+        case Edge(node=index, side=None):
+            row = row_of(plan.nodes[index].at(items))
+            return None if row is None else row.length
+        case Gather():
+            return len(source.parts)
+        case Merge() | Race():
+            live = first_live(plan, source.parts, items, row_of)
+            return None if live is None else length_of(plan, source.parts[live], items, row_of)
+        case Edge() | Given():
+            return None

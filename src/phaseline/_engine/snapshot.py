@@ -22,7 +22,7 @@ from phaseline.edges import GIVEN
 from phaseline.errors import InvalidTransitionError
 from phaseline.events import CheckpointCreated, Event, Transition
 from phaseline.plan import Items, NodeKind, Plan, PlanNode
-from phaseline.run import STANDING_STATES, PhaseRecord, PhaseState, RunRecord, RunState
+from phaseline.run import STANDING_STATES, PhaseRecord, PhaseState, RunRecord, RunState, SignalRecord
 
 ENDED_PHASES = frozenset({PhaseState.COMPLETED, PhaseState.FAILED, PhaseState.SKIPPED})
 _amendable = attrgetter(*AMENDED)
@@ -41,7 +41,7 @@ class ItemCount(msgspec.Struct, frozen=True, gc=False):
 class Snapshot:
     """The committed state of one run."""
 
-    __slots__ = ("cursor", "gone", "items", "landmarks", "plan", "positions", "rows", "run")
+    __slots__ = ("cursor", "gone", "items", "landmarks", "plan", "positions", "rows", "run", "signals")
 
     def __init__(self, plan: Plan, run: RunRecord) -> None:
         self.plan: Plan = plan
@@ -54,6 +54,8 @@ class Snapshot:
         self.items: dict[str, ItemCount] = {}
         self.cursor: int = 0
         """Position in the plan's order of the earliest unfinished node."""
+        self.signals: dict[int, SignalRecord] = {}
+        """What it has received, by number; of what was taken the value is gone."""
         self.landmarks: list[Event] | None = []
         """Facts that moved the run's state or made a checkpoint; None where it was not followed from its beginning."""
 
@@ -70,6 +72,7 @@ class Snapshot:
         snapshot = Snapshot(plan, rows.run)
         snapshot.rows, snapshot.items, snapshot.gone = dict(self.rows), dict(self.items), dict(self.gone)
         snapshot.landmarks, snapshot.cursor = None, self.cursor
+        snapshot.signals = {**self.signals, **{signal.seq: signal for signal in rows.signals}}
         snapshot.positions = max((row.position + 1 for row in rows.phases), default=0)
         snapshot.positions = max(self.positions, snapshot.positions)
         touched: dict[tuple[int, Items], None] = {}
@@ -100,7 +103,8 @@ class Snapshot:
         """All rows of a run, some of which were dropped since."""
         phases = {**self.rows, **self.gone}
         phases.update((row.path, row) for row in rows.phases)
-        return RunRows(rows.run, sorted(phases.values(), key=_position), 0, rows.signals)
+        signals = [*self.signals.values(), *rows.signals]
+        return RunRows(rows.run, sorted(phases.values(), key=_position), 0, signals)
 
     def _recount(self, map_node: PlanNode, items: Items, before: Mapping[str, PhaseRecord]) -> None:
         """Note what new states of one item say of its map."""
@@ -125,6 +129,8 @@ class Snapshot:
             renewed = Snapshot(self.plan, draft.run).advanced(self._merged(known))
             self.rows, self.gone, self.items = renewed.rows, renewed.gone, renewed.items
         self.run = draft.run
+        if draft.signals or draft.taken:
+            self.signals = draft.all_signals()
         self.rows.update(draft.rows)
         for path in draft.rows if self.gone else ():
             self.gone.pop(path, None)
@@ -162,8 +168,10 @@ class Draft:
         "run",
         "run_id",
         "seq",
+        "signals",
         "state",
         "steps",
+        "taken",
         "threads",
         "waits",
     )  # fmt: skip
@@ -190,6 +198,10 @@ class Draft:
         self.events: list[Event] = []
         self.outputs: dict[str, str] = {}
         self.steps: list[StepResult] = []
+        self.signals: dict[int, SignalRecord] = {}
+        """What this unit receives, by number."""
+        self.taken: dict[int, str] = {}
+        """Stored signals that this unit takes: the path of the phase, by number."""
         self.threads: int = 0
         """How many of the granted bodies run in threads."""
         self.granted: list[PhaseRecord] = []
@@ -270,6 +282,23 @@ class Draft:
             cursor += 1
         self.cursor = cursor
 
+    # ------------------------------------------------------------------ signals
+    def all_signals(self) -> dict[int, SignalRecord]:
+        """What the run has received, as this unit sees it, in order."""
+        known = self.base.signals
+        taken = {seq: replace(known[seq], value=None, taken_by=path) for seq, path in self.taken.items()}
+        return {**known, **taken, **self.signals}
+
+    def take_signal(self, signal: SignalRecord, path: str) -> str:
+        """Note that a phase takes a signal; gives its value, encoded."""
+        assert signal.value is not None  # noqa: S101  # nobody has taken it
+        if signal.seq in self.signals:
+            self.signals[signal.seq] = replace(signal, value=None, taken_by=path)
+        else:
+            self.taken[signal.seq] = path
+        return signal.value
+
+    # ------------------------------------------------------------------ maps
     def item_count(self, map_path: str) -> ItemCount:
         """How far a map is, as this unit sees it."""
         return self.items.get(map_path) or self.base.items[map_path]
@@ -343,6 +372,7 @@ class Draft:
             amended=_amendable(base) != _amendable(self.run), input=input_text, inserted=inserted, updated=updated, dropped=[*self.dropped.values()],
             outputs=self.outputs, events=self.events, steps=self.steps, commit_id=commit_id,
             marks_added=_without(marks, marked), marks_removed=_without(marked, marks),
+            signals=[*self.signals.values()] if self.signals else (), taken=[*self.taken.items()] if self.taken else (),
         )  # fmt: skip
 
 

@@ -18,6 +18,7 @@ from phaseline.run import (
     RunRecord,
     RunState,
 )
+from phaseline.times import later
 
 RUNNING = PhaseState.RUNNING
 WAITING = frozenset({PhaseState.PENDING, PhaseState.RETRYING})
@@ -49,7 +50,7 @@ def times(run: RunRecord, state: str, rows: Iterable[PhaseRecord], now: datetime
             active_ms, since = _active(run, now) // MILLISECOND, begin
         changes.update(active_ms=active_ms, active_since=since)
         if since is not None:
-            expiries.append(_later(since, run.timeout - active_ms * MILLISECOND))
+            expiries.append(later(since, run.timeout - active_ms * MILLISECOND))
     if run.deadline is not None and _may_expire(state):
         expiries.append(run.deadline)
     return {**changes, "expires_at": min(expiries, default=None)}
@@ -97,13 +98,6 @@ def _active_from(rows: Iterable[PhaseRecord], now: datetime) -> datetime | None:
                 return now
             begin = row.available_at if begin is None else min(begin, row.available_at)
     return begin
-
-
-def _later(moment: datetime, delta: timedelta) -> datetime:
-    try:
-        return moment + delta
-    except OverflowError:
-        return datetime.max.replace(tzinfo=moment.tzinfo)
 
 
 def _too_late(message: str) -> ErrorInfo:

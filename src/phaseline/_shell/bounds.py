@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 
 from phaseline._engine.commands import Command
 from phaseline._engine.snapshot import Draft
-from phaseline._shell.clock import Timer, later
+from phaseline._shell.clock import Timer
 from phaseline._shell.invoke import invoke, timeout_of
 from phaseline._shell.live import Interruption, Job
+from phaseline.times import later
 
 if TYPE_CHECKING:
     from phaseline._shell.runner import Runner

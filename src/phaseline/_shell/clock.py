@@ -47,14 +47,6 @@ class SystemClock:
             await anyio.sleep(left)  # again if the storage's clock was set back meanwhile
 
 
-def later(moment: datetime, delta: timedelta) -> datetime:
-    """Give the moment after a time, or the last one there is."""
-    try:
-        return moment + delta
-    except OverflowError:
-        return datetime.max.replace(tzinfo=UTC)
-
-
 _MOST_CANCELLED = 100
 """Cancelled entries that are kept until their time comes, however few others there are."""
 

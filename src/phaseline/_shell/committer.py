@@ -14,10 +14,10 @@ from typing import Any
 import anyio
 from anyio.lowlevel import checkpoint
 
-from phaseline._engine.commands import ALONE, Command, Offer
-from phaseline._engine.control import Refused
+from phaseline._engine.commands import ALONE, Command, Offer, Receive
 from phaseline._engine.decide import fold
 from phaseline._engine.snapshot import Draft
+from phaseline._engine.verdicts import Refused
 from phaseline._shell.live import Folded, Job, LiveRun, Ticket, Verdicts
 from phaseline._shell.outage import OUTAGE_PAUSE
 from phaseline._shell.threads import Threads
@@ -28,6 +28,7 @@ from phaseline.errors import (
     LeaseLostError,
     PhaselineError,
     RunNotFoundError,
+    SignalRefusedError,
     StorageUnavailableError,
 )
 from phaseline.loops import new_event
@@ -237,20 +238,27 @@ class GroupCommitter(Committer):
             await self._wake.wait()
             await checkpoint()  # whoever is ready joins the batch
             async with self._lock:
-                self._wake = new_event()
-                runs, self._waiting = self._waiting, []
-                written = self._gathering
-                try:
-                    paused = await self._look_up(runs)
-                    # Whoever came while runs were read may be in this batch; who comes from here on is in the next one.
-                    self._gathering = new_event()
-                    paused = await self._flush(runs) or paused
-                finally:
-                    if self._gathering is written:
-                        self._gathering = new_event()
-                    written.set()
+                paused = await self._write_what_waits()
             if paused:
                 await self._clock.sleep_until(self._clock.now() + OUTAGE_PAUSE)
+
+    async def _write_what_waits(self) -> bool:
+        """Write one batch; gives whether the storage is unavailable.
+
+        On its own, so that no run of the last batch is held on to while the next one is waited for.
+        """
+        self._wake = new_event()
+        runs, self._waiting = self._waiting, []
+        written = self._gathering
+        try:
+            paused = await self._look_up(runs)
+            # Whoever came while runs were read may be in this batch; who comes from here on is in the next one.
+            self._gathering = new_event()
+            return await self._flush(runs) or paused
+        finally:
+            if self._gathering is written:
+                self._gathering = new_event()
+            written.set()
 
     async def _look_up(self, runs: Sequence[LiveRun]) -> bool:
         """Read those of the runs that others may have moved on; gives whether the storage is unavailable."""
@@ -462,8 +470,10 @@ def _waiting(tickets: Sequence[Ticket]) -> list[Ticket]:
 
 def _refusal(
     live: LiveRun, command: Command, verdict: Refused | None
-) -> LeaseLostError | CommandRefusedError:
+) -> LeaseLostError | CommandRefusedError | SignalRefusedError:
     """Tell why a command changed nothing."""
+    if verdict is not None and isinstance(command, Receive):
+        return SignalRefusedError(live.id, command.signal, verdict.state, verdict.reason)
     if verdict is not None:
         allowed = map(str, allowed_in(verdict.state))
         return CommandRefusedError(live.id, verdict.verb, verdict.state, allowed, verdict.reason)

@@ -31,7 +31,7 @@ from phaseline.loops import Post, loop_post
 from phaseline.phase import BlockingContext, Context, CustomEvent
 from phaseline.run import Progress
 from phaseline.signature import returned_type
-from phaseline.step import Chain, Node, Subgraph
+from phaseline.step import Chain, Node, Subgraph, Wait
 from phaseline.texts import storable_key, storable_text
 
 if TYPE_CHECKING:
@@ -137,8 +137,12 @@ class BodyContext(Context):
         plan = self._job.live.snapshot.plan
         node = self._upstream(phase)
         items = self._job.items[: len(plan.scopes_of(node))]
-        value: T = await self._runner.values.of_node(self._job.live, node, items)
-        return value
+        value: Any = await self._runner.values.of_node(self._job.live, node, items)
+        source = plan.bindings[node.index].source
+        if isinstance(source, Wait) and source.keeps_both:
+            value = (await self._runner.values.for_node(self._job.live, node, items), value)
+        result: T = value
+        return result
 
     def _upstream(self, phase: Node[Any, Any]) -> PlanNode:
         """Find the one node upstream of this one that was made of ``phase``, or of the last one in it."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 
 from msgspec.structs import replace
@@ -10,6 +10,7 @@ from msgspec.structs import replace
 from phaseline._engine.commands import (
     Annotate,
     Cancel,
+    Command,
     Order,
     Pause,
     RerunFrom,
@@ -80,18 +81,38 @@ async def carry_out(runner: Runner, run_id: str, order: Order) -> LiveRun:
         CommandRefusedError: The run does not obey it in its state; nothing was stored.
         StorageError: It is not known to be stored.
     """
+
+    async def checked(live: LiveRun) -> Order:
+        if isinstance(order, RerunFrom):
+            _check_phase(live, order.phase)
+        return await _located(runner, live, order) if isinstance(order, RollBack) else order
+
+    try:
+        return await commit_to(runner, run_id, checked)
+    except KeyTaken:
+        live = await runner.load(run_id)
+        raise await _key_taken(runner, live, order) from None
+
+
+async def commit_to(runner: Runner, run_id: str, make: Callable[[LiveRun], Awaitable[Command]]) -> LiveRun:
+    """Commit a command that comes from outside of a run; gives the run as it is then.
+
+    Args:
+        runner: Of this process.
+        run_id: The run's id.
+        make: Makes the command, once the run was read; what it raises is raised.
+
+    Raises:
+        RunNotFoundError: There is no such run.
+        KeyTaken, CommandRefusedError, SignalRefusedError, StorageError: As ``Committer.store``.
+    """
     known = runner.live.get(run_id)
     live = await runner.hold(run_id)
-    if isinstance(order, RerunFrom):
-        _check_phase(live, order.phase)
-    if isinstance(order, RollBack):
-        order = await _located(runner, live, order)
+    command = await make(live)
     if runner.storage.shared and live is known:
         live.doubted = True  # others may have moved it on
     try:
-        await runner.committer.store(live, order)
-    except KeyTaken:
-        raise await _key_taken(runner, live, order) from None
+        await runner.committer.store(live, command)
     finally:
         runner.drop_if_idle(live)
     return live

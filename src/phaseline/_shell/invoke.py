@@ -19,7 +19,6 @@ from phaseline._engine.commands import (
     Unfold,
 )
 from phaseline._engine.snapshot import Draft
-from phaseline._shell.clock import later
 from phaseline._shell.context import BodyContext
 from phaseline._shell.failure import NEVER_RETRIED, describe
 from phaseline._shell.live import Interruption, Job
@@ -28,9 +27,11 @@ from phaseline._shell.transact import transact
 from phaseline.compose import Question
 from phaseline.errors import CodecError, DefinitionError, EncodeError
 from phaseline.loops import is_meant_for_us
+from phaseline.nothing import NOTHING
 from phaseline.run import ErrorCategory
 from phaseline.signature import accepts
-from phaseline.wishes import NOTHING, Abort, Again, Finish, Skip
+from phaseline.times import later
+from phaseline.wishes import Abort, Again, Finish, Skip
 
 if TYPE_CHECKING:
     from phaseline._shell.runner import Runner

@@ -15,8 +15,8 @@ from phaseline._engine.decide import Verdict
 from phaseline._engine.snapshot import Draft, Snapshot
 from phaseline.abc import RunRows, Unit
 from phaseline.errors import RunNotFoundError
+from phaseline.nothing import NOTHING
 from phaseline.run import PhaseRecord, PhaseState
-from phaseline.wishes import NOTHING
 
 if TYPE_CHECKING:
     from phaseline.plan import Binding, Items, PlanNode

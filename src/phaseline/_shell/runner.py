@@ -20,7 +20,7 @@ from phaseline._engine.commands import NO_OFFER, Command, Offer
 from phaseline._engine.snapshot import Draft, Snapshot
 from phaseline._shell.bounds import invoke_bounded
 from phaseline._shell.chains import Chain, Crew, crew_of
-from phaseline._shell.clock import SystemClock, Timers
+from phaseline._shell.clock import SystemClock, Timer, Timers
 from phaseline._shell.committer import (
     Committer,
     DirectCommitter,
@@ -53,6 +53,7 @@ from phaseline.run import (
     PhaseState,
     RunRecord,
 )
+from phaseline.times import later
 
 T = TypeVar("T")
 log = logging.getLogger("phaseline.runner")
@@ -98,6 +99,10 @@ class Runner:
     """When the worker of this process last looked over everything."""
     reopened: int = 0
     """Counts the runs that went on here after an end."""
+    on_due: Callable[[datetime], None] | None = None
+    """Told when a commit leaves a phase that waits, until the moment at which its wait ends by itself."""
+    _rests: Timer | None = None
+    """Goes off when runs are forgotten that rest."""
 
     def __init__(
         self,
@@ -305,6 +310,8 @@ class Runner:
         ended = live.snapshot.run.state in ENDED_STATES
         if live.is_idle and (ended or not self.keeps) and self.live.get(live.id) is live:
             del self.live[live.id]
+        elif not self.storage.shared and live.is_idle and live.snapshot.plan.waits:
+            self._rest_soon()  # where nothing sweeps
         live.resting = False
 
     def drop_resting(self) -> None:
@@ -313,6 +320,18 @@ class Runner:
             if live.is_idle and (live.resting or live.snapshot.run.state in ENDED_STATES):
                 del self.live[live.id]
             live.resting = True
+
+    def _rest_soon(self) -> None:
+        """Forget, after a while, the runs that wait for something."""
+        if self._rests is None and self._tasks is not None:
+            moment = later(self.clock.now(), self.options.sweep_interval)
+            self._rests = self.timers.at(moment, self._rest)
+
+    def _rest(self) -> None:
+        self._rests = None
+        self.drop_resting()
+        if any(live.is_idle for live in self.live.values()):
+            self._rest_soon()
 
     def busy_with(self, run_id: str) -> LiveRun | None:
         """Give a run as this process knows it, if that is how it is: nobody else may have moved it on meanwhile."""
@@ -402,6 +421,8 @@ class Runner:
                 if row.available_at <= draft.now:
                     queues.add(row.queue)
                     self.waiting = row.priority if self.waiting is None else min(self.waiting, row.priority)
+            elif row.due_at is not None and row.state is PhaseState.RUNNING and self.on_due is not None:
+                self.on_due(row.due_at)
         if queues:
             self._tell_others(frozenset(queues))
 
@@ -514,5 +535,5 @@ class Runner:
         for threads in (self.bodies, self._writer, self._readers, self._handlers):
             if threads is not None:
                 threads.close()
-        self.on_waiting = self.on_seat = self.on_expiry = None
+        self.on_waiting = self.on_due = self.on_seat = self.on_expiry = None
         del self.committer

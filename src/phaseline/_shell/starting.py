@@ -11,7 +11,6 @@ import attrs
 from phaseline._engine.commands import NO_OFFER, Start
 from phaseline._engine.decide import fold
 from phaseline._engine.snapshot import Draft, Snapshot
-from phaseline._shell.clock import later
 from phaseline._shell.committer import KeyTaken, new_commit_id
 from phaseline._shell.ids import new_run_id
 from phaseline._shell.live import Job, LiveRun
@@ -21,6 +20,7 @@ from phaseline.deps import missing
 from phaseline.errors import KeyConflictError, StorageUnavailableError
 from phaseline.plan import Plan
 from phaseline.run import INPUT, RunRecord, RunState
+from phaseline.times import later
 
 if TYPE_CHECKING:
     from phaseline._shell.runner import Runner

@@ -84,6 +84,8 @@ class Values:
         if node.kind is NodeKind.MAP and row.state is PhaseState.COMPLETED:
             return await self._joined(live, node, items, row)
         codec = live.snapshot.plan.bindings[node.index].output
+        if node.passes_on:
+            return await self.for_node(live, node, items, job)
         text = (texts if texts is not None else await self._texts(live, (path,))).get(path)
         if text is not None:
             return _decoded(codec, path, text, job)
@@ -245,13 +247,13 @@ def _way(live: LiveRun, source: Source, items: Items) -> Given | Edge | Gather |
         match source:
             case Given() | Gather():
                 return source
-            case Edge(side=None):
-                return source
-            case Edge():  # what a test took
-                test = plan.nodes[source.node]
-                if test.is_race:
-                    return test
-                source = test.source
+            case Edge():
+                node = plan.nodes[source.node]
+                if source.side is None and not (node.passes_on and _hands_on(rows.get(node.at(items)))):
+                    return source
+                if node.is_race:
+                    return node
+                source = node.source  # what a test took, or what slept meanwhile
             case Merge() | Race():
                 position = first_live(plan, source.parts, items, rows.get)
                 if position is None:
@@ -268,13 +270,17 @@ def _stored_in(live: LiveRun, source: Source, items: Items) -> Iterator[str]:
     match found:
         case Edge():
             node = live.snapshot.plan.nodes[found.node]
-            if node.kind is NodeKind.PHASE:
+            if node.kind is NodeKind.PHASE or node.awaits is not None:
                 yield node.at(items)
         case Gather():
             for part in found.parts:
                 yield from _stored_in(live, part, items)
         case _:
             pass
+
+
+def _hands_on(row: PhaseRecord | None) -> bool:
+    return row is not None and row.live is True
 
 
 def _finisher(live: LiveRun) -> PhaseRecord | None:

@@ -15,6 +15,7 @@ import anyio
 from phaseline._engine.commands import Begin, Command, Offer, Reclaim, Release
 from phaseline._engine.decide import fold
 from phaseline._engine.snapshot import Draft, Snapshot
+from phaseline._shell.alarms import Alarms
 from phaseline._shell.clock import Timer
 from phaseline._shell.committer import new_commit_id
 from phaseline._shell.ids import host_identity, is_gone, process_started
@@ -50,6 +51,7 @@ class Worker:
         self._lookout = Lookout(runner)
         self._look_again = False
         """Whether there was a reason to look for work, and no room for it."""
+        self._alarms = Alarms(runner)
         self._stop_listening = runner.queue.listen(self._permit, runner.served)
         runner.nudges.on_work = self._permit
         runner.nudges.listen()
@@ -61,6 +63,7 @@ class Worker:
     def serve(self) -> None:
         """Begin to claim; enough for a storage that nobody else sees."""
         self._runner.spawn(self._claim_for_ever)
+        self._alarms.serve()
         self.wake()
 
     async def open(self) -> None:
@@ -237,6 +240,7 @@ class Worker:
             await runner.write(partial(runner.storage.retire, namespace, worker_id))
         await self._overdue.end()
         runner.drop_resting()
+        self._alarms.look()
         self.wake()
         await self._lookout.look()
         runner.swept_at = runner.clock.now()

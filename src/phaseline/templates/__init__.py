@@ -14,6 +14,7 @@ from phaseline import plugins
 from phaseline.errors import DefinitionError, TemplateError
 from phaseline.phase import Phase
 from phaseline.pipeline import Pipeline
+from phaseline.signals import Signal
 from phaseline.signature import accepts, type_name
 from phaseline.step import Node, Subgraph
 from phaseline.templates.building import Builder, Registered
@@ -156,7 +157,7 @@ def _by_name(phases: Mapping[str, Registered] | Iterable[Registered] | None) -> 
 def _name_of(one: Registered) -> str:
     if isinstance(one, Phase):
         return one.options.name
-    if isinstance(one, Subgraph):
+    if isinstance(one, Subgraph | Signal):
         return one.name
     name: str | None = None if isinstance(one, Node | type) else getattr(one, "__name__", None)
     if name is None or name == "<lambda>":

@@ -5,14 +5,16 @@ from __future__ import annotations
 import heapq
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any, TypeAlias, TypeGuard, assert_never
+from typing import Any, TypeAlias, TypeGuard, TypeVar, assert_never
 
 import attrs
 
+from phaseline.codec import ValueCodec
 from phaseline.compose import Each, branch, parallel, shared_input, when
 from phaseline.errors import (
     DefinitionError,
     DuplicatePhaseError,
+    EncodeError,
     PluginClashError,
     PluginError,
     TemplateError,
@@ -21,8 +23,9 @@ from phaseline.graph import Ref
 from phaseline.phase import Context, Options, Phase
 from phaseline.pipeline import Dag, Pipeline
 from phaseline.retry import Retry
+from phaseline.signals import Signal
 from phaseline.signature import signature_of
-from phaseline.step import Node
+from phaseline.step import Chain, Node, wait_for
 from phaseline.templates.format import (
     INPUT,
     Body,
@@ -35,16 +38,19 @@ from phaseline.templates.format import (
     PipelineStep,
     RetryTable,
     SequenceStep,
+    SleepStep,
     Step,
     Template,
+    WaitStep,
     WhenStep,
 )
 from phaseline.templates.places import Where
 from phaseline.templates.text import Source
 from phaseline.texts import did_you_mean
 
-Registered: TypeAlias = "Node[Any, Any] | type[Node[Any, Any]] | Callable[..., Any]"
-"""What a template may name: a phase or any other node, a class of them, a test, a function of several values."""
+Registered: TypeAlias = "Node[Any, Any] | type[Node[Any, Any]] | Callable[..., Any] | Signal[Any]"
+"""What a template may name: a phase or any other node, a class of them, a test, a function of several values, a signal."""
+Waiting = TypeVar("Waiting", Chain[Any, Any], Node[Any, Any])
 MOST_NAMES = 20
 """Registered names that an error lists."""
 
@@ -112,15 +118,28 @@ class Builder:
             raise self._source.error((where, "there is no step in it; give it one or more"))
         chain = self._step(steps[0], (*where, 0))
         for index, step in enumerate(steps[1:], 1):
-            following = self._step(step, (*where, index))
-            with self._at((*where, index)):
-                chain = chain >> following
+            chain = self._after(chain, step, (*where, index))
         return chain
+
+    def _after(self, chain: Node[Any, Any], step: Step, where: Where) -> Node[Any, Any]:
+        """Put a step behind others; a wait may hand on what comes from them."""
+        match step:
+            case SleepStep():
+                with self._at(where):
+                    whole = chain.sleep_for(step.sleep_for, name=step.name)
+            case WaitStep(keep=True):
+                whole = self._waiting(chain.wait_for, step, where)
+            case _:
+                following = self._step(step, where)
+                with self._at(where):
+                    return chain >> following
+        self._note(whole.parts[-1], where)
+        return whole
 
     def _step(self, step: Step, where: Where) -> Node[Any, Any]:
         return self._note(self._one(step, where), where)
 
-    def _one(self, step: Step, where: Where) -> Node[Any, Any]:  # noqa: PLR0911  # one for each kind
+    def _one(self, step: Step, where: Where) -> Node[Any, Any]:  # noqa: PLR0911, C901  # one for each kind
         match step:
             case SequenceStep():
                 return self._chain(step.root, where)
@@ -152,6 +171,11 @@ class Builder:
                     return branch(test, then, otherwise)
             case PipelineStep():
                 return self._pipeline(step, step.pipeline, "1", where)
+            case WaitStep(keep=False):
+                return self._waiting(wait_for, step, where)
+            case WaitStep() | SleepStep():
+                text = "it hands on what comes from the step before it, and there is none; put it behind one, in a list"
+                raise self._source.error((where, text))
             case _:
                 assert_never(step)
 
@@ -179,7 +203,7 @@ class Builder:
                 raise DefinitionError(msg)
             return found.with_options(**options) if options and _is_phase(found) else found
 
-    def _made(self, step: PhaseStep, where: Where) -> Node[Any, Any] | Callable[..., Any]:
+    def _made(self, step: PhaseStep, where: Where) -> Node[Any, Any] | Callable[..., Any] | Signal[Any]:
         """What a name stands for; of a class, an instance."""
         found = self._find(step.phase, where)
         if _is_class_of_nodes(found):
@@ -200,6 +224,28 @@ class Builder:
                 (where, f"{name!r} is no test: a test is a plain function, (value) -> bool")
             )
         return found
+
+    def _waiting(self, make: Callable[..., Waiting], step: WaitStep, where: Where) -> Waiting:
+        """A wait for a signal, made with the options that are given."""
+        signal = self._find(step.wait_for, (*where, "wait_for"))
+        if not _is_signal(signal):
+            text = f"{step.wait_for!r} is no signal; register one: Signal[Type]({step.wait_for!r})"
+            raise self._source.error(((*where, "wait_for"), text))
+        options: dict[str, Any] = {"timeout": step.timeout, "key": step.key, "name": step.name}
+        if "default" in step.model_fields_set:
+            options["default"] = self._default(signal, step.default, (*where, "default"))
+        with self._at(where):
+            return make(signal, **options)
+
+    def _default(self, signal: Signal[Any], default: object, where: Where) -> object:
+        """What stands for a signal, made of plain data."""
+        try:
+            _, value = ValueCodec[Any](
+                signal.type, what=f"the default of signal {signal.name!r}"
+            ).encode_input(default)
+        except EncodeError as error:
+            raise self._source.error((where, str(error))) from error
+        return value
 
     # ------------------------------------------------------------------ graphs
     def _graph(
@@ -313,11 +359,17 @@ def _no_node(name: str, found: object) -> str:
             f"{name!r} is a plain function, which goes behind 'when' or 'branch' as a test, or into a graph if it takes "
             "several values; to make it a phase, decorate it with @phase"
         )
+    if isinstance(found, Signal):
+        return f"{name!r} is a signal; write {{wait_for = {name!r}}} to wait for it"
     return f"{name!r} is registered as {found!r}, which is neither a phase nor anything else that composes"
 
 
 def _is_node(found: object) -> TypeGuard[Node[Any, Any]]:
     return isinstance(found, Node)
+
+
+def _is_signal(found: object) -> TypeGuard[Signal[Any]]:
+    return isinstance(found, Signal)
 
 
 def _is_function(found: object) -> TypeGuard[Callable[..., Any]]:

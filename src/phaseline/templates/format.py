@@ -23,7 +23,7 @@ from phaseline.compose import OnError
 
 NAME, SEQUENCE = "<name>", "<steps>"
 """How a step that is a text, and one that is a list, are told apart from the tables."""
-KINDS: Final = ("phase", "parallel", "each", "when", "branch", "pipeline")
+KINDS: Final = ("phase", "parallel", "each", "when", "branch", "pipeline", "wait_for", "sleep_for")
 """Keys by which the kinds of table are told apart; a table has one of them."""
 INPUT: Final = "input"
 """How the steps of a graph name what the graph was given."""
@@ -120,6 +120,32 @@ class BranchStep(Table):
     otherwise: Annotated[Step, Field(alias="else")]
 
 
+class WaitStep(Table):
+    """A wait for a signal."""
+
+    wait_for: str
+    """Registered name of the signal."""
+    keep: bool = False
+    """Hand on a pair: the value that comes to it, and what is sent. Else what is sent takes the place of the value."""
+    timeout: Duration | None = None
+    """How long at most, as an ISO 8601 duration."""
+    default: Any = None
+    """Handed on where the timeout passes; if it is not given, the wait fails then."""
+    key: str | None = None
+    """Only a signal that is sent with this key."""
+    name: str | None = None
+    """Its path in the pipeline; by default ``wait_for_`` and the name of the signal."""
+
+
+class SleepStep(Table):
+    """A wait for a while, after which the value that comes to it is handed on."""
+
+    sleep_for: Duration
+    """How long, as an ISO 8601 duration."""
+    name: str | None = None
+    """Its path in the pipeline; by default ``sleep``."""
+
+
 class GraphNode(Table):
     """One step of a graph."""
 
@@ -191,6 +217,7 @@ def _kind_of(step: object) -> str | None:
     if isinstance(step, Mapping):
         return next((f"<{kind}>" for kind in KINDS if kind in step), None)
     kind = type(step).__name__.removesuffix("Step").lower()
+    kind = f"{kind}_for" if kind in ("wait", "sleep") else kind
     return f"<{kind}>" if kind in KINDS else None
 
 
@@ -204,7 +231,9 @@ Step = TypeAliasType(
         | Annotated[EachStep, Tag("<each>")]
         | Annotated[WhenStep, Tag("<when>")]
         | Annotated[BranchStep, Tag("<branch>")]
-        | Annotated[PipelineStep, Tag("<pipeline>")],
+        | Annotated[PipelineStep, Tag("<pipeline>")]
+        | Annotated[WaitStep, Tag("<wait_for>")]
+        | Annotated[SleepStep, Tag("<sleep_for>")],
         Discriminator(
             _kind_of,
             custom_error_type="step",
@@ -216,7 +245,7 @@ Step = TypeAliasType(
 """The name of a registered phase; a list of steps, one after another; or one of the tables."""
 
 TABLES: tuple[type[Table], ...] = (
-    Template, PhaseStep, ParallelStep, EachStep, WhenStep, BranchStep, PipelineStep, GraphTable, GraphNode, RetryTable, Body,
+    Template, PhaseStep, ParallelStep, EachStep, WhenStep, BranchStep, PipelineStep, WaitStep, SleepStep, GraphTable, GraphNode, RetryTable, Body,
 )  # fmt: skip
 SequenceStep.model_rebuild()
 for _table in TABLES:

@@ -25,15 +25,18 @@ from phaseline.events import (
     PipelineCompleted,
     PipelineFailed,
     PipelineRolledBack,
+    SignalReceived,
 )
 from phaseline.run import (
     ENDED_STATES,
     INPUT,
     STANDING_STATES,
+    TOO_LATE,
     Checkpoint,
     PhaseRecord,
     PhaseState,
     RunState,
+    WaitKind,
 )
 from phaseline.testing.accounts import Effect, Moment, Reply
 from phaseline.testing.stored import STATES_AFTER, StoredRun, stored_runs
@@ -96,6 +99,7 @@ def _of_run(account: StoredRun) -> Iterator[str]:
     yield from _phases(account)
     yield from _checkpoints(account)
     yield from _values(account)
+    yield from _signals(account)
     yield from _end(account)
 
 
@@ -155,13 +159,37 @@ def _values(account: StoredRun) -> Iterator[str]:
         yield "its input is missing"
     for path, row in account.present.items():
         is_stored = path in account.values
-        if row.state is PhaseState.COMPLETED and row.total is None and not is_stored:
+        hands_itself_on = row.total is None and row.wait_kind is not WaitKind.TIMER
+        if row.state is PhaseState.COMPLETED and hands_itself_on and not is_stored:
             yield f"{path!r} is COMPLETED, and its output is missing"
         if is_stored and not row.live:
             yield f"{path!r} is {row.state} and hands nothing on, but has an output"
         kept = account.rows.get(row.same_as) if row.same_as else None
         if row.same_as and (kept is None or not kept.live or kept.same_as is not None):
             yield f"the output of {path!r} is said to be that of {row.same_as!r}, which keeps none"
+
+
+def _signals(account: StoredRun) -> Iterator[str]:
+    """Each signal is told of by the event of its number, and was taken by a phase that waited for it, or is kept."""
+    told = {
+        event.seq: (event.signal, event.key, event.id)
+        for event in account.events
+        if isinstance(event, SignalReceived)
+    }
+    stored = {signal.seq: (signal.name, signal.key, signal.id) for signal in account.signals}
+    if told != stored:
+        yield f"its events tell of the signals {told}, and stored are {stored}"
+    if account.run.signals != len(stored):
+        yield f"it received {len(stored)} signals, and its row says {account.run.signals}"
+    for signal in account.signals:
+        if (signal.value is None) != (signal.taken_by is not None):
+            yield f"signal {signal.seq} was taken by {signal.taken_by}, and its value is {'gone' if signal.value is None else 'kept'}"
+        row = None if signal.taken_by is None else account.rows.get(signal.taken_by)
+        if signal.taken_by is not None and (row is None or row.wait_kind not in (WaitKind.SIGNAL, None)):
+            yield f"signal {signal.seq} was taken by {signal.taken_by!r}, which waits for none"
+    for path, row in account.rows.items():
+        if row.wait_kind is not None and row.worker is not None:
+            yield f"{path!r} waits, and {row.worker} holds a lease"
 
 
 def _end(account: StoredRun) -> Iterator[str]:
@@ -263,7 +291,13 @@ def _row(row: PhaseRecord, life: Sequence[Event]) -> Iterator[str]:
 
 def _is_fenced_off(row: PhaseRecord) -> bool:
     """Whether it was ended from outside; of many that end at once the event names the first ones alone."""
-    return row.state is PhaseState.SKIPPED and (row.decided is None or row.reason == "cancelled")
+    if row.state is not PhaseState.SKIPPED:
+        return False
+    return (
+        row.decided is None
+        or row.reason == "cancelled"
+        or (row.attempt > 0 and row.reason.endswith(TOO_LATE))
+    )
 
 
 # --------------------------------------------------------------------- what bodies did

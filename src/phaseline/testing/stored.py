@@ -17,7 +17,7 @@ from phaseline.events import (
     PhaseSkipped,
     PhaseStarted,
 )
-from phaseline.run import INPUT, Checkpoint, PhaseRecord, PhaseState, RunRecord
+from phaseline.run import INPUT, Checkpoint, PhaseRecord, PhaseState, RunRecord, SignalRecord
 
 PAGE = 500
 
@@ -41,6 +41,7 @@ class StoredRun:
     events: Sequence[Event]
     checkpoints: Sequence[Checkpoint]
     values: Mapping[str, str]
+    signals: Sequence[SignalRecord] = ()
 
     @cached_property
     def present(self) -> Mapping[str, PhaseRecord]:
@@ -88,6 +89,7 @@ def _read(storage: Storage, run: RunRecord) -> StoredRun:
         list(_events(storage, run)),
         storage.checkpoints(run.namespace, run.id),
         storage.values(run.namespace, run.id, (INPUT, *newest)),
+        rows.signals,
     )
 
 

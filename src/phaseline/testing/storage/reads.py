@@ -30,6 +30,7 @@ from phaseline.events import (
     PipelineRetried,
     PipelineRolledBack,
     PipelineStarted,
+    SignalReceived,
     Transition,
 )
 from phaseline.run import Checkpoint, PhaseState, RunState
@@ -75,6 +76,8 @@ def every_kind_of_event() -> list[Event]:
             for kind in (PipelineCancelled, PipelineRetried, PipelineRestarted, PipelineRolledBack)
         ),
         PipelineAnnotated(**at(next(number)), note="seen", reason="why", actor="ada"),
+        SignalReceived(**at(next(number)), signal="approved", key="k", id="mail"),
+        SignalReceived(**at(next(number)), signal="approved"),
         PipelinePaused(**at(next(number), None, move)),
         PhaseStarted(**at(next(number), "a", move), attempt=2, fence=3, worker="w-1", total=4),
         PhaseStarted(**at(next(number), "a"), attempt=1, fence=1),

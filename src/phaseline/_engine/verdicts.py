@@ -1,0 +1,15 @@
+"""What becomes of a command that is not carried out."""
+
+from __future__ import annotations
+
+
+class Refused(Exception):  # noqa: N818  # a verdict: the shell makes an error of it
+    """The run does not obey this command now."""
+
+    def __init__(self, verb: str, state: str, reason: str = "") -> None:
+        super().__init__(verb, state, reason)
+        self.verb, self.state, self.reason = verb, state, reason
+
+
+class Fenced(Exception):  # noqa: N818  # a verdict: the shell makes LeaseLostError of it
+    """The phase is not held under the fence that the command carries."""

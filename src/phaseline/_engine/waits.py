@@ -1,0 +1,126 @@
+"""Phases that wait: for a signal, for a time, for whichever comes first; nobody is busy with one meanwhile."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from phaseline._engine import evolve
+from phaseline._engine.commands import Elapse, Receive
+from phaseline._engine.endings import fail_for_good
+from phaseline._engine.liveness import length_of
+from phaseline._engine.snapshot import Draft
+from phaseline._engine.verdicts import Refused
+from phaseline.plan import Items, PlanNode
+from phaseline.run import (
+    ENDED_STATES,
+    STANDING_STATES,
+    ErrorCategory,
+    ErrorInfo,
+    PhaseRecord,
+    PhaseState,
+    RunState,
+    SignalRecord,
+    WaitKind,
+)
+
+MOST_SIGNALS = 1_000
+"""Signals that a run keeps which no phase has taken."""
+_CLOSED = ENDED_STATES | {RunState.ROLLING_BACK}
+"""States in which a run takes no signals."""
+
+
+def begin_wait(draft: Draft, node: PlanNode, items: Items, row: PhaseRecord | None) -> None:
+    """Begin a wait that is due; one for a signal that has come before ends at once."""
+    if draft.state == RunState.IDLE:
+        evolve.pipeline_started(draft)
+    _take_stored(draft, node, items, evolve.wait_started(draft, node, items, row))
+
+
+def receive(draft: Draft, command: Receive) -> None:
+    """Keep a signal, or have the phase take it that waits for it longest.
+
+    Raises:
+        Refused: The run has ended, or keeps as many as it may.
+    """
+    if draft.state in _CLOSED:
+        raise Refused("signal", draft.state)
+    known = draft.all_signals()
+    if command.id is not None and any(signal.id == command.id for signal in known.values()):
+        return
+    if len(known) >= MOST_SIGNALS and sum(s.taken_by is None for s in known.values()) >= MOST_SIGNALS:
+        reason = f"it keeps {MOST_SIGNALS:,} signals that no phase has taken, and takes no more before one is"
+        raise Refused("signal", draft.state, reason)
+    signal = evolve.signal_received(draft, command.signal, command.value, command.key, command.id)
+    if draft.state not in STANDING_STATES:
+        found = next(_waiting_for(draft, signal.name, signal.key), None)
+        if found is not None:
+            _take(draft, *found, signal)
+
+
+def take_what_came(draft: Draft) -> None:
+    """Have the phases of a run that goes on take what was sent while it stood."""
+    for row in [row for row in draft.all_rows() if _waits(row)]:
+        _take_stored(draft, *draft.plan.locate(row.path), row)
+
+
+def elapse(draft: Draft, command: Elapse) -> None:
+    """End waits whose time has come: a sleep is over, and what did not come has its default or fails."""
+    for path, due_at in command.waits:
+        if draft.state in STANDING_STATES:
+            return
+        row = draft.row(path)
+        if (
+            row is None
+            or row.state is not PhaseState.RUNNING
+            or row.wait_kind is None
+            or row.due_at != due_at
+        ):
+            continue  # it ended, or somebody was faster
+        node, items = draft.plan.locate(path)
+        awaits = node.awaits
+        assert awaits is not None  # noqa: S101  # its row says so
+        if awaits.signal is None:
+            _end(draft, node, items, row, length_of(draft.plan, node.source, items, draft.row))
+        elif awaits.default is not None:
+            draft.outputs[path] = awaits.default
+            _end(draft, node, items, row)
+        else:
+            message = f"the signal {awaits.signal!r} did not come within {awaits.span}"
+            error = ErrorInfo(
+                category=ErrorCategory.TIMEOUT, type="SignalTimeout", message=message, phase=path
+            )
+            fail_for_good(draft, row, error)
+
+
+def _waits(row: PhaseRecord) -> bool:
+    return row.state is PhaseState.RUNNING and row.wait_kind is WaitKind.SIGNAL
+
+
+def _waiting_for(draft: Draft, name: str, key: str | None) -> Iterator[tuple[PlanNode, Items, PhaseRecord]]:
+    """The phases that wait for such a signal, in the order in which they came up."""
+    for row in draft.all_rows():
+        if _waits(row) and row.wait_key == key:
+            node, items = draft.plan.locate(row.path)
+            if node.awaits is not None and node.awaits.signal == name:
+                yield node, items, row
+
+
+def _take_stored(draft: Draft, node: PlanNode, items: Items, row: PhaseRecord) -> None:
+    """Have a wait take the signal that came first, of those that it may take and nobody has taken."""
+    if not (draft.signals or draft.base.signals):
+        return
+    name = None if node.awaits is None else node.awaits.signal
+    for signal in draft.all_signals().values():
+        if signal.taken_by is None and signal.name == name and signal.key == row.wait_key:
+            _take(draft, node, items, row, signal)
+            return
+
+
+def _take(draft: Draft, node: PlanNode, items: Items, row: PhaseRecord, signal: SignalRecord) -> None:
+    draft.outputs[row.path] = draft.take_signal(signal, row.path)
+    _end(draft, node, items, row)
+
+
+def _end(draft: Draft, node: PlanNode, items: Items, row: PhaseRecord, length: int | None = None) -> None:
+    evolve.phase_completed(draft, row, length)
+    draft.just_ended.append((node, items))

@@ -1,0 +1,103 @@
+"""Waits end at their time, whichever process began them."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from functools import partial
+from typing import TYPE_CHECKING, Final
+
+from phaseline._engine.commands import Elapse
+from phaseline._shell.clock import Timer
+from phaseline.abc import DueWait
+from phaseline.errors import PhaselineError, RunNotFoundError
+from phaseline.loops import new_event
+from phaseline.times import later
+
+if TYPE_CHECKING:
+    from phaseline._shell.runner import Runner
+
+log: Final = logging.getLogger("phaseline.alarms")
+
+PAGE = 500
+"""Waits that are looked up at once."""
+TOO_EARLY = timedelta(milliseconds=5)
+"""Before the next look, where this machine's clock is a little ahead of the storage's."""
+
+
+class Alarms:
+    """Looks for waits whose time has come: when one is known to be due, and whenever somebody says so.
+
+    What is due is read from the storage, so that nothing of a run is kept here while it waits.
+    """
+
+    def __init__(self, runner: Runner) -> None:
+        self._runner = runner
+        self._wake = new_event()
+        self._next: tuple[datetime, Timer] | None = None
+        self._known = frozenset(definition for definition, plan in runner.plans.items() if plan.waits)
+        if self._known:
+            runner.on_due = self.look_at
+
+    def serve(self) -> None:
+        """Begin to look, if any pipeline here has something to wait for."""
+        if self._known:
+            self._runner.spawn(self._look_for_ever)
+            self.look()
+
+    def look(self) -> None:
+        """Look soon; on the event loop."""
+        self._wake.set()
+
+    def look_at(self, moment: datetime) -> None:
+        """Look when a wait falls due."""
+        if moment <= self._runner.clock.now():
+            self._wake.set()
+        elif self._next is None or moment < self._next[0]:
+            if self._next is not None:
+                self._next[1].cancel()
+            self._next = (moment, self._runner.timers.at(moment, self._has_come))
+
+    def _has_come(self) -> None:
+        self._next = None
+        self._wake.set()
+
+    async def _look_for_ever(self) -> None:
+        while True:
+            await self._wake.wait()
+            self._wake = new_event()
+            try:
+                await self._end_what_is_due()
+            except PhaselineError as error:
+                log.warning("waits that are due could not be ended, and are later: %s", error)
+            except Exception:
+                log.exception(
+                    "waits that are due could not be ended"
+                )  # a mistake of ours, and no reason to end the runtime
+
+    async def _end_what_is_due(self) -> None:
+        runner = self._runner
+        while True:
+            due = partial(
+                runner.storage.due, runner.options.namespace, runner.clock.sql_now(), self._known, PAGE
+            )
+            found = await runner.read(due)
+            await self._end(found.waits)
+            if found.next_due is not None:
+                self.look_at(max(found.next_due, later(runner.clock.now(), TOO_EARLY)))
+            if len(found.waits) < PAGE:
+                return
+
+    async def _end(self, waits: Sequence[DueWait]) -> None:
+        runner = self._runner
+        by_run: dict[str, list[tuple[str, datetime]]] = {}
+        for wait in waits:
+            by_run.setdefault(wait.run_id, []).append((wait.path, wait.due_at))
+        for run_id, found in by_run.items():
+            try:
+                live = await runner.hold(run_id)
+            except RunNotFoundError:  # it was cancelled and purged meanwhile
+                continue
+            await runner.submit(live, Elapse(tuple(found)))
+            runner.drop_if_idle(live)

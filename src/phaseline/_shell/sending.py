@@ -1,0 +1,39 @@
+"""Signals, carried to the run from whichever process they are sent in."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from phaseline._engine.commands import Receive
+from phaseline._shell.controlling import commit_to
+from phaseline._shell.live import LiveRun
+from phaseline._shell.runner import Runner
+from phaseline.errors import InvalidSignalError, UnknownSignalError
+from phaseline.signals import Signal
+from phaseline.texts import storable_key
+
+
+async def send(
+    runner: Runner, run_id: str, signal: Signal[Any], value: object, *, key: str | None, id_: str | None
+) -> LiveRun:
+    """Commit a signal; gives the run as it is then.
+
+    Raises:
+        UnknownSignalError: Nothing in the pipeline waits for it.
+        InvalidSignalError: The value is not what the pipeline waits for.
+        SignalRefusedError: The run has ended, or keeps as many signals as it may.
+        EncodeError: Key or id is no text that can be stored.
+        RunNotFoundError: There is no such run.
+        StorageError: It is not known to be stored.
+    """
+    key = None if key is None else storable_key(key, what=f"the key of signal {signal.name!r}")
+    id_ = None if id_ is None else storable_key(id_, what=f"the id of signal {signal.name!r}")
+
+    async def received(live: LiveRun) -> Receive:
+        doors = live.snapshot.plan.signals
+        if signal.name not in doors:
+            raise UnknownSignalError(run_id, signal.name, sorted(doors))
+        text, _ = doors[signal.name].encode(value, refuse=InvalidSignalError)
+        return Receive(signal.name, text, key, id_)
+
+    return await commit_to(runner, run_id, received)
