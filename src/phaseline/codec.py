@@ -156,7 +156,7 @@ class ValueCodec(Generic[T]):
         try:
             valid: T = self._adapter.validator.validate_python(value)
         except Exception as error:
-            raise InvalidInputError(self.what, problems_of(error)) from error
+            raise InvalidInputError(self.what, problems_of(error), says="does not fit") from error
         return self.encode(valid, refuse=InvalidInputError)
 
     def decode(self, text: str) -> T:
@@ -307,6 +307,9 @@ def _adapter_for(type_: Any, what: str) -> TypeAdapter[Any]:
         if not adapter.pydantic_complete:
             adapter.rebuild()
     except Exception as error:  # pydantic runs whatever the type defines for it
+        if getattr(error, "code", None) == "typed-dict-version":
+            msg = f"{what}: before Python 3.12 the TypedDict in {type_name(type_)} must be that of typing_extensions; import it from there"
+            raise DefinitionError(msg) from error
         raise DefinitionError(
             f"{what}: values of type {type_name(type_)} cannot be written as JSON; declare a pydantic model, a dataclass "
             f"or plain data (pydantic knows neither attrs classes nor arbitrary ones: {first_sentence(error)})"

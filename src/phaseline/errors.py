@@ -23,7 +23,7 @@ class PhaselineError(Exception):
 
 # --------------------------------------------------------------------- definition time
 class DefinitionError(PhaselineError, ValueError):
-    """A phase, pipeline or machine is declared in a way that cannot work."""
+    """A phase, pipeline, machine or runtime is declared in a way that cannot work, or asked with what makes no sense."""
 
     nodes: tuple[object, ...] = ()
     """What is at fault, innermost first, where that was found when a pipeline was compiled."""
@@ -199,10 +199,10 @@ class CodecError(PhaselineError):
 class EncodeError(CodecError, ValueError):
     """A value is not what its declared type says, or is outside what every backend can store."""
 
-    def __init__(self, what: str, problems: Sequence[str]) -> None:
+    def __init__(self, what: str, problems: Sequence[str], *, says: str = "cannot be stored") -> None:
         self.what = what
         self.problems: tuple[str, ...] = tuple(problems)
-        super().__init__(f"{what} cannot be stored: " + "; ".join(self.problems))
+        super().__init__(f"{what} {says}: " + "; ".join(self.problems))
 
 
 class InvalidInputError(EncodeError):
@@ -506,9 +506,11 @@ class PipelineNotRegisteredError(RuntimeUsageError, LookupError):
         """Of the pipeline, where a stored run asks for it."""
         known = ", ".join(map(repr, self.registered)) or "none"
         which = f"pipeline {pipeline!r}" + ("" if version is None else f", version {version!r},")
+        others = f"{which} is not registered with {runtime} in this shape (one of that name is, with another version or other phases)"
         super().__init__(
-            f"{which} is not registered with {runtime} in this shape (one of that name is, with another version or other "
-            "phases); register the definition that the run began under too, and give the changed one a new version="
+            f"{others}; register the definition that the run began under too, and give the changed one a new version="
+            if pipeline in self.registered and version is not None
+            else f"{others}; register this one too, Runtime(..., pipelines=[...]), where the two differ in version="
             if pipeline in self.registered
             else f"{which} is not registered with {runtime} (registered: {known}); add it: Runtime(..., pipelines=[...])"
         )

@@ -21,6 +21,7 @@ from phaseline._shell.waiting import ended_run, follow, raise_unless_completed
 from phaseline.control import Verb
 from phaseline.errors import ResultTimeoutError, RunNotFoundError, RunNotVisibleError
 from phaseline.events import Event
+from phaseline.options import check_unit
 from phaseline.run import ENDED_STATES, SETTLED_STATES, Checkpoint, Run
 from phaseline.signals import Signal
 
@@ -98,8 +99,9 @@ class RunHandle(Generic[Out_co]):
             PipelineRolledBackError: It was rolled back.
             NoOutputError: It completed, but the phase that gives the output was skipped.
             ResultTimeoutError: It was not over in time; it goes on.
+            DefinitionError: The timeout is no timedelta.
         """
-        with self._bounded(timeout):
+        with self._bounded(timeout, "result"):
             live = await self._until(ENDED_STATES)
             run: Run[Out_co] = await patiently(self._runner.clock, partial(describe, self._runner, live))
         raise_unless_completed(run, live.cause)
@@ -117,8 +119,9 @@ class RunHandle(Generic[Out_co]):
 
         Raises:
             ResultTimeoutError: It was not settled in time; it goes on.
+            DefinitionError: The timeout is no timedelta.
         """
-        with self._bounded(timeout):
+        with self._bounded(timeout, "wait"):
             live = await self._until(SETTLED_STATES)
             return await patiently(self._runner.clock, partial(describe, self._runner, live))
 
@@ -276,7 +279,9 @@ class RunHandle(Generic[Out_co]):
     def _runner(self) -> Runner:
         return self._runtime.runner
 
-    def _bounded(self, timeout: timedelta | None) -> _Bound:
+    def _bounded(self, timeout: timedelta | None, verb: str) -> _Bound:
+        if timeout is not None:
+            check_unit(timeout, "timeout", f"handle.{verb}()")
         return _Bound(self, timeout)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from datetime import timedelta
-from inspect import get_annotations
+from inspect import get_annotations, isfunction
 from types import NoneType
 from typing import Any, get_args, get_origin
 
@@ -38,6 +38,18 @@ def check_function(fn: object) -> None:
     if fn is not None and not callable(fn):
         instead = f"@phase(name={fn!r})" if isinstance(fn, str) else "@phase or @phase(...)"
         raise DefinitionError(f"phase({fn!r}) was given no function; write {instead} above a 'def'")
+
+
+def check_no_method(fn: object) -> None:
+    """Refuse a function in the body of a class: it would be called without its object."""
+    if not isfunction(fn):
+        return
+    first = fn.__code__.co_varnames[0] if fn.__code__.co_argcount else ""
+    if first in ("self", "cls") and first not in fn.__annotations__:
+        raise DefinitionError(
+            f"{fn.__qualname__!r} is a method: its object would be missing when it is called; write a class phase, "
+            f"'class {fn.__name__.capitalize()}(Phase[In, Out])' with run(self, value, ctx), or phase(an_object.{fn.__name__})"
+        )
 
 
 def check_pause(after: object, wish: str) -> None:
@@ -88,11 +100,13 @@ def check_label(label: object, phase: str) -> None:
     )
 
 
-def check_priority(priority: int) -> None:
+def check_priority(priority: object) -> None:
     """Refuse a priority that there is not."""
+    if type(priority) is not int:  # a float would be another number on each storage
+        raise DefinitionError(f"priority={priority!r} is no whole number; 100 is the default")
     if not 0 <= priority <= LOWEST_PRIORITY:
         msg = f"priority {priority} is outside of 0 (first) to {LOWEST_PRIORITY} (last)"
-        raise ValueError(msg)
+        raise DefinitionError(msg)
 
 
 def check_retry(retry: object, what: str) -> None:
@@ -103,15 +117,21 @@ def check_retry(retry: object, what: str) -> None:
     raise DefinitionError(f"{what}: retry={retry!r} is no policy; write retry=Retry(attempts={number})")
 
 
+def check_unit(span: object, option: str, what: str) -> timedelta:
+    """Refuse what is no span of time."""
+    if isinstance(span, timedelta):
+        return span
+    number = span if isinstance(span, int | float) and not isinstance(span, bool) else "..."
+    raise DefinitionError(
+        f"{what}: {option}={span!r} has no unit; write {option}=timedelta(seconds={number})"
+    )
+
+
 def check_span(span: object, option: str, what: str) -> None:
     """Refuse what is no span of time in which something may end, or give a sign of life."""
     if span is None:
         return
-    if not isinstance(span, timedelta):
-        number = span if isinstance(span, int | float) and not isinstance(span, bool) else "..."
-        raise DefinitionError(
-            f"{what}: {option}={span!r} has no unit; write {option}=timedelta(seconds={number})"
-        )
+    span = check_unit(span, option, what)
     if span <= timedelta(0):
         raise DefinitionError(f"{what}: a {option} of {span} would end it before it began")
     if span > LONGEST:

@@ -35,6 +35,7 @@ from phaseline.options import (
     check_function,
     check_label,
     check_name,
+    check_no_method,
     check_options,
     check_requires,
     check_retry,
@@ -472,6 +473,7 @@ def phase(
         if own == "<lambda>":
             msg = "a lambda cannot be a phase: it has no name and no types; write 'def' with annotations"
             raise DefinitionError(msg)
+        check_no_method(function)
         nested = "<locals>" in getattr(function, "__qualname__", "")
         options = PhaseOptions(
             name or own, queue, label, retry, timeout, requires, transactional, may_finish, heartbeat

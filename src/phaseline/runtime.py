@@ -24,12 +24,20 @@ from phaseline._shell.starting import StartOptions, start, start_on
 from phaseline._shell.waiting import ended_run, raise_unless_completed
 from phaseline._shell.worker import Worker
 from phaseline.abc import Clock, Queue, Storage
-from phaseline.backends import queue_from, storage_from
+from phaseline.arguments import (
+    check_bounds,
+    check_run_id,
+    check_start,
+    checked_pipeline,
+    checked_pipelines,
+    checked_queue,
+    checked_queues,
+    checked_storage,
+)
 from phaseline.bus import EventBus
 from phaseline.control import Verb
 from phaseline.deps import Dep, checked_deps
 from phaseline.errors import (
-    DefinitionError,
     PipelineNotRegisteredError,
     RunNotFoundError,
     RuntimeNotOpenError,
@@ -39,7 +47,6 @@ from phaseline.finding import Order, run_filter
 from phaseline.handle import RunHandle
 from phaseline.health import PATIENCE, Health
 from phaseline.marks import Attribute, marks_of
-from phaseline.options import check_priority, check_retry, check_span
 from phaseline.pipeline import Pipeline, open_hosts, warn_of_endless
 from phaseline.retry import NO_RETRY, Retry
 from phaseline.run import ENDED_STATES, ErrorCategory, Run
@@ -51,7 +58,6 @@ Out = TypeVar("Out")
 
 Selected: TypeAlias = "str | Pipeline[Any, Any]"
 """A pipeline by name, or itself."""
-LONGEST_KEY = 500
 FLUSH_GRACE = 1.0
 """Seconds that permits have at the close to be sent."""
 HANDLER_GRACE = 1.0
@@ -111,44 +117,31 @@ class Runtime:
             bus: Where events are told.
 
         Raises:
-            DefinitionError: Two of the pipelines share name and version, a bound makes no sense, or the queue cannot
-                carry the name that a phase gives its own.
+            DefinitionError: Two of the pipelines share name and version, an argument is of another kind or makes no sense,
+                or the queue cannot carry the name that a phase gives its own.
             StorageURLError: The URL names no storage.
             QueueURLError: The URL names no queue.
             PluginError: The plugin that a URL names cannot be used.
         """
-        if concurrency < 1 or sync_threads < 1 or lease <= timedelta(0) or drain < timedelta(0):
-            msg = (
-                f"Runtime(concurrency={concurrency}, sync_threads={sync_threads}, lease={lease}, drain={drain}): "
-                "counts must be at least 1, the lease positive, the drain not negative"
-            )
-            raise DefinitionError(msg)
-        if retain is not None and retain <= timedelta(0):
-            msg = f"Runtime(retain={retain}): runs are kept for some time, or for ever, which is None"
-            raise DefinitionError(msg)
-        if not namespace or not namespace.isprintable():
-            msg = f"the namespace {namespace!r} is empty or not printable"
-            raise DefinitionError(msg)
-        if isinstance(queues, str):
-            msg = f"Runtime(queues={queues!r}): a list of names is needed: [{queues!r}]"
-            raise DefinitionError(msg)
-        check_retry(retry, "Runtime")
-        check_span(timeout, "timeout", "Runtime")
-        self._storage = storage_from(storage) if isinstance(storage, str) else storage
-        self._queue = queue_from(queue) if isinstance(queue, str) else queue
+        check_bounds(
+            namespace=namespace, concurrency=concurrency, sync_threads=sync_threads, lease=lease, drain=drain,
+            retain=retain, retry=retry, timeout=timeout, serve=serve,
+        )  # fmt: skip
+        self._storage, self._queue = checked_storage(storage), checked_queue(queue)
         if self._queue.crosses_processes and not self._storage.shared:
             msg = f"{self._queue!r} reaches other processes, but {self._storage!r} belongs to this one; use a database"
             raise RuntimeUsageError(msg)
-        self._pipelines = _by_definition(pipelines)
+        self._pipelines = checked_pipelines(pipelines)
         if retry is not None and retry.is_endless:
             for pipeline in self._pipelines.values():
                 warn_of_endless(pipeline.plan, pipeline.plan.without_policy)
-        for name in self._named.union(queues or ()):
+        served = checked_queues(queues, self._named)
+        for name in self._named.union(served or ()):
             self._queue.check(name)
         self._options = RunnerOptions(
             namespace=namespace, concurrency=concurrency, sync_threads=sync_threads, lease=lease, drain=drain,
             retry=retry or NO_RETRY, timeout=timeout, classify=classify,
-            queues=frozenset[str]() if not serve else None if queues is None else frozenset(queues),
+            queues=served if serve else frozenset[str](),
         )  # fmt: skip
         self._serve, self._retain = serve, retain
         self._deps, self._clock = checked_deps(deps), clock
@@ -346,7 +339,7 @@ class Runtime:
             KeyConflictError: The key stands for a run that was started with another input.
             PipelineNotRegisteredError: It was not registered.
             StorageError: The run could not be stored.
-            ValueError: Another argument makes no sense.
+            DefinitionError: Another argument makes no sense.
         """
         options = StartOptions(
             priority=priority, delay=delay, key=key, while_open=while_open, marks=marks_of(tags, attributes),
@@ -371,9 +364,10 @@ class Runtime:
         return await start(self.runner, pipeline.plan, value, options)
 
     def _check(self, pipeline: Pipeline[Any, Any], options: StartOptions) -> None:
+        checked_pipeline(pipeline, "start")
         if not self.has(pipeline):
             raise PipelineNotRegisteredError(pipeline.name, repr(self), self.names)
-        _check(options)
+        check_start(options)
 
     def wake(self) -> None:
         """Have the worker look for work now, as after a commit of yours that started runs; it would by itself, soon."""
@@ -523,6 +517,9 @@ class Runtime:
             RunNotFoundError: There is no such run in this namespace, or it is one of another pipeline.
             PipelineNotRegisteredError: Its pipeline, in the shape it started under, was not registered here.
         """
+        check_run_id(run_id, "runtime.get")
+        if pipeline is not None:
+            checked_pipeline(pipeline, "runtime.get")
         if (
             not run_id.isprintable()
         ):  # nothing that has an id; with half a surrogate it could not even be asked for
@@ -564,6 +561,7 @@ class Runtime:
             PipelineNotRegisteredError: Its pipeline, in the shape it started under, was not registered here.
             StorageError: It is not known to be stored.
         """
+        check_run_id(run_id, "runtime.control")
         order = order_of(verb, reason, actor, phase=phase, to=to, note=note)
         await carry_out(self.runner, run_id, order)
 
@@ -575,29 +573,3 @@ def _names(pipeline: Selected | Iterable[Selected] | None) -> str | list[str] | 
     if isinstance(pipeline, Pipeline):
         return pipeline.name
     return [each if isinstance(each, str) else each.name for each in pipeline]
-
-
-def _check(options: StartOptions) -> None:
-    """Refuse what makes no sense, before anything is stored."""
-    check_priority(options.priority)
-    if options.delay < timedelta(0):
-        msg = f"a delay of {options.delay} is negative; leave it out to start at once"
-        raise ValueError(msg)
-    check_span(options.timeout, "timeout", "start")
-    if options.key is None:
-        if options.while_open:
-            msg = "while_open says how long a key is held; give the key too"
-            raise ValueError(msg)
-    elif not 0 < len(options.key) <= LONGEST_KEY or not options.key.isprintable():
-        msg = f"the key {options.key!r} is empty, longer than {LONGEST_KEY} characters, or not printable; leave it out for none"
-        raise ValueError(msg)
-
-
-def _by_definition(pipelines: Iterable[Pipeline[Any, Any]]) -> dict[tuple[str, str], Pipeline[Any, Any]]:
-    found: dict[tuple[str, str], Pipeline[Any, Any]] = {}
-    for pipeline in pipelines:
-        key = (pipeline.name, pipeline.version)
-        if found.setdefault(key, pipeline) is not pipeline:
-            msg = f"two different pipelines are named {pipeline.name!r}, version {pipeline.version!r}; raise one's version"
-            raise DefinitionError(msg)
-    return found

@@ -32,10 +32,12 @@ from phaseline import (
     phase,
 )
 from phaseline.errors import (
+    DefinitionError,
     EncodeError,
     InvalidInputError,
     NoOutputError,
     PipelineFailedError,
+    PipelineNotRegisteredError,
     RunNotFoundError,
     RuntimeNotOpenError,
 )
@@ -114,6 +116,74 @@ async def test_wrong_input_is_refused_before_anything_is_stored(open_runtime: Op
         assert not runtime.runner.live
         with pytest.raises(RunNotFoundError):
             await runtime.get("nope", count_letters)
+
+
+async def test_input_that_does_not_fit_is_not_told_as_one_that_cannot_be_stored() -> None:
+    """Both are refused, each by its own words."""
+    with pytest.raises(
+        InvalidInputError, match=r"input of pipeline 'count-letters' does not fit: text: Field required"
+    ):
+        await count_letters.run({})  # type: ignore[arg-type]  # the mistake under test
+    with pytest.raises(InvalidInputError, match=r"cannot be stored: text: the NUL character"):
+        await count_letters.run(Doc(text="\0"))
+
+
+WRONG_CALLS: list[tuple[Callable[[Any], Any], str]] = [
+    (lambda runtime: runtime.start("count_letters", DOC), "'count_letters' is only a name"),
+    (lambda runtime: runtime.start(size, "a"), r"is no pipeline yet; .*Pipeline\('name', size\)"),
+    (lambda runtime: runtime.start(None, "a"), "None is no pipeline"),
+    (
+        lambda runtime: runtime.start(count_letters, DOC, delay=5),
+        r"delay=5 has no unit.*timedelta\(seconds=5\)",
+    ),
+    (lambda runtime: runtime.start(count_letters, DOC, delay=timedelta(-1)), "negative"),
+    (
+        lambda runtime: runtime.start(count_letters, DOC, key=5),
+        "the key of a run cannot be stored: expected text",
+    ),
+    (lambda runtime: runtime.start(count_letters, DOC, key=""), "0 characters"),
+    (lambda runtime: runtime.start(count_letters, DOC, priority=1.5), "priority=1.5 is no whole number"),
+    (lambda runtime: runtime.start(count_letters, DOC, priority=True), "priority=True"),
+    (lambda runtime: runtime.start(count_letters, DOC, priority=1_000), "outside"),
+    (lambda runtime: runtime.get(5), r"runtime.get\(5\): the id of a run is a text"),
+    (lambda runtime: runtime.get("a", "count_letters"), "'count_letters' is only a name"),
+    (lambda runtime: runtime.control(5, "pause"), r"runtime.control\(5\)"),
+]
+
+
+@pytest.mark.parametrize(("call", "words"), WRONG_CALLS, ids=range(len(WRONG_CALLS)))
+async def test_wrong_arguments_are_refused_before_anything_is_stored(
+    open_runtime: OpenRuntime, call: Callable[[Any], Any], words: str
+) -> None:
+    """By an error of ours, which says what to write."""
+    async with open_runtime(count_letters) as runtime:
+        with pytest.raises((DefinitionError, EncodeError), match=words):
+            await call(runtime)
+        assert {} == await runtime.find().count()
+
+
+async def test_a_wait_has_a_unit(open_runtime: OpenRuntime) -> None:
+    """A bare number is refused, and the run goes on."""
+    seconds: Any = 0.1
+    async with open_runtime(count_letters) as runtime:
+        handle = await runtime.start(count_letters, DOC)
+        for verb in (handle.result, handle.wait):
+            with pytest.raises(DefinitionError, match=r"timeout=0.1 has no unit.*timedelta\(seconds=0.1\)"):
+                await verb(seconds)
+        assert 9 == await handle.result(timedelta(seconds=30))
+
+
+async def test_a_fresh_run_of_another_version_is_told_otherwise_than_a_stored_one(
+    open_runtime: OpenRuntime,
+) -> None:
+    """The one needs to be registered, of the other its old definition is missing."""
+    other = Pipeline("count-letters", size, version="2")
+    async with open_runtime(count_letters) as runtime:
+        with pytest.raises(
+            PipelineNotRegisteredError, match=r"another version.*register this one too"
+        ) as caught:
+            await runtime.start(other, "a")
+    assert "the run began under" not in str(caught.value)
 
 
 async def test_each_over_nothing(open_runtime: OpenRuntime) -> None:

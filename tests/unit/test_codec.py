@@ -6,6 +6,8 @@ import dataclasses
 import json
 import math
 import re
+import sys
+import typing
 from collections import deque
 from collections.abc import (
     AsyncIterator,
@@ -417,6 +419,10 @@ class Restored(BaseModel):
             part.above = part._top = self
 
 
+class OldTyped(typing.TypedDict):
+    open: int
+
+
 class Hushed(TypedDict):
     open: int
     hidden: NotRequired[Annotated[int, Field(exclude=True)]]
@@ -796,6 +802,11 @@ def test_names_what_does_not_fit_any_more(type_: Any, text: str, problem: str) -
         (Iterator[int], ["Iterator[int]"]),
         (Incomplete, ["Incomplete", "Nowhere"]),
         (dict[str, Iterable[int]], ["Iterable", "declare a list"]),
+        pytest.param(
+            list[OldTyped],
+            ["list[OldTyped]", "must be that of typing_extensions"],
+            marks=pytest.mark.skipif(sys.version_info >= (3, 12), reason="pydantic reads it there"),
+        ),
     ],
     ids=str,
 )

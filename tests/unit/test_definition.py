@@ -31,6 +31,7 @@ from phaseline.errors import (
     EncodeError,
     MissingDependencyError,
     RetryPolicyError,
+    StorageURLError,
 )
 from phaseline.options import option_kinds
 from phaseline.phase import Options, PhaseOptions
@@ -121,6 +122,27 @@ REFUSED: list[tuple[Callable[[], Any], list[str]]] = [
     (lambda: dag(tiemout=timedelta(1)), ["'pair'", "'tiemout' is no option", "did you mean 'timeout'?"]),
     (lambda: Runtime(deps=wrong_deps), ["deps={'x': ...}", "TOKEN = Dep[Type]('x')"]),
     (lambda: Runtime(deps=wrong_retry), ["deps=3 is no mapping", "deps={TOKEN: value}"]),
+    (lambda: Runtime(lease=odd(30)), ["Runtime: lease=30 has no unit", "lease=timedelta(seconds=30)"]),
+    (lambda: Runtime(lease=odd(None)), ["lease=None"]),
+    (lambda: Runtime(lease=timedelta(0)), ["a lease of 0:00:00"]),
+    (lambda: Runtime(drain=odd(1.5)), ["drain=1.5 has no unit"]),
+    (lambda: Runtime(drain=timedelta(-1)), ["for no time"]),
+    (lambda: Runtime(retain=odd(9)), ["retain=9 has no unit"]),
+    (lambda: Runtime(concurrency=odd("4")), ["Runtime(concurrency='4')", "whole number, of at least 1"]),
+    (lambda: Runtime(sync_threads=0), ["Runtime(sync_threads=0)"]),
+    (lambda: Runtime(serve=odd("no")), ["serve='no'", "serve=False"]),
+    (lambda: Runtime(namespace=odd(5)), ["Runtime(namespace=5)", "printable text"]),
+    (lambda: Runtime(namespace=""), ["Runtime(namespace='')"]),
+    (lambda: Runtime(odd(None)), ["Runtime(storage=None)", "'memory'"]),
+    (lambda: Runtime(queue=odd(3)), ["Runtime(queue=3)", "a URL or a queue"]),
+    (lambda: Runtime(queues="mail"), ["a list of names is needed: ['mail']"]),
+    (lambda: Runtime(queues=odd([5])), ["5 is no name for a queue"]),
+    (lambda: Runtime(pipelines=odd(Pipeline("p", phase(body)))), ["several", "pipelines=[pipeline]"]),
+    (lambda: Runtime(pipelines=odd([phase(body)])), ["is no pipeline yet", "Pipeline('name', body)"]),
+    (lambda: Runtime(pipelines=odd(["p"])), ["'p' is only a name"]),
+    (lambda: Runtime(pipelines=odd(3)), ["pipelines=3", "a list of pipelines"]),
+    (lambda: Runtime("sqlite:///runs.db?mode=ro"), ["no option of a file is known", "mode="]),
+    (lambda: phase(WithMethod.double), ["'WithMethod.double' is a method", "class Double(Phase[In, Out])", "phase(an_object.double)"]),
     (lambda: Pipeline("p", give_plain), ["output of phase 'give_plain': values of type Plain", "declare a pydantic"]),
     (lambda: Again(after=3), ["Again(3)", "timedelta(seconds=30)"]),
     (lambda: Again(timedelta(-1)), ["negative"]),
@@ -128,6 +150,18 @@ REFUSED: list[tuple[Callable[[], Any], list[str]]] = [
 wrong_each: Any = each
 wrong_version: Any = 2
 wrong_deps: Any = {"x": 1}
+
+
+def odd(value: object) -> Any:
+    """Give a value that a type checker would refuse where it is used."""
+    return value
+
+
+class WithMethod:
+    def double(self, value: int) -> int:
+        return 2 * value
+
+
 dag_ref: list[Ref[int]] = []
 
 
@@ -152,7 +186,7 @@ wrong_retry: Any = 3
 @pytest.mark.parametrize(("define", "words"), REFUSED, ids=range(len(REFUSED)))
 def test_refuses_with_advice(define: Callable[[], Any], words: list[str]) -> None:
     """The message names what was written, and says what to write."""
-    with pytest.raises(DefinitionError) as caught:
+    with pytest.raises((DefinitionError, StorageURLError)) as caught:
         define()
 
     assert [] == [word for word in words if word not in str(caught.value)], caught.value
@@ -182,6 +216,23 @@ def test_tokens_are_told_apart_by_themselves() -> None:
     with pytest.raises(MissingDependencyError, match="provide it: Runtime") as caught:
         pipeline.run_sync(1)
     assert not caught.value.has_namesake
+
+
+def test_a_bound_method_is_a_phase() -> None:
+    """It has its object with it."""
+    assert 4 == Pipeline("p", phase(WithMethod().double)).run_sync(2).output
+
+
+def test_queues_that_hold_nothing_are_told(caplog: pytest.LogCaptureFixture) -> None:
+    """A worker that serves none of what its pipelines name would wait in silence."""
+    mails = Pipeline("p", phase(queue="mails")(body))
+
+    Runtime(pipelines=[mails], queues=["mails"])
+    assert [] == caplog.messages
+    Runtime(pipelines=[mails], queues=["mail"])
+    assert ["'mail'", "did you mean 'mails'?"] == [
+        w for w in ("'mail'", "did you mean 'mails'?") if w in caplog.text
+    ]
 
 
 def test_attributes_of_the_users_own_are_no_options() -> None:

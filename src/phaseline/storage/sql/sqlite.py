@@ -168,6 +168,11 @@ def path_of(url: str) -> str:
         raise StorageURLError(
             url, "it names no file; write sqlite:///path/to/file.db, or 'memory' to keep nothing"
         )
+    if parts.query:
+        options = ", ".join(f"{name}=" for name in parts.query)
+        raise StorageURLError(
+            url, f"no option of a file is known, and it has {options}; leave out what follows the '?'"
+        )
     return database
 
 

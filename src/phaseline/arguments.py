@@ -1,0 +1,155 @@
+"""What runtimes and runs are asked with: refused before anything is opened or stored, with what to write instead."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Any, Final
+
+from phaseline._shell.starting import StartOptions
+from phaseline.abc import Queue, Storage
+from phaseline.backends import queue_from, storage_from
+from phaseline.errors import DefinitionError
+from phaseline.options import check_bool, check_name, check_priority, check_retry, check_span, check_unit
+from phaseline.pipeline import Pipeline
+from phaseline.retry import LONGEST
+from phaseline.step import Node
+from phaseline.texts import did_you_mean, storable_key
+
+log: Final = logging.getLogger("phaseline.runtime")
+
+Pipelines = Mapping[tuple[str, str], Pipeline[Any, Any]]
+"""By name and version."""
+
+
+# --------------------------------------------------------------------- a runtime
+def checked_storage(storage: object) -> Storage:
+    """Give the storage, or that which its URL names."""
+    given = storage_from(storage) if isinstance(storage, str) else storage
+    if not isinstance(given, Storage):
+        raise DefinitionError(
+            f"Runtime(storage={storage!r}): give a URL or a storage; 'memory', the default, keeps nothing"
+        )
+    return given
+
+
+def checked_queue(queue: object) -> Queue:
+    """Give the queue, or that which its URL names."""
+    given = queue_from(queue) if isinstance(queue, str) else queue
+    if not isinstance(given, Queue):
+        raise DefinitionError(f"Runtime(queue={queue!r}): give a URL or a queue; 'memory' is the default")
+    return given
+
+
+def checked_pipelines(pipelines: Any) -> Pipelines:
+    """Give pipelines by name and version."""
+    if isinstance(pipelines, Node | str):
+        raise DefinitionError(
+            f"Runtime(pipelines={pipelines!r}): several pipelines are expected; write pipelines=[pipeline]"
+        )
+    if not hasattr(pipelines, "__iter__"):
+        raise DefinitionError(f"Runtime(pipelines={pipelines!r}): a list of pipelines is expected")
+    found: dict[tuple[str, str], Pipeline[Any, Any]] = {}
+    for each in pipelines:
+        pipeline = checked_pipeline(each, "Runtime(pipelines=[...])")
+        if found.setdefault((pipeline.name, pipeline.version), pipeline) is not pipeline:
+            msg = f"two different pipelines are named {pipeline.name!r}, version {pipeline.version!r}; raise one's version"
+            raise DefinitionError(msg)
+    return found
+
+
+def checked_pipeline(pipeline: object, what: str) -> Pipeline[Any, Any]:
+    """Refuse what is no pipeline."""
+    if isinstance(pipeline, Pipeline):
+        return pipeline  # pyright: ignore[reportUnknownVariableType]  # isinstance cannot see type arguments
+    if isinstance(pipeline, Node):
+        advice = f"is no pipeline yet; make one of it, once: Pipeline('name', {pipeline.title})"
+    elif isinstance(pipeline, str):
+        advice = "is only a name; give the pipeline itself"
+    else:
+        advice = "is no pipeline; give a Pipeline"
+    raise DefinitionError(f"{what}: {pipeline!r} {advice}")
+
+
+def check_bounds(
+    *,
+    namespace: object,
+    concurrency: object,
+    sync_threads: object,
+    lease: object,
+    drain: object,
+    retain: object,
+    retry: object,
+    timeout: object,
+    serve: object,
+) -> None:
+    """Refuse what a runtime could not work with."""
+    what = "Runtime"
+    if not isinstance(namespace, str) or not namespace.isprintable() or not namespace:
+        raise DefinitionError(f"Runtime(namespace={namespace!r}): it must be a printable text, and not empty")
+    storable_key(namespace, what="the namespace")
+    _check_count(concurrency, "concurrency")
+    _check_count(sync_threads, "sync_threads")
+    check_unit(lease, "lease", what)
+    check_span(lease, "lease", what)
+    if not timedelta(0) <= check_unit(drain, "drain", what) <= LONGEST:
+        raise DefinitionError(f"Runtime(drain={drain}): bodies may go on for no time, or for up to ten years")
+    if retain is not None and check_unit(retain, "retain", what) <= timedelta(0):
+        msg = f"Runtime(retain={retain}): runs are kept for some time, or for ever, which is None"
+        raise DefinitionError(msg)
+    check_retry(retry, what)
+    check_span(timeout, "timeout", what)
+    check_bool(serve, "serve", what)
+
+
+def _check_count(count: object, option: str) -> None:
+    if not isinstance(count, int) or isinstance(count, bool) or count < 1:
+        raise DefinitionError(f"Runtime({option}={count!r}): it is a whole number, of at least 1")
+
+
+def checked_queues(queues: Any, named: frozenset[str]) -> frozenset[str] | None:
+    """Give the names of the queues to serve; say which of them hold nothing for the pipelines here.
+
+    Args:
+        queues: As a runtime was given them.
+        named: Those that phases of its pipelines name.
+    """
+    if queues is None:
+        return None
+    if isinstance(queues, str) or not hasattr(queues, "__iter__"):
+        raise DefinitionError(f"Runtime(queues={queues!r}): a list of names is needed: [{queues!r}]")
+    names: list[str] = [*queues]
+    for name in names:
+        check_name(name, "a queue of Runtime(queues=[...])")
+        if named and name not in named:
+            log.warning(
+                "Runtime(queues=[...]): no phase of its pipelines is in the queue %r, so nothing is served from it%s",
+                name,
+                did_you_mean(name, named),
+            )
+    return frozenset(names)
+
+
+# --------------------------------------------------------------------- runs
+def check_run_id(run_id: object, what: str) -> None:
+    """Refuse what is no id of a run."""
+    if not isinstance(run_id, str):
+        raise DefinitionError(f"{what}({run_id!r}): the id of a run is a text; give handle.id or run.id")
+
+
+def check_start(options: StartOptions) -> None:
+    """Refuse what makes no sense for the start of a run."""
+    check_priority(options.priority)
+    if check_unit(options.delay, "delay", "start") < timedelta(0):
+        msg = f"a delay of {options.delay} is negative; leave it out to start at once"
+        raise DefinitionError(msg)
+    check_span(options.timeout, "timeout", "start")
+    check_bool(options.while_open, "while_open", "start")
+    if options.key is None:
+        if options.while_open:
+            msg = "while_open says how long a key is held; give the key too"
+            raise DefinitionError(msg)
+    elif not storable_key(options.key, what="the key of a run").isprintable():
+        msg = f"the key {options.key!r} is not printable; leave it out for none"
+        raise DefinitionError(msg)
