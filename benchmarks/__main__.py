@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import json
+import signal
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
@@ -11,23 +13,27 @@ from pathlib import Path
 
 from tests.servers import ServerError
 
-from benchmarks import graph, growth
+from benchmarks import graph, growth, queue
 from benchmarks.cases import DURABLE, MEMORY, QUEUE
+from benchmarks.queue.measures import Sizes as QueueSizes
+from benchmarks.queue.processes import QueueBenchmarkError
 from benchmarks.report import as_json, as_table
 from benchmarks.runner import BenchmarkError, Plan, measure
 from benchmarks.stores import SQLITE, STORAGES, databases
 
 QUEUE_RUNS = 64
+QUEUE_MEASURES = ("throughput", "idle", "scaling")
 
 
 def main() -> int:
     """Measure, and print each outcome as soon as it is there."""
     options = _parser().parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that servers and workers are ended
     try:
         with tempfile.TemporaryDirectory(prefix="phaseline-bench-", dir=options.dir) as directory:
             for text in options.measure(options, Path(directory)):
                 print(text, flush=True)
-    except (BenchmarkError, ServerError) as error:
+    except (BenchmarkError, QueueBenchmarkError, ServerError) as error:
         print(error, file=sys.stderr)
         return 1
     return 0
@@ -70,13 +76,21 @@ def _graph(options: argparse.Namespace, directory: Path) -> Iterator[str]:
         yield outcome.as_json() if options.json else outcome.as_text()
 
 
+def _queue(options: argparse.Namespace, directory: Path) -> Iterator[str]:
+    sizes = QueueSizes(options.rounds, options.jobs, options.samples)
+    for line in queue.measure(directory, sizes, options.only or QUEUE_MEASURES):
+        yield (
+            json.dumps(line) if options.json else "\n".join(f"{key}: {value}" for key, value in line.items())
+        )
+
+
 # --------------------------------------------------------------------- options
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks",
         description="Measure phaseline beside its peers, interleaved in one run; figures are medians over the rounds.",
     )
-    kinds = parser.add_subparsers(required=True, metavar="{memory,durable,growth,graph}")
+    kinds = parser.add_subparsers(required=True, metavar="{memory,durable,growth,graph,queue}")
     memory = kinds.add_parser("memory", help="cost of a phase in memory; one-phase runs through the queue")
     durable = kinds.add_parser("durable", help="committed phases per second")
     grown = kinds.add_parser(
@@ -87,6 +101,20 @@ def _parser() -> argparse.ArgumentParser:
         "--storage", choices=graph.PLACES, action="append", help="by default memory and sqlite"
     )
     joins.set_defaults(measure=_graph)
+    queued = kinds.add_parser(
+        "queue", help="one-phase runs through a worker process, on Redis and PostgreSQL"
+    )
+    queued.add_argument(
+        "--only", choices=QUEUE_MEASURES, action="append", help="one of them; may be repeated"
+    )
+    queued.add_argument("--jobs", type=_at_least(500), default=5_000, help="of a round (default 5 000)")
+    queued.add_argument(
+        "--samples",
+        type=_at_least(20),
+        default=100,
+        help="starts on an idle worker in each round (default 100)",
+    )
+    queued.set_defaults(measure=_queue)
     memory.set_defaults(measure=_memory, runs=[1])
     durable.set_defaults(measure=_durable, runs=[64])
     grown.set_defaults(measure=_growth)
@@ -99,7 +127,7 @@ def _parser() -> argparse.ArgumentParser:
     for kind in (durable, grown):
         kind.add_argument("--storage", choices=STORAGES, default=SQLITE)
     _add_sizes(grown)
-    for kind in (memory, durable, grown, joins):
+    for kind in (memory, durable, grown, joins, queued):
         kind.add_argument("--rounds", type=_positive, default=5, help="rounds of each contender (default 5)")
         kind.add_argument(
             "--dir", type=_directory, help="parent of the temporary directory: chooses the disk"
