@@ -85,6 +85,8 @@ class Outcome(Enum):
     DUPLICATE = "duplicate"
     """Another run of the pipeline holds the key of the run to be inserted, or to be opened again after its end; nothing of
     the unit was written."""
+    BLOCKED = "blocked"
+    """Somebody holds locked what it needs; nothing of the unit was written, and it may be tried again as it is."""
 
 
 class RunRows(msgspec.Struct, frozen=True, gc=False):
@@ -324,6 +326,7 @@ class Storage(ABC):
         Raises:
             ValueError: A run is named twice.
             StorageUnavailableError: Nothing is known of any unit: it may be stored; ask ``is_committed``.
+            StorageRefusedError: One of them cannot be stored; of all others nothing is known, as above.
         """
 
     async def insert_on(self, connection: Any, unit: Unit, tell: Callable[[], object]) -> str:  # noqa: ARG002  # not here

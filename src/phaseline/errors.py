@@ -585,6 +585,18 @@ class StorageUnavailableError(StorageError):
         super().__init__(f"storage {where}: {problem}; {advice}")
 
 
+class StorageRefusedError(StorageError):
+    """The storage cannot store this, now or later; what else is written is not touched by it."""
+
+    def __init__(self, where: str, problem: str) -> None:
+        self.where = where
+        self.problem = problem
+        super().__init__(
+            f"storage {where} refuses what was to be written: {problem}; trying again would come to the same: "
+            "store less, or something else"
+        )
+
+
 class SchemaVersionError(StorageError):
     """The tables are of another version than this code's."""
 

@@ -5,20 +5,21 @@ from __future__ import annotations
 import logging
 import os
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager, nullcontext
 from datetime import datetime
 from functools import partial
 from typing import Any
 
 import anyio
+import attrs
 from anyio.lowlevel import checkpoint
 
 from phaseline._engine.commands import ALONE, Command, Offer, Receive
 from phaseline._engine.decide import fold
 from phaseline._engine.snapshot import Draft
 from phaseline._engine.verdicts import Refused
-from phaseline._shell.live import Folded, Job, LiveRun, Ticket, Verdicts
+from phaseline._shell.live import ANY_COMPANY, Folded, Job, LiveRun, Ticket, Verdicts
 from phaseline._shell.outage import OUTAGE_PAUSE
 from phaseline._shell.threads import Threads
 from phaseline.abc import Clock, Outcome, RunRows, Storage
@@ -38,6 +39,14 @@ log = logging.getLogger("phaseline.committer")
 
 MAX_TRIES = 100
 """Times a unit is decided anew because somebody else moved its run; each time one of the two got through."""
+
+
+BLOCKED_TRIES = 4
+"""Times a unit that needs what others hold locked is tried until a caller is told: some eight seconds."""
+BLOCKED_ADVICE = (
+    "end that transaction (one that a run was started in stays open until its host commits), and call again; with the "
+    "same key no second run is started"
+)
 
 
 class KeyTaken(Exception):  # noqa: N818  # a verdict: the runner makes a handle or an error of it
@@ -182,13 +191,25 @@ class DirectCommitter(Committer):
         raise self._contended(live)
 
 
+@attrs.frozen
+class _Written:
+    """What became of a batch as a whole."""
+
+    answers: bool = True
+    """Whether the storage could be asked afterwards."""
+    held: bool = False
+    """Whether something is to be tried again after a pause."""
+
+
 class GroupCommitter(Committer):
     """Writes in batches, on a thread: while one batch is being written the next one gathers. There is no timer."""
 
-    def __init__(self, *args: Any, thread: Threads) -> None:
-        """Make one, as any; ``thread`` is the one that writes."""
+    def __init__(
+        self, *args: Any, thread: Threads, later: Callable[[datetime, Callable[[], None]], object]
+    ) -> None:
+        """Make one, as any; ``thread`` is the one that writes, ``later`` has something done at a time."""
         super().__init__(*args)
-        self._thread = thread
+        self._thread, self._later = thread, later
         self._lock = anyio.Lock(fast_acquire=True)
         self._waiting: list[LiveRun] = []
         self._wake = new_event()
@@ -286,38 +307,62 @@ class GroupCommitter(Committer):
                 live.in_flight = True
                 offer = offer.less(len(folded.draft.granted), folded.draft.threads)
                 batch.append(folded)
-        return await self._write(batch)
+        return await self._write_all(batch)
 
-    async def _write(self, batch: Sequence[Folded]) -> bool:
-        """Write a batch and settle what came of it; gives whether the storage is unavailable."""
-        if not batch:
-            return False
+    async def _write_all(self, batch: Sequence[Folded]) -> bool:
+        """Write a batch, in parts if some of it must stand apart; gives whether the storage is unavailable."""
+        written, paused = _Written(), False
+        for part in _parts(batch):
+            if written.answers:
+                written = await self._write(part)
+                paused = paused or written.held
+            else:
+                for folded in part:
+                    folded.live.in_flight = False
+                    folded.live.tickets[:0] = folded.tickets
+                    self._enqueue(folded.live)
+        return paused
+
+    async def _write(self, batch: Sequence[Folded]) -> _Written:
+        """Write units together and settle what came of them."""
         units = [folded.unit for folded in batch]
         outcomes: Sequence[Outcome] = ()
         try:
             with anyio.CancelScope(shield=True):  # what is being written must be learnt, whoever is cancelled
                 outcomes = await self._thread.run(partial(self._storage.commit, units))
         except Exception as error:  # noqa: BLE001  # also what a driver says of a value: the unit at fault is told
-            if len(batch) > 1 and not isinstance(error, StorageUnavailableError):
-                return any([await self._write([folded]) for folded in batch])
-            log.warning("%s; finished work is held and written once it is back", error)
-            for folded in batch:
-                folded.live.in_flight = False
-                folded.live.unsettled, folded.live.stale = folded, True
-                folded.live.in_doubt.append(folded)
-            in_reach, kept = True, False
-            for folded in batch:
-                in_reach = in_reach and await self._catch_up(folded.live)
-                kept = self._keep(folded.live, error) or kept
-            told, self._gathering = self._gathering, new_event()
-            told.set()  # some of those that were told came while this was being written
-            return kept
+            return await self._learn(batch, error)
         for folded, outcome in zip(batch, outcomes, strict=True):
             folded.live.in_flight = False
             self._settle(folded, outcome)
-            if folded.live.tickets:
+            if folded.live.tickets and outcome is not Outcome.BLOCKED:
                 self._enqueue(folded.live)
-        return False
+        return _Written()
+
+    async def _learn(self, batch: Sequence[Folded], error: Exception) -> _Written:
+        """Learn what came of a batch that failed, and have what is not stored tried again in smaller company.
+
+        One run's unit may be what the storage refuses, or what it breaks down at: alone it harms nobody else.
+        """
+        for folded in batch:
+            folded.live.in_flight = False
+            folded.live.unsettled, folded.live.stale = folded, True
+            folded.live.in_doubt.append(folded)
+        answers = True
+        for folded in batch:
+            answers = answers and await self._catch_up(folded.live)
+        outage = isinstance(error, StorageUnavailableError)
+        if answers and (len(batch) > 1 or len(batch[0].tickets) > 1):
+            for folded in batch:
+                folded.live.company = 1 if len(batch) > 1 and not outage else len(batch) // 2
+                self._put_off(folded.live)
+            return _Written()
+        if outage:
+            log.warning("%s; finished work is held and written once it is back", error)
+        kept = [self._keep(folded, error) for folded in batch]
+        told, self._gathering = self._gathering, new_event()
+        told.set()  # some of those that were told came while this was being written
+        return _Written(answers, outage and any(kept))
 
     # ------------------------------------------------------------------ one run
     def _fold_safely(self, live: LiveRun, now: datetime, offer: Offer) -> Folded | None:
@@ -333,7 +378,7 @@ class GroupCommitter(Committer):
 
     def _fold(self, live: LiveRun, now: datetime, offer: Offer) -> Folded | None:
         """Decide what waits; None if this leaves nothing to write."""
-        number = _together(live.tickets)
+        number = _together(live.tickets) if live.company else 1
         tickets, live.tickets = live.tickets[:number], live.tickets[number:]
         draft, verdicts = fold(live.snapshot, [ticket.command for ticket in tickets], now, offer)
         if not draft.is_empty:
@@ -351,10 +396,14 @@ class GroupCommitter(Committer):
                     ticket.job.hand_on()
             self._absorb(live, folded.draft)
             self._tell(live, folded.tickets, folded.verdicts)
+            live.company, live.blocked = ANY_COMPANY, 0
             return
         if outcome is Outcome.DUPLICATE:
             for ticket in folded.tickets:
                 ticket.error = KeyTaken()
+            return
+        if outcome is Outcome.BLOCKED:
+            self._wait_for_lock(folded)
             return
         live.stale = True
         for ticket in folded.tickets:
@@ -362,6 +411,21 @@ class GroupCommitter(Committer):
             if ticket.tries == MAX_TRIES:
                 ticket.error = self._contended(live)
         live.tickets[:0] = [ticket for ticket in folded.tickets if ticket.error is None]
+
+    def _wait_for_lock(self, folded: Folded) -> None:
+        """Have a unit tried again alone, less and less often, while somebody holds locked what it needs."""
+        live = folded.live
+        live.blocked += 1
+        live.company = min(live.company, 1)
+        if live.blocked > BLOCKED_TRIES:
+            problem = f"run {live.id} needs what another transaction holds locked, such as its key or its row"
+            error = StorageUnavailableError(repr(self._storage), problem, BLOCKED_ADVICE, busy=True)
+            for ticket in folded.tickets:
+                ticket.error = None if ticket.patient else error
+        live.tickets[:0] = [ticket for ticket in folded.tickets if ticket.error is None]
+        if live.tickets:
+            pause = OUTAGE_PAUSE * 2 ** min(live.blocked - 1, BLOCKED_TRIES)
+            self._later(self._clock.now() + pause, partial(self._enqueue, live))
 
     def _tell(self, live: LiveRun, tickets: Sequence[Ticket], verdicts: Verdicts) -> None:
         """Tell those who wait; what nobody of them goes on with is called here, whoever was cancelled meanwhile."""
@@ -375,10 +439,11 @@ class GroupCommitter(Committer):
                 self._adopt(live, granted)
 
     # ------------------------------------------------------------------ what others wrote, and outages
-    def _keep(self, live: LiveRun, error: Exception) -> bool:
+    def _keep(self, folded: Folded, error: Exception) -> bool:
         """Tell those who do not wait for the storage what it said; gives whether others do."""
+        live = folded.live
         outage = isinstance(error, StorageUnavailableError)
-        for ticket in _all_waiting(live):
+        for ticket in _all_waiting(live) if outage else _waiting(folded.tickets):
             if not (outage and ticket.patient):
                 ticket.error = error
         live.tickets = [ticket for ticket in live.tickets if ticket.error is None]
@@ -434,6 +499,20 @@ class GroupCommitter(Committer):
         if unsettled is not None and not live.tickets:
             self._adopt(live, ())  # nobody waits any more: it may be forgotten
         return True
+
+
+def _parts(batch: Sequence[Folded]) -> Iterator[Sequence[Folded]]:
+    """Divide a batch so that no unit is in larger company than it may be; nearly always it is one part."""
+    free = [folded for folded in batch if folded.live.company >= len(batch)]
+    if free:
+        yield free
+    if len(free) < len(batch):
+        others = [folded for folded in batch if folded.live.company < len(batch)]
+        others.sort(key=lambda folded: folded.live.company)
+        while others:
+            size = max(others[0].live.company, 1)
+            yield others[:size]
+            others = others[size:]
 
 
 def _together(tickets: Sequence[Ticket]) -> int:

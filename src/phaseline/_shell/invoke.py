@@ -25,7 +25,7 @@ from phaseline._shell.live import Interruption, Job
 from phaseline._shell.outage import patiently
 from phaseline._shell.transact import transact
 from phaseline.compose import Question
-from phaseline.errors import CodecError, DefinitionError, EncodeError
+from phaseline.errors import CodecError, DefinitionError, EncodeError, StorageError
 from phaseline.loops import is_meant_for_us
 from phaseline.nothing import NOTHING
 from phaseline.run import ErrorCategory
@@ -211,6 +211,13 @@ def _failed(runner: Runner, job: Job, context: BodyContext | None, error: BaseEx
     if again_at is None:
         job.live.cause = error
     return Fail(path, job.row.fence, info, again_at, progress)
+
+
+def unstorable(runner: Runner, job: Job, error: StorageError) -> Fail:
+    """Make a command of a result that the storage does not take."""
+    job.live.cause = error
+    info = describe(error, job.row.path, runner.options.classify)
+    return Fail(job.row.path, job.row.fence, info, None)
 
 
 def _again_at(runner: Runner, job: Job, error: BaseException, category: ErrorCategory) -> datetime | None:

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 LARGE = 1_024
 """Characters from which on an encoded value is stored once, however many phases hand it on as it is."""
+ANY_COMPANY = 1 << 62
+"""More units than there can be in a batch."""
 
 
 class Stored(NamedTuple):
@@ -151,7 +153,9 @@ class LiveRun:
 
     __slots__ = (
         "_loading",
+        "blocked",
         "cause",
+        "company",
         "copies",
         "doubted",
         "in_doubt",
@@ -181,6 +185,10 @@ class LiveRun:
         """Work that was not found committed, and may be so yet: its connection was lost."""
         self.resting: bool = False
         """Whether nothing was done to it since the last sweep."""
+        self.company: int = ANY_COMPANY
+        """Units among which its next one may be written; 0: by itself, of one command."""
+        self.blocked: int = 0
+        """Times in a row that somebody held locked what it needed."""
         self.queued: bool = False
         self.in_flight: bool = False
         self.cause: BaseException | None = None

@@ -16,7 +16,7 @@ import attrs
 from anyio.abc import TaskGroup
 from anyio.lowlevel import checkpoint
 
-from phaseline._engine.commands import NO_OFFER, Command, Offer
+from phaseline._engine.commands import NO_OFFER, Command, Fail, Offer
 from phaseline._engine.snapshot import Draft, Snapshot
 from phaseline._shell.bounds import invoke_bounded
 from phaseline._shell.chains import Chain, Crew, crew_of
@@ -28,7 +28,7 @@ from phaseline._shell.committer import (
 )
 from phaseline._shell.failure import Classify
 from phaseline._shell.ids import new_worker_id
-from phaseline._shell.invoke import interrupted, invoke
+from phaseline._shell.invoke import interrupted, invoke, unstorable
 from phaseline._shell.live import Interruption, Job, LiveRun
 from phaseline._shell.nudges import Nudges
 from phaseline._shell.threads import Threads
@@ -41,6 +41,7 @@ from phaseline.errors import (
     PipelineNotRegisteredError,
     RunNotFoundError,
     RuntimeUsageError,
+    StorageRefusedError,
 )
 from phaseline.events import Event
 from phaseline.plan import Plan
@@ -163,7 +164,13 @@ class Runner:
             self.committer = DirectCommitter(storage, self.clock, self._offer, self.committed, self.adopt)
         else:
             self.committer = GroupCommitter(
-                storage, self.clock, self._offer, self.committed, self.adopt, thread=self._writer
+                storage,
+                self.clock,
+                self._offer,
+                self.committed,
+                self.adopt,
+                thread=self._writer,
+                later=self._later,
             )
 
     @cached_property
@@ -283,10 +290,19 @@ class Runner:
             log.warning("%s", error)
         except Exception as error:  # noqa: BLE001  # nobody is left to hear of it
             log.error("what phase %r of run %s came to could not be stored: %s", job.row.path, live.id, error)  # noqa: TRY400  # the error says it all
+            if isinstance(error, StorageRefusedError) and not isinstance(result, Fail):
+                await self._commit_refusal(job, error)
         following = self.take_seats(live, granted)
         if self.on_seat is not None:
             self.on_seat()
         return following
+
+    async def _commit_refusal(self, job: Job, error: StorageRefusedError) -> None:
+        """Fail a phase for good whose result the storage does not take: called again it would come to the same."""
+        try:
+            await self.committer.submit(job.live, unstorable(self, job, error))
+        except Exception as second:  # noqa: BLE001  # as above
+            log.error("nor can phase %r of run %s be failed: %s", job.row.path, job.live.id, second)  # noqa: TRY400  # as above
 
     def take_seats(self, live: LiveRun, granted: Sequence[PhaseRecord]) -> Job | None:
         """Make jobs of granted phases: the first for the caller, a task for each of the others."""
@@ -439,6 +455,9 @@ class Runner:
     def tell_live(self, event: Event) -> None:
         """Tell an event that is not stored."""
         self.bus.publish((event,))
+
+    def _later(self, moment: datetime, action: Callable[[], None]) -> None:
+        self.timers.at(moment, action)
 
     @property
     def timers(self) -> Timers:

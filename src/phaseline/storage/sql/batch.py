@@ -59,6 +59,11 @@ class Batch:
     moves: list[lanes.Move] = attrs.field(factory=list[lanes.Move])
     """To be run behind these rows in the same transaction."""
 
+    @property
+    def runs(self) -> int:
+        """How many runs it is about."""
+        return len(self.run_updates) + len(self.amended_updates) + len(self.run_inserts)
+
 
 def gather(units: Sequence[Unit]) -> Batch:
     """Make rows of units. Runs come in the order of their ids: so everybody locks them in the same order."""

@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 from sqlalchemy import Connection, CursorResult, Engine
 
 from phaseline.abc import Nudge
-from phaseline.errors import StorageUnavailableError
+from phaseline.errors import StorageRefusedError, StorageUnavailableError
 from phaseline.storage.sql.batch import Batch
 from phaseline.storage.sql.notices import Teller
 
@@ -24,6 +24,14 @@ _NAME = re.compile(r"phaseline_(\w+)")
 
 class Conflict(Exception):  # noqa: N818  # a verdict inside the adapter, never seen outside
     """A guard of the batch did not hold; nothing of it may be committed."""
+
+
+class Oversized(Exception):  # noqa: N818  # as above
+    """A batch holds more than may be sent at once; nothing of it was sent."""
+
+
+class LockedError(StorageUnavailableError):
+    """Others held locked what was needed for longer than a statement waits; nothing of it was done."""
 
 
 class Dialect(ABC):
@@ -69,8 +77,17 @@ class Dialect(ABC):
 
         Raises:
             Conflict: A run moved on, or a row carries another fence.
+            Oversized: It is too much at once.
             sqlalchemy.exc.IntegrityError: A run that is to be inserted exists, or its key is taken.
         """
+
+    @abstractmethod
+    def is_refusal(self, error: BaseException) -> bool:
+        """Whether an error is about the values that were sent, and not about the state of the database or the way to it."""
+
+    def refused(self, error: BaseException) -> StorageRefusedError:
+        """Say in our words what the database does not take."""
+        return StorageRefusedError(self.where, told_by(error))
 
     @abstractmethod
     def unavailable(self, error: BaseException) -> StorageUnavailableError:
@@ -159,6 +176,11 @@ class Dialect(ABC):
     def listen(self, namespace: str, heard: Callable[[Nudge], object]) -> Callable[[], None]:  # noqa: ARG002  # nothing to hear
         """Call ``heard``, from any thread, for each nudge of a namespace; gives a function that ends this."""
         return lambda: None
+
+
+def told_by(error: BaseException) -> str:
+    """What a driver says of an error, in one line."""
+    return str(error).strip().replace("\n", "; ") or type(error).__name__
 
 
 @lru_cache(maxsize=1_000)

@@ -19,8 +19,10 @@ def translated(dialect: Dialect) -> Generator[None]:
     except IntegrityError:
         raise
     except DBAPIError as error:
-        raise dialect.unavailable(error.orig or error) from error
+        cause = error.orig or error
+        is_outage = error.connection_invalidated or not dialect.is_refusal(cause)
+        raise (dialect.unavailable(cause) if is_outage else dialect.refused(cause)) from error
     except PoolTimeout as error:
         raise dialect.unavailable(error) from error
     except dialect.driver_error as error:
-        raise dialect.unavailable(error) from error
+        raise (dialect.refused(error) if dialect.is_refusal(error) else dialect.unavailable(error)) from error

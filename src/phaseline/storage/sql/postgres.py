@@ -11,10 +11,23 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, IntegrityError
 
 from phaseline.abc import Nudge
-from phaseline.errors import MissingExtraError, StorageUnavailableError, StorageURLError
+from phaseline.errors import (
+    MissingExtraError,
+    StorageRefusedError,
+    StorageUnavailableError,
+    StorageURLError,
+)
 from phaseline.storage.sql import notices
 from phaseline.storage.sql.batch import Batch
-from phaseline.storage.sql.dialect import Conflict, Dialect, Execute, qualified
+from phaseline.storage.sql.dialect import (
+    Conflict,
+    Dialect,
+    Execute,
+    LockedError,
+    Oversized,
+    qualified,
+    told_by,
+)
 from phaseline.storage.sql.statements import Statements
 
 if TYPE_CHECKING:
@@ -24,6 +37,11 @@ SCHEMA = "phaseline"
 TURNS_LOCK = 7_242_701_836_274
 """Key of the advisory lock of those who take turns: any number that others hardly choose."""
 LOCK_PATIENCE_MS = 200
+"""Milliseconds that what writes waits for rows that others hold locked: a host's transaction may stay open for long."""
+TURN_PATIENCE_MS = 10_000
+"""Milliseconds that processes wait for their turn: one that brings the tables up to date takes its time."""
+LARGEST_BATCH, LARGEST_UNIT = 64 << 20, 240_000_000
+"""Characters that are sent at once of several runs, and of one; PostgreSQL takes 1 GB, and a character may take four bytes."""
 
 PLANS = (
     # One generic plan of key lookups: a plan made while the tables are small would walk all of a namespace later.
@@ -36,7 +54,12 @@ PLANS = (
     "jit = off",
 )
 WRITER_SETTINGS = "; ".join(
-    f"SET {setting}" for setting in (*PLANS, "default_transaction_isolation = 'read committed'")
+    f"SET {setting}"
+    for setting in (
+        *PLANS,
+        "default_transaction_isolation = 'read committed'",
+        f"lock_timeout = {LOCK_PATIENCE_MS}",
+    )
 )
 TRANSACTION_SETTINGS = "; ".join(f"SET LOCAL {setting}" for setting in PLANS)
 """For the end of a transaction that began with statements of the user's, which are planned as he has it."""
@@ -52,9 +75,14 @@ ADVICE = {
     "53300": "allow the server more connections, or use fewer processes",
     "53": "see the server's log; finished work is held and written once it works again",
     "25006": "the server takes no writes now (a standby, or set read only); finished work is held until it does",
+    "55P03": "another transaction holds locked what is needed: one of a host's that a run was started in, or a migration. "
+    "See in pg_stat_activity which one is open for long, and end it; meanwhile this is tried again",
 }
 TRANSIENT = frozenset({"40001", "40P01", "55P03"})
 """Serialization failure, deadlock, lock timeout: the same transaction may go through at once."""
+LOCKED = "55P03"
+OUTAGES = ("08", "40", "53", "57", "58", *ADVICE, "3F000")
+"""What is said of the server, the tables as a whole, or the way to them: not of what was sent."""
 
 
 class PostgresDialect(Dialect):
@@ -115,15 +143,24 @@ class PostgresDialect(Dialect):
 
         return psycopg.Error
 
+    def is_refusal(self, error: BaseException) -> bool:
+        import psycopg  # noqa: PLC0415  # an extra: only where a PostgreSQL is used
+
+        state: str = getattr(error, "sqlstate", None) or ""
+        if state:
+            return not state.startswith(OUTAGES)
+        return isinstance(error, psycopg.DataError | psycopg.ProgrammingError | psycopg.NotSupportedError)
+
     def unavailable(self, error: BaseException) -> StorageUnavailableError:
         state = getattr(error, "sqlstate", None) or ""
         advice = next((text for known, text in ADVICE.items() if state.startswith(known)), "")
         if not advice:
             advice = "see that the server runs and can be reached; finished work is held and written once it is back"
-        problem = str(error).strip().replace("\n", "; ") or type(error).__name__
+        problem = told_by(error)
         if "password authentication failed" in problem:
             advice = ADVICE["28"]
-        return StorageUnavailableError(self.where, problem, advice, busy=state in TRANSIENT)
+        kind = LockedError if state == LOCKED else StorageUnavailableError
+        return kind(self.where, problem, advice, busy=state in TRANSIENT)
 
     def in_transaction(self, driver: Any) -> bool:
         connection: psycopg.Connection[Any] = driver
@@ -149,6 +186,7 @@ class PostgresDialect(Dialect):
         return int(execute("SELECT coalesce(max(version), 0) FROM phaseline_migration").scalar_one())
 
     def take_turns(self, execute: Execute) -> None:
+        execute(f"SET LOCAL lock_timeout = {TURN_PATIENCE_MS}")
         execute(f"SELECT pg_advisory_xact_lock({TURNS_LOCK})")
 
     def make_schema(self) -> list[str]:
@@ -162,6 +200,13 @@ class PostgresDialect(Dialect):
         import psycopg  # noqa: PLC0415  # an extra: only where a PostgreSQL is used
 
         statement, values = self._statements.of(batch)
+        size = sum(map(len, filter(None, values)))
+        if size > LARGEST_BATCH and batch.runs > 1:
+            raise Oversized
+        if size > LARGEST_UNIT:
+            raise StorageRefusedError(
+                self.where, f"{size:,} characters of one run at once; {LARGEST_UNIT:,} can be sent"
+            )
         driver: Any = connection.connection.driver_connection
         try:
             # Raw: the driver would look through a text with its own marks for values at each call.

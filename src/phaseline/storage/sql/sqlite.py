@@ -39,6 +39,8 @@ ADVICE = {
     "SQLITE_IOERR": "see the system's log for the disk; finished work is held and written once it works again",
     "SQLITE_PERM": "give this process the right to write to the file and its folder",
 }
+REFUSALS = ("SQLITE_TOOBIG", "SQLITE_MISMATCH", "SQLITE_RANGE", "SQLITE_CONSTRAINT", "SQLITE_MISUSE")
+"""What is said of the values that were sent, and not of the file."""
 
 
 class SqliteDialect(Dialect):
@@ -104,6 +106,12 @@ class SqliteDialect(Dialect):
         _update(execute, TAKE_SIGNAL, batch.taken)
         _run(execute, DELETE_MARK, batch.mark_deletes)
         _run(execute, INSERT_MARK, batch.marks)
+
+    def is_refusal(self, error: BaseException) -> bool:
+        name = getattr(error, "sqlite_errorname", "") or ""
+        if name:
+            return name.startswith(REFUSALS)
+        return isinstance(error, sqlite3.DataError | sqlite3.ProgrammingError | sqlite3.InterfaceError)
 
     def unavailable(self, error: BaseException) -> StorageUnavailableError:
         name = getattr(error, "sqlite_errorname", "") or ""

@@ -7,6 +7,8 @@ One connection writes; reads and renewals take others from a pool. Everything th
 from __future__ import annotations
 
 import logging
+import random
+import time
 from collections.abc import Callable, Collection, Generator, Iterable, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timedelta
@@ -40,7 +42,7 @@ from phaseline.run import Checkpoint, Definition, PhaseState, RunRecord
 from phaseline.storage.sql import backlog, claims, finding, hosted, migrations, purging, reads, rows
 from phaseline.storage.sql.access import Access
 from phaseline.storage.sql.batch import Batch, gather
-from phaseline.storage.sql.dialect import Conflict, Dialect
+from phaseline.storage.sql.dialect import Conflict, Dialect, LockedError, Oversized
 from phaseline.storage.sql.faults import translated
 from phaseline.storage.sql.notices import Teller
 from phaseline.storage.sql.postgres import PostgresDialect
@@ -54,6 +56,8 @@ log: Final = logging.getLogger("phaseline.storage")
 
 BUSY_TRIES = 5
 """Whole transactions tried again where others were in the way: a lock that lasts, a deadlock, a serialization failure."""
+BUSY_PAUSE = 0.005
+"""Seconds before the first of these tries, at most half of those before the next one."""
 
 
 class SqlStorage(Storage):
@@ -197,9 +201,13 @@ class SqlStorage(Storage):
         for tries in range(1, BUSY_TRIES + 1):
             try:
                 return self._on_writer(work) if on_writer else self._beside(work)
+            except LockedError:
+                raise  # it has waited already
             except StorageUnavailableError as error:
                 if not error.busy or tries == BUSY_TRIES:
                     raise
+                # Of two that collide again and again one is to come first.
+                time.sleep(random.uniform(0, BUSY_PAUSE * 2**tries))  # noqa: S311  # no secret
         raise AssertionError  # the last try returns or raises
 
     def _beside(self, work: Callable[[Access], T]) -> T:
@@ -261,7 +269,13 @@ class SqlStorage(Storage):
             write = partial(_write, batch)
             self._repeated(write if by_itself else partial(self._once, write))
             self.reach("commit.end")
-        except (Conflict, IntegrityError) as error:
+        except LockedError:
+            if len(units) == 1:
+                return [Outcome.BLOCKED]
+            return [
+                self.commit((unit,))[0] for unit in units
+            ]  # in halves the one that waits would do so again and again
+        except (Conflict, IntegrityError, Oversized) as error:
             if len(units) == 1:
                 return [self._verdict(units[0], error)]
             middle = len(units) // 2
