@@ -83,6 +83,7 @@ def check_bounds(
     retry: object,
     timeout: object,
     serve: object,
+    tracebacks: object,
 ) -> None:
     """Refuse what a runtime could not work with."""
     what = "Runtime"
@@ -101,6 +102,7 @@ def check_bounds(
     check_retry(retry, what)
     check_span(timeout, "timeout", what)
     check_bool(serve, "serve", what)
+    check_bool(tracebacks, "tracebacks", what)
 
 
 def _check_count(count: object, option: str) -> None:

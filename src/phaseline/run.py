@@ -116,7 +116,7 @@ class ErrorInfo(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     phase: str | None = None
     """Path of the phase that failed."""
     traceback: str | None = None
-    """The end of the traceback, if it was asked to be kept."""
+    """Its last 4,000 characters, of a runtime with ``tracebacks=True``."""
 
 
 class Progress(msgspec.Struct, frozen=True, kw_only=True, gc=False):

@@ -88,6 +88,7 @@ class Runtime:
         retry: Retry | None = None,
         timeout: timedelta | None = None,
         classify: Callable[[BaseException], ErrorCategory | None] | None = None,
+        tracebacks: bool = False,
         clock: Clock | None = None,
         bus: EventBus | None = None,
     ) -> None:
@@ -102,7 +103,8 @@ class Runtime:
                 installed plugin, or a queue.
             serve: False for a process that only starts runs and asks about them.
             queues: Queues that the worker serves; None for all.
-            concurrency: Bodies that may run at once in this process.
+            concurrency: Bodies that may run at once in this process. One that awaits another run on this runtime keeps its
+                place meanwhile; where all do, they wait for ever: put the pipeline into the graph instead.
             sync_threads: Those among them that may be plain functions, in threads.
             lease: How long a phase stays granted to a worker that gives no sign of life.
             drain: How long bodies may go on when the runtime closes; then they are handed over.
@@ -113,6 +115,8 @@ class Runtime:
             timeout: How long a run may be active of a pipeline that says nothing of it; by default for ever.
             classify: Says of an exception that a body raised which category it is of; None for what would be said
                 without it. It is called on the event loop, and must be quick.
+            tracebacks: Store the last 4,000 characters of a traceback with each failure of a phase:
+                ``run.phases[path].error.traceback``. Exceptions may carry secrets, so they are left out by default.
             clock: Where the time comes from.
             bus: Where events are told.
 
@@ -125,7 +129,7 @@ class Runtime:
         """
         check_bounds(
             namespace=namespace, concurrency=concurrency, sync_threads=sync_threads, lease=lease, drain=drain,
-            retain=retain, retry=retry, timeout=timeout, serve=serve,
+            retain=retain, retry=retry, timeout=timeout, serve=serve, tracebacks=tracebacks,
         )  # fmt: skip
         self._storage, self._queue = checked_storage(storage), checked_queue(queue)
         if self._queue.crosses_processes and not self._storage.shared:
@@ -140,7 +144,7 @@ class Runtime:
             self._queue.check(name)
         self._options = RunnerOptions(
             namespace=namespace, concurrency=concurrency, sync_threads=sync_threads, lease=lease, drain=drain,
-            retry=retry or NO_RETRY, timeout=timeout, classify=classify,
+            retry=retry or NO_RETRY, timeout=timeout, classify=classify, tracebacks=tracebacks,
             queues=served if serve else frozenset[str](),
         )  # fmt: skip
         self._serve, self._retain = serve, retain

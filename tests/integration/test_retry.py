@@ -158,6 +158,8 @@ async def test_the_host_classifies(clock: FakeClock, caplog: pytest.LogCaptureFi
                 return ErrorCategory.VALIDATION
             case "mistake":
                 raise LookupError
+            case "leave":
+                raise SystemExit
             case "no category":
                 return "ODD"  # type: ignore[return-value]  # the mistake under test
             case _:
@@ -167,6 +169,7 @@ async def test_the_host_classifies(clock: FakeClock, caplog: pytest.LogCaptureFi
         "bad card": (ErrorCategory.VALIDATION, 1),
         "anything": (ErrorCategory.PROCESSING, 2),
         "mistake": (ErrorCategory.PROCESSING, 2),
+        "leave": (ErrorCategory.PROCESSING, 2),
         "no category": (ErrorCategory.PROCESSING, 2),
     }
     found: dict[str, Any] = {}
@@ -178,7 +181,7 @@ async def test_the_host_classifies(clock: FakeClock, caplog: pytest.LogCaptureFi
         found[text] = run.error.category, run.phases["bad"].failures
     assert expected == found
     told = [record.getMessage() for record in caplog.records if record.levelno == logging.ERROR]
-    assert ["classify(ValueError) gave no category; it is classified as without it"] * 4 == told
+    assert ["classify(ValueError) gave no category; it is classified as without it"] * 6 == told
 
 
 def test_a_runtime_refuses_what_is_no_policy() -> None:
@@ -256,3 +259,16 @@ class Classy(Phase[int, int]):
 
     async def run(self, value: int, ctx: Context) -> int:
         raise ArithmeticError
+
+
+@pytest.mark.parametrize("asked", [True, False])
+async def test_tracebacks_are_stored_where_they_are_asked_for(open_runtime: OpenRuntime, asked: bool) -> None:
+    """They come back from the storage with the failure; by default none is kept."""
+    pipeline = raising(ValueError("bad card"))
+    async with open_runtime(pipeline, tracebacks=asked) as runtime:
+        run = await (await runtime.start(pipeline, 1)).wait()
+    error = run.phases["bad"].error
+
+    assert error is not None
+    assert asked is (error.traceback is not None and error.traceback.endswith("ValueError: bad card\n"))
+    assert asked is (error.traceback is not None)

@@ -131,6 +131,7 @@ REFUSED: list[tuple[Callable[[], Any], list[str]]] = [
     (lambda: Runtime(concurrency=odd("4")), ["Runtime(concurrency='4')", "whole number, of at least 1"]),
     (lambda: Runtime(sync_threads=0), ["Runtime(sync_threads=0)"]),
     (lambda: Runtime(serve=odd("no")), ["serve='no'", "serve=False"]),
+    (lambda: Runtime(tracebacks=odd("yes")), ["tracebacks='yes'"]),
     (lambda: Runtime(namespace=odd(5)), ["Runtime(namespace=5)", "printable text"]),
     (lambda: Runtime(namespace=""), ["Runtime(namespace='')"]),
     (lambda: Runtime(odd(None)), ["Runtime(storage=None)", "'memory'"]),

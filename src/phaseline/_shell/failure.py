@@ -95,6 +95,8 @@ def _storable(text: str) -> str:
 def _trace_of(error: BaseException) -> str:
     try:
         lines = format_exception(error)
-    except Exception as failure:  # noqa: BLE001  # it asks the exception for its notes and its cause
+    except KeyboardInterrupt:
+        raise
+    except BaseException as failure:  # noqa: BLE001  # it asks the exception for its notes and its cause
         return f"(it cannot be written: {type(failure).__name__})"
     return _storable("".join(lines)[-MAX_TRACEBACK:])

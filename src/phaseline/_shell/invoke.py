@@ -199,7 +199,8 @@ def _finished(runner: Runner, job: Job, context: BodyContext | None, finish: Fin
 
 def _failed(runner: Runner, job: Job, context: BodyContext | None, error: BaseException) -> Command:
     path, progress = job.row.path, None if context is None else context.take_progress()
-    info = describe(error, path, runner.options.classify)
+    traceback = runner.options.tracebacks
+    info = describe(error, path, runner.options.classify, traceback=traceback)
     final = isinstance(error, Abort | DefinitionError)  # another attempt would come to the same
     try:
         again_at = None if final else _again_at(runner, job, error, info.category)
@@ -207,7 +208,7 @@ def _failed(runner: Runner, job: Job, context: BodyContext | None, error: BaseEx
         raise
     except BaseException as broken:  # noqa: BLE001  # a policy of the user's own may raise anything
         broken.__context__ = error
-        again_at, error, info = None, broken, describe(broken, path)
+        again_at, error, info = None, broken, describe(broken, path, traceback=traceback)
     if again_at is None:
         job.live.cause = error
     return Fail(path, job.row.fence, info, again_at, progress)

@@ -86,6 +86,8 @@ class RunnerOptions:
     """How long runs may be active of which nothing else says it."""
     classify: Classify | None = None
     """What the host says of exceptions."""
+    tracebacks: bool = False
+    """Whether the end of a traceback is stored with each failure of a phase."""
 
 
 DEFAULT_OPTIONS = RunnerOptions()
