@@ -20,7 +20,20 @@ from typing import Any
 import anyio
 from tests.crash.journal import Journal
 
-from phaseline import Context, Dep, Pipeline, Retry, Run, RunHandle, RunState, Runtime, each, phase
+from phaseline import (
+    Context,
+    Dag,
+    Dep,
+    Pipeline,
+    Retry,
+    Run,
+    RunHandle,
+    RunState,
+    Runtime,
+    branch,
+    each,
+    phase,
+)
 from phaseline._shell import clock
 from phaseline.errors import KeyConflictError, PhaselineError
 from phaseline.storage.sql.store import SqlStorage
@@ -62,6 +75,58 @@ async def settle(weights: list[int], ctx: Context) -> int:
         raise OSError("the first try fails")
     journal.note(ctx, Moment.END)
     return paid
+
+
+# --------------------------------------------------------------------- a diamond with a map in it, a branch, a sleep
+@phase
+async def add_up(weights: list[int], ctx: Context) -> int:
+    with ctx.dep(JOURNAL).noted(ctx):
+        return sum(weights)
+
+
+@phase
+async def count(items: list[int], ctx: Context) -> int:
+    with ctx.dep(JOURNAL).noted(ctx):
+        return len(items)
+
+
+async def join(total: int, counted: int, ctx: Context) -> int:
+    with ctx.dep(JOURNAL).noted(ctx):
+        return total + counted
+
+
+def is_heavy(total: int) -> bool:
+    return total > 80
+
+
+@phase
+async def by_hand(total: int, ctx: Context) -> int:
+    with ctx.dep(JOURNAL).noted(ctx):
+        return total + 1
+
+
+@phase
+async def by_truck(total: int, ctx: Context) -> int:
+    with ctx.dep(JOURNAL).noted(ctx):
+        return total + 2
+
+
+@phase(retry=Retry(attempts=2, wait=timedelta(seconds=0.1)))
+async def close(total: int, ctx: Context) -> int:
+    with ctx.dep(JOURNAL).noted(ctx):
+        if ctx.attempt == 1:
+            raise OSError("the first try fails")
+        return total
+
+
+def shapes() -> Pipeline[int, int]:
+    """What runs beside each other, what is taken apart, what is not chosen, and what waits."""
+    dag = Dag("shapes", int)
+    items = dag.add(receive, dag.input)
+    total = dag.add(each(weigh, limit=2) >> add_up, items)
+    joined = dag.add(join, total, dag.add(count, items))
+    moved = dag.add(branch(is_heavy, by_truck, by_hand), joined)
+    return dag.build(dag.add(close, dag.sleep_for(timedelta(seconds=0.05), moved)))
 
 
 # --------------------------------------------------------------------- ten phases
@@ -107,12 +172,20 @@ async def explode(number: int, ctx: Context) -> int:
 
 PIPELINES: dict[str, Pipeline[int, Any]] = {
     "order": Pipeline("order", receive >> each(weigh, limit=2) >> settle),
+    "shapes": shapes(),
     "long": Pipeline("long", ten_phases()),
     "slow": Pipeline("slow", ponder),
     "tick": Pipeline("tick", tick),
     "bomb": Pipeline("bomb", explode),
 }
-LAST = {"order": "settle", "long": "p9", "slow": "ponder", "tick": "tick", "bomb": "explode"}
+LAST = {
+    "order": "settle",
+    "shapes": "close",
+    "long": "p9",
+    "slow": "ponder",
+    "tick": "tick",
+    "bomb": "explode",
+}
 """The phase that gives the output."""
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import pytest
 from tests.crash.scene import Scene
-from tests.crash.strike import NEVER, passed_undisturbed, strike
+from tests.crash.strike import NEVER, ORDERS, SHAPES, Work, passed_undisturbed, strike
 
 from phaseline.abc import FAULT_POINTS
 
@@ -15,20 +15,30 @@ TRIES = 6
 """Processes in a row that may pass a point less often than the one before: batches gather differently each time."""
 
 
+@pytest.fixture(params=[ORDERS, SHAPES], ids=lambda work: work.pipeline)
+def work(request: pytest.FixtureRequest) -> Work:
+    """A chain with a map in it; and a diamond, a map and a branch."""
+    return request.param
+
+
 @pytest.fixture(scope="session")
-def remembered() -> dict[str, Counter[str]]:
-    """How often points are passed, by dialect, once it was found out."""
+def remembered() -> dict[tuple[str, str], Counter[str]]:
+    """How often points are passed, by dialect and pipeline, once it was found out."""
     return {}
 
 
 @pytest.fixture
 def undisturbed(
-    dialect: str, make_scene: Callable[[], Scene], remembered: dict[str, Counter[str]]
+    dialect: str,
+    work: Work,
+    make_scene: Callable[[], Scene],
+    remembered: dict[tuple[str, str], Counter[str]],
 ) -> Counter[str]:
     """How often each point is passed by a process that lives on."""
-    if dialect not in remembered:
-        remembered[dialect] = passed_undisturbed(make_scene())
-    return remembered[dialect]
+    known = dialect, work.pipeline
+    if known not in remembered:
+        remembered[known] = passed_undisturbed(make_scene(), work)
+    return remembered[known]
 
 
 def test_every_point_is_passed(dialect: str, undisturbed: Counter[str]) -> None:
@@ -37,23 +47,25 @@ def test_every_point_is_passed(dialect: str, undisturbed: Counter[str]) -> None:
 
 
 @pytest.mark.parametrize("point", FAULT_POINTS)
-def test_killed_at_the_first_passing(dialect: str, point: str, make_scene: Callable[[], Scene]) -> None:
+def test_killed_at_the_first_passing(
+    dialect: str, work: Work, point: str, make_scene: Callable[[], Scene]
+) -> None:
     """Another process goes on with what is stored, and starts what is not."""
     if point in NEVER[dialect]:
         return
-    assert strike(make_scene(), point, 1) is None, f"{point} was not passed"
+    assert strike(make_scene(), point, 1, work) is None, f"{point} was not passed"
 
 
 @pytest.mark.parametrize("point", FAULT_POINTS)
 def test_killed_at_the_last_passing(
-    dialect: str, point: str, make_scene: Callable[[], Scene], undisturbed: Counter[str]
+    dialect: str, work: Work, point: str, make_scene: Callable[[], Scene], undisturbed: Counter[str]
 ) -> None:
     """When almost everything is done, only the rest is done by another process."""
     if point in NEVER[dialect]:
         return
     hit = undisturbed[point]
     for _ in range(TRIES):
-        passed = strike(make_scene(), point, hit)
+        passed = strike(make_scene(), point, hit, work)
         if passed is None:
             return
         hit = passed[point]

@@ -134,7 +134,10 @@ def _checkpoints(account: StoredRun) -> Iterator[str]:
         event.phase or ""
         for event in account.events
         if _is_top_level(event.phase)
-        and (isinstance(event, PhaseCompleted) or (isinstance(event, PhaseSkipped) and event.live))
+        and (
+            (isinstance(event, PhaseCompleted) and event.held is None)
+            or (isinstance(event, PhaseSkipped) and event.live)
+        )
     )
     made = Counter(checkpoint.phase for checkpoint in told)
     if due != made:
@@ -154,12 +157,16 @@ def _is_top_level(path: str | None) -> bool:
 
 
 def _values(account: StoredRun) -> Iterator[str]:
-    """The input is there, and an output where a phase completed, and nowhere else; a map's is put together when read."""
+    """The input is there, and an output where a phase completed, and nowhere else.
+
+    A map's is put together when it is read, and what a test took, or what slept, is read where it came from.
+    """
     if INPUT not in account.values:
         yield "its input is missing"
+    tests = {e.phase for e in account.events if isinstance(e, PhaseCompleted) and e.held is not None}
     for path, row in account.present.items():
         is_stored = path in account.values
-        hands_itself_on = row.total is None and row.wait_kind is not WaitKind.TIMER
+        hands_itself_on = row.total is None and row.wait_kind is not WaitKind.TIMER and path not in tests
         if row.state is PhaseState.COMPLETED and hands_itself_on and not is_stored:
             yield f"{path!r} is COMPLETED, and its output is missing"
         if is_stored and not row.live:
