@@ -138,6 +138,32 @@ class RunSummary:
     ended_at: datetime | None
 
 
+@attrs.frozen(kw_only=True)
+class Orphans:
+    """Runs of one definition that are not over, and that a runtime leaves alone since it does not know the definition."""
+
+    pipeline: str
+    version: str
+    fingerprint: str
+    """Digest of the shape that they began under."""
+    count: int
+    first: str
+    """Id of the oldest of them."""
+    is_changed: bool
+    """Whether a pipeline of this name and version is registered, in another shape."""
+
+    @property
+    def remedy(self) -> str:
+        """What to do about them."""
+        which = f"{self.pipeline!r}, version {self.version!r}"
+        if self.is_changed:
+            return (
+                f"{which}, is registered in another shape: register the one that they began under, and give the new one "
+                "another version=; or cancel them"
+            )
+        return f"{which}, is not registered: add it, Runtime(pipelines=[...]), where they are to go on; or cancel them there"
+
+
 @attrs.frozen
 class RunPage:
     """Some of the runs that were asked for."""

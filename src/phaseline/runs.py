@@ -10,8 +10,8 @@ import attrs
 
 from phaseline._shell.ids import first_id
 from phaseline._shell.runner import Runner
-from phaseline.finding import Order, RunFilter, RunPage, RunSummary
-from phaseline.run import ENDED_STATES, RunRecord, RunState
+from phaseline.finding import Order, Orphans, RunFilter, RunPage, RunSummary
+from phaseline.run import ENDED_STATES, Definition, RunRecord, RunState
 
 PAGE = 100
 """Runs of a page where the caller does not say."""
@@ -77,6 +77,31 @@ class Runs:
         found: Sequence[RunRecord] = await runner.read(find)
         page = tuple(summary_of(runner, run) for run in found[:size])
         return RunPage(page, page[-1].id if len(found) > size else None)
+
+
+async def orphans_of(runner: Runner) -> list[Orphans]:
+    """Give the runs that are not over and whose definition is not known here, by definition; the oldest first."""
+    found: dict[Definition, list[str]] = {}
+    after: str | None = None
+    while True:
+        read = partial(
+            runner.storage.find, runner.options.namespace, RunFilter(ended=False), after=after, limit=STRIDE
+        )
+        page: Sequence[RunRecord] = await runner.read(read)
+        for run in page:
+            if run.definition not in runner.plans:
+                found.setdefault(run.definition, []).append(run.id)
+        if len(page) < STRIDE:
+            break
+        after = page[-1].id
+    known = {(plan.name, plan.version) for plan in runner.plans.values()}
+    return [
+        Orphans(
+            pipeline=of.pipeline, version=of.version, fingerprint=of.fingerprint, count=len(ids), first=ids[0],
+            is_changed=(of.pipeline, of.version) in known,
+        )
+        for of, ids in found.items()
+    ]  # fmt: skip
 
 
 def summary_of(runner: Runner, run: RunRecord) -> RunSummary:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from datetime import datetime, timedelta
 from functools import partial
@@ -43,14 +43,14 @@ from phaseline.errors import (
     RuntimeNotOpenError,
     RuntimeUsageError,
 )
-from phaseline.finding import Order, run_filter
+from phaseline.finding import Order, Orphans, run_filter
 from phaseline.handle import RunHandle
 from phaseline.health import PATIENCE, Health
 from phaseline.marks import Attribute, marks_of
 from phaseline.pipeline import Pipeline, open_hosts, warn_of_endless
 from phaseline.retry import NO_RETRY, Retry
 from phaseline.run import ENDED_STATES, ErrorCategory, Run
-from phaseline.runs import Runs
+from phaseline.runs import Runs, orphans_of
 from phaseline.schedules import Schedules
 
 In = TypeVar("In")
@@ -454,6 +454,18 @@ class Runtime:
             since=since, until=until, text=text,
         )  # fmt: skip
         return Runs(self.runner, wanted, order, limit, after)
+
+    async def orphans(self) -> Sequence[Orphans]:
+        """Give the runs that are not over and that this runtime leaves alone, grouped by their definition.
+
+        A run goes on only under the name, version and shape that it began under. Each group tells what to do. All runs that
+        are not over are read for it.
+
+        Raises:
+            RuntimeNotOpenError: The runtime is not open.
+            StorageError: They cannot be read.
+        """
+        return await orphans_of(self.runner)
 
     async def purge(
         self,

@@ -6,7 +6,7 @@ Checked by pyright and mypy, both strict, and never run: ``assert_type`` does no
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from enum import Enum
 from typing import Any, Protocol, assert_type
@@ -27,6 +27,7 @@ from phaseline import (
     EventBus,
     Finish,
     Ok,
+    Orphans,
     Phase,
     PhaseRecord,
     Pipeline,
@@ -401,6 +402,7 @@ async def run_on_runtime(bus: EventBus) -> None:
         assert_type(await runtime.control("id", "cancel", reason="why"), None)
         assert_type(handle.events(after=3), AsyncIterator[Event])
         assert_type([event.type async for event in handle.events()], list[str])
+        assert_type(await runtime.orphans(), Sequence[Orphans])
         assert_type(await runtime.get("id"), RunHandle[object])
         assert_type(await runtime.get("id", ingest), RunHandle[str])
         assert_type(await (await runtime.get("id", ingest)).result(timedelta(minutes=1)), str)
