@@ -323,13 +323,15 @@ class Runner:
         """Forget a run that nothing here is busy with.
 
         One that has not ended is kept a while where a worker is: its next phases are likely to be claimed soon, and a
-        large run should not be read again for each.
+        large run should not be read again for each. Who waits for it is told that it may go on elsewhere.
         """
         ended = live.snapshot.run.state in ENDED_STATES
         if live.is_idle and (ended or not self.keeps) and self.live.get(live.id) is live:
             del self.live[live.id]
         elif not self.storage.shared and live.is_idle and live.snapshot.plan.waits:
             self._rest_soon()  # where nothing sweeps
+        if live.is_idle and not ended and self.storage.shared:
+            self.bus.wake(live.id)
         live.resting = False
 
     def drop_resting(self) -> None:

@@ -23,7 +23,7 @@ from phaseline.run import ENDED_STATES, Run, RunState
 
 FIRST_POLL, POLL, SLOW_POLL = 0.02, 0.25, 1.0
 """Seconds between two looks at a run that another process may carry forward: doubled each time, up to the second, or to the
-third where processes nudge each other."""
+third where processes nudge each other. One that is carried forward here is looked at only as rarely as that."""
 PAGE = 500
 
 
@@ -43,7 +43,7 @@ async def ended_run(
     """
     if live.snapshot.run.state in ENDED_STATES and not live.stale and not anew:
         return live
-    run_id, pause = live.id, FIRST_POLL
+    run_id, pause, longest = live.id, FIRST_POLL, SLOW_POLL if runner.storage.nudges else POLL
     followed: LiveRun | None = None
     with runner.bus.watch(run_id, settled_only=True) as watch:
         while True:
@@ -61,8 +61,10 @@ async def ended_run(
                         return live
             if runner.closed:
                 raise RuntimeNotOpenError(run_id)
-            await _told(runner, watch, pause)
-            pause = min(2 * pause, SLOW_POLL if runner.storage.nudges else POLL)
+            # Of what is done here we are told, and also when nothing is done here any more.
+            await _told(runner, watch, pause if here is None else longest)
+            if here is None:
+                pause = min(2 * pause, longest)
 
 
 async def follow(runner: Runner, run_id: str, after: int) -> AsyncGenerator[Event]:

@@ -1,0 +1,56 @@
+"""Who waits for a run is told of what is done here, and looks for what is done elsewhere."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import anyio
+import pytest
+
+from phaseline import Pipeline, Runtime, phase
+from phaseline._shell import waiting
+from phaseline.storage.sql.store import SqlStorage
+
+
+@phase
+async def double(n: int) -> int:
+    return 2 * n
+
+
+@phase(queue="elsewhere")
+async def negate(n: int) -> int:
+    return -n
+
+
+here = Pipeline("here", double)
+onward = Pipeline("onward", double >> negate)
+
+
+@pytest.fixture(autouse=True)
+def rare_looks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let nothing be found by a later look."""
+    monkeypatch.setattr(waiting, "POLL", 3600)
+    monkeypatch.setattr(waiting, "SLOW_POLL", 3600)
+
+
+async def test_what_is_done_here_is_not_looked_for(
+    database: Callable[[], SqlStorage], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The storage is not asked how a run stands that this process carries forward."""
+    asked: list[str] = []
+    monkeypatch.setattr(waiting, "FIRST_POLL", 0)
+    monkeypatch.setattr(SqlStorage, "head", lambda _storage, _namespace, run_id: asked.append(run_id))
+    async with Runtime(database(), pipelines=[here]) as runtime:
+        for number in range(20):
+            assert 2 * number == (await runtime.run(here, number)).output
+    assert [] == asked
+
+
+async def test_what_goes_on_elsewhere_is_looked_for_at_once(database: Callable[[], SqlStorage]) -> None:
+    """A run that leaves this process says so to who waits for it here."""
+    async with (
+        Runtime(database(), pipelines=[onward], queues={"elsewhere"}),
+        Runtime(database(), pipelines=[onward], queues={"pipeline"}) as first,
+    ):
+        with anyio.fail_after(20):
+            assert (await first.run(onward, 3)).output == -6
