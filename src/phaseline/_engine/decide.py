@@ -62,6 +62,9 @@ def fold(
     base: Snapshot, commands: Sequence[Command], now: datetime, offer: Offer
 ) -> tuple[Draft, list[Verdict]]:
     """Decide the commands that wait for one run, one after another, into one unit of work."""
+    if len(commands) == 1:
+        draft, verdict = fold_one(base, commands[0], now, offer)
+        return draft, [verdict]
     draft = Draft(base, now)
     verdicts: list[Verdict] = []
     for command in commands:
@@ -74,13 +77,27 @@ def fold(
             verdicts.append(refusal)
         else:
             verdicts.append(draft.granted[before:])
-    if len(commands) > 1 or draft.cuts:  # what was started may have been ended in the same unit
-        draft.granted = [row for row in draft.granted if draft.row(row.path) is row]
-        verdicts = [
-            [row for row in verdict if draft.row(row.path) is row] if isinstance(verdict, list) else verdict
-            for verdict in verdicts
-        ]
+    # What was started may have been ended in the same unit.
+    draft.granted = [row for row in draft.granted if draft.row(row.path) is row]
+    verdicts = [
+        [row for row in verdict if draft.row(row.path) is row] if isinstance(verdict, list) else verdict
+        for verdict in verdicts
+    ]
     return draft, verdicts
+
+
+def fold_one(base: Snapshot, command: Command, now: datetime, offer: Offer) -> tuple[Draft, Verdict]:
+    """Do as ``fold`` does for a command that waits alone, as most do."""
+    draft = Draft(base, now)
+    try:
+        decide(draft, command, offer)
+    except Fenced:
+        return draft, None
+    except Refused as refusal:
+        return draft, refusal
+    if draft.cuts:
+        draft.granted = [row for row in draft.granted if draft.row(row.path) is row]
+    return draft, draft.granted
 
 
 def decide(draft: Draft, command: Command, offer: Offer) -> None:  # noqa: C901, PLR0912  # one case for each command

@@ -346,15 +346,16 @@ class Draft:
         """The work to commit, under a random id."""
         if timing.is_timed(self.run):
             self._changes.update(timing.times(self.run, self.state, self._newest_rows(), self.now))
+        base = self.base.run
+        moves_on = self.run is base and not self._changes  # and no more, as with most units
         self.run = replace(
             self.run,
             state=self.state,
             seq=self.seq,
-            revision=self.base.run.revision + 1,
+            revision=base.revision + 1,
             updated_at=self.now,
             **self._changes,
         )
-        base = self.base.run
         if self.run.expires_at != base.expires_at or not base.revision:
             self.expires_at = self.run.expires_at
         marks, marked = self.run.marks, base.marks if base.revision else ()
@@ -369,7 +370,7 @@ class Draft:
                 updated.append((row, before.fence))
         return Unit(
             run=self.run, expected=base.revision, stood=base.state in STANDING_STATES,
-            amended=_amendable(base) != _amendable(self.run), input=input_text, inserted=inserted, updated=updated, dropped=[*self.dropped.values()],
+            amended=not moves_on and _amendable(base) != _amendable(self.run), input=input_text, inserted=inserted, updated=updated, dropped=[*self.dropped.values()],
             outputs=self.outputs, events=self.events, steps=self.steps, commit_id=commit_id,
             marks_added=_without(marks, marked), marks_removed=_without(marked, marks),
             signals=[*self.signals.values()] if self.signals else (), taken=[*self.taken.items()] if self.taken else (),

@@ -31,7 +31,7 @@ class SystemClock:
 
     def now(self) -> datetime:
         """Aware UTC."""
-        return self._start + timedelta(seconds=_steady() - self._steady)
+        return self._start + timedelta(0, _steady() - self._steady)  # by name it takes twice the time
 
     def sql_now(self) -> datetime | None:
         """None: the storage compares with its own time."""

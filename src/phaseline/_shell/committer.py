@@ -16,7 +16,7 @@ import attrs
 from anyio.lowlevel import checkpoint
 
 from phaseline._engine.commands import ALONE, Command, Offer, Receive
-from phaseline._engine.decide import fold
+from phaseline._engine.decide import fold, fold_one
 from phaseline._engine.snapshot import Draft
 from phaseline._engine.verdicts import Refused
 from phaseline._shell.live import ANY_COMPANY, Folded, Job, LiveRun, Ticket, Verdicts
@@ -169,7 +169,7 @@ class DirectCommitter(Committer):
             if live.stale:
                 live.renew(self._storage.load(live.snapshot.run.namespace, live.id))
             now = self._clock.now()
-            draft, (granted,) = fold(live.snapshot, (command,), now, self._offer(now))
+            draft, granted = fold_one(live.snapshot, command, now, self._offer(now))
             if granted is None or isinstance(granted, Refused):
                 raise _refusal(live, command, granted)
             if draft.is_empty:

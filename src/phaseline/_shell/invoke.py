@@ -57,17 +57,19 @@ async def invoke(runner: Runner, job: Job) -> Command | Draft:  # noqa: C901  # 
     try:
         if value is NOTHING:
             value = await patiently(runner.clock, partial(runner.values.for_job, job))
-        if binding.is_counted and isinstance(value, Sized):
-            handed_on = len(value)  # of what was stored: the body may change its copy
+        if binding.is_counted:  # of what was stored: the body may change its copy
+            handed_on = len(value) if isinstance(value, Sized) else 0
         values = value if binding.is_spread else (value,)
-        if call.context is None:
-            body: Callable[[], Any] = partial(call.body, *values)
+        if call.context is None and call.is_async:
+            output = await call.body(*values)
+        elif call.context is None:
+            output = await runner.call_in_thread(partial(call.body, *values))
         else:
             context = BodyContext(runner, job, _deadline(runner, job))
-            body = partial(call.body, *values, **{call.context: context})
+            body: Callable[[], Any] = partial(call.body, *values, **{call.context: context})
             if binding.is_transactional:
                 return await transact(runner, job, context, body)
-        output = await body() if call.is_async else await runner.call_in_thread(body)
+            output = await body() if call.is_async else await runner.call_in_thread(body)
         text, copy = binding.output.encode(output)
     except KeyboardInterrupt:
         raise

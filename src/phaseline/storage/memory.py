@@ -214,10 +214,10 @@ class MemoryStorage(Storage):
         if unit.run.expires_at is not None and (unit.amended or not unit.expected):
             self._expiries.setdefault(key[0], DueHeap()).add((unit.run.expires_at, key[1], ""))
         for row in unit.inserted:
-            if row.worker is None:
+            if row.worker is None and row.ended_at is None:
                 self._await(key, row)
         for row, _ in unit.updated:
-            if row.worker is None:
+            if row.worker is None and row.ended_at is None:
                 self._await(key, row)
         return Outcome.COMMITTED
 
