@@ -11,13 +11,23 @@ from phaseline._shell.starting import StartOptions
 from phaseline.abc import Queue, Storage
 from phaseline.backends import queue_from, storage_from
 from phaseline.errors import DefinitionError
-from phaseline.options import check_bool, check_name, check_priority, check_retry, check_span, check_unit
+from phaseline.options import (
+    check_bool,
+    check_concurrency,
+    check_name,
+    check_priority,
+    check_retry,
+    check_span,
+    check_unit,
+)
 from phaseline.pipeline import Pipeline
 from phaseline.retry import LONGEST
 from phaseline.step import Node
 from phaseline.texts import did_you_mean, storable_key
 
 log: Final = logging.getLogger("phaseline.runtime")
+
+LONGEST_LIMIT_KEY: Final = 200
 
 Pipelines = Mapping[tuple[str, str], Pipeline[Any, Any]]
 """By name and version."""
@@ -84,6 +94,7 @@ def check_bounds(
     timeout: object,
     serve: object,
     tracebacks: object,
+    namespace_concurrency: object,
 ) -> None:
     """Refuse what a runtime could not work with."""
     what = "Runtime"
@@ -103,6 +114,7 @@ def check_bounds(
     check_span(timeout, "timeout", what)
     check_bool(serve, "serve", what)
     check_bool(tracebacks, "tracebacks", what)
+    check_concurrency(namespace_concurrency, "namespace_concurrency", what)
 
 
 def _check_count(count: object, option: str) -> None:
@@ -140,12 +152,26 @@ def check_run_id(run_id: object, what: str) -> None:
         raise DefinitionError(f"{what}({run_id!r}): the id of a run is a text; give handle.id or run.id")
 
 
+def _check_limit(key: object, concurrency: object) -> None:
+    """Refuse what is no limit that runs share under a key."""
+    check_concurrency(concurrency, "concurrency", "start")
+    if key is None and concurrency is not None:
+        msg = f"concurrency={concurrency} bounds what shares a key; give concurrency_key too"
+        raise DefinitionError(msg)
+    if key is not None and not (
+        isinstance(key, str) and 0 < len(key) <= LONGEST_LIMIT_KEY and key.isprintable()
+    ):
+        msg = f"concurrency_key={key!r} is no text of 1 to {LONGEST_LIMIT_KEY} characters that can be printed"
+        raise DefinitionError(msg)
+
+
 def check_start(options: StartOptions) -> None:
     """Refuse what makes no sense for the start of a run."""
     check_priority(options.priority)
     if check_unit(options.delay, "delay", "start") < timedelta(0):
         msg = f"a delay of {options.delay} is negative; leave it out to start at once"
         raise DefinitionError(msg)
+    _check_limit(options.concurrency_key, options.concurrency)
     check_span(options.timeout, "timeout", "start")
     check_bool(options.while_open, "while_open", "start")
     if options.key is None:

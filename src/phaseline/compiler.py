@@ -17,6 +17,7 @@ from phaseline.derive import check_labels, derive_machine, fingerprint_of, order
 from phaseline.edges import GIVEN, Edge, Gather, Merge, Race, Source, edges_of, gathered, merged
 from phaseline.errors import DefinitionError, DuplicatePhaseError, EncodeError
 from phaseline.graph import FunctionOfMany, Graph
+from phaseline.limits import limit_text
 from phaseline.nothing import NOTHING
 from phaseline.phase import DEFAULT_QUEUE, Phase
 from phaseline.plan import Awaited, Binding, NodeKind, Plan, PlanNode
@@ -31,6 +32,8 @@ def compile_plan(
     body: Node[Any, Any],
     retry: Retry | None = None,
     timeout: timedelta | None = None,
+    *,
+    concurrency: int | None = None,
 ) -> Plan:
     """Compile what a user composed.
 
@@ -55,6 +58,7 @@ def compile_plan(
         transitions=derive_machine(name, nodes),
         fingerprint=fingerprint_of(nodes, output),
         timeout=timeout,
+        concurrency=concurrency,
     )
     plan.check_doors()
     return plan
@@ -146,6 +150,7 @@ class Builder:
         node = PlanNode(
             len(self.nodes), self._claim(path), NodeKind.PHASE, options.state_label, options.queue,
             source, wire.after, scope, may_finish=options.may_finish, in_thread=not phase.signature.is_async,
+            limits=self._limits(path, options.concurrency),
         )  # fmt: skip
         retry = options.retry or self.retry
         what = f"output of phase {path!r}"
@@ -154,6 +159,9 @@ class Builder:
             phase, phase, retry, options.timeout, output, what, heartbeat=options.heartbeat, is_spread=spread
         )
         return self._append(node, binding, Wire(Edge(node.index), output))
+
+    def _limits(self, path: str, concurrency: int | None) -> str | None:
+        return None if concurrency is None else limit_text(concurrency, "phase", f"{self.pipeline}/{path}")
 
     def _add_map(self, each: Each[Any, Any], path: str, wire: Wire, scope: int | None) -> Wire:
         if not isinstance(wire.source, Gather) and element_type(wire.type) is None:

@@ -7,6 +7,7 @@ from typing import Any
 
 from phaseline.derive import shape_of
 from phaseline.edges import Source, edges_of, takes_given
+from phaseline.limits import parted
 from phaseline.plan import NodeKind, Plan, PlanNode
 
 _FRAMES = {
@@ -98,6 +99,7 @@ def _node_data(plan: Plan, node: PlanNode) -> dict[str, Any]:
     }
     match node.kind:
         case NodeKind.PHASE:
+            data["concurrency"] = None if node.limits is None else parted(node.limits)[0][0]
             data["may_finish"] = node.may_finish
             data["cancels"] = sorted({path_of(index) for rest in node.cancels for index in rest})
         case NodeKind.MAP:

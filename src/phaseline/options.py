@@ -138,6 +138,16 @@ def check_span(span: object, option: str, what: str) -> None:
         raise DefinitionError(f"{what}: a {option} of {span} is over ten years; leave it out to have none")
 
 
+def check_concurrency(concurrency: object, option: str, what: str) -> None:
+    """Refuse what is no limit on how many bodies run at once."""
+    if concurrency is None or (type(concurrency) is int and concurrency >= 1):
+        return
+    if concurrency == 0:
+        msg = f"{what}: {option}=0 would let nothing run, ever; leave it out to have no limit, or pause what is to stand"
+        raise DefinitionError(msg)
+    raise DefinitionError(f"{what}: {option}={concurrency!r} is no number of bodies; write {option}=4")
+
+
 def check_requires(requires: object, phase: str) -> None:
     """Refuse what is no tuple of tokens."""
     if isinstance(requires, tuple) and all(isinstance(token, Dep) for token in requires):  # pyright: ignore[reportUnknownVariableType]  # isinstance cannot see type arguments

@@ -32,6 +32,7 @@ from phaseline.errors import DefinitionError
 from phaseline.events import ENGINE_EVENTS
 from phaseline.options import (
     check_bool,
+    check_concurrency,
     check_function,
     check_label,
     check_name,
@@ -69,6 +70,7 @@ class Options(TypedDict, total=False):
     retry: Retry | None
     timeout: timedelta | None
     heartbeat: timedelta | None
+    concurrency: int | None
     requires: tuple[Dep[Any], ...]
     transactional: bool
     may_finish: bool
@@ -251,6 +253,8 @@ class Phase(Node[In, Out], ABC):
     """Bound of one attempt, at most ten years; None for none."""
     heartbeat: ClassVar[timedelta | None] = None
     """Longest time without a sign of life (``ctx.heartbeat()``, ``ctx.progress(...)``, a step that ended); None for any."""
+    concurrency: ClassVar[int | None] = None
+    """How many of its bodies may run at once, in all processes together; None for any number."""
     requires: ClassVar[tuple[Dep[Any], ...]] = ()
     """Dependencies that must be provided before a run starts."""
     transactional: ClassVar[bool] = False
@@ -380,6 +384,7 @@ class PhaseOptions:
     transactional: bool = False
     may_finish: bool = False
     heartbeat: timedelta | None = None
+    concurrency: int | None = None
 
     def __attrs_post_init__(self) -> None:
         """Refuse options that cannot work."""
@@ -389,6 +394,7 @@ class PhaseOptions:
         check_retry(self.retry, f"phase {self.name!r}")
         check_span(self.timeout, "timeout", f"phase {self.name!r}")
         check_span(self.heartbeat, "heartbeat", f"phase {self.name!r}")
+        check_concurrency(self.concurrency, "concurrency", f"phase {self.name!r}")
         check_requires(self.requires, self.name)
         check_bool(self.transactional, "transactional", f"phase {self.name!r}")
         check_bool(self.may_finish, "may_finish", f"phase {self.name!r}")
@@ -427,6 +433,7 @@ def phase(
     retry: Retry | None = None,
     timeout: timedelta | None = None,
     heartbeat: timedelta | None = None,
+    concurrency: int | None = None,
     requires: tuple[Dep[Any], ...] = (),
     transactional: bool = False,
     may_finish: bool = False,
@@ -441,6 +448,7 @@ def phase(
     retry: Retry | None = None,
     timeout: timedelta | None = None,
     heartbeat: timedelta | None = None,
+    concurrency: int | None = None,
     requires: tuple[Dep[Any], ...] = (),
     transactional: bool = False,
     may_finish: bool = False,
@@ -456,6 +464,7 @@ def phase(
         timeout: Bound of one attempt, at most ten years; None for none.
         heartbeat: Longest time without a sign of life from the body: ``ctx.heartbeat()``, ``ctx.progress(...)``, or a step
             that ended. An attempt that is silent for longer fails with TIMEOUT. None for any.
+        concurrency: How many of its bodies may run at once, in all processes together; None for any number.
         requires: Dependencies that must be provided before a run starts.
         transactional: Whether ``ctx.connection`` is in a transaction of the runtime's database that is committed with
             the phase: the body's own rows and the phase's output are stored together, or neither. For a plain ``def``.
@@ -476,7 +485,16 @@ def phase(
         check_no_method(function)
         nested = "<locals>" in getattr(function, "__qualname__", "")
         options = PhaseOptions(
-            name or own, queue, label, retry, timeout, requires, transactional, may_finish, heartbeat
+            name or own,
+            queue,
+            label,
+            retry,
+            timeout,
+            requires,
+            transactional,
+            may_finish,
+            heartbeat,
+            concurrency,
         )
         return FunctionPhase(function, options, dict(locals_) if nested else None)
 

@@ -31,7 +31,7 @@ from phaseline.errors import (
 from phaseline.graph import Ref, Wires
 from phaseline.loops import loop_here
 from phaseline.machine import Transitions
-from phaseline.options import check_name, check_retry, check_span, check_version
+from phaseline.options import check_concurrency, check_name, check_retry, check_span, check_version
 from phaseline.plan import Plan
 from phaseline.queues.inprocess import InProcessQueue
 from phaseline.retry import Retry
@@ -88,6 +88,7 @@ class Pipeline(Subgraph[In_contra, Out_co]):
         version: str = "1",
         retry: Retry | None = None,
         timeout: timedelta | None = None,
+        concurrency: int | None = None,
     ) -> None:
         """Compile the phases into a plan.
 
@@ -98,6 +99,8 @@ class Pipeline(Subgraph[In_contra, Out_co]):
             retry: For phases that say nothing themselves; by default what the runtime says, else one attempt.
             timeout: How long a run may be active, without pauses, waits and delays; then it fails. By default what the
                 runtime says, else for ever. Inside of another pipeline that one's timeout counts.
+            concurrency: How many bodies of its runs may run at once, in all processes together; None for any number.
+                Inside of another pipeline that one's counts.
 
         Raises:
             DefinitionError: Two phases share a path, types are missing or do not fit, a label or the version is misused, ….
@@ -106,10 +109,11 @@ class Pipeline(Subgraph[In_contra, Out_co]):
         check_version(version, f"pipeline {name!r}")
         check_retry(retry, f"pipeline {name!r}")
         check_span(timeout, "timeout", f"pipeline {name!r}")
+        check_concurrency(concurrency, "concurrency", f"pipeline {name!r}")
         super().__init__(name, body)
         self.version = version
         self.retry = retry
-        self.plan: Plan = compile_plan(name, version, self.body, retry, timeout)
+        self.plan: Plan = compile_plan(name, version, self.body, retry, timeout, concurrency=concurrency)
         warn_of_endless(self.plan, self.plan.endless)
 
     def __repr__(self) -> str:
@@ -281,6 +285,7 @@ class Dag(Wires[In]):
         version: str = "1",
         retry: Retry | None = None,
         timeout: timedelta | None = None,
+        concurrency: int | None = None,
     ) -> Pipeline[In, Out]:
         """Make a pipeline of what was added.
 
@@ -290,12 +295,18 @@ class Dag(Wires[In]):
             version: As with ``Pipeline``.
             retry: As with ``Pipeline``.
             timeout: As with ``Pipeline``.
+            concurrency: As with ``Pipeline``.
 
         Raises:
             DefinitionError: A step leads nowhere, a reference stands in another graph, or as with ``Pipeline``.
         """
         return Pipeline(
-            self.name, self.output(output, also=also), version=version, retry=retry, timeout=timeout
+            self.name,
+            self.output(output, also=also),
+            version=version,
+            retry=retry,
+            timeout=timeout,
+            concurrency=concurrency,
         )
 
 

@@ -96,6 +96,8 @@ class PlanNode:
     skippable: bool = False
     """Whether it may be ended by a test or a race, without a word to its parents."""
 
+    limits: str | None = None
+    """How many of its bodies may run at once, as ``phaseline.limits`` writes it; None for any number."""
     may_finish: bool = False
     """Whether its body may end the whole run."""
     in_thread: bool = False
@@ -215,6 +217,8 @@ class Plan:
     """Digest of the shape."""
     timeout: timedelta | None = None
     """How long a run may be active; None: what the runtime says."""
+    concurrency: int | None = None
+    """How many bodies of its runs may run at once; None for any number."""
 
     @cached_property
     def definition(self) -> Definition:

@@ -170,6 +170,8 @@ class RunRecord(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """Idempotency key: one run of the pipeline holds it."""
     while_open: bool = False
     """Whether the key is held only until the run ends."""
+    limits: str | None = None
+    """Limits that each of its phases is under, as ``phaseline.limits`` writes them."""
     signals: int = 0
     """How many signals it has received."""
     timeout: timedelta | None = None
@@ -228,6 +230,8 @@ class PhaseRecord(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """Counts the phases of a run in the order in which they came up."""
     epoch: int = 0
     """Epoch of the run in which it came up."""
+    limits: str | None = None
+    """Limits that it is under, as ``phaseline.limits`` writes them: while it runs it holds a slot of each."""
     generation: int = 0
     """Part of the idempotency key: rises only when its committed output, or what it takes, is undone or redone. Of a row
     that is gone: that of the one which takes its place."""

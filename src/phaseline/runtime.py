@@ -83,6 +83,7 @@ class Runtime:
         lease: timedelta = timedelta(seconds=30),
         drain: timedelta = timedelta(seconds=10),
         namespace: str = "default",
+        namespace_concurrency: int | None = None,
         retain: timedelta | None = None,
         deps: Mapping[Dep[Any], Any] | None = None,
         retry: Retry | None = None,
@@ -109,6 +110,8 @@ class Runtime:
             lease: How long a phase stays granted to a worker that gives no sign of life.
             drain: How long bodies may go on when the runtime closes; then they are handed over.
             namespace: Keeps runs, keys and workers of several tenants apart.
+            namespace_concurrency: Bodies of runs started here that may run at once in all processes of the namespace
+                together; None for any number.
             retain: How long runs are kept after their end; then the worker purges them, by and by. None: for ever.
             deps: What phases need from their host.
             retry: For phases of which neither their definition nor their pipeline's says anything; by default one attempt.
@@ -130,6 +133,7 @@ class Runtime:
         check_bounds(
             namespace=namespace, concurrency=concurrency, sync_threads=sync_threads, lease=lease, drain=drain,
             retain=retain, retry=retry, timeout=timeout, serve=serve, tracebacks=tracebacks,
+            namespace_concurrency=namespace_concurrency,
         )  # fmt: skip
         self._storage, self._queue = checked_storage(storage), checked_queue(queue)
         if self._queue.crosses_processes and not self._storage.shared:
@@ -145,6 +149,7 @@ class Runtime:
         self._options = RunnerOptions(
             namespace=namespace, concurrency=concurrency, sync_threads=sync_threads, lease=lease, drain=drain,
             retry=retry or NO_RETRY, timeout=timeout, classify=classify, tracebacks=tracebacks,
+            namespace_concurrency=namespace_concurrency,
             queues=served if serve else frozenset[str](),
         )  # fmt: skip
         self._serve, self._retain = serve, retain
@@ -314,6 +319,8 @@ class Runtime:
         attributes: Mapping[str, Attribute] | None = None,
         timeout: timedelta | None = None,
         deadline: datetime | timedelta | None = None,
+        concurrency_key: str | None = None,
+        concurrency: int | None = None,
         connection: Any = None,
     ) -> RunHandle[Out]:
         """Store a run, and give a handle on it; a worker carries it forward.
@@ -333,6 +340,9 @@ class Runtime:
                 the pipeline says, else the runtime.
             deadline: When it must be over, whatever it waits for: an aware moment, or a time from now on. Then it fails with
                 TIMEOUT.
+            concurrency_key: Under one key, whatever the pipelines, at most ``concurrency`` bodies run at once in all
+                processes together: 1 to 200 characters, such as a customer's number.
+            concurrency: That number; by default 1.
             connection: A SQLAlchemy Connection, Session, AsyncConnection or AsyncSession to the runtime's database, in
                 a transaction of yours: the run is there when you commit, and never was when you roll back. Until then
                 only ``.id`` and ``result()`` of the handle can be used.
@@ -347,7 +357,7 @@ class Runtime:
         """
         options = StartOptions(
             priority=priority, delay=delay, key=key, while_open=while_open, marks=marks_of(tags, attributes),
-            timeout=timeout, deadline=deadline,
+            timeout=timeout, deadline=deadline, concurrency_key=concurrency_key, concurrency=concurrency,
         )  # fmt: skip
         if connection is None:
             live = await self._start(pipeline, value, options)

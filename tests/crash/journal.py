@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -39,6 +40,18 @@ class Journal:
         self.note(ctx, Moment.BEGIN)
         yield
         self.note(ctx, Moment.END)
+
+    @property
+    def counts(self) -> Path:
+        return self.path.with_suffix(".counts")
+
+    def count(self, sign: str) -> None:
+        """Write down that this process does one thing more, or less, at once."""
+        file = os.open(self.counts, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+        try:
+            os.write(file, f"{time.monotonic_ns()} {os.getpid()} {sign}\n".encode())
+        finally:
+            os.close(file)
 
     def read(self) -> tuple[list[Effect], list[Reply]]:
         return from_lines(self.path.read_bytes() if self.path.exists() else b"")

@@ -160,6 +160,17 @@ async def tick(number: int, ctx: Context) -> int:
         return number
 
 
+# --------------------------------------------------------------------- one that shares a limit
+@phase
+async def hold(number: int, ctx: Context) -> int:
+    journal = ctx.dep(JOURNAL)
+    with journal.noted(ctx):
+        journal.count("+")
+        await anyio.sleep(0.02)
+        journal.count("-")
+        return number
+
+
 # --------------------------------------------------------------------- one that kills whoever carries it out
 @phase
 async def explode(number: int, ctx: Context) -> int:
@@ -176,6 +187,7 @@ PIPELINES: dict[str, Pipeline[int, Any]] = {
     "long": Pipeline("long", ten_phases()),
     "slow": Pipeline("slow", ponder),
     "tick": Pipeline("tick", tick),
+    "hold": Pipeline("hold", hold),
     "bomb": Pipeline("bomb", explode),
 }
 LAST = {
@@ -184,6 +196,7 @@ LAST = {
     "long": "p9",
     "slow": "ponder",
     "tick": "tick",
+    "hold": "hold",
     "bomb": "explode",
 }
 """The phase that gives the output."""
@@ -208,7 +221,7 @@ async def main(given: argparse.Namespace) -> None:
         if given.end is not None:
             found = await _keep_schedule(runtime, pipeline, Path(given.end))
         elif given.key is None:
-            found = await _at_once(given.runs, partial(_carry_out, runtime, pipeline, journal, given.delay))
+            found = await _at_once(given.runs, partial(_carry_out, runtime, pipeline, journal, given))
         else:
             found = await _at_once(
                 given.runs, partial(_share, runtime, pipeline, journal, given.key, given.input)
@@ -230,12 +243,19 @@ async def _at_once(times: int, do: Callable[[int], Awaitable[Any]]) -> list[Any]
 
 
 async def _carry_out(
-    runtime: Runtime, pipeline: Pipeline[int, Any], journal: Journal, delay: float, number: int
+    runtime: Runtime, pipeline: Pipeline[int, Any], journal: Journal, given: argparse.Namespace, number: int
 ) -> tuple[str, Any]:
     """Have an order carried out; gives its end."""
     key = f"{pipeline.name} {number}"
     handle: RunHandle[Any] = await _patiently(
-        lambda: runtime.start(pipeline, number, key=key, delay=timedelta(seconds=delay))
+        lambda: runtime.start(
+            pipeline,
+            number,
+            key=key,
+            delay=timedelta(seconds=given.delay),
+            concurrency_key=given.limit_key,
+            concurrency=given.limit,
+        )
     )
     journal.write(Reply(run_id=handle.id, key=key))
     run: Run[Any] = await _patiently(handle.wait)
@@ -303,6 +323,8 @@ def command_line(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--end", help="a file: have orders begin by a schedule until it is there")
     parser.add_argument("--lease", type=float, default=30)
     parser.add_argument("--delay", type=float, default=0, help="seconds until an order may be begun")
+    parser.add_argument("--limit-key", help="of the limit that orders share")
+    parser.add_argument("--limit", type=int, help="how many of them may be carried out at once")
     parser.add_argument("--submit-only", action="store_true", help="carry nothing out here")
     parser.add_argument(
         "--clock-off", type=float, default=0, help="seconds by which the wall clock is wrong here"

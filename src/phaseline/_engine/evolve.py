@@ -32,7 +32,8 @@ from phaseline.events import (
     SignalReceived,
     Transition,
 )
-from phaseline.plan import Items, PlanNode
+from phaseline.limits import joined
+from phaseline.plan import Items, NodeKind, PlanNode
 from phaseline.run import (
     FINISHED,
     ErrorInfo,
@@ -47,6 +48,7 @@ from phaseline.times import later
 # Members of an enum that are looked up once and not with each phase.
 RUNNING, COMPLETED, PENDING = PhaseState.RUNNING, PhaseState.COMPLETED, PhaseState.PENDING
 IDLE = RunState.IDLE
+PHASE = NodeKind.PHASE
 
 MANY = 100
 """Paths listed in a fact that ends many phases at once."""
@@ -198,7 +200,16 @@ def phase_pending(
     draft.rows[path] = PhaseRecord(
         path=path, state=PENDING, queue=node.queue, priority=draft.run.priority, available_at=available_at,
         position=position, epoch=draft.run.epoch, generation=generation, fence=fence, total=total,
+        limits=limits_of(draft, node),
     )  # fmt: skip
+
+
+def limits_of(draft: Draft, node: PlanNode) -> str | None:
+    """The limits that a node is under: what runs no body of a phase is under none."""
+    if node.kind is not PHASE:
+        return None
+    common, own = draft.run.limits, node.limits
+    return common if own is None else own if common is None else joined(common, own)
 
 
 def phase_noted(draft: Draft, node: PlanNode, path: str) -> PhaseRecord:

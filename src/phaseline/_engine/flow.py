@@ -67,6 +67,8 @@ def start(draft: Draft, node: PlanNode, path: str, row: PhaseRecord | None, offe
         return False
     if not offer.takes(node.queue, draft.run.priority):
         return False
+    if row is None and evolve.limits_of(draft, node) is not None:
+        return False  # how many slots are free is known inside of a claim alone
     if draft.state == IDLE:
         evolve.pipeline_started(draft)
     evolve.phase_started(draft, node, path, row, offer)

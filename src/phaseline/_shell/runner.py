@@ -73,6 +73,8 @@ class RunnerOptions:
     """Bodies that may run at once in this process."""
     sync_threads: int = 32
     """Bodies among them that may run in threads."""
+    namespace_concurrency: int | None = None
+    """Bodies that may run at once in all processes of the namespace; None for any number."""
     queues: frozenset[str] | None = None
     """Queues it serves; None for all, the empty set for a process that only submits and asks."""
     lease: timedelta = timedelta(seconds=30)
@@ -295,6 +297,8 @@ class Runner:
             if isinstance(error, StorageRefusedError) and not isinstance(result, Fail):
                 await self._commit_refusal(job, error)
         following = self.take_seats(live, granted)
+        if job.row.limits is not None:
+            self._tell_of_slot(job.row.queue)
         if self.on_seat is not None:
             self.on_seat()
         return following
@@ -305,6 +309,13 @@ class Runner:
             await self.committer.submit(job.live, unstorable(self, job, error))
         except Exception as second:  # noqa: BLE001  # as above
             log.error("nor can phase %r of run %s be failed: %s", job.row.path, job.live.id, second)  # noqa: TRY400  # as above
+
+    def _tell_of_slot(self, queue: str) -> None:
+        """Have looked for what waited for a slot that is free now, here and elsewhere."""
+        if self.on_waiting is not None:
+            self.on_waiting(self.clock.now())
+        if self.nudges.has_peers:
+            self.nudges.work(frozenset({queue}))
 
     def take_seats(self, live: LiveRun, granted: Sequence[PhaseRecord]) -> Job | None:
         """Make jobs of granted phases: the first for the caller, a task for each of the others."""

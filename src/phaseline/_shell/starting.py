@@ -18,6 +18,7 @@ from phaseline.abc import Unit
 from phaseline.codec import same_json
 from phaseline.deps import missing
 from phaseline.errors import KeyConflictError, StorageUnavailableError
+from phaseline.limits import joined, limit_text
 from phaseline.plan import Plan
 from phaseline.run import INPUT, RunRecord, RunState
 from phaseline.times import later
@@ -38,6 +39,10 @@ class StartOptions:
     """Whether the key is held only until the run ends."""
     marks: tuple[str, ...] = ()
     """Tags and attributes, as ``RunRecord.marks`` has them."""
+    concurrency_key: str | None = None
+    """What its phases share a limit under with those of other runs."""
+    concurrency: int | None = None
+    """How many of the bodies under this key may run at once."""
     timeout: timedelta | None = None
     """How long it may be active; None: what the pipeline says, else the runtime."""
     deadline: datetime | timedelta | None = None
@@ -117,12 +122,24 @@ def _new_run(runner: Runner, plan: Plan, value: object, options: StartOptions) -
         namespace=runner.options.namespace, id=new_run_id(now), pipeline=plan.name, version=plan.version,
         fingerprint=plan.fingerprint, state=str(RunState.IDLE), revision=0, seq=0, priority=options.priority,
         key=options.key, while_open=options.while_open, marks=options.marks, timeout=timeout,
-        deadline=_deadline(options.deadline, now), created_at=now, updated_at=now,
+        deadline=_deadline(options.deadline, now), limits=_limits(runner, plan, options), created_at=now, updated_at=now,
     )  # fmt: skip
     live = LiveRun(Snapshot(plan, record), text)
     live.keep(INPUT, copy, text)
     runner.live[live.id] = live
     return live, Start(later(now, options.delay), len(copy) if plan.counts_input else None)
+
+
+def _limits(runner: Runner, plan: Plan, options: StartOptions) -> str | None:
+    """Give the limits that all phases of a run are under."""
+    whole, key = runner.options.namespace_concurrency, options.concurrency_key
+    if whole is None and plan.concurrency is None and key is None:
+        return None
+    return joined(
+        None if whole is None else limit_text(whole, "namespace", ""),
+        None if plan.concurrency is None else limit_text(plan.concurrency, "pipeline", plan.name),
+        None if key is None else limit_text(options.concurrency or 1, "key", key),
+    )
 
 
 def _deadline(given: datetime | timedelta | None, now: datetime) -> datetime | None:

@@ -7,7 +7,7 @@ from bisect import bisect_left, bisect_right, insort
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
-from itertools import islice
+from itertools import chain, islice
 from typing import ClassVar, TypeVar
 
 import attrs
@@ -30,6 +30,7 @@ from phaseline.abc import (
 )
 from phaseline.events import CheckpointCreated, Event
 from phaseline.finding import EVERY_RUN, RunFilter
+from phaseline.limits import Slots
 from phaseline.run import (
     ENDED_STATES,
     INPUT,
@@ -48,8 +49,8 @@ from phaseline.timetable import Timetable
 WAITING = frozenset({PhaseState.PENDING, PhaseState.RETRYING})
 _First = TypeVar("_First", int, datetime)
 _Key = tuple[str, str]
-_Entry = tuple[int, datetime, str, str]
-"""A row that waits, in the order of claims: priority, available_at, run id, path."""
+_Entry = tuple[int, datetime, str, str, str]
+"""A row that waits, in the order of claims: priority, available_at, run id, path; and the limits it is under."""
 
 
 class _StoredRun:
@@ -134,8 +135,8 @@ class _Waiting:
     __slots__ = ("_now", "due", "later")
 
     def __init__(self, now: datetime) -> None:
-        self.due: list[tuple[int, _Entry]] = []
-        """Each after its priority, so that both heaps are of one shape."""
+        self.due: dict[str, list[tuple[int, _Entry]]] = {"": []}
+        """Heaps by limits, the empty text for none; each entry after its priority, so that all heaps are of one shape."""
         self.later: list[tuple[datetime, _Entry]] = []
         """Each after its time."""
         self._now = now
@@ -146,13 +147,13 @@ class _Waiting:
     def sort(self, now: datetime) -> None:
         """Have in ``due`` exactly what is due now."""
         if now < self._now:  # asked with an earlier time than before
-            due, self.due = self.due, []
-            for _, entry in due:
+            due, self.due = self.due, {"": []}
+            for _, entry in chain(*due.values()):
                 self.add(entry)
         self._now = now
         while self.later and self.later[0][0] <= now:
             entry = heapq.heappop(self.later)[1]
-            heapq.heappush(self.due, (entry[0], entry))
+            heapq.heappush(self.due.setdefault(entry[-1], []), (entry[0], entry))
 
 
 class MemoryStorage(Storage):
@@ -166,6 +167,8 @@ class MemoryStorage(Storage):
         self._ids: dict[str, list[str]] = {}
         """Ids of the runs of a namespace, in order."""
         self._waiting: dict[str, _Waiting] = {}
+        self._slots: dict[str, Slots] = {}
+        """Those that are held, by namespace."""
         self._dues: dict[str, DueHeap] = {}
         """Of each namespace the rows that run without a worker until a time."""
         self._expiries: dict[str, DueHeap] = {}
@@ -210,6 +213,7 @@ class MemoryStorage(Storage):
         if stored is None:
             self._runs[key] = stored = _StoredRun(unit)
             insort(self._ids.setdefault(key[0], []), key[1])
+        self._count_slots(stored, unit)
         stored.write(unit)
         if unit.run.expires_at is not None and (unit.amended or not unit.expected):
             self._expiries.setdefault(key[0], DueHeap()).add((unit.run.expires_at, key[1], ""))
@@ -220,6 +224,18 @@ class MemoryStorage(Storage):
             if row.worker is None and row.ended_at is None:
                 self._await(key, row)
         return Outcome.COMMITTED
+
+    def _count_slots(self, stored: _StoredRun, unit: Unit) -> None:
+        """Note which slots are held from now on, and which no more: to be called before it is written."""
+        for row in (*unit.inserted, *[row for row, _ in unit.updated]):
+            if row.limits is not None:
+                before = stored.phases.get(row.path)
+                held = before is not None and before.worker is not None and before.limits == row.limits
+                slots = self._slots.setdefault(unit.run.namespace, Slots())
+                if row.worker is not None and not held:
+                    slots.hold(row.limits)
+                elif row.worker is None and held:
+                    slots.give(row.limits)
 
     def _take_key(self, run: RunRecord) -> bool:
         assert run.key is not None  # noqa: S101  # asked before
@@ -235,7 +251,7 @@ class MemoryStorage(Storage):
             waiting = self._waiting.get(key[0])
             if waiting is None:
                 waiting = self._waiting[key[0]] = _Waiting(row.available_at)
-            waiting.add((row.priority, row.available_at, key[1], row.path))
+            waiting.add((row.priority, row.available_at, key[1], row.path, row.limits or ""))
 
     def claim(self, request: ClaimRequest, grant: Grant) -> Claimed:
         waiting = self._waiting.get(request.namespace)
@@ -243,17 +259,33 @@ class MemoryStorage(Storage):
             return Claimed((), None, None)
         now = request.now or self.now()
         waiting.sort(now)
-        found = self._first(request, waiting.due, request.limit + 1)
-        chosen: dict[str, list[str]] = {}
-        for _, _, run_id, path in found[: request.limit]:
-            chosen.setdefault(run_id, []).append(path)
-        granted = [grant(self._rows(request, run_id), paths, now) for run_id, paths in chosen.items()]
-        units = [unit for unit in granted if unit is not None and self._write(unit) is Outcome.COMMITTED]
+        slots = self._slots.setdefault(request.namespace, Slots())
+        found = self._best(request, waiting, slots, request.limit + 1)
+        chosen: dict[str, list[tuple[str, str | None]]] = {}
+        for _, _, run_id, path, limits in found[: request.limit]:
+            chosen.setdefault(run_id, []).append((path, limits or None))
+        slots, granted = slots.copy(), list[Unit]()
+        for run_id, phases in chosen.items():
+            paths = slots.fitting(phases)
+            unit = grant(self._rows(request, run_id), paths, now) if paths else None
+            if unit is not None:
+                slots.hold_of((row.worker, row.limits) for row, _ in unit.updated)
+                granted.append(unit)
+        units = [unit for unit in granted if self._write(unit) is Outcome.COMMITTED]
         waiting.sort(now)
         later = self._first(request, waiting.later, 1)
         return Claimed(
             units, found[-1][0] if len(found) > request.limit else None, later[0][1] if later else None
         )
+
+    def _best(self, request: ClaimRequest, waiting: _Waiting, slots: Slots, limit: int) -> list[_Entry]:
+        """Find the best rows that are due, and for which there may be a slot."""
+        found: list[_Entry] = []
+        for limits, heap in list(waiting.due.items()):
+            found += self._first(request, heap, min(limit, slots.free(limits)) if limits else limit)
+            if limits and not heap:
+                del waiting.due[limits]
+        return sorted(found)[:limit] if len(waiting.due) > 1 else found
 
     def _first(self, request: ClaimRequest, heap: list[tuple[_First, _Entry]], limit: int) -> list[_Entry]:
         """Find the first rows of a heap that a request would take."""
@@ -276,7 +308,7 @@ class MemoryStorage(Storage):
         return rows
 
     def _still_waits(self, namespace: str, entry: _Entry) -> bool:
-        priority, available_at, run_id, path = entry
+        priority, available_at, run_id, path, _ = entry
         row = self._row(namespace, run_id, path)
         return (
             row is not None
@@ -286,7 +318,7 @@ class MemoryStorage(Storage):
         )
 
     def _matches(self, request: ClaimRequest, entry: _Entry) -> bool:
-        _, _, run_id, path = entry
+        _, _, run_id, path, _ = entry
         stored = self._runs[request.namespace, run_id]
         return (
             stored.run.definition in request.definitions

@@ -33,7 +33,7 @@ def backlog(ask: Access, namespace: str, now: datetime | None) -> Sequence[Backl
     for pipeline, version, fingerprint, lane, due_at in map(
         tuple, ask(_STATEMENT + expression, (*[namespace] * 5, *moment))
     ):
-        _, queue = lanes.parts(lane)
+        _, queue, _ = lanes.parts(lane)
         place = Definition(pipeline, version, fingerprint), queue
         first[place] = min(due_at, first.get(place, due_at))
     return [Backlog(*place, rows.time_of(due_at)) for place, due_at in first.items()]

@@ -7,6 +7,7 @@ import time
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 from itertools import chain, groupby
+from operator import itemgetter
 from typing import Any, Final
 
 import attrs
@@ -22,14 +23,15 @@ from phaseline.abc import (
     Unit,
     WorkerRecord,
 )
+from phaseline.limits import Slots
 from phaseline.run import STANDING_STATES, Definition, RunRecord
 from phaseline.storage.sql import lanes, reads, rows
 from phaseline.storage.sql.access import Access
 
 log: Final = logging.getLogger("phaseline.storage")
 
-Candidate = tuple[str, str, int]
-"""Run id, path and priority of a row that waits."""
+Candidate = tuple[str, str, int, str | None]
+"""Run id, path and priority of a row that waits, and the limits it is under."""
 _STANDING = ", ".join(f"'{state}'" for state in sorted(STANDING_STATES))
 _OF_DEFINITION = "(r.pipeline, r.version, r.fingerprint) IN"
 _WORKER_COLUMNS = ", ".join(rows.WORKER)
@@ -54,11 +56,14 @@ def candidates(
     now = found[0].now
     rows_found: list[Candidate] = []
     due = sorted((lane for lane in found if lane.first <= now), key=lambda lane: lane.priority)
+    slots = _slots(ask, request.namespace) if any(lane.limits for lane in due) else None
     for _, level in groupby(due, key=lambda lane: lane.priority):
-        best: list[tuple[int, str, str, int]] = []
-        for lane in level:
-            best += _first_of(ask, request, lane)
-        rows_found += [row[1:] for row in sorted(best)]
+        best: list[tuple[int, str, str, int, str | None]] = []
+        for lane in sorted(level, key=lambda lane: lane.first):
+            if len(best) > request.limit and best[request.limit][0] < lane.first:
+                break  # there are enough that came before all in the lanes to come
+            best = sorted([*best, *_first_of(ask, request, lane, slots)], key=itemgetter(0, 1, 2))
+        rows_found += [row[1:] for row in best]
         if len(rows_found) > request.limit:
             break
     moment = rows.time_of(now) if rows_found else None
@@ -73,6 +78,7 @@ class _Lane:
     name: str
     priority: int
     queue: str
+    limits: str
     first: int
     """When the first row in it is due."""
     following: int | None
@@ -110,15 +116,32 @@ def _lanes(ask: Access, request: ClaimRequest) -> list[_Lane]:
     return [lane for lane in every if request.queues is None or lane.queue in request.queues]
 
 
-def _first_of(ask: Access, request: ClaimRequest, lane: _Lane) -> list[tuple[int, str, str, int]]:
-    """Read the first rows of a lane that are due: available_at, run id, path and priority."""
+def _slots(ask: Access, namespace: str) -> Slots:
+    """Count the slots that are held: a phase under limits that has a worker holds one of each."""
     found = ask(
-        "SELECT p.available_at, p.run_id, p.path, p.priority FROM phaseline_phase_execution p "  # noqa: S608  # names of ours
+        "SELECT limits, count(*) FROM phaseline_phase_execution "
+        "WHERE namespace = ? AND worker IS NOT NULL AND limits IS NOT NULL GROUP BY limits",
+        (namespace,),
+    )
+    return Slots(map(tuple, found))
+
+
+def _first_of(
+    ask: Access, request: ClaimRequest, lane: _Lane, slots: Slots | None
+) -> list[tuple[int, str, str, int, str | None]]:
+    """Read the first rows of a lane that are due: available_at, run id, path, priority and limits."""
+    room = request.limit + 1
+    if lane.limits and slots is not None:
+        room = min(room, slots.free(lane.limits))
+        if room <= 0:
+            return []
+    found = ask(
+        "SELECT p.available_at, p.run_id, p.path, p.priority, p.limits FROM phaseline_phase_execution p "  # noqa: S608  # names of ours
         "JOIN phaseline_pipeline_run r ON r.namespace = p.namespace AND r.id = p.run_id "
         "WHERE p.namespace = ? AND p.lane = ? AND p.available_at <= ? "
         f"AND r.state NOT IN ({_STANDING}) AND {_OF_DEFINITION} ({_triples(request.definitions)}) "
         "ORDER BY p.available_at, p.run_id, p.path LIMIT ?",
-        (request.namespace, lane.name, lane.now, *chain(*request.definitions), request.limit + 1),
+        (request.namespace, lane.name, lane.now, *chain(*request.definitions), room),
     )
     return [tuple(row) for row in found]
 
@@ -128,15 +151,26 @@ def granted(
 ) -> list[Unit]:
     """Inside a transaction: lock the runs of candidates, and ask what is to be written of each."""
     by_run: dict[str, list[str]] = {}
-    for run_id, path, _ in found:
+    limits: dict[tuple[str, str], str] = {}
+    for run_id, path, _, under in found:
         by_run.setdefault(run_id, []).append(path)
+        if under is not None:
+            limits[run_id, path] = under
     units: list[Unit] = []
+    slots: Slots | None = None
     for stored in _locked(ask, request, by_run):
         gone = {row.path for row in stored.phases if row.state not in lanes.WAITING or row.available_at > now}
         paths = [path for path in by_run[stored.run.id] if path not in gone]  # others were faster with these
+        if limits:
+            if slots is None:  # run rows are locked: whoever waits here waits for nobody else who does
+                ask.dialect.lock_limits(ask, request.namespace)
+                slots = _slots(ask, request.namespace)
+            paths = slots.fitting([(path, limits.get((stored.run.id, path))) for path in paths])
         unit = grant(stored, paths, now) if paths else None
         if unit is not None:
             units.append(unit)
+            if slots is not None:
+                slots.hold_of((row.worker, row.limits) for row, _ in unit.updated)
     return units
 
 

@@ -128,6 +128,9 @@ class Dialect(ABC):
     def take_turns(self, execute: Execute) -> None:  # noqa: B027  # as above
         """Inside a transaction that writes: wait for others that take turns, and keep them waiting until it ends."""
 
+    def lock_limits(self, execute: Execute, namespace: str) -> None:  # noqa: B027  # as above
+        """Inside a claim's transaction: keep others from starting phases under limits until it ends."""
+
     def make_schema(self) -> list[str]:
         """Give the statements that make the place for the tables, if it is not there."""
         return []

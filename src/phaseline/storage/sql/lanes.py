@@ -1,6 +1,6 @@
 """Lanes: where rows wait for a worker, so that a claim walks over nothing that it may not take.
 
-A lane holds the waiting rows of one definition, one priority and one queue, those that are due first. Its name stands in a
+A lane holds the waiting rows of one definition, one priority, one queue and the same limits, those that are due first. Its name stands in a
 column of the phase's row, with an index, and is NULL in rows that wait for no worker: they run, have ended, or are of a run
 that stands. So a claim looks at a few lanes, however many rows are in others, are put off, or are paused.
 """
@@ -24,7 +24,7 @@ LEAVE = (
 )
 """Has the rows of a run wait for nobody."""
 ENTER = (
-    f"UPDATE phaseline_phase_execution SET lane = ? || CAST({_FIRST} + priority AS TEXT) || ':' || queue "  # noqa: S608  # a number
+    f"UPDATE phaseline_phase_execution SET lane = ? || CAST({_FIRST} + priority AS TEXT) || ':' || queue || coalesce('|' || limits, '') "  # noqa: S608  # a number
     "WHERE namespace = ? AND run_id = ? AND state IN ('PENDING', 'RETRYING') AND coalesce(lane, '') = ''"
 )
 """Has them wait again."""
@@ -45,13 +45,15 @@ def lane_of(run: RunRecord, row: PhaseRecord) -> str | None:
     """The lane in which a row waits."""
     if row.state not in WAITING or run.state in STANDING_STATES:
         return None
-    return f"{head(run.definition)}{_FIRST + row.priority}:{row.queue}"
+    lane = f"{head(run.definition)}{_FIRST + row.priority}:{row.queue}"
+    return lane if row.limits is None else f"{lane}|{row.limits}"
 
 
-def parts(lane: str) -> tuple[int, str]:
-    """Priority and queue of a lane."""
-    _, priority, queue = lane.split(":", 2)
-    return int(priority) - _FIRST, queue
+def parts(lane: str) -> tuple[int, str, str]:
+    """Priority and queue of a lane, and the limits that all in it are under, if any."""
+    _, priority, rest = lane.split(":", 2)
+    queue, _, limits = rest.partition("|")
+    return int(priority) - _FIRST, queue, limits
 
 
 Move = tuple[str, tuple[Any, ...]]

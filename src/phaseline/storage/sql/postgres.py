@@ -36,6 +36,8 @@ if TYPE_CHECKING:
 SCHEMA = "phaseline"
 TURNS_LOCK = 7_242_701_836_274
 """Key of the advisory lock of those who take turns: any number that others hardly choose."""
+LIMITS_LOCK = 724_270_183
+"""Of whoever starts phases under limits; the other half of the key is the namespace."""
 LOCK_PATIENCE_MS = 200
 """Milliseconds that what writes waits for rows that others hold locked: a host's transaction may stay open for long."""
 TURN_PATIENCE_MS = 10_000
@@ -188,6 +190,9 @@ class PostgresDialect(Dialect):
     def take_turns(self, execute: Execute) -> None:
         execute(f"SET LOCAL lock_timeout = {TURN_PATIENCE_MS}")
         execute(f"SELECT pg_advisory_xact_lock({TURNS_LOCK})")
+
+    def lock_limits(self, execute: Execute, namespace: str) -> None:
+        execute("SELECT pg_advisory_xact_lock(?, hashtext(?))", (LIMITS_LOCK, f"{self.schema}.{namespace}"))
 
     def make_schema(self) -> list[str]:
         return [f'CREATE SCHEMA IF NOT EXISTS "{self.schema}"']

@@ -30,7 +30,7 @@ MICROSECOND = timedelta(microseconds=1)
 RUN = (
     "namespace", "id", "pipeline", "version", "fingerprint", "state", "revision", "seq", "epoch", "priority", "key",
     "while_open", "signals", "marks", "timeout", "deadline", "active_ms", "active_since", "expires_at", "error", "created_at",
-    "updated_at", "started_at", "ended_at",
+    "updated_at", "started_at", "ended_at", "limits",
 )  # fmt: skip
 RUN_CHANGES = (
     "state",
@@ -46,11 +46,11 @@ RUN_CHANGES = (
 )
 RUN_AMENDED = (*RUN_CHANGES, *AMENDED)
 PHASE = (
-    "path", "epoch", "position", "generation", "state", "queue", "priority", "available_at", "attempt", "failures",
+    "path", "epoch", "position", "generation", "limits", "state", "queue", "priority", "available_at", "attempt", "failures",
     "crashes", "postponed", "fence", "worker", "lease_expires", "live", "length", "same_as", "total", "reason", "error",
     "progress", "wait_kind", "wait_key", "due_at", "first_started_at", "started_at", "ended_at", "decided",
 )  # fmt: skip
-PHASE_CHANGES = PHASE[4:]
+PHASE_CHANGES = PHASE[5:]
 MARK = ("namespace", "mark", "run_id")
 PHASE_READ = (*PHASE, "gone_in_epoch")
 PHASE_DROPPED = ("state", "generation", "fence", "live", "reason", "ended_at", "gone_in_epoch")
@@ -107,6 +107,7 @@ def run_row(run: RunRecord) -> tuple[Any, ...]:
         run.namespace, run.id, run.pipeline, run.version, run.fingerprint, run.state, run.revision, run.seq, run.epoch,
         run.priority, run.key, run.while_open, run.signals, marks, timeout, *times, _encode(run.error),
         micros(run.created_at), micros(run.updated_at), micros(run.started_at), micros(run.ended_at),
+        run.limits,
     )  # fmt: skip
 
 
@@ -117,7 +118,7 @@ def marks_text(run: RunRecord) -> str | None:
 
 def phase_row(row: PhaseRecord) -> tuple[Any, ...]:
     """Values of ``PHASE``."""
-    return (row.path, row.epoch, row.position, row.generation, *phase_changes(row))
+    return (row.path, row.epoch, row.position, row.generation, row.limits, *phase_changes(row))
 
 
 def phase_changes(row: PhaseRecord) -> tuple[Any, ...]:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from phaseline.testing.storage.backlogs import Backlogs
 from phaseline.testing.storage.claims import Claims
+from phaseline.testing.storage.concurrency import Concurrency
 from phaseline.testing.storage.epochs import Epochs
 from phaseline.testing.storage.finding import Finding
 from phaseline.testing.storage.leases import Leases
@@ -38,6 +39,7 @@ class StorageContract(
     Leases,
     Waits,
     Overdue,
+    Concurrency,
     Schedules,
     Limits,
     Sharing,

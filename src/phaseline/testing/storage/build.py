@@ -189,7 +189,7 @@ def full_runs() -> list[RunRecord]:
     """Rows of a run that between them have a value of their own in every field."""
     failed = make_run(
         namespace="space", pipeline="prepare", version="1.2.3", fingerprint="f00d", state=RunState.FAILED.value,
-        seq=41, epoch=3, priority=7, key="order 7", while_open=True, signals=2, marks=("#urgent", "customer=42"), error=ERROR, created_at=NOW, updated_at=NOW + 3 * SECOND,
+        seq=41, epoch=3, priority=7, limits="2 pipeline prepare\n1 key order 7", key="order 7", while_open=True, signals=2, marks=("#urgent", "customer=42"), error=ERROR, created_at=NOW, updated_at=NOW + 3 * SECOND,
         started_at=NOW + SECOND, ended_at=NOW + 2 * SECOND, timeout=90 * SECOND, deadline=NOW + 60 * SECOND, active_ms=1_500,
     )  # fmt: skip
     active = replace(
@@ -203,7 +203,7 @@ def full_phases() -> list[PhaseRecord]:
     """Rows of one phase that between them have a value of their own in every field, one for each state and more."""
     same: dict[str, Any] = {
         "queue": "enrichment", "priority": 7, "available_at": NOW + SECOND, "position": 0, "epoch": 3,
-        "generation": 2, "attempt": 9, "failures": 4, "crashes": 3, "postponed": 2, "fence": 12,
+        "generation": 2, "limits": "4 phase prepare/phase", "attempt": 9, "failures": 4, "crashes": 3, "postponed": 2, "fence": 12,
         "reason": "because", "progress": Progress(done=0.1, total=3.5, note="on it"), "started_at": NOW - SECOND,
         "first_started_at": NOW - 2 * SECOND,
     }  # fmt: skip
@@ -229,7 +229,7 @@ def full_phases() -> list[PhaseRecord]:
         make_phase(path, PhaseState.SKIPPED, **same, live=False, ended_at=NOW + 5 * SECOND),
         make_phase(path, PhaseState.SKIPPED, **same, decided=None, ended_at=NOW + 5 * SECOND),
         make_phase(path, PhaseState.FAILED, **same, live=False, error=ERROR, ended_at=NOW + 5 * SECOND),
-        make_phase(path, PhaseState.PENDING, epoch=3, generation=2),
+        make_phase(path, PhaseState.PENDING, epoch=3, generation=2, limits=same["limits"]),
     ]
 
 

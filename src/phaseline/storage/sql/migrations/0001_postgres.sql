@@ -49,6 +49,7 @@ CREATE TABLE phaseline_pipeline_run (
     marks text COLLATE "C", -- tags and attributes, one a line
     -- Null until the run ends: an index on the state itself would be written with every commit.
     outcome text COLLATE "C" GENERATED ALWAYS AS (CASE WHEN ended_at IS NOT NULL THEN state END) STORED,
+    limits text, -- that each of its phases is under, a line each
     error text,
     input text NOT NULL,
     CHECK (phaseline_run_is_possible(
@@ -129,7 +130,8 @@ CREATE TABLE phaseline_phase_execution (
     path text COLLATE "C" NOT NULL,
     state text NOT NULL,
     queue text NOT NULL,
-    lane text COLLATE "C", -- where it waits for a worker, by definition, priority and queue. NULL: for none
+    lane text COLLATE "C", -- where it waits for a worker, by definition, priority, queue and limits. NULL: for none
+    limits text, -- while it has a worker it holds a slot of each
     reason text NOT NULL,
     worker text,
     same_as text, -- the path whose row holds the output, if this phase was given it ('' for the run's input)

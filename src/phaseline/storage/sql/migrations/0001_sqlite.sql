@@ -27,6 +27,7 @@ CREATE TABLE phaseline_pipeline_run (
     expires_at INTEGER, -- when it fails, by its deadline or by its timeout
     marks TEXT CHECK (marks <> ''), -- tags and attributes, one a line
     input TEXT NOT NULL,
+    limits TEXT, -- that each of its phases is under, a line each
     error TEXT,
     created_at INTEGER NOT NULL,
     updated_at INTEGER NOT NULL,
@@ -69,7 +70,7 @@ CREATE TABLE phaseline_phase_execution (
     generation INTEGER NOT NULL,
     state TEXT NOT NULL CHECK (state IN ('PENDING', 'RUNNING', 'COMPLETED', 'FAILED', 'SKIPPED', 'RETRYING')),
     queue TEXT NOT NULL,
-    lane TEXT, -- where it waits for a worker, by definition, priority and queue. NULL: for none
+    lane TEXT, -- where it waits for a worker, by definition, priority, queue and limits. NULL: for none
     priority INTEGER NOT NULL,
     available_at INTEGER NOT NULL,
     attempt INTEGER NOT NULL,
@@ -85,6 +86,7 @@ CREATE TABLE phaseline_phase_execution (
     gone_in_epoch INTEGER, -- of the run, which does without it from then on
     same_as TEXT, -- the path whose row holds the output, if this phase was given it ('' for the run's input)
     total INTEGER,
+    limits TEXT, -- while it has a worker it holds a slot of each
     reason TEXT NOT NULL,
     error TEXT,
     progress TEXT,

@@ -1,0 +1,254 @@
+"""Limits on what runs at once: per phase, pipeline, key and namespace, the same for all processes."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+import anyio
+import anyio.lowlevel
+import pytest
+from anyio import to_thread
+
+from phaseline import Again, Context, Pipeline, Retry, Runtime, each, phase
+from phaseline.abc import Storage
+from phaseline.errors import DefinitionError
+from phaseline.testing import FakeClock
+from phaseline.testing.checker import check
+
+OpenRuntime = Callable[..., Runtime]
+SECOND = timedelta(seconds=1)
+
+
+class Works:
+    """Bodies that stay until they are let go, and are counted meanwhile."""
+
+    def __init__(self, clock: FakeClock) -> None:
+        self.running: Counter[str] = Counter()
+        self.most: Counter[str] = Counter()
+        self._clock = clock
+        self._gates: list[anyio.Event] = []
+
+    async def stay(self, name: str) -> None:
+        self.running[name] += 1
+        self.most[name] = max(self.most[name], self.running[name])
+        gate = anyio.Event()
+        self._gates.append(gate)
+        await gate.wait()
+        self.running[name] -= 1
+
+    async def let_go(self) -> int:
+        """Let go of all that stay now; gives how many that were."""
+        gates, self._gates = self._gates, []
+        for gate in gates:
+            gate.set()
+        await self._clock.advance(SECOND)  # others look by themselves within this time
+        return len(gates)
+
+
+@pytest.fixture
+def works(clock: FakeClock) -> Works:
+    return Works(clock)
+
+
+def staying(works: Works, name: str = "work", **options: Any) -> Any:
+    """A phase that stays."""
+
+    async def work(number: int) -> int:
+        await works.stay(name)
+        return number
+
+    return phase(name=name, **options)(work)
+
+
+async def waves(works: Works, clock: FakeClock) -> list[int]:
+    """How many run at once, time after time, until nothing does."""
+    await clock.settle()
+    found: list[int] = []
+    while running := works.running.total():
+        found.append(running)
+        assert await works.let_go() == running
+    return found
+
+
+# --------------------------------------------------------------------- whose limit it is
+async def test_a_phase(open_runtime: OpenRuntime, clock: FakeClock, works: Works) -> None:
+    """Of all runs and all items together; the phases beside it are not held up."""
+    mapped = Pipeline("mapped", each(staying(works, concurrency=3)))
+    async with open_runtime(mapped) as runtime:
+        handles = [await runtime.start(mapped, [1, 2, 3, 4]) for _ in range(2)]
+        assert await waves(works, clock) == [3, 3, 2]
+        assert [await handle.result() for handle in handles] == [[1, 2, 3, 4]] * 2
+
+
+async def test_a_phase_in_a_chain(open_runtime: OpenRuntime, clock: FakeClock, works: Works) -> None:
+    """It is taken up by a claim, wherever the one before it ended."""
+    chain = Pipeline("chain", staying(works, "free") >> staying(works, "tight", concurrency=1))
+    async with open_runtime(chain) as runtime:
+        handles = [await runtime.start(chain, number) for number in range(3)]
+        assert await waves(works, clock) == [3, 1, 1, 1]
+        assert works.most == {"free": 3, "tight": 1}
+        assert [await handle.result() for handle in handles] == [0, 1, 2]
+
+
+async def test_a_pipeline(open_runtime: OpenRuntime, clock: FakeClock, works: Works) -> None:
+    """All its phases share the limit; another pipeline does not."""
+    tight = Pipeline("tight", staying(works, "a") >> staying(works, "b"), concurrency=2)
+    free = Pipeline("free", staying(works, "c"))
+    async with open_runtime(tight, free) as runtime:
+        for number in range(3):
+            await runtime.start(tight, number)
+            await runtime.start(free, number)
+        await clock.settle()
+        assert works.running == {"a": 2, "c": 3}
+        assert sum(await waves(works, clock)) == 9
+        assert works.most["a"] <= 2
+
+
+async def test_a_key(open_runtime: OpenRuntime, clock: FakeClock, works: Works) -> None:
+    """Whatever the pipeline; other keys, and runs without one, are not held up."""
+    one, two = (Pipeline(name, staying(works, name)) for name in ("one", "two"))
+    async with open_runtime(one, two) as runtime:
+        for pipeline in (one, two, one):
+            await runtime.start(pipeline, 1, concurrency_key="customer 7", concurrency=2)
+        await runtime.start(one, 1, concurrency_key="customer 8")
+        await runtime.start(two, 1)
+        await clock.settle()
+        assert works.running.total() == 4  # two of the first three, and the others
+        assert await waves(works, clock) == [4, 1]
+
+
+async def test_a_namespace(storage: Callable[[], Storage], clock: FakeClock, works: Works) -> None:
+    """Whatever is started with the cap shares it; another namespace has one of its own."""
+    pipeline = Pipeline("p", staying(works))
+    place, other = storage(), storage()
+    options: Any = {"pipelines": [pipeline], "clock": clock, "namespace_concurrency": 2}
+    async with Runtime(place, **options) as runtime, Runtime(other, namespace="else", **options) as beside:
+        for number in range(3):
+            await runtime.start(pipeline, number)
+            await beside.start(pipeline, number)
+        assert await waves(works, clock) == [4, 2]
+
+
+async def test_a_limit_in_memory_without_a_runtime(works: Works) -> None:
+    """A run that nobody else sees keeps to it too, and comes to its end."""
+    pipeline = Pipeline("p", each(staying(works, concurrency=2)) >> phase(name="sum")(total), concurrency=3)
+    async with anyio.create_task_group() as tasks:
+
+        async def let_go() -> None:
+            while True:
+                for gate in works._gates:
+                    gate.set()
+                await anyio.lowlevel.checkpoint()
+
+        tasks.start_soon(let_go)
+        assert (await pipeline.run([1, 2, 3, 4, 5])).output == 15
+        tasks.cancel_scope.cancel()
+    assert works.most == {"work": 2}
+
+
+async def total(numbers: list[int]) -> int:
+    return sum(numbers)
+
+
+# --------------------------------------------------------------------- who holds a slot
+async def test_who_waits_holds_none(open_runtime: OpenRuntime, clock: FakeClock, works: Works) -> None:
+    """Between two attempts, put off, and paused."""
+
+    @phase(concurrency=1, retry=Retry(attempts=2, wait=timedelta(seconds=9)))
+    async def shaky(number: int, ctx: Context) -> int:
+        if ctx.attempt == 1 and number == 0:
+            raise OSError("the first try fails")
+        if ctx.attempt == 1 and number == 1:
+            raise Again(after=timedelta(seconds=9))
+        await works.stay("shaky")
+        return number
+
+    pipeline = Pipeline("p", shaky)
+    async with open_runtime(pipeline) as runtime:
+        handles = [await runtime.start(pipeline, number) for number in (0, 1, 2)]
+        paused = await runtime.start(pipeline, 3, delay=timedelta(seconds=2))
+        await paused.pause()
+        await clock.settle()
+        assert works.running == {"shaky": 1}
+        assert await works.let_go() == 1
+        assert works.running.total() == 0
+        await clock.advance(timedelta(seconds=9))
+        assert await waves(works, clock) == [1, 1]
+        await paused.resume()
+        assert await waves(works, clock) == [1]
+        assert [await handle.result() for handle in (*handles, paused)] == [0, 1, 2, 3]
+
+
+async def test_who_is_cancelled_holds_none(open_runtime: OpenRuntime, clock: FakeClock, works: Works) -> None:
+    """The next one begins at once."""
+    pipeline = Pipeline("p", staying(works, concurrency=1))
+    async with open_runtime(pipeline) as runtime:
+        first = await runtime.start(pipeline, 0)
+        await clock.settle()
+        second = await runtime.start(pipeline, 1)
+        await clock.settle()
+        await first.cancel()
+        await clock.advance(SECOND)
+        assert (await first.state(), works._gates[-1].is_set()) == ("CANCELLED", False)
+        assert await works.let_go() == 2  # that of the first is let go of by nobody else
+        assert await second.result() == 1
+
+
+async def test_two_processes_share_a_limit(
+    database: Callable[[], Storage], clock: FakeClock, works: Works
+) -> None:
+    """Neither takes more than there is, together they take all."""
+    pipeline = Pipeline("p", staying(works, concurrency=3))
+    place, options = database(), {"pipelines": [pipeline], "clock": clock, "concurrency": 2}
+    async with Runtime(place, **options) as runtime, Runtime(database(), **options):
+        handles = [await runtime.start(pipeline, number) for number in range(7)]
+        await clock.advance(SECOND)
+        assert await waves(works, clock) == [3, 3, 1]
+        assert [await handle.result() for handle in handles] == [*range(7)]
+        await to_thread.run_sync(check, place)
+
+
+# --------------------------------------------------------------------- what is refused
+def test_a_limit_lets_something_run() -> None:
+    """A limit of 0, and what is no number, is refused where it is written."""
+    body = phase(name="total")(total)
+    for bad, told in (
+        (0, "would let nothing run"),
+        (-1, "is no number of bodies"),
+        (True, "is no number"),
+        (1.5, "is no"),
+    ):
+        given: Any = bad
+        for write in (
+            lambda value: phase(concurrency=value)(total),
+            lambda value: Pipeline("p", body, concurrency=value),
+            lambda value: Runtime(namespace_concurrency=value),
+        ):
+            with pytest.raises(DefinitionError, match=told):
+                write(given)
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        ({"concurrency_key": "k", "concurrency": 0}, "would let nothing run"),
+        ({"concurrency": 2}, "give concurrency_key too"),
+        ({"concurrency_key": ""}, "1 to 200 characters"),
+        ({"concurrency_key": "k" * 201}, "1 to 200 characters"),
+        ({"concurrency_key": "a\nb"}, "can be printed"),
+        ({"concurrency_key": 7}, "is no text"),
+        ({"delay": -SECOND}, "is negative"),
+        ({"priority": 1_000}, "outside of 0"),
+        ({"priority": -1}, "outside of 0"),
+    ],
+)
+async def test_a_start_is_refused_before_anything_is_stored(given: dict[str, Any], told: str) -> None:
+    """Each with what is wrong and what to do."""
+    pipeline = Pipeline("p", phase(name="total")(total))
+    async with Runtime(pipelines=[pipeline]) as runtime:
+        with pytest.raises(ValueError, match=told):
+            await runtime.start(pipeline, [1], **given)
+        assert dict(await runtime.find().count()) == {}
