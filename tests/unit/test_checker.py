@@ -346,3 +346,10 @@ def test_accounts_survive_their_log(sample: Sample) -> None:
     """What is written line by line is read again, but for a line that was not finished."""
     log = b"".join(accounts.to_line(account) for account in (*sample.effects, *sample.replies))
     assert (sample.effects, sample.replies) == accounts.from_lines(log + b'{"type": "Eff')
+
+
+def test_finds_a_run_without_phases(sample: Sample) -> None:
+    """It was stored in parts: nobody would ever carry it forward."""
+    sample.run.phases.clear()
+    with pytest.raises(InvariantError, match="it has no phases"):
+        sample.check()

@@ -30,6 +30,8 @@ log = logging.getLogger("phaseline.worker")
 
 CLAIM_BATCH = 64
 SWEEP_PAGE = 500
+FORGOTTEN_AFTER = 20
+"""Leases for which a worker was not seen until its row is removed; on another host nothing else proves that it is gone."""
 RENEWALS_PER_LEASE = 3
 RENEWER_GRACE = 2.0
 """Seconds that a renewal under way has to end at the close."""
@@ -90,12 +92,16 @@ class Worker:
         runner.storage.enlist(record)
 
     def _find_dead(self) -> frozenset[str]:
-        """Give the workers on the list that are provably gone; reads /proc, so in a thread."""
+        """Give the workers on the list that are gone, provably or for so long; reads /proc, so in a thread."""
         runner = self._runner
         found = runner.storage.workers(runner.options.namespace)
         others = [worker for worker in found if worker.id != runner.worker_id]
-        runner.nudges.has_peers = bool(others)
-        return frozenset(other.id for other in others if is_gone(other, self._host))
+        seen_since = runner.clock.now() - FORGOTTEN_AFTER * runner.options.lease
+        gone = frozenset(
+            other.id for other in others if other.seen_at < seen_since or is_gone(other, self._host)
+        )
+        runner.nudges.has_peers = len(gone) < len(others)
+        return gone
 
     async def stop(self) -> None:
         """Claim nothing more; what a claim under way has started is still taken on."""

@@ -241,7 +241,9 @@ _MOVES: Mapping[PhaseState, frozenset[PhaseState]] = {
 
 
 def _phases(account: StoredRun) -> Iterator[str]:
-    """Each phase's row agrees with its events, and those with each other."""
+    """There are some; each one's row agrees with its events, and those with each other."""
+    if not account.rows:
+        yield "it has no phases, though it was stored with its first one"
     for (path, epoch), life in account.lives.items():
         row = account.rows.get(path)
         if row is None:
