@@ -5,24 +5,28 @@ from __future__ import annotations
 import logging
 import re
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from typing import Any
 
 import anyio
 import attrs
+import psycopg
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from blockbuster import BlockBuster
 from sqlalchemy import Connection, Engine, MetaData, create_engine, event, inspect, text
 from sqlalchemy.engine import make_url
+from sqlalchemy.pool import NullPool
 from tests.blocking import allowed
 from tests.databases import Database
 from tests.servers import Server
 
 from phaseline import Pipeline, Runtime, cli, phase
 from phaseline._shell import waiting
+from phaseline.abc import Nudge
 from phaseline.cli import codes
 from phaseline.errors import (
     MissingExtraError,
@@ -32,6 +36,8 @@ from phaseline.errors import (
     StorageURLError,
 )
 from phaseline.storage.sql import migrations, schema
+from phaseline.storage.sql.notices import Teller
+from phaseline.storage.sql.postgres import PostgresDialect
 from phaseline.storage.sql.store import SqlStorage
 
 
@@ -286,3 +292,73 @@ def test_a_connection_that_is_lost_amid_a_read_is_an_outage(postgres: Database) 
         killer.dispose()
         storage.close()
     assert lost
+
+
+# --------------------------------------------------------------------- connections
+def test_a_password_with_a_space(postgres: Database, caplog: pytest.LogCaptureFixture) -> None:
+    """Is taken as it is by every connection; the driver would quote a URL that it cannot read, in its error."""
+    engine = create_engine(postgres.url, isolation_level="AUTOCOMMIT")
+    secret = "sec ret"  # noqa: S105  # of a role that the test drops
+    url = make_url(postgres.url).set(username="spaced", password=secret).render_as_string(hide_password=False)
+    with engine.connect() as connection:
+        connection.execute(text(f"CREATE ROLE spaced LOGIN PASSWORD '{secret}'"))
+        try:
+            made = PostgresDialect(url, postgres.schema)
+            made.connect(poolclass=NullPool).connect().close()
+            made._connect_to_notify().close()
+        finally:
+            connection.execute(text("DROP ROLE spaced"))
+    engine.dispose()
+    assert secret not in caplog.text
+
+
+def test_what_the_driver_says_of_its_parameters_is_not_logged(caplog: pytest.LogCaptureFixture) -> None:
+    """For it may quote the password."""
+    caplog.set_level(logging.INFO)
+    told = threading.Event()
+
+    def refuse() -> psycopg.Connection[Any]:
+        told.set()
+        raise psycopg.ProgrammingError("invalid connection option: hunter2")
+
+    teller = Teller(refuse, "channel")
+    teller.tell("default", Nudge(queues=frozenset({"default"})))
+    assert told.wait(20)
+    teller.stop()
+    assert "other workers cannot be told" in caplog.text
+    assert "hunter2" not in caplog.text
+
+
+def test_statements_see_what_is_committed(postgres: Database) -> None:
+    """Whatever the role's default is: bodies, reads and renewals would fail where others write at the same time."""
+    url = make_url(postgres.url).update_query_dict(
+        {"options": "-c default_transaction_isolation=serializable"}
+    )
+    storage = SqlStorage(url.render_as_string(hide_password=False), schema=postgres.schema)
+    storage.open()
+    try:
+        transaction = storage.begin()
+        shown = transaction.connection.execute(text("SHOW transaction_isolation")).scalar()
+        transaction.roll_back()
+        with storage._reading() as ask:
+            read = ask("SHOW transaction_isolation").scalar()
+    finally:
+        storage.close()
+    assert (shown, read) == ("read committed", "read committed")
+
+
+def test_a_role_that_may_not_make_schemas_migrates(postgres: Database) -> None:
+    """Where somebody made the schema for it."""
+    engine = create_engine(postgres.url, isolation_level="AUTOCOMMIT")
+    url = make_url(postgres.url).set(username="modest", password="modest")  # noqa: S106  # as above
+    with engine.connect() as connection:
+        connection.execute(text("CREATE ROLE modest LOGIN PASSWORD 'modest'"))
+        connection.execute(text("CREATE SCHEMA theirs AUTHORIZATION modest"))
+        try:
+            storage = SqlStorage(url.render_as_string(hide_password=False), schema="theirs")
+            assert storage.migrate() == 0
+            assert storage.schema_version() == migrations.LATEST
+        finally:
+            connection.execute(text("DROP SCHEMA theirs CASCADE"))
+            connection.execute(text("DROP ROLE modest"))
+    engine.dispose()

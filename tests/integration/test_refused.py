@@ -170,6 +170,27 @@ async def test_a_batch_is_bounded(postgres: Database, monkeypatch: pytest.Monkey
     assert sorted(lengths) == [2_000, 2_001, 2_002, 2_003]
 
 
+@pytest.mark.parametrize("code", ["40001", "40P01"], ids=["serialization", "deadlock"])
+async def test_who_is_in_the_way_is_waited_for(postgres: Database, trigger: Trigger, code: str) -> None:
+    """A batch that loses against others is written again as a whole; its callers do not notice."""
+    engine = create_engine(postgres.url, isolation_level="AUTOCOMMIT")
+    tries = f"{postgres.schema}.tries"  # a sequence counts what is rolled back too
+    with engine.connect() as connection:
+        connection.execute(text(f"CREATE SEQUENCE {tries}"))
+    strike = f"IF nextval('{tries}') < 4 THEN RAISE EXCEPTION 'in the way' USING ERRCODE = '{code}'; END IF"
+    try:
+        await anyio.to_thread.run_sync(trigger.at, "pipeline_run", "input", "13", strike)
+        async with Runtime(postgres.storage(), pipelines=[one], serve=False) as runtime:
+            with anyio.fail_after(PATIENCE):
+                await runtime.start(one, 13)
+        with engine.connect() as connection:
+            assert connection.execute(text(f"SELECT last_value FROM {tries}")).scalar() == 4  # noqa: S608  # ours
+    finally:
+        with engine.connect() as connection:
+            connection.execute(text(f"DROP SEQUENCE {tries}"))
+        engine.dispose()
+
+
 # --------------------------------------------------------------------- locks
 async def test_a_hosts_open_transaction_holds_up_its_own_key_alone(postgres: Database) -> None:
     """A start with that key waits for the host, and gives the host's run; all others are stored meanwhile."""

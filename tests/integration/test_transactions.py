@@ -455,3 +455,59 @@ async def test_the_async_twins(kind: str, postgres: Database) -> None:
                 await session.commit()
         assert await handle.result(SOON) == "booked 5"
         await engine.dispose()
+
+
+async def test_a_connection_without_a_transaction(database: MakeStorage, ledger: Engine) -> None:
+    """In AUTOCOMMIT a run would be stored in parts and outlast a rollback: it is refused, and nothing is stored."""
+    separate = ledger.execution_options(isolation_level="AUTOCOMMIT")
+    async with opened(database) as (runtime, pipeline):
+        with separate.connect() as connection, pytest.raises(RuntimeUsageError, match="AUTOCOMMIT"):
+            await runtime.start(pipeline, 3, connection=connection)
+        with Session(separate) as session, pytest.raises(RuntimeUsageError, match="AUTOCOMMIT"):
+            await runtime.start(pipeline, 3, connection=session)
+        assert await runtime.runner.read(lambda: runtime.runner.storage.find("default", limit=9)) == []
+
+
+async def test_a_session_tells_of_its_commit_alone(
+    database: MakeStorage, ledger: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not of the release of a savepoint, and not of what it rolled back; however often runs are started in it."""
+    told: list[str] = []
+    async with opened(database) as (runtime, pipeline):
+        monkeypatch.setattr(runtime.queue, "put", told.append)
+        with Session(ledger) as session:
+            for number in range(10):
+                await runtime.start(pipeline, number, connection=session)
+                session.rollback()
+            session.execute(text("SELECT 1"))
+            session.commit()
+            assert told == []
+            for number in range(2):
+                with session.begin_nested():
+                    await runtime.start(pipeline, number, connection=session)
+                assert told == []
+            session.commit()
+            assert len(told) == 2
+            session.execute(text("SELECT 1"))
+            session.commit()
+            assert len(told) == 2
+
+
+async def test_a_commit_whose_workers_cannot_be_told(
+    database: MakeStorage, ledger: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As after the close of the runtime: that is no reason for the host's commit to fail."""
+    told: list[str] = []
+
+    def refuse(queue: str) -> None:
+        told.append(queue)
+        raise RuntimeError("closed")
+
+    async with opened(database) as (runtime, pipeline):
+        monkeypatch.setattr(runtime.queue, "put", refuse)
+        with Session(ledger) as session:
+            handle = await runtime.start(pipeline, 3, connection=session)
+            session.commit()
+        assert told
+        monkeypatch.undo()
+        assert await handle.result(SOON) == "booked 3"

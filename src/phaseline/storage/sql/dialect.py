@@ -106,6 +106,9 @@ class Dialect(ABC):
     def abandon(self, driver: Any) -> None:
         """Roll back a connection that another thread may be using."""
 
+    def bound(self, driver: Any, *, bounded: bool) -> None:  # noqa: B027  # a file does not fall silent
+        """Let the waits for a server on a connection of the driver's be endless, or bounded as they are at first."""
+
     @property
     def schema_name(self) -> str | None:
         """The schema of the tables; None where their names carry a prefix."""
@@ -131,7 +134,7 @@ class Dialect(ABC):
     def lock_limits(self, execute: Execute, namespace: str) -> None:  # noqa: B027  # as above
         """Inside a claim's transaction: keep others from starting phases under limits until it ends."""
 
-    def make_schema(self) -> list[str]:
+    def make_schema(self, execute: Execute) -> list[str]:  # noqa: ARG002  # a file needs none
         """Give the statements that make the place for the tables, if it is not there."""
         return []
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 from sqlalchemy import Connection, or_, select
 from sqlalchemy import event as events
@@ -17,6 +18,10 @@ from phaseline.storage.sql.batch import Batch, gather
 from phaseline.storage.sql.dialect import Dialect
 
 T = TypeVar("T")
+log: Final = logging.getLogger("phaseline.storage")
+
+_WAITING = "phaseline.waiting"
+"""In a session: what is told once it is committed."""
 INSERT_TRIES = 10
 """Times a run is inserted anew because the one that held its key ended that very moment."""
 
@@ -62,15 +67,51 @@ def check_kind(connection: Connection, dialect: Dialect) -> None:
         raise RuntimeUsageError(msg)
 
 
+def check_transaction(connection: Connection) -> None:
+    """Refuse a connection that commits each statement by itself: a run would be stored in parts, and not be rolled back.
+
+    Raises:
+        RuntimeUsageError: It does.
+    """
+    driver: Any = connection.connection.dbapi_connection
+    # A host may also begin transactions by statements of his own; a file's driver tells.
+    if connection.dialect.detect_autocommit_setting(driver) and not getattr(driver, "in_transaction", False):
+        msg = (
+            "start(connection=...): this connection is in AUTOCOMMIT and has no transaction; give one of an engine without "
+            "isolation_level='AUTOCOMMIT'"
+        )
+        raise RuntimeUsageError(msg)
+
+
 def after_commit(given: Any, tell: Callable[[], object]) -> None:
     """Call ``tell`` once the host's transaction is committed, where SQLAlchemy says so: of sessions."""
     session = getattr(given, "sync_session", given)
+    if not isinstance(session, Session):
+        return
+    waiting: list[Callable[[], object]] | None = session.info.get(_WAITING)
+    if waiting is None:
+        waiting = session.info[_WAITING] = []
+        events.listen(session, "after_commit", _committed)
+        events.listen(session, "after_rollback", _rolled_back)
+    waiting.append(tell)
 
-    def committed(_: Session) -> None:
-        tell()
 
-    if isinstance(session, Session):
-        events.listen(session, "after_commit", committed, once=True)
+def _committed(session: Session) -> None:
+    if session.in_nested_transaction():  # a SAVEPOINT is released: nobody sees it yet
+        return
+    waiting: list[Callable[[], object]] = session.info[_WAITING]
+    told = waiting.copy()
+    waiting.clear()
+    for tell in told:
+        try:
+            tell()
+        except Exception as error:  # noqa: BLE001  # a hint: the host's commit has succeeded, whatever became of us
+            log.info("workers cannot be told of a run, and find it by themselves: %s", error)
+
+
+def _rolled_back(session: Session) -> None:
+    if not session.in_nested_transaction():
+        session.info[_WAITING].clear()
 
 
 def insert_run(connection: Connection, unit: Unit, schema_name: str | None) -> str:

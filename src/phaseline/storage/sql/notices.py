@@ -64,6 +64,13 @@ def read(payload: str) -> tuple[str, Nudge] | None:
         return None
 
 
+def _told(error: psycopg.Error) -> str:
+    """What may be logged of an error: what the driver says of the parameters it was given may quote the password."""
+    import psycopg  # noqa: PLC0415  # an extra: only where a PostgreSQL is used
+
+    return type(error).__name__ if isinstance(error, psycopg.ProgrammingError) else str(error)
+
+
 # --------------------------------------------------------------------- the two sides
 class Teller:
     """Sends nudges: gathers while one is under way, so that nobody waits and many are one."""
@@ -102,7 +109,7 @@ class Teller:
                 with self._connect() as connection:
                     self._send(connection)
             except psycopg.Error as error:
-                log.info("other workers cannot be told of work, and find it by themselves: %s", error)
+                log.info("other workers cannot be told of work, and find it by themselves: %s", _told(error))
                 with self._changed:
                     self._waiting, self._busy = {}, False  # by now they have
                     self._changed.notify_all()

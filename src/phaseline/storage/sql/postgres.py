@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from sqlalchemy import URL, Connection, Engine, create_engine, func, select
@@ -55,18 +56,12 @@ PLANS = (
     "max_parallel_workers_per_gather = 0",
     "jit = off",
 )
-WRITER_SETTINGS = "; ".join(
-    f"SET {setting}"
-    for setting in (
-        *PLANS,
-        "default_transaction_isolation = 'read committed'",
-        f"lock_timeout = {LOCK_PATIENCE_MS}",
-    )
-)
+WRITER_SETTINGS = "; ".join(f"SET {setting}" for setting in (*PLANS, f"lock_timeout = {LOCK_PATIENCE_MS}"))
 TRANSACTION_SETTINGS = "; ".join(f"SET LOCAL {setting}" for setting in PLANS)
 """For the end of a transaction that began with statements of the user's, which are planned as he has it."""
 CONNECT_ARGS: Mapping[str, Any] = {"connect_timeout": 10, "keepalives_idle": 30, "tcp_user_timeout": 30_000}
-"""Every wait for the network ends: a connection of which one side is gone is given up."""
+"""A machine that is gone is given up; for one that stands still see ``wire``."""
+ANSWER_WITHIN = timedelta(seconds=30)
 
 ADVICE = {
     "28": "check user and password in the URL",
@@ -99,8 +94,9 @@ class PostgresDialect(Dialect):
     begin_reading: ClassVar[str] = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
     now: ClassVar[str] = "(extract(epoch FROM statement_timestamp()) * 1000000)::bigint"
 
-    def __init__(self, url: str, schema: str = SCHEMA) -> None:
+    def __init__(self, url: str, schema: str = SCHEMA, answer_within: timedelta = ANSWER_WITHIN) -> None:
         self._url = server_of(url)
+        self._patience = answer_within.total_seconds()
         if not re.fullmatch(r"[a-z_][a-z0-9_]{0,62}", schema):
             raise StorageURLError(
                 self.where, f"{schema!r} is no name for a schema: a-z, 0-9 and _, at most 63"
@@ -115,7 +111,7 @@ class PostgresDialect(Dialect):
     def connect(self, **pool: Any) -> Engine:
         try:
             return create_engine(
-                self._url, isolation_level="AUTOCOMMIT", pool_pre_ping=True, connect_args=CONNECT_ARGS, **pool
+                self._url, isolation_level="AUTOCOMMIT", pool_pre_ping=True, creator=self._connect, **pool
             )
         except ModuleNotFoundError as error:
             raise MissingExtraError("PostgreSQL as storage", "postgres") from error
@@ -169,9 +165,12 @@ class PostgresDialect(Dialect):
         return not connection.closed and connection.info.transaction_status.name != "IDLE"
 
     def abandon(self, driver: Any) -> None:
-        connection: psycopg.Connection[Any] = driver
-        connection.cancel()
-        connection.close()
+        from phaseline.storage.sql import wire  # noqa: PLC0415  # as above
+
+        wire.abandon(driver)
+
+    def bound(self, driver: Any, *, bounded: bool) -> None:
+        driver.patience = self._patience if bounded else None
 
     @property
     def schema_name(self) -> str | None:
@@ -194,8 +193,10 @@ class PostgresDialect(Dialect):
     def lock_limits(self, execute: Execute, namespace: str) -> None:
         execute("SELECT pg_advisory_xact_lock(?, hashtext(?))", (LIMITS_LOCK, f"{self.schema}.{namespace}"))
 
-    def make_schema(self) -> list[str]:
-        return [f'CREATE SCHEMA IF NOT EXISTS "{self.schema}"']
+    def make_schema(self, execute: Execute) -> list[str]:
+        # A role that may not make schemas is refused even where there is nothing to make.
+        found = execute("SELECT 1 FROM pg_namespace WHERE nspname = ?", (self.schema,)).first()
+        return [] if found else [f'CREATE SCHEMA IF NOT EXISTS "{self.schema}"']
 
     def note_version(self, version: int) -> str:
         return f"INSERT INTO phaseline_migration (version, applied_at) VALUES ({version}, now())"  # noqa: S608  # a number
@@ -230,13 +231,22 @@ class PostgresDialect(Dialect):
         return notices.Teller(self._connect_to_notify, self.schema)
 
     def listen(self, namespace: str, heard: Callable[[Nudge], object]) -> Callable[[], None]:
-        return notices.Hearer(self._connect_to_notify, self.schema, namespace, heard).stop
+        return notices.Hearer(self._connect_to_hear, self.schema, namespace, heard).stop
 
     def _connect_to_notify(self) -> psycopg.Connection[Any]:
-        import psycopg  # noqa: PLC0415  # an extra: only where a PostgreSQL is used
+        return self._connect(autocommit=True)
 
-        url = self._url.set(drivername="postgresql").render_as_string(hide_password=False)
-        return psycopg.connect(url, autocommit=True, **CONNECT_ARGS)
+    def _connect_to_hear(self) -> psycopg.Connection[Any]:
+        connection = self._connect(autocommit=True)
+        self.bound(connection, bounded=False)  # it waits for what may never come
+        return connection
+
+    def _connect(self, **options: Any) -> psycopg.Connection[Any]:
+        """Connect by parameters, not by a URL as text: an error of the driver's may quote that, password and all."""
+        from phaseline.storage.sql import wire  # noqa: PLC0415  # an extra: only where a PostgreSQL is used
+
+        _, given = self._url.get_dialect()().create_connect_args(self._url)
+        return wire.connect(self._patience, **{**given, **CONNECT_ARGS, **options})
 
 
 def server_of(url: str) -> URL:

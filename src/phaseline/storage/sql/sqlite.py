@@ -189,12 +189,15 @@ def _write_ahead(connection: Any) -> None:
     until = time.monotonic() + BUSY_TIMEOUT_MS / 1_000
     while True:
         try:
-            connection.execute("PRAGMA journal_mode = WAL")
+            (mode,) = connection.execute("PRAGMA journal_mode = WAL").fetchone()
         except sqlite3.OperationalError as error:
             if error.sqlite_errorname != "SQLITE_BUSY" or time.monotonic() > until:
                 raise
             time.sleep(0.005)
         else:
+            if mode != "wal":  # a file system without shared memory keeps the mode it has, and says no more
+                msg = f"the file cannot be switched to WAL and stays in the mode {mode!r}; put it on a local disk"
+                raise sqlite3.OperationalError(msg)
             return
 
 

@@ -45,7 +45,7 @@ from phaseline.storage.sql.batch import Batch, gather
 from phaseline.storage.sql.dialect import Conflict, Dialect, LockedError, Oversized
 from phaseline.storage.sql.faults import translated
 from phaseline.storage.sql.notices import Teller
-from phaseline.storage.sql.postgres import PostgresDialect
+from phaseline.storage.sql.postgres import ANSWER_WITHIN, PostgresDialect
 from phaseline.storage.sql.sqlite import SqliteDialect
 from phaseline.storage.sql.timetable import SqlTimetable
 from phaseline.storage.sql.transaction import SqlTransaction
@@ -65,17 +65,21 @@ class SqlStorage(Storage):
 
     transactional: ClassVar[bool] = True
 
-    def __init__(self, url: str, *, schema: str = "phaseline") -> None:
+    def __init__(
+        self, url: str, *, schema: str = "phaseline", answer_within: timedelta = ANSWER_WITHIN
+    ) -> None:
         """Note where to connect to; nothing is opened yet.
 
         Args:
             url: ``sqlite:///path``, or ``postgresql://user:password@host/database``.
             schema: Of a PostgreSQL: where the tables are.
+            answer_within: Of a PostgreSQL: the longest silence of a server after which a connection is given up, and
+                another one is made. Statements of transactional phases are bounded by their phase's timeout instead.
 
         Raises:
             StorageURLError: The URL names no database, or not one that this storage knows.
         """
-        self.dialect: Dialect = dialect_of(url, schema)
+        self.dialect: Dialect = dialect_of(url, schema, answer_within)
         self.transaction_limit: timedelta | None = self.dialect.transaction_limit
         self._engine: Engine | None = None
         self._bodies: Engine | None = None
@@ -131,8 +135,16 @@ class SqlStorage(Storage):
         return self._write_transaction(self._upgrade)
 
     def _upgrade(self, ask: Access) -> int:
+        driver = ask.connection.connection.driver_connection
+        self.dialect.bound(driver, bounded=False)
+        try:
+            return self._upgrade_in_turn(ask)
+        finally:
+            self.dialect.bound(driver, bounded=True)
+
+    def _upgrade_in_turn(self, ask: Access) -> int:
         self.dialect.take_turns(ask)
-        for statement in self.dialect.make_schema():
+        for statement in self.dialect.make_schema(ask):
             ask(statement)
         found = self.dialect.schema_version(ask)
         if found > migrations.LATEST:
@@ -151,18 +163,22 @@ class SqlStorage(Storage):
     def upgrade_statements(self) -> list[str]:
         """What ``migrate`` would run now, as the database reads it."""
         statements = self._statements(self.schema_version())
-        if statements:
-            statements[:0] = self.dialect.make_schema()
+        if statements and self.dialect.exists:
+            statements[:0] = self._looked_up(self.dialect.make_schema)
         return [self.dialect.spell(statement).replace("%%", "%") for statement in statements]
 
     def schema_version(self) -> int:
         """The version of the tables; 0 where there are none."""
         if not self.dialect.exists:
             return 0
+        return self._looked_up(self.dialect.schema_version)
+
+    def _looked_up(self, look: Callable[[Access], T]) -> T:
+        """Look at the database, be this open or not."""
         engine = self._engine or self.dialect.connect()
         try:
             with translated(self.dialect), engine.connect() as connection:
-                return self.dialect.schema_version(Access(self.dialect, connection))
+                return look(Access(self.dialect, connection))
         finally:
             if self._engine is None:
                 engine.dispose()
@@ -172,8 +188,13 @@ class SqlStorage(Storage):
         if self._engine is None:
             raise StorageUnavailableError(repr(self), "it is not open", "open the runtime that it belongs to")
         if self._writer is None:
-            self._writer = self._engine.connect()
-            self.dialect.prepare_writer(self._writer)
+            connection = self._engine.connect()
+            try:
+                self.dialect.prepare_writer(connection)
+            except BaseException:
+                connection.close()  # the next use prepares another one: none is used that is not as it should be
+                raise
+            self._writer = connection
         return Access(self.dialect, self._writer)
 
     def _on_writer(self, work: Callable[[Access], T]) -> T:
@@ -306,6 +327,7 @@ class SqlStorage(Storage):
 
         def insert(inner: Connection) -> str:
             hosted.check_kind(inner, dialect)
+            hosted.check_transaction(inner)
             run_id = hosted.insert_run(inner, unit, dialect.schema_name)
             queues = frozenset(row.queue for row in unit.inserted if row.state is PhaseState.PENDING)
             dialect.announce(inner, run.namespace, Nudge(queues=queues))
@@ -457,7 +479,7 @@ def _write(batch: Batch, ask: Access) -> None:
     ask.write(batch)
 
 
-def dialect_of(url: str, schema: str) -> Dialect:
+def dialect_of(url: str, schema: str, answer_within: timedelta) -> Dialect:
     """Choose the dialect that a URL asks for."""
     if not isinstance(url, str):  # pyright: ignore[reportUnnecessaryIsInstance]  # for who runs no type checker
         raise StorageURLError(
@@ -466,5 +488,5 @@ def dialect_of(url: str, schema: str) -> Dialect:
             "engine.url.render_as_string(hide_password=False)",
         )
     if url.startswith(("postgresql", "postgres:")):
-        return PostgresDialect(url, schema)
+        return PostgresDialect(url, schema, answer_within)
     return SqliteDialect(url)

@@ -43,6 +43,9 @@ class SqlTransaction(Transaction):
             for name in ("commit", "rollback"):
                 event.listen(connection, name, self._check_ending)
             self._connection, self._driver = connection, connection.connection.driver_connection
+            self._dialect.bound(
+                self._driver, bounded=False
+            )  # the body's statements take as long as its phase may
         return self._connection
 
     # ------------------------------------------------------------------ what a body may not do
@@ -80,6 +83,7 @@ class SqlTransaction(Transaction):
     def lock(self, namespace: str, run_id: str, since: int) -> RunRows | None:
         with translated(self._dialect):
             ask = Access(self._dialect, self.connection)
+            self._dialect.bound(self._driver, bounded=True)
             self._dialect.prepare_end(self.connection)
             reads.lock(ask, namespace, run_id)
             return reads.load(ask, namespace, run_id, since)
@@ -101,6 +105,7 @@ class SqlTransaction(Transaction):
     def roll_back(self) -> None:
         self._ours = True
         if self._connection is not None and not self._ended:
+            self._dialect.bound(self._driver, bounded=True)
             # By the driver: SQLAlchemy's own connection may be in a state in which it runs nothing any more.
             with suppress(Exception):  # it is lost, or was abandoned: then nothing of it stays anyway
                 self._driver.rollback()
@@ -117,6 +122,7 @@ class SqlTransaction(Transaction):
         connection, self._connection = self._connection, None
         if connection is not None:
             with suppress(Exception):  # a connection that is lost has nothing to give back
+                self._dialect.bound(self._driver, bounded=True)
                 if abandoned:
                     connection.invalidate()
                 connection.close()

@@ -1,0 +1,88 @@
+"""What is SQLite's alone: its mode, and others who hold the file locked."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from phaseline.errors import StorageUnavailableError
+from phaseline.storage.sql import sqlite as dialect
+from phaseline.storage.sql import store
+from phaseline.storage.sql.access import Access
+from phaseline.storage.sql.store import SqlStorage
+
+
+@pytest.fixture
+def storage(tmp_path: Path) -> Iterator[SqlStorage]:
+    """One on a new file, that is not open."""
+    made = SqlStorage(f"sqlite:///{tmp_path / 'runs.db'}")
+    try:
+        yield made
+    finally:
+        made.close()
+
+
+def busy() -> sqlite3.OperationalError:
+    error = sqlite3.OperationalError("database is locked")
+    error.sqlite_errorname, error.sqlite_errorcode = "SQLITE_BUSY", 5
+    return error
+
+
+def test_no_connection_writes_that_was_not_prepared(
+    storage: SqlStorage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """If the file could not be switched to WAL at first, it is at the next use."""
+    refused: list[object] = []
+    switch = dialect._write_ahead
+
+    def refuse_once(connection: object) -> None:
+        if not refused:
+            refused.append(connection)
+            raise busy()
+        switch(connection)
+
+    monkeypatch.setattr(dialect, "_write_ahead", refuse_once)
+    storage.open()
+    assert len(refused) == 1
+    assert storage._on_writer(lambda ask: ask("PRAGMA journal_mode").scalar()) == "wal"
+
+
+def test_a_file_that_does_not_become_wal(storage: SqlStorage, monkeypatch: pytest.MonkeyPatch) -> None:
+    """SQLite says so by the mode that it answers with; it is no error to it, but to us."""
+
+    class Stubborn:
+        def execute(self, _: str) -> Stubborn:
+            return self
+
+        def fetchone(self) -> tuple[str]:
+            return ("delete",)
+
+    switch = dialect._write_ahead
+    monkeypatch.setattr(dialect, "_write_ahead", lambda _: switch(Stubborn()))
+    with pytest.raises(StorageUnavailableError, match="'delete'; put it on a local disk"):
+        storage.open()
+
+
+def test_a_lock_of_others_is_waited_out(storage: SqlStorage, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By whole transactions, with pauses between them that differ and grow, and an end."""
+    storage.open()
+    pauses: list[float] = []
+    monkeypatch.setattr(store.time, "sleep", pauses.append)
+    tries: list[Any] = []
+
+    def work(ask: Access) -> int:
+        tries.append(ask)
+        if len(tries) < store.BUSY_TRIES:
+            raise busy()
+        return 7
+
+    assert storage._write_transaction(work) == 7
+    assert len(pauses) == store.BUSY_TRIES - 1
+    assert all(0 < pause <= store.BUSY_PAUSE * 2**tried for tried, pause in enumerate(pauses, 1))
+    with pytest.raises(StorageUnavailableError, match="locked"):
+        storage._write_transaction(lambda _: (_ for _ in ()).throw(busy()))
+    assert len(pauses) == 2 * (store.BUSY_TRIES - 1)
