@@ -17,6 +17,7 @@ TABLES = (
     "event",
     "step_result",
     "signal",
+    "dead_letter",
     "run_mark",
     "worker",
     "schedule",

@@ -17,6 +17,7 @@ import msgspec
 from phaseline.errors import RuntimeUsageError, StorageUnavailableError
 from phaseline.events import Event
 from phaseline.finding import EVERY_RUN, RunFilter
+from phaseline.letters import EVERY_LETTER, DeadLetter, LetterFilter, LetterKey
 from phaseline.run import Checkpoint, Definition, PhaseRecord, RunRecord, SignalRecord
 
 if TYPE_CHECKING:
@@ -68,9 +69,13 @@ class Unit(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """Signals that the run has received; one may be taken in the same unit."""
     taken: Sequence[tuple[int, str]] = ()
     """Stored signals that are taken: the number of each, and the path of the phase. Their values are let go of."""
+    letter: DeadLetter | None = None
+    """What is to be kept of its failure; such a unit is ``amended``, for the run's row names the letter."""
+    letter_removed: bool = False
+    """Whether the dead letter that it had is removed."""
 
 
-AMENDED = ("marks", "deadline", "active_ms", "active_since", "expires_at")
+AMENDED = ("marks", "deadline", "active_ms", "active_since", "expires_at", "letter")
 """Fields of a run's row that most commits leave as they are."""
 
 
@@ -478,11 +483,31 @@ class Storage(ABC):
         """How many runs ``wanted.matches``, by state; states of none are left out."""
 
     @abstractmethod
+    def letters(
+        self,
+        namespace: str,
+        wanted: LetterFilter = EVERY_LETTER,
+        *,
+        after: LetterKey | None = None,
+        limit: int,
+        newest_first: bool = False,
+    ) -> Sequence[DeadLetter]:
+        """Dead letters that ``wanted.matches``, in the order of their keys, or against it.
+
+        Args:
+            namespace: Where their runs live.
+            wanted: Which are meant.
+            after: Only those beyond this key in the order that was asked for; None: from the first on.
+            limit: How many at most.
+            newest_first: Give the greatest key first.
+        """
+
+    @abstractmethod
     def purge(self, namespace: str, wanted: RunFilter, limit: int) -> Sequence[str]:
         """Delete, in one transaction, the first runs that ``wanted.matches`` and that have ended; gives their ids.
 
-        Each is deleted as a whole: its row, key and marks, phases, values, events, checkpoints, and all else that bears
-        its id. May come from any thread at any time. What is decided on a run that is gone finds none.
+        Each is deleted as a whole: its row, key and marks, phases, values, events, checkpoints, dead letter, and all else
+        that bears its id. May come from any thread at any time. What is decided on a run that is gone finds none.
 
         Args:
             namespace: Where they live.

@@ -19,6 +19,7 @@ class Verb(StrEnum):
     RESTART = "restart"
     ROLLBACK = "rollback"
     ANNOTATE = "annotate"
+    DISCARD = "discard"
 
 
 ACTIVE = "an active state"
@@ -41,6 +42,7 @@ TABLE: Mapping[Verb, Mapping[str, tuple[str, ...]]] = {
     Verb.RESTART: dict.fromkeys((_COMPLETED, _FAILED, _ROLLED_BACK), (_IDLE, ACTIVE)),
     Verb.ROLLBACK: dict.fromkeys((*_GOING, _PAUSED, _COMPLETED, _FAILED), (_ROLLED_BACK,)),
     Verb.ANNOTATE: {state: (state,) for state in STATES},
+    Verb.DISCARD: {_FAILED: (_FAILED,)},
 }
 """For each verb the states in which it is allowed, each with the states to which it leads in its own commit."""
 

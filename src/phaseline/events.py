@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from copy import deepcopy
 from datetime import datetime
+from enum import StrEnum
 from typing import Any, ClassVar
 
 import msgspec
@@ -115,6 +116,12 @@ class PipelineAnnotated(_Commanded, frozen=True, kw_only=True, gc=False):
     note: str
 
 
+class DeadLetterDiscarded(_Commanded, frozen=True, kw_only=True, gc=False):
+    """Somebody let go of the run's dead letter: it stays FAILED."""
+
+    wire_name = "DEAD_LETTER_DISCARDED"
+
+
 class EpochBegun(_Commanded, frozen=True, kw_only=True, gc=False):
     """Base of what leaves behind all that was begun before: nobody who holds a part of it can write to the run any more."""
 
@@ -200,6 +207,19 @@ class PhaseFailed(Event, frozen=True, kw_only=True, gc=False):
         return {"attempt": self.attempt, "error": _error_data(self.error)}
 
 
+class PhaseDeadLettered(Event, frozen=True, kw_only=True, gc=False):
+    """The run fails, and a dead letter tells of the cause until somebody sees to it; without a phase its time was over."""
+
+    wire_name = "PHASE_DEAD_LETTERED"
+    own_fields: ClassVar[tuple[str, ...]] = ("category", "attempts", "crashes", "input")
+
+    category: str
+    attempts: int
+    crashes: int
+    input: str | None = None
+    """Where what the phase was given is stored, as ``DeadLetter.input``."""
+
+
 class PhaseRetrying(Event, frozen=True, kw_only=True, gc=False):
     """An attempt ended without an output and the phase waits for the next one."""
 
@@ -227,6 +247,35 @@ class PhaseRetrying(Event, frozen=True, kw_only=True, gc=False):
         if self.note:
             data["note"] = self.note
         return data
+
+
+class Severity(StrEnum):
+    """How much an error matters."""
+
+    WARNING = "WARNING"
+    """The run goes on: the attempt is made once more, or a map collects the failure."""
+    ERROR = "ERROR"
+    """The run has failed."""
+    CRITICAL = "CRITICAL"
+    """The run has failed, and other runs may be about to: the category is SYSTEM, as where a phase is held to be the cause
+    of the loss of its workers."""
+
+
+class ErrorOccurred(Event, frozen=True, kw_only=True, gc=False):
+    """Something went wrong that somebody may want to be told of: an attempt that failed, or the end of a run's time."""
+
+    wire_name = "ERROR_OCCURRED"
+    own_fields: ClassVar[tuple[str, ...]] = ("severity", "attempt", "error")
+
+    severity: Severity
+    error: ErrorInfo
+    attempt: int | None = None
+    """The attempt that failed; None where it was none."""
+
+    @property
+    def data(self) -> dict[str, Any]:
+        """The severity, the attempt, and the error."""
+        return {**super().data, "severity": self.severity.value, "error": _error_data(self.error)}
 
 
 class PhaseSkipped(Event, frozen=True, kw_only=True, gc=False):
@@ -297,9 +346,9 @@ class Emitted(Event, frozen=True, kw_only=True, gc=False):
 
 _KINDS: tuple[type[Event], ...] = (
     PipelineStarted, PipelineCompleted, PipelineFailed, PipelinePaused, PipelineResumed, PipelineCancelled,
-    PipelineRetried, PipelineRestarted, PipelineRolledBack, PipelineAnnotated, SignalReceived,
-    PhaseStarted, PhaseCompleted, PhaseFailed, PhaseRetrying, PhaseSkipped, PhaseProgress,
-    CheckpointCreated,
+    PipelineRetried, PipelineRestarted, PipelineRolledBack, PipelineAnnotated, DeadLetterDiscarded, SignalReceived,
+    PhaseStarted, PhaseCompleted, PhaseFailed, PhaseDeadLettered, PhaseRetrying, PhaseSkipped, PhaseProgress,
+    ErrorOccurred, CheckpointCreated,
 )  # fmt: skip
 ENGINE_EVENTS: Mapping[str, type[Event]] = {kind.wire_name: kind for kind in _KINDS}
 """Kinds the engine itself tells, by wire name; an application's own names must differ."""
@@ -324,6 +373,8 @@ def from_wire(
     own = dict(data)
     if "error" in own:
         own["error"] = ErrorInfo(**{**own["error"], "category": ErrorCategory(own["error"]["category"])})
+    if "severity" in own:
+        own["severity"] = Severity(own["severity"])
     if "again_at" in own:
         own["again_at"] = datetime.fromisoformat(own["again_at"])
     if "paths" in own:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import timedelta
 from functools import partial
-from typing import Any, Final, Protocol, TypeVar
+from typing import Any, Final, Protocol, TypeAlias, TypeVar
 
 import anyio
 from anyio import from_thread
@@ -38,6 +38,9 @@ from phaseline.retry import Retry
 from phaseline.run import ENDED_STATES, Run
 from phaseline.step import Node, Subgraph
 from phaseline.storage.memory import MemoryStorage
+
+Selected: TypeAlias = "str | Pipeline[Any, Any]"
+"""A pipeline by name, or itself."""
 
 log: Final = logging.getLogger("phaseline.pipeline")
 
@@ -316,3 +319,11 @@ def warn_of_endless(plan: Plan, phases: Sequence[str]) -> None:
         log.warning(
             "pipeline %r: nothing ends the retries of %s if they always fail", plan.name, ", ".join(phases)
         )
+
+
+def names_of(selected: Selected | Iterable[Selected] | None) -> frozenset[str] | None:
+    """Names of pipelines that were given by name or themselves; None for all."""
+    if selected is None:
+        return None
+    given = [selected] if isinstance(selected, str | Pipeline) else selected
+    return frozenset(str(each) if isinstance(each, str) else each.name for each in given)

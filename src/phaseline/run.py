@@ -186,6 +186,8 @@ class RunRecord(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """When it fails, unless it comes to something else before: by its deadline, or by its timeout if it stays active."""
     marks: tuple[str, ...] = ()
     """Its tags and attributes, each as one text, in order."""
+    letter: int | None = None
+    """Number of the event that tells of its dead letter, as long as there is one."""
     error: ErrorInfo | None = None
     """What it failed with."""
     created_at: datetime

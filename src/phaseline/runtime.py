@@ -7,7 +7,7 @@ from contextlib import AsyncExitStack
 from datetime import datetime, timedelta
 from functools import partial
 from types import TracebackType
-from typing import Any, Self, TypeAlias, TypeVar, overload
+from typing import Any, Self, TypeVar, overload
 
 import anyio
 import attrs
@@ -34,8 +34,9 @@ from phaseline.arguments import (
     checked_queues,
     checked_storage,
 )
-from phaseline.bus import EventBus
+from phaseline.bus import EventBus, Handler
 from phaseline.control import Verb
+from phaseline.dead_letters import DeadLetters
 from phaseline.deps import Dep, checked_deps
 from phaseline.errors import (
     PipelineNotRegisteredError,
@@ -43,11 +44,12 @@ from phaseline.errors import (
     RuntimeNotOpenError,
     RuntimeUsageError,
 )
+from phaseline.events import ErrorOccurred
 from phaseline.finding import Order, Orphans, run_filter
 from phaseline.handle import RunHandle
 from phaseline.health import PATIENCE, Health
 from phaseline.marks import Attribute, marks_of
-from phaseline.pipeline import Pipeline, open_hosts, warn_of_endless
+from phaseline.pipeline import Pipeline, Selected, names_of, open_hosts, warn_of_endless
 from phaseline.retry import NO_RETRY, Retry
 from phaseline.run import ENDED_STATES, ErrorCategory, Run
 from phaseline.runs import Runs, orphans_of
@@ -56,8 +58,6 @@ from phaseline.schedules import Schedules
 In = TypeVar("In")
 Out = TypeVar("Out")
 
-Selected: TypeAlias = "str | Pipeline[Any, Any]"
-"""A pipeline by name, or itself."""
 FLUSH_GRACE = 1.0
 """Seconds that permits have at the close to be sent."""
 HANDLER_GRACE = 1.0
@@ -90,6 +90,7 @@ class Runtime:
         timeout: timedelta | None = None,
         classify: Callable[[BaseException], ErrorCategory | None] | None = None,
         tracebacks: bool = False,
+        on_error: Handler | None = None,
         clock: Clock | None = None,
         bus: EventBus | None = None,
     ) -> None:
@@ -120,6 +121,8 @@ class Runtime:
                 without it. It is called on the event loop, and must be quick.
             tracebacks: Store the last 4,000 characters of a traceback with each failure of a phase:
                 ``run.phases[path].error.traceback``. Exceptions may carry secrets, so they are left out by default.
+            on_error: Called with each ``ErrorOccurred`` of a commit of this process, as ``bus.subscribe`` calls handlers: what
+                it raises is logged, and however long it takes, no run waits for it.
             clock: Where the time comes from.
             bus: Where events are told.
 
@@ -155,6 +158,8 @@ class Runtime:
         self._serve, self._retain = serve, retain
         self._deps, self._clock = checked_deps(deps), clock
         self.bus: EventBus = bus or EventBus()
+        if on_error is not None:
+            self.bus.subscribe(on_error, types=[ErrorOccurred])
         self._runner: Runner | None = None
         self._token: EventLoopToken | None = None
         self._scheduler: Scheduler | None = None
@@ -460,7 +465,7 @@ class Runtime:
             msg = f"limit={limit}: ask for at least one run, or leave it out for all"
             raise ValueError(msg)
         wanted = run_filter(
-            pipeline=_names(pipeline), version=version, state=state, ended=ended, tags=tags, attributes=attributes,
+            pipeline=names_of(pipeline), version=version, state=state, ended=ended, tags=tags, attributes=attributes,
             since=since, until=until, text=text,
         )  # fmt: skip
         return Runs(self.runner, wanted, order, limit, after)
@@ -476,6 +481,15 @@ class Runtime:
             StorageError: They cannot be read.
         """
         return await orphans_of(self.runner)
+
+    @property
+    def dead_letters(self) -> DeadLetters:
+        """What tells of runs that failed, until somebody sees to them.
+
+        Raises:
+            RuntimeNotOpenError: The runtime is not open.
+        """
+        return DeadLetters(self.runner)
 
     async def purge(
         self,
@@ -513,7 +527,7 @@ class Runtime:
             )
             raise ValueError(msg)
         wanted = run_filter(
-            pipeline=_names(pipeline), version=version, state=state, tags=tags, attributes=attributes
+            pipeline=names_of(pipeline), version=version, state=state, tags=tags, attributes=attributes
         )
         going_on = sorted((wanted.states or frozenset()) - ENDED_STATES)
         if going_on:
@@ -590,12 +604,3 @@ class Runtime:
         check_run_id(run_id, "runtime.control")
         order = order_of(verb, reason, actor, phase=phase, to=to, note=note)
         await carry_out(self.runner, run_id, order)
-
-
-def _names(pipeline: Selected | Iterable[Selected] | None) -> str | list[str] | None:
-    """Names of pipelines that were given by name or themselves."""
-    if pipeline is None or isinstance(pipeline, str):
-        return pipeline
-    if isinstance(pipeline, Pipeline):
-        return pipeline.name
-    return [each if isinstance(each, str) else each.name for each in pipeline]

@@ -16,6 +16,7 @@ from phaseline._engine.commands import (
     Begin,
     Cancel,
     Command,
+    Discard,
     Fail,
     Offer,
     Order,
@@ -43,6 +44,7 @@ ORDERS: dict[Verb, Order] = {
     Verb.RESTART: Restart("r", "ada"),
     Verb.ROLLBACK: RollBack(None, None, "r", "ada"),
     Verb.ANNOTATE: Annotate("seen", "a", "ada"),
+    Verb.DISCARD: Discard("d", "ada"),
 }
 
 

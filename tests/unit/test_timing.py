@@ -204,4 +204,6 @@ def test_a_run_whose_time_is_over_fails_with_all_that_is_left_of_it() -> None:
     assert unit.run.error == replace(
         BOOM, category=ErrorCategory.TIMEOUT, type="TimeoutError", message=unit.run.error.message
     )  # type: ignore[union-attr]  # it is there, or they differ
-    assert [event.type for event in unit.events] == ["PHASE_SKIPPED", "PIPELINE_FAILED"]
+    assert [event.type for event in unit.events] == [
+        "PHASE_SKIPPED", "ERROR_OCCURRED", "PHASE_DEAD_LETTERED", "PIPELINE_FAILED",
+    ]  # fmt: skip

@@ -251,7 +251,14 @@ class Annotate(msgspec.Struct, frozen=True, gc=False):
     actor: str = ""
 
 
-Order: TypeAlias = Pause | Resume | Cancel | Retry | RerunFrom | Restart | RollBack | Annotate
+class Discard(msgspec.Struct, frozen=True, gc=False):
+    """Let go of the run's dead letter."""
+
+    reason: str = ""
+    actor: str = ""
+
+
+Order: TypeAlias = Pause | Resume | Cancel | Retry | RerunFrom | Restart | RollBack | Annotate | Discard
 """A command of a person or a program, refused where the state of the run does not allow it."""
 
 ALONE = frozenset({Retry, RerunFrom, Restart, RollBack})

@@ -11,6 +11,7 @@ from phaseline._engine.commands import (
     NO_OFFER,
     Annotate,
     Cancel,
+    Discard,
     Order,
     Pause,
     RerunFrom,
@@ -28,7 +29,7 @@ from phaseline.run import PhaseRecord, RunState
 
 VERBS: Mapping[type[Order], Verb] = {
     Pause: Verb.PAUSE, Resume: Verb.RESUME, Cancel: Verb.CANCEL, Retry: Verb.RETRY, RerunFrom: Verb.RERUN_FROM,
-    Restart: Verb.RESTART, RollBack: Verb.ROLLBACK, Annotate: Verb.ANNOTATE,
+    Restart: Verb.RESTART, RollBack: Verb.ROLLBACK, Annotate: Verb.ANNOTATE, Discard: Verb.DISCARD,
 }  # fmt: skip
 
 
@@ -37,7 +38,7 @@ def verb_of(order: Order) -> Verb:
     return VERBS[type(order)]
 
 
-def obey(draft: Draft, order: Order) -> None:
+def obey(draft: Draft, order: Order) -> None:  # noqa: C901  # one case for each command
     """Carry out a command of a person or a program.
 
     Raises:
@@ -65,6 +66,10 @@ def obey(draft: Draft, order: Order) -> None:
             _roll_back(draft, order)
         case Annotate():
             evolve.pipeline_annotated(draft, order.note, order.reason, order.actor)
+        case Discard():
+            if draft.letter_seq is None:
+                raise Refused(verb, draft.state, "its dead letter was discarded before")
+            evolve.letter_discarded(draft, order.reason, order.actor)
         case _:
             assert_never(order)
 

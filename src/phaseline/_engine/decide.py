@@ -235,6 +235,7 @@ def _fail(draft: Draft, command: Fail) -> None:
         fail_for_good(draft, row, command.error)
     else:
         evolve.phase_retrying(draft, row, "failed", command.again_at, command.error)
+        evolve.error_occurred(draft, row, command.error, ends_run=False)
 
 
 def _postpone(draft: Draft, command: Postpone) -> None:

@@ -7,8 +7,9 @@ from collections.abc import Iterable, Iterator
 from phaseline._engine import evolve
 from phaseline._engine.snapshot import Draft, is_ended
 from phaseline._engine.timing import overdue
+from phaseline.edges import Edge, Given
 from phaseline.plan import Items, PlanNode
-from phaseline.run import STANDING_STATES, TOO_LATE, ErrorInfo, PhaseRecord, PhaseState
+from phaseline.run import INPUT, STANDING_STATES, TOO_LATE, ErrorInfo, PhaseRecord, PhaseState
 
 RUNNING = PhaseState.RUNNING
 
@@ -21,6 +22,7 @@ def fail_for_good(draft: Draft, row: PhaseRecord, error: ErrorInfo) -> None:
     if not is_collected:
         fail_run(draft, row, error)
     else:
+        evolve.error_occurred(draft, row, error, ends_run=False)
         draft.just_ended.append((node, items))
 
 
@@ -28,22 +30,37 @@ def fail_run(draft: Draft, failed: PhaseRecord, error: ErrorInfo) -> None:
     """End a run whose phase failed for good: everything unfinished is ended in the same unit, and fenced off."""
     node, items = draft.plan.locate(failed.path)
     _fail_maps_around(draft, node, items, error)
-    _fail_unfinished(draft, error)
+    _fail_unfinished(draft, error, draft.row(failed.path), _stored_input(draft, node, items))
 
 
 def fail_overdue(draft: Draft) -> None:
     """End a run whose time is over; does nothing to one that has ended, or has time left."""
     error = overdue(draft.run, draft.state, draft.now)
     if error is not None:
-        _fail_unfinished(draft, error)
+        _fail_unfinished(draft, error, None, None)
 
 
-def _fail_unfinished(draft: Draft, error: ErrorInfo) -> None:
+def _fail_unfinished(draft: Draft, error: ErrorInfo, row: PhaseRecord | None, given: str | None) -> None:
     cancelled = [row for row in draft.all_rows() if not is_ended(row)]
     if cancelled:
         evolve.phases_cancelled(draft, cancelled)
+    evolve.error_occurred(draft, row, error, ends_run=True)
+    evolve.dead_lettered(draft, row, error, given)
     evolve.pipeline_failed(draft, error)
     draft.just_ended.clear()  # nothing follows, also not from what ended earlier in this command
+
+
+def _stored_input(draft: Draft, node: PlanNode, items: Items) -> str | None:
+    """The path of the value that a phase was given; None where that is put together, or a part of another one."""
+    plan = draft.plan
+    match node.source:
+        case Given() if node.scope is None:
+            return INPUT
+        case Edge(node=index, side=None):
+            row = draft.row(plan.nodes[index].at(items))
+            return None if row is None or row.total is not None else row.same_as or row.path
+        case _:
+            return None
 
 
 def finish_run(draft: Draft, row: PhaseRecord) -> None:

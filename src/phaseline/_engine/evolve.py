@@ -13,8 +13,11 @@ from phaseline._engine.snapshot import Draft
 from phaseline._engine.timing import begun_anew, is_timed
 from phaseline.events import (
     CheckpointCreated,
+    DeadLetterDiscarded,
     Emitted,
+    ErrorOccurred,
     PhaseCompleted,
+    PhaseDeadLettered,
     PhaseFailed,
     PhaseRetrying,
     PhaseSkipped,
@@ -29,13 +32,16 @@ from phaseline.events import (
     PipelineRetried,
     PipelineRolledBack,
     PipelineStarted,
+    Severity,
     SignalReceived,
     Transition,
 )
+from phaseline.letters import DeadLetter
 from phaseline.limits import joined
 from phaseline.plan import Items, NodeKind, PlanNode
 from phaseline.run import (
     FINISHED,
+    ErrorCategory,
     ErrorInfo,
     PhaseRecord,
     PhaseState,
@@ -80,6 +86,46 @@ def pipeline_failed(draft: Draft, error: ErrorInfo) -> None:
     draft.events.append(
         PipelineFailed(
             run_id=draft.run_id, seq=draft.next_seq(), at=draft.now, transition=transition, error=error
+        )
+    )
+
+
+def error_occurred(draft: Draft, row: PhaseRecord | None, error: ErrorInfo, *, ends_run: bool) -> None:
+    """Something went wrong, in an attempt of a phase or, without a row, with the run's time."""
+    severity = Severity.WARNING
+    if ends_run:
+        severity = Severity.CRITICAL if error.category is ErrorCategory.SYSTEM else Severity.ERROR
+    draft.events.append(
+        ErrorOccurred(
+            run_id=draft.run_id, seq=draft.next_seq(), at=draft.now, phase=None if row is None else row.path,
+            severity=severity, error=error, attempt=None if row is None else row.attempt,
+        )
+    )  # fmt: skip
+
+
+def dead_lettered(draft: Draft, row: PhaseRecord | None, error: ErrorInfo, input_: str | None) -> None:
+    """What is known of a failure was put aside for somebody to see to; without a row it was the run's time that was over."""
+    phase, attempts, crashes = (None, 0, 0) if row is None else (row.path, row.attempt, row.crashes)
+    seq = draft.next_seq()
+    draft.letter = DeadLetter(
+        run_id=draft.run_id, pipeline=draft.run.pipeline, seq=seq, phase=phase, error=error, attempts=attempts,
+        crashes=crashes, input=input_, at=draft.now,
+    )  # fmt: skip
+    draft.change_run(letter=seq)
+    draft.events.append(
+        PhaseDeadLettered(
+            run_id=draft.run_id, seq=seq, at=draft.now, phase=phase, category=error.category.value, attempts=attempts,
+            crashes=crashes, input=input_,
+        )
+    )  # fmt: skip
+
+
+def letter_discarded(draft: Draft, reason: str, actor: str) -> None:
+    """Somebody let go of it."""
+    draft.change_run(letter=None)
+    draft.events.append(
+        DeadLetterDiscarded(
+            run_id=draft.run_id, seq=draft.next_seq(), at=draft.now, reason=reason, actor=actor
         )
     )
 

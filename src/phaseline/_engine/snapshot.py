@@ -21,6 +21,7 @@ from phaseline.abc import AMENDED, RunRows, StepResult, Unit
 from phaseline.edges import GIVEN
 from phaseline.errors import InvalidTransitionError
 from phaseline.events import CheckpointCreated, Event, Transition
+from phaseline.letters import DeadLetter
 from phaseline.plan import Items, NodeKind, Plan, PlanNode
 from phaseline.run import STANDING_STATES, PhaseRecord, PhaseState, RunRecord, RunState, SignalRecord
 
@@ -159,6 +160,7 @@ class Draft:
         "items",
         "just_ended",
         "known",
+        "letter",
         "now",
         "opens",
         "outputs",
@@ -212,6 +214,8 @@ class Draft:
         """Whether it ends phases that somebody is busy with."""
         self.opens: bool = False
         """Whether phases that it does not change may be taken up from now on."""
+        self.letter: DeadLetter | None = None
+        """What is to be kept of a failure."""
         self.expires_at: datetime | None = None
         """When the run fails by its time, where this unit makes that another moment; known with the unit."""
         self.just_ended: deque[tuple[PlanNode, Items]] = deque()
@@ -282,6 +286,12 @@ class Draft:
             cursor += 1
         self.cursor = cursor
 
+    @property
+    def letter_seq(self) -> int | None:
+        """Number of the event that tells of the run's dead letter, as this unit sees it."""
+        seq: int | None = self._changes.get("letter", self.run.letter)
+        return seq
+
     # ------------------------------------------------------------------ signals
     def all_signals(self) -> dict[int, SignalRecord]:
         """What the run has received, as this unit sees it, in order."""
@@ -344,6 +354,8 @@ class Draft:
 
     def unit(self, *, commit_id: int = 0, input_text: str | None = None) -> Unit:
         """The work to commit, under a random id."""
+        if self.run.letter is not None and self.state != RunState.FAILED:
+            self._changes["letter"] = None
         if timing.is_timed(self.run):
             self._changes.update(timing.times(self.run, self.state, self._newest_rows(), self.now))
         base = self.base.run
@@ -372,6 +384,7 @@ class Draft:
             run=self.run, expected=base.revision, stood=base.state in STANDING_STATES,
             amended=not moves_on and _amendable(base) != _amendable(self.run), input=input_text, inserted=inserted, updated=updated, dropped=[*self.dropped.values()],
             outputs=self.outputs, events=self.events, steps=self.steps, commit_id=commit_id,
+            letter=self.letter, letter_removed=base.letter is not None and base.letter != self.run.letter,
             marks_added=_without(marks, marked), marks_removed=_without(marked, marks),
             signals=[*self.signals.values()] if self.signals else (), taken=[*self.taken.items()] if self.taken else (),
         )  # fmt: skip

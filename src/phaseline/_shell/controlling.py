@@ -11,6 +11,7 @@ from phaseline._engine.commands import (
     Annotate,
     Cancel,
     Command,
+    Discard,
     Order,
     Pause,
     RerunFrom,
@@ -27,8 +28,9 @@ from phaseline.control import Verb, allowed_in
 from phaseline.errors import CommandRefusedError, DefinitionError, UnknownCheckpointError, UnknownPhaseError
 from phaseline.texts import did_you_mean, storable_text
 
-_PLAIN: Mapping[Verb, type[Pause | Resume | Cancel | Retry | Restart]] = {
+_PLAIN: Mapping[Verb, type[Pause | Resume | Cancel | Retry | Restart | Discard]] = {
     Verb.PAUSE: Pause, Verb.RESUME: Resume, Verb.CANCEL: Cancel, Verb.RETRY: Retry, Verb.RESTART: Restart,
+    Verb.DISCARD: Discard,
 }  # fmt: skip
 """Verbs that need no more than their name."""
 

@@ -30,6 +30,7 @@ from phaseline.abc import (
 )
 from phaseline.events import CheckpointCreated, Event
 from phaseline.finding import EVERY_RUN, RunFilter
+from phaseline.letters import EVERY_LETTER, DeadLetter, LetterFilter, LetterKey
 from phaseline.limits import Slots
 from phaseline.run import (
     ENDED_STATES,
@@ -43,6 +44,7 @@ from phaseline.run import (
     SignalRecord,
 )
 from phaseline.storage.heaps import DueHeap, Entry
+from phaseline.storage.letterbox import LetterBox
 from phaseline.storage.memory_timetable import MemoryTimetable
 from phaseline.timetable import Timetable
 
@@ -171,6 +173,8 @@ class MemoryStorage(Storage):
         """Those that are held, by namespace."""
         self._dues: dict[str, DueHeap] = {}
         """Of each namespace the rows that run without a worker until a time."""
+        self._letters: dict[str, LetterBox] = {}
+        """Dead letters of each namespace."""
         self._expiries: dict[str, DueHeap] = {}
         """Of each namespace the runs that must be over at a time."""
         self._workers: dict[_Key, WorkerRecord] = {}
@@ -215,8 +219,8 @@ class MemoryStorage(Storage):
             insort(self._ids.setdefault(key[0], []), key[1])
         self._count_slots(stored, unit)
         stored.write(unit)
-        if unit.run.expires_at is not None and (unit.amended or not unit.expected):
-            self._expiries.setdefault(key[0], DueHeap()).add((unit.run.expires_at, key[1], ""))
+        if unit.amended or not unit.expected:
+            self._amend(key, unit)
         for row in unit.inserted:
             if row.worker is None and row.ended_at is None:
                 self._await(key, row)
@@ -236,6 +240,13 @@ class MemoryStorage(Storage):
                     slots.hold(row.limits)
                 elif row.worker is None and held:
                     slots.give(row.limits)
+
+    def _amend(self, key: _Key, unit: Unit) -> None:
+        """Note what hardly any unit changes."""
+        if unit.letter is not None or unit.letter_removed:
+            self._letters.setdefault(key[0], LetterBox()).replace(key[1], unit.letter)
+        if unit.run.expires_at is not None:
+            self._expiries.setdefault(key[0], DueHeap()).add((unit.run.expires_at, key[1], ""))
 
     def _take_key(self, run: RunRecord) -> bool:
         assert run.key is not None  # noqa: S101  # asked before
@@ -484,11 +495,25 @@ class MemoryStorage(Storage):
         last = len(ids) if wanted.to_id is None else bisect_left(ids, wanted.to_id)
         return ids[first:last]
 
+    def letters(
+        self,
+        namespace: str,
+        wanted: LetterFilter = EVERY_LETTER,
+        *,
+        after: LetterKey | None = None,
+        limit: int,
+        newest_first: bool = False,
+    ) -> Sequence[DeadLetter]:
+        box = self._letters.get(namespace)
+        return () if box is None else box.find(wanted, after=after, limit=limit, newest_first=newest_first)
+
     def purge(self, namespace: str, wanted: RunFilter, limit: int) -> Sequence[str]:
         gone = self.find(namespace, attrs.evolve(wanted, ended=True), limit=limit)
         ids = self._ids.get(namespace, [])
         for run in gone:
             del self._runs[namespace, run.id]
+            if run.letter is not None:
+                self._letters[namespace].replace(run.id, None)
             del ids[bisect_left(ids, run.id)]
             if run.key is not None and self._keys.get((namespace, run.pipeline, run.key)) == run.id:
                 del self._keys[namespace, run.pipeline, run.key]

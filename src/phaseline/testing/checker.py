@@ -14,9 +14,11 @@ from phaseline.abc import Storage
 from phaseline.codec import same_json
 from phaseline.events import (
     CheckpointCreated,
+    DeadLetterDiscarded,
     EpochBegun,
     Event,
     PhaseCompleted,
+    PhaseDeadLettered,
     PhaseFailed,
     PhaseRetrying,
     PhaseSkipped,
@@ -39,7 +41,7 @@ from phaseline.run import (
     WaitKind,
 )
 from phaseline.testing.accounts import Effect, Moment, Reply
-from phaseline.testing.stored import STATES_AFTER, StoredRun, stored_runs
+from phaseline.testing.stored import STATES_AFTER, StoredRun, stored_letters, stored_runs
 
 CLOCKS_DIFFER = timedelta(seconds=5)
 """How far the clock of those who write effects down may be off from the storage's."""
@@ -85,6 +87,11 @@ def check(
     done, told = tuple(effects), tuple(replies)
     violations = [
         *(f"run {run_id}: {found}" for run_id, account in stored.items() for found in _of_run(account)),
+        *(
+            f"run {letter.run_id}: it has a dead letter, and is not stored"
+            for letter in stored_letters(storage, namespace)
+            if letter.run_id not in stored
+        ),
         *_of_effects(storage, stored, done, clocks_differ),
         *_of_replies(stored, told),
     ]
@@ -101,6 +108,7 @@ def _of_run(account: StoredRun) -> Iterator[str]:
     yield from _values(account)
     yield from _signals(account)
     yield from _end(account)
+    yield from _letter(account)
 
 
 def _numbers(account: StoredRun) -> Iterator[str]:
@@ -227,6 +235,30 @@ def _end(account: StoredRun) -> Iterator[str]:
             yield f"it is {run.state}, but {path!r} is {row.state}"
         if row.worker is not None and (has_ended or row.state is not PhaseState.RUNNING):
             yield f"{path!r} is {row.state} in a run that is {run.state}, but {row.worker} holds a lease"
+
+
+def _letter(account: StoredRun) -> Iterator[str]:
+    """A run that failed has a dead letter, which agrees with its event, until somebody lets go of it; no other run has one."""
+    run, letter, told = account.run, account.letter, None
+    for event in account.events:
+        if isinstance(event, PhaseDeadLettered):
+            told = event
+        elif isinstance(event, EpochBegun | DeadLetterDiscarded):
+            told = None
+    seq = None if told is None or run.state != RunState.FAILED else told.seq
+    if run.letter != seq:
+        yield f"it is {run.state}, its events tell of the dead letter {seq}, and its row of {run.letter}"
+    if seq != (None if letter is None else letter.seq):
+        yield f"it is {run.state}, its dead letter is to be {seq}, and stored is {letter}"
+    elif letter is not None and told is not None:
+        pairs = (
+            (letter.phase, told.phase), (letter.error, run.error), (letter.at, told.at), (letter.pipeline, run.pipeline),
+            (letter.category.value, told.category), (letter.attempts, told.attempts), (letter.crashes, told.crashes),
+            (letter.input, told.input),
+        )  # fmt: skip
+        yield from (
+            f"its dead letter says {found!r}, and not {true!r}" for found, true in pairs if found != true
+        )
 
 
 # --------------------------------------------------------------------- its phases

@@ -17,6 +17,7 @@ from phaseline.events import (
     PhaseSkipped,
     PhaseStarted,
 )
+from phaseline.letters import DeadLetter, LetterKey
 from phaseline.run import INPUT, Checkpoint, PhaseRecord, PhaseState, RunRecord, SignalRecord
 
 PAGE = 500
@@ -42,6 +43,7 @@ class StoredRun:
     checkpoints: Sequence[Checkpoint]
     values: Mapping[str, str]
     signals: Sequence[SignalRecord] = ()
+    letter: DeadLetter | None = None
 
     @cached_property
     def present(self) -> Mapping[str, PhaseRecord]:
@@ -72,16 +74,25 @@ def _paths(event: Event) -> tuple[str, ...]:
 
 def stored_runs(storage: Storage, namespace: str) -> Iterator[StoredRun]:
     """Read all runs of a namespace, in the order of their ids."""
+    letters = {letter.run_id: letter for letter in stored_letters(storage, namespace)}
     after: str | None = None
     while page := storage.find(namespace, after=after, limit=PAGE):
-        yield from (_read(storage, run) for run in page)
+        yield from (_read(storage, run, letters.get(run.id)) for run in page)
         after = page[-1].id
 
 
-def _read(storage: Storage, run: RunRecord) -> StoredRun:
+def stored_letters(storage: Storage, namespace: str) -> Iterator[DeadLetter]:
+    """Read all dead letters of a namespace, in their order."""
+    after: LetterKey | None = None
+    while page := storage.letters(namespace, after=after, limit=PAGE):
+        yield from page
+        after = page[-1].key
+
+
+def _read(storage: Storage, run: RunRecord, letter: DeadLetter | None) -> StoredRun:
     rows = storage.load(run.namespace, run.id)
     if rows is None:
-        return StoredRun(run, {}, (), (), {})
+        return StoredRun(run, {}, (), (), {}, letter=letter)
     newest = {row.path: row for row in sorted(rows.phases, key=lambda row: row.epoch)}
     return StoredRun(
         rows.run,
@@ -90,6 +101,7 @@ def _read(storage: Storage, run: RunRecord) -> StoredRun:
         storage.checkpoints(run.namespace, run.id),
         storage.values(run.namespace, run.id, (INPUT, *newest)),
         rows.signals,
+        letter,
     )
 
 

@@ -34,6 +34,8 @@ CHECKPOINT = ("namespace", "run_id", *rows.CHECKPOINT)
 EVENT = ("namespace", "run_id", *rows.EVENT, "commit_id")
 STEP = ("namespace", "run_id", *rows.STEP)
 SIGNAL = ("namespace", "run_id", *rows.SIGNAL, "revision")
+LETTER = ("namespace", *rows.LETTER)
+LETTER_DELETE = ("namespace", "run_id", "seq")
 TAKEN = ("taken_by", "revision", "namespace", "run_id", "seq")
 
 
@@ -54,6 +56,8 @@ class Batch:
     steps: Rows = attrs.field(factory=Rows)
     signals: Rows = attrs.field(factory=Rows)
     taken: Rows = attrs.field(factory=Rows)
+    letter_deletes: Rows = attrs.field(factory=Rows)
+    letters: Rows = attrs.field(factory=Rows)
     mark_deletes: Rows = attrs.field(factory=Rows)
     marks: Rows = attrs.field(factory=Rows)
     moves: list[lanes.Move] = attrs.field(factory=list[lanes.Move])
@@ -86,7 +90,7 @@ def gather(units: Sequence[Unit]) -> Batch:
                 batch.checkpoints.append((*head, *rows.checkpoint_row(event)))
         for step in unit.steps:
             batch.steps.append((*head, *rows.step_row(step)))
-        if is_marked or unit.signals or unit.taken or unit.dropped:
+        if unit.amended or is_marked or unit.signals or unit.taken or unit.dropped:
             _gather_rare(batch, unit, head)
         batch.moves.extend(lanes.moves(run, stood=unit.stood))
     return batch
@@ -117,6 +121,10 @@ def _gather_rare(batch: Batch, unit: Unit, head: tuple[str, str]) -> None:
         batch.phase_drops.append((*changes, revision, *head, row.path, row.epoch, fence))
         if row.live:
             batch.checkpoint_drops.append((row.gone_in_epoch, *head, row.path, row.epoch))
+    if unit.letter_removed:
+        batch.letter_deletes.append((*head, unit.letter.seq if unit.letter else 0))
+    if unit.letter is not None:
+        batch.letters.append((namespace, *rows.letter_row(unit.letter)))
     batch.mark_deletes.extend((namespace, mark, run_id) for mark in unit.marks_removed)
     batch.marks.extend((namespace, mark, run_id) for mark in unit.marks_added)
 

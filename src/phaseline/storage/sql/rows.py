@@ -12,6 +12,7 @@ from pydantic_core import from_json, to_json
 
 from phaseline.abc import AMENDED, StepResult, WorkerRecord
 from phaseline.events import CheckpointCreated, Event, Transition, from_wire
+from phaseline.letters import DeadLetter
 from phaseline.run import (
     Checkpoint,
     ErrorCategory,
@@ -29,8 +30,8 @@ MICROSECOND = timedelta(microseconds=1)
 
 RUN = (
     "namespace", "id", "pipeline", "version", "fingerprint", "state", "revision", "seq", "epoch", "priority", "key",
-    "while_open", "signals", "marks", "timeout", "deadline", "active_ms", "active_since", "expires_at", "error", "created_at",
-    "updated_at", "started_at", "ended_at", "limits",
+    "while_open", "signals", "marks", "timeout", "deadline", "active_ms", "active_since", "expires_at", "letter", "error",
+    "created_at", "updated_at", "started_at", "ended_at", "limits",
 )  # fmt: skip
 RUN_CHANGES = (
     "state",
@@ -58,6 +59,7 @@ CHECKPOINT = ("seq", "id", "phase", "revision", "epoch", "created_at")
 EVENT = ("seq", "type", "phase", "source", "target", "data", "at")
 STEP = ("path", "generation", "key", "result")
 SIGNAL = ("seq", "name", "key", "id", "value", "taken_by", "received_at")
+LETTER = ("run_id", "pipeline", "seq", "phase", "category", "error", "attempts", "crashes", "input", "at")
 WORKER = ("namespace", "id", "host", "pid", "process_started", "seen_at")
 
 Row = Sequence[Any]
@@ -96,6 +98,7 @@ def run_amended(run: RunRecord) -> tuple[Any, ...]:
 def _amended(run: RunRecord) -> tuple[Any, ...]:
     return (
         marks_text(run), micros(run.deadline), run.active_ms, micros(run.active_since), micros(run.expires_at),
+        run.letter,
     )  # fmt: skip
 
 
@@ -176,6 +179,14 @@ def signal_row(signal: SignalRecord) -> tuple[Any, ...]:
     )  # fmt: skip
 
 
+def letter_row(letter: DeadLetter) -> tuple[Any, ...]:
+    """Values of ``LETTER``."""
+    return (
+        letter.run_id, letter.pipeline, letter.seq, letter.phase, letter.category.value, _encode(letter.error),
+        letter.attempts, letter.crashes, letter.input, micros(letter.at),
+    )  # fmt: skip
+
+
 def worker_row(worker: WorkerRecord) -> tuple[Any, ...]:
     """Values of ``WORKER``."""
     return (
@@ -246,6 +257,14 @@ def signal_from(row: Row) -> SignalRecord:
     data: dict[str, Any] = dict(zip(SIGNAL, row, strict=True))
     data["received_at"] = time_of(data["received_at"])
     return SignalRecord(**data)
+
+
+def letter_from(row: Row) -> DeadLetter:
+    """The record of a row of ``LETTER``."""
+    data: dict[str, Any] = dict(zip(LETTER, row, strict=True))
+    del data["category"]  # it is that of the error, stored by itself to be looked for
+    data["error"], data["at"] = _error(data["error"]), time_of(data["at"])
+    return DeadLetter(**data)
 
 
 def worker_from(row: Row) -> WorkerRecord:

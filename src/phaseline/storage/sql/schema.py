@@ -19,7 +19,8 @@ BOOLEANS = frozenset({"live", "while_open"})
 INTEGERS = frozenset(
     "revision seq epoch priority created_at updated_at first_started_at started_at ended_at expected position generation "
     "available_at attempt failures crashes postponed fence lease_expires length total at commit_id pid seen_at due_at signals "
-    "received_at decided gone_in_epoch timeout deadline active_ms active_since expires_at".split()
+    "received_at decided gone_in_epoch timeout deadline active_ms active_since expires_at letter "
+    "attempts".split()
 )
 TABLES: Mapping[str, Sequence[str]] = {
     "pipeline_run": batch.RUN_INSERT,
@@ -28,6 +29,7 @@ TABLES: Mapping[str, Sequence[str]] = {
     "event": batch.EVENT,
     "step_result": batch.STEP,
     "signal": batch.SIGNAL,
+    "dead_letter": batch.LETTER,
     "run_mark": rows.MARK,
 }
 

@@ -104,6 +104,8 @@ class SqliteDialect(Dialect):
         _run(execute, INSERT_STEP, batch.steps)
         _run(execute, INSERT_SIGNAL, batch.signals)
         _update(execute, TAKE_SIGNAL, batch.taken)
+        _run(execute, DELETE_LETTER, batch.letter_deletes)
+        _run(execute, INSERT_LETTER, batch.letters)
         _run(execute, DELETE_MARK, batch.mark_deletes)
         _run(execute, INSERT_MARK, batch.marks)
 
@@ -243,6 +245,8 @@ TAKE_SIGNAL = (
     "UPDATE phaseline_signal SET taken_by = ?, revision = ?, value = NULL "
     "WHERE namespace = ? AND run_id = ? AND seq = ? AND taken_by IS NULL"
 )
+DELETE_LETTER = "DELETE FROM phaseline_dead_letter WHERE namespace = ? AND run_id = ? AND seq <> ?"
+INSERT_LETTER = _inserting("dead_letter", columns.LETTER)
 DELETE_MARK = "DELETE FROM phaseline_run_mark WHERE namespace = ? AND mark = ? AND run_id = ?"
 INSERT_MARK = _inserting("run_mark", rows.MARK)
 

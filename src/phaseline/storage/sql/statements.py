@@ -73,6 +73,8 @@ SECTIONS: Mapping[str, Sequence[str]] = {
     "steps": columns.STEP,
     "signals": columns.SIGNAL,
     "taken": columns.TAKEN,
+    "letter_deletes": columns.LETTER_DELETE,
+    "letters": columns.LETTER,
     "mark_deletes": rows.MARK,
     "marks": rows.MARK,
 }
@@ -147,6 +149,11 @@ STATEMENTS = {  # {} stands for the rows, a table d
         "FROM {} WHERE s.namespace = d.namespace AND s.run_id = d.run_id AND s.seq = d.seq "
         "AND s.taken_by IS NULL RETURNING 1"
     ),
+    "letter_deletes": (
+        "DELETE FROM phaseline_dead_letter l USING {} "
+        "WHERE l.namespace = d.namespace AND l.run_id = d.run_id AND l.seq <> d.seq"
+    ),
+    "letters": _inserting("dead_letter", columns.LETTER),
     "mark_deletes": (
         "DELETE FROM phaseline_run_mark m USING {} "
         "WHERE m.namespace = d.namespace AND m.mark = d.mark AND m.run_id = d.run_id"

@@ -38,8 +38,9 @@ from phaseline.abc import (
 from phaseline.errors import SchemaVersionError, StorageUnavailableError, StorageURLError
 from phaseline.events import Event
 from phaseline.finding import EVERY_RUN, RunFilter
+from phaseline.letters import EVERY_LETTER, DeadLetter, LetterFilter, LetterKey
 from phaseline.run import Checkpoint, Definition, PhaseState, RunRecord
-from phaseline.storage.sql import backlog, claims, finding, hosted, migrations, purging, reads, rows
+from phaseline.storage.sql import backlog, claims, finding, hosted, letters, migrations, purging, reads, rows
 from phaseline.storage.sql.access import Access
 from phaseline.storage.sql.batch import Batch, gather
 from phaseline.storage.sql.dialect import Conflict, Dialect, LockedError, Oversized
@@ -449,6 +450,18 @@ class SqlStorage(Storage):
     def count(self, namespace: str, wanted: RunFilter = EVERY_RUN) -> Mapping[str, int]:
         with self._reading_one_moment() as ask:
             return finding.count(ask, namespace, wanted)
+
+    def letters(
+        self,
+        namespace: str,
+        wanted: LetterFilter = EVERY_LETTER,
+        *,
+        after: LetterKey | None = None,
+        limit: int,
+        newest_first: bool = False,
+    ) -> Sequence[DeadLetter]:
+        with self._reading() as ask:
+            return letters.find(ask, namespace, wanted, after=after, limit=limit, newest_first=newest_first)
 
     def keyed(self, namespace: str, pipeline: str, key: str) -> str | None:
         with self._reading() as ask:

@@ -16,6 +16,7 @@ from phaseline.testing.storage.concurrency import Concurrency
 from phaseline.testing.storage.epochs import Epochs
 from phaseline.testing.storage.finding import Finding
 from phaseline.testing.storage.leases import Leases
+from phaseline.testing.storage.letters import Letters
 from phaseline.testing.storage.limits import Limits
 from phaseline.testing.storage.overdue import Overdue
 from phaseline.testing.storage.purging import Purging
@@ -40,6 +41,7 @@ class StorageContract(
     Waits,
     Overdue,
     Concurrency,
+    Letters,
     Schedules,
     Limits,
     Sharing,

@@ -10,6 +10,7 @@ from msgspec.structs import replace
 
 from phaseline.abc import RunRows, StepResult, Unit
 from phaseline.events import Event, PhaseStarted
+from phaseline.letters import DeadLetter
 from phaseline.run import (
     ENDED_STATES,
     Definition,
@@ -90,6 +91,8 @@ def make_unit(
     commit_id: int = 0,
     stood: bool = False,
     amended: bool = False,
+    letter: DeadLetter | None = None,
+    letter_removed: bool = False,
 ) -> Unit:
     """Make a unit of work that brings a run to the revision and marks that its row carries.
 
@@ -102,7 +105,7 @@ def make_unit(
     added = [mark for mark in run.marks if mark not in marked]
     removed = [mark for mark in marked if mark not in run.marks]
     return Unit(
-        run=run, expected=expected, stood=stood, amended=bool(amended or added or removed), input=None if expected else INPUT_TEXT, inserted=inserted, updated=updated,
+        run=run, expected=expected, stood=stood, amended=bool(amended or added or removed or letter or letter_removed), letter=letter, letter_removed=letter_removed, input=None if expected else INPUT_TEXT, inserted=inserted, updated=updated,
         dropped=dropped, outputs=outputs or {}, events=events, steps=steps, signals=signals, taken=taken, marks_added=added,
         marks_removed=removed, commit_id=commit_id,
     )  # fmt: skip
@@ -119,6 +122,24 @@ def make_signal(seq: int, **fields: Any) -> SignalRecord:
     """Make the row of a signal that nobody has taken."""
     given: dict[str, Any] = {"name": "approve", "value": "true", "received_at": NOW, **fields}
     return SignalRecord(seq=seq, **given)
+
+
+def make_letter(run_id: str = "run", **fields: Any) -> DeadLetter:
+    """Make a letter of a run whose first phase failed."""
+    given: dict[str, Any] = {
+        "pipeline": "pipeline", "seq": 1, "phase": "a", "error": ERROR, "attempts": 1, "crashes": 0, "input": "",
+        "at": NOW, **fields,
+    }  # fmt: skip
+    return DeadLetter(run_id=run_id, **given)
+
+
+def dead_run(run_id: str = "run", *, namespace: str = NAMESPACE, **fields: Any) -> Unit:
+    """Make the unit that inserts a run that has failed, with its letter."""
+    letter = make_letter(run_id, **fields)
+    run = make_run(
+        run_id, namespace=namespace, state=RunState.FAILED.value, pipeline=letter.pipeline, letter=letter.seq
+    )
+    return make_unit(run, letter=letter)
 
 
 def new_run(run_id: str = "run", *phases: PhaseRecord, **fields: Any) -> Unit:
@@ -190,10 +211,10 @@ def full_runs() -> list[RunRecord]:
     failed = make_run(
         namespace="space", pipeline="prepare", version="1.2.3", fingerprint="f00d", state=RunState.FAILED.value,
         seq=41, epoch=3, priority=7, limits="2 pipeline prepare\n1 key order 7", key="order 7", while_open=True, signals=2, marks=("#urgent", "customer=42"), error=ERROR, created_at=NOW, updated_at=NOW + 3 * SECOND,
-        started_at=NOW + SECOND, ended_at=NOW + 2 * SECOND, timeout=90 * SECOND, deadline=NOW + 60 * SECOND, active_ms=1_500,
+        started_at=NOW + SECOND, ended_at=NOW + 2 * SECOND, timeout=90 * SECOND, deadline=NOW + 60 * SECOND, active_ms=1_500, letter=40,
     )  # fmt: skip
     active = replace(
-        failed, state="DECOMPOSING", error=None, priority=999, ended_at=None, active_since=NOW + SECOND / 1_000,
+        failed, letter=None, state="DECOMPOSING", error=None, priority=999, ended_at=None, active_since=NOW + SECOND / 1_000,
         expires_at=NOW + 60 * SECOND,
     )  # fmt: skip
     return [failed, active]

@@ -12,7 +12,8 @@ CREATE TABLE phaseline_migration (
 
 CREATE FUNCTION phaseline_run_is_possible(
     revision bigint, seq bigint, epoch bigint, priority bigint, signals bigint, ended_at bigint, timeout bigint,
-    deadline bigint, active_ms bigint, active_since bigint, expires_at bigint, state text, key text, marks text, error text
+    deadline bigint, active_ms bigint, active_since bigint, expires_at bigint, state text, key text, marks text, error text,
+    letter bigint
 ) RETURNS boolean LANGUAGE plpgsql IMMUTABLE AS $$ BEGIN RETURN
     revision > 0 AND seq >= 0 AND epoch >= 0 AND priority BETWEEN 0 AND 999 AND signals >= 0 AND active_ms >= 0
     AND (active_since IS NULL OR timeout IS NOT NULL)
@@ -20,6 +21,7 @@ CREATE FUNCTION phaseline_run_is_possible(
     AND (key <> '') IS NOT FALSE
     AND (marks <> '') IS NOT FALSE
     AND (error IS NOT NULL) = (state = 'FAILED')
+    AND (letter IS NULL OR state = 'FAILED')
     AND (ended_at IS NOT NULL) = (state IN ('COMPLETED', 'FAILED', 'CANCELLED', 'ROLLED_BACK'))
 ; END $$;
 
@@ -38,6 +40,7 @@ CREATE TABLE phaseline_pipeline_run (
     active_ms bigint NOT NULL,
     active_since bigint,
     expires_at bigint, -- when it fails, by its deadline or by its timeout
+    letter bigint, -- number of the event that tells of its dead letter, as long as there is one
     while_open boolean NOT NULL,
     namespace text COLLATE "C" NOT NULL,
     id text COLLATE "C" NOT NULL,
@@ -54,7 +57,7 @@ CREATE TABLE phaseline_pipeline_run (
     input text NOT NULL,
     CHECK (phaseline_run_is_possible(
         revision, seq, epoch, priority, signals, ended_at, timeout, deadline, active_ms, active_since, expires_at, state, key,
-        marks, error
+        marks, error, letter
     )),
     PRIMARY KEY (namespace, id)
 ) WITH (fillfactor = 70);
@@ -211,6 +214,24 @@ CREATE TABLE phaseline_signal (
 
 -- A signal that is sent twice under one id is received once.
 CREATE UNIQUE INDEX signal_id ON phaseline_signal (namespace, run_id, id) WHERE id IS NOT NULL;
+
+-- What is known of a failure, until somebody sees to it.
+CREATE TABLE phaseline_dead_letter (
+    seq bigint NOT NULL, -- of the event that tells of it
+    attempts integer NOT NULL,
+    crashes integer NOT NULL,
+    at bigint NOT NULL,
+    namespace text COLLATE "C" NOT NULL,
+    run_id text COLLATE "C" NOT NULL,
+    pipeline text NOT NULL,
+    phase text,
+    category text NOT NULL,
+    error text NOT NULL,
+    input text, -- the path under which what the phase was given is stored
+    PRIMARY KEY (namespace, run_id, seq)
+);
+
+CREATE INDEX dead_letter_at ON phaseline_dead_letter (namespace, at, run_id);
 
 CREATE TABLE phaseline_worker (
     namespace text COLLATE "C" NOT NULL,

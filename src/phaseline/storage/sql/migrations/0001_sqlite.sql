@@ -25,6 +25,7 @@ CREATE TABLE phaseline_pipeline_run (
     active_ms INTEGER NOT NULL CHECK (active_ms >= 0),
     active_since INTEGER,
     expires_at INTEGER, -- when it fails, by its deadline or by its timeout
+    letter INTEGER, -- number of the event that tells of its dead letter, as long as there is one
     marks TEXT CHECK (marks <> ''), -- tags and attributes, one a line
     input TEXT NOT NULL,
     limits TEXT, -- that each of its phases is under, a line each
@@ -35,6 +36,7 @@ CREATE TABLE phaseline_pipeline_run (
     ended_at INTEGER,
     CHECK ((error IS NOT NULL) = (state = 'FAILED')),
     CHECK ((ended_at IS NOT NULL) = (state IN ('COMPLETED', 'FAILED', 'CANCELLED', 'ROLLED_BACK'))),
+    CHECK (letter IS NULL OR state = 'FAILED'),
     CHECK (active_since IS NULL OR timeout IS NOT NULL),
     CHECK (expires_at IS NULL OR (ended_at IS NULL AND (timeout IS NOT NULL OR deadline IS NOT NULL))),
     PRIMARY KEY (namespace, id)
@@ -179,6 +181,24 @@ CREATE TABLE phaseline_signal (
 
 -- A signal that is sent twice under one id is received once.
 CREATE UNIQUE INDEX phaseline_signal_id ON phaseline_signal (namespace, run_id, id) WHERE id IS NOT NULL;
+
+-- What is known of a failure, until somebody sees to it.
+CREATE TABLE phaseline_dead_letter (
+    namespace TEXT NOT NULL,
+    run_id TEXT NOT NULL,
+    pipeline TEXT NOT NULL,
+    seq INTEGER NOT NULL, -- of the event that tells of it
+    phase TEXT,
+    category TEXT NOT NULL,
+    error TEXT NOT NULL,
+    attempts INTEGER NOT NULL,
+    crashes INTEGER NOT NULL,
+    input TEXT, -- the path under which what the phase was given is stored
+    at INTEGER NOT NULL,
+    PRIMARY KEY (namespace, run_id, seq)
+);
+
+CREATE INDEX phaseline_dead_letter_at ON phaseline_dead_letter (namespace, at, run_id);
 
 CREATE TABLE phaseline_worker (
     namespace TEXT NOT NULL,
