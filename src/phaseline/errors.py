@@ -7,7 +7,7 @@ Exceptions of other libraries are translated where they enter, with ``from``.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 if TYPE_CHECKING:
@@ -611,6 +611,16 @@ class SchemaVersionError(StorageError):
             else f"storage {where} has schema version {found}, this phaseline needs {known}; run "
             f"'phaseline db upgrade {where}' with the password in the URL, or 'await Runtime(url).migrate()'"
         )
+
+
+class SettingsError(PhaselineError, ValueError):
+    """Variables of the environment cannot be read as settings."""
+
+    def __init__(self, problems: Mapping[str, str]) -> None:
+        self.problems: Mapping[str, str] = dict(problems)
+        """What is wrong, by the name of the variable."""
+        told = "; ".join(f"{variable}: {problem}" for variable, problem in problems.items())
+        super().__init__(f"the environment holds settings that cannot be read: {told}; correct or unset them")
 
 
 # --------------------------------------------------------------------- queue

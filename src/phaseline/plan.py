@@ -219,6 +219,8 @@ class Plan:
     """How long a run may be active; None: what the runtime says."""
     concurrency: int | None = None
     """How many bodies of its runs may run at once; None for any number."""
+    checkpoints: bool = True
+    """Whether the positions of its runs are noted."""
 
     @cached_property
     def definition(self) -> Definition:

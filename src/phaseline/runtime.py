@@ -50,10 +50,11 @@ from phaseline.handle import RunHandle
 from phaseline.health import PATIENCE, Health
 from phaseline.marks import Attribute, marks_of
 from phaseline.pipeline import Pipeline, Selected, names_of, open_hosts, warn_of_endless
-from phaseline.retry import NO_RETRY, Retry
+from phaseline.retry import Retry
 from phaseline.run import ENDED_STATES, ErrorCategory, Run
 from phaseline.runs import Runs, orphans_of
 from phaseline.schedules import Schedules
+from phaseline.settings import WITHOUT_SETTINGS, Settings
 
 In = TypeVar("In")
 Out = TypeVar("Out")
@@ -72,10 +73,10 @@ class Runtime:
 
     def __init__(
         self,
-        storage: str | Storage = "memory",
+        storage: str | Storage | None = None,
         *,
         pipelines: Iterable[Pipeline[Any, Any]] = (),
-        queue: str | Queue = "memory",
+        queue: str | Queue | None = None,
         serve: bool = True,
         queues: Iterable[str] | None = None,
         concurrency: int = 256,
@@ -91,6 +92,8 @@ class Runtime:
         classify: Callable[[BaseException], ErrorCategory | None] | None = None,
         tracebacks: bool = False,
         on_error: Handler | None = None,
+        checkpoints: bool | None = None,
+        settings: Settings | None = None,
         clock: Clock | None = None,
         bus: EventBus | None = None,
     ) -> None:
@@ -98,11 +101,11 @@ class Runtime:
 
         Args:
             storage: ``"memory"``, ``"sqlite:///path"``, ``"postgresql://user:password@host/database"``, a URL whose scheme
-                is that of an installed plugin, or a storage.
+                is that of an installed plugin, or a storage. By default what the settings say, else ``"memory"``.
             pipelines: What it runs.
             queue: Carries permits between workers: ``"memory"`` within this process, ``"redis://host:6379/0"`` or
                 ``"amqp://user:password@host:5672"`` between those on many machines, a URL whose scheme is that of an
-                installed plugin, or a queue.
+                installed plugin, or a queue. By default what the settings say, else ``"memory"``.
             serve: False for a process that only starts runs and asks about them.
             queues: Queues that the worker serves; None for all.
             concurrency: Bodies that may run at once in this process. One that awaits another run on this runtime keeps its
@@ -123,6 +126,9 @@ class Runtime:
                 ``run.phases[path].error.traceback``. Exceptions may carry secrets, so they are left out by default.
             on_error: Called with each ``ErrorOccurred`` of a commit of this process, as ``bus.subscribe`` calls handlers: what
                 it raises is logged, and however long it takes, no run waits for it.
+            checkpoints: False leaves out checkpoints of runs, and events of them, and nothing else.
+            settings: For what the arguments do not say: ``Settings.from_env()``. Without them nothing of the environment is
+                read.
             clock: Where the time comes from.
             bus: Where events are told.
 
@@ -138,12 +144,17 @@ class Runtime:
             retain=retain, retry=retry, timeout=timeout, serve=serve, tracebacks=tracebacks,
             namespace_concurrency=namespace_concurrency,
         )  # fmt: skip
+        chosen = settings or WITHOUT_SETTINGS
+        storage = chosen.storage if storage is None else storage
+        queue = chosen.queue if queue is None else queue
+        retry, timeout = retry or chosen.retry, timeout or chosen.timeout
+        checkpoints = chosen.enable_checkpoints if checkpoints is None else checkpoints
         self._storage, self._queue = checked_storage(storage), checked_queue(queue)
         if self._queue.crosses_processes and not self._storage.shared:
             msg = f"{self._queue!r} reaches other processes, but {self._storage!r} belongs to this one; use a database"
             raise RuntimeUsageError(msg)
         self._pipelines = checked_pipelines(pipelines)
-        if retry is not None and retry.is_endless:
+        if retry.is_endless:
             for pipeline in self._pipelines.values():
                 warn_of_endless(pipeline.plan, pipeline.plan.without_policy)
         served = checked_queues(queues, self._named)
@@ -151,7 +162,7 @@ class Runtime:
             self._queue.check(name)
         self._options = RunnerOptions(
             namespace=namespace, concurrency=concurrency, sync_threads=sync_threads, lease=lease, drain=drain,
-            retry=retry or NO_RETRY, timeout=timeout, classify=classify, tracebacks=tracebacks,
+            retry=retry, timeout=timeout, classify=classify, tracebacks=tracebacks, checkpoints=checkpoints,
             namespace_concurrency=namespace_concurrency,
             queues=served if serve else frozenset[str](),
         )  # fmt: skip

@@ -197,7 +197,7 @@ def flow_on(draft: Draft, offer: Offer) -> None:
         if row.state is FAILED:
             _end_failed_item(draft, node, items, row, offer)
             continue
-        if row.live and not items and node.kind is not TEST:
+        if row.live and not items and node.kind is not TEST and draft.plan.checkpoints:
             evolve.checkpoint_created(draft, path)
         for index in node.children:
             child = draft.plan.nodes[index]

@@ -90,6 +90,8 @@ class RunnerOptions:
     """What the host says of exceptions."""
     tracebacks: bool = False
     """Whether the end of a traceback is stored with each failure of a phase."""
+    checkpoints: bool = True
+    """Whether positions of runs are noted."""
 
 
 DEFAULT_OPTIONS = RunnerOptions()
@@ -131,7 +133,10 @@ class Runner:
             if plan.transactional and not storage.transactional:
                 msg = f"phase {plan.transactional[0]!r} of pipeline {plan.name!r} is transactional; {storage!r} has no transactions"
                 raise RuntimeUsageError(f"{msg}: run it on a database, sqlite:///path or postgresql://…")
-        self.plans: dict[Definition, Plan] = {plan.definition: plan for plan in plans}
+        self.plans: dict[Definition, Plan] = {
+            plan.definition: plan if self.options.checkpoints else attrs.evolve(plan, checkpoints=False)
+            for plan in plans
+        }
         self.worker_id: str = new_worker_id()
         self.live: dict[str, LiveRun] = {}
         self.draining: bool = False

@@ -112,6 +112,7 @@ async def begin(runner: Runner, plan: Plan, value: object) -> tuple[LiveRun, Job
 
 def _new_run(runner: Runner, plan: Plan, value: object, options: StartOptions) -> tuple[LiveRun, Start]:
     """Make a run that is not stored yet, and the command that stores it."""
+    plan = runner.plans[plan.definition]  # as it is carried out here
     for dep, path in plan.requires:
         if dep not in runner.deps:
             raise missing(dep, path, runner.deps)
