@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 
+import attrs
 from msgspec.structs import replace
 
 from phaseline._engine.commands import NO_OFFER, Command, Offer
@@ -12,24 +13,45 @@ from phaseline._engine.decide import WAITING_PHASES, Verdict, fold
 from phaseline._engine.liveness import liveness
 from phaseline._engine.snapshot import Draft, ItemCount, Snapshot, is_ended
 from phaseline.abc import Outcome, Unit
+from phaseline.derive import derive_machine
 from phaseline.edges import takes_given
 from phaseline.events import (
     CheckpointCreated,
     EpochBegun,
     Event,
+    PhaseCompensated,
+    PhaseCompensationFailed,
     PhaseCompleted,
     PhaseFailed,
     PhaseRetrying,
     PhaseSkipped,
     PhaseStarted,
 )
-from phaseline.plan import Items, NodeKind, Plan
-from phaseline.run import ENDED_STATES, STANDING_STATES, PhaseRecord, PhaseState, RunRecord
+from phaseline.phase import phase
+from phaseline.plan import UNDO_MARK, Binding, Call, Items, NodeKind, Plan
+from phaseline.run import ENDED_STATES, SETTLED_STATES, STANDING_STATES, PhaseRecord, PhaseState, RunRecord
 from phaseline.storage.memory import MemoryStorage
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 LEASE = timedelta(seconds=30)
 PLENTY = 10_000
+
+
+@phase
+def nobody(number: int) -> int:
+    return number
+
+
+def compensated(plan: Plan) -> Plan:
+    """The same plan where there is something to undo of every phase."""
+    undo = Call(print, None, True, None)  # called by nobody here
+    bindings = tuple(
+        Binding(nobody, None, None, None, None, "", undo=undo if node.kind is NodeKind.PHASE else None)
+        for node in plan.nodes
+    )
+    return attrs.evolve(
+        plan, bindings=bindings, transitions=derive_machine(plan.name, plan.nodes, compensates=True)
+    )
 
 
 class CheckedRun:
@@ -156,16 +178,20 @@ class CheckedRun:
         match fact:
             case PhaseStarted():
                 assert self.states.get(path) in (None, PhaseState.RETRYING)
-                assert self.state not in STANDING_STATES
+                is_undo = path.endswith(UNDO_MARK)
+                assert self.state not in SETTLED_STATES
+                assert (self.state == "ROLLING_BACK") == is_undo
                 self.grants.setdefault(path, []).append((fact.attempt, fact.fence))
                 assert fact.worker is None or self.not_before <= self.now
-                self.check_parents(path)
+                if not is_undo:
+                    self.check_parents(path)
                 self.states[path] = PhaseState.RUNNING
-            case PhaseCompleted() | PhaseFailed() | PhaseRetrying():
+            case PhaseCompleted() | PhaseFailed() | PhaseRetrying() | PhaseCompensated():
                 assert self.states[path] is PhaseState.RUNNING
                 self.states[path] = {
                     PhaseCompleted: PhaseState.COMPLETED, PhaseFailed: PhaseState.FAILED,
-                    PhaseRetrying: PhaseState.RETRYING,
+                    PhaseRetrying: PhaseState.RETRYING, PhaseCompensated: PhaseState.COMPLETED,
+                    PhaseCompensationFailed: PhaseState.FAILED,
                 }[type(fact)]  # fmt: skip
             case PhaseSkipped():
                 for skipped in fact.paths or (path,):

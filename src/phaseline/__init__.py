@@ -7,7 +7,7 @@ from phaseline.compose import Err, Ok, Skipped, branch, each, parallel, when
 from phaseline.deps import Dep
 from phaseline.errors import PhaselineError
 from phaseline.events import Event, Transition
-from phaseline.finding import Orphans, RunPage, RunSummary
+from phaseline.finding import Commanded, Orphans, RunPage, RunSummary
 from phaseline.graph import Ref
 from phaseline.handle import RunHandle
 from phaseline.machine import StateMachine, Transitions
@@ -31,7 +31,7 @@ __all__ = [
     "Context", "CustomEvent", "Skip", "Abort", "Again", "RetryAfter", "Finish",
     # running
     "Runtime", "RunHandle", "Run", "RunState", "PhaseRecord", "PhaseState", "Checkpoint", "ErrorCategory",
-    "Runs", "RunPage", "RunSummary", "Orphans", "Schedules", "Schedule", "SLOT",
+    "Commanded", "Runs", "RunPage", "RunSummary", "Orphans", "Schedules", "Schedule", "SLOT",
     # events
     "EventBus", "Subscription", "Event", "Transition",
     # state machines

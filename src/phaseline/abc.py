@@ -43,7 +43,7 @@ class Unit(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     expected: int
     """Revision the stored row must have; 0: there must be none, and the row is inserted."""
     stood: bool = False
-    """Whether the run, as it was before, was in one of ``STANDING_STATES``."""
+    """Whether the run, as it was before, was in one of ``SETTLED_STATES``."""
     input: str | None
     """The run's input, encoded; only where the row is inserted."""
     inserted: Sequence[PhaseRecord]
@@ -75,7 +75,7 @@ class Unit(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """Whether the dead letter that it had is removed."""
 
 
-AMENDED = ("marks", "deadline", "active_ms", "active_since", "expires_at", "letter")
+AMENDED = ("marks", "deadline", "active_ms", "active_since", "expires_at", "letter", "undo_after")
 """Fields of a run's row that most commits leave as they are."""
 
 
@@ -379,7 +379,7 @@ class Storage(ABC):
     def claim(self, request: ClaimRequest, grant: Grant) -> Claimed:
         """Find rows that are PENDING or RETRYING and due, best (priority, available_at, run id, path) first.
 
-        Runs whose state is one of ``STANDING_STATES`` are passed over. For each run found, ``grant`` is asked once,
+        Runs whose state is one of ``SETTLED_STATES`` are passed over. For each run found, ``grant`` is asked once,
         in the claim's own transaction with the run's row locked, and the unit it gives is committed there. A run
         that another worker holds locked is passed over.
 
@@ -439,7 +439,7 @@ class Storage(ABC):
     def backlog(self, namespace: str, now: datetime | None) -> Sequence[Backlog]:
         """What waits for a worker and is due, of all definitions, each queue of each once; in any order.
 
-        Runs whose state is one of ``STANDING_STATES`` are passed over. Judged at ``now``; None: by the storage's own
+        Runs whose state is one of ``SETTLED_STATES`` are passed over. Judged at ``now``; None: by the storage's own
         clock. It must cost little however many phases wait: workers ask every few seconds.
         """
 

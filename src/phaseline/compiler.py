@@ -24,6 +24,7 @@ from phaseline.plan import Awaited, Binding, NodeKind, Plan, PlanNode
 from phaseline.retry import NO_RETRY, Retry
 from phaseline.signature import accepts, element_type, type_name
 from phaseline.step import Chain, Node, Subgraph, Wait
+from phaseline.undoing import undo_of
 
 
 def compile_plan(
@@ -55,7 +56,9 @@ def compile_plan(
         output=output,
         input_type=input_type,
         output_type=body.output_type,
-        transitions=derive_machine(name, nodes),
+        transitions=derive_machine(
+            name, nodes, compensates=any(b.undo is not None for b in builder.bindings)
+        ),
         fingerprint=fingerprint_of(nodes, output),
         timeout=timeout,
         concurrency=concurrency,
@@ -156,7 +159,15 @@ class Builder:
         what = f"output of phase {path!r}"
         spread = isinstance(phase, FunctionOfMany)
         binding = Binding(
-            phase, phase, retry, options.timeout, output, what, heartbeat=options.heartbeat, is_spread=spread
+            phase,
+            phase,
+            retry,
+            options.timeout,
+            output,
+            what,
+            heartbeat=options.heartbeat,
+            is_spread=spread,
+            undo=undo_of(phase),
         )
         return self._append(node, binding, Wire(Edge(node.index), output))
 

@@ -27,7 +27,7 @@ ACTIVE = "an active state"
 
 _IDLE, _INITIALIZING, _PAUSED = str(RunState.IDLE), str(RunState.INITIALIZING), str(RunState.PAUSED)
 _COMPLETED, _FAILED, _CANCELLED = str(RunState.COMPLETED), str(RunState.FAILED), str(RunState.CANCELLED)
-_ROLLED_BACK = str(RunState.ROLLED_BACK)
+_ROLLED_BACK, _ROLLING_BACK = str(RunState.ROLLED_BACK), str(RunState.ROLLING_BACK)
 _GOING = (_IDLE, _INITIALIZING, ACTIVE)
 
 STATES: tuple[str, ...] = (*_GOING, *(str(state) for state in RunState if state not in _GOING))
@@ -37,10 +37,10 @@ TABLE: Mapping[Verb, Mapping[str, tuple[str, ...]]] = {
     Verb.PAUSE: dict.fromkeys(_GOING, (_PAUSED,)),
     Verb.RESUME: {_PAUSED: (_IDLE, ACTIVE, _COMPLETED), _ROLLED_BACK: (_IDLE, ACTIVE)},
     Verb.CANCEL: dict.fromkeys((*_GOING, _PAUSED), (_CANCELLED,)),
-    Verb.RETRY: {_FAILED: (_IDLE, ACTIVE)},
+    Verb.RETRY: {_FAILED: (_IDLE, ACTIVE, _ROLLING_BACK)},
     Verb.RERUN_FROM: dict.fromkeys((_COMPLETED, _FAILED, _ROLLED_BACK), (_IDLE, ACTIVE)),
     Verb.RESTART: dict.fromkeys((_COMPLETED, _FAILED, _ROLLED_BACK), (_IDLE, ACTIVE)),
-    Verb.ROLLBACK: dict.fromkeys((*_GOING, _PAUSED, _COMPLETED, _FAILED), (_ROLLED_BACK,)),
+    Verb.ROLLBACK: dict.fromkeys((*_GOING, _PAUSED, _COMPLETED, _FAILED), (_ROLLED_BACK, _ROLLING_BACK)),
     Verb.ANNOTATE: {state: (state,) for state in STATES},
     Verb.DISCARD: {_FAILED: (_FAILED,)},
 }

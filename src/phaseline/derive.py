@@ -43,9 +43,15 @@ def check_labels(pipeline: str, order: Sequence[PlanNode]) -> None:
         seen[node.label] = position
 
 
-def derive_machine(pipeline: str, nodes: Sequence[PlanNode]) -> Transitions[str]:
-    """Give the run's state machine: each phase adds a state, the engine the lifecycle around them."""
+def derive_machine(
+    pipeline: str, nodes: Sequence[PlanNode], *, compensates: bool = False
+) -> Transitions[str]:
+    """Give the run's state machine: each phase adds a state, the engine the lifecycle around them.
+
+    Where phases are compensated, a run is ROLLING_BACK before it is ROLLED_BACK.
+    """
     s = RunState
+    back = s.ROLLING_BACK if compensates else s.ROLLED_BACK
     tops = [node for node in nodes if node.scope is None]
     finishing = {_top_of(nodes, node) for node in nodes if node.may_finish}
     active: dict[str, dict[str, None]] = {node.label: {} for node in order_of(nodes)}
@@ -61,12 +67,14 @@ def derive_machine(pipeline: str, nodes: Sequence[PlanNode]) -> Transitions[str]
         s.IDLE: [s.INITIALIZING, *standing],
         s.INITIALIZING: [*labels, *standing],
         **{label: [*onward, *standing] for label, onward in active.items()},
-        s.PAUSED: [s.IDLE, s.INITIALIZING, *labels, s.COMPLETED, s.FAILED, s.ROLLED_BACK, s.CANCELLED],
-        s.FAILED: [s.IDLE, s.ROLLED_BACK],
+        s.PAUSED: [s.IDLE, s.INITIALIZING, *labels, s.COMPLETED, s.FAILED, back, s.CANCELLED],
+        s.FAILED: [s.IDLE, back],
         s.ROLLED_BACK: [s.IDLE],
-        s.COMPLETED: [s.IDLE, s.ROLLED_BACK],
+        s.COMPLETED: [s.IDLE, back],
         s.CANCELLED: [],
     }
+    if compensates:
+        table[s.ROLLING_BACK] = [s.ROLLED_BACK, s.FAILED]
     plain = {str(source): [str(target) for target in targets] for source, targets in table.items()}
     return Transitions(plain, initial=str(s.IDLE), name=f"pipeline {pipeline!r}")
 

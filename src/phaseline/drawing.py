@@ -98,7 +98,8 @@ def _node_data(plan: Plan, node: PlanNode) -> dict[str, Any]:
         "heartbeat": None if binding.heartbeat is None else binding.heartbeat.total_seconds(),
     }
     match node.kind:
-        case NodeKind.PHASE:
+        case NodeKind.PHASE | NodeKind.UNDO:  # the latter stands in no graph
+            data["compensates"] = binding.undo is not None
             data["concurrency"] = None if node.limits is None else parted(node.limits)[0][0]
             data["may_finish"] = node.may_finish
             data["cancels"] = sorted({path_of(index) for rest in node.cancels for index in rest})

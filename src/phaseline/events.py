@@ -149,6 +149,12 @@ class PipelineRestarted(EpochBegun, frozen=True, kw_only=True, gc=False):
     wire_name = "PIPELINE_RESTARTED"
 
 
+class PipelineRollingBack(EpochBegun, frozen=True, kw_only=True, gc=False):
+    """What was committed after ``phase`` is being compensated, in the reverse order of its commits."""
+
+    wire_name = "PIPELINE_ROLLING_BACK"
+
+
 class PipelineRolledBack(EpochBegun, frozen=True, kw_only=True, gc=False):
     """The run is where it was after the commit of ``phase``, or, without one, before its first; all else is undone."""
 
@@ -298,6 +304,21 @@ class PhaseSkipped(Event, frozen=True, kw_only=True, gc=False):
         return {**super().data, "paths": list(self.paths)}
 
 
+class PhaseCompensated(Event, frozen=True, kw_only=True, gc=False):
+    """What undoes a phase has returned; ``phase`` is its own path, ``reserve~`` for phase ``reserve``."""
+
+    wire_name = "PHASE_COMPENSATED"
+    own_fields: ClassVar[tuple[str, ...]] = ("attempt",)
+
+    attempt: int
+
+
+class PhaseCompensationFailed(PhaseFailed, frozen=True, kw_only=True, gc=False):
+    """What undoes a phase failed and is not tried again by itself; the run fails, and ``retry`` goes on from there."""
+
+    wire_name = "PHASE_COMPENSATION_FAILED"
+
+
 class PhaseProgress(Event, frozen=True, kw_only=True, gc=False):
     """Live only: how far a body says it is."""
 
@@ -346,8 +367,10 @@ class Emitted(Event, frozen=True, kw_only=True, gc=False):
 
 _KINDS: tuple[type[Event], ...] = (
     PipelineStarted, PipelineCompleted, PipelineFailed, PipelinePaused, PipelineResumed, PipelineCancelled,
-    PipelineRetried, PipelineRestarted, PipelineRolledBack, PipelineAnnotated, DeadLetterDiscarded, SignalReceived,
-    PhaseStarted, PhaseCompleted, PhaseFailed, PhaseDeadLettered, PhaseRetrying, PhaseSkipped, PhaseProgress,
+    PipelineRetried, PipelineRestarted, PipelineRollingBack, PipelineRolledBack, PipelineAnnotated,
+    DeadLetterDiscarded, SignalReceived,
+    PhaseStarted, PhaseCompleted, PhaseFailed, PhaseDeadLettered, PhaseRetrying, PhaseSkipped,
+    PhaseCompensated, PhaseCompensationFailed, PhaseProgress,
     ErrorOccurred, CheckpointCreated,
 )  # fmt: skip
 ENGINE_EVENTS: Mapping[str, type[Event]] = {kind.wire_name: kind for kind in _KINDS}

@@ -8,6 +8,7 @@ from typing import Literal, TypeAlias
 
 import attrs
 
+from phaseline.errors import PhaselineError
 from phaseline.marks import Attribute, attribute_mark, tag_mark
 from phaseline.run import ErrorInfo, RunRecord
 
@@ -171,3 +172,13 @@ class RunPage:
     runs: tuple[RunSummary, ...]
     next: str | None
     """To be given as ``after`` for the next page; None if this was the last."""
+
+
+@attrs.frozen
+class Commanded:
+    """What came of a command that was given to many runs."""
+
+    done: tuple[str, ...]
+    """Ids of those that obeyed, in the order in which they were met."""
+    refused: Mapping[str, PhaselineError]
+    """By id, why the others did not; nothing was stored of them."""

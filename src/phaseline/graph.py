@@ -14,8 +14,15 @@ from typing_extensions import Unpack
 
 from phaseline.errors import DefinitionError, TypeMismatchError
 from phaseline.nothing import NOTHING
-from phaseline.options import check_name, check_options, option_kinds
-from phaseline.phase import Context, FunctionPhase, Options, Phase, PhaseOptions, with_needs
+from phaseline.options import check_name, check_options
+from phaseline.phase import (
+    Context,
+    FunctionPhase,
+    Options,
+    PhaseOptions,
+    option_names,
+    with_needs,
+)
 from phaseline.signals import Signal
 from phaseline.signature import Signature, accepts, signature_of, type_name
 from phaseline.step import Node, Wait, node_from
@@ -66,7 +73,7 @@ class FunctionOfMany(FunctionPhase[Any, Any]):
 
     @cached_property
     def signature(self) -> Signature:
-        signature = signature_of(self._fn, context_type=Context, what=self.title, localns=self._names)
+        signature = signature_of(self._fn, context_type=Context, what=self.title, localns=self._localns)
         return with_needs(signature, self.options)
 
     @property
@@ -349,5 +356,5 @@ def _function(fn: Callable[..., Any], options: Options, caller: FrameType) -> Fu
     if own == "<lambda>":
         msg = "a lambda cannot be a phase: it has no name and no types; write 'def' with annotations"
         raise DefinitionError(msg)
-    check_options(options, option_kinds(Phase), f"{own!r}")
+    check_options(options, option_names(), f"{own!r}")
     return FunctionOfMany(fn, PhaseOptions(**named), dict(caller.f_locals) if nested else None)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from datetime import timedelta
 from inspect import get_annotations, isfunction
 from types import NoneType
@@ -166,6 +166,14 @@ def check_bool(answer: object, option: str, what: str) -> None:
         )
 
 
+def check_compensate(compensate: object, phase: str) -> None:
+    """Refuse what cannot be called to undo a phase."""
+    if compensate is not None and not callable(compensate):
+        raise DefinitionError(
+            f"phase {phase!r}: compensate={compensate!r} is no function; write compensate=undo, with def undo(value, output)"
+        )
+
+
 # --------------------------------------------------------------------- misspelt options
 Kinds = Mapping[str, tuple[type, ...]]
 """Options of a phase, each with the types by which a misspelt one is known from an attribute of the user's."""
@@ -185,14 +193,14 @@ def _kinds_of(hint: Any) -> Iterable[type]:
             yield from _LOOKS.get(kind, (kind,))
 
 
-def check_options(given: Iterable[str], kinds: Kinds, what: str) -> None:
+def check_options(given: Iterable[str], known: Collection[str], what: str) -> None:
     """Refuse keyword arguments that are no options."""
     for name in given:
-        if name not in kinds:
+        if name not in known:
             meant = _OTHER_WORDS.get(name)
-            question = f"; did you mean {meant!r}?" if meant else did_you_mean(name, kinds)
+            question = f"; did you mean {meant!r}?" if meant else did_you_mean(name, known)
             raise DefinitionError(
-                f"{what}: {name!r} is no option of a phase{question} (there are {', '.join(kinds)})"
+                f"{what}: {name!r} is no option of a phase{question} (there are {', '.join(known)})"
             )
 
 

@@ -32,6 +32,7 @@ from phaseline.errors import DefinitionError
 from phaseline.events import ENGINE_EVENTS
 from phaseline.options import (
     check_bool,
+    check_compensate,
     check_concurrency,
     check_function,
     check_label,
@@ -74,6 +75,7 @@ class Options(TypedDict, total=False):
     requires: tuple[Dep[Any], ...]
     transactional: bool
     may_finish: bool
+    compensate: Callable[..., Any] | None
 
 
 class CustomEvent(BaseModel):
@@ -262,7 +264,7 @@ class Phase(Node[In, Out], ABC):
     may_finish: ClassVar[bool] = False
     """Whether it may end the whole run with ``Finish``."""
 
-    _localns: ClassVar[Mapping[str, Any] | None] = None
+    _localns: Mapping[str, Any] | None = None
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         """Keep the names of an enclosing function, where the annotations of ``run`` may come from.
@@ -283,12 +285,23 @@ class Phase(Node[In, Out], ABC):
     def run(self, value: In, ctx: Context, /) -> Out | Awaitable[Out]:
         """Do the work."""
 
+    def compensate(self, value: In, output: Out, ctx: Context, /) -> Awaitable[None] | None:
+        """Undo what ``run`` did, when the run is taken back to before it; override it where there is something to undo."""
+        raise NotImplementedError
+
+    @property
+    def names(self) -> Mapping[str, Any] | None:
+        """Names of an enclosing function that its annotations may use."""
+        return self._localns
+
     @cached_property
     def options(self) -> PhaseOptions:
         """Its options with the defaults filled in."""
         given: dict[str, Any] = {
             field.name: getattr(self, field.name) for field in attrs.fields(PhaseOptions)
         }
+        if type(self).compensate is Phase[Any, Any].compensate:
+            given["compensate"] = None
         given["name"] = self.name or _snake(type(self).__name__)
         return PhaseOptions(**given)
 
@@ -313,7 +326,7 @@ class Phase(Node[In, Out], ABC):
         Raises:
             DefinitionError: An option is none.
         """
-        check_options(options, option_kinds(Phase), f"phase {self.title!r}")
+        check_options(options, option_names(), f"phase {self.title!r}")
         other = copy.copy(self)
         vars(other).update(options=attrs.evolve(self.options, **options))
         vars(other).pop("signature", None)  # it is checked against the options
@@ -337,6 +350,11 @@ class Phase(Node[In, Out], ABC):
         return self.signature.output
 
 
+def option_names() -> tuple[str, ...]:
+    """The options of phases that are given as keyword arguments."""
+    return (*option_kinds(Phase), "compensate")
+
+
 class FunctionPhase(Phase[In, Out]):
     """A phase made of a function by ``@phase``; calling it calls the bare function."""
 
@@ -344,7 +362,7 @@ class FunctionPhase(Phase[In, Out]):
         self, fn: Callable[..., Any], options: PhaseOptions, localns: Mapping[str, Any] | None
     ) -> None:
         self._fn: Callable[..., Out | Awaitable[Out]] = fn
-        self._options, self._names = options, localns
+        self._options, self._localns = options, localns
         self.__doc__ = fn.__doc__
 
     @cached_property
@@ -354,7 +372,7 @@ class FunctionPhase(Phase[In, Out]):
     @cached_property
     def signature(self) -> Signature:
         return _one_value(
-            signature_of(self._fn, context_type=Context, what=self.title, localns=self._names), self.options
+            signature_of(self._fn, context_type=Context, what=self.title, localns=self._localns), self.options
         )
 
     @property
@@ -385,6 +403,7 @@ class PhaseOptions:
     may_finish: bool = False
     heartbeat: timedelta | None = None
     concurrency: int | None = None
+    compensate: Callable[..., Any] | None = None
 
     def __attrs_post_init__(self) -> None:
         """Refuse options that cannot work."""
@@ -398,6 +417,7 @@ class PhaseOptions:
         check_requires(self.requires, self.name)
         check_bool(self.transactional, "transactional", f"phase {self.name!r}")
         check_bool(self.may_finish, "may_finish", f"phase {self.name!r}")
+        check_compensate(self.compensate, self.name)
 
     @property
     def state_label(self) -> str:
@@ -437,6 +457,7 @@ def phase(
     requires: tuple[Dep[Any], ...] = (),
     transactional: bool = False,
     may_finish: bool = False,
+    compensate: Callable[..., Any] | None = None,
 ) -> _PhaseDecorator: ...
 def phase(
     fn: Callable[..., Any] | None = None,
@@ -452,6 +473,7 @@ def phase(
     requires: tuple[Dep[Any], ...] = (),
     transactional: bool = False,
     may_finish: bool = False,
+    compensate: Callable[..., Any] | None = None,
 ) -> Any:
     """Make a phase of a function ``(value)`` or ``(value, ctx: Context)``, sync or async.
 
@@ -469,6 +491,8 @@ def phase(
         transactional: Whether ``ctx.connection`` is in a transaction of the runtime's database that is committed with
             the phase: the body's own rows and the phase's output are stored together, or neither. For a plain ``def``.
         may_finish: Whether it may end the whole run with ``Finish``.
+        compensate: A function ``(value, output)`` or ``(value, output, ctx: Context)``, sync or async, that undoes what the
+            phase did when its run is taken back; what it returns is taken by nobody.
 
     Raises:
         DefinitionError: It is a lambda, or an option is none; what is missing in its annotations is told by what it
@@ -495,6 +519,7 @@ def phase(
             may_finish,
             heartbeat,
             concurrency,
+            compensate,
         )
         return FunctionPhase(function, options, dict(locals_) if nested else None)
 

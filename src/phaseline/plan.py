@@ -39,6 +39,12 @@ class NodeKind(StrEnum):
     """Decides which way to go."""
     WAIT = "wait"
     """Runs without a worker, until a signal or a time comes."""
+    UNDO = "undo"
+    """Undoes a phase; stands in no graph."""
+
+
+UNDO_MARK = "~"
+"""Behind the path of a phase: the path of what undoes it. No name has it."""
 
 
 @attrs.frozen
@@ -174,6 +180,11 @@ class Binding:
     is_spread: bool = False
     """Whether its value is a tuple that the body takes as several arguments."""
 
+    undo: Call | None = None
+    """How what undoes the phase is called."""
+    undoes: bool = False
+    """Whether this is what undoes the phase, and not its body."""
+
     @cached_property
     def is_bounded(self) -> bool:
         """Whether a call of its body is watched by timers."""
@@ -187,6 +198,9 @@ class Binding:
     @cached_property
     def call(self) -> Call:
         """How its body is called."""
+        if self.undoes:
+            assert self.undo is not None  # noqa: S101  # asked before
+            return self.undo
         assert self.phase is not None  # noqa: S101  # only phases are invoked
         signature = self.phase.signature
         return Call(self.phase.body, signature.context, signature.is_async, self.phase.input_type)
@@ -245,8 +259,21 @@ class Plan:
 
     @cached_property
     def by_path(self) -> Mapping[str, PlanNode]:
-        """Nodes by path."""
-        return {node.path: node for node in self.nodes}
+        """Nodes by path, with those that undo them."""
+        return {node.path: node for node in (*self.nodes, *(node for node, _ in self.undos.values()))}
+
+    @cached_property
+    def undos(self) -> Mapping[int, tuple[PlanNode, Binding]]:
+        """What undoes a phase, by the phase's index: a node of the same index at a path of its own."""
+        return {
+            index: _undoing(self.nodes[index], binding, binding.undo)
+            for index, binding in enumerate(self.bindings)
+            if binding.undo is not None
+        }
+
+    def binding_of(self, node: PlanNode) -> Binding:
+        """What belongs to the body of a node."""
+        return self.undos[node.index][1] if node.kind is NodeKind.UNDO else self.bindings[node.index]
 
     @cached_property
     def members(self) -> Mapping[int | None, tuple[PlanNode, ...]]:
@@ -370,3 +397,16 @@ class Plan:
         if node is not None:
             return node, ()
         return self.by_path[_INDEX.sub("[]", path)], tuple(map(int, _INDEX.findall(path)))
+
+
+def _undoing(node: PlanNode, binding: Binding, undo: Call) -> tuple[PlanNode, Binding]:
+    """What undoes the phase of a node: as the phase is in all that is not its body."""
+    return (
+        attrs.evolve(
+            node, path=node.path + UNDO_MARK, kind=NodeKind.UNDO, may_finish=False, in_thread=not undo.is_async
+        ),
+        attrs.evolve(
+            binding, undoes=True, output_type=type(None), what=f"what undoes phase {node.path!r}", takes=None,
+            hands_on=False, is_counted=False, is_spread=True,
+        ),
+    )  # fmt: skip

@@ -190,6 +190,8 @@ class RunRecord(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """Number of the event that tells of its dead letter, as long as there is one."""
     error: ErrorInfo | None = None
     """What it failed with."""
+    undo_after: int | None = None
+    """While a rollback is unfinished: number of the last fact whose phase it keeps, 0 for none."""
     created_at: datetime
     updated_at: datetime
     """Time of the latest commit."""

@@ -6,15 +6,22 @@ from collections.abc import AsyncIterator, Generator, Mapping, Sequence
 from functools import partial
 from typing import Any
 
+import anyio
 import attrs
 
+from phaseline._engine.commands import Order as Command
+from phaseline._shell.controlling import carry_out, order_of
 from phaseline._shell.ids import first_id
 from phaseline._shell.runner import Runner
-from phaseline.finding import Order, Orphans, RunFilter, RunPage, RunSummary
+from phaseline.control import Verb
+from phaseline.errors import PhaselineError, PipelineNotRegisteredError, RunError, StorageError
+from phaseline.finding import Commanded, Order, Orphans, RunFilter, RunPage, RunSummary
 from phaseline.run import ENDED_STATES, Definition, RunRecord, RunState
 
 PAGE = 100
 """Runs of a page where the caller does not say."""
+AT_ONCE = 64
+"""Runs that are commanded side by side."""
 STRIDE = 500
 """Runs that are read at once by who walks through them."""
 
@@ -67,6 +74,72 @@ class Runs:
         runner = self._runner
         count = partial(runner.storage.count, runner.options.namespace, self._wanted)
         return dict(sorted((await runner.read(count)).items()))
+
+    async def control(
+        self,
+        verb: Verb | str,
+        /,
+        *,
+        reason: str = "",
+        actor: str = "",
+        phase: str | None = None,
+        to: str | None = None,
+        note: str | None = None,
+    ) -> Commanded:
+        """Command all of them, or as many as the limit says, each by itself; gives what came of it for each.
+
+        They are read page by page, by ids: however many there are, and whatever states they come to meanwhile, none is
+        commanded twice. Interrupted, or called again, it commands those that still fulfil the conditions.
+
+        Args:
+            verb: As with ``Runtime.control``, with what follows.
+            reason: Why, for each run's history.
+            actor: Who commands it, for each run's history.
+            phase: What ``rerun_from`` begins with.
+            to: Where ``rollback`` goes.
+            note: What ``annotate`` writes.
+
+        Raises:
+            DefinitionError: There is no such verb, or what it needs is missing; nobody was commanded.
+            EncodeError: A text cannot be stored; nobody was commanded.
+            StorageError: They cannot be read, or it is not known of a run whether it obeyed; those before it did, or not.
+        """
+        order = order_of(verb, reason, actor, phase=phase, to=to, note=note)
+        answers: dict[str, PhaselineError | None] = {}
+        waiting: list[str] = []
+        async for run in self:
+            waiting.append(run.id)
+            answers[run.id] = None
+            if len(waiting) == AT_ONCE:
+                answers.update(await self._carry_out(order, waiting))
+                waiting.clear()
+        answers.update(await self._carry_out(order, waiting))
+        refused = {run_id: error for run_id, error in answers.items() if error is not None}
+        return Commanded(tuple(run_id for run_id in answers if run_id not in refused), refused)
+
+    async def _carry_out(self, order: Command, run_ids: Sequence[str]) -> Mapping[str, PhaselineError]:
+        """Command some runs side by side, so that their commits share batches; gives who refused, and why.
+
+        Raises:
+            StorageError: The storage failed one of them; the others have their answers.
+        """
+        refused: dict[str, PhaselineError] = {}
+        failed: list[StorageError] = []
+
+        async def one(run_id: str) -> None:
+            try:
+                await carry_out(self._runner, run_id, order)
+            except StorageError as error:
+                failed.append(error)
+            except (RunError, PipelineNotRegisteredError) as error:
+                refused[run_id] = error
+
+        async with anyio.create_task_group() as tasks:
+            for run_id in run_ids:
+                tasks.start_soon(one, run_id)
+        if failed:
+            raise failed[0]
+        return refused
 
     async def _page(self, after: str | None, size: int) -> RunPage:
         runner = self._runner

@@ -446,7 +446,7 @@ class Runtime:
         """Ask for the runs that fulfil all conditions given; nothing is read before the answer is used.
 
         ``async for run in runtime.find(...)`` walks through them, ``await runtime.find(...)`` gives one page, and
-        ``await runtime.find(...).count()`` counts them by state.
+        ``await runtime.find(...).count()`` counts them by state, ``await runtime.find(...).control(verb)`` commands them.
 
         Args:
             pipeline: Name of a pipeline, or the pipeline, or several; of whatever version.

@@ -19,7 +19,7 @@ from phaseline.events import CheckpointCreated, Emitted, Event, PhaseRetrying, P
 from phaseline.finding import RunFilter
 from phaseline.run import (
     ENDED_STATES,
-    STANDING_STATES,
+    SETTLED_STATES,
     ErrorCategory,
     ErrorInfo,
     PhaseRecord,
@@ -42,6 +42,11 @@ QUEUES = ["default", "other"]
 PLANS = ["plan-1", "plan-2"]
 WORKERS = ["w-1", "w-2"]
 STATES = ["IDLE", "DECOMPOSING", *RunState]
+UNDO_AFTER = {
+    "ROLLING_BACK": st.integers(0, 9),
+    "FAILED": st.none() | st.integers(0, 9),
+}
+"""What a rollback keeps that is unfinished."""
 TIMES = st.integers(-3, 3).map(lambda n: NOW + timedelta(microseconds=n))
 
 PIPELINES = ["pipeline", "fly"]
@@ -219,6 +224,7 @@ def units(draw: st.DrawFn, model: Storage, space: str, run_id: str) -> Unit:
         base, revision=expected + 1, seq=seq + len(events), state=state, epoch=max(draw(COUNT), int(bool(gone or dropped))), priority=draw(COUNT),
         error=draw(ERRORS) if state == RunState.FAILED else None, updated_at=draw(TIMES), started_at=draw(MAYBE_TIME),
         ended_at=draw(TIMES) if state in ENDED_STATES else None, marks=draw(SOME_MARKS), signals=len(known) + len(received),
+        undo_after=draw(UNDO_AFTER.get(state, st.none())),
     )  # fmt: skip
     times: dict[str, Any] = {}
     if draw(st.booleans()) or (state in ENDED_STATES and base.expires_at is not None):
@@ -227,8 +233,8 @@ def units(draw: st.DrawFn, model: Storage, space: str, run_id: str) -> Unit:
     return make_unit(
         replace(run, **times),
         expected=expected,
-        amended=bool(times),
-        stood=stored is not None and stored.run.state in STANDING_STATES,
+        amended=bool(times) or run.undo_after != base.undo_after,
+        stood=stored is not None and stored.run.state in SETTLED_STATES,
         inserted=inserted,
         updated=changed,
         dropped=dropped,

@@ -16,7 +16,7 @@ from typing import Any
 import anyio
 from effects import note, note_async, noted
 
-from phaseline import Context, Pipeline, RunHandle, Runtime, phase
+from phaseline import Context, Pipeline, RunHandle, RunState, Runtime, phase
 from phaseline.storage.sql.store import SqlStorage
 from phaseline.testing.faults import Faults, die
 
@@ -58,9 +58,22 @@ async def work(number: int, ctx: Context) -> int:
     return os.getpid()
 
 
+# --------------------------------------------------------------------- an order that is taken back
+async def undo(_: Any, __: Any, ctx: Context) -> None:
+    number = await ctx.run_input(int)
+    await note_async(ctx.phase, "begin", ctx, number)
+    await note_async(ctx.phase, "end", ctx, number)
+
+
 PIPELINES: dict[str, Pipeline[int, Any]] = {
     "order": Pipeline("order", reserve >> charge >> ship),
     "work": Pipeline("work", work),
+    "saga": Pipeline(
+        "saga",
+        reserve.with_options(compensate=undo)
+        >> charge.with_options(compensate=undo)
+        >> ship.with_options(compensate=undo),
+    ),
 }
 
 
@@ -69,17 +82,29 @@ async def main(given: argparse.Namespace) -> None:
     pipeline = PIPELINES[given.pipeline]
     note("runtime", "opening")
     storage = SqlStorage(given.storage, schema=given.schema)
-    if given.die:
-        point, _, hit = given.die.partition(":")
-        Faults(storage).at(point, die, hit=int(hit))
+    faults = Faults(storage)
+    if given.die and not given.roll_back:
+        arm(faults, given.die)
     async with Runtime(storage, pipelines=[pipeline], lease=timedelta(seconds=given.lease)) as runtime:
         if given.resume:
             handles = [await runtime.get(run_id, pipeline) for run_id in given.resume]
         else:
             handles = [await runtime.start(pipeline, number) for number in range(given.runs)]
             note("runs", "stored")  # held here, the loop is blocked
+        if given.roll_back:
+            for handle in handles:
+                if (await handle.wait()).state == RunState.COMPLETED:
+                    arm(faults, given.die)
+                    await handle.rollback()
         found = [await told(handle) for handle in handles]
     print(json.dumps(found))  # noqa: T201  # for the test that started this process
+
+
+def arm(faults: Faults, what: str | None) -> None:
+    """Have this process die at a point that is passed so many times from now on: ``commit.end:3``."""
+    if what:
+        point, _, times = what.partition(":")
+        faults.at(point, die, hit=faults.passed[point] + int(times))
 
 
 async def told(handle: RunHandle[Any]) -> Mapping[str, Any]:
@@ -90,7 +115,7 @@ async def told(handle: RunHandle[Any]) -> Mapping[str, Any]:
         "run_id": run.id,
         "state": run.state,
         "history": run.states,
-        "output": run.output,
+        "output": run.output if run.state == RunState.COMPLETED else None,
         "events": [{"seq": e.seq, "type": e.type, "phase": e.phase, "data": e.data} for e in events],
     }
 
@@ -103,9 +128,13 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--schema", default="phaseline")
     parser.add_argument("--runs", type=int, default=1, help="how many to start; their inputs are 0, 1, 2, …")
     parser.add_argument("--resume", nargs="+", help="ids of runs to go on with instead")
+    parser.add_argument("--roll-back", action="store_true", help="take runs that have completed back")
     parser.add_argument("--lease", type=float, default=30)
     parser.add_argument("--backend", default="asyncio")
-    parser.add_argument("--die", help="a fault point and which time it is passed: commit.end:3")
+    parser.add_argument(
+        "--die",
+        help="a fault point and which time it is passed: commit.end:3; with --roll-back, after the run",
+    )
     return parser.parse_args()
 
 

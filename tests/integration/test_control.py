@@ -448,7 +448,12 @@ async def as_told(what: str) -> str:
     return what
 
 
-@phase
+async def hold_back(what: str, _: str) -> None:
+    if what == "ROLLING_BACK":
+        await stage.open.wait()
+
+
+@phase(compensate=hold_back)
 async def repeat(what: str) -> str:
     return what
 
@@ -458,14 +463,16 @@ told = Pipeline("told", as_told >> repeat)
 
 async def put(runtime: Runtime, state: str) -> RunHandle[str]:
     """Bring a run into a state."""
-    begins = state in (ACTIVE, "COMPLETED", "FAILED", "ROLLED_BACK")
+    begins = state in (ACTIVE, "COMPLETED", "FAILED", "ROLLING_BACK", "ROLLED_BACK")
     handle = await runtime.start(told, state, delay=timedelta() if begins else timedelta(hours=1))
     if state == ACTIVE:
         await until(lambda: handle.id in runtime.runner.live)
     elif begins:
         await handle.wait()
-        if state == "ROLLED_BACK":
+        if state in ("ROLLING_BACK", "ROLLED_BACK"):
             await handle.rollback("as_told")
+        if state == "ROLLED_BACK":
+            await handle.wait()
     elif state in ("PAUSED", "CANCELLED"):
         await runtime.control(handle.id, "pause" if state == "PAUSED" else "cancel")
     elif state != "IDLE":  # no command leaves a run there: it passes through

@@ -33,8 +33,7 @@ from phaseline.errors import (
     RetryPolicyError,
     StorageURLError,
 )
-from phaseline.options import option_kinds
-from phaseline.phase import Options, PhaseOptions
+from phaseline.phase import Options, PhaseOptions, option_names
 from phaseline.retry import LONGEST
 
 TOKEN = Dep[int]("rates")
@@ -198,7 +197,7 @@ def test_options_are_the_same_wherever_they_are_written() -> None:
     names = {field.name for field in attrs.fields(PhaseOptions)}
     arguments = set(inspect.signature(phase).parameters) - {"fn"}
 
-    assert names == set(option_kinds(Phase)) == set(Options.__annotations__) == arguments
+    assert names == set(option_names()) == set(Options.__annotations__) == arguments
 
 
 def test_tokens_are_told_apart_by_themselves() -> None:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.compositions import Fate, Model, Step, Value, compositions, leaves_in, waits_in
-from tests.engine import LEASE, PLENTY, CheckedRun
+from tests.engine import LEASE, PLENTY, CheckedRun, compensated
 from tests.unit.test_compositions import BOOM, Player, plan_of
 from tests.unit.test_engine_properties import Top
 from tests.unit.test_engine_properties import plan_of as plan_of_graph
@@ -31,7 +31,8 @@ from phaseline._engine.commands import (
     Succeed,
 )
 from phaseline._engine.verdicts import Refused
-from phaseline.events import PipelineRolledBack
+from phaseline.events import PipelineRolledBack, PipelineRollingBack
+from phaseline.plan import UNDO_MARK
 from phaseline.run import PhaseRecord, PhaseState
 
 
@@ -50,7 +51,7 @@ class Stubborn(Player):
         run = self.run
         run.do(Start(run.now, None), offer=self.offer())
         for _ in range(5_000):
-            order = self.order()
+            order = None if run.state == "ROLLING_BACK" else self.order()
             if order is not None:
                 self.orders.append(order)
                 run.do(order)
@@ -71,14 +72,23 @@ class Stubborn(Player):
             self.again -= 1
             ended = [node.path for node in run.plan.order]
             return Restart() if chance.randrange(3) == 2 else RerunFrom(chance.choice(ended))
-        if run.state == "ROLLED_BACK":
-            return Resume()
-        if self.rollbacks and chance.randrange(12) == 11:
+        if self.rollbacks and run.state != "ROLLED_BACK" and chance.randrange(12) == 11:
             self.rollbacks -= 1
             return RollBack(chance.choice([None, *(node.path for node in run.plan.order)]))
-        if run.state == "PAUSED" and (not run.held or chance.randrange(4) == 0):
+        if run.state == "ROLLED_BACK" or (
+            run.state == "PAUSED" and (not run.held or chance.randrange(4) == 0)
+        ):
             return Resume()
         return Pause() if not run.ended and run.state != "PAUSED" and chance.randrange(20) == 19 else None
+
+    def answer(self, row: PhaseRecord) -> Command:
+        """What undoes a phase comes to nothing, one way or another."""
+        if not row.path.endswith(UNDO_MARK):
+            return super().answer(row)
+        if self.failures and self.chance.randrange(4) == 3:
+            self.failures -= 1
+            return Fail(row.path, row.fence, BOOM, None)
+        return Succeed(row.path, row.fence, "null")
 
     def command(self) -> Command:
         if self.run.state == "PAUSED":
@@ -121,7 +131,8 @@ def play_to_the_foreseen_end(step: Step, seed: int, chance: Random, **mishaps: i
     fate = Fate(seed)
     model = Model(fate)
     output = model.run(step, Value(live=True), "")
-    run = CheckedRun(plan_of(step))
+    plan = plan_of(step)
+    run = CheckedRun(compensated(plan) if "rollbacks" in mishaps and chance.randrange(2) else plan)
     waits = {asked.name: asked for asked in waits_in(step)}
     leaves = {leaf.name: leaf for leaf in leaves_in(step)}
     player = Stubborn(run, fate, model.totals, leaves, chance, waits=waits, **mishaps)
@@ -132,7 +143,7 @@ def play_to_the_foreseen_end(step: Step, seed: int, chance: Random, **mishaps: i
     assert rows == {path: state for path, state in model.states.items() if not model.is_unsure(path)}
     assert output.live == bool(run.output_live)
     epochs = sum(isinstance(order, Retry | Restart | RerunFrom) for order in player.orders)
-    rolled_back = sum(isinstance(fact, PipelineRolledBack) for fact in run.facts)
+    rolled_back = sum(isinstance(fact, PipelineRolledBack | PipelineRollingBack) for fact in run.facts)
     assert run.snapshot.run.epoch == epochs + rolled_back
 
 

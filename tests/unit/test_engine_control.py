@@ -8,7 +8,7 @@ import attrs
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.engine import LEASE, PLENTY, CheckedRun
+from tests.engine import LEASE, PLENTY, CheckedRun, compensated
 from tests.unit.test_engine_properties import BOOM, Driver, Top, graphs, plan_of
 
 from phaseline._engine.commands import (
@@ -109,26 +109,27 @@ def test_a_cancelled_run_has_one_end_and_nothing_goes_on(graph: tuple[Top, ...],
 def put(run: CheckedRun, state: str) -> None:
     """Bring a run of two phases into a state."""
     plenty = Offer("w", run.now + LEASE, PLENTY)
-    begins = state in (ACTIVE, "COMPLETED", "FAILED", "ROLLED_BACK")
+    begins = state in (ACTIVE, "COMPLETED", "FAILED", "ROLLED_BACK", "ROLLING_BACK")
     run.do(Start(run.now), offer=plenty if begins else Offer("w", run.now, 0))
-    if state in ("COMPLETED", "ROLLED_BACK"):
+    if state in ("COMPLETED", "ROLLED_BACK", "ROLLING_BACK"):
         run.do(Succeed("n0", 1, "1"), Succeed("n1", 1, "1"), offer=plenty)
     if state == "FAILED":
         run.do(Fail("n0", 1, BOOM, None))
     elif state in ("PAUSED", "CANCELLED"):
         run.do(Pause() if state == "PAUSED" else Cancel())
-    elif state == "ROLLED_BACK":
+    elif state in ("ROLLED_BACK", "ROLLING_BACK"):
         run.do(RollBack("n0"))
     assert kind_of(run.state) == state
 
 
 @pytest.mark.parametrize("verb", Verb)
 @pytest.mark.parametrize(
-    "state", ["IDLE", ACTIVE, "PAUSED", "COMPLETED", "FAILED", "CANCELLED", "ROLLED_BACK"]
+    "state", ["IDLE", ACTIVE, "PAUSED", "COMPLETED", "FAILED", "CANCELLED", "ROLLING_BACK", "ROLLED_BACK"]
 )
 def test_a_command_does_what_the_table_says(state: str, verb: Verb) -> None:
     """It leads where the table says, in one commit, or is refused and changes nothing."""
-    run = CheckedRun(plan_of([Top(), Top((0,))]))
+    plan = plan_of([Top(), Top((0,))])
+    run = CheckedRun(compensated(plan) if state == "ROLLING_BACK" else plan)
     put(run, state)
     before = run.snapshot.run
 

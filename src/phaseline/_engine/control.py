@@ -32,6 +32,9 @@ VERBS: Mapping[type[Order], Verb] = {
     Restart: Verb.RESTART, RollBack: Verb.ROLLBACK, Annotate: Verb.ANNOTATE, Discard: Verb.DISCARD,
 }  # fmt: skip
 
+_NOT_HALFWAY = frozenset({Verb.RERUN_FROM, Verb.RESTART, Verb.ROLLBACK})
+"""What a run that failed amid a rollback does not obey: a part of it is undone."""
+
 
 def verb_of(order: Order) -> Verb:
     """The verb of a command."""
@@ -45,8 +48,7 @@ def obey(draft: Draft, order: Order) -> None:  # noqa: C901  # one case for each
         Refused: The state of the run does not allow it; the draft is unchanged.
     """
     verb = verb_of(order)
-    if kind_of(draft.state) not in TABLE[verb]:
-        raise Refused(verb, draft.state)
+    _check_state(draft, verb)
     match order:
         case Pause():
             evolve.pipeline_paused(draft, order.reason, order.actor)
@@ -55,13 +57,11 @@ def obey(draft: Draft, order: Order) -> None:  # noqa: C901  # one case for each
         case Cancel():
             _cancel(draft, order)
         case Retry():
-            evolve.pipeline_retried(draft, order.reason, order.actor)
-            _go_on_without(draft, undecided(draft))
+            _retry(draft, order)
         case RerunFrom():
             _rerun_from(draft, order)
         case Restart():
-            evolve.pipeline_restarted(draft, None, order.reason, order.actor)
-            _go_on_without(draft, [*draft.all_rows()])
+            _restart(draft, order)
         case RollBack():
             _roll_back(draft, order)
         case Annotate():
@@ -72,6 +72,14 @@ def obey(draft: Draft, order: Order) -> None:  # noqa: C901  # one case for each
             evolve.letter_discarded(draft, order.reason, order.actor)
         case _:
             assert_never(order)
+
+
+def _check_state(draft: Draft, verb: Verb) -> None:
+    if kind_of(draft.state) not in TABLE[verb]:
+        is_rolling_back = draft.state == RunState.ROLLING_BACK
+        raise Refused(verb, draft.state, "a rollback is finishing" if is_rolling_back else "")
+    if draft.run.undo_after is not None and verb in _NOT_HALFWAY:
+        raise Refused(verb, draft.state, "a rollback of it is unfinished; retry finishes it")
 
 
 def _cancel(draft: Draft, order: Cancel) -> None:
@@ -98,11 +106,24 @@ def _take_up(draft: Draft) -> None:
     take_up(draft, draft.plan.members[None], (), NO_OFFER)
 
 
+def _retry(draft: Draft, order: Retry) -> None:
+    if draft.run.undo_after is not None:
+        rollback.go_on(draft, order)
+        return
+    evolve.pipeline_retried(draft, order.reason, order.actor)
+    _go_on_without(draft, undecided(draft))
+
+
 def _rerun_from(draft: Draft, order: RerunFrom) -> None:
     if not is_ended(draft.row(order.phase)):
         raise Refused(Verb.RERUN_FROM, draft.state, f"phase {order.phase!r} has not come up yet")
     evolve.pipeline_restarted(draft, order.phase, order.reason, order.actor)
     _go_on_without(draft, from_here_on(draft, draft.plan.by_path[order.phase]))
+
+
+def _restart(draft: Draft, order: Restart) -> None:
+    evolve.pipeline_restarted(draft, None, order.reason, order.actor)
+    _go_on_without(draft, [*draft.all_rows()])
 
 
 def _resume(draft: Draft, order: Resume) -> None:

@@ -36,12 +36,14 @@ from phaseline._engine.commands import (
 from phaseline._engine.control import obey
 from phaseline._engine.endings import fail_for_good, fail_overdue, finish_run, skip_arm
 from phaseline._engine.flow import flow_on, open_map, open_node, start, unfold_map
+from phaseline._engine.rollback import undone
 from phaseline._engine.snapshot import Draft, Snapshot
 from phaseline._engine.verdicts import Fenced, Refused
 from phaseline._engine.waits import begin_wait, elapse, receive
 from phaseline.abc import StepResult
 from phaseline.plan import NodeKind
 from phaseline.run import (
+    SETTLED_STATES,
     STANDING_STATES,
     ErrorCategory,
     ErrorInfo,
@@ -109,7 +111,7 @@ def decide(draft: Draft, command: Command, offer: Offer) -> None:  # noqa: C901,
     """
     match command:
         case Succeed():
-            _succeed(draft, command)
+            _succeed(draft, command, offer)
         case Begin():
             _begin(draft, command, offer)
         case Start():
@@ -160,7 +162,7 @@ def _start(draft: Draft, command: Start, offer: Offer) -> None:
 
 
 def _begin(draft: Draft, command: Begin, offer: Offer) -> None:
-    if draft.state in STANDING_STATES:
+    if draft.state in SETTLED_STATES:
         return
     for path in command.paths:
         row = draft.row(path)
@@ -176,7 +178,7 @@ def _begin(draft: Draft, command: Begin, offer: Offer) -> None:
 
 
 # --------------------------------------------------------------------- what bodies came to
-def _succeed(draft: Draft, command: Succeed) -> None:
+def _succeed(draft: Draft, command: Succeed, offer: Offer) -> None:
     path = command.path
     row = _held(draft, path, command.fence)
     if command.emitted:
@@ -187,8 +189,12 @@ def _succeed(draft: Draft, command: Succeed) -> None:
         draft.outputs[path] = command.output
     else:
         row = _given_same(draft, row, command.same_as)
+    node, items = draft.plan.locate(path)
+    if node.kind is NodeKind.UNDO:
+        undone(draft, row, offer)
+        return
     evolve.phase_completed(draft, row, command.length)
-    draft.just_ended.append(draft.plan.locate(path))
+    draft.just_ended.append((node, items))
 
 
 def _judge(draft: Draft, command: Judge) -> None:

@@ -8,7 +8,7 @@ from phaseline._engine import evolve
 from phaseline._engine.snapshot import Draft, is_ended
 from phaseline._engine.timing import overdue
 from phaseline.edges import Edge, Given
-from phaseline.plan import Items, PlanNode
+from phaseline.plan import Items, NodeKind, PlanNode
 from phaseline.run import INPUT, STANDING_STATES, TOO_LATE, ErrorInfo, PhaseRecord, PhaseState
 
 RUNNING = PhaseState.RUNNING
@@ -17,6 +17,10 @@ RUNNING = PhaseState.RUNNING
 def fail_for_good(draft: Draft, row: PhaseRecord, error: ErrorInfo) -> None:
     """End a phase that failed and is not tried again, and with it the run, or the item that a map collects."""
     node, items = draft.plan.locate(row.path)
+    if node.kind is NodeKind.UNDO:
+        evolve.compensation_failed(draft, row, error)
+        _fail_unfinished(draft, error, draft.row(row.path), None)
+        return
     is_collected = collector(draft, node) is not None
     evolve.phase_failed(draft, row, error, final=is_collected)
     if not is_collected:

@@ -16,6 +16,8 @@ from phaseline.events import (
     DeadLetterDiscarded,
     Emitted,
     ErrorOccurred,
+    PhaseCompensated,
+    PhaseCompensationFailed,
     PhaseCompleted,
     PhaseDeadLettered,
     PhaseFailed,
@@ -31,6 +33,7 @@ from phaseline.events import (
     PipelineResumed,
     PipelineRetried,
     PipelineRolledBack,
+    PipelineRollingBack,
     PipelineStarted,
     Severity,
     SignalReceived,
@@ -151,9 +154,9 @@ def pipeline_resumed(draft: Draft, target: str | None, reason: str, actor: str) 
     )  # fmt: skip
 
 
-def pipeline_retried(draft: Draft, reason: str, actor: str) -> None:
+def pipeline_retried(draft: Draft, reason: str, actor: str, target: RunState = RunState.IDLE) -> None:
     """Somebody had it taken up where it failed."""
-    transition = _reopened(draft)
+    transition = _reopened(draft, target)
     draft.events.append(
         PipelineRetried(
             run_id=draft.run_id, seq=draft.next_seq(), at=draft.now, transition=transition, reason=reason, actor=actor,
@@ -173,10 +176,22 @@ def pipeline_restarted(draft: Draft, phase: str | None, reason: str, actor: str)
     )  # fmt: skip
 
 
-def _reopened(draft: Draft) -> Transition | None:
+def _reopened(draft: Draft, target: RunState = RunState.IDLE) -> Transition | None:
     draft.begin_epoch()
     _go_on(draft)
-    return draft.move(RunState.IDLE)
+    return draft.move(target)
+
+
+def pipeline_rolling_back(draft: Draft, to: str | None, last: int, reason: str, actor: str) -> None:
+    """What was committed after a phase, or all, is being compensated."""
+    transition = _reopened(draft, RunState.ROLLING_BACK)
+    draft.change_run(undo_after=last)
+    draft.events.append(
+        PipelineRollingBack(
+            run_id=draft.run_id, seq=draft.next_seq(), at=draft.now, phase=to, transition=transition, reason=reason,
+            actor=actor, epoch=draft.run.epoch,
+        )
+    )  # fmt: skip
 
 
 def _go_on(draft: Draft) -> None:
@@ -193,7 +208,7 @@ def pipeline_rolled_back(draft: Draft, to: str | None, reason: str, actor: str) 
     """It is where it was after the commit of a phase, or before its first."""
     draft.begin_epoch()
     transition = draft.move(RunState.ROLLED_BACK)
-    draft.change_run(ended_at=draft.now, error=None)
+    draft.change_run(ended_at=draft.now, error=None, undo_after=None)
     draft.events.append(
         PipelineRolledBack(
             run_id=draft.run_id, seq=draft.next_seq(), at=draft.now, phase=to, transition=transition, reason=reason,
@@ -234,6 +249,49 @@ def signal_received(draft: Draft, signal: str, value: str, key: str | None, id_:
         SignalReceived(run_id=draft.run_id, seq=seq, at=draft.now, signal=signal, key=key, id=id_)
     )
     return record
+
+
+# --------------------------------------------------------------------- what undoes phases
+def undo_pending(draft: Draft, node: PlanNode, path: str, undone: PhaseRecord) -> PhaseRecord:
+    """What undoes a phase waits for a worker; its key is of the generation that it undoes."""
+    draft.waits = True
+    position, _, fence = draft.new_row(path)
+    row = draft.rows[path] = PhaseRecord(
+        path=path, state=PENDING, queue=node.queue, priority=draft.run.priority, available_at=draft.now,
+        position=position, epoch=draft.run.epoch, generation=undone.generation, fence=fence,
+    )  # fmt: skip
+    return row
+
+
+def phase_compensated(draft: Draft, row: PhaseRecord) -> None:
+    """What undoes a phase has returned."""
+    draft.rows[row.path] = replace(
+        row, state=COMPLETED, worker=None, lease_expires=None, live=True, error=None, ended_at=draft.now,
+        decided=draft.seq + 1,
+    )  # fmt: skip
+    draft.events.append(
+        PhaseCompensated(
+            run_id=draft.run_id, seq=draft.next_seq(), at=draft.now, phase=row.path, attempt=row.attempt
+        )
+    )
+
+
+def compensation_failed(draft: Draft, row: PhaseRecord, error: ErrorInfo) -> None:
+    """What undoes a phase failed and is not tried again by itself."""
+    draft.rows[row.path] = replace(
+        row, state=PhaseState.FAILED, worker=None, lease_expires=None, live=False, failures=row.failures + 1,
+        error=error, ended_at=draft.now,
+    )  # fmt: skip
+    draft.events.append(
+        PhaseCompensationFailed(
+            run_id=draft.run_id,
+            seq=draft.next_seq(),
+            at=draft.now,
+            phase=row.path,
+            attempt=row.attempt,
+            error=error,
+        )
+    )
 
 
 # --------------------------------------------------------------------- phases

@@ -1,13 +1,22 @@
-"""Rollbacks: what of a run is kept, what is undone, and where the run stands then."""
+"""Rollbacks: what of a run is kept, what is undone, and where the run stands then.
+
+What undoes a phase is an execution of its own, at the path of the phase with a mark behind it. One at a time comes up: that of
+the phase that was committed latest. The rows of both are part of the run until everything is undone, for by them is known
+what is left to do, and they hold what is needed for it; then they are dropped at once.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from phaseline._engine import evolve
 from phaseline._engine.again import drop_rows
-from phaseline._engine.commands import RollBack
+from phaseline._engine.commands import NO_OFFER, Offer, Retry, RollBack
+from phaseline._engine.flow import start
 from phaseline._engine.snapshot import Draft, is_ended
 from phaseline.control import ACTIVE, kind_of
-from phaseline.run import FINISHED, PhaseRecord, RunState
+from phaseline.plan import UNDO_MARK, NodeKind
+from phaseline.run import FINISHED, PhaseRecord, PhaseState, RunState
 
 GOING = frozenset({ACTIVE, str(RunState.IDLE), str(RunState.INITIALIZING)})
 
@@ -41,5 +50,74 @@ def roll_back(draft: Draft, order: RollBack) -> None:
     unfinished = [row for row in draft.all_rows() if not is_ended(row)]
     if unfinished:
         evolve.phases_cancelled(draft, unfinished)
-    evolve.pipeline_rolled_back(draft, order.to, order.reason, order.actor)
+    if not draft.plan.undos:
+        _finish(draft, order.to, last, order.reason, order.actor)
+        return
+    evolve.pipeline_rolling_back(draft, order.to, last, order.reason, order.actor)
+    _undo_next(draft, last, NO_OFFER)
+
+
+def go_on(draft: Draft, order: Retry) -> None:
+    """Go on with a rollback that failed: with what failed of it."""
+    evolve.pipeline_retried(draft, order.reason, order.actor, RunState.ROLLING_BACK)
+    for row in [row for row in _undos(draft) if row.decided is None]:
+        draft.drop(row, row.generation)
+    _undo_next(draft, draft.run.undo_after or 0, NO_OFFER)
+
+
+def undone(draft: Draft, row: PhaseRecord, offer: Offer) -> None:
+    """Go on from what was undone this moment to what is undone next."""
+    evolve.phase_compensated(draft, row)
+    _undo_next(draft, draft.run.undo_after or 0, offer)
+
+
+def _undo_next(draft: Draft, last: int, offer: Offer) -> None:
+    """Undo what was committed latest of all that is not undone yet; or come to the end, where nothing is left."""
+    row = _latest(draft, last)
+    if row is None:
+        to = next((row.path for row in draft.all_rows() if row.decided == last), None) if last else None
+        _finish(draft, to, last)
+        return
+    node, _ = draft.plan.undos[draft.plan.locate(row.path)[0].index]
+    path = row.path + UNDO_MARK
+    start(draft, node, path, evolve.undo_pending(draft, node, path, row), offer)
+
+
+def _latest(draft: Draft, last: int) -> PhaseRecord | None:
+    """The phase to be undone next: one after the other, in the reverse order of their commits."""
+    base = draft.base
+    todo = base.undoing
+    if todo is None:
+        todo = [row.path for row in sorted(_undoable(draft, last), key=lambda row: row.decided or 0)]
+        if base.run.state == RunState.ROLLING_BACK:  # from here on nothing is committed but what undoes these
+            base.undoing = todo
+    while todo and _is_undone(base.rows.get(todo[-1] + UNDO_MARK)):
+        todo.pop()
+    left = (path for path in reversed(todo) if not _is_undone(draft.row(path + UNDO_MARK)))
+    path = next(left, None)
+    return None if path is None else draft.row(path)
+
+
+def _undoable(draft: Draft, last: int) -> Iterator[PhaseRecord]:
+    plan = draft.plan
+    for row in draft.all_rows():
+        if row.state is PhaseState.COMPLETED and not is_kept(row, last):
+            node, _ = plan.locate(row.path)
+            if node.kind is NodeKind.PHASE and node.index in plan.undos:
+                yield row
+
+
+def _is_undone(row: PhaseRecord | None) -> bool:
+    return row is not None and row.state is PhaseState.COMPLETED
+
+
+def _undos(draft: Draft) -> list[PhaseRecord]:
+    return [row for row in draft.all_rows() if row.path.endswith(UNDO_MARK)]
+
+
+def _finish(draft: Draft, to: str | None, last: int, reason: str = "", actor: str = "") -> None:
+    evolve.pipeline_rolled_back(draft, to, reason, actor)
+    undos = _undos(draft)
+    for row in undos:
+        draft.drop(row, row.generation)
     drop_rows(draft, [row for row in draft.all_rows() if not is_kept(row, last)])

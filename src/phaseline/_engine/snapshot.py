@@ -23,7 +23,15 @@ from phaseline.errors import InvalidTransitionError
 from phaseline.events import CheckpointCreated, Event, Transition
 from phaseline.letters import DeadLetter
 from phaseline.plan import Items, NodeKind, Plan, PlanNode
-from phaseline.run import STANDING_STATES, PhaseRecord, PhaseState, RunRecord, RunState, SignalRecord
+from phaseline.run import (
+    SETTLED_STATES,
+    STANDING_STATES,
+    PhaseRecord,
+    PhaseState,
+    RunRecord,
+    RunState,
+    SignalRecord,
+)
 
 ENDED_PHASES = frozenset({PhaseState.COMPLETED, PhaseState.FAILED, PhaseState.SKIPPED})
 _amendable = attrgetter(*AMENDED)
@@ -42,7 +50,18 @@ class ItemCount(msgspec.Struct, frozen=True, gc=False):
 class Snapshot:
     """The committed state of one run."""
 
-    __slots__ = ("cursor", "gone", "items", "landmarks", "plan", "positions", "rows", "run", "signals")
+    __slots__ = (
+        "cursor",
+        "gone",
+        "items",
+        "landmarks",
+        "plan",
+        "positions",
+        "rows",
+        "run",
+        "signals",
+        "undoing",
+    )
 
     def __init__(self, plan: Plan, run: RunRecord) -> None:
         self.plan: Plan = plan
@@ -57,6 +76,8 @@ class Snapshot:
         """Position in the plan's order of the earliest unfinished node."""
         self.signals: dict[int, SignalRecord] = {}
         """What it has received, by number; of what was taken the value is gone."""
+        self.undoing: list[str] | None = None
+        """While it is ROLLING_BACK, once somebody asked: what is yet to be undone, what is next the last."""
         self.landmarks: list[Event] | None = []
         """Facts that moved the run's state or made a checkpoint; None where it was not followed from its beginning."""
 
@@ -86,7 +107,7 @@ class Snapshot:
             node, items = plan.locate(row.path)
             if node.kind is NodeKind.MAP and row.attempt and row.total is not None:
                 snapshot.items.setdefault(row.path, ItemCount(row.total))
-            if node.scope is not None:
+            if node.scope is not None and node.kind is not NodeKind.UNDO:
                 touched[node.scope, items] = None
         for scope, items in touched:
             snapshot._recount(plan.nodes[scope], items, self.rows)  # its own kind
@@ -129,6 +150,7 @@ class Snapshot:
             known = RunRows(draft.run, [*dropped, *draft.rows.values()])
             renewed = Snapshot(self.plan, draft.run).advanced(self._merged(known))
             self.rows, self.gone, self.items = renewed.rows, renewed.gone, renewed.items
+            self.undoing = None
         self.run = draft.run
         if draft.signals or draft.taken:
             self.signals = draft.all_signals()
@@ -381,7 +403,7 @@ class Draft:
             else:
                 updated.append((row, before.fence))
         return Unit(
-            run=self.run, expected=base.revision, stood=base.state in STANDING_STATES,
+            run=self.run, expected=base.revision, stood=base.state in SETTLED_STATES,
             amended=not moves_on and _amendable(base) != _amendable(self.run), input=input_text, inserted=inserted, updated=updated, dropped=[*self.dropped.values()],
             outputs=self.outputs, events=self.events, steps=self.steps, commit_id=commit_id,
             letter=self.letter, letter_removed=base.letter is not None and base.letter != self.run.letter,

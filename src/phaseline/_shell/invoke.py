@@ -166,7 +166,9 @@ def _command_for(
 
 def _skipped(runner: Runner, job: Job, context: BodyContext | None, skip: Skip, handed_on: int) -> Command:
     row, binding = job.row, job.binding
-    emitted, _ = _taken(context)
+    emitted, progress = _taken(context)
+    if binding.undoes:  # there was nothing to undo
+        return Succeed(row.path, row.fence, "null", None, emitted, progress)
     if skip.output is NOTHING:
         passes = accepts(binding.output_type, binding.call.input_type)
         length = handed_on if passes and binding.is_counted else None

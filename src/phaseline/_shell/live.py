@@ -74,7 +74,7 @@ class Job:
         self.node: PlanNode
         self.items: Items
         self.node, self.items = live.snapshot.plan.locate(row.path)
-        self.binding: Binding = live.snapshot.plan.bindings[self.node.index]
+        self.binding: Binding = live.snapshot.plan.binding_of(self.node)
         self.interruption: Interruption | None = None
         self.alive_at: datetime = row.available_at
         """When its body last gave a sign of life; asked only where it has to."""

@@ -44,7 +44,17 @@ class Values:
     # ------------------------------------------------------------------ what is asked for
     async def for_job(self, job: Job) -> Any:
         """Give the value that a body takes."""
+        if job.binding.undoes:
+            return await self._undone(job)
         return await self.for_node(job.live, job.node, job.items, job)
+
+    async def _undone(self, job: Job) -> tuple[Any, ...]:
+        """Give what a phase took and what it gave."""
+        live, plan = job.live, job.live.snapshot.plan
+        node = plan.nodes[job.node.index]
+        value = await self.for_node(live, node, job.items)
+        given = value if plan.bindings[node.index].is_spread else (value,)
+        return *given, await self.of_node(live, node, job.items)
 
     async def for_node(self, live: LiveRun, node: PlanNode, items: Items, job: Job | None = None) -> Any:
         """Give the value that a node takes; ``job``, if it is for a body, learns how it is stored."""

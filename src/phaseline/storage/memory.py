@@ -35,6 +35,7 @@ from phaseline.limits import Slots
 from phaseline.run import (
     ENDED_STATES,
     INPUT,
+    SETTLED_STATES,
     STANDING_STATES,
     Checkpoint,
     Definition,
@@ -333,7 +334,7 @@ class MemoryStorage(Storage):
         stored = self._runs[request.namespace, run_id]
         return (
             stored.run.definition in request.definitions
-            and stored.run.state not in STANDING_STATES
+            and stored.run.state not in SETTLED_STATES
             and (request.queues is None or stored.phases[path].queue in request.queues)
         )
 
@@ -437,7 +438,7 @@ class MemoryStorage(Storage):
         now = now or self.now()
         first: dict[tuple[Definition, str], datetime] = {}
         for (of, _), stored in self._runs.items():
-            if of != namespace or stored.run.state in STANDING_STATES:
+            if of != namespace or stored.run.state in SETTLED_STATES:
                 continue
             for row in stored.phases.values():
                 if row.state in WAITING and row.available_at <= now:

@@ -17,6 +17,7 @@ from phaseline.events import (
     DeadLetterDiscarded,
     EpochBegun,
     Event,
+    PhaseCompensated,
     PhaseCompleted,
     PhaseDeadLettered,
     PhaseFailed,
@@ -27,12 +28,14 @@ from phaseline.events import (
     PipelineCompleted,
     PipelineFailed,
     PipelineRolledBack,
+    PipelineRollingBack,
     SignalReceived,
 )
+from phaseline.plan import UNDO_MARK
 from phaseline.run import (
     ENDED_STATES,
     INPUT,
-    STANDING_STATES,
+    SETTLED_STATES,
     TOO_LATE,
     Checkpoint,
     PhaseRecord,
@@ -109,6 +112,7 @@ def check(
 def _of_run(account: StoredRun, checkpoints: bool) -> Iterator[str]:
     yield from _numbers(account)
     yield from _moves(account)
+    yield from _rollbacks(account)
     yield from _phases(account)
     yield from _checkpoints(account, checkpoints)
     yield from _values(account)
@@ -133,10 +137,37 @@ def _moves(account: StoredRun) -> Iterator[str]:
             if move.source != state:
                 yield f"event {event.seq} moves it from {move.source}, but it was {state}"
             state = move.target
-        if isinstance(event, PhaseStarted) and state in STANDING_STATES:
+        is_undo = _is_undo(event.phase)
+        if isinstance(event, PhaseStarted) and (
+            state in SETTLED_STATES or (state == RunState.ROLLING_BACK) != is_undo
+        ):
             yield f"event {event.seq} starts {event.phase!r} while it is {state}"
     if state != account.run.state:
         yield f"its events lead to {state}, and its row says {account.run.state}"
+
+
+def _rollbacks(account: StoredRun) -> Iterator[str]:
+    """What is undone was committed, is undone once, and what was committed later is undone before it."""
+    committed: dict[str, int] = {}
+    before: int | None = None
+    for event in account.events:
+        path, seq = event.phase or "", event.seq or 0
+        if isinstance(event, PhaseCompleted):
+            committed[path] = seq
+        elif isinstance(event, PipelineRollingBack):
+            before = seq
+        elif isinstance(event, PhaseCompensated):
+            commit = committed.pop(path.removesuffix(UNDO_MARK), None)
+            if commit is None or before is None:
+                yield f"event {seq} undoes {path!r}, which was not committed, or is undone already"
+            elif commit > before:
+                yield f"event {seq} undoes {path!r}, committed by event {commit}, after what event {before} committed"
+            else:
+                before = commit
+
+
+def _is_undo(path: str | None) -> bool:
+    return path is not None and path.endswith(UNDO_MARK)
 
 
 def _checkpoints(account: StoredRun, all_: bool) -> Iterator[str]:
@@ -308,7 +339,10 @@ def _one_life(life: Sequence[Event]) -> Iterator[str]:
                     f"under fence {fence}"
                 )
             attempt, fence = event.attempt, event.fence
-        elif isinstance(event, PhaseCompleted | PhaseFailed | PhaseRetrying) and event.attempt != attempt:
+        elif (
+            isinstance(event, PhaseCompleted | PhaseCompensated | PhaseFailed | PhaseRetrying)
+            and event.attempt != attempt
+        ):
             yield f"event {event.seq} ends attempt {event.attempt}, but attempt {attempt} was the latest"
 
 
@@ -393,7 +427,7 @@ def _late(account: StoredRun, path: str, done: Sequence[Effect], clocks_differ: 
     life = next((life for life in reversed(lives) if life), ())
     starts = (event for life in lives for event in life if isinstance(event, PhaseStarted))
     granted = max((event.attempt for event in starts), default=0)
-    commit = next((event for event in life if isinstance(event, PhaseCompleted)), None)
+    commit = next((event for event in life if isinstance(event, PhaseCompleted | PhaseCompensated)), None)
     for effect in done:
         if effect.moment is not Moment.BEGIN:
             continue
@@ -424,7 +458,7 @@ def _undone(
 ) -> Iterator[str]:
     """What is committed was done, in the attempt that is committed."""
     for event in account.events:
-        if not isinstance(event, PhaseCompleted) or event.phase is None:
+        if not isinstance(event, PhaseCompleted | PhaseCompensated) or event.phase is None:
             continue
         done = {
             effect.moment

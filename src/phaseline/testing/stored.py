@@ -11,6 +11,8 @@ from phaseline.abc import Storage
 from phaseline.events import (
     EpochBegun,
     Event,
+    PhaseCompensated,
+    PhaseCompensationFailed,
     PhaseCompleted,
     PhaseFailed,
     PhaseRetrying,
@@ -26,6 +28,8 @@ STATES_AFTER: Mapping[type[Event], PhaseState] = {
     PhaseStarted: PhaseState.RUNNING,
     PhaseCompleted: PhaseState.COMPLETED,
     PhaseFailed: PhaseState.FAILED,
+    PhaseCompensated: PhaseState.COMPLETED,
+    PhaseCompensationFailed: PhaseState.FAILED,
     PhaseRetrying: PhaseState.RETRYING,
     PhaseSkipped: PhaseState.SKIPPED,
 }

@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from phaseline.abc import Backlog
-from phaseline.run import STANDING_STATES, Definition
+from phaseline.run import SETTLED_STATES, Definition
 from phaseline.storage.sql import lanes, rows
 from phaseline.storage.sql.access import Access
 
-_STANDING = ", ".join(f"'{state}'" for state in sorted(STANDING_STATES))
+_SETTLED = ", ".join(f"'{state}'" for state in sorted(SETTLED_STATES))
 _OF_LANE = "FROM phaseline_phase_execution p WHERE p.namespace = ? AND p.lane = l.lane"
 _STATEMENT = (
     "WITH RECURSIVE lanes (lane) AS (SELECT min(p.lane) FROM phaseline_phase_execution p WHERE p.namespace = ? "  # noqa: S608  # names of ours
@@ -21,7 +21,7 @@ _STATEMENT = (
     f"(SELECT p.run_id {_OF_LANE} ORDER BY p.available_at, p.run_id, p.path LIMIT 1) run_id "
     "FROM lanes l WHERE l.lane IS NOT NULL) f "
     "JOIN phaseline_pipeline_run r ON r.namespace = ? AND r.id = f.run_id "
-    f"WHERE r.state NOT IN ({_STANDING}) AND f.available_at <= "
+    f"WHERE r.state NOT IN ({_SETTLED}) AND f.available_at <= "
 )
 
 

@@ -24,7 +24,7 @@ from phaseline.abc import (
     WorkerRecord,
 )
 from phaseline.limits import Slots
-from phaseline.run import STANDING_STATES, Definition, RunRecord
+from phaseline.run import SETTLED_STATES, STANDING_STATES, Definition, RunRecord
 from phaseline.storage.sql import lanes, reads, rows
 from phaseline.storage.sql.access import Access
 
@@ -33,6 +33,7 @@ log: Final = logging.getLogger("phaseline.storage")
 Candidate = tuple[str, str, int, str | None]
 """Run id, path and priority of a row that waits, and the limits it is under."""
 _STANDING = ", ".join(f"'{state}'" for state in sorted(STANDING_STATES))
+_SETTLED = ", ".join(f"'{state}'" for state in sorted(SETTLED_STATES))
 _OF_DEFINITION = "(r.pipeline, r.version, r.fingerprint) IN"
 _WORKER_COLUMNS = ", ".join(rows.WORKER)
 LOCK_TRIES = 3
@@ -139,7 +140,7 @@ def _first_of(
         "SELECT p.available_at, p.run_id, p.path, p.priority, p.limits FROM phaseline_phase_execution p "  # noqa: S608  # names of ours
         "JOIN phaseline_pipeline_run r ON r.namespace = p.namespace AND r.id = p.run_id "
         "WHERE p.namespace = ? AND p.lane = ? AND p.available_at <= ? "
-        f"AND r.state NOT IN ({_STANDING}) AND {_OF_DEFINITION} ({_triples(request.definitions)}) "
+        f"AND r.state NOT IN ({_SETTLED}) AND {_OF_DEFINITION} ({_triples(request.definitions)}) "
         "ORDER BY p.available_at, p.run_id, p.path LIMIT ?",
         (request.namespace, lane.name, lane.now, *chain(*request.definitions), room),
     )

@@ -12,7 +12,7 @@ from functools import lru_cache
 from hashlib import blake2b
 from typing import Any
 
-from phaseline.run import ENDED_STATES, STANDING_STATES, Definition, PhaseRecord, PhaseState, RunRecord
+from phaseline.run import ENDED_STATES, SETTLED_STATES, Definition, PhaseRecord, PhaseState, RunRecord
 
 WAITING = frozenset({PhaseState.PENDING, PhaseState.RETRYING})
 
@@ -43,7 +43,7 @@ def after(head: str) -> str:
 
 def lane_of(run: RunRecord, row: PhaseRecord) -> str | None:
     """The lane in which a row waits."""
-    if row.state not in WAITING or run.state in STANDING_STATES:
+    if row.state not in WAITING or run.state in SETTLED_STATES:
         return None
     lane = f"{head(run.definition)}{_FIRST + row.priority}:{row.queue}"
     return lane if row.limits is None else f"{lane}|{row.limits}"
@@ -65,7 +65,7 @@ def moves(run: RunRecord, *, stood: bool) -> Sequence[Move]:
 
     The rows that are written with it are where they belong already. A run that ends takes all its phases along.
     """
-    stands = run.state in STANDING_STATES
+    stands = run.state in SETTLED_STATES
     if stands == stood or run.state in ENDED_STATES:
         return ()
     if stands:

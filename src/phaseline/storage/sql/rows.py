@@ -30,8 +30,8 @@ MICROSECOND = timedelta(microseconds=1)
 
 RUN = (
     "namespace", "id", "pipeline", "version", "fingerprint", "state", "revision", "seq", "epoch", "priority", "key",
-    "while_open", "signals", "marks", "timeout", "deadline", "active_ms", "active_since", "expires_at", "letter", "error",
-    "created_at", "updated_at", "started_at", "ended_at", "limits",
+    "while_open", "signals", "marks", "timeout", "deadline", "active_ms", "active_since", "expires_at", "letter", "undo_after",
+    "error", "created_at", "updated_at", "started_at", "ended_at", "limits",
 )  # fmt: skip
 RUN_CHANGES = (
     "state",
@@ -54,7 +54,7 @@ PHASE = (
 PHASE_CHANGES = PHASE[5:]
 MARK = ("namespace", "mark", "run_id")
 PHASE_READ = (*PHASE, "gone_in_epoch")
-PHASE_DROPPED = ("state", "generation", "fence", "live", "reason", "ended_at", "gone_in_epoch")
+PHASE_DROPPED = ("state", "generation", "fence", "live", "reason", "ended_at", "decided", "gone_in_epoch")
 CHECKPOINT = ("seq", "id", "phase", "revision", "epoch", "created_at")
 EVENT = ("seq", "type", "phase", "source", "target", "data", "at")
 STEP = ("path", "generation", "key", "result")
@@ -98,7 +98,7 @@ def run_amended(run: RunRecord) -> tuple[Any, ...]:
 def _amended(run: RunRecord) -> tuple[Any, ...]:
     return (
         marks_text(run), micros(run.deadline), run.active_ms, micros(run.active_since), micros(run.expires_at),
-        run.letter,
+        run.letter, run.undo_after,
     )  # fmt: skip
 
 
@@ -136,8 +136,10 @@ def phase_changes(row: PhaseRecord) -> tuple[Any, ...]:
 
 def phase_dropped(row: PhaseRecord) -> tuple[Any, ...]:
     """Values of ``PHASE_DROPPED``."""
-    ended_at = micros(row.ended_at)
-    return (row.state.value, row.generation, row.fence, row.live, row.reason, ended_at, row.gone_in_epoch)
+    return (
+        row.state.value, row.generation, row.fence, row.live, row.reason, micros(row.ended_at), row.decided,
+        row.gone_in_epoch,
+    )  # fmt: skip
 
 
 def checkpoint_row(event: CheckpointCreated) -> tuple[Any, ...]:

@@ -19,7 +19,7 @@ BOOLEANS = frozenset({"live", "while_open"})
 INTEGERS = frozenset(
     "revision seq epoch priority created_at updated_at first_started_at started_at ended_at expected position generation "
     "available_at attempt failures crashes postponed fence lease_expires length total at commit_id pid seen_at due_at signals "
-    "received_at decided gone_in_epoch timeout deadline active_ms active_since expires_at letter "
+    "received_at decided gone_in_epoch timeout deadline active_ms active_since expires_at letter undo_after "
     "attempts".split()
 )
 TABLES: Mapping[str, Sequence[str]] = {

@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from phaseline.abc import RunRows, StepResult, Storage, Unit
 from phaseline.events import CheckpointCreated
-from phaseline.run import STANDING_STATES, PhaseRecord, PhaseState
+from phaseline.run import SETTLED_STATES, PhaseRecord, PhaseState
 from phaseline.testing.storage.base import COMMITTED, StorageTests, ask, everything, read, write
 from phaseline.testing.storage.build import (
     DEFINITION,
@@ -185,7 +185,7 @@ class Claims(StorageTests):
         ask(storage, take, definitions=frozenset(map(of_plan, plans)))
         assert take.paths == [(name, "p") for name in expected]
 
-    @pytest.mark.parametrize("state", sorted(STANDING_STATES))
+    @pytest.mark.parametrize("state", sorted(SETTLED_STATES))
     def test_a_standing_run_starts_nothing(self, storage: Storage, state: str) -> None:
         """From the commit of such a state on its rows are passed over, and back in an active one they are found."""
         write(storage, new_run("run", make_phase("a")))
@@ -196,6 +196,24 @@ class Claims(StorageTests):
         write(storage, make_unit(make_run(revision=3, state="STATE"), stood=True))
         ask(storage, take)
         assert take.paths == [("run", "a")]
+
+    def test_a_run_that_is_rolled_back_starts_what_undoes_its_phases(self, storage: Storage) -> None:
+        """Also one that had ended, and none that has failed at it."""
+        done = make_phase("a", PhaseState.COMPLETED)
+        write(storage, new_run("run", done))
+        write(storage, make_unit(make_run(revision=2, state="COMPLETED", ended_at=NOW)))
+        back = make_run(revision=3, state="ROLLING_BACK", epoch=1)
+        undo = make_phase("a~", epoch=1, position=1)
+        write(storage, make_unit(back, inserted=[undo], stood=True, amended=True))
+        take = Take()
+        ask(storage, take)
+        assert take.paths == [("run", "a~")]
+        stored, _ = read(storage)
+        assert (stored.state, stored.undo_after) == ("ROLLING_BACK", 0)
+        write(storage, make_unit(make_run(revision=5, state="FAILED", undo_after=0, epoch=1)))
+        assert read(storage)[0].undo_after == 0
+        ask(storage, take)
+        assert take.paths == [("run", "a~")]
 
     def test_what_came_to_wait_in_a_standing_run_is_found_later(self, storage: Storage) -> None:
         """Rows that are written while it stands wait for its going on, whenever they are due; others go on at once."""

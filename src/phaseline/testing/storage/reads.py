@@ -16,6 +16,8 @@ from phaseline.events import (
     Emitted,
     ErrorOccurred,
     Event,
+    PhaseCompensated,
+    PhaseCompensationFailed,
     PhaseCompleted,
     PhaseDeadLettered,
     PhaseFailed,
@@ -32,6 +34,7 @@ from phaseline.events import (
     PipelineResumed,
     PipelineRetried,
     PipelineRolledBack,
+    PipelineRollingBack,
     PipelineStarted,
     Severity,
     SignalReceived,
@@ -77,7 +80,13 @@ def every_kind_of_event() -> list[Event]:
         ),
         *(
             kind(**at(next(number), "a", move), reason="why", actor="ada", epoch=2)
-            for kind in (PipelineCancelled, PipelineRetried, PipelineRestarted, PipelineRolledBack)
+            for kind in (
+                PipelineCancelled,
+                PipelineRetried,
+                PipelineRestarted,
+                PipelineRollingBack,
+                PipelineRolledBack,
+            )
         ),
         PipelineAnnotated(**at(next(number)), note="seen", reason="why", actor="ada"),
         SignalReceived(**at(next(number)), signal="approved", key="k", id="mail"),
@@ -93,6 +102,8 @@ def every_kind_of_event() -> list[Event]:
         ErrorOccurred(**at(next(number)), severity=Severity.WARNING, error=ERROR),
         PhaseDeadLettered(**at(next(number), "a"), category="SYSTEM", attempts=2, crashes=1, input="x"),
         PhaseDeadLettered(**at(next(number)), category="TIMEOUT", attempts=0, crashes=0),
+        PhaseCompensated(**at(next(number), "a~"), attempt=2),
+        PhaseCompensationFailed(**at(next(number), "a~"), attempt=2, error=ERROR),
         PhaseRetrying(**at(next(number), "a", move), attempt=2, reason="failed", again_at=NOW, error=ERROR),
         PhaseRetrying(**at(next(number), "a"), attempt=2, reason="lost", again_at=NOW.replace(microsecond=0)),
         PhaseSkipped(

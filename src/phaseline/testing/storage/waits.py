@@ -162,7 +162,7 @@ class Waits(StorageTests):
         """Once it goes on, what fell due meanwhile is due."""
         write(storage, new_run("run", make_wait("a"), state=state.value), new_run("other", make_wait("a")))
         assert due_at(storage) == ([DueWait("other", "a", NOW)], None)
-        write(storage, make_unit(make_run(revision=2, state="WAITING")))
+        write(storage, make_unit(make_run(revision=2, state="WAITING"), amended=True))
         assert [wait.run_id for wait in due_at(storage)[0]] == ["other", "run"]
 
     def test_waits_of_unknown_plans_are_left_alone(self, storage: Storage) -> None:

@@ -13,7 +13,7 @@ CREATE TABLE phaseline_migration (
 CREATE FUNCTION phaseline_run_is_possible(
     revision bigint, seq bigint, epoch bigint, priority bigint, signals bigint, ended_at bigint, timeout bigint,
     deadline bigint, active_ms bigint, active_since bigint, expires_at bigint, state text, key text, marks text, error text,
-    letter bigint
+    letter bigint, undo_after bigint
 ) RETURNS boolean LANGUAGE plpgsql IMMUTABLE AS $$ BEGIN RETURN
     revision > 0 AND seq >= 0 AND epoch >= 0 AND priority BETWEEN 0 AND 999 AND signals >= 0 AND active_ms >= 0
     AND (active_since IS NULL OR timeout IS NOT NULL)
@@ -22,6 +22,8 @@ CREATE FUNCTION phaseline_run_is_possible(
     AND (marks <> '') IS NOT FALSE
     AND (error IS NOT NULL) = (state = 'FAILED')
     AND (letter IS NULL OR state = 'FAILED')
+    AND (undo_after >= 0) IS NOT FALSE
+    AND CASE WHEN undo_after IS NULL THEN state <> 'ROLLING_BACK' ELSE state IN ('ROLLING_BACK', 'FAILED') END
     AND (ended_at IS NOT NULL) = (state IN ('COMPLETED', 'FAILED', 'CANCELLED', 'ROLLED_BACK'))
 ; END $$;
 
@@ -41,6 +43,7 @@ CREATE TABLE phaseline_pipeline_run (
     active_since bigint,
     expires_at bigint, -- when it fails, by its deadline or by its timeout
     letter bigint, -- number of the event that tells of its dead letter, as long as there is one
+    undo_after bigint, -- number of the last event whose phase a rollback keeps that is unfinished
     while_open boolean NOT NULL,
     namespace text COLLATE "C" NOT NULL,
     id text COLLATE "C" NOT NULL,
@@ -57,7 +60,7 @@ CREATE TABLE phaseline_pipeline_run (
     input text NOT NULL,
     CHECK (phaseline_run_is_possible(
         revision, seq, epoch, priority, signals, ended_at, timeout, deadline, active_ms, active_since, expires_at, state, key,
-        marks, error, letter
+        marks, error, letter, undo_after
     )),
     PRIMARY KEY (namespace, id)
 ) WITH (fillfactor = 70);

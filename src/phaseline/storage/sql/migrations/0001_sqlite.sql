@@ -30,11 +30,13 @@ CREATE TABLE phaseline_pipeline_run (
     input TEXT NOT NULL,
     limits TEXT, -- that each of its phases is under, a line each
     error TEXT,
+    undo_after INTEGER CHECK (undo_after >= 0), -- number of the last event whose phase a rollback keeps that is unfinished
     created_at INTEGER NOT NULL,
     updated_at INTEGER NOT NULL,
     started_at INTEGER,
     ended_at INTEGER,
     CHECK ((error IS NOT NULL) = (state = 'FAILED')),
+    CHECK (CASE WHEN undo_after IS NULL THEN state <> 'ROLLING_BACK' ELSE state IN ('ROLLING_BACK', 'FAILED') END),
     CHECK ((ended_at IS NOT NULL) = (state IN ('COMPLETED', 'FAILED', 'CANCELLED', 'ROLLED_BACK'))),
     CHECK (letter IS NULL OR state = 'FAILED'),
     CHECK (active_since IS NULL OR timeout IS NOT NULL),
