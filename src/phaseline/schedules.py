@@ -37,6 +37,8 @@ Out = TypeVar("Out")
 LONGEST_NAME: Final = 100
 MOST_SLOTS: Final = 10_000
 """Slots that are filled in at once."""
+CLOCKS_APART: Final = timedelta(seconds=5)
+"""How far a caller's clock may be before the storage's: his "now" is a time that has come."""
 TRIES: Final = 100
 """Times a change is tried where others change the same schedule; each time one of the two got through."""
 OWN: Final = frozenset({"schedule", "slot"})
@@ -222,7 +224,7 @@ class Schedules:
         schedule = await self._known(name)
         if since.tzinfo is None or until.tzinfo is None:
             raise ScheduleError(name, "backfill needs aware times: datetime(2026, 1, 1, tzinfo=UTC)")
-        if not since < until <= self._runner.clock.now():
+        if not since < until <= self._runner.clock.now() + CLOCKS_APART:
             raise ScheduleError(
                 name,
                 f"backfill(since={since.isoformat()}, until={until.isoformat()}): that is no time that has passed",

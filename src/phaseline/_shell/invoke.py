@@ -58,7 +58,7 @@ async def invoke(runner: Runner, job: Job) -> Command | Draft:  # noqa: C901  # 
         if value is NOTHING:
             value = await patiently(runner.clock, partial(runner.values.for_job, job))
         if binding.is_counted:  # of what was stored: the body may change its copy
-            handed_on = len(value) if isinstance(value, Sized) else 0
+            handed_on = _length(value)
         values = value if binding.is_spread else (value,)
         if call.context is None and call.is_async:
             output = await call.body(*values)
@@ -102,6 +102,10 @@ def _deadline(runner: Runner, job: Job) -> datetime | None:
         return over
     attempt_over = later(runner.clock.now(), timeout)
     return attempt_over if over is None else min(attempt_over, over)
+
+
+def _length(value: object) -> int:
+    return len(value) if isinstance(value, Sized) else 0
 
 
 async def _look(runner: Runner, job: Job) -> Command:
