@@ -473,6 +473,9 @@ async def put(runtime: Runtime, state: str) -> RunHandle[str]:
             await handle.rollback("as_told")
         if state == "ROLLED_BACK":
             await handle.wait()
+        if state == "ROLLING_BACK":  # else the claim of what undoes it comes while the row is compared
+            live = runtime.runner.live
+            await until(lambda: handle.id in live and "repeat~" in live[handle.id].jobs)
     elif state in ("PAUSED", "CANCELLED"):
         await runtime.control(handle.id, "pause" if state == "PAUSED" else "cancel")
     elif state != "IDLE":  # no command leaves a run there: it passes through

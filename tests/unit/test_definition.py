@@ -133,7 +133,7 @@ REFUSED: list[tuple[Callable[[], Any], list[str]]] = [
     (lambda: Runtime(tracebacks=odd("yes")), ["tracebacks='yes'"]),
     (lambda: Runtime(namespace=odd(5)), ["Runtime(namespace=5)", "printable text"]),
     (lambda: Runtime(namespace=""), ["Runtime(namespace='')"]),
-    (lambda: Runtime(odd(None)), ["Runtime(storage=None)", "'memory'"]),
+    (lambda: Runtime(odd(3)), ["Runtime(storage=3)", "'memory'"]),
     (lambda: Runtime(queue=odd(3)), ["Runtime(queue=3)", "a URL or a queue"]),
     (lambda: Runtime(queues="mail"), ["a list of names is needed: ['mail']"]),
     (lambda: Runtime(queues=odd([5])), ["5 is no name for a queue"]),
