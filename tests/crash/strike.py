@@ -9,13 +9,9 @@ from collections.abc import Sequence
 import attrs
 from tests.crash.scene import Scene
 
-from phaseline.abc import FAULT_POINTS
 from phaseline.run import INPUT, PhaseState
 
 RUNS = 4
-NEVER: dict[str, frozenset[str]] = {"sqlite": frozenset(), "postgres": frozenset()}
-"""Points that a dialect never passes. PostgreSQL writes a batch in one statement, so that it passes
-``transaction.written`` in claims and in the lists of workers alone; but there it does."""
 
 
 @attrs.frozen
@@ -53,11 +49,6 @@ def passed_undisturbed(scene: Scene, work: Work = ORDERS) -> Counter[str]:
     answer = scene.run(*work.command).answer()
     assert answer["found"] == work.ends
     return Counter(answer["passed"])
-
-
-def points_of(dialect: str) -> list[str]:
-    """The points that a dialect passes."""
-    return [point for point in FAULT_POINTS if point not in NEVER[dialect]]
 
 
 def strike(scene: Scene, point: str, hit: int, work: Work = ORDERS) -> Counter[str] | None:

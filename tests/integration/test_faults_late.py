@@ -151,32 +151,36 @@ async def test_who_comes_while_a_write_fails_is_told_too(tmp_path: Path) -> None
     assert sorted(told) == ["first", "second"]
 
 
-def spoil(path: Path, waits: str, lost: str) -> None:
-    """Make the rows of two runs unreadable, and let the second one be held by a worker that is gone."""
+def spoil(path: Path, waits: str, lost: str, over: str) -> None:
+    """Make the rows of runs unreadable; the second is held by a worker that is gone, the time of the third is over."""
     with closing(sqlite3.connect(path)) as database:
         database.execute(
-            "UPDATE phaseline_phase_execution SET progress = '{broken' WHERE run_id IN (?, ?)", (waits, lost)
+            "UPDATE phaseline_phase_execution SET progress = '{broken' WHERE run_id IN (?, ?, ?)",
+            (waits, lost, over),
         )
         database.execute(
             "UPDATE phaseline_phase_execution SET state = 'RUNNING', worker = 'gone', lease_expires = 1, lane = NULL, "
             "fence = 1, attempt = 1, first_started_at = 1, started_at = 1 WHERE run_id = ?",
             (lost,),
         )
+        changed = database.execute("UPDATE phaseline_pipeline_run SET expires_at = 1 WHERE id = ?", (over,))
+        assert changed.rowcount == 1
         database.commit()
 
 
 async def test_a_run_that_cannot_be_read_is_left_alone(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Whether it waits, or was held by a worker that is gone: the others go on."""
+    """Whether it waits, was held by a worker that is gone, or its time is over: the others go on."""
     pipeline = Pipeline("one", double)
     path = tmp_path / "runs.db"
     storage = SqlStorage(f"sqlite:///{path}")
     async with Runtime(storage, pipelines=[pipeline], serve=False) as runtime:
         waits, lost, whole = [await runtime.start(pipeline, number) for number in range(3)]
-    await in_thread(spoil, path, waits.id, lost.id)
+        over = await runtime.start(pipeline, 3, deadline=timedelta(hours=1))
+    await in_thread(spoil, path, waits.id, lost.id, over.id)
     async with Runtime(SqlStorage(f"sqlite:///{path}"), pipelines=[pipeline]) as runtime:
         handle = await runtime.get(whole.id, pipeline)
         assert await handle.result(timedelta(seconds=PATIENCE)) == 4
-    for run in (waits, lost):
+    for run in (waits, lost, over):
         assert any(run.id in record.getMessage() for record in caplog.records if record.levelname == "ERROR")

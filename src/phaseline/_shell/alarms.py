@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterable
 from datetime import datetime, timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from phaseline._engine.commands import Elapse
 from phaseline._shell.clock import Timer
+from phaseline._shell.tending import tend
 from phaseline.abc import DueWait
-from phaseline.errors import PhaselineError, RunNotFoundError
+from phaseline.errors import PhaselineError
 from phaseline.loops import new_event
 from phaseline.times import later
 
@@ -77,27 +78,23 @@ class Alarms:
                 )  # a mistake of ours, and no reason to end the runtime
 
     async def _end_what_is_due(self) -> None:
-        runner = self._runner
+        runner, seen = self._runner, set[DueWait]()
         while True:
             due = partial(
                 runner.storage.due, runner.options.namespace, runner.clock.sql_now(), self._known, PAGE
             )
             found = await runner.read(due)
-            await self._end(found.waits)
+            new = [wait for wait in found.waits if wait not in seen]
+            await self._end(new)
+            seen.update(new)
             if found.next_due is not None:
                 self.look_at(max(found.next_due, later(runner.clock.now(), TOO_EARLY)))
-            if len(found.waits) < PAGE:
+            if len(found.waits) < PAGE or not new:  # what could not be ended is found again
                 return
 
-    async def _end(self, waits: Sequence[DueWait]) -> None:
-        runner = self._runner
+    async def _end(self, waits: Iterable[DueWait]) -> None:
         by_run: dict[str, list[tuple[str, datetime]]] = {}
         for wait in waits:
             by_run.setdefault(wait.run_id, []).append((wait.path, wait.due_at))
         for run_id, found in by_run.items():
-            try:
-                live = await runner.hold(run_id)
-            except RunNotFoundError:  # it was cancelled and purged meanwhile
-                continue
-            await runner.submit(live, Elapse(tuple(found)))
-            runner.drop_if_idle(live)
+            await tend(self._runner, run_id, Elapse(tuple(found)))

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Final
 
 from phaseline._engine.commands import Expire
 from phaseline._shell.clock import Timer
-from phaseline.errors import PhaselineError, RunNotFoundError
+from phaseline._shell.tending import tend
+from phaseline.errors import PhaselineError
 
 if TYPE_CHECKING:
     from phaseline._shell.runner import Runner
@@ -61,19 +62,9 @@ class Overdue:
             found = await runner.read(read)
             new = [run_id for run_id in found.run_ids if run_id not in seen]
             for run_id in new:
-                await self._end_one(run_id)
+                await tend(runner, run_id, Expire(), read_again=True)
             seen.update(new)
             if len(found.run_ids) < PAGE or not new:
                 break
         if found.next_due is not None:
             self.look_at(found.next_due)
-
-    async def _end_one(self, run_id: str) -> None:
-        runner = self._runner
-        try:
-            live = await runner.hold(run_id)
-        except RunNotFoundError:  # it was purged meanwhile
-            return
-        live.doubted = live.doubted or runner.storage.shared  # others may have moved it on
-        await runner.submit(live, Expire())
-        runner.drop_if_idle(live)

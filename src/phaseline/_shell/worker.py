@@ -12,7 +12,7 @@ from functools import partial
 
 import anyio
 
-from phaseline._engine.commands import Begin, Command, Offer, Reclaim, Release
+from phaseline._engine.commands import Begin, Offer, Reclaim, Release
 from phaseline._engine.decide import fold
 from phaseline._engine.snapshot import Draft, Snapshot
 from phaseline._shell.alarms import Alarms
@@ -22,8 +22,9 @@ from phaseline._shell.ids import host_identity, is_gone, process_started
 from phaseline._shell.lookout import Lookout
 from phaseline._shell.overdue import Overdue
 from phaseline._shell.runner import Runner
+from phaseline._shell.tending import tend
 from phaseline.abc import Claimed, ClaimRequest, HeldPhase, RunRows, Unit, WorkerRecord
-from phaseline.errors import LeaseLostError, PhaselineError, StorageUnavailableError
+from phaseline.errors import PhaselineError
 from phaseline.loops import loop_post, new_event
 
 log = logging.getLogger("phaseline.worker")
@@ -275,7 +276,7 @@ class Worker:
                     live
                 )  # its commit has landed after all: it can be called yet
             else:
-                await self._command(phase.run_id, Release(phase.path, phase.fence))
+                await tend(self._runner, phase.run_id, Release(phase.path, phase.fence))
 
     async def _reclaim(self, lost: Sequence[HeldPhase]) -> None:
         by_run: dict[str, list[tuple[str, int]]] = {}
@@ -285,19 +286,7 @@ class Worker:
             log.warning(
                 "run %s: %d phases of a worker that is gone go back to the queue", run_id, len(phases)
             )
-            await self._command(run_id, Reclaim(tuple(phases), self._runner.options.crash_limit))
-
-    async def _command(self, run_id: str, command: Command) -> None:
-        """Have one run put right; one that cannot be read must not keep the others from it."""
-        try:
-            live = await self._runner.hold(run_id)
-            with suppress(LeaseLostError):  # it has ended meanwhile
-                await self._runner.submit(live, command)
-            self._runner.drop_if_idle(live)
-        except StorageUnavailableError:
-            raise
-        except Exception:
-            log.exception("run %s is left as it is, and tried again by the next sweep", run_id)
+            await tend(self._runner, run_id, Reclaim(tuple(phases), self._runner.options.crash_limit))
 
 
 class _Claim:

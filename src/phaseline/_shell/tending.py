@@ -1,0 +1,41 @@
+"""One run is put right, as a sweep finds that it needs it; what is wrong with one stops none of the others."""
+
+from __future__ import annotations
+
+import logging
+from contextlib import suppress
+from typing import TYPE_CHECKING, Final
+
+from phaseline._engine.commands import Command
+from phaseline.errors import LeaseLostError, RunNotFoundError, StorageUnavailableError
+
+if TYPE_CHECKING:
+    from phaseline._shell.runner import Runner
+
+log: Final = logging.getLogger("phaseline.worker")
+
+
+async def tend(runner: Runner, run_id: str, command: Command, *, read_again: bool = False) -> None:
+    """Commit a command of a run that nobody here need be busy with.
+
+    Args:
+        runner: Whose storage holds it.
+        run_id: Its id.
+        command: What is to be done.
+        read_again: Whether the command is judged by what others may have written meanwhile.
+
+    Raises:
+        StorageUnavailableError: No run can be put right at the moment.
+    """
+    try:
+        live = await runner.hold(run_id)
+        live.doubted = live.doubted or (read_again and runner.storage.shared)
+        with suppress(LeaseLostError):  # it has ended meanwhile
+            await runner.submit(live, command)
+        runner.drop_if_idle(live)
+    except RunNotFoundError:
+        pass  # it was purged meanwhile
+    except StorageUnavailableError:
+        raise
+    except Exception:
+        log.exception("run %s is left as it is, and tried again by the next sweep", run_id)
