@@ -35,6 +35,19 @@ class StepResult(msgspec.Struct, frozen=True, gc=False):
     """Encoded."""
 
 
+SAVED = ""
+"""Key under which ``steps`` gives what a body saved of itself: its steps have names."""
+
+
+class SavedValue(msgspec.Struct, frozen=True, gc=False):
+    """What a body saved of itself, for the next attempt of its phase."""
+
+    path: str
+    generation: int
+    value: str | None
+    """Encoded; None: it is let go of."""
+
+
 class Unit(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """One unit of work, of one run: all of it is written or nothing."""
 
@@ -56,6 +69,8 @@ class Unit(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     events: Sequence[Event]
     """A ``CheckpointCreated`` among them is also a checkpoint to be kept."""
     steps: Sequence[StepResult]
+    saved: Sequence[SavedValue] = ()
+    """No phase twice; each takes the place of what was saved before."""
     marks_added: Sequence[str] = ()
     """Marks of the run's row that the stored one has not; all of them where it is inserted."""
     marks_removed: Sequence[str] = ()
@@ -528,7 +543,7 @@ class Storage(ABC):
 
     @abstractmethod
     def steps(self, namespace: str, run_id: str, path: str, generation: int) -> Mapping[str, str]:
-        """Stored results of a phase's steps by key."""
+        """Stored results of a phase's steps by key, and what its body saved under ``SAVED``."""
 
     @abstractmethod
     def checkpoints(self, namespace: str, run_id: str) -> Sequence[Checkpoint]:

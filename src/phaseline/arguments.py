@@ -14,6 +14,7 @@ from phaseline.errors import DefinitionError
 from phaseline.options import (
     check_bool,
     check_concurrency,
+    check_interval,
     check_name,
     check_priority,
     check_retry,
@@ -95,6 +96,7 @@ def check_bounds(
     serve: object,
     tracebacks: object,
     namespace_concurrency: object,
+    checkpoint_interval: object,
 ) -> None:
     """Refuse what a runtime could not work with."""
     what = "Runtime"
@@ -115,6 +117,8 @@ def check_bounds(
     check_bool(serve, "serve", what)
     check_bool(tracebacks, "tracebacks", what)
     check_concurrency(namespace_concurrency, "namespace_concurrency", what)
+    if checkpoint_interval is not None:
+        check_interval(checkpoint_interval, "checkpoint_interval", what)
 
 
 def _check_count(count: object, option: str) -> None:

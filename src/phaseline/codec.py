@@ -333,6 +333,7 @@ class _PlainCodec(ValueCodec[Any]):
 
 
 _ANYTHING: Any = Any
+_ANY = ValueCodec[Any](_ANYTHING, what="JSON data")
 _PLAIN = _PlainCodec(_ANYTHING, what="JSON data")
 _UNTYPED = _UntypedCodec(_ANYTHING, what="JSON data")
 
@@ -340,6 +341,13 @@ _UNTYPED = _UntypedCodec(_ANYTHING, what="JSON data")
 def plain_codec(what: str) -> ValueCodec[Any]:
     """Give a door that takes plain JSON data, and nothing that would come back as such."""
     codec = copy(_PLAIN)
+    codec.what = what
+    return codec
+
+
+def any_codec(what: str) -> ValueCodec[Any]:
+    """Give a door that takes whatever pydantic can write, and gives plain JSON data, for others to validate."""
+    codec = copy(_ANY)
     codec.what = what
     return codec
 

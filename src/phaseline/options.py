@@ -138,6 +138,12 @@ def check_span(span: object, option: str, what: str) -> None:
         raise DefinitionError(f"{what}: a {option} of {span} is over ten years; leave it out to have none")
 
 
+def check_interval(span: object, option: str, what: str) -> None:
+    """Refuse what is no span of time between two things; none at all is one."""
+    if not timedelta(0) <= check_unit(span, option, what) <= LONGEST:
+        raise DefinitionError(f"{what}: {option}={span}: it is no time at all, or up to ten years")
+
+
 def check_concurrency(concurrency: object, option: str, what: str) -> None:
     """Refuse what is no limit on how many bodies run at once."""
     if concurrency is None or (type(concurrency) is int and concurrency >= 1):

@@ -108,6 +108,10 @@ class BlockingContext(Protocol):
         """Do as ``Context.step`` does."""
         ...
 
+    def save(self, value: object, /) -> bool:
+        """Do as ``Context.save`` does."""
+        ...
+
     def result_of(self, phase: Node[Any, T], /) -> T:
         """Do as ``Context.result_of`` does."""
         ...
@@ -197,6 +201,45 @@ class Context(ABC):
                 back as something else.
             RuntimeUsageError: It was called in a thread; a body that is a plain function has ``ctx.blocking.step``.
             LeaseLostError: This worker no longer holds the phase.
+        """
+
+    @abstractmethod
+    def save(self, value: object, /) -> Coroutine[Any, Any, bool]:
+        """Save how far the body is, for the next attempt of this phase; the newest takes the place of what was saved before.
+
+        At most one is stored in each ``Runtime(checkpoint_interval=)``, 60 seconds by default, of an attempt. What comes
+        sooner is kept, and stored when the attempt ends without an output, unless its process dies. When the phase
+        commits, nothing of it stays.
+
+        Args:
+            value: Whatever pydantic can write as JSON.
+
+        Returns:
+            Whether it is stored now.
+
+        Raises:
+            EncodeError: It cannot be stored.
+            RuntimeUsageError: The phase is transactional; or it was called in a thread, where a body that is a plain
+                function has ``ctx.blocking.save``.
+            LeaseLostError: This worker no longer holds the phase; nothing was stored.
+        """
+
+    @property
+    @abstractmethod
+    def saved(self) -> Any:
+        """What an earlier attempt of this phase saved last, as plain JSON data; None if there is nothing.
+
+        As steps are, it is kept across failures, crashes, pauses and retries; a phase that is done once more after a
+        rollback past its commit, ``rerun_from`` or ``restart`` finds nothing.
+        """
+
+    @abstractmethod
+    def saved_as(self, type_: type[T], /) -> T | None:
+        """Give what ``saved`` gives, validated as ``type_``.
+
+        Raises:
+            DefinitionError: Values of this type cannot be stored.
+            DecodeError: What was saved is of another type.
         """
 
     @abstractmethod

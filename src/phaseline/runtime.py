@@ -93,6 +93,7 @@ class Runtime:
         tracebacks: bool = False,
         on_error: Handler | None = None,
         checkpoints: bool | None = None,
+        checkpoint_interval: timedelta | None = None,
         settings: Settings | None = None,
         clock: Clock | None = None,
         bus: EventBus | None = None,
@@ -127,6 +128,7 @@ class Runtime:
             on_error: Called with each ``ErrorOccurred`` of a commit of this process, as ``bus.subscribe`` calls handlers: what
                 it raises is logged, and however long it takes, no run waits for it.
             checkpoints: False leaves out checkpoints of runs, and events of them, and nothing else.
+            checkpoint_interval: Least time between two ``ctx.save`` of an attempt that are stored; by default 60 seconds.
             settings: For what the arguments do not say: ``Settings.from_env()``. Without them nothing of the environment is
                 read.
             clock: Where the time comes from.
@@ -142,13 +144,15 @@ class Runtime:
         check_bounds(
             namespace=namespace, concurrency=concurrency, sync_threads=sync_threads, lease=lease, drain=drain,
             retain=retain, retry=retry, timeout=timeout, serve=serve, tracebacks=tracebacks,
-            namespace_concurrency=namespace_concurrency,
+            namespace_concurrency=namespace_concurrency, checkpoint_interval=checkpoint_interval,
         )  # fmt: skip
         chosen = settings or WITHOUT_SETTINGS
         storage = chosen.storage if storage is None else storage
         queue = chosen.queue if queue is None else queue
         retry, timeout = retry or chosen.retry, timeout or chosen.timeout
         checkpoints = chosen.enable_checkpoints if checkpoints is None else checkpoints
+        if checkpoint_interval is None:
+            checkpoint_interval = chosen.checkpoint_interval
         self._storage, self._queue = checked_storage(storage), checked_queue(queue)
         if self._queue.crosses_processes and not self._storage.shared:
             msg = f"{self._queue!r} reaches other processes, but {self._storage!r} belongs to this one; use a database"
@@ -163,7 +167,7 @@ class Runtime:
         self._options = RunnerOptions(
             namespace=namespace, concurrency=concurrency, sync_threads=sync_threads, lease=lease, drain=drain,
             retry=retry, timeout=timeout, classify=classify, tracebacks=tracebacks, checkpoints=checkpoints,
-            namespace_concurrency=namespace_concurrency,
+            namespace_concurrency=namespace_concurrency, checkpoint_interval=checkpoint_interval,
             queues=served if serve else frozenset[str](),
         )  # fmt: skip
         self._serve, self._retain = serve, retain

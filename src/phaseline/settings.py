@@ -11,7 +11,7 @@ from urllib.parse import quote
 import attrs
 
 from phaseline.errors import DefinitionError, SettingsError
-from phaseline.options import check_span
+from phaseline.options import check_interval, check_span
 from phaseline.retry import Retry
 
 HIGHEST_PORT = 65_535
@@ -36,6 +36,8 @@ class Settings:
     """REDIS_PASSWORD."""
     enable_checkpoints: bool = True
     """PIPELINE_ENABLE_CHECKPOINTS: false leaves out checkpoints, and events of them, and nothing else."""
+    checkpoint_interval: timedelta = timedelta(seconds=60)
+    """PIPELINE_CHECKPOINT_INTERVAL: least time between two ``ctx.save`` of an attempt that are stored; 0 stores each."""
     max_retries: int = 3
     """PIPELINE_MAX_RETRIES: attempts after the first, of phases of which nothing else says it."""
     timeout: timedelta | None = timedelta(minutes=10)
@@ -50,6 +52,7 @@ class Settings:
             DefinitionError: A value is out of its range.
         """
         check_span(self.timeout, "timeout", "Settings")
+        check_interval(self.checkpoint_interval, "checkpoint_interval", "Settings")
         if not 0 <= self.max_retries <= MOST_RETRIES:
             msg = f"Settings(max_retries={self.max_retries}): 0 (no second attempt) to {MOST_RETRIES}"
             raise DefinitionError(msg)
@@ -127,9 +130,10 @@ def _whole(least: int, most: int, what: str) -> Callable[[str], int]:
     return read
 
 
-def _milliseconds(text: str) -> timedelta:
+def _milliseconds(least: int) -> Callable[[str], timedelta]:
     ten_years = 10 * 365 * 24 * 3_600_000
-    return timedelta(milliseconds=_whole(1, ten_years, "milliseconds")(text))
+    read = _whole(least, ten_years, "milliseconds")
+    return lambda text: timedelta(milliseconds=read(text))
 
 
 _VARIABLES: Mapping[str, tuple[str, Callable[[str], Any], bool]] = {
@@ -138,8 +142,9 @@ _VARIABLES: Mapping[str, tuple[str, Callable[[str], Any], bool]] = {
     "REDIS_PORT": ("redis_port", _whole(1, HIGHEST_PORT, "a port"), False),
     "REDIS_PASSWORD": ("redis_password", _text, True),
     "PIPELINE_ENABLE_CHECKPOINTS": ("enable_checkpoints", _bool, False),
+    "PIPELINE_CHECKPOINT_INTERVAL": ("checkpoint_interval", _milliseconds(0), False),
     "PIPELINE_MAX_RETRIES": ("max_retries", _whole(0, MOST_RETRIES, "attempts after the first"), False),
-    "PIPELINE_TIMEOUT_MS": ("timeout", _milliseconds, False),
+    "PIPELINE_TIMEOUT_MS": ("timeout", _milliseconds(1), False),
     "FRONTEND_URL": ("frontend_url", _text, True),
 }
 """Each variable with its field, how it is read, and whether its value is kept out of errors."""

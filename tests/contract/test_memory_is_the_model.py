@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, rule, run_state_machine_as_test
 from msgspec.structs import replace
 
-from phaseline.abc import Claimed, ClaimRequest, RunRows, StepResult, Storage, Unit, WorkerRecord
+from phaseline.abc import Claimed, ClaimRequest, RunRows, SavedValue, StepResult, Storage, Unit, WorkerRecord
 from phaseline.events import CheckpointCreated, Emitted, Event, PhaseRetrying, PhaseSkipped, Transition
 from phaseline.finding import RunFilter
 from phaseline.run import (
@@ -230,6 +230,7 @@ def units(draw: st.DrawFn, model: Storage, space: str, run_id: str) -> Unit:
     if draw(st.booleans()) or (state in ENDED_STATES and base.expires_at is not None):
         times = draw(times_of(base, state))
     step = st.builds(StepResult, st.sampled_from(PATHS), st.integers(0, 1), st.sampled_from("xy"), TEXT)
+    saved = st.builds(SavedValue, st.sampled_from(PATHS), st.integers(0, 1), st.none() | TEXT)
     return make_unit(
         replace(run, **times),
         expected=expected,
@@ -241,6 +242,7 @@ def units(draw: st.DrawFn, model: Storage, space: str, run_id: str) -> Unit:
         outputs={row.path: draw(TEXT) for row in written if row.live and draw(st.booleans())},
         events=events,
         steps=draw(st.lists(step, max_size=3)),
+        saved=draw(st.lists(saved, max_size=2, unique_by=lambda each: each.path)),
         signals=received,
         taken=[(number, draw(st.sampled_from(PATHS))) for number in taking],
         marked=base.marks if expected else (),

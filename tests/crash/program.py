@@ -51,6 +51,17 @@ def ship(text: str, ctx: Context) -> str:
         return f"{text}, shipped"
 
 
+# --------------------------------------------------------------------- a long phase that saves how far it is
+@phase
+async def count(number: int, ctx: Context) -> list[int]:
+    done: list[int] = ctx.saved_as(list[int]) or []
+    for page in range(len(done), 4):
+        await note_async(f"page {page}", "begin", ctx, number)
+        done.append(page)
+        await ctx.save(done)
+    return done
+
+
 # --------------------------------------------------------------------- work whose output tells who did it
 @phase
 async def work(number: int, ctx: Context) -> int:
@@ -68,6 +79,7 @@ async def undo(_: Any, __: Any, ctx: Context) -> None:
 PIPELINES: dict[str, Pipeline[int, Any]] = {
     "order": Pipeline("order", reserve >> charge >> ship),
     "work": Pipeline("work", work),
+    "count": Pipeline("count", count),
     "saga": Pipeline(
         "saga",
         reserve.with_options(compensate=undo)
@@ -85,7 +97,13 @@ async def main(given: argparse.Namespace) -> None:
     faults = Faults(storage)
     if given.die and not given.roll_back:
         arm(faults, given.die)
-    async with Runtime(storage, pipelines=[pipeline], lease=timedelta(seconds=given.lease)) as runtime:
+    runtime = Runtime(
+        storage,
+        pipelines=[pipeline],
+        lease=timedelta(seconds=given.lease),
+        checkpoint_interval=timedelta(0),
+    )
+    async with runtime:
         if given.resume:
             handles = [await runtime.get(run_id, pipeline) for run_id in given.resume]
         else:

@@ -362,6 +362,25 @@ def test_killed_again_and_again(bench: Bench) -> None:
     assert row == (3, 2, 3, 0)
 
 
+@pytest.mark.parametrize(
+    ("any_bench", "backend"), [("sqlite", "trio"), ("postgres", "asyncio")], indirect=["any_bench"]
+)
+def test_killed_after_a_save(any_bench: Bench, backend: str) -> None:
+    """The next attempt begins with what was saved last, and nothing of it stays when the phase is committed."""
+    bench = any_bench
+    process = bench.begin(*PROGRAM, "count", "--backend", backend, hold="page 2:begin")
+    bench.until(lambda: "page 2:begin" in bench.moments(), "the third page")
+    kill(process)
+    assert bench.select("SELECT result FROM phaseline_step_result") == [("[0,1]",)]
+
+    (found,) = bench.resume(*PROGRAM, "count", "--backend", backend)
+
+    assert found["output"] == [0, 1, 2, 3]
+    assert bench.moments(bench.processes[1]) == ["page 2:begin", "page 3:begin"]
+    check_events(found, crashed={"count"})
+    assert bench.select("SELECT result FROM phaseline_step_result") == []
+
+
 # --------------------------------------------------------------------- stopped, not dead
 @pytest.mark.parametrize(
     ("any_bench", "backend"),

@@ -112,6 +112,7 @@ def check(found: Any, kind: type[PhaselineError], *words: str) -> None:
     ("verb", "call"),
     [
         ("step", lambda ctx: ctx.blocking.step("a", make, 1)),
+        ("save", lambda ctx: ctx.blocking.save(1)),
         ("result_of", lambda ctx: ctx.blocking.result_of(phase(make_later))),
         ("run_input", lambda ctx: ctx.blocking.run_input(int)),
     ],
@@ -131,6 +132,7 @@ async def test_blocking_verbs_are_refused_on_the_event_loop(
     ("verb", "call"),
     [
         ("step", lambda ctx: ctx.step("a", make, 1)),
+        ("save", lambda ctx: ctx.save(1)),
         ("result_of", lambda ctx: ctx.result_of(phase(make_later))),
         ("run_input", lambda ctx: ctx.run_input(int)),
     ],

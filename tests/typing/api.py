@@ -163,6 +163,8 @@ class Split(Phase[Doc, Words]):
         assert_type(mailer, Mailer)
         assert_type(await ctx.step("send", mailer.send, "me", copies=2), int)
         assert_type(await ctx.step("look up", mailer.address_of, "me"), str)
+        assert_type(await ctx.save(doc), bool)
+        assert_type(ctx.saved_as(Doc), Doc | None)
         assert_type(await ctx.run_input(Doc), Doc)
         assert_type(await ctx.result_of(words), list[str])
         assert_type(await ctx.result_of(words >> each(size)), list[int])

@@ -17,7 +17,7 @@ from phaseline.settings import Settings
 
 EVERYTHING = {
     "DATABASE_URL": "sqlite:///here.db", "REDIS_HOST": "redis.local", "REDIS_PORT": "7000", "REDIS_PASSWORD": "s3:c@t/",
-    "PIPELINE_ENABLE_CHECKPOINTS": "False", "PIPELINE_MAX_RETRIES": "0", "PIPELINE_TIMEOUT_MS": "1500",
+    "PIPELINE_ENABLE_CHECKPOINTS": "False", "PIPELINE_CHECKPOINT_INTERVAL": "250", "PIPELINE_MAX_RETRIES": "0", "PIPELINE_TIMEOUT_MS": "1500",
     "FRONTEND_URL": "https://app.example",
 }  # fmt: skip
 
@@ -29,6 +29,8 @@ def test_an_empty_environment_gives_the_defaults() -> None:
     assert (defaults.storage, defaults.queue) == ("memory", "memory")
     assert (defaults.retry, defaults.timeout) == (Retry(attempts=4), timedelta(minutes=10))
     assert defaults.enable_checkpoints
+    assert defaults.checkpoint_interval == timedelta(minutes=1)
+    assert Settings.from_env({"PIPELINE_CHECKPOINT_INTERVAL": "0"}).checkpoint_interval == timedelta(0)
 
 
 def test_each_variable_is_read() -> None:
@@ -36,7 +38,7 @@ def test_each_variable_is_read() -> None:
     settings = Settings.from_env(EVERYTHING)
     assert attrs.asdict(settings) == {
         "database_url": "sqlite:///here.db", "redis_host": "redis.local", "redis_port": 7000, "redis_password": "s3:c@t/",
-        "enable_checkpoints": False, "max_retries": 0, "timeout": timedelta(seconds=1.5),
+        "enable_checkpoints": False, "checkpoint_interval": timedelta(seconds=0.25), "max_retries": 0, "timeout": timedelta(seconds=1.5),
         "frontend_url": "https://app.example",
     }  # fmt: skip
     assert settings.queue == "redis://:s3%3Ac%40t%2F@redis.local:7000/0"
@@ -59,6 +61,7 @@ def test_the_environment_is_read_when_asked_for(monkeypatch: pytest.MonkeyPatch)
     [
         ("PIPELINE_ENABLE_CHECKPOINTS", "maybe"), ("PIPELINE_MAX_RETRIES", "-1"), ("PIPELINE_MAX_RETRIES", "3.5"),
         ("PIPELINE_MAX_RETRIES", "٣"), ("PIPELINE_MAX_RETRIES", "9" * 5_000), ("PIPELINE_TIMEOUT_MS", "0"),
+        ("PIPELINE_CHECKPOINT_INTERVAL", "-1"), ("PIPELINE_CHECKPOINT_INTERVAL", "1 min"),
         ("PIPELINE_TIMEOUT_MS", "10 min"), ("PIPELINE_TIMEOUT_MS", "1" + "0" * 30), ("REDIS_PORT", "0"),
         ("REDIS_PORT", "65536"), ("REDIS_PASSWORD", "a\nb"), ("DATABASE_URL", "sqlite:///\0"),
     ],

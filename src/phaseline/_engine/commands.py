@@ -70,6 +70,8 @@ class Succeed(msgspec.Struct, frozen=True, gc=False):
     progress: Progress | None = None
     same_as: str | None = None
     """Where this output is stored already: the path of a value that the phase was given."""
+    has_saved: bool = False
+    """Whether something is stored that the body saved of itself, to be let go of now."""
 
 
 class Judge(msgspec.Struct, frozen=True, gc=False):
@@ -97,6 +99,8 @@ class Fail(msgspec.Struct, frozen=True, gc=False):
     again_at: datetime | None
     """When to try again; None: it has failed for good."""
     progress: Progress | None = None
+    saved: str | None = None
+    """What the body saved of itself last, if that is not stored yet; encoded."""
 
 
 class Postpone(msgspec.Struct, frozen=True, gc=False):
@@ -109,6 +113,8 @@ class Postpone(msgspec.Struct, frozen=True, gc=False):
     limit: int
     emitted: tuple[Emission, ...] = ()
     progress: Progress | None = None
+    saved: str | None = None
+    """As of ``Fail``."""
 
 
 class SkipPhase(msgspec.Struct, frozen=True, gc=False):
@@ -124,7 +130,8 @@ class SkipPhase(msgspec.Struct, frozen=True, gc=False):
     length: int | None = None
     emitted: tuple[Emission, ...] = ()
     same_as: str | None = None
-    """As of ``Succeed``."""
+    has_saved: bool = False
+    """As of ``Succeed``, both."""
 
 
 class FinishRun(msgspec.Struct, frozen=True, gc=False):
@@ -137,7 +144,8 @@ class FinishRun(msgspec.Struct, frozen=True, gc=False):
     emitted: tuple[Emission, ...] = ()
     progress: Progress | None = None
     same_as: str | None = None
-    """As of ``Succeed``."""
+    has_saved: bool = False
+    """As of ``Succeed``, both."""
 
 
 class RecordStep(msgspec.Struct, frozen=True, gc=False):
@@ -151,11 +159,22 @@ class RecordStep(msgspec.Struct, frozen=True, gc=False):
     progress: Progress | None = None
 
 
+class Save(msgspec.Struct, frozen=True, gc=False):
+    """A body saved something of itself, for the next attempt of its phase."""
+
+    path: str
+    fence: int
+    value: str
+    """Encoded."""
+
+
 class Release(msgspec.Struct, frozen=True, gc=False):
     """A worker gives back what it cannot finish; this counts as nothing."""
 
     path: str
     fence: int
+    saved: str | None = None
+    """As of ``Fail``."""
 
 
 class Reclaim(msgspec.Struct, frozen=True, gc=False):
@@ -275,6 +294,7 @@ Command: TypeAlias = (
     | SkipPhase
     | FinishRun
     | RecordStep
+    | Save
     | Release
     | Reclaim
     | Expire

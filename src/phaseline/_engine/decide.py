@@ -28,6 +28,7 @@ from phaseline._engine.commands import (
     Reclaim,
     RecordStep,
     Release,
+    Save,
     SkipPhase,
     Start,
     Succeed,
@@ -40,7 +41,7 @@ from phaseline._engine.rollback import undone
 from phaseline._engine.snapshot import Draft, Snapshot
 from phaseline._engine.verdicts import Fenced, Refused
 from phaseline._engine.waits import begin_wait, elapse, receive
-from phaseline.abc import StepResult
+from phaseline.abc import SavedValue, StepResult
 from phaseline.plan import NodeKind
 from phaseline.run import (
     SETTLED_STATES,
@@ -130,8 +131,11 @@ def decide(draft: Draft, command: Command, offer: Offer) -> None:  # noqa: C901,
             _finish(draft, command)
         case RecordStep():
             _record_step(draft, command)
+        case Save():
+            _save(draft, _held(draft, command.path, command.fence), command.value)
         case Release():
             row = _held(draft, command.path, command.fence)
+            _save_last(draft, row, command.saved)
             evolve.phase_retrying(draft, row, "handed_over", draft.now)
         case Reclaim():
             _reclaim(draft, command)
@@ -181,6 +185,8 @@ def _begin(draft: Draft, command: Begin, offer: Offer) -> None:
 def _succeed(draft: Draft, command: Succeed, offer: Offer) -> None:
     path = command.path
     row = _held(draft, path, command.fence)
+    if command.has_saved:
+        _save(draft, row, None)
     if command.emitted:
         _tell(draft, path, command.emitted)
     if command.progress is not None:
@@ -207,6 +213,8 @@ def _judge(draft: Draft, command: Judge) -> None:
 
 def _skip(draft: Draft, command: SkipPhase) -> None:
     row = _held(draft, command.path, command.fence)
+    if command.has_saved:
+        _save(draft, row, None)
     _tell(draft, row.path, command.emitted)
     if command.same_as is not None:
         row = _given_same(draft, row, command.same_as)
@@ -221,6 +229,8 @@ def _skip(draft: Draft, command: SkipPhase) -> None:
 
 def _finish(draft: Draft, command: FinishRun) -> None:
     row = _with_progress(_held(draft, command.path, command.fence), command.progress)
+    if command.has_saved:
+        _save(draft, row, None)
     _tell(draft, row.path, command.emitted)
     if command.same_as is None:
         draft.outputs[row.path] = command.output
@@ -237,6 +247,7 @@ def _given_same(draft: Draft, row: PhaseRecord, path: str) -> PhaseRecord:
 
 def _fail(draft: Draft, command: Fail) -> None:
     row = _with_progress(_held(draft, command.path, command.fence), command.progress)
+    _save_last(draft, row, command.saved)
     if command.again_at is None:
         fail_for_good(draft, row, command.error)
     else:
@@ -246,6 +257,7 @@ def _fail(draft: Draft, command: Fail) -> None:
 
 def _postpone(draft: Draft, command: Postpone) -> None:
     row = _with_progress(_held(draft, command.path, command.fence), command.progress)
+    _save_last(draft, row, command.saved)
     _tell(draft, row.path, command.emitted)
     if row.postponed < command.limit:
         evolve.phase_retrying(draft, row, "again", command.again_at, note=command.reason)
@@ -261,6 +273,16 @@ def _record_step(draft: Draft, command: RecordStep) -> None:
     if command.progress is not None:
         draft.rows[row.path] = _with_progress(row, command.progress)
     draft.steps.append(StepResult(row.path, row.generation, command.key, command.result))
+
+
+def _save(draft: Draft, row: PhaseRecord, value: str | None) -> None:
+    draft.saved[row.path] = SavedValue(row.path, row.generation, value)
+
+
+def _save_last(draft: Draft, row: PhaseRecord, value: str | None) -> None:
+    """Store with the end of an attempt what its body saved last."""
+    if value is not None:
+        _save(draft, row, value)
 
 
 def _reclaim(draft: Draft, command: Reclaim) -> None:

@@ -17,7 +17,7 @@ from msgspec.structs import replace
 
 from phaseline._engine import timing
 from phaseline._engine.liveness import RowOf, liveness
-from phaseline.abc import AMENDED, RunRows, StepResult, Unit
+from phaseline.abc import AMENDED, RunRows, SavedValue, StepResult, Unit
 from phaseline.edges import GIVEN
 from phaseline.errors import InvalidTransitionError
 from phaseline.events import CheckpointCreated, Event, Transition
@@ -191,6 +191,7 @@ class Draft:
         "rows",
         "run",
         "run_id",
+        "saved",
         "seq",
         "signals",
         "state",
@@ -222,6 +223,8 @@ class Draft:
         self.events: list[Event] = []
         self.outputs: dict[str, str] = {}
         self.steps: list[StepResult] = []
+        self.saved: dict[str, SavedValue] = {}
+        """What bodies saved of themselves, or is let go of, by path."""
         self.signals: dict[int, SignalRecord] = {}
         """What this unit receives, by number."""
         self.taken: dict[int, str] = {}
@@ -253,7 +256,7 @@ class Draft:
     @property
     def is_empty(self) -> bool:
         """Whether nothing was decided, so that there is nothing to commit."""
-        return not (self.events or self.rows or self.steps)
+        return not (self.events or self.rows or self.steps or self.saved)
 
     # ------------------------------------------------------------------ rows
     def row(self, path: str) -> PhaseRecord | None:
@@ -406,6 +409,7 @@ class Draft:
             run=self.run, expected=base.revision, stood=base.state in SETTLED_STATES,
             amended=not moves_on and _amendable(base) != _amendable(self.run), input=input_text, inserted=inserted, updated=updated, dropped=[*self.dropped.values()],
             outputs=self.outputs, events=self.events, steps=self.steps, commit_id=commit_id,
+            saved=[*self.saved.values()] if self.saved else (),
             letter=self.letter, letter_removed=base.letter is not None and base.letter != self.run.letter,
             marks_added=_without(marks, marked), marks_removed=_without(marked, marks),
             signals=[*self.signals.values()] if self.signals else (), taken=[*self.taken.items()] if self.taken else (),

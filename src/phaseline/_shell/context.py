@@ -15,10 +15,12 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from anyio import from_thread
 from anyio.lowlevel import EventLoopToken, current_token
 
-from phaseline._engine.commands import Emission, RecordStep
+from phaseline._engine.commands import Emission, RecordStep, Save
 from phaseline._shell.live import Job
-from phaseline.abc import Transaction
-from phaseline.codec import ValueCodec, from_json_text, plain_codec, to_json_text
+from phaseline._shell.outage import patiently
+from phaseline._shell.upstream import upstream
+from phaseline.abc import SAVED, Transaction
+from phaseline.codec import ValueCodec, any_codec, from_json_text, plain_codec, to_json_text
 from phaseline.deps import Dep, missing
 from phaseline.errors import (
     DefinitionError,
@@ -31,14 +33,13 @@ from phaseline.loops import Post, loop_post
 from phaseline.phase import BlockingContext, Context, CustomEvent
 from phaseline.run import Progress
 from phaseline.signature import returned_type
-from phaseline.step import Chain, Node, Subgraph, Wait
+from phaseline.step import Node, Wait
 from phaseline.texts import storable_key, storable_text
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
 
     from phaseline._shell.runner import Runner
-    from phaseline.plan import PlanNode
 
 T = TypeVar("T")
 _MOST = 2**53
@@ -63,6 +64,8 @@ class BodyContext(Context):
         self._told_at: datetime | None = None
         self._steps: dict[str, str] | None = None
         self._keys: set[str] = set()
+        self._saved: str | None = None
+        self._saved_at: datetime | None = None
         self._token: EventLoopToken = current_token()
         self._post: Post = loop_post()
         self._loop_thread = get_ident()
@@ -135,7 +138,7 @@ class BodyContext(Context):
     async def find_result(self, phase: Node[Any, T]) -> T:
         """Do as ``result_of`` does."""
         plan = self._job.live.snapshot.plan
-        node = self._upstream(phase)
+        node = upstream(plan, self._job.node, phase, who=self.phase)
         items = self._job.items[: len(plan.scopes_of(node))]
         value: Any = await self._runner.values.of_node(self._job.live, node, items)
         source = plan.bindings[node.index].source
@@ -143,38 +146,6 @@ class BodyContext(Context):
             value = (await self._runner.values.for_node(self._job.live, node, items), value)
         result: T = value
         return result
-
-    def _upstream(self, phase: Node[Any, Any]) -> PlanNode:
-        """Find the one node upstream of this one that was made of ``phase``, or of the last one in it."""
-        plan, here = self._job.live.snapshot.plan, self._job.node
-        named = getattr(phase, "title", repr(phase))
-        asks = f"{self.phase!r} asks for the result of {named!r}, which"
-        source, tail = last_of(phase)
-        around = (None, *plan.scopes_of(here))
-        found = [
-            node
-            for node, binding in zip(plan.nodes, plan.bindings, strict=True)
-            if binding.source is source
-            and node.scope in around
-            and f"/{node.path.replace('[]', '')}".endswith(tail)
-        ]
-        if not found:
-            raise DefinitionError(f"{asks} does not stand in pipeline {plan.name!r}; ask for one that does")
-        if len(found) > 1:
-            raise DefinitionError(
-                f"{asks} stands {len(found)} times in pipeline {plan.name!r}; name one of them"
-            )
-        node = found[0]
-        todo, seen = [here.index, *plan.scopes_of(here)], set[int]()
-        while todo:
-            parents = plan.nodes[todo.pop()].parents
-            if node.index in parents:
-                return node
-            todo.extend(parent for parent in parents if parent not in seen)
-            seen.update(parents)
-        raise DefinitionError(
-            f"{asks} is not upstream of it in pipeline {plan.name!r}; put it before {self.phase!r}"
-        )
 
     def run_input(self, type_: type[T], /) -> Coroutine[Any, Any, T]:
         self._check_loop("run_input")
@@ -269,15 +240,16 @@ class BodyContext(Context):
         if self.transaction is not None:
             msg = f"step {key!r} of phase {self.phase!r}: a transactional phase stores everything at once, at its end"
             raise RuntimeUsageError(msg)
-        if self._steps is None:
-            run, row = self._job.live.snapshot.run, self._job.row
-            if row.attempt == 1 and not row.epoch:
-                self._steps = {}
-            else:
-                storage = self._runner.storage
-                read = partial(storage.steps, run.namespace, run.id, row.path, row.generation)
-                self._steps = dict(await self._runner.values.call(read))
+        if self._steps is None:  # the first attempt of all
+            self._steps = {}
         return self._steps.get(key)
+
+    async def recall(self) -> None:
+        """Read what earlier attempts stored: the results of steps, and what the body saved."""
+        run, row = self._job.live.snapshot.run, self._job.row
+        read = partial(self._runner.storage.steps, run.namespace, run.id, row.path, row.generation)
+        self._steps = dict(await patiently(self._runner.clock, partial(self._runner.values.call, read)))
+        self._saved = self._steps.pop(SAVED, None)
 
     async def store_step(self, key: str, codec: ValueCodec[Any], result: object) -> Any:
         """Commit a step's result together with what was emitted before it."""
@@ -289,6 +261,43 @@ class BodyContext(Context):
         assert self._steps is not None  # noqa: S101  # looked up before
         self._steps[key] = text
         return copy
+
+    # ------------------------------------------------------------------ what it saves of itself
+    @property
+    def saved(self) -> Any:
+        return None if self._saved is None else from_json_text(self._saved, what=self._what_is_saved)
+
+    def saved_as(self, type_: type[T], /) -> T | None:
+        codec = ValueCodec(type_, what=self._what_is_saved)
+        return None if self._saved is None else codec.decode(self._saved)
+
+    @property
+    def _what_is_saved(self) -> str:
+        return f"what phase {self.phase!r} saved"
+
+    @property
+    def has_saved(self) -> bool:
+        """Whether something is stored that this attempt, or one before it, has saved."""
+        return self._saved is not None or self._saved_at is not None
+
+    def save(self, value: object, /) -> Coroutine[Any, Any, bool]:
+        self._check_loop("save")
+        return self.store_saved(value)
+
+    async def store_saved(self, value: object) -> bool:
+        """Commit what the body saves; what comes too soon after the one before is kept for the end of the attempt."""
+        if self.transaction is not None:
+            msg = f"phase {self.phase!r} is transactional and stores everything at once, at its end: it cannot save"
+            raise RuntimeUsageError(msg)
+        text, _ = any_codec(self._what_is_saved).encode(value)
+        job, now = self._job, self._runner.clock.now()
+        self.heartbeat()
+        if self._saved_at is not None and now - self._saved_at < self._runner.options.checkpoint_interval:
+            job.saved = text
+            return False
+        job.saved, self._saved_at = None, now
+        await self._runner.submit(job.live, Save(job.row.path, job.row.fence, text))
+        return True
 
 
 class _Blocking(BlockingContext):
@@ -307,6 +316,10 @@ class _Blocking(BlockingContext):
             if isawaitable(result):
                 result = self._await(partial(_awaited, result))
             return self._await(partial(self._context.store_step, key, codec, result))
+
+    def save(self, value: object, /) -> bool:
+        self._check_thread("save")
+        return self._await(partial(self._context.store_saved, value))
 
     def result_of(self, phase: Node[Any, T], /) -> T:
         self._check_thread("result_of")
@@ -334,18 +347,6 @@ def step_codec(phase: str, key: str, fn: Callable[..., Any]) -> ValueCodec[Any]:
     what = f"result of step {storable_key(key, what=f'the key of a step of phase {phase!r}')!r} of phase {phase!r}"
     returned = returned_type(fn, what=what)
     return ValueCodec(returned, what=what) if returned is not None else plain_codec(what)
-
-
-def last_of(node: Node[Any, Any]) -> tuple[Node[Any, Any], str]:
-    """Give the node whose output is that of a pipeline or chain, and how its path then ends."""
-    tail = ""
-    while isinstance(node, Chain | Subgraph):
-        if isinstance(node, Chain):
-            node = node.parts[-1]
-        else:
-            tail, node = f"{tail}/{node.name}", node.body
-    name = node.title.removeprefix("each(").removesuffix(")")
-    return node, f"{tail}/{name}" if tail else ""
 
 
 def _check_event(event: object, phase: str) -> None:

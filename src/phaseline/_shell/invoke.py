@@ -41,7 +41,7 @@ MAX_POSTPONED = 1_000
 """Times a phase may ask to be called again."""
 
 
-async def invoke(runner: Runner, job: Job) -> Command | Draft:  # noqa: C901  # flat: another call would cost each phase
+async def invoke(runner: Runner, job: Job) -> Command | Draft:  # noqa: C901, PLR0912  # flat: another call would cost each phase
     """Call the body of a granted phase; gives the command to commit, or, of a transactional phase, what is committed.
 
     It raises nothing but a cancellation that is meant for us, or Ctrl-C.
@@ -69,6 +69,8 @@ async def invoke(runner: Runner, job: Job) -> Command | Draft:  # noqa: C901  # 
             body: Callable[[], Any] = partial(call.body, *values, **{call.context: context})
             if binding.is_transactional:
                 return await transact(runner, job, context, body)
+            if row.attempt > 1 or row.epoch:
+                await context.recall()
             output = await body() if call.is_async else await runner.call_in_thread(body)
         text, copy = binding.output.encode(output)
     except KeyboardInterrupt:
@@ -84,7 +86,7 @@ async def invoke(runner: Runner, job: Job) -> Command | Draft:  # noqa: C901  # 
     if context is None:
         return Succeed(row.path, row.fence, text, length, same_as=same_as)
     emitted, progress = context.take_emitted(), context.take_progress()
-    return Succeed(row.path, row.fence, text, length, emitted, progress, same_as)
+    return Succeed(row.path, row.fence, text, length, emitted, progress, same_as, context.has_saved)
 
 
 def timeout_of(runner: Runner, job: Job) -> timedelta | None:
@@ -142,7 +144,7 @@ def interrupted(runner: Runner, job: Job) -> Command | None:
             msg = f"the body of phase {job.row.path!r} cancelled the task that it runs in"
             return _failed(runner, job, None, RuntimeError(msg))
         case Interruption.HANDED_OVER:
-            return Release(job.row.path, job.row.fence)
+            return Release(job.row.path, job.row.fence, job.saved)
         case _:
             return None
 
@@ -159,7 +161,8 @@ def _command_for(
         case Again():
             emitted, progress = _taken(context)
             again_at = later(runner.clock.now(), error.after)
-            return Postpone(row.path, row.fence, again_at, error.reason, MAX_POSTPONED, emitted, progress)
+            reason, saved = error.reason, job.saved
+            return Postpone(row.path, row.fence, again_at, reason, MAX_POSTPONED, emitted, progress, saved)
         case Skip():
             return _skipped(runner, job, context, error, handed_on)
         case Finish():
@@ -171,12 +174,13 @@ def _command_for(
 def _skipped(runner: Runner, job: Job, context: BodyContext | None, skip: Skip, handed_on: int) -> Command:
     row, binding = job.row, job.binding
     emitted, progress = _taken(context)
+    has_saved = context is not None and context.has_saved
     if binding.undoes:  # there was nothing to undo
-        return Succeed(row.path, row.fence, "null", None, emitted, progress)
+        return Succeed(row.path, row.fence, "null", None, emitted, progress, None, has_saved)
     if skip.output is NOTHING:
         passes = accepts(binding.output_type, binding.call.input_type)
         length = handed_on if passes and binding.is_counted else None
-        return SkipPhase(row.path, row.fence, skip.reason, None, passes, length, emitted)
+        return SkipPhase(row.path, row.fence, skip.reason, None, passes, length, emitted, None, has_saved)
     try:
         text, copy = binding.output.encode(skip.output)
     except CodecError as error:
@@ -190,6 +194,7 @@ def _skipped(runner: Runner, job: Job, context: BodyContext | None, skip: Skip, 
         length=len(copy) if binding.is_counted else None,
         emitted=emitted,
         same_as=job.same_as(text),
+        has_saved=has_saved,
     )
 
 
@@ -202,7 +207,8 @@ def _finished(runner: Runner, job: Job, context: BodyContext | None, finish: Fin
         text, _ = job.live.snapshot.plan.whole.encode(finish.output)
     except (CodecError, DefinitionError) as error:
         return _failed(runner, job, context, error)
-    return FinishRun(row.path, row.fence, text, *_taken(context), job.same_as(text))
+    has_saved = context is not None and context.has_saved
+    return FinishRun(row.path, row.fence, text, *_taken(context), job.same_as(text), has_saved)
 
 
 def _failed(runner: Runner, job: Job, context: BodyContext | None, error: BaseException) -> Command:
@@ -219,7 +225,7 @@ def _failed(runner: Runner, job: Job, context: BodyContext | None, error: BaseEx
         again_at, error, info = None, broken, describe(broken, path, traceback=traceback)
     if again_at is None:
         job.live.cause = error
-    return Fail(path, job.row.fence, info, again_at, progress)
+    return Fail(path, job.row.fence, info, again_at, progress, job.saved)
 
 
 def unstorable(runner: Runner, job: Job, error: StorageError) -> Fail:

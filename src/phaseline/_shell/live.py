@@ -64,6 +64,7 @@ class Job:
         "live",
         "node",
         "row",
+        "saved",
         "seat",
         "text",
     )
@@ -84,6 +85,8 @@ class Job:
         """What the body gave, decoded anew; handed on once it is committed."""
         self.text: str = ""
         """The same, encoded."""
+        self.saved: str | None = None
+        """What the body saved of itself last, encoded, if that is not stored yet."""
         self.given: Stored | None = None
         """What the body was given, if it is large and the whole of one stored value."""
 

@@ -92,6 +92,8 @@ class RunnerOptions:
     """Whether the end of a traceback is stored with each failure of a phase."""
     checkpoints: bool = True
     """Whether positions of runs are noted."""
+    checkpoint_interval: timedelta = timedelta(seconds=60)
+    """Least time between two stored ``ctx.save`` of an attempt."""
 
 
 DEFAULT_OPTIONS = RunnerOptions()

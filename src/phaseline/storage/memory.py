@@ -14,6 +14,7 @@ import attrs
 from msgspec.structs import replace
 
 from phaseline.abc import (
+    SAVED,
     Backlog,
     Claimed,
     ClaimRequest,
@@ -24,6 +25,7 @@ from phaseline.abc import (
     HeldPhase,
     Outcome,
     RunRows,
+    SavedValue,
     Storage,
     Unit,
     WorkerRecord,
@@ -110,12 +112,22 @@ class _StoredRun:
         self.events.extend(unit.events)
         for step in unit.steps:
             self.steps.setdefault((step.path, step.generation), {}).setdefault(step.key, step.result)
+        if unit.saved:
+            self._save(unit.saved)
         for signal in unit.signals:
             self.signals[signal.seq] = signal
             self.signals_written[signal.seq] = revision
         for seq, path in unit.taken:
             self.signals[seq] = replace(self.signals[seq], value=None, taken_by=path)
             self.signals_written[seq] = revision
+
+    def _save(self, saved: Iterable[SavedValue]) -> None:
+        for each in saved:
+            kept = self.steps.setdefault((each.path, each.generation), {})
+            if each.value is None:
+                kept.pop(SAVED, None)
+            else:
+                kept[SAVED] = each.value
 
     def _drop_checkpoints(self, of: Collection[tuple[str, int]]) -> None:
         for event in self.events:

@@ -7,7 +7,7 @@ from typing import Any
 
 import attrs
 
-from phaseline.abc import Unit
+from phaseline.abc import SAVED, Unit
 from phaseline.events import CheckpointCreated
 from phaseline.storage.sql import lanes, rows
 
@@ -33,6 +33,7 @@ CHECKPOINT_DROP = ("gone_in_epoch", "namespace", "run_id", "phase", "epoch")
 CHECKPOINT = ("namespace", "run_id", *rows.CHECKPOINT)
 EVENT = ("namespace", "run_id", *rows.EVENT, "commit_id")
 STEP = ("namespace", "run_id", *rows.STEP)
+UNSAVED = ("namespace", "run_id", "path", "generation", "key")
 SIGNAL = ("namespace", "run_id", *rows.SIGNAL, "revision")
 LETTER = ("namespace", *rows.LETTER)
 LETTER_DELETE = ("namespace", "run_id", "seq")
@@ -54,6 +55,8 @@ class Batch:
     checkpoints: Rows = attrs.field(factory=Rows)
     events: Rows = attrs.field(factory=Rows)
     steps: Rows = attrs.field(factory=Rows)
+    saved: Rows = attrs.field(factory=Rows)
+    unsaved: Rows = attrs.field(factory=Rows)
     signals: Rows = attrs.field(factory=Rows)
     taken: Rows = attrs.field(factory=Rows)
     letter_deletes: Rows = attrs.field(factory=Rows)
@@ -90,7 +93,7 @@ def gather(units: Sequence[Unit]) -> Batch:
                 batch.checkpoints.append((*head, *rows.checkpoint_row(event)))
         for step in unit.steps:
             batch.steps.append((*head, *rows.step_row(step)))
-        if unit.amended or is_marked or unit.signals or unit.taken or unit.dropped:
+        if unit.amended or is_marked or unit.signals or unit.taken or unit.dropped or unit.saved:
             _gather_rare(batch, unit, head)
         batch.moves.extend(lanes.moves(run, stood=unit.stood))
     return batch
@@ -112,6 +115,11 @@ def _gather_rare(batch: Batch, unit: Unit, head: tuple[str, str]) -> None:
     """Make rows of what most units do not have."""
     namespace, run_id = head
     revision = unit.run.revision
+    for saved in unit.saved:
+        if saved.value is None:
+            batch.unsaved.append((*head, saved.path, saved.generation, SAVED))
+        else:
+            batch.saved.append((*head, saved.path, saved.generation, SAVED, saved.value))
     for signal in unit.signals:
         batch.signals.append((*head, *rows.signal_row(signal), revision))
     for seq, path in unit.taken:

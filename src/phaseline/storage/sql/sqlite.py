@@ -102,6 +102,8 @@ class SqliteDialect(Dialect):
         _run(execute, INSERT_CHECKPOINT, batch.checkpoints)
         _run(execute, INSERT_EVENT, batch.events)
         _run(execute, INSERT_STEP, batch.steps)
+        _run(execute, SAVE, batch.saved)
+        _run(execute, DELETE_SAVED, batch.unsaved)
         _run(execute, INSERT_SIGNAL, batch.signals)
         _update(execute, TAKE_SIGNAL, batch.taken)
         _run(execute, DELETE_LETTER, batch.letter_deletes)
@@ -240,6 +242,14 @@ INSERT_CHECKPOINT = _inserting("checkpoint", columns.CHECKPOINT)
 INSERT_EVENT = _inserting("event", columns.EVENT)
 INSERT_STEP = f"{_inserting('step_result', columns.STEP)} ON CONFLICT DO NOTHING"
 """The first result of a step stays: an attempt may have gone on with it."""
+SAVE = (
+    f"{_inserting('step_result', columns.STEP)} "
+    "ON CONFLICT (namespace, run_id, path, generation, key) DO UPDATE SET result = excluded.result"
+)
+DELETE_SAVED = (
+    "DELETE FROM phaseline_step_result "
+    "WHERE namespace = ? AND run_id = ? AND path = ? AND generation = ? AND key = ?"
+)
 INSERT_SIGNAL = _inserting("signal", columns.SIGNAL)
 TAKE_SIGNAL = (
     "UPDATE phaseline_signal SET taken_by = ?, revision = ?, value = NULL "

@@ -71,6 +71,8 @@ SECTIONS: Mapping[str, Sequence[str]] = {
     "checkpoints": columns.CHECKPOINT,
     "events": columns.EVENT,
     "steps": columns.STEP,
+    "saved": columns.STEP,
+    "unsaved": columns.UNSAVED,
     "signals": columns.SIGNAL,
     "taken": columns.TAKEN,
     "letter_deletes": columns.LETTER_DELETE,
@@ -143,6 +145,14 @@ STATEMENTS = {  # {} stands for the rows, a table d
     "events": _inserting("event", columns.EVENT),
     # The first result of a step stays: an attempt may have gone on with it.
     "steps": f"{_inserting('step_result', columns.STEP)} ON CONFLICT DO NOTHING",
+    "saved": (
+        f"{_inserting('step_result', columns.STEP)} "
+        "ON CONFLICT (namespace, run_id, path, generation, key) DO UPDATE SET result = excluded.result"
+    ),
+    "unsaved": (
+        "DELETE FROM phaseline_step_result s USING {} WHERE s.namespace = d.namespace AND s.run_id = d.run_id "
+        "AND s.path = d.path AND s.generation = d.generation AND s.key = d.key"
+    ),
     "signals": _inserting("signal", columns.SIGNAL),
     "taken": (
         "UPDATE phaseline_signal s SET taken_by = d.taken_by, revision = d.revision, value = NULL "

@@ -8,7 +8,7 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from phaseline.abc import RunRows, StepResult, Unit
+from phaseline.abc import RunRows, SavedValue, StepResult, Unit
 from phaseline.events import Event, PhaseStarted
 from phaseline.letters import DeadLetter
 from phaseline.run import (
@@ -87,6 +87,7 @@ def make_unit(
     outputs: Mapping[str, str] | None = None,
     events: Sequence[Event] = (),
     steps: Sequence[StepResult] = (),
+    saved: Sequence[SavedValue] = (),
     signals: Sequence[SignalRecord] = (),
     taken: Sequence[tuple[int, str]] = (),
     marked: Sequence[str] | None = None,
@@ -108,7 +109,7 @@ def make_unit(
     removed = [mark for mark in marked if mark not in run.marks]
     return Unit(
         run=run, expected=expected, stood=stood, amended=bool(amended or added or removed or letter or letter_removed), letter=letter, letter_removed=letter_removed, input=None if expected else INPUT_TEXT, inserted=inserted, updated=updated,
-        dropped=dropped, outputs=outputs or {}, events=events, steps=steps, signals=signals, taken=taken, marks_added=added,
+        dropped=dropped, outputs=outputs or {}, events=events, steps=steps, saved=saved, signals=signals, taken=taken, marks_added=added,
         marks_removed=removed, commit_id=commit_id,
     )  # fmt: skip
 

@@ -8,7 +8,7 @@ import msgspec
 import pytest
 from msgspec.structs import replace
 
-from phaseline.abc import StepResult, Storage, Unit
+from phaseline.abc import SAVED, SavedValue, StepResult, Storage, Unit
 from phaseline.events import CheckpointCreated, PhaseCompleted
 from phaseline.run import PhaseRecord, PhaseState, RunState
 from phaseline.testing.storage.base import COMMITTED, FENCED, STALE, StorageTests, everything, read, write
@@ -152,6 +152,38 @@ class Writes(StorageTests):
         write(storage, make_unit(make_run(revision=2), steps=twice))
         write(storage, make_unit(make_run(revision=3), steps=[StepResult("a", 0, "key", "3")]))
         assert dict(storage.steps(NAMESPACE, "run", "a", 0)) == {"key": "1"}
+
+    # ------------------------------------------------------------------ what bodies save of themselves
+    def test_the_newest_that_a_body_saved_stays(self, storage: Storage) -> None:
+        """It is read with the steps of its phase and generation, which are as they were."""
+        write(storage, new_run("run", make_phase("a"), make_phase("b", position=1)))
+        steps = [StepResult("a", 0, "key", "1")]
+        saved = [SavedValue("a", 0, "2"), SavedValue("b", 0, "3")]
+        write(storage, make_unit(make_run(revision=2), steps=steps, saved=saved))
+        write(storage, make_unit(make_run(revision=3), saved=[SavedValue("a", 0, '"é"')]))
+        write(storage, make_unit(make_run(revision=4), saved=[SavedValue("a", 1, "4")]))
+        assert dict(storage.steps(NAMESPACE, "run", "a", 0)) == {"key": "1", SAVED: '"é"'}
+        assert dict(storage.steps(NAMESPACE, "run", "a", 1)) == {SAVED: "4"}
+        assert dict(storage.steps(NAMESPACE, "run", "b", 0)) == {SAVED: "3"}
+
+    def test_what_a_body_saved_is_let_go_of(self, storage: Storage) -> None:
+        """And nothing else; where nothing was saved nothing happens."""
+        write(storage, new_run("run", make_phase("a"), make_phase("b", position=1)))
+        steps = [StepResult("a", 0, "key", "1")]
+        saved = [SavedValue("a", 0, "2"), SavedValue("b", 0, "3")]
+        write(storage, make_unit(make_run(revision=2), steps=steps, saved=saved))
+        write(storage, make_unit(make_run(revision=3), saved=[SavedValue("a", 0, None)]))
+        write(storage, make_unit(make_run(revision=4), saved=[SavedValue("a", 0, None)]))
+        assert dict(storage.steps(NAMESPACE, "run", "a", 0)) == {"key": "1"}
+        assert dict(storage.steps(NAMESPACE, "run", "b", 0)) == {SAVED: "3"}
+
+    def test_a_stale_unit_saves_nothing(self, storage: Storage) -> None:
+        """What a body saves is a part of its unit."""
+        write(storage, new_run("run", make_phase("a")))
+        write(storage, make_unit(make_run(revision=2), saved=[SavedValue("a", 0, "1")]))
+        late = make_unit(make_run(revision=2), saved=[SavedValue("a", 0, "2")])
+        assert storage.commit([late]) == [STALE]
+        assert dict(storage.steps(NAMESPACE, "run", "a", 0)) == {SAVED: "1"}
 
     # ------------------------------------------------------------------ guards
     def test_a_run_that_exists_is_not_inserted_again(self, storage: Storage) -> None:

@@ -1,0 +1,55 @@
+"""Which node of a plan a body means that asks for the output of a phase."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from phaseline.errors import DefinitionError
+from phaseline.step import Chain, Node, Subgraph
+
+if TYPE_CHECKING:
+    from phaseline.plan import Plan, PlanNode
+
+
+def upstream(plan: Plan, here: PlanNode, phase: Node[Any, Any], *, who: str) -> PlanNode:
+    """Find the one node upstream of ``here`` that was made of ``phase``, or of the last one in it; ``who`` asks.
+
+    Raises:
+        DefinitionError: There is none, or there are several.
+    """
+    named = getattr(phase, "title", repr(phase))
+    asks = f"{who!r} asks for the result of {named!r}, which"
+    source, tail = _last_of(phase)
+    around = (None, *plan.scopes_of(here))
+    found = [
+        node
+        for node, binding in zip(plan.nodes, plan.bindings, strict=True)
+        if binding.source is source
+        and node.scope in around
+        and f"/{node.path.replace('[]', '')}".endswith(tail)
+    ]
+    if not found:
+        raise DefinitionError(f"{asks} does not stand in pipeline {plan.name!r}; ask for one that does")
+    if len(found) > 1:
+        raise DefinitionError(f"{asks} stands {len(found)} times in pipeline {plan.name!r}; name one of them")
+    node = found[0]
+    todo, seen = [here.index, *plan.scopes_of(here)], set[int]()
+    while todo:
+        parents = plan.nodes[todo.pop()].parents
+        if node.index in parents:
+            return node
+        todo.extend(parent for parent in parents if parent not in seen)
+        seen.update(parents)
+    raise DefinitionError(f"{asks} is not upstream of it in pipeline {plan.name!r}; put it before {who!r}")
+
+
+def _last_of(node: Node[Any, Any]) -> tuple[Node[Any, Any], str]:
+    """Give the node whose output is that of a pipeline or chain, and how its path then ends."""
+    tail = ""
+    while isinstance(node, Chain | Subgraph):
+        if isinstance(node, Chain):
+            node = node.parts[-1]
+        else:
+            tail, node = f"{tail}/{node.name}", node.body
+    name = node.title.removeprefix("each(").removesuffix(")")
+    return node, f"{tail}/{name}" if tail else ""
