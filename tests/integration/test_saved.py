@@ -315,7 +315,12 @@ async def test_who_no_longer_holds_the_phase_saves_nothing(open_runtime: OpenRun
 
 @pytest.mark.parametrize(
     ("value", "problem"),
-    [(float("nan"), "NaN"), (object(), "object"), ("\0", "NUL"), ("x" * (17 << 20), "the limit is")],
+    [
+        (float("nan"), "nan is no JSON number"),
+        (object(), "object"),
+        ("\0", "NUL"),
+        ("x" * (17 << 20), "the limit is"),
+    ],
     ids=["nan", "object", "nul", "large"],
 )
 async def test_what_cannot_be_stored_is_refused_at_the_call(
