@@ -41,6 +41,8 @@ MAX_TRIES = 100
 """Times a unit is decided anew because somebody else moved its run; each time one of the two got through."""
 
 
+SMALL_BATCH = 16
+"""Runs up to which a batch is not divided: what it costs by itself would be more than what is gained."""
 BLOCKED_TRIES = 4
 """Times a unit that needs what others hold locked is tried until a caller is told: some eight seconds."""
 BLOCKED_ADVICE = (
@@ -212,9 +214,9 @@ class GroupCommitter(Committer):
         self._thread, self._later = thread, later
         self._lock = anyio.Lock(fast_acquire=True)
         self._waiting: list[LiveRun] = []
+        self._written: int = 0
+        """Runs of the last batch."""
         self._wake = new_event()
-        self._gathering = new_event()
-        """Set when the batch that is gathering is done with: one event for all of it, one for each would cost more."""
 
     @property
     def alone(self) -> AbstractAsyncContextManager[object]:
@@ -239,7 +241,8 @@ class GroupCommitter(Committer):
         while ticket.granted is None:
             if ticket.error is not None:
                 raise ticket.error
-            await self._gathering.wait()
+            live.told = live.told or new_event()
+            await live.told.wait()
         return ticket.granted
 
     def look_again(self, live: LiveRun) -> None:
@@ -257,7 +260,8 @@ class GroupCommitter(Committer):
         """Write batches until cancelled."""
         while True:
             await self._wake.wait()
-            await checkpoint()  # whoever is ready joins the batch
+            if len(self._waiting) < SMALL_BATCH:
+                await checkpoint()  # whoever is ready joins the batch
             async with self._lock:
                 paused = await self._write_what_waits()
             if paused:
@@ -268,18 +272,26 @@ class GroupCommitter(Committer):
 
         On its own, so that no run of the last batch is held on to while the next one is waited for.
         """
-        self._wake = new_event()
-        runs, self._waiting = self._waiting, []
-        written = self._gathering
+        runs = self._next_batch()
         try:
             paused = await self._look_up(runs)
-            # Whoever came while runs were read may be in this batch; who comes from here on is in the next one.
-            self._gathering = new_event()
             return await self._flush(runs) or paused
         finally:
-            if self._gathering is written:
-                self._gathering = new_event()
-            written.set()
+            for live in runs:
+                live.tell()
+
+    def _next_batch(self) -> list[LiveRun]:
+        """Take the runs of the next batch: where many are busy, half of them.
+
+        While one half is written the bodies of the other are called, so that process and database work side by side
+        and not in turn.
+        """
+        most = max(SMALL_BATCH, (len(self._waiting) + self._written + 1) // 2)
+        runs, self._waiting = self._waiting[:most], self._waiting[most:]
+        self._written = len(runs)
+        if not self._waiting:
+            self._wake = new_event()
+        return runs
 
     async def _look_up(self, runs: Sequence[LiveRun]) -> bool:
         """Read those of the runs that others may have moved on; gives whether the storage is unavailable."""
@@ -360,8 +372,6 @@ class GroupCommitter(Committer):
         if outage:
             log.warning("%s; finished work is held and written once it is back", error)
         kept = [self._keep(folded, error) for folded in batch]
-        told, self._gathering = self._gathering, new_event()
-        told.set()  # some of those that were told came while this was being written
         return _Written(answers, outage and any(kept))
 
     # ------------------------------------------------------------------ one run
