@@ -57,9 +57,10 @@ def compensated(plan: Plan) -> Plan:
 class CheckedRun:
     """Folds and commits commands, and holds each commit against the rules."""
 
-    def __init__(self, plan: Plan, *, now: datetime = NOON) -> None:
+    def __init__(self, plan: Plan, *, now: datetime = NOON, run_id: str = "r1") -> None:
+        self.run_id = run_id
         record = RunRecord(
-            namespace="default", id="r1", pipeline=plan.name, version="1", fingerprint=plan.fingerprint,
+            namespace="default", id=run_id, pipeline=plan.name, version="1", fingerprint=plan.fingerprint,
             state="IDLE", revision=0, seq=0, created_at=now, updated_at=now,
         )  # fmt: skip
         self.plan, self.now = plan, now
@@ -76,6 +77,22 @@ class CheckedRun:
         """The last fence of each phase in the epochs before."""
         self.grants: dict[str, list[tuple[int, int]]] = {}
         """Attempt and fence of each start of a phase, in order, as the facts tell them."""
+
+    def copied(self, run_id: str) -> CheckedRun:
+        """The run that is a copy of this one, as it is stored."""
+        copy = CheckedRun(self.plan, now=self.now, run_id=run_id)
+        copy.storage = self.storage
+        stored = self.storage.load("default", run_id)
+        assert stored is not None
+        copy.snapshot = Snapshot.from_rows(self.plan, stored)
+        for row in stored.phases:
+            if row.is_taken_over:
+                copy.states[row.path] = row.state
+                copy.grants[row.path] = [(number, number) for number in range(1, row.attempt + 1)]
+        for fact in self.storage.events("default", run_id, 0, PLENTY):
+            copy.follow(fact)
+        copy.check_stored()
+        return copy
 
     @property
     def ended(self) -> bool:
@@ -136,7 +153,7 @@ class CheckedRun:
         self, together: Draft, unit: Unit, commands: Sequence[Command], offer: Offer
     ) -> None:
         """With the same grants, commands folded one after another come to the same as folded at once."""
-        stored = self.storage.load("default", "r1")
+        stored = self.storage.load("default", self.run_id)
         other = Snapshot(self.plan, self.snapshot.run)
         if stored is not None:
             other = Snapshot.from_rows(self.plan, stored)
@@ -231,9 +248,9 @@ class CheckedRun:
 
     def check_stored(self) -> None:
         """Rows, facts and what is kept in the process tell the same story."""
-        stored = self.storage.load("default", "r1")
+        stored = self.storage.load("default", self.run_id)
         assert stored is not None
-        assert list(self.facts) == list(self.storage.events("default", "r1", 0, PLENTY))
+        assert list(self.facts) == list(self.storage.events("default", self.run_id, 0, PLENTY))
         assert stored.run.seq == len(self.facts)
         assert stored.run.state == self.state
         visible = [row for row in stored.phases if row.gone_in_epoch is None]

@@ -35,8 +35,9 @@ class StepResult(msgspec.Struct, frozen=True, gc=False):
     """Encoded."""
 
 
-SAVED = ""
-"""Key under which ``steps`` gives what a body saved of itself: its steps have names."""
+KEPT = ""
+"""Key under which ``steps`` gives what is kept of a phase beside the steps of its body, for those have names: what the body
+saved of itself, or which of several values came first."""
 
 
 class SavedValue(msgspec.Struct, frozen=True, gc=False):
@@ -88,6 +89,10 @@ class Unit(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """What is to be kept of its failure; such a unit is ``amended``, for the run's row names the letter."""
     letter_removed: bool = False
     """Whether the dead letter that it had is removed."""
+    forked: Unit | None = None
+    """Inserts a copy of the run in the same transaction, or not at all; such a unit is ``amended``. Its input is that of this
+    run, and so are, as this unit leaves them, the outputs of its rows whose ``decided`` is 0 or less, and what is kept under
+    ``KEPT`` beside them."""
 
 
 AMENDED = ("marks", "deadline", "active_ms", "active_since", "expires_at", "letter", "undo_after")
@@ -543,7 +548,7 @@ class Storage(ABC):
 
     @abstractmethod
     def steps(self, namespace: str, run_id: str, path: str, generation: int) -> Mapping[str, str]:
-        """Stored results of a phase's steps by key, and what its body saved under ``SAVED``."""
+        """Stored results of a phase's steps by key, and what its body saved under ``KEPT``."""
 
     @abstractmethod
     def checkpoints(self, namespace: str, run_id: str) -> Sequence[Checkpoint]:

@@ -18,6 +18,7 @@ class Verb(StrEnum):
     RERUN_FROM = "rerun_from"
     RESTART = "restart"
     ROLLBACK = "rollback"
+    FORK = "fork"
     ANNOTATE = "annotate"
     DISCARD = "discard"
 
@@ -41,6 +42,7 @@ TABLE: Mapping[Verb, Mapping[str, tuple[str, ...]]] = {
     Verb.RERUN_FROM: dict.fromkeys((_COMPLETED, _FAILED, _ROLLED_BACK), (_IDLE, ACTIVE)),
     Verb.RESTART: dict.fromkeys((_COMPLETED, _FAILED, _ROLLED_BACK), (_IDLE, ACTIVE)),
     Verb.ROLLBACK: dict.fromkeys((*_GOING, _PAUSED, _COMPLETED, _FAILED), (_ROLLED_BACK, _ROLLING_BACK)),
+    Verb.FORK: {state: (state,) for state in STATES if state != _ROLLING_BACK},
     Verb.ANNOTATE: {state: (state,) for state in STATES},
     Verb.DISCARD: {_FAILED: (_FAILED,)},
 }

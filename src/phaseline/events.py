@@ -161,6 +161,21 @@ class PipelineRolledBack(EpochBegun, frozen=True, kw_only=True, gc=False):
     wire_name = "PIPELINE_ROLLED_BACK"
 
 
+class PipelineForked(_Commanded, frozen=True, kw_only=True, gc=False):
+    """The run was copied: of the origin it tells which run is the copy, and of the copy, as its first fact, which is the origin.
+
+    ``phase`` is the one after which the copy goes on; None, where it has all that was committed.
+    """
+
+    wire_name = "PIPELINE_FORKED"
+    own_fields: ClassVar[tuple[str, ...]] = ("reason", "actor", "fork", "origin")
+
+    fork: str | None = None
+    """Id of the copy."""
+    origin: str | None = None
+    """Id of the run that was copied."""
+
+
 class SignalReceived(Event, frozen=True, kw_only=True, gc=False):
     """Somebody sent a signal, and it is kept until a phase takes it; the value is not told, for it may be anything."""
 
@@ -367,7 +382,8 @@ class Emitted(Event, frozen=True, kw_only=True, gc=False):
 
 _KINDS: tuple[type[Event], ...] = (
     PipelineStarted, PipelineCompleted, PipelineFailed, PipelinePaused, PipelineResumed, PipelineCancelled,
-    PipelineRetried, PipelineRestarted, PipelineRollingBack, PipelineRolledBack, PipelineAnnotated,
+    PipelineRetried, PipelineRestarted, PipelineRollingBack, PipelineRolledBack, PipelineForked,
+    PipelineAnnotated,
     DeadLetterDiscarded, SignalReceived,
     PhaseStarted, PhaseCompleted, PhaseFailed, PhaseDeadLettered, PhaseRetrying, PhaseSkipped,
     PhaseCompensated, PhaseCompensationFailed, PhaseProgress,

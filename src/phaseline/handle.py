@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import anyio
 
-from phaseline._shell.controlling import carry_out, order_of
+from phaseline._shell.controlling import carry_out, fork, order_of
 from phaseline._shell.describing import describe
 from phaseline._shell.live import LiveRun
 from phaseline._shell.outage import patiently
@@ -218,6 +218,30 @@ class RunHandle(Generic[Out_co]):
             RunNotVisibleError, EncodeError, StorageError: As ``pause``.
         """
         await self._command(Verb.ROLLBACK, reason, actor, to=to)
+
+    async def fork(self, at: str | None = None, *, reason: str = "", actor: str = "") -> RunHandle[Out_co]:
+        """Begin another run as a copy of this one up to a place; it goes on from there by itself, at once.
+
+        The copy has the input, and the outputs of what was committed up to there; what comes after it is done anew, under
+        idempotency keys of the new run. This run goes on, or stays, as it is. Both tell of it as ``PIPELINE_FORKED``.
+
+        Args:
+            at: Path of a phase or map outside of maps, or the id of a checkpoint: the copy goes on after it. None: it has all
+                that is committed.
+            reason: As ``pause``.
+            actor: As ``pause``.
+
+        Returns:
+            A handle on the copy.
+
+        Raises:
+            UnknownCheckpointError: There is no such phase, and no such checkpoint of this run.
+            CommandRefusedError: The phase is not committed, nothing would be left to do, or a rollback is unfinished.
+            RunNotVisibleError, EncodeError, StorageError: As ``pause``.
+        """
+        await self._seen()
+        live = await fork(self._runner, self.id, at, reason, actor)
+        return RunHandle(self._runtime, live.id, live)
 
     async def annotate(self, note: str, /, *, reason: str = "", actor: str = "") -> None:
         """Write something into the run's history, in whatever state it is.

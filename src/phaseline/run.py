@@ -186,6 +186,8 @@ class RunRecord(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """When it fails, unless it comes to something else before: by its deadline, or by its timeout if it stays active."""
     marks: tuple[str, ...] = ()
     """Its tags and attributes, each as one text, in order."""
+    forked_from: str | None = None
+    """Id of the run that it is a copy of."""
     letter: int | None = None
     """Number of the event that tells of its dead letter, as long as there is one."""
     error: ErrorInfo | None = None
@@ -265,7 +267,8 @@ class PhaseRecord(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """Why it was skipped, or waits to be called again."""
     decided: int | None = None
     """Number of the fact by which it came to what it stays; None if a retry of the run takes it up again: unfinished,
-    failed, or cut off. A failure that a map collects is decided."""
+    failed, or cut off. A failure that a map collects is decided. 0 and less: the run was forked, and took it over; in the
+    order of the facts of the other run."""
     gone_in_epoch: int | None = None
     """Epoch of the run that does without it, so that it is history; None as long as it is part of the run."""
     error: ErrorInfo | None = None
@@ -283,6 +286,11 @@ class PhaseRecord(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     started_at: datetime | None = None
     """Start of the latest attempt."""
     ended_at: datetime | None = None
+
+    @property
+    def is_taken_over(self) -> bool:
+        """Whether the run is a copy of another one, and has it from there."""
+        return self.decided is not None and self.decided <= 0
 
     @property
     def duration(self) -> timedelta | None:
@@ -348,6 +356,8 @@ class Run(Generic[Out_co]):
     error: ErrorInfo | None = None
     tags: tuple[str, ...] = ()
     attributes: Mapping[str, Attribute] = attrs.field(factory=dict[str, Attribute])
+    forked_from: str | None = None
+    """Id of the run that it is a copy of."""
     _landmarks: Sequence[Event] = attrs.field(default=(), repr=False, alias="landmarks")
     """Facts that moved the state or made a checkpoint."""
     _output: Out_co | None = attrs.field(default=None, alias="output")

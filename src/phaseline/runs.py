@@ -14,7 +14,13 @@ from phaseline._shell.controlling import carry_out, order_of
 from phaseline._shell.ids import first_id
 from phaseline._shell.runner import Runner
 from phaseline.control import Verb
-from phaseline.errors import PhaselineError, PipelineNotRegisteredError, RunError, StorageError
+from phaseline.errors import (
+    DefinitionError,
+    PhaselineError,
+    PipelineNotRegisteredError,
+    RunError,
+    StorageError,
+)
 from phaseline.finding import Commanded, Order, Orphans, RunFilter, RunPage, RunSummary
 from phaseline.run import ENDED_STATES, Definition, RunRecord, RunState
 
@@ -100,11 +106,14 @@ class Runs:
             note: What ``annotate`` writes.
 
         Raises:
-            DefinitionError: There is no such verb, or what it needs is missing; nobody was commanded.
+            DefinitionError: There is no such verb, it is ``fork``, or what it needs is missing; nobody was commanded.
             EncodeError: A text cannot be stored; nobody was commanded.
             StorageError: They cannot be read, or it is not known of a run whether it obeyed; those before it did, or not.
         """
         order = order_of(verb, reason, actor, phase=phase, to=to, note=note)
+        if verb == Verb.FORK:
+            msg = "copies fulfil the conditions that their runs do, and would be copied in turn; use handle.fork() for each"
+            raise DefinitionError(msg)
         answers: dict[str, PhaselineError | None] = {}
         waiting: list[str] = []
         async for run in self:

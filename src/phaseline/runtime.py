@@ -605,7 +605,7 @@ class Runtime:
             reason: Why, for the run's history.
             actor: Who commands it, for the run's history.
             phase: What ``rerun_from`` begins with.
-            to: Where ``rollback`` goes.
+            to: Where ``rollback`` goes, or after what ``fork`` has the copy go on.
             note: What ``annotate`` writes.
 
         Raises:

@@ -13,7 +13,7 @@ from anyio import to_thread
 from pydantic import BaseModel
 
 from phaseline import Again, Context, Pipeline, Retry, RunState, Runtime, Skip, each, phase
-from phaseline.abc import SAVED, Storage
+from phaseline.abc import KEPT, Storage
 from phaseline.errors import DecodeError, EncodeError, LeaseLostError, PipelineFailedError, RuntimeUsageError
 from phaseline.storage.sql.store import SqlStorage
 from phaseline.testing import FakeClock
@@ -29,7 +29,7 @@ class Cursor(BaseModel):
 
 def kept(storage: Storage, run_id: str, path: str = "body", generation: int = 0) -> str | None:
     """What is stored of what a body saved."""
-    return storage.steps("default", run_id, path, generation).get(SAVED)
+    return storage.steps("default", run_id, path, generation).get(KEPT)
 
 
 # --------------------------------------------------------------------- handed on

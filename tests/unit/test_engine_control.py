@@ -18,6 +18,7 @@ from phaseline._engine.commands import (
     Command,
     Discard,
     Fail,
+    Fork,
     Offer,
     Order,
     Pause,
@@ -43,6 +44,7 @@ ORDERS: dict[Verb, Order] = {
     Verb.RERUN_FROM: RerunFrom("n0", "r", "ada"),
     Verb.RESTART: Restart("r", "ada"),
     Verb.ROLLBACK: RollBack(None, None, "r", "ada"),
+    Verb.FORK: Fork("r2", None, None, "f", "ada"),
     Verb.ANNOTATE: Annotate("seen", "a", "ada"),
     Verb.DISCARD: Discard("d", "ada"),
 }
@@ -97,7 +99,7 @@ def test_a_cancelled_run_has_one_end_and_nothing_goes_on(graph: tuple[Top, ...],
     assert run.snapshot.run.ended_at is not None
     assert all(is_ended(row) for row in run.snapshot.rows.values())
 
-    orders = [order for verb, order in ORDERS.items() if verb is not Verb.ANNOTATE]
+    orders = [order for verb, order in ORDERS.items() if verb not in (Verb.ANNOTATE, Verb.FORK)]
     late: list[Command] = [*run.commands, *orders, Begin(tuple(run.snapshot.rows))]
     draft, verdicts = fold(run.snapshot, late, run.now, driver.offer())
 
@@ -133,7 +135,10 @@ def test_a_command_does_what_the_table_says(state: str, verb: Verb) -> None:
     put(run, state)
     before = run.snapshot.run
 
-    (verdict,) = run.do(ORDERS[verb])
+    order = ORDERS[verb]
+    if isinstance(order, Fork) and state == "COMPLETED":
+        order = Fork("r2", "n0", None, "f", "ada")  # of all of it nothing would be left to do
+    (verdict,) = run.do(order)
 
     if state in TABLE[verb]:
         assert kind_of(run.state) in TABLE[verb][state]
@@ -151,7 +156,7 @@ def test_the_table_names_states_that_there_are() -> None:
         assert set(rows) <= set(STATES)
         assert {target for targets in rows.values() for target in targets} <= set(STATES)
     assert allowed_in("ENRICHING") == allowed_in(ACTIVE) == (
-        Verb.PAUSE, Verb.CANCEL, Verb.ROLLBACK, Verb.ANNOTATE,
+        Verb.PAUSE, Verb.CANCEL, Verb.ROLLBACK, Verb.FORK, Verb.ANNOTATE,
     )  # fmt: skip
     assert len(to_markdown().splitlines()) == len(STATES) + 2
 

@@ -262,6 +262,19 @@ class RollBack(msgspec.Struct, frozen=True, gc=False):
     actor: str = ""
 
 
+class Fork(msgspec.Struct, frozen=True, gc=False):
+    """Begin another run that has what this one had committed after a phase, and goes on from there."""
+
+    run_id: str
+    """Id of the other run."""
+    at: str | None = None
+    """Path of that phase, outside of maps; None: all that is committed."""
+    epoch: int | None = None
+    """As of ``RollBack``."""
+    reason: str = ""
+    actor: str = ""
+
+
 class Annotate(msgspec.Struct, frozen=True, gc=False):
     """Write something into the run's history."""
 
@@ -277,11 +290,13 @@ class Discard(msgspec.Struct, frozen=True, gc=False):
     actor: str = ""
 
 
-Order: TypeAlias = Pause | Resume | Cancel | Retry | RerunFrom | Restart | RollBack | Annotate | Discard
+Order: TypeAlias = (
+    Pause | Resume | Cancel | Retry | RerunFrom | Restart | RollBack | Fork | Annotate | Discard
+)
 """A command of a person or a program, refused where the state of the run does not allow it."""
 
-ALONE = frozenset({Retry, RerunFrom, Restart, RollBack})
-"""They drop rows that are stored, so each is decided in a unit of its own."""
+ALONE = frozenset({Retry, RerunFrom, Restart, RollBack, Fork})
+"""They drop rows that are stored, or copy them, so each is decided in a unit of its own."""
 
 Command: TypeAlias = (
     Start

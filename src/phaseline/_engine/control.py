@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import assert_never
 
-from phaseline._engine import evolve, rollback
+from phaseline._engine import evolve, forking, rollback
 from phaseline._engine.again import drop_rows, from_here_on, undecided
 from phaseline._engine.commands import (
     NO_OFFER,
     Annotate,
     Cancel,
     Discard,
+    Fork,
     Order,
     Pause,
     RerunFrom,
@@ -29,10 +30,10 @@ from phaseline.run import PhaseRecord, RunState
 
 VERBS: Mapping[type[Order], Verb] = {
     Pause: Verb.PAUSE, Resume: Verb.RESUME, Cancel: Verb.CANCEL, Retry: Verb.RETRY, RerunFrom: Verb.RERUN_FROM,
-    Restart: Verb.RESTART, RollBack: Verb.ROLLBACK, Annotate: Verb.ANNOTATE, Discard: Verb.DISCARD,
+    Restart: Verb.RESTART, RollBack: Verb.ROLLBACK, Fork: Verb.FORK, Annotate: Verb.ANNOTATE, Discard: Verb.DISCARD,
 }  # fmt: skip
 
-_NOT_HALFWAY = frozenset({Verb.RERUN_FROM, Verb.RESTART, Verb.ROLLBACK})
+_NOT_HALFWAY = frozenset({Verb.RERUN_FROM, Verb.RESTART, Verb.ROLLBACK, Verb.FORK})
 """What a run that failed amid a rollback does not obey: a part of it is undone."""
 
 
@@ -64,6 +65,8 @@ def obey(draft: Draft, order: Order) -> None:  # noqa: C901  # one case for each
             _restart(draft, order)
         case RollBack():
             _roll_back(draft, order)
+        case Fork():
+            _fork(draft, order)
         case Annotate():
             evolve.pipeline_annotated(draft, order.note, order.reason, order.actor)
         case Discard():
@@ -93,6 +96,12 @@ def _roll_back(draft: Draft, order: RollBack) -> None:
     if obstacle := rollback.obstacle(draft, order):
         raise Refused(Verb.ROLLBACK, draft.state, obstacle)
     rollback.roll_back(draft, order)
+
+
+def _fork(draft: Draft, order: Fork) -> None:
+    if obstacle := forking.obstacle(draft, order):
+        raise Refused(Verb.FORK, draft.state, obstacle)
+    forking.fork(draft, order)
 
 
 def _go_on_without(draft: Draft, rows: list[PhaseRecord]) -> None:
@@ -143,5 +152,6 @@ def _resume(draft: Draft, order: Resume) -> None:
 
 def _has_begun(draft: Draft) -> bool:
     """Whether anything was started since it last was IDLE."""
-    rows = (row for row in draft.all_rows() if row.epoch == draft.run.epoch)
+    epoch = draft.run.epoch
+    rows = (row for row in draft.all_rows() if row.epoch == epoch and not row.is_taken_over)
     return any(row.attempt or is_ended(row) for row in rows)

@@ -8,7 +8,7 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from phaseline._engine.commands import Offer
+from phaseline._engine.commands import Fork, Offer
 from phaseline._engine.snapshot import Draft
 from phaseline._engine.timing import begun_anew, is_timed
 from phaseline.events import (
@@ -28,6 +28,7 @@ from phaseline.events import (
     PipelineCancelled,
     PipelineCompleted,
     PipelineFailed,
+    PipelineForked,
     PipelinePaused,
     PipelineRestarted,
     PipelineResumed,
@@ -213,6 +214,16 @@ def pipeline_rolled_back(draft: Draft, to: str | None, reason: str, actor: str) 
         PipelineRolledBack(
             run_id=draft.run_id, seq=draft.next_seq(), at=draft.now, phase=to, transition=transition, reason=reason,
             actor=actor, epoch=draft.run.epoch,
+        )
+    )  # fmt: skip
+
+
+def pipeline_forked(draft: Draft, order: Fork, *, fork: str | None = None, origin: str | None = None) -> None:
+    """The run was copied, or is a copy."""
+    draft.events.append(
+        PipelineForked(
+            run_id=draft.run_id, seq=draft.next_seq(), at=draft.now, phase=order.at, fork=fork, origin=origin,
+            reason=order.reason, actor=order.actor,
         )
     )  # fmt: skip
 

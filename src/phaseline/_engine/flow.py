@@ -13,16 +13,12 @@ from phaseline._engine.endings import cancel_rest, collector, fail_item, skip_ar
 from phaseline._engine.liveness import first_live, length_of, liveness
 from phaseline._engine.snapshot import Draft, ItemCount, is_ended, item_state
 from phaseline._engine.waits import begin_wait
-from phaseline.abc import StepResult
+from phaseline.abc import KEPT, StepResult
 from phaseline.edges import Race
 from phaseline.plan import Items, NodeKind, PlanNode
 from phaseline.run import STANDING_STATES, PhaseRecord, PhaseState, RunState
 
 MAP, TEST, FAILED, IDLE = NodeKind.MAP, NodeKind.TEST, PhaseState.FAILED, RunState.IDLE
-
-FIRST = ""
-"""The key under which a node that takes the first of several values keeps which one it was, like a step of its body:
-steps of users have names."""
 
 
 def open_node(
@@ -81,7 +77,7 @@ def _settle_race(draft: Draft, node: PlanNode, items: Items) -> None:
     path = node.at(items)
     winner = first_live(draft.plan, node.source.parts, items, draft.row)
     assert winner is not None  # noqa: S101  # else it would not have been opened
-    draft.steps.append(StepResult(path, draft.rows[path].generation, FIRST, str(winner)))
+    draft.steps.append(StepResult(path, draft.rows[path].generation, KEPT, str(winner)))
     if node.cancels:
         cancel_rest(draft, node, items, winner)
 
@@ -107,7 +103,7 @@ def unfold_map(draft: Draft, row: PhaseRecord, offer: Offer, total: int) -> None
 def _spawn_first(draft: Draft, node: PlanNode, path: str, offer: Offer, total: int) -> None:
     _, items = draft.plan.locate(path)
     count = draft.items[path] = ItemCount(total)
-    if draft.run.epoch:
+    if draft.run.epoch or draft.run.forked_from is not None:
         count = _take_up_items(draft, node, items, offer, total)
     if count.ended == total:
         _end_map(draft, node, items)

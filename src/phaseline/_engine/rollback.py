@@ -25,15 +25,34 @@ def obstacle(draft: Draft, order: RollBack) -> str:
     """Say why the run cannot be taken back there; nothing if it can."""
     if order.to is None:
         return ""
-    row = draft.row(order.to)
-    if row is None or row.decided is None:
-        return f"phase {order.to!r} is not committed"
-    if order.epoch not in (None, row.epoch):
-        return f"that checkpoint is gone: phase {order.to!r} was undone after it, and done once more"
-    rest = (draft.row(node.path) for node in draft.plan.order)
-    if row.reason == FINISHED or all(other is not None and is_kept(other, row.decided) for other in rest):
+    last = committed(draft, order.to, order.epoch)
+    if isinstance(last, str):
+        return last
+    if last < 0:
+        return (
+            f"phase {order.to!r} was taken over from run {draft.run.forked_from}, and what followed it there is not this "
+            "run's to undo; fork that run after it"
+        )
+    if not goes_on_after(draft, last):
         return f"nothing comes after phase {order.to!r} that could be undone"
     return ""
+
+
+def committed(draft: Draft, path: str, epoch: int | None) -> int | str:
+    """Give the number of the fact that decided a phase, in an epoch if one is named, or say why there is none."""
+    row = draft.row(path)
+    if row is None or row.decided is None:
+        return f"phase {path!r} is not committed"
+    if epoch not in (None, row.epoch):
+        return f"that checkpoint is gone: phase {path!r} was undone after it, and done once more"
+    return row.decided
+
+
+def goes_on_after(draft: Draft, last: int) -> bool:
+    """Whether anything is left to be done, or was done, after what was decided by the fact of this number."""
+    rows = [draft.row(node.path) for node in draft.plan.order]
+    kept = [row for row in rows if row is not None and is_kept(row, last)]
+    return len(kept) < len(rows) and all(row.reason != FINISHED for row in kept)
 
 
 def is_kept(row: PhaseRecord, last: int) -> bool:

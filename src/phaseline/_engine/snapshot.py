@@ -178,6 +178,7 @@ class Draft:
         "dropped",
         "events",
         "expires_at",
+        "forked",
         "granted",
         "items",
         "just_ended",
@@ -241,6 +242,8 @@ class Draft:
         """Whether phases that it does not change may be taken up from now on."""
         self.letter: DeadLetter | None = None
         """What is to be kept of a failure."""
+        self.forked: Copy | None = None
+        """The copy of the run that begins with this unit."""
         self.expires_at: datetime | None = None
         """When the run fails by its time, where this unit makes that another moment; known with the unit."""
         self.just_ended: deque[tuple[PlanNode, Items]] = deque()
@@ -407,13 +410,28 @@ class Draft:
                 updated.append((row, before.fence))
         return Unit(
             run=self.run, expected=base.revision, stood=base.state in SETTLED_STATES,
-            amended=not moves_on and _amendable(base) != _amendable(self.run), input=input_text, inserted=inserted, updated=updated, dropped=[*self.dropped.values()],
+            amended=(not moves_on and _amendable(base) != _amendable(self.run)) or self.forked is not None, input=input_text, inserted=inserted, updated=updated, dropped=[*self.dropped.values()],
             outputs=self.outputs, events=self.events, steps=self.steps, commit_id=commit_id,
             saved=[*self.saved.values()] if self.saved else (),
+            forked=None if self.forked is None else self.forked.unit(commit_id),
             letter=self.letter, letter_removed=base.letter is not None and base.letter != self.run.letter,
             marks_added=_without(marks, marked), marks_removed=_without(marked, marks),
             signals=[*self.signals.values()] if self.signals else (), taken=[*self.taken.items()] if self.taken else (),
         )  # fmt: skip
+
+
+class Copy(msgspec.Struct, frozen=True, gc=False):
+    """A run that begins with what another one had committed."""
+
+    draft: Draft
+    """What is decided on it."""
+    taken_over: list[PhaseRecord]
+    """Rows that it has from the other one."""
+
+    def unit(self, commit_id: int) -> Unit:
+        """The work that inserts it; values are copied by the storage."""
+        unit = self.draft.unit(commit_id=commit_id, input_text="")
+        return replace(unit, inserted=[*self.taken_over, *unit.inserted])
 
 
 def _without(marks: tuple[str, ...], others: tuple[str, ...]) -> tuple[str, ...]:

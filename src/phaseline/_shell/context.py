@@ -19,7 +19,7 @@ from phaseline._engine.commands import Emission, RecordStep, Save
 from phaseline._shell.live import Job
 from phaseline._shell.outage import patiently
 from phaseline._shell.upstream import upstream
-from phaseline.abc import SAVED, Transaction
+from phaseline.abc import KEPT, Transaction
 from phaseline.codec import ValueCodec, any_codec, from_json_text, plain_codec, to_json_text
 from phaseline.deps import Dep, missing
 from phaseline.errors import (
@@ -249,7 +249,7 @@ class BodyContext(Context):
         run, row = self._job.live.snapshot.run, self._job.row
         read = partial(self._runner.storage.steps, run.namespace, run.id, row.path, row.generation)
         self._steps = dict(await patiently(self._runner.clock, partial(self._runner.values.call, read)))
-        self._saved = self._steps.pop(SAVED, None)
+        self._saved = self._steps.pop(KEPT, None)
 
     async def store_step(self, key: str, codec: ValueCodec[Any], result: object) -> Any:
         """Commit a step's result together with what was emitted before it."""

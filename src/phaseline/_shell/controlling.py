@@ -12,6 +12,7 @@ from phaseline._engine.commands import (
     Cancel,
     Command,
     Discard,
+    Fork,
     Order,
     Pause,
     RerunFrom,
@@ -22,6 +23,7 @@ from phaseline._engine.commands import (
 )
 from phaseline._engine.control import verb_of
 from phaseline._shell.committer import KeyTaken
+from phaseline._shell.ids import new_run_id
 from phaseline._shell.live import LiveRun
 from phaseline._shell.runner import Runner
 from phaseline.control import Verb, allowed_in
@@ -61,6 +63,8 @@ def order_of(
         return plain(reason, actor)
     if verb == Verb.ROLLBACK:
         return RollBack(to if to is None else _given(verb, "to", to), None, reason, actor)
+    if verb == Verb.FORK:
+        return Fork("", to if to is None else _given(verb, "at", to), None, reason, actor)
     if verb == Verb.RERUN_FROM:
         return RerunFrom(_given(verb, "phase", phase), reason, actor)
     return Annotate(storable_text(_given(verb, "note", note), what="a note"), reason, actor)
@@ -87,13 +91,32 @@ async def carry_out(runner: Runner, run_id: str, order: Order) -> LiveRun:
     async def checked(live: LiveRun) -> Order:
         if isinstance(order, RerunFrom):
             _check_phase(live, order.phase)
-        return await _located(runner, live, order) if isinstance(order, RollBack) else order
+        if isinstance(order, RollBack):
+            path, epoch = await _located(runner, live, order.to)
+            return replace(order, to=path, epoch=epoch)
+        if isinstance(order, Fork):
+            path, epoch = await _located(runner, live, order.at)
+            return replace(order, run_id=order.run_id or new_run_id(runner.clock.now()), at=path, epoch=epoch)
+        return order
 
     try:
         return await commit_to(runner, run_id, checked)
     except KeyTaken:
         live = await runner.load(run_id)
         raise await _key_taken(runner, live, order) from None
+
+
+async def fork(runner: Runner, run_id: str, at: str | None, reason: str, actor: str) -> LiveRun:
+    """Have a copy of a run begin; gives the copy.
+
+    Raises:
+        RunNotFoundError, UnknownCheckpointError, CommandRefusedError, EncodeError, StorageError: As ``carry_out``.
+    """
+    order = order_of(Verb.FORK, reason, actor, to=at)
+    assert isinstance(order, Fork)  # noqa: S101  # that is what was asked for
+    order = replace(order, run_id=new_run_id(runner.clock.now()))
+    await carry_out(runner, run_id, order)
+    return await runner.load(order.run_id)
 
 
 async def commit_to(runner: Runner, run_id: str, make: Callable[[LiveRun], Awaitable[Command]]) -> LiveRun:
@@ -127,16 +150,16 @@ def _check_phase(live: LiveRun, phase: str) -> None:
         raise UnknownPhaseError(live.id, phase, known)
 
 
-async def _located(runner: Runner, live: LiveRun, order: RollBack) -> RollBack:
-    """Find the phase after which a checkpoint stands."""
+async def _located(runner: Runner, live: LiveRun, to: str | None) -> tuple[str | None, int | None]:
+    """Find the phase that is named, or after which the checkpoint stands that is, and of that the epoch."""
     run, phases = live.snapshot.run, [node.path for node in live.snapshot.plan.order]
-    if order.to is None or order.to in phases:
-        return order
+    if to is None or to in phases:
+        return to, None
     points = await runner.read(partial(runner.storage.checkpoints, run.namespace, run.id))
-    found = next((point for point in points if point.id == order.to), None)
+    found = next((point for point in points if point.id == to), None)
     if found is None:
-        raise UnknownCheckpointError(run.id, order.to, [point.id for point in points], phases)
-    return replace(order, to=found.phase, epoch=found.epoch)
+        raise UnknownCheckpointError(run.id, to, [point.id for point in points], phases)
+    return found.phase, found.epoch
 
 
 async def _key_taken(runner: Runner, live: LiveRun, order: Order) -> CommandRefusedError:

@@ -432,6 +432,8 @@ class Runner:
     def committed(self, live: LiveRun, draft: Draft) -> None:
         """Take note of a commit: seats, observers, those who wait."""
         self.commits += 1
+        if draft.forked is not None:
+            self.committed(LiveRun(draft.forked.draft.base), draft.forked.draft)
         if draft.base.run.ended_at is not None:
             self.reopened += 1
         if draft.run.epoch != draft.base.run.epoch:

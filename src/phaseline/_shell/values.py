@@ -8,11 +8,10 @@ from typing import Any, TypeVar
 
 from pydantic_core import to_json
 
-from phaseline._engine.flow import FIRST
 from phaseline._engine.liveness import first_live
 from phaseline._shell.live import LARGE, Job, LiveRun, Stored
 from phaseline._shell.threads import Threads
-from phaseline.abc import Storage
+from phaseline.abc import KEPT, Storage
 from phaseline.codec import ValueCodec
 from phaseline.compose import Err, Ok, Skipped
 from phaseline.edges import Edge, Gather, Given, Merge, Race, Source
@@ -150,7 +149,7 @@ class Values:
         run, path = live.snapshot.run, node.at(items)
         row = live.snapshot.rows[path]
         read = partial(self._storage.steps, run.namespace, run.id, path, row.generation)
-        return int((await self.call(read))[FIRST])
+        return int((await self.call(read))[KEPT])
 
     async def _given(self, live: LiveRun, scope: int | None, items: Items, job: Job | None) -> Any:
         plan = live.snapshot.plan

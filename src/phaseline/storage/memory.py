@@ -14,7 +14,7 @@ import attrs
 from msgspec.structs import replace
 
 from phaseline.abc import (
-    SAVED,
+    KEPT,
     Backlog,
     Claimed,
     ClaimRequest,
@@ -125,9 +125,21 @@ class _StoredRun:
         for each in saved:
             kept = self.steps.setdefault((each.path, each.generation), {})
             if each.value is None:
-                kept.pop(SAVED, None)
+                kept.pop(KEPT, None)
             else:
-                kept[SAVED] = each.value
+                kept[KEPT] = each.value
+
+    def take_over(self, origin: _StoredRun) -> None:
+        """Have values of the run that this one is a copy of."""
+        self.values[INPUT] = origin.values[INPUT]
+        for row in self.phases.values():
+            if not row.is_taken_over:
+                continue
+            if row.path in origin.values:
+                self.values[row.path] = origin.values[row.path]
+            kept = origin.steps.get((row.path, row.generation), {})
+            if KEPT in kept:
+                self.steps[row.path, row.generation] = {KEPT: kept[KEPT]}
 
     def _drop_checkpoints(self, of: Collection[tuple[str, int]]) -> None:
         for event in self.events:
@@ -223,7 +235,8 @@ class MemoryStorage(Storage):
         stored = self._runs.get(key)
         if unit.expected != (0 if stored is None else stored.run.revision):
             return Outcome.STALE
-        if not _guards_hold(stored, unit):
+        is_there = unit.forked is not None and (key[0], unit.forked.run.id) in self._runs
+        if is_there or not _guards_hold(stored, unit):
             return Outcome.FENCED
         if _takes_key(stored, unit) and not self._take_key(unit.run):
             return Outcome.DUPLICATE
@@ -258,6 +271,9 @@ class MemoryStorage(Storage):
         """Note what hardly any unit changes."""
         if unit.letter is not None or unit.letter_removed:
             self._letters.setdefault(key[0], LetterBox()).replace(key[1], unit.letter)
+        if unit.forked is not None:
+            self._write(unit.forked)
+            self._runs[key[0], unit.forked.run.id].take_over(self._runs[key])
         if unit.run.expires_at is not None:
             self._expiries.setdefault(key[0], DueHeap()).add((unit.run.expires_at, key[1], ""))
 

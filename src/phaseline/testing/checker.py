@@ -43,6 +43,7 @@ from phaseline.run import (
     RunState,
     WaitKind,
 )
+from phaseline.testing import forks
 from phaseline.testing.accounts import Effect, Moment, Reply
 from phaseline.testing.stored import STATES_AFTER, StoredRun, stored_letters, stored_runs
 
@@ -101,6 +102,7 @@ def check(
             for letter in stored_letters(storage, namespace)
             if letter.run_id not in stored
         ),
+        *forks.of_all(stored),
         *_of_effects(storage, stored, done, clocks_differ),
         *_of_replies(stored, told),
     ]
@@ -119,6 +121,7 @@ def _of_run(account: StoredRun, checkpoints: bool) -> Iterator[str]:
     yield from _signals(account)
     yield from _end(account)
     yield from _letter(account)
+    yield from forks.of_run(account)
 
 
 def _numbers(account: StoredRun) -> Iterator[str]:
@@ -212,7 +215,8 @@ def _values(account: StoredRun) -> Iterator[str]:
     for path, row in account.present.items():
         is_stored = path in account.values
         hands_itself_on = row.total is None and row.wait_kind is not WaitKind.TIMER and path not in tests
-        if row.state is PhaseState.COMPLETED and hands_itself_on and not is_stored:
+        is_told = not row.is_taken_over  # else another run tells whether it is a test
+        if row.state is PhaseState.COMPLETED and hands_itself_on and is_told and not is_stored:
             yield f"{path!r} is COMPLETED, and its output is missing"
         if is_stored and not row.live:
             yield f"{path!r} is {row.state} and hands nothing on, but has an output"
@@ -321,6 +325,8 @@ def _phases(account: StoredRun) -> Iterator[str]:
             yield f"events tell of {path!r} in epoch {epoch}, and its row is of epoch {row.epoch}"
         yield from (f"{path!r}: {found}" for found in _one_life(life))
     for path, row in account.rows.items():
+        if row.is_taken_over:
+            continue
         yield from (f"{path!r}: {found}" for found in _row(row, account.lives.get((path, row.epoch), ())))
 
 

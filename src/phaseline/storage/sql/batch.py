@@ -7,9 +7,9 @@ from typing import Any
 
 import attrs
 
-from phaseline.abc import SAVED, Unit
+from phaseline.abc import KEPT, Unit
 from phaseline.events import CheckpointCreated
-from phaseline.storage.sql import lanes, rows
+from phaseline.storage.sql import forks, lanes, rows
 
 Rows = list[tuple[Any, ...]]
 
@@ -75,7 +75,12 @@ class Batch:
 def gather(units: Sequence[Unit]) -> Batch:
     """Make rows of units. Runs come in the order of their ids: so everybody locks them in the same order."""
     batch = Batch()
-    for unit in sorted(units, key=_order) if len(units) > 1 else units:
+    _gather(batch, sorted(units, key=_order) if len(units) > 1 else units)
+    return batch
+
+
+def _gather(batch: Batch, units: Sequence[Unit]) -> None:
+    for unit in units:
         run = unit.run
         head = (run.namespace, run.id)
         commit_id = unit.commit_id
@@ -96,7 +101,6 @@ def gather(units: Sequence[Unit]) -> Batch:
         if unit.amended or is_marked or unit.signals or unit.taken or unit.dropped or unit.saved:
             _gather_rare(batch, unit, head)
         batch.moves.extend(lanes.moves(run, stood=unit.stood))
-    return batch
 
 
 def _gather_phases(batch: Batch, unit: Unit, head: tuple[str, str]) -> None:
@@ -117,9 +121,9 @@ def _gather_rare(batch: Batch, unit: Unit, head: tuple[str, str]) -> None:
     revision = unit.run.revision
     for saved in unit.saved:
         if saved.value is None:
-            batch.unsaved.append((*head, saved.path, saved.generation, SAVED))
+            batch.unsaved.append((*head, saved.path, saved.generation, KEPT))
         else:
-            batch.saved.append((*head, saved.path, saved.generation, SAVED, saved.value))
+            batch.saved.append((*head, saved.path, saved.generation, KEPT, saved.value))
     for signal in unit.signals:
         batch.signals.append((*head, *rows.signal_row(signal), revision))
     for seq, path in unit.taken:
@@ -129,6 +133,9 @@ def _gather_rare(batch: Batch, unit: Unit, head: tuple[str, str]) -> None:
         batch.phase_drops.append((*changes, revision, *head, row.path, row.epoch, fence))
         if row.live:
             batch.checkpoint_drops.append((row.gone_in_epoch, *head, row.path, row.epoch))
+    if unit.forked is not None:
+        _gather(batch, (unit.forked,))
+        batch.moves.extend(forks.copies(namespace, run_id, unit.forked.run.id))
     if unit.letter_removed:
         batch.letter_deletes.append((*head, unit.letter.seq if unit.letter else 0))
     if unit.letter is not None:

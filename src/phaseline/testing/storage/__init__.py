@@ -15,6 +15,7 @@ from phaseline.testing.storage.claims import Claims
 from phaseline.testing.storage.concurrency import Concurrency
 from phaseline.testing.storage.epochs import Epochs
 from phaseline.testing.storage.finding import Finding
+from phaseline.testing.storage.forks import Forks
 from phaseline.testing.storage.leases import Leases
 from phaseline.testing.storage.letters import Letters
 from phaseline.testing.storage.limits import Limits
@@ -34,6 +35,7 @@ class StorageContract(
     Reads,
     Finding,
     Epochs,
+    Forks,
     Purging,
     Claims,
     Backlogs,

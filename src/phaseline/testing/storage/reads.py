@@ -29,6 +29,7 @@ from phaseline.events import (
     PipelineCancelled,
     PipelineCompleted,
     PipelineFailed,
+    PipelineForked,
     PipelinePaused,
     PipelineRestarted,
     PipelineResumed,
@@ -89,6 +90,7 @@ def every_kind_of_event() -> list[Event]:
             )
         ),
         PipelineAnnotated(**at(next(number)), note="seen", reason="why", actor="ada"),
+        PipelineForked(**at(next(number), "a"), fork="copy", origin="else", reason="why", actor="ada"),
         SignalReceived(**at(next(number)), signal="approved", key="k", id="mail"),
         SignalReceived(**at(next(number)), signal="approved"),
         DeadLetterDiscarded(**at(next(number)), reason="why", actor="ada"),

@@ -8,7 +8,7 @@ import msgspec
 import pytest
 from msgspec.structs import replace
 
-from phaseline.abc import SAVED, SavedValue, StepResult, Storage, Unit
+from phaseline.abc import KEPT, SavedValue, StepResult, Storage, Unit
 from phaseline.events import CheckpointCreated, PhaseCompleted
 from phaseline.run import PhaseRecord, PhaseState, RunState
 from phaseline.testing.storage.base import COMMITTED, FENCED, STALE, StorageTests, everything, read, write
@@ -162,9 +162,9 @@ class Writes(StorageTests):
         write(storage, make_unit(make_run(revision=2), steps=steps, saved=saved))
         write(storage, make_unit(make_run(revision=3), saved=[SavedValue("a", 0, '"é"')]))
         write(storage, make_unit(make_run(revision=4), saved=[SavedValue("a", 1, "4")]))
-        assert dict(storage.steps(NAMESPACE, "run", "a", 0)) == {"key": "1", SAVED: '"é"'}
-        assert dict(storage.steps(NAMESPACE, "run", "a", 1)) == {SAVED: "4"}
-        assert dict(storage.steps(NAMESPACE, "run", "b", 0)) == {SAVED: "3"}
+        assert dict(storage.steps(NAMESPACE, "run", "a", 0)) == {"key": "1", KEPT: '"é"'}
+        assert dict(storage.steps(NAMESPACE, "run", "a", 1)) == {KEPT: "4"}
+        assert dict(storage.steps(NAMESPACE, "run", "b", 0)) == {KEPT: "3"}
 
     def test_what_a_body_saved_is_let_go_of(self, storage: Storage) -> None:
         """And nothing else; where nothing was saved nothing happens."""
@@ -175,7 +175,7 @@ class Writes(StorageTests):
         write(storage, make_unit(make_run(revision=3), saved=[SavedValue("a", 0, None)]))
         write(storage, make_unit(make_run(revision=4), saved=[SavedValue("a", 0, None)]))
         assert dict(storage.steps(NAMESPACE, "run", "a", 0)) == {"key": "1"}
-        assert dict(storage.steps(NAMESPACE, "run", "b", 0)) == {SAVED: "3"}
+        assert dict(storage.steps(NAMESPACE, "run", "b", 0)) == {KEPT: "3"}
 
     def test_a_stale_unit_saves_nothing(self, storage: Storage) -> None:
         """What a body saves is a part of its unit."""
@@ -183,7 +183,7 @@ class Writes(StorageTests):
         write(storage, make_unit(make_run(revision=2), saved=[SavedValue("a", 0, "1")]))
         late = make_unit(make_run(revision=2), saved=[SavedValue("a", 0, "2")])
         assert storage.commit([late]) == [STALE]
-        assert dict(storage.steps(NAMESPACE, "run", "a", 0)) == {SAVED: "1"}
+        assert dict(storage.steps(NAMESPACE, "run", "a", 0)) == {KEPT: "1"}
 
     # ------------------------------------------------------------------ guards
     def test_a_run_that_exists_is_not_inserted_again(self, storage: Storage) -> None:

@@ -56,6 +56,7 @@ CREATE TABLE phaseline_pipeline_run (
     -- Null until the run ends: an index on the state itself would be written with every commit.
     outcome text COLLATE "C" GENERATED ALWAYS AS (CASE WHEN ended_at IS NOT NULL THEN state END) STORED,
     limits text, -- that each of its phases is under, a line each
+    forked_from text, -- id of the run that it is a copy of
     error text,
     input text NOT NULL,
     CHECK (phaseline_run_is_possible(

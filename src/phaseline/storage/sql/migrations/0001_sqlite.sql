@@ -29,6 +29,7 @@ CREATE TABLE phaseline_pipeline_run (
     marks TEXT CHECK (marks <> ''), -- tags and attributes, one a line
     input TEXT NOT NULL,
     limits TEXT, -- that each of its phases is under, a line each
+    forked_from TEXT, -- id of the run that it is a copy of
     error TEXT,
     undo_after INTEGER CHECK (undo_after >= 0), -- number of the last event whose phase a rollback keeps that is unfinished
     created_at INTEGER NOT NULL,
