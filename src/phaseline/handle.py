@@ -26,6 +26,7 @@ from phaseline.run import ENDED_STATES, SETTLED_STATES, Checkpoint, Run
 from phaseline.signals import Signal
 
 if TYPE_CHECKING:
+    from phaseline.exports import RunExport
     from phaseline.runtime import Runtime
 
 T = TypeVar("T")
@@ -59,6 +60,25 @@ class RunHandle(Generic[Out_co]):
         """All that is known of it now."""
         await self._seen()
         return await describe(self._runner, await self._runner.load(self.id))
+
+    async def export(self, *, values: bool = True) -> RunExport:
+        """All that is stored of it, as a document: ``(await handle.export()).to_json()``, or ``to_markdown()``.
+
+        Bounded in size: the first 10,000 phases and 20,000 events, values of up to 64 Ki characters, 8 Mi of them in all;
+        what is left out says so. Tracebacks are never in it.
+
+        Args:
+            values: False leaves out input, outputs, and what the application put into events of its own: they may be
+                secret.
+
+        Raises:
+            RunNotVisibleError: It was started in a transaction that is not committed yet.
+            StorageError: It cannot be read.
+        """
+        from phaseline._shell.exporting import export  # noqa: PLC0415  # models of a document: only where one is made
+
+        await self._seen()
+        return await export(self._runner, self.id, values=values)
 
     async def checkpoints(self) -> tuple[Checkpoint, ...]:
         """Its checkpoints, oldest first."""

@@ -401,6 +401,8 @@ async def run_on_runtime(bus: EventBus) -> None:
         assert_type(await handle.rerun_from("split"), None)
         assert_type(await handle.restart(), None)
         assert_type(await handle.annotate("seen"), None)
+        assert_type(await handle.fork(at="split"), RunHandle[str])
+        assert_type((await handle.export(values=False)).to_json(), str)
         assert_type(await runtime.control("id", "cancel", reason="why"), None)
         assert_type(handle.events(after=3), AsyncIterator[Event])
         assert_type([event.type async for event in handle.events()], list[str])

@@ -1,0 +1,271 @@
+"""A run as a document: data with a stable shape, as JSON or, for readers, as Markdown."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from datetime import datetime
+from typing import Any, ClassVar, Literal
+
+from pydantic import BaseModel, ConfigDict
+
+from phaseline.markup import escaped, of_json, table
+
+SHOWN_VALUE = 4_000
+"""Characters of a value that Markdown shows."""
+SHOWN_DATA = 300
+"""Characters of an event's data that it shows."""
+SHOWN_PHASES, SHOWN_EVENTS = 100, 200
+"""Phases and events that Markdown lists."""
+
+
+class _Part(BaseModel):
+    model_config: ClassVar[ConfigDict] = ConfigDict(frozen=True, extra="forbid")
+
+
+class ExportedValue(_Part):
+    """A stored value, or why it is not shown."""
+
+    value: Any = None
+    """Plain JSON data."""
+    left_out: str | None = None
+    """Why there is none: too large, or the same as another one; None where it is shown."""
+
+
+class ExportedError(_Part):
+    """What something failed with; never with a traceback."""
+
+    category: str
+    type: str
+    message: str
+
+
+class ExportedAttempt(_Part):
+    """One attempt of a phase."""
+
+    attempt: int
+    """1 for the first in its epoch."""
+    epoch: int
+    """Epoch of the run in which it was made."""
+    began_at: datetime
+    ended_at: datetime | None = None
+    outcome: Literal["running", "completed", "failed", "retrying", "skipped"] = "running"
+    reason: str = ""
+    """Why it is made once more, or ended without an output."""
+    error: ExportedError | None = None
+
+
+class ExportedPhase(_Part):
+    """A phase, a map, or an item of one (path ``enrich[3]``)."""
+
+    path: str
+    state: str
+    queue: str
+    generation: int
+    taken_over: bool
+    """Whether the run is a copy of another one, and has it from there."""
+    attempts: tuple[ExportedAttempt, ...]
+    failures: int
+    crashes: int
+    reason: str
+    started_at: datetime | None
+    ended_at: datetime | None
+    error: ExportedError | None
+    output: ExportedValue | None
+    """None where nothing is stored: it has none, or it is put together of others."""
+
+
+class ExportedMove(_Part):
+    """A move of the run's state machine."""
+
+    source: str
+    target: str
+    at: datetime
+
+
+class ExportedCheckpoint(_Part):
+    """A position to which the run can be taken back."""
+
+    id: str
+    phase: str
+    epoch: int
+    created_at: datetime
+
+
+class ExportedEvent(_Part):
+    """A fact of the run's history."""
+
+    seq: int
+    type: str
+    phase: str | None
+    at: datetime
+    source: str | None
+    """State that it moved the run from, if it moved it."""
+    target: str | None
+    data: Mapping[str, Any]
+    """Its own fields, without tracebacks."""
+    left_out: str | None = None
+    """Why ``data`` is empty though it is not in the storage."""
+
+
+class LeftOut(_Part):
+    """How much of what there is the export does not list."""
+
+    phases: int = 0
+    events: int = 0
+
+
+class RunExport(_Part):
+    """All that is stored of a run, within bounds, at the moment at which it was read."""
+
+    schema_version: Literal[1] = 1
+    """Version of this shape: a field that is added leaves it as it is."""
+    exported_at: datetime
+    namespace: str
+    id: str
+    pipeline: str
+    version: str
+    fingerprint: str
+    state: str
+    key: str | None
+    priority: int
+    tags: tuple[str, ...]
+    attributes: Mapping[str, str | int | float | bool]
+    forked_from: str | None
+    epoch: int
+    created_at: datetime
+    started_at: datetime | None
+    ended_at: datetime | None
+    timeout_seconds: float | None
+    deadline: datetime | None
+    error: ExportedError | None
+    input: ExportedValue
+    output: ExportedValue | None
+    """None where the run has none."""
+    history: tuple[ExportedMove, ...]
+    phases: tuple[ExportedPhase, ...]
+    checkpoints: tuple[ExportedCheckpoint, ...]
+    events: tuple[ExportedEvent, ...]
+    left_out: LeftOut
+
+    def to_json(self, *, indent: int | None = 2) -> str:
+        """The document as JSON; ``RunExport.model_validate_json`` reads it back.
+
+        Args:
+            indent: Spaces of each level; None writes one line.
+        """
+        return self.model_dump_json(indent=indent)
+
+    def to_markdown(self) -> str:
+        """The document for readers, with the first 100 phases, the first 200 events, and values of up to 4,000 characters.
+
+        Texts of users are escaped and values stand in code blocks: nothing in them can be read as markup.
+        """
+        return "\n\n".join(_sections(self)) + "\n"
+
+
+# --------------------------------------------------------------------- for readers
+def _sections(run: RunExport) -> Iterator[str]:
+    yield f"# Run {escaped(run.id)} of {escaped(run.pipeline)}: {escaped(run.state)}"
+    yield table(("", ""), _facts(run))
+    if run.error is not None:
+        yield f"## Error\n\n{_error(run.error)}"
+    yield f"## Input\n\n{_value(run.input)}"
+    if run.output is not None:
+        yield f"## Output\n\n{_value(run.output)}"
+    yield "## History"
+    yield table(
+        ("at", "from", "to"), ((_time(m.at), escaped(m.source), escaped(m.target)) for m in run.history)
+    )
+    yield "## Phases"
+    yield table(
+        ("phase", "state", "attempts", "began", "ended", "why"), map(_phase, run.phases[:SHOWN_PHASES])
+    )
+    yield from _more(len(run.phases) + run.left_out.phases - SHOWN_PHASES, "phases")
+    for phase in run.phases[:SHOWN_PHASES]:
+        yield from _details(phase)
+    if run.checkpoints:
+        yield "## Checkpoints"
+        rows = (
+            (escaped(p.id), escaped(p.phase), _time(p.created_at)) for p in run.checkpoints[:SHOWN_EVENTS]
+        )
+        yield table(("id", "after", "at"), rows)
+        yield from _more(len(run.checkpoints) - SHOWN_EVENTS, "checkpoints")
+    yield "## Events"
+    yield table(("number", "at", "event", "phase", "data"), map(_event, run.events[:SHOWN_EVENTS]))
+    yield from _more(len(run.events) + run.left_out.events - SHOWN_EVENTS, "events")
+    yield f"Read at {_time(run.exported_at)}."
+
+
+def _facts(run: RunExport) -> Iterator[tuple[str, str]]:
+    """What is told of a run in a line each; what it has not is left out."""
+    attributes = [f"{name}={value}" for name, value in run.attributes.items()]
+    facts: Mapping[str, object] = {
+        "version": run.version, "namespace": run.namespace, "key": run.key, "priority": run.priority,
+        "tags": ", ".join(run.tags), "attributes": ", ".join(attributes), "a copy of": run.forked_from,
+        "timeout": None if run.timeout_seconds is None else f"{run.timeout_seconds:g} s",
+    }  # fmt: skip
+    yield from ((name, escaped(str(value))) for name, value in facts.items() if value not in (None, ""))
+    times = {
+        "created": run.created_at,
+        "began": run.started_at,
+        "ended": run.ended_at,
+        "deadline": run.deadline,
+    }
+    yield from ((name, _time(moment)) for name, moment in times.items() if moment is not None)
+
+
+def _phase(phase: ExportedPhase) -> tuple[str, ...]:
+    state = f"{phase.state} (taken over)" if phase.taken_over else phase.state
+    why = phase.reason if phase.error is None else f"{phase.error.type}: {phase.error.message}"
+    return (
+        escaped(phase.path), escaped(state), str(len(phase.attempts)), _time(phase.started_at), _time(phase.ended_at),
+        escaped(why),
+    )  # fmt: skip
+
+
+def _details(phase: ExportedPhase) -> Iterator[str]:
+    """Its output, and its attempts where there were several."""
+    if phase.output is None and len(phase.attempts) < 2:  # noqa: PLR2004  # one says no more than the table
+        return
+    yield f"### {escaped(phase.path)}"
+    if len(phase.attempts) > 1:
+        yield table(("attempt", "began", "ended", "outcome", "why"), map(_attempt, phase.attempts))
+    if phase.output is not None:
+        yield _value(phase.output)
+
+
+def _attempt(attempt: ExportedAttempt) -> tuple[str, ...]:
+    error = attempt.error
+    why = attempt.reason if error is None else f"{error.type}: {error.message}"
+    return (
+        str(attempt.attempt),
+        _time(attempt.began_at),
+        _time(attempt.ended_at),
+        attempt.outcome,
+        escaped(why),
+    )
+
+
+def _event(event: ExportedEvent) -> tuple[str, ...]:
+    data = event.left_out or ", ".join(f"{name}={value!r}" for name, value in event.data.items())
+    shown = data if len(data) <= SHOWN_DATA else f"{data[:SHOWN_DATA]}…"
+    return str(event.seq), _time(event.at), escaped(event.type), escaped(event.phase or ""), escaped(shown)
+
+
+def _value(value: ExportedValue) -> str:
+    if value.left_out is not None:
+        return f"*{escaped(value.left_out)}*"
+    return of_json(value.value, SHOWN_VALUE)
+
+
+def _error(error: ExportedError) -> str:
+    return f"{escaped(error.category)}, {escaped(error.type)}: {escaped(error.message)}"
+
+
+def _more(left: int, what: str) -> Iterator[str]:
+    if left > 0:
+        yield f"*… and {left:,} {what} more*"
+
+
+def _time(moment: datetime | None) -> str:
+    return "" if moment is None else moment.isoformat(sep=" ", timespec="milliseconds")
