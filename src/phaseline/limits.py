@@ -7,10 +7,11 @@ whatever ends the attempt, and cannot leak.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from functools import lru_cache
-from typing import Literal, TypeAlias
+from typing import Literal, TypeAlias, TypeVar
 
+T = TypeVar("T")
 Kind: TypeAlias = Literal["namespace", "pipeline", "phase", "key"]
 
 
@@ -60,26 +61,21 @@ class Slots:
         """How many phases under these limits could be started now."""
         return min(size - self._held[name] for size, name in parted(limits))
 
-    def take(self, limits: str | None) -> bool:
-        """Have a phase hold a slot of each of its limits; False, and nothing is held, if there is none left of one."""
-        if limits is None:
-            return True
-        if self.free(limits) <= 0:
-            return False
-        self.hold(limits)
-        return True
-
     def hold(self, limits: str) -> None:
         """Note that a phase under these limits runs."""
         for _, name in parted(limits):
             self._held[name] += 1
 
-    def fitting(self, phases: Sequence[tuple[str, str | None]]) -> list[str]:
+    def fitting(self, phases: Iterable[tuple[T, str | None]]) -> list[T]:
         """Which of these phases, each with its limits, could be started together; the first ones go first."""
-        if all(limits is None for _, limits in phases):
-            return [path for path, _ in phases]
-        left = self.copy()
-        return [path for path, limits in phases if left.take(limits)]
+        taken: Counter[str] = Counter()
+        found: list[T] = []
+        for phase, limits in phases:
+            under = () if limits is None else parted(limits)
+            if all(size - self._held[name] > taken[name] for size, name in under):
+                taken.update(name for _, name in under)
+                found.append(phase)
+        return found
 
     def hold_of(self, started: Iterable[tuple[str | None, str | None]]) -> None:
         """Note which phases run, each told by its worker and its limits."""

@@ -257,7 +257,7 @@ class MemoryStorage(Storage):
 
     def _count_slots(self, stored: _StoredRun, unit: Unit) -> None:
         """Note which slots are held from now on, and which no more: to be called before it is written."""
-        for row in (*unit.inserted, *[row for row, _ in unit.updated]):
+        for row in (*unit.inserted, *[row for row, _ in (*unit.updated, *unit.dropped)]):
             if row.limits is not None:
                 before = stored.phases.get(row.path)
                 held = before is not None and before.worker is not None and before.limits == row.limits
@@ -325,7 +325,9 @@ class MemoryStorage(Storage):
             found += self._first(request, heap, min(limit, slots.free(limits)) if limits else limit)
             if limits and not heap:
                 del waiting.due[limits]
-        return sorted(found)[:limit] if len(waiting.due) > 1 else found
+        if len(waiting.due) == 1:
+            return found
+        return slots.fitting((entry, entry[-1] or None) for entry in sorted(found))[:limit]
 
     def _first(self, request: ClaimRequest, heap: list[tuple[_First, _Entry]], limit: int) -> list[_Entry]:
         """Find the first rows of a heap that a request would take."""

@@ -55,21 +55,34 @@ def candidates(
     if not found:
         return [], None, None
     now = found[0].now
-    rows_found: list[Candidate] = []
+    rows_found: list[_Row] = []
     due = sorted((lane for lane in found if lane.first <= now), key=lambda lane: lane.priority)
-    slots = _slots(ask, request.namespace) if any(lane.limits for lane in due) else None
+    slots = _slots(ask, request.namespace) if any(lane.limits for lane in due) else Slots()
     for _, level in groupby(due, key=lambda lane: lane.priority):
-        best: list[tuple[int, str, str, int, str | None]] = []
+        best: list[_Row] = []
         for lane in sorted(level, key=lambda lane: lane.first):
-            if len(best) > request.limit and best[request.limit][0] < lane.first:
-                break  # there are enough that came before all in the lanes to come
+            if len(best) > request.limit:
+                last = _fitting(slots, rows_found, best)[request.limit :]
+                if last and last[0][0] < lane.first:
+                    break  # there are enough that came before all in the lanes to come
             best = sorted([*best, *_first_of(ask, request, lane, slots)], key=itemgetter(0, 1, 2))
-        rows_found += [row[1:] for row in best]
+        rows_found += _fitting(slots, rows_found, best)
         if len(rows_found) > request.limit:
             break
     moment = rows.time_of(now) if rows_found else None
     later = [lane.following for lane in found if lane.following is not None]
-    return rows_found[: request.limit + 1], moment, rows.moment(min(later, default=None))
+    return [row[1:] for row in rows_found[: request.limit + 1]], moment, rows.moment(min(later, default=None))
+
+
+_Row = tuple[int, str, str, int, str | None]
+"""A candidate behind the time at which it is due."""
+
+
+def _fitting(slots: Slots, before: Sequence[_Row], rows_found: Sequence[_Row]) -> list[_Row]:
+    """Which of these rows could be started together with those before them: what waits for a slot hides no other one."""
+    if all(row[-1] is None for row in rows_found):
+        return [*rows_found]
+    return slots.fitting((row, row[-1]) for row in (*before, *rows_found))[len(before) :]
 
 
 @attrs.frozen
@@ -127,12 +140,10 @@ def _slots(ask: Access, namespace: str) -> Slots:
     return Slots(map(tuple, found))
 
 
-def _first_of(
-    ask: Access, request: ClaimRequest, lane: _Lane, slots: Slots | None
-) -> list[tuple[int, str, str, int, str | None]]:
+def _first_of(ask: Access, request: ClaimRequest, lane: _Lane, slots: Slots) -> list[_Row]:
     """Read the first rows of a lane that are due: available_at, run id, path, priority and limits."""
     room = request.limit + 1
-    if lane.limits and slots is not None:
+    if lane.limits:
         room = min(room, slots.free(lane.limits))
         if room <= 0:
             return []

@@ -92,6 +92,18 @@ class Concurrency(StorageTests):
         assert len(taken(storage, limit=2)) == SIZE
         assert taken(storage, limit=2) == [("z", "b"), ("z", "a")]
 
+    def test_what_is_worse_and_under_the_same_limit_hides_nothing(self, storage: Storage) -> None:
+        """Those that the better ones leave no slot for take no place among what is looked at."""
+        write(
+            storage,
+            *many(4, priority=1),
+            new_run("worse", limited("a", priority=5), limited("b", priority=5)),
+        )
+        write(storage, new_run("z", make_phase("a", priority=9), make_phase("b", priority=9)))
+        take = Take()
+        assert ask(storage, take, limit=3).waiting == read(storage, "z")[1][1].priority
+        assert take.paths == [("run-000", "a"), ("run-001", "a"), ("z", "a")]
+
     def test_the_best_goes_first_among_limits(self, storage: Storage) -> None:
         """Priority, then time: whatever limits they are under."""
         write(
@@ -111,6 +123,19 @@ class Concurrency(StorageTests):
         assert taken(storage) == []
         end(storage, "a")
         assert taken(storage) == [("b", "a")]
+
+    def test_what_is_gone_holds_no_slot(self, storage: Storage) -> None:
+        """As when a run is taken back whose phase runs."""
+        write(storage, *many(3))
+        assert len(taken(storage)) == SIZE
+        run, (row,) = read(storage, "run-000")
+        gone = replace(
+            row, state=PhaseState.SKIPPED, worker=None, lease_expires=None, live=False, ended_at=NOW, fence=row.fence + 1,
+            gone_in_epoch=1,
+        )  # fmt: skip
+        back = following(run, state="ROLLED_BACK", epoch=1, ended_at=NOW)
+        write(storage, make_unit(back, dropped=[(gone, row.fence)]))
+        assert taken(storage) == [("run-002", "a")]
 
     def test_a_run_that_stood_waits_under_its_limits_again(self, storage: Storage) -> None:
         """Pausing and resuming loses none of them."""
