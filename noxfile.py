@@ -60,10 +60,12 @@ def coverage(session: nox.Session) -> None:
 
 @nox.session
 def crash(session: nox.Session) -> None:
-    """Kill a process at every passing of every fault point, on each database; the suite tries the first and the last."""
+    """Kill a process at every passing of every fault point, and try many sequences of all that can befall runs."""
     install(session, "test")
     # More at once than processors: most of the time is waiting for what a killed process left.
-    session.run("pytest", "-n", "4", "tests/crash/every_hit.py", *session.posargs)
+    session.run(
+        "pytest", "-n", "4", "tests/crash/every_hit.py", "tests/crash/every_sequence.py", *session.posargs
+    )
 
 
 @nox.session

@@ -19,6 +19,7 @@ from phaseline.events import (
     PhaseSkipped,
     PhaseStarted,
 )
+from phaseline.finding import EVERY_RUN, RunFilter
 from phaseline.letters import DeadLetter, LetterKey
 from phaseline.run import INPUT, Checkpoint, PhaseRecord, PhaseState, RunRecord, SignalRecord
 
@@ -76,11 +77,11 @@ def _paths(event: Event) -> tuple[str, ...]:
     return (event.phase,)
 
 
-def stored_runs(storage: Storage, namespace: str) -> Iterator[StoredRun]:
-    """Read all runs of a namespace, in the order of their ids."""
+def stored_runs(storage: Storage, namespace: str, wanted: RunFilter = EVERY_RUN) -> Iterator[StoredRun]:
+    """Read all runs of a namespace that are wanted, in the order of their ids."""
     letters = {letter.run_id: letter for letter in stored_letters(storage, namespace)}
     after: str | None = None
-    while page := storage.find(namespace, after=after, limit=PAGE):
+    while page := storage.find(namespace, wanted, after=after, limit=PAGE):
         yield from (_read(storage, run, letters.get(run.id)) for run in page)
         after = page[-1].id
 
