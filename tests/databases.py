@@ -21,6 +21,7 @@ TABLES = (
     "run_mark",
     "worker",
     "schedule",
+    "message",
 )
 
 

@@ -29,7 +29,15 @@ from phaseline.events import (
 )
 from phaseline.phase import phase
 from phaseline.plan import UNDO_MARK, Binding, Call, Items, NodeKind, Plan
-from phaseline.run import ENDED_STATES, SETTLED_STATES, STANDING_STATES, PhaseRecord, PhaseState, RunRecord
+from phaseline.run import (
+    ENDED_STATES,
+    SETTLED_STATES,
+    STANDING_STATES,
+    PhaseRecord,
+    PhaseState,
+    RunRecord,
+    WaitKind,
+)
 from phaseline.storage.memory import MemoryStorage
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
@@ -113,7 +121,9 @@ class CheckedRun:
     def resting(self) -> list[PhaseRecord]:
         """Phases that wait for a signal or a time, and nobody is busy with."""
         return [
-            row for row in self.snapshot.rows.values() if row.wait_kind and row.state is PhaseState.RUNNING
+            row
+            for row in self.snapshot.rows.values()
+            if row.wait_kind in (WaitKind.SIGNAL, WaitKind.TIMER) and row.state is PhaseState.RUNNING
         ]
 
     @property

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from phaseline.bus import EventBus, Subscription
+from phaseline.children import start_child
 from phaseline.compose import Err, Ok, Skipped, branch, each, parallel, when
 from phaseline.deps import Dep
 from phaseline.errors import PhaselineError
@@ -25,7 +26,7 @@ from phaseline.wishes import Abort, Again, Finish, RetryAfter, Skip
 __all__ = [
     # definition
     "Pipeline", "Phase", "phase", "each", "parallel", "when", "branch", "Dag", "Ref",
-    "Signal", "wait_for",
+    "Signal", "wait_for", "start_child",
     "Ok", "Err", "Skipped", "Retry", "Dep",
     # what a body sees and may raise
     "Context", "CustomEvent", "Skip", "Abort", "Again", "RetryAfter", "Finish",

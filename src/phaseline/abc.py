@@ -8,7 +8,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
-from enum import Enum
+from enum import Enum, StrEnum
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 import attrs
@@ -47,6 +47,29 @@ class SavedValue(msgspec.Struct, frozen=True, gc=False):
     generation: int
     value: str | None
     """Encoded; None: it is let go of."""
+
+
+class MessageKind(StrEnum):
+    """What one run has another one look at."""
+
+    ENDED = "ended"
+    """To a parent: its child, the sender, has ended."""
+    CLOSED = "closed"
+    """To a child: its parent, the sender, does not wait for it any more, and wants it cancelled."""
+    AGAIN = "again"
+    """To a parent, by itself: the child that is named as the sender may have ended before it was waited for."""
+
+
+class Message(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """What one run has to tell another one: stored with what it tells of, and deleted once it has been heard."""
+
+    sender: str
+    """Id of the run that tells it."""
+    seq: int
+    """Number of the newest event of who wrote it."""
+    run_id: str
+    """Id of the run that is to hear it."""
+    kind: MessageKind
 
 
 class Unit(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -93,6 +116,10 @@ class Unit(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """Inserts a copy of the run in the same transaction, or not at all; such a unit is ``amended``. Its input is that of this
     run, and so are, as this unit leaves them, the outputs of its rows whose ``decided`` is 0 or less, and what is kept under
     ``KEPT`` beside them."""
+    started: Sequence[Unit] = ()
+    """Units that insert runs which this one has started; they are written with it, and not without it."""
+    messages: Sequence[Message] = ()
+    """To other runs."""
 
 
 AMENDED = ("marks", "deadline", "active_ms", "active_since", "expires_at", "letter", "undo_after")
@@ -456,6 +483,17 @@ class Storage(ABC):
         """
 
     @abstractmethod
+    def messages(self, namespace: str, definitions: Collection[Definition], limit: int) -> Sequence[Message]:
+        """Messages that have not been heard, to runs of these definitions; at most ``limit``, in any order.
+
+        There are hardly ever any, and workers ask several times a second.
+        """
+
+    @abstractmethod
+    def heard(self, namespace: str, messages: Sequence[Message]) -> None:
+        """Delete messages; those that are gone already do no harm. May come from any thread at any time."""
+
+    @abstractmethod
     def backlog(self, namespace: str, now: datetime | None) -> Sequence[Backlog]:
         """What waits for a worker and is due, of all definitions, each queue of each once; in any order.
 
@@ -525,6 +563,8 @@ class Storage(ABC):
     @abstractmethod
     def purge(self, namespace: str, wanted: RunFilter, limit: int) -> Sequence[str]:
         """Delete, in one transaction, the first runs that ``wanted.matches`` and that have ended; gives their ids.
+
+        Those that have told another run something that was not heard yet are left for another time.
 
         Each is deleted as a whole: its row, key and marks, phases, values, events, checkpoints, dead letter, and all else
         that bears its id. May come from any thread at any time. What is decided on a run that is gone finds none.

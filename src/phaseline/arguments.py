@@ -67,7 +67,21 @@ def checked_pipelines(pipelines: Any) -> Pipelines:
         if found.setdefault((pipeline.name, pipeline.version), pipeline) is not pipeline:
             msg = f"two different pipelines are named {pipeline.name!r}, version {pipeline.version!r}; raise one's version"
             raise DefinitionError(msg)
+    for pipeline in found.values():
+        _check_children(pipeline, found)
     return found
+
+
+def _check_children(pipeline: Pipeline[Any, Any], registered: Pipelines) -> None:
+    """Refuse a pipeline whose runs would start runs that nobody here could carry forward."""
+    for path, plan in pipeline.plan.starts:
+        known = registered.get((plan.name, plan.version))
+        if known is None or known.plan.fingerprint != plan.fingerprint:
+            shape = "" if known is None else " in this shape"
+            raise DefinitionError(
+                f"pipeline {pipeline.name!r} starts runs of {plan.name!r}, version {plan.version!r}, at {path!r}, which is "
+                f"not registered{shape}; add it: Runtime(pipelines=[{pipeline.name}, {plan.name}])"
+            )
 
 
 def checked_pipeline(pipeline: object, what: str) -> Pipeline[Any, Any]:

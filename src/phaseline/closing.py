@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterator, Sequence
 import attrs
 
 from phaseline.edges import GIVEN, Edge, Given, Merge, Race, Source, edges_of
+from phaseline.phase import DEFAULT_QUEUE
 from phaseline.plan import Binding, NodeKind, PlanNode
 from phaseline.run import INPUT
 
@@ -49,11 +50,16 @@ def finished(nodes: Sequence[PlanNode], cancelling: Collection[int], output: Sou
 def _queue_of(node: PlanNode, nodes: Sequence[PlanNode], children: Sequence[Sequence[int]]) -> str:
     """Where it is taken up; a wait is where what stands before it is, or, where nothing does, what comes after it."""
     before = after = node
-    while before.kind is NodeKind.WAIT and before.parents:
+    while _has_no_queue(before) and before.parents:
         before = nodes[before.parents[0]]
-    while after.kind is NodeKind.WAIT and children[after.index]:
+    while _has_no_queue(after) and children[after.index]:
         after = nodes[children[after.index][0]]
-    return before.queue if before.kind is not NodeKind.WAIT else after.queue
+    return (after if _has_no_queue(before) else before).queue or DEFAULT_QUEUE
+
+
+def _has_no_queue(node: PlanNode) -> bool:
+    """Whether it is a wait, or starts a run, and nobody said where."""
+    return node.kind is NodeKind.WAIT or not node.queue
 
 
 def _closers(members: Sequence[PlanNode], children: Sequence[Sequence[int]]) -> Iterator[int]:

@@ -10,6 +10,7 @@ from typing import Any, Never, NoReturn, get_args, get_origin
 
 import attrs
 
+from phaseline.children import StartedRun
 from phaseline.closing import bound, finished
 from phaseline.codec import ValueCodec
 from phaseline.compose import Branch, Each, Parallel, Question, When
@@ -41,7 +42,7 @@ def compile_plan(
     Raises:
         DefinitionError: Two phases share a path, a label is an engine state's name or comes back later, ….
     """
-    builder = Builder(name, retry)
+    builder = Builder(name, retry, version)
     input_type = _as_list(body.input_type)
     output = builder.add(body, Wire(GIVEN, input_type), Place()).source
     nodes = finished(builder.nodes, builder.cancelling, output)
@@ -88,8 +89,9 @@ class Place:
 class Builder:
     """Collects the nodes of a plan, in topological order."""
 
-    def __init__(self, pipeline: str, retry: Retry | None) -> None:
+    def __init__(self, pipeline: str, retry: Retry | None, version: str = "1") -> None:
         self.pipeline: str = pipeline
+        self.version: str = version
         self.retry: Retry | None = retry
         self.nodes: list[PlanNode] = []
         self.bindings: list[Binding] = []
@@ -133,6 +135,8 @@ class Builder:
                 return self._add_graph(node, wire, place)
             case Wait():
                 return self._add_wait(node, wire, place)
+            case StartedRun():
+                return self._add_child(node, place.prefix + node.name, wire, place.scope)
             case _:
                 msg = f"pipeline {self.pipeline!r}: {type(node).__name__} is no kind of node that a plan can hold"
                 raise DefinitionError(msg)
@@ -193,6 +197,8 @@ class Builder:
                 last = self._add_phase(inner, f"{path}[]", item, index)
             case Each():
                 last = self._add_map(inner, f"{path}[]", item, index)  # pyright: ignore[reportUnknownArgumentType]  # a pattern cannot see type arguments
+            case StartedRun():
+                last = self._add_child(inner, f"{path}[]", item, index)
             case _:
                 body = inner.body if isinstance(inner, Subgraph) else inner
                 last = self.add(body, item, Place(f"{path}[]/", index))
@@ -213,7 +219,7 @@ class Builder:
         what = f"what is handed on by {path!r}" if wait.signal is None else f"signal {wait.signal.name!r}"
         sent = wait.kept if wait.signal is None else self._sent_with(wait)
         binding = Binding(wait, None, NO_RETRY, None, sent, what)
-        label = re.sub(r"[^A-Z0-9]+", "_", path.removeprefix(place.prefix).upper())
+        label = _label(path.removeprefix(place.prefix))
         awaits = Awaited(
             None if wait.signal is None else wait.signal.name, wait.key, wait.span, _default_of(wait, binding)
         )
@@ -242,6 +248,23 @@ class Builder:
             msg = f"pipeline {self.pipeline!r} waits for two signals {name!r}, one with {known} and one with {type_name(type_)}; give one another name"
             raise DefinitionError(msg)
         return type_
+
+    # ------------------------------------------------------------------ runs of other pipelines
+    def _add_child(self, started: StartedRun[Any, Any], path: str, wire: Wire, scope: int | None) -> Wire:
+        plan = started.pipeline.plan
+        if any((one.name, one.version) == (self.pipeline, self.version) for one in plan.family):
+            msg = (
+                f"pipeline {self.pipeline!r}, version {self.version!r}, starts at {path!r} a run of itself, or one that does, "
+                "and would do so for ever; give one of the two another name or version"
+            )
+            raise DefinitionError(msg)
+        node = PlanNode(
+            len(self.nodes), self._claim(path), NodeKind.CHILD, _label(started.name), started.queue or "",
+            _with_gaps(wire.source, plan.input_type), wire.after, scope, starts=plan.name, close=started.close,
+        )  # fmt: skip
+        what = f"output of the child run at {path!r}"
+        binding = Binding(started, None, NO_RETRY, None, plan.output_type, what, child=plan)
+        return self._append(node, binding, Wire(Edge(node.index), plan.output_type))
 
     # ------------------------------------------------------------------ tests
     def _add_when(self, when: When[Any], wire: Wire, place: Place) -> Wire:
@@ -277,7 +300,10 @@ class Builder:
     def _set_arms(self, test: int, first: tuple[int, ...], second: tuple[int, ...]) -> None:
         """Note what a test decides about; it waits where the first of these would wait."""
         arm = [self.nodes[index] for index in first]
-        queue = next((node for node in arm if node.kind is not NodeKind.WAIT), arm[0]).queue
+        queue = (
+            next((node for node in arm if node.kind is not NodeKind.WAIT and node.queue), arm[0]).queue
+            or DEFAULT_QUEUE
+        )
         self.nodes[test] = attrs.evolve(self.nodes[test], arms=(first, second), queue=queue)
 
     # ------------------------------------------------------------------ graphs
@@ -380,6 +406,8 @@ def _name_in(each: Each[Any, Any]) -> str:
     inner = _innermost(each)
     if isinstance(inner, Phase | Subgraph):
         return inner.title
+    if isinstance(inner, StartedRun):
+        return inner.name
     msg = (
         f"{each.title}: what stands inside each() needs a name, for its path: Pipeline('name', {inner.title})"
     )
@@ -393,10 +421,18 @@ def _innermost(node: Node[Any, Any]) -> Node[Any, Any]:
 def _label_of(inner: Node[Any, Any]) -> str:
     if isinstance(inner, Phase):
         return inner.options.state_label
+    if isinstance(inner, StartedRun):
+        return _label(inner.name)
     return inner.title.upper().replace("-", "_")
 
 
+def _label(name: str) -> str:
+    return re.sub(r"[^A-Z0-9]+", "_", name.upper())
+
+
 def _queue_of(inner: Node[Any, Any]) -> str:
+    if isinstance(inner, StartedRun):
+        return inner.queue or DEFAULT_QUEUE
     return inner.options.queue if isinstance(inner, Phase) else DEFAULT_QUEUE
 
 

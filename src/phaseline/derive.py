@@ -137,6 +137,7 @@ def _node_shape(nodes: Sequence[PlanNode], node: PlanNode) -> list[Any]:
         "after": paths(node.after),
         "signal": None if awaits is None else awaits.signal,
         "key": None if awaits is None else awaits.key,
+        "starts": node.starts,
         "cancels": bool(node.cancels),
         "on_error": "" if node.on_error == "fail" else node.on_error,
         "exit": None if node.exit is None else shape_of(nodes, node.exit),

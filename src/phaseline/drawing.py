@@ -15,11 +15,15 @@ _FRAMES = {
     NodeKind.MAP: ('[["', '"]]'),
     NodeKind.TEST: ('{"', '"}'),
     NodeKind.WAIT: ('{{"', '"}}'),
+    NodeKind.CHILD: ('[/"', '"/]'),
 }
 
 
 def to_mermaid(plan: Plan) -> str:
-    """The graph as the text of a Mermaid flowchart: tests are diamonds, waits hexagons, a map is a box around what an item goes through."""
+    """The graph as the text of a Mermaid flowchart.
+
+    Tests are diamonds, waits hexagons, child runs slanted, a map is a box around what an item goes through.
+    """
     lines = ['input(["input"])', *_nodes_in(plan, None), 'output(["output"])']
     for node in plan.nodes:
         lines += _edges_to(node.source, f"n{node.index}", _begin_of(node), join=_join_of(node))
@@ -121,4 +125,8 @@ def _node_data(plan: Plan, node: PlanNode) -> dict[str, Any]:
                 "span": None if awaits.span is None else awaits.span.total_seconds(),
                 "has_default": awaits.default is not None,
             }
+        case NodeKind.CHILD:
+            child = binding.child
+            assert child is not None  # noqa: S101  # such nodes have it
+            data |= {"starts": child.name, "version": child.version, "close": node.close}
     return data

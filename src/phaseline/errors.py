@@ -273,6 +273,33 @@ class NoOutputError(RunError):
         super().__init__(f"run {run_id} completed without an output: {reason}")
 
 
+class ChildRunError(RunError):
+    """A phase that waited for a child run fails with this: the child ended without an output."""
+
+    def __init__(
+        self, child_id: str, pipeline: str, state: str, error: ErrorInfo | None = None, *, reason: str = ""
+    ) -> None:
+        self.child_id = child_id
+        self.pipeline = pipeline
+        self.state = state
+        self.error = error
+        """What it failed with."""
+        where = f" in phase {error.phase!r}" if error is not None and error.phase else ""
+        why = (
+            f"{where}: {error.type}: {error.message}"
+            if error is not None
+            else f", {reason}"
+            if reason
+            else ""
+        )
+        retried = (
+            "retries it" if state == "FAILED" else "starts another one" if not reason else "comes to the same"
+        )
+        super().__init__(
+            f"child run {child_id} of pipeline {pipeline!r} is {state}{why}; a retry of this run {retried}"
+        )
+
+
 class InvalidMarkError(PhaselineError, ValueError):
     """A tag or an attribute that no run can have; nothing was stored."""
 

@@ -187,6 +187,21 @@ class SignalReceived(Event, frozen=True, kw_only=True, gc=False):
     id: str | None = None
 
 
+class ChildStarted(Event, frozen=True, kw_only=True, gc=False):
+    """A run of another pipeline was started, and the phase waits for its end."""
+
+    wire_name = "CHILD_STARTED"
+    own_fields: ClassVar[tuple[str, ...]] = ("child", "pipeline", "close", "again")
+
+    child: str
+    """Id of the run."""
+    pipeline: str
+    close: str
+    """What becomes of it if the phase does not wait for it any more: ``cancel`` or ``abandon``."""
+    again: bool = False
+    """Whether it had been started before, and is waited for once more."""
+
+
 # --------------------------------------------------------------------- its phases
 class PhaseStarted(Event, frozen=True, kw_only=True, gc=False):
     """A worker was granted the phase; its body is about to be called."""
@@ -384,7 +399,7 @@ _KINDS: tuple[type[Event], ...] = (
     PipelineStarted, PipelineCompleted, PipelineFailed, PipelinePaused, PipelineResumed, PipelineCancelled,
     PipelineRetried, PipelineRestarted, PipelineRollingBack, PipelineRolledBack, PipelineForked,
     PipelineAnnotated,
-    DeadLetterDiscarded, SignalReceived,
+    DeadLetterDiscarded, SignalReceived, ChildStarted,
     PhaseStarted, PhaseCompleted, PhaseFailed, PhaseDeadLettered, PhaseRetrying, PhaseSkipped,
     PhaseCompensated, PhaseCompensationFailed, PhaseProgress,
     ErrorOccurred, CheckpointCreated,

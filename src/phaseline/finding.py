@@ -38,6 +38,10 @@ class RunFilter:
     """With this id, or a greater one."""
     to_id: str | None = None
     """With a lesser id than this."""
+    parent: str | None = None
+    """Started by the run of this id."""
+    parent_path: str | None = None
+    """Started by the phase at this path; given with the parent alone."""
     text: str = ""
     """Part of id, key, pipeline, a mark, or what the run failed with; ASCII letters in either case."""
 
@@ -54,6 +58,8 @@ class RunFilter:
             and (self.to_id is None or run.id < self.to_id)
             and (self.since is None or run.created_at >= self.since)
             and (self.until is None or run.created_at < self.until)
+            and self.parent in (None, run.parent_id)
+            and self.parent_path in (None, run.parent_path)
             and (not self.text or self._is_in_texts(run))
         )
 
@@ -78,6 +84,7 @@ def run_filter(
     attributes: Mapping[str, Attribute] | None = None,
     since: datetime | None = None,
     until: datetime | None = None,
+    parent: str | None = None,
     text: str = "",
 ) -> RunFilter:
     """Make a filter of what a caller gives.
@@ -97,7 +104,7 @@ def run_filter(
     marks += [attribute_mark(name, value) for name, value in (attributes or {}).items()]
     return RunFilter(
         pipelines=_names(pipeline), versions=_names(version), states=_names(state), ended=ended,
-        marks=tuple(sorted({*marks})), since=since, until=until, text=text,
+        marks=tuple(sorted({*marks})), since=since, until=until, parent=parent, text=text,
     )  # fmt: skip
 
 
@@ -130,6 +137,8 @@ class RunSummary:
     priority: int
     tags: tuple[str, ...]
     attributes: Mapping[str, Attribute]
+    parent_id: str | None
+    """Id of the run that started it."""
     error: ErrorInfo | None
     """What it failed with."""
     created_at: datetime

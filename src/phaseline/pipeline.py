@@ -232,14 +232,16 @@ class Pipeline(Subgraph[In_contra, Out_co]):
         return registered[0]
 
     async def _run_in_memory(self, value: In_contra, deps: Mapping[Dep[Any], Any] | None) -> Run[Out_co]:
-        if self.plan.endless_waits:
-            path = self.plan.endless_waits[0]
+        family = self.plan.family
+        endless = next((path for plan in family for path in plan.endless_waits), None)
+        if endless is not None:
+            path = endless
             msg = (
                 f"pipeline {self.name!r} waits at {path!r} for a signal, and nobody could send one to a run in memory; open "
                 "a runtime: async with Runtime(pipelines=[...]), or give the wait a timeout"
             )
             raise RuntimeUsageError(msg)
-        runner = Runner(MemoryStorage(), InProcessQueue(), plans=(self.plan,), deps=checked_deps(deps))
+        runner = Runner(MemoryStorage(), InProcessQueue(), plans=family, deps=checked_deps(deps))
         try:
             live: LiveRun | None = None
             # A line has nothing that runs beside anything else: it needs no other task, unless it has to wait.

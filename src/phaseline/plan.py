@@ -14,6 +14,7 @@ from typing import Any
 
 import attrs
 
+from phaseline.children import ClosePolicy
 from phaseline.codec import ValueCodec
 from phaseline.compose import OnError, Question
 from phaseline.deps import Dep
@@ -39,10 +40,14 @@ class NodeKind(StrEnum):
     """Decides which way to go."""
     WAIT = "wait"
     """Runs without a worker, until a signal or a time comes."""
+    CHILD = "child"
+    """Starts a run of another pipeline, and then runs without a worker until that ends."""
     UNDO = "undo"
     """Undoes a phase; stands in no graph."""
 
 
+_BESIDE = frozenset({NodeKind.MAP, NodeKind.CHILD})
+"""Kinds of which something else may run beside them."""
 UNDO_MARK = "~"
 """Behind the path of a phase: the path of what undoes it. No name has it."""
 
@@ -110,6 +115,10 @@ class PlanNode:
     """Whether its body runs in a thread."""
     awaits: Awaited | None = None
     """What it waits for, if it does that and nothing else."""
+    starts: str | None = None
+    """Name of the pipeline that it starts a run of, if it does that and waits for its end."""
+    close: ClosePolicy = "cancel"
+    """What becomes of such a run that is not waited for any more."""
 
     def at(self, items: Items) -> str:
         """The path of one instance of this node."""
@@ -161,7 +170,7 @@ class Binding:
     """What belongs to the body of a node."""
 
     source: Node[Any, Any] | Question[Any]
-    """What the user wrote: the phase, the ``each(...)`` of a map, the question of a test, or the wait."""
+    """What the user wrote: the phase, the ``each(...)`` of a map, the question of a test, the wait, or ``start_child``."""
     phase: Phase[Any, Any] | None
     retry: Retry | None
     """None: what the runtime says."""
@@ -184,6 +193,8 @@ class Binding:
     """How what undoes the phase is called."""
     undoes: bool = False
     """Whether this is what undoes the phase, and not its body."""
+    child: Plan | None = None
+    """Of what it starts a run."""
 
     @cached_property
     def is_bounded(self) -> bool:
@@ -295,7 +306,7 @@ class Plan:
             self.timeout is None
             and len(self.entries) == 1
             and all(
-                node.kind is not NodeKind.MAP and not binding.is_bounded and self._goes_one_way(node)
+                node.kind not in _BESIDE and not binding.is_bounded and self._goes_one_way(node)
                 for node, binding in zip(self.nodes, self.bindings, strict=True)
             )
         )
@@ -326,6 +337,26 @@ class Plan:
     def waits(self) -> bool:
         """Whether its runs wait for signals or times."""
         return any(node.kind is NodeKind.WAIT for node in self.nodes)
+
+    @cached_property
+    def starts(self) -> tuple[tuple[str, Plan], ...]:
+        """Plans of the runs that its runs start, each with the path of the phase that does."""
+        starting = (node for node in self.nodes if node.starts is not None)
+        children = ((node.path, self.bindings[node.index].child) for node in starting)
+        return tuple((path, child) for path, child in children if child is not None)
+
+    @cached_property
+    def family(self) -> tuple[Plan, ...]:
+        """This plan, those of the runs that its runs start, and so on; each definition once."""
+        found: dict[Definition, Plan] = {self.definition: self}
+        for _, child in self.starts:
+            found.update((plan.definition, plan) for plan in child.family)
+        return tuple(found.values())
+
+    @cached_property
+    def rests(self) -> bool:
+        """Whether its runs may wait while nobody is busy with them."""
+        return self.waits or bool(self.starts)
 
     @property
     def endless_waits(self) -> tuple[str, ...]:

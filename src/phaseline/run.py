@@ -89,6 +89,7 @@ class WaitKind(StrEnum):
 
     SIGNAL = "signal"
     TIMER = "timer"
+    CHILD = "child"
 
 
 class ErrorCategory(StrEnum):
@@ -194,6 +195,12 @@ class RunRecord(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """What it failed with."""
     undo_after: int | None = None
     """While a rollback is unfinished: number of the last fact whose phase it keeps, 0 for none."""
+    parent_id: str | None = None
+    """Id of the run that started it."""
+    parent_path: str | None = None
+    """Path of the phase there that waits for it."""
+    parent_generation: int | None = None
+    """Generation of that phase: how often what it had committed was undone or redone before."""
     created_at: datetime
     updated_at: datetime
     """Time of the latest commit."""
@@ -278,7 +285,8 @@ class PhaseRecord(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     wait_kind: WaitKind | None = None
     """What it waits for, or waited for at last; while it does it is RUNNING and nobody holds it."""
     wait_key: str | None = None
-    """Of a wait for a signal: the key that the signal must carry; None where it must carry none."""
+    """Of a wait for a signal: the key that the signal must carry; None where it must carry none. Of a wait for a child
+    run: its id."""
     due_at: datetime | None = None
     """When its wait ends by itself."""
     first_started_at: datetime | None = None
@@ -354,6 +362,10 @@ class Run(Generic[Out_co]):
     started_at: datetime | None
     ended_at: datetime | None
     error: ErrorInfo | None = None
+    parent_id: str | None = None
+    """Id of the run that started it."""
+    parent_path: str | None = None
+    """Path of the phase there that waits for it."""
     tags: tuple[str, ...] = ()
     attributes: Mapping[str, Attribute] = attrs.field(factory=dict[str, Attribute])
     forked_from: str | None = None

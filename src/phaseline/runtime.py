@@ -442,6 +442,7 @@ class Runtime:
         attributes: Mapping[str, Attribute] | None = None,
         since: datetime | None = None,
         until: datetime | None = None,
+        parent: str | None = None,
         text: str = "",
         order: Order = "newest",
         limit: int | None = None,
@@ -461,6 +462,7 @@ class Runtime:
             attributes: Attributes, all of which they have, with these values.
             since: Created at this moment or later; aware.
             until: Created before this moment; aware.
+            parent: Started by the run of this id, with ``start_child``.
             text: Part of the id, key, pipeline's name, a tag or attribute, or of the type or message of what the run
                 failed with; A-Z and a-z are alike. Runs are compared one by one: name a state or a mark too, where
                 there are very many.
@@ -481,7 +483,7 @@ class Runtime:
             raise ValueError(msg)
         wanted = run_filter(
             pipeline=names_of(pipeline), version=version, state=state, ended=ended, tags=tags, attributes=attributes,
-            since=since, until=until, text=text,
+            since=since, until=until, parent=parent, text=text,
         )  # fmt: skip
         return Runs(self.runner, wanted, order, limit, after)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from datetime import timedelta
 from types import GenericAlias
-from typing import Any, Generic, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
 
 from phaseline.errors import DefinitionError, TypeMismatchError
 from phaseline.nothing import NOTHING
@@ -13,6 +13,9 @@ from phaseline.options import check_key, check_name, check_span
 from phaseline.retry import Retry
 from phaseline.signals import Signal
 from phaseline.signature import accepts, type_name
+
+if TYPE_CHECKING:
+    from phaseline.plan import Plan
 
 In_contra = TypeVar("In_contra", contravariant=True)
 Out_co = TypeVar("Out_co", covariant=True)
@@ -290,6 +293,8 @@ class Subgraph(Node[In_contra, Out_co]):
 
     retry: Retry | None = None
     """For phases in it that say nothing themselves, also where it stands inside another one."""
+    plan: Plan
+    """What it is compiled to, for runs of its own."""
 
     def __init__(self, name: str, body: Node[In_contra, Out_co]) -> None:
         self.name = name

@@ -14,7 +14,18 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, rule, run_state_machine_as_test
 from msgspec.structs import replace
 
-from phaseline.abc import Claimed, ClaimRequest, RunRows, SavedValue, StepResult, Storage, Unit, WorkerRecord
+from phaseline.abc import (
+    Claimed,
+    ClaimRequest,
+    Message,
+    MessageKind,
+    RunRows,
+    SavedValue,
+    StepResult,
+    Storage,
+    Unit,
+    WorkerRecord,
+)
 from phaseline.events import CheckpointCreated, Emitted, Event, PhaseRetrying, PhaseSkipped, Transition
 from phaseline.finding import RunFilter
 from phaseline.run import (
@@ -32,7 +43,8 @@ from phaseline.run import (
 )
 from phaseline.storage.memory import MemoryStorage
 from phaseline.storage.sql.store import SqlStorage
-from phaseline.testing.storage.build import NOW, Take, make_phase, make_run, make_unit, of_plan
+from phaseline.testing.storage.base import PLENTY
+from phaseline.testing.storage.build import NOW, Take, make_message, make_phase, make_run, make_unit, of_plan
 
 # --------------------------------------------------------------------- small worlds, so that things meet
 SPACES = st.sampled_from(["one", "two"])
@@ -81,6 +93,9 @@ REQUESTS = st.builds(
     limit=st.integers(1, 4),
     now=TIMES,
 )
+PARENTS = st.just({}) | st.fixed_dictionaries(
+    {"parent_id": RUN_IDS, "parent_path": st.sampled_from(PATHS), "parent_generation": COUNT}
+)
 FILTERS = st.builds(
     RunFilter,
     pipelines=st.none() | st.frozensets(st.sampled_from([*PIPELINES, "none"])),
@@ -93,6 +108,7 @@ FILTERS = st.builds(
     ended_before=st.none() | TIMES,
     from_id=st.none() | RUN_IDS,
     to_id=st.none() | RUN_IDS,
+    parent=st.none() | RUN_IDS,
     text=st.just("") | st.sampled_from(["UN-9", "run-1", "Ly", "#a", '"É', "k-1", "%", "_", "late"]),
 )
 ENDED = [PhaseState.COMPLETED, PhaseState.SKIPPED, PhaseState.FAILED]
@@ -118,7 +134,9 @@ def phases(
         elif draw(st.booleans()):
             kind = draw(st.sampled_from(WaitKind))
             timed = kind is WaitKind.TIMER or draw(st.booleans())
-            key = draw(st.none() | TEXT.filter(bool)) if kind is WaitKind.SIGNAL else None
+            key = None if kind is WaitKind.TIMER else draw(TEXT.filter(bool))
+            if kind is WaitKind.SIGNAL and draw(st.booleans()):
+                key = None
             fields |= {
                 "worker": None, "lease_expires": None, "wait_kind": kind, "wait_key": key,
                 "due_at": draw(TIMES) if timed else None,
@@ -180,6 +198,7 @@ def units(draw: st.DrawFn, model: Storage, space: str, run_id: str) -> Unit:
             version=draw(st.sampled_from("12")),
             key=draw(KEYS),
             timeout=draw(st.none() | st.timedeltas(timedelta(0), timedelta(days=1))),
+            **draw(PARENTS),
         )
         if stored is None
         else stored.run
@@ -229,6 +248,13 @@ def units(draw: st.DrawFn, model: Storage, space: str, run_id: str) -> Unit:
     times: dict[str, Any] = {}
     if draw(st.booleans()) or (state in ENDED_STATES and base.expires_at is not None):
         times = draw(times_of(base, state))
+    message = st.builds(
+        Message,
+        sender=st.just(run_id),
+        seq=st.just(expected),
+        run_id=RUN_IDS,
+        kind=st.sampled_from(MessageKind),
+    )
     step = st.builds(StepResult, st.sampled_from(PATHS), st.integers(0, 1), st.sampled_from("xy"), TEXT)
     saved = st.builds(SavedValue, st.sampled_from(PATHS), st.integers(0, 1), st.none() | TEXT)
     return make_unit(
@@ -246,6 +272,7 @@ def units(draw: st.DrawFn, model: Storage, space: str, run_id: str) -> Unit:
         signals=received,
         taken=[(number, draw(st.sampled_from(PATHS))) for number in taking],
         marked=base.marks if expected else (),
+        messages=draw(st.lists(message, unique=True, max_size=2)),
     )
 
 
@@ -334,6 +361,14 @@ class SqliteLikeMemory(RuleBasedStateMachine):
 
         self.both(ask)
         self.look_at_all(request.namespace)
+
+    @rule(space=SPACES, plans=st.sets(st.sampled_from(PLANS)), data=st.data())
+    def hear(self, space: str, plans: set[str], data: st.DataObject) -> None:
+        definitions = list(map(of_plan, plans))
+        self.both(lambda storage: set(storage.messages(space, definitions, PLENTY)))
+        known = self.model.messages(space, list(map(of_plan, PLANS)), PLENTY)
+        heard = data.draw(st.lists(st.sampled_from([*known, make_message()]), max_size=3))
+        self.both(lambda storage: storage.heard(space, heard))
 
     @rule(space=SPACES, worker=st.sampled_from([*WORKERS, "w-3"]), now=TIMES, until=TIMES)
     def renew(self, space: str, worker: str, now: datetime, until: datetime) -> None:

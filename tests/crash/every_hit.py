@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 from tests.crash.scene import Scene
-from tests.crash.strike import ORDERS, RUNS, SHAPES, Work, strike
+from tests.crash.strike import FAMILIES, ORDERS, RUNS, SHAPES, Work, strike
 
 from phaseline.abc import FAULT_POINTS
 
@@ -14,7 +14,7 @@ CALLS = frozenset({"body.begin", "body.end"})
 """Points whose passings do not depend on how batches gather."""
 
 
-@pytest.mark.parametrize("work", [ORDERS, SHAPES], ids=lambda work: work.pipeline)
+@pytest.mark.parametrize("work", [ORDERS, SHAPES, FAMILIES], ids=lambda work: work.pipeline)
 @pytest.mark.timeout(400)
 @pytest.mark.parametrize("point", FAULT_POINTS)
 def test_killed_at_every_passing(

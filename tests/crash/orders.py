@@ -33,6 +33,7 @@ from phaseline import (
     branch,
     each,
     phase,
+    start_child,
 )
 from phaseline._shell import clock
 from phaseline.errors import KeyConflictError, PhaselineError
@@ -129,6 +130,11 @@ def shapes() -> Pipeline[int, int]:
     return dag.build(dag.add(close, dag.sleep_for(timedelta(seconds=0.05), moved)))
 
 
+# --------------------------------------------------------------------- runs that start runs, and wait for them
+parcel = Pipeline("parcel", weigh)
+parcels = Pipeline("parcels", each(start_child(parcel), limit=2))
+
+
 # --------------------------------------------------------------------- ten phases
 def ten_phases() -> Any:
     """A chain of ten."""
@@ -184,6 +190,7 @@ async def explode(number: int, ctx: Context) -> int:
 PIPELINES: dict[str, Pipeline[int, Any]] = {
     "order": Pipeline("order", receive >> each(weigh, limit=2) >> settle),
     "shapes": shapes(),
+    "family": Pipeline("family", receive >> start_child(parcels) >> settle),
     "long": Pipeline("long", ten_phases()),
     "slow": Pipeline("slow", ponder),
     "tick": Pipeline("tick", tick),
@@ -193,6 +200,7 @@ PIPELINES: dict[str, Pipeline[int, Any]] = {
 LAST = {
     "order": "settle",
     "shapes": "close",
+    "family": "settle",
     "long": "p9",
     "slow": "ponder",
     "tick": "tick",
@@ -212,7 +220,7 @@ async def main(given: argparse.Namespace) -> None:
         faults.at(point, die, hit=int(hit))
     pipeline, journal = PIPELINES[given.pipeline], Journal(given.journal)
     runtime = Runtime(
-        storage, pipelines=[pipeline], lease=timedelta(seconds=given.lease), serve=not given.submit_only,
+        storage, pipelines=[pipeline, parcels, parcel], lease=timedelta(seconds=given.lease), serve=not given.submit_only,
         deps={JOURNAL: journal},
     )  # fmt: skip
     async with runtime:

@@ -24,7 +24,9 @@ class Work:
     skipped: tuple[tuple[str, ...], ...] = ((),) * RUNS
     """Of each of them, the phases that are left out."""
     bodies: int = 6
-    """Calls of bodies, tests and counts for each of them."""
+    """Calls of bodies, tests and counts, and starts of runs, for each of them."""
+    children: int = 0
+    """Runs that each of them starts, and those start in turn."""
 
     @property
     def command(self) -> tuple[str, ...]:
@@ -42,6 +44,8 @@ SHAPES = Work(
     "shapes", (34, 64, 95, 125), (("by_truck",), ("by_truck",), ("by_hand",), ("by_hand",)), bodies=11
 )
 """A diamond, a map, a branch and a sleep."""
+FAMILIES = Work("family", ORDERS.outputs, bodies=10, children=4)
+"""A run that waits for one which waits for three."""
 
 
 def passed_undisturbed(scene: Scene, work: Work = ORDERS) -> Counter[str]:
@@ -63,7 +67,9 @@ def strike(scene: Scene, point: str, hit: int, work: Work = ORDERS) -> Counter[s
     assert victim.status == -signal.SIGKILL, victim.told
     assert scene.run(*work.command).answer()["found"] == work.ends
     runs = scene.check()
-    assert [run.state for run in runs] == ["COMPLETED"] * RUNS  # none is missing, and no key has two
+    # None is missing, no key has two, and nobody started a run twice.
+    assert [run.state for run in runs] == ["COMPLETED"] * RUNS * (1 + work.children)
+    assert sum(run.parent_id is not None for run in runs) == RUNS * work.children
     left_out(scene, work)
     return None
 
@@ -72,7 +78,7 @@ def left_out(scene: Scene, work: Work) -> None:
     """What was skipped stays skipped, and nobody called it, before the crash or after it."""
     begun = {(effect.run_id, effect.phase) for effect in scene.journal.read()[0]}
     with scene.storage() as storage:
-        for run in storage.find("default", limit=1_000):
+        for run in [run for run in storage.find("default", limit=1_000) if run.parent_id is None]:
             number = int(storage.values(run.namespace, run.id, (INPUT,))[INPUT])
             rows = storage.load(run.namespace, run.id)
             assert rows is not None

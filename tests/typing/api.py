@@ -46,10 +46,12 @@ from phaseline import (
     each,
     parallel,
     phase,
+    start_child,
     templates,
     wait_for,
     when,
 )
+from phaseline.children import StartedRun
 from phaseline.compose import Branch, Each, Parallel, When
 from phaseline.machine import Change, MachineSnapshot
 from phaseline.phase import BlockingContext, FunctionPhase
@@ -343,11 +345,18 @@ assert_type((Split() >> Count()).sleep_for(HOUR), Chain[Doc, int])
 assert_type((Split() >> Count()).sleep_for(HOUR, name="nap") >> stars, Chain[Doc, str])
 assert_type(ingest >> wait_for(APPROVED), Chain[Doc, Approval])
 assert_type(each(Pipeline("one", shout.wait_for(APPROVED) >> judged)), Each[str, int])
+assert_type(start_child(ingest), StartedRun[Doc, str])
+assert_type(start_child(ingest, close="abandon", name="apart", queue="slow") >> shout, Chain[Doc, str])
+assert_type(ingest >> start_child(Pipeline("louder", shout)) >> shout, Chain[Doc, str])
+assert_type(each(start_child(ingest)), Each[Doc, str])
+assert_type(each(start_child(ingest), on_error="collect"), Each[Doc, Ok[str] | Err | Skipped])
+assert_type(Pipeline("parent", start_child(ingest)), Pipeline[Doc, str])
 approvals = Pipeline("approvals", ingest.wait_for(APPROVED) >> judged)
 assert_type(approvals, Pipeline[Doc, int])
 
 asking = Dag("asking", Doc)
 asked_words = asking.add(Split(), asking.input)
+assert_type(asking.add(start_child(ingest), asking.input), Ref[str])
 approval = asking.wait_for(APPROVED, after=[asked_words], timeout=HOUR)
 assert_type(approval, Ref[Approval])
 assert_type(asking.wait_for(STARS, timeout=HOUR, default="*"), Ref[str | None])

@@ -58,6 +58,7 @@ from phaseline import (
     each,
     parallel,
     phase,
+    start_child,
     templates,
     wait_for,
     when,
@@ -113,6 +114,12 @@ wrong_graph: Pipeline[Doc, str] = dag.build(number)  # type: ignore[arg-type]  #
 
 
 # --------------------------------------------------------------------- waits
+start_child(shout)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+start_child("ingest")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+start_child(ingest, close="terminate")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+want(start_child(ingest) >> stars >> judged)  # type: ignore[operator]  # pyright: ignore[reportOperatorIssue]
+want(Split() >> start_child(ingest))  # type: ignore[arg-type]  # pyright: ignore[reportOperatorIssue]
+asking.add(start_child(ingest), asked_words)  # type: ignore[misc]  # pyright: ignore[reportArgumentType]
 wait_for("approved")  # type: ignore[call-overload]  # pyright: ignore[reportArgumentType]
 want(ingest.wait_for(APPROVED) >> stars)  # type: ignore[operator]  # pyright: ignore[reportOperatorIssue]
 want(ingest >> wait_for(APPROVED) >> judged)  # type: ignore[operator]  # pyright: ignore[reportOperatorIssue]

@@ -9,6 +9,7 @@ from typing import Any, TypeAlias
 
 import msgspec
 
+from phaseline.abc import Unit
 from phaseline.run import ErrorInfo, Progress
 
 Emission: TypeAlias = tuple[str, Mapping[str, Any]]
@@ -168,6 +169,29 @@ class Save(msgspec.Struct, frozen=True, gc=False):
     """Encoded."""
 
 
+class Attach(msgspec.Struct, frozen=True, gc=False):
+    """Wait for a run of another pipeline."""
+
+    path: str
+    fence: int
+    child: str
+    """Its id."""
+    unit: Unit | None
+    """What inserts it; None if it is stored already."""
+
+
+class ChildEnded(msgspec.Struct, frozen=True, gc=False):
+    """A run that may be waited for has ended."""
+
+    path: str
+    child: str
+    output: str | None
+    """Encoded; None if there is none."""
+    error: ErrorInfo | None = None
+    """Why there is no output."""
+    length: int | None = None
+
+
 class Release(msgspec.Struct, frozen=True, gc=False):
     """A worker gives back what it cannot finish; this counts as nothing."""
 
@@ -310,6 +334,8 @@ Command: TypeAlias = (
     | FinishRun
     | RecordStep
     | Save
+    | Attach
+    | ChildEnded
     | Release
     | Reclaim
     | Expire

@@ -13,8 +13,11 @@ from typing import TypeAlias
 from msgspec.structs import replace
 
 from phaseline._engine import evolve
+from phaseline._engine.children import attach, child_ended
 from phaseline._engine.commands import (
+    Attach,
     Begin,
+    ChildEnded,
     Command,
     Elapse,
     Emission,
@@ -139,6 +142,10 @@ def decide(draft: Draft, command: Command, offer: Offer) -> None:  # noqa: C901,
             evolve.phase_retrying(draft, row, "handed_over", draft.now)
         case Reclaim():
             _reclaim(draft, command)
+        case Attach():
+            attach(draft, command, _held(draft, command.path, command.fence))
+        case ChildEnded():
+            child_ended(draft, command)
         case Expire():
             fail_overdue(draft)
         case Receive():

@@ -13,6 +13,7 @@ from phaseline._engine.snapshot import Draft
 from phaseline._engine.timing import begun_anew, is_timed
 from phaseline.events import (
     CheckpointCreated,
+    ChildStarted,
     DeadLetterDiscarded,
     Emitted,
     ErrorOccurred,
@@ -413,6 +414,20 @@ def wait_started(draft: Draft, node: PlanNode, items: Items, row: PhaseRecord | 
         )
     )  # fmt: skip
     return row
+
+
+def child_started(draft: Draft, node: PlanNode, row: PhaseRecord, child: str, *, again: bool) -> None:
+    """The worker has started a run, or found one that was, and is fenced off: from now on nobody is busy with the phase."""
+    assert node.starts is not None  # noqa: S101  # only such phases do
+    draft.rows[row.path] = replace(
+        row, fence=row.fence + 1, worker=None, lease_expires=None, wait_kind=WaitKind.CHILD, wait_key=child
+    )
+    draft.events.append(
+        ChildStarted(
+            run_id=draft.run_id, seq=draft.next_seq(), at=draft.now, phase=row.path, child=child, pipeline=node.starts,
+            close=node.close, again=again,
+        )
+    )  # fmt: skip
 
 
 def map_counted(draft: Draft, row: PhaseRecord, total: int) -> None:

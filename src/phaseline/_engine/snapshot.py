@@ -7,7 +7,7 @@ thrown away. What it holds when the folding is over is the unit of work that a s
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from operator import attrgetter
 from typing import Any
@@ -15,9 +15,9 @@ from typing import Any
 import msgspec
 from msgspec.structs import replace
 
-from phaseline._engine import timing
+from phaseline._engine import messages, timing
 from phaseline._engine.liveness import RowOf, liveness
-from phaseline.abc import AMENDED, RunRows, SavedValue, StepResult, Unit
+from phaseline.abc import AMENDED, Message, RunRows, SavedValue, StepResult, Unit
 from phaseline.edges import GIVEN
 from phaseline.errors import InvalidTransitionError
 from phaseline.events import CheckpointCreated, Event, Transition
@@ -184,6 +184,7 @@ class Draft:
         "just_ended",
         "known",
         "letter",
+        "messages",
         "now",
         "opens",
         "outputs",
@@ -195,6 +196,7 @@ class Draft:
         "saved",
         "seq",
         "signals",
+        "started",
         "state",
         "steps",
         "taken",
@@ -213,8 +215,7 @@ class Draft:
         """The run's row; brought up to date by ``unit``."""
         self.state: str = run.state
         self.seq: int = run.seq
-        self.cursor: int = base.cursor
-        self.positions: int = base.positions
+        self.cursor, self.positions = base.cursor, base.positions
         self._changes: dict[str, Any] = {}
         self.rows: dict[str, PhaseRecord] = {}
         """Rows that this unit writes."""
@@ -230,6 +231,8 @@ class Draft:
         """What this unit receives, by number."""
         self.taken: dict[int, str] = {}
         """Stored signals that this unit takes: the path of the phase, by number."""
+        self.started: dict[str, Unit | None] = {}
+        """Of phases that wait for a run from now on, by path: what inserts it; None if it was stored before."""
         self.threads: int = 0
         """How many of the granted bodies run in threads."""
         self.granted: list[PhaseRecord] = []
@@ -246,6 +249,8 @@ class Draft:
         """The copy of the run that begins with this unit."""
         self.expires_at: datetime | None = None
         """When the run fails by its time, where this unit makes that another moment; known with the unit."""
+        self.messages: Sequence[Message] = ()
+        """What it tells other runs; known with the unit."""
         self.just_ended: deque[tuple[PlanNode, Items]] = deque()
         """Nodes from which the flow has yet to go on."""
         self.closed: set[tuple[int, Items]] = set()
@@ -398,6 +403,7 @@ class Draft:
         )
         if self.run.expires_at != base.expires_at or not base.revision:
             self.expires_at = self.run.expires_at
+        self.messages = messages.messages_of(self)
         marks, marked = self.run.marks, base.marks if base.revision else ()
         known = self.known
         inserted: list[PhaseRecord] = []
@@ -417,7 +423,15 @@ class Draft:
             letter=self.letter, letter_removed=base.letter is not None and base.letter != self.run.letter,
             marks_added=_without(marks, marked), marks_removed=_without(marked, marks),
             signals=[*self.signals.values()] if self.signals else (), taken=[*self.taken.items()] if self.taken else (),
+            started=[*self.inserts()] if self.started else (), messages=self.messages,
         )  # fmt: skip
+
+    def inserts(self) -> Iterator[Unit]:
+        """Give what inserts the runs that are still waited for at the end of the unit that starts them."""
+        for path, unit in self.started.items():
+            is_awaited = messages.waits_for_child(self.row(path))
+            if is_awaited and unit is not None:
+                yield unit
 
 
 class Copy(msgspec.Struct, frozen=True, gc=False):

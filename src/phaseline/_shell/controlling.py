@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
+from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
@@ -25,10 +26,12 @@ from phaseline._engine.control import verb_of
 from phaseline._shell.committer import KeyTaken
 from phaseline._shell.ids import new_run_id
 from phaseline._shell.live import LiveRun
-from phaseline._shell.runner import Runner
 from phaseline.control import Verb, allowed_in
 from phaseline.errors import CommandRefusedError, DefinitionError, UnknownCheckpointError, UnknownPhaseError
 from phaseline.texts import did_you_mean, storable_text
+
+if TYPE_CHECKING:
+    from phaseline._shell.runner import Runner
 
 _PLAIN: Mapping[Verb, type[Pause | Resume | Cancel | Retry | Restart | Discard]] = {
     Verb.PAUSE: Pause, Verb.RESUME: Resume, Verb.CANCEL: Cancel, Verb.RETRY: Retry, Verb.RESTART: Restart,

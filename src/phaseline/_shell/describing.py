@@ -31,6 +31,7 @@ async def describe(runner: Runner, live: LiveRun) -> Run[Any]:
         id=record.id, pipeline=record.pipeline, version=record.version, state=record.state,
         landmarks=tuple(landmarks), phases=dict(snapshot.rows), created_at=record.created_at,
         started_at=record.started_at, ended_at=record.ended_at, error=record.error,
+        parent_id=record.parent_id, parent_path=record.parent_path,
         tags=record.tags, attributes=record.attributes, forked_from=record.forked_from, output=output, missing=missing,
     )  # fmt: skip
 

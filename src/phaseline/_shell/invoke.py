@@ -19,6 +19,7 @@ from phaseline._engine.commands import (
     Unfold,
 )
 from phaseline._engine.snapshot import Draft
+from phaseline._shell.children import begin_child
 from phaseline._shell.context import BodyContext
 from phaseline._shell.failure import NEVER_RETRIED, describe
 from phaseline._shell.live import Interruption, Job
@@ -111,10 +112,12 @@ def _length(value: object) -> int:
 
 
 async def _look(runner: Runner, job: Job) -> Command:
-    """Look at a value where no body is called: ask a test, or count the list of a map."""
+    """Look at a value where no body is called: ask a test, count the list of a map, or start a run with it."""
     row, question = job.row, job.binding.source
     try:
         value: Any = await runner.values.for_node(job.live, job.node, job.items)
+        if job.binding.child is not None:
+            return await begin_child(runner, job, job.binding.child, value)
         if not isinstance(question, Question):
             return Unfold(row.path, row.fence, len(value))
         verdict = question.ask(value)

@@ -6,7 +6,7 @@ Only the hub calls the others. One ``Runner`` belongs to one event loop.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Collection, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Collection, Coroutine, Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import cached_property, partial
 from typing import Any, TypeVar
@@ -108,6 +108,8 @@ class Runner:
     """When the worker of this process last looked over everything."""
     reopened: int = 0
     """Counts the runs that went on here after an end."""
+    on_message: Callable[[], None] | None = None
+    """Told when a commit has told other runs something."""
     on_due: Callable[[datetime], None] | None = None
     """Told when a commit leaves a phase that waits, until the moment at which its wait ends by itself."""
     _rests: Timer | None = None
@@ -346,7 +348,7 @@ class Runner:
         ended = live.snapshot.run.state in ENDED_STATES
         if live.is_idle and (ended or not self.keeps) and self.live.get(live.id) is live:
             del self.live[live.id]
-        elif not self.storage.shared and live.is_idle and live.snapshot.plan.waits:
+        elif not self.storage.shared and live.is_idle and live.snapshot.plan.rests:
             self._rest_soon()  # where nothing sweeps
         if live.is_idle and not ended and self.storage.shared:
             self.bus.wake(live.id)
@@ -443,7 +445,9 @@ class Runner:
         if draft.events:
             self.bus.publish(draft.events)
         if draft.waits:
-            self._nudge(draft)
+            self._nudge(draft.all_rows() if draft.opens else draft.rows.values(), draft.now)
+        if draft.started or draft.messages:
+            self._tell_of_others(draft)
         if draft.expires_at is not None and self.on_expiry is not None:
             self.on_expiry(draft.expires_at)
         if self.storage.nudges and draft.run.state in SETTLED_STATES:
@@ -451,14 +455,25 @@ class Runner:
         if live.jobs and (draft.cuts or draft.run.state in ENDED_STATES):
             live.interrupt_fenced()
 
-    def _nudge(self, draft: Draft) -> None:
-        """See to it that somebody takes up what this commit left waiting."""
+    def _tell_of_others(self, draft: Draft) -> None:
+        """Take note of the runs that a commit has started, which nobody here holds yet, and of what was told to others."""
+        for unit in draft.inserts():
+            if unit.events:
+                self.bus.publish(unit.events)
+            self._nudge(unit.inserted, draft.now)
+            if unit.run.expires_at is not None and self.on_expiry is not None:
+                self.on_expiry(unit.run.expires_at)
+        if self.on_message is not None:  # also a run that was started may have: one that had nothing to do
+            self.on_message()
+
+    def _nudge(self, rows: Iterable[PhaseRecord], now: datetime) -> None:
+        """See to it that somebody takes up what a commit left waiting."""
         queues: set[str] = set()
-        for row in draft.all_rows() if draft.opens else draft.rows.values():
+        for row in rows:
             if row.state is PhaseState.PENDING or row.state is PhaseState.RETRYING:
                 if self.on_waiting is not None:
                     self.on_waiting(row.available_at)
-                if row.available_at <= draft.now:
+                if row.available_at <= now:
                     queues.add(row.queue)
                     self.waiting = row.priority if self.waiting is None else min(self.waiting, row.priority)
             elif row.due_at is not None and row.state is PhaseState.RUNNING and self.on_due is not None:
@@ -578,5 +593,5 @@ class Runner:
         for threads in (self.bodies, self._writer, self._readers, self._handlers):
             if threads is not None:
                 threads.close()
-        self.on_waiting = self.on_due = self.on_seat = self.on_expiry = None
+        self.on_waiting = self.on_due = self.on_seat = self.on_expiry = self.on_message = None
         del self.committer

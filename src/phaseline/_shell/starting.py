@@ -27,6 +27,20 @@ if TYPE_CHECKING:
     from phaseline._shell.runner import Runner
 
 
+@attrs.frozen
+class Parent:
+    """The phase that starts a run and waits for its end."""
+
+    run_id: str
+    path: str
+    generation: int
+
+    @property
+    def fields(self) -> dict[str, Any]:
+        """As the row of the run has them."""
+        return {"parent_id": self.run_id, "parent_path": self.path, "parent_generation": self.generation}
+
+
 @attrs.frozen(kw_only=True)
 class StartOptions:
     """How a run is started."""
@@ -47,6 +61,8 @@ class StartOptions:
     """How long it may be active; None: what the pipeline says, else the runtime."""
     deadline: datetime | timedelta | None = None
     """When it must be over: an aware moment, or the time from its start."""
+    parent: Parent | None = None
+    """Who starts it, if it is not the host."""
 
 
 AT_ONCE = StartOptions()
@@ -113,17 +129,20 @@ async def begin(runner: Runner, plan: Plan, value: object) -> tuple[LiveRun, Job
 def _new_run(runner: Runner, plan: Plan, value: object, options: StartOptions) -> tuple[LiveRun, Start]:
     """Make a run that is not stored yet, and the command that stores it."""
     plan = runner.plans[plan.definition]  # as it is carried out here
-    for dep, path in plan.requires:
-        if dep not in runner.deps:
-            raise missing(dep, path, runner.deps)
+    for member in plan.family:
+        for dep, path in member.requires:
+            if dep not in runner.deps:
+                raise missing(dep, path, runner.deps)
     text, copy = plan.input.encode_input(value)
     now = runner.clock.now()
     timeout = options.timeout or plan.timeout or runner.options.timeout
+    of = options.parent
     record = RunRecord(
         namespace=runner.options.namespace, id=new_run_id(now), pipeline=plan.name, version=plan.version,
         fingerprint=plan.fingerprint, state=str(RunState.IDLE), revision=0, seq=0, priority=options.priority,
         key=options.key, while_open=options.while_open, marks=options.marks, timeout=timeout,
         deadline=_deadline(options.deadline, now), limits=_limits(runner, plan, options), created_at=now, updated_at=now,
+        **({} if of is None else of.fields),
     )  # fmt: skip
     live = LiveRun(Snapshot(plan, record), text)
     live.keep(INPUT, copy, text)

@@ -23,6 +23,8 @@ T = TypeVar("T")
 _GONE = object()
 READ_AT_ONCE = 1_000
 """Outputs of items that are read with one call of the storage."""
+_STORING = frozenset({NodeKind.PHASE, NodeKind.CHILD})
+"""Kinds of which an output is the text that is stored at their path."""
 _Texts = Mapping[str, str]
 
 
@@ -185,7 +187,7 @@ class Values:
         plan, rows = live.snapshot.plan, live.snapshot.rows
         instances = [(*items, item) for item in range(row.total or 0)]
         exit_ = map_node.exit
-        if not isinstance(exit_, Edge) or plan.nodes[exit_.node].kind is not NodeKind.PHASE:
+        if not isinstance(exit_, Edge) or plan.nodes[exit_.node].kind not in _STORING:
             return await self._joined_values(live, map_node, instances)
         exit_node = plan.nodes[exit_.node]
         paths = [exit_node.at(instance) for instance in instances]
@@ -279,7 +281,7 @@ def _stored_in(live: LiveRun, source: Source, items: Items) -> Iterator[str]:
     match found:
         case Edge():
             node = live.snapshot.plan.nodes[found.node]
-            if node.kind is NodeKind.PHASE or node.awaits is not None:
+            if node.kind in _STORING or node.awaits is not None:
                 yield node.at(items)
         case Gather():
             for part in found.parts:

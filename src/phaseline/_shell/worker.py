@@ -20,6 +20,7 @@ from phaseline._shell.clock import Timer
 from phaseline._shell.committer import new_commit_id
 from phaseline._shell.ids import host_identity, is_gone, process_started
 from phaseline._shell.lookout import Lookout
+from phaseline._shell.mail import Mail
 from phaseline._shell.overdue import Overdue
 from phaseline._shell.runner import Runner
 from phaseline._shell.tending import tend
@@ -55,6 +56,7 @@ class Worker:
         self._look_again = False
         """Whether there was a reason to look for work, and no room for it."""
         self._alarms = Alarms(runner)
+        self._mail = Mail(runner)
         self._stop_listening = runner.queue.listen(self._permit, runner.served)
         runner.nudges.on_work = self._permit
         runner.nudges.listen()
@@ -67,6 +69,7 @@ class Worker:
         """Begin to claim; enough for a storage that nobody else sees."""
         self._runner.spawn(self._claim_for_ever)
         self._alarms.serve()
+        self._mail.serve()
         self.wake()
 
     async def open(self) -> None:
@@ -248,6 +251,7 @@ class Worker:
         await self._overdue.end()
         runner.drop_resting()
         self._alarms.look()
+        self._mail.look()
         self.wake()
         await self._lookout.look()
         runner.swept_at = runner.clock.now()

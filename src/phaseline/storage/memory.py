@@ -23,6 +23,7 @@ from phaseline.abc import (
     DueWaits,
     Grant,
     HeldPhase,
+    Message,
     Outcome,
     RunRows,
     SavedValue,
@@ -202,6 +203,8 @@ class MemoryStorage(Storage):
         """Dead letters of each namespace."""
         self._expiries: dict[str, DueHeap] = {}
         """Of each namespace the runs that must be over at a time."""
+        self._messages: dict[str, dict[Message, None]] = {}
+        """Of each namespace those that were not heard."""
         self._workers: dict[_Key, WorkerRecord] = {}
         self._keys: dict[tuple[str, str, str], str] = {}
         """Id of the run that was last given an idempotency key, by namespace, pipeline and key."""
@@ -235,7 +238,8 @@ class MemoryStorage(Storage):
         stored = self._runs.get(key)
         if unit.expected != (0 if stored is None else stored.run.revision):
             return Outcome.STALE
-        is_there = unit.forked is not None and (key[0], unit.forked.run.id) in self._runs
+        others = unit.started if unit.forked is None else (*unit.started, unit.forked)
+        is_there = any((key[0], other.run.id) in self._runs for other in others)
         if is_there or not _guards_hold(stored, unit):
             return Outcome.FENCED
         if _takes_key(stored, unit) and not self._take_key(unit.run):
@@ -245,7 +249,7 @@ class MemoryStorage(Storage):
             insort(self._ids.setdefault(key[0], []), key[1])
         self._count_slots(stored, unit)
         stored.write(unit)
-        if unit.amended or not unit.expected:
+        if unit.amended or unit.messages or unit.started or not unit.expected:
             self._amend(key, unit)
         for row in unit.inserted:
             if row.worker is None and row.ended_at is None:
@@ -276,6 +280,10 @@ class MemoryStorage(Storage):
             self._runs[key[0], unit.forked.run.id].take_over(self._runs[key])
         if unit.run.expires_at is not None:
             self._expiries.setdefault(key[0], DueHeap()).add((unit.run.expires_at, key[1], ""))
+        if unit.messages:
+            self._messages.setdefault(key[0], {}).update(dict.fromkeys(unit.messages))
+        for started in unit.started:
+            self._write(started)
 
     def _take_key(self, run: RunRecord) -> bool:
         assert run.key is not None  # noqa: S101  # asked before
@@ -464,6 +472,18 @@ class MemoryStorage(Storage):
         ]
         return sorted(found, key=lambda lost: (lost.run_id, lost.path))[:limit]
 
+    def messages(self, namespace: str, definitions: Collection[Definition], limit: int) -> Sequence[Message]:
+        to_known = (
+            message
+            for message in self._messages.get(namespace, ())
+            if (to := self._runs.get((namespace, message.run_id))) and to.run.definition in definitions
+        )
+        return list(islice(to_known, limit))
+
+    def heard(self, namespace: str, messages: Sequence[Message]) -> None:
+        for message in messages:
+            self._messages.get(namespace, {}).pop(message, None)
+
     def backlog(self, namespace: str, now: datetime | None) -> Sequence[Backlog]:
         now = now or self.now()
         first: dict[tuple[Definition, str], datetime] = {}
@@ -539,8 +559,15 @@ class MemoryStorage(Storage):
         return () if box is None else box.find(wanted, after=after, limit=limit, newest_first=newest_first)
 
     def purge(self, namespace: str, wanted: RunFilter, limit: int) -> Sequence[str]:
-        gone = self.find(namespace, attrs.evolve(wanted, ended=True), limit=limit)
+        unheard = self._messages.get(namespace, {})
+        senders = {message.sender for message in unheard if (namespace, message.run_id) in self._runs}
+        runs = (self._runs[namespace, run_id].run for run_id in self._between(namespace, wanted))
+        ended = attrs.evolve(wanted, ended=True)
+        gone = list(islice((run for run in runs if run.id not in senders and ended.matches(run)), limit))
         ids = self._ids.get(namespace, [])
+        purged = {run.id for run in gone}
+        for message in [one for one in unheard if not purged.isdisjoint((one.run_id, one.sender))]:
+            del unheard[message]
         for run in gone:
             del self._runs[namespace, run.id]
             if run.letter is not None:

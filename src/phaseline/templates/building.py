@@ -9,6 +9,7 @@ from typing import Any, TypeAlias, TypeGuard, TypeVar, assert_never
 
 import attrs
 
+from phaseline.children import start_child
 from phaseline.codec import ValueCodec
 from phaseline.compose import Each, branch, parallel, shared_input, when
 from phaseline.errors import (
@@ -30,6 +31,7 @@ from phaseline.templates.format import (
     INPUT,
     Body,
     BranchStep,
+    ChildStep,
     EachStep,
     GraphNode,
     GraphTable,
@@ -171,6 +173,8 @@ class Builder:
                     return branch(test, then, otherwise)
             case PipelineStep():
                 return self._pipeline(step, step.pipeline, "1", where)
+            case ChildStep():
+                return self._child(step, where)
             case WaitStep(keep=False):
                 return self._waiting(wait_for, step, where)
             case WaitStep() | SleepStep():
@@ -224,6 +228,15 @@ class Builder:
                 (where, f"{name!r} is no test: a test is a plain function, (value) -> bool")
             )
         return found
+
+    def _child(self, step: ChildStep, where: Where) -> Node[Any, Any]:
+        """What starts a run of a registered pipeline."""
+        found = self._find(step.start_child, (*where, "start_child"))
+        if not _is_pipeline(found):
+            text = f"{step.start_child!r} is no pipeline, so it has no runs; register Pipeline({step.start_child!r}, ...)"
+            raise self._source.error(((*where, "start_child"), text))
+        with self._at(where):
+            return start_child(found, close=step.close, name=step.name, queue=step.queue)
 
     def _waiting(self, make: Callable[..., Waiting], step: WaitStep, where: Where) -> Waiting:
         """A wait for a signal, made with the options that are given."""
@@ -366,6 +379,10 @@ def _no_node(name: str, found: object) -> str:
 
 def _is_node(found: object) -> TypeGuard[Node[Any, Any]]:
     return isinstance(found, Node)
+
+
+def _is_pipeline(found: object) -> TypeGuard[Pipeline[Any, Any]]:
+    return isinstance(found, Pipeline)
 
 
 def _is_signal(found: object) -> TypeGuard[Signal[Any]]:

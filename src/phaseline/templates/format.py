@@ -19,11 +19,22 @@ from pydantic import (
 from pydantic_core import PydanticCustomError
 from typing_extensions import TypeAliasType
 
+from phaseline.children import ClosePolicy
 from phaseline.compose import OnError
 
 NAME, SEQUENCE = "<name>", "<steps>"
 """How a step that is a text, and one that is a list, are told apart from the tables."""
-KINDS: Final = ("phase", "parallel", "each", "when", "branch", "pipeline", "wait_for", "sleep_for")
+KINDS: Final = (
+    "phase",
+    "parallel",
+    "each",
+    "when",
+    "branch",
+    "pipeline",
+    "wait_for",
+    "sleep_for",
+    "start_child",
+)
 """Keys by which the kinds of table are told apart; a table has one of them."""
 INPUT: Final = "input"
 """How the steps of a graph name what the graph was given."""
@@ -146,6 +157,19 @@ class SleepStep(Table):
     """Its path in the pipeline; by default ``sleep``."""
 
 
+class ChildStep(Table):
+    """A run of another pipeline, whose end is waited for."""
+
+    start_child: str
+    """Registered name of the pipeline."""
+    close: ClosePolicy = "cancel"
+    """What becomes of it if it is not waited for any more."""
+    name: str | None = None
+    """Its path in the pipeline; by default the name of the child's pipeline."""
+    queue: str | None = None
+    """Where workers take up the start."""
+
+
 class GraphNode(Table):
     """One step of a graph."""
 
@@ -217,7 +241,7 @@ def _kind_of(step: object) -> str | None:
     if isinstance(step, Mapping):
         return next((f"<{kind}>" for kind in KINDS if kind in step), None)
     kind = type(step).__name__.removesuffix("Step").lower()
-    kind = f"{kind}_for" if kind in ("wait", "sleep") else kind
+    kind = f"{kind}_for" if kind in ("wait", "sleep") else "start_child" if kind == "child" else kind
     return f"<{kind}>" if kind in KINDS else None
 
 
@@ -233,7 +257,8 @@ Step = TypeAliasType(
         | Annotated[BranchStep, Tag("<branch>")]
         | Annotated[PipelineStep, Tag("<pipeline>")]
         | Annotated[WaitStep, Tag("<wait_for>")]
-        | Annotated[SleepStep, Tag("<sleep_for>")],
+        | Annotated[SleepStep, Tag("<sleep_for>")]
+        | Annotated[ChildStep, Tag("<start_child>")],
         Discriminator(
             _kind_of,
             custom_error_type="step",
@@ -245,7 +270,7 @@ Step = TypeAliasType(
 """The name of a registered phase; a list of steps, one after another; or one of the tables."""
 
 TABLES: tuple[type[Table], ...] = (
-    Template, PhaseStep, ParallelStep, EachStep, WhenStep, BranchStep, PipelineStep, WaitStep, SleepStep, GraphTable, GraphNode, RetryTable, Body,
+    Template, PhaseStep, ParallelStep, EachStep, WhenStep, BranchStep, PipelineStep, WaitStep, SleepStep, ChildStep, GraphTable, GraphNode, RetryTable, Body,
 )  # fmt: skip
 SequenceStep.model_rebuild()
 for _table in TABLES:

@@ -34,6 +34,7 @@ from phaseline.events import (
 from phaseline.plan import UNDO_MARK
 from phaseline.run import (
     ENDED_STATES,
+    FINISHED,
     INPUT,
     SETTLED_STATES,
     TOO_LATE,
@@ -45,6 +46,7 @@ from phaseline.run import (
 )
 from phaseline.testing import forks
 from phaseline.testing.accounts import Effect, Moment, Reply
+from phaseline.testing.families import between_runs
 from phaseline.testing.stored import STATES_AFTER, StoredRun, stored_letters, stored_runs
 
 CLOCKS_DIFFER = timedelta(seconds=5)
@@ -103,6 +105,7 @@ def check(
             if letter.run_id not in stored
         ),
         *forks.of_all(stored),
+        *between_runs(storage, namespace, stored),
         *_of_effects(storage, stored, done, clocks_differ),
         *_of_replies(stored, told),
     ]
@@ -187,6 +190,9 @@ def _checkpoints(account: StoredRun, all_: bool) -> Iterator[str]:
             or (isinstance(event, PhaseSkipped) and event.live)
         )
     )
+    due -= Counter(
+        path for path, row in account.rows.items() if row.reason == FINISHED
+    )  # the run was over with it
     made = Counter(checkpoint.phase for checkpoint in told)
     if due != made and (all_ or not made <= due):
         yield f"checkpoints are due after {dict(due)}, and stored are those after {dict(made)}"
@@ -369,7 +375,7 @@ def _row(row: PhaseRecord, life: Sequence[Event]) -> Iterator[str]:
         yield f"its events come to {told}, and its row says {stored}"
     fence = starts[-1].fence if starts else 0
     is_known = bool(starts) or row.epoch == 0  # else it goes on from the one before, if there was one
-    if is_known and row.fence != fence + _is_fenced_off(row):
+    if is_known and row.fence != fence + _is_fenced_off(row) + (row.wait_kind is WaitKind.CHILD):
         yield f"its latest fence is {fence}, and its row ({row.state}) says {row.fence}"
     state = STATES_AFTER[type(life[-1])] if life else PhaseState.PENDING
     if row.state is not state and not (_is_fenced_off(row) and state in UNFINISHED):

@@ -37,6 +37,7 @@ UNSAVED = ("namespace", "run_id", "path", "generation", "key")
 SIGNAL = ("namespace", "run_id", *rows.SIGNAL, "revision")
 LETTER = ("namespace", *rows.LETTER)
 LETTER_DELETE = ("namespace", "run_id", "seq")
+MESSAGE = ("namespace", *rows.MESSAGE)
 TAKEN = ("taken_by", "revision", "namespace", "run_id", "seq")
 
 
@@ -63,18 +64,16 @@ class Batch:
     letters: Rows = attrs.field(factory=Rows)
     mark_deletes: Rows = attrs.field(factory=Rows)
     marks: Rows = attrs.field(factory=Rows)
+    messages: Rows = attrs.field(factory=Rows)
     moves: list[lanes.Move] = attrs.field(factory=list[lanes.Move])
     """To be run behind these rows in the same transaction."""
-
-    @property
-    def runs(self) -> int:
-        """How many runs it is about."""
-        return len(self.run_updates) + len(self.amended_updates) + len(self.run_inserts)
+    is_divisible: bool = False
+    """Whether it is of several units, which can be written apart."""
 
 
 def gather(units: Sequence[Unit]) -> Batch:
     """Make rows of units. Runs come in the order of their ids: so everybody locks them in the same order."""
-    batch = Batch()
+    batch = Batch(is_divisible=len(units) > 1)
     _gather(batch, sorted(units, key=_order) if len(units) > 1 else units)
     return batch
 
@@ -98,7 +97,16 @@ def _gather(batch: Batch, units: Sequence[Unit]) -> None:
                 batch.checkpoints.append((*head, *rows.checkpoint_row(event)))
         for step in unit.steps:
             batch.steps.append((*head, *rows.step_row(step)))
-        if unit.amended or is_marked or unit.signals or unit.taken or unit.dropped or unit.saved:
+        if (
+            unit.amended
+            or is_marked
+            or unit.signals
+            or unit.taken
+            or unit.dropped
+            or unit.saved
+            or unit.started
+            or unit.messages
+        ):
             _gather_rare(batch, unit, head)
         batch.moves.extend(lanes.moves(run, stood=unit.stood))
 
@@ -133,6 +141,7 @@ def _gather_rare(batch: Batch, unit: Unit, head: tuple[str, str]) -> None:
         batch.phase_drops.append((*changes, revision, *head, row.path, row.epoch, fence))
         if row.live:
             batch.checkpoint_drops.append((row.gone_in_epoch, *head, row.path, row.epoch))
+    _gather(batch, unit.started)
     if unit.forked is not None:
         _gather(batch, (unit.forked,))
         batch.moves.extend(forks.copies(namespace, run_id, unit.forked.run.id))
@@ -140,6 +149,7 @@ def _gather_rare(batch: Batch, unit: Unit, head: tuple[str, str]) -> None:
         batch.letter_deletes.append((*head, unit.letter.seq if unit.letter else 0))
     if unit.letter is not None:
         batch.letters.append((namespace, *rows.letter_row(unit.letter)))
+    batch.messages.extend((namespace, *rows.message_row(message)) for message in unit.messages)
     batch.mark_deletes.extend((namespace, mark, run_id) for mark in unit.marks_removed)
     batch.marks.extend((namespace, mark, run_id) for mark in unit.marks_added)
 

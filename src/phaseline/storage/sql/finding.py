@@ -1,7 +1,7 @@
 """Runs by what is known of them, a page at a time, each page from a range of an index.
 
 Runs that have ended stand in an index by state and id, those that go on in one by id, and runs with a mark in a table of
-marks. So a page costs what it holds, however many runs there are, unless what is left to be compared row by row
+marks, those that others started in an index by these. So a page costs what it holds, however many runs there are, unless what is left to be compared row by row
 (pipeline, version, time, text) is rare.
 """
 
@@ -54,12 +54,20 @@ class _Range:
         return " AND ".join(self.conditions)
 
 
-def find(
-    ask: Access, namespace: str, wanted: RunFilter, *, after: str | None, limit: int, newest_first: bool
+def find(  # as the port has it
+    ask: Access,
+    namespace: str,
+    wanted: RunFilter,
+    *,
+    after: str | None,
+    limit: int,
+    newest_first: bool,
+    besides: str | None = None,
 ) -> Sequence[RunRecord]:
-    """Read a page of runs."""
+    """Read a page of runs; ``besides``: those that fulfil another condition too, on a run ``r``."""
+    also = () if besides is None else (besides,)
     pages = [
-        list(_page(ask, part, after=after, limit=limit, newest_first=newest_first))
+        list(_page(ask, part.which(*also), after=after, limit=limit, newest_first=newest_first))
         for part in _ranges(ask, namespace, wanted)
     ]
     return list(merge(*pages, key=lambda run: run.id, reverse=newest_first))[:limit]
@@ -99,6 +107,14 @@ def _ranges(ask: Access, namespace: str, wanted: RunFilter, *, apart: bool = Fal
         wanted: Which are meant.
         apart: Never give those that go on together with those that have ended, nor care about order.
     """
+    if wanted.parent is not None:
+        started = _Range(f"{_RUNS}{ask.dialect.by('run_parent')}").which(
+            "r.namespace = ?", "r.parent_id = ?", *[_HAS_MARK] * len(wanted.marks),
+            values=(namespace, wanted.parent, *wanted.marks),
+        )  # fmt: skip
+        if wanted.parent_path is not None:
+            started = started.which("r.parent_path = ?", values=(wanted.parent_path,))
+        return [_compared(ask.dialect, started, wanted)]
     if wanted.marks:
         first, few = _rarest(ask, namespace, wanted.marks)
         if few or (wanted.states is None and wanted.ended is None):

@@ -207,7 +207,7 @@ class PostgresDialect(Dialect):
 
         statement, values = self._statements.of(batch)
         size = sum(map(len, filter(None, values)))
-        if size > LARGEST_BATCH and batch.runs > 1:
+        if size > LARGEST_BATCH and batch.is_divisible:
             raise Oversized
         if size > LARGEST_UNIT:
             raise StorageRefusedError(

@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 from pydantic_core import from_json, to_json
 
-from phaseline.abc import AMENDED, StepResult, WorkerRecord
+from phaseline.abc import AMENDED, Message, MessageKind, StepResult, WorkerRecord
 from phaseline.events import CheckpointCreated, Event, Transition, from_wire
 from phaseline.letters import DeadLetter
 from phaseline.run import (
@@ -31,7 +31,8 @@ MICROSECOND = timedelta(microseconds=1)
 RUN = (
     "namespace", "id", "pipeline", "version", "fingerprint", "state", "revision", "seq", "epoch", "priority", "key",
     "while_open", "signals", "marks", "timeout", "deadline", "active_ms", "active_since", "expires_at", "letter", "undo_after",
-    "error", "created_at", "updated_at", "started_at", "ended_at", "limits", "forked_from",
+    "error", "created_at", "updated_at", "started_at", "ended_at", "limits", "forked_from", "parent_id", "parent_path",
+    "parent_generation",
 )  # fmt: skip
 RUN_CHANGES = (
     "state",
@@ -60,6 +61,7 @@ EVENT = ("seq", "type", "phase", "source", "target", "data", "at")
 STEP = ("path", "generation", "key", "result")
 SIGNAL = ("seq", "name", "key", "id", "value", "taken_by", "received_at")
 LETTER = ("run_id", "pipeline", "seq", "phase", "category", "error", "attempts", "crashes", "input", "at")
+MESSAGE = ("sender", "seq", "run_id", "kind")
 WORKER = ("namespace", "id", "host", "pid", "process_started", "seen_at")
 
 Row = Sequence[Any]
@@ -110,7 +112,7 @@ def run_row(run: RunRecord) -> tuple[Any, ...]:
         run.namespace, run.id, run.pipeline, run.version, run.fingerprint, run.state, run.revision, run.seq, run.epoch,
         run.priority, run.key, run.while_open, run.signals, marks, timeout, *times, _encode(run.error),
         micros(run.created_at), micros(run.updated_at), micros(run.started_at), micros(run.ended_at),
-        run.limits, run.forked_from,
+        run.limits, run.forked_from, run.parent_id, run.parent_path, run.parent_generation,
     )  # fmt: skip
 
 
@@ -187,6 +189,11 @@ def letter_row(letter: DeadLetter) -> tuple[Any, ...]:
         letter.run_id, letter.pipeline, letter.seq, letter.phase, letter.category.value, _encode(letter.error),
         letter.attempts, letter.crashes, letter.input, micros(letter.at),
     )  # fmt: skip
+
+
+def message_row(message: Message) -> tuple[Any, ...]:
+    """Values of ``MESSAGE``."""
+    return (message.sender, message.seq, message.run_id, message.kind.value)
 
 
 def worker_row(worker: WorkerRecord) -> tuple[Any, ...]:
@@ -267,6 +274,12 @@ def letter_from(row: Row) -> DeadLetter:
     del data["category"]  # it is that of the error, stored by itself to be looked for
     data["error"], data["at"] = _error(data["error"]), time_of(data["at"])
     return DeadLetter(**data)
+
+
+def message_from(row: Row) -> Message:
+    """The record of a row of ``MESSAGE``."""
+    sender, seq, run_id, kind = row
+    return Message(sender=sender, seq=seq, run_id=run_id, kind=MessageKind(kind))
 
 
 def worker_from(row: Row) -> WorkerRecord:

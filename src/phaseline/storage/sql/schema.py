@@ -20,7 +20,7 @@ INTEGERS = frozenset(
     "revision seq epoch priority created_at updated_at first_started_at started_at ended_at expected position generation "
     "available_at attempt failures crashes postponed fence lease_expires length total at commit_id pid seen_at due_at signals "
     "received_at decided gone_in_epoch timeout deadline active_ms active_since expires_at letter undo_after "
-    "attempts".split()
+    "attempts parent_generation".split()
 )
 TABLES: Mapping[str, Sequence[str]] = {
     "pipeline_run": batch.RUN_INSERT,
@@ -31,6 +31,7 @@ TABLES: Mapping[str, Sequence[str]] = {
     "signal": batch.SIGNAL,
     "dead_letter": batch.LETTER,
     "run_mark": rows.MARK,
+    "message": batch.MESSAGE,
 }
 
 

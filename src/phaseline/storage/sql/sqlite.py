@@ -110,6 +110,7 @@ class SqliteDialect(Dialect):
         _run(execute, INSERT_LETTER, batch.letters)
         _run(execute, DELETE_MARK, batch.mark_deletes)
         _run(execute, INSERT_MARK, batch.marks)
+        _run(execute, INSERT_MESSAGE, batch.messages)
 
     def is_refusal(self, error: BaseException) -> bool:
         name = getattr(error, "sqlite_errorname", "") or ""
@@ -259,6 +260,7 @@ DELETE_LETTER = "DELETE FROM phaseline_dead_letter WHERE namespace = ? AND run_i
 INSERT_LETTER = _inserting("dead_letter", columns.LETTER)
 DELETE_MARK = "DELETE FROM phaseline_run_mark WHERE namespace = ? AND mark = ? AND run_id = ?"
 INSERT_MARK = _inserting("run_mark", rows.MARK)
+INSERT_MESSAGE = _inserting("message", columns.MESSAGE)
 
 
 def _update(execute: Execute, statement: str, values: Rows) -> None:

@@ -79,6 +79,7 @@ SECTIONS: Mapping[str, Sequence[str]] = {
     "letters": columns.LETTER,
     "mark_deletes": rows.MARK,
     "marks": rows.MARK,
+    "messages": columns.MESSAGE,
 }
 GUARDED = ("run_updates", "amended_updates", "phase_updates", "phase_drops", "taken")
 
@@ -169,6 +170,7 @@ STATEMENTS = {  # {} stands for the rows, a table d
         "WHERE m.namespace = d.namespace AND m.mark = d.mark AND m.run_id = d.run_id"
     ),
     "marks": _inserting("run_mark", rows.MARK),
+    "messages": _inserting("message", columns.MESSAGE),
 }
 
 

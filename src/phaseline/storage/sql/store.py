@@ -27,6 +27,7 @@ from phaseline.abc import (
     DueWaits,
     Grant,
     HeldPhase,
+    Message,
     Nudge,
     Outcome,
     RunRows,
@@ -40,7 +41,18 @@ from phaseline.events import Event
 from phaseline.finding import EVERY_RUN, RunFilter
 from phaseline.letters import EVERY_LETTER, DeadLetter, LetterFilter, LetterKey
 from phaseline.run import Checkpoint, Definition, PhaseState, RunRecord
-from phaseline.storage.sql import backlog, claims, finding, hosted, letters, migrations, purging, reads, rows
+from phaseline.storage.sql import (
+    backlog,
+    claims,
+    finding,
+    hosted,
+    letters,
+    mail,
+    migrations,
+    purging,
+    reads,
+    rows,
+)
 from phaseline.storage.sql.access import Access
 from phaseline.storage.sql.batch import Batch, gather
 from phaseline.storage.sql.dialect import Conflict, Dialect, LockedError, Oversized
@@ -421,6 +433,14 @@ class SqlStorage(Storage):
     ) -> DueRuns:
         with self._reading() as ask:
             return claims.overdue(ask, namespace, now, definitions, limit)
+
+    def messages(self, namespace: str, definitions: Collection[Definition], limit: int) -> Sequence[Message]:
+        with self._reading() as ask:
+            return mail.unheard(ask, namespace, definitions, limit)
+
+    def heard(self, namespace: str, messages: Sequence[Message]) -> None:
+        work = partial(mail.heard, namespace=namespace, messages=messages)
+        self._repeated(partial(self._once, work), on_writer=False)
 
     def backlog(self, namespace: str, now: datetime | None) -> Sequence[Backlog]:
         with self._reading() as ask:

@@ -19,6 +19,7 @@ from phaseline.testing.storage.forks import Forks
 from phaseline.testing.storage.leases import Leases
 from phaseline.testing.storage.letters import Letters
 from phaseline.testing.storage.limits import Limits
+from phaseline.testing.storage.messages import Messages
 from phaseline.testing.storage.overdue import Overdue
 from phaseline.testing.storage.purging import Purging
 from phaseline.testing.storage.reads import Reads
@@ -41,6 +42,7 @@ class StorageContract(
     Backlogs,
     Leases,
     Waits,
+    Messages,
     Overdue,
     Concurrency,
     Letters,

@@ -8,7 +8,7 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from phaseline.abc import RunRows, SavedValue, StepResult, Unit
+from phaseline.abc import Message, MessageKind, RunRows, SavedValue, StepResult, Unit
 from phaseline.events import Event, PhaseStarted
 from phaseline.letters import DeadLetter
 from phaseline.run import (
@@ -96,6 +96,8 @@ def make_unit(
     amended: bool = False,
     letter: DeadLetter | None = None,
     letter_removed: bool = False,
+    started: Sequence[Unit] = (),
+    messages: Sequence[Message] = (),
 ) -> Unit:
     """Make a unit of work that brings a run to the revision and marks that its row carries.
 
@@ -110,7 +112,7 @@ def make_unit(
     return Unit(
         run=run, expected=expected, stood=stood, amended=bool(amended or added or removed or letter or letter_removed), letter=letter, letter_removed=letter_removed, input=None if expected else INPUT_TEXT, inserted=inserted, updated=updated,
         dropped=dropped, outputs=outputs or {}, events=events, steps=steps, saved=saved, signals=signals, taken=taken, marks_added=added,
-        marks_removed=removed, commit_id=commit_id,
+        marks_removed=removed, commit_id=commit_id, started=started, messages=messages,
     )  # fmt: skip
 
 
@@ -125,6 +127,12 @@ def make_signal(seq: int, **fields: Any) -> SignalRecord:
     """Make the row of a signal that nobody has taken."""
     given: dict[str, Any] = {"name": "approve", "value": "true", "received_at": NOW, **fields}
     return SignalRecord(seq=seq, **given)
+
+
+def make_message(sender: str = "child", run_id: str = "run", **fields: Any) -> Message:
+    """Make the message by which a run tells its parent of its end."""
+    given: dict[str, Any] = {"seq": 1, "kind": MessageKind.ENDED, **fields}
+    return Message(sender=sender, run_id=run_id, **given)
 
 
 def make_letter(run_id: str = "run", **fields: Any) -> DeadLetter:
@@ -215,7 +223,7 @@ def full_runs() -> list[RunRecord]:
         namespace="space", pipeline="prepare", version="1.2.3", fingerprint="f00d", state=RunState.FAILED.value,
         seq=41, epoch=3, priority=7, limits="2 pipeline prepare\n1 key order 7", key="order 7", while_open=True, signals=2, marks=("#urgent", "customer=42"), error=ERROR, created_at=NOW, updated_at=NOW + 3 * SECOND,
         started_at=NOW + SECOND, ended_at=NOW + 2 * SECOND, timeout=90 * SECOND, deadline=NOW + 60 * SECOND, active_ms=1_500, letter=40,
-        undo_after=17, forked_from="run-0",
+        undo_after=17, forked_from="run-0", parent_id="parent", parent_path="order[7]/prepare", parent_generation=2,
     )  # fmt: skip
     active = replace(
         failed, letter=None, undo_after=None, state="DECOMPOSING", error=None, priority=999, ended_at=None, active_since=NOW + SECOND / 1_000,
@@ -241,6 +249,7 @@ def full_phases() -> list[PhaseRecord]:
         make_wait(path, NOW + 4 * SECOND, **{**same, "wait_key": "order 7"}),
         make_wait(path, None, **same),
         make_wait(path, NOW - SECOND, **{**same, "wait_kind": WaitKind.TIMER}),
+        make_wait(path, None, **{**same, "wait_kind": WaitKind.CHILD, "wait_key": "child"}),
         make_phase(path, PhaseState.COMPLETED, **same, live=True, length=0, ended_at=NOW + 5 * SECOND),
         make_phase(
             path,

@@ -16,15 +16,20 @@ from phaseline.testing.storage.build import NAMESPACE, NOW, SECOND, following, m
 BROKEN = ErrorInfo(category=ErrorCategory.SYSTEM, type="OSError", message='Disk "A" is 100% full')
 
 
+def of_parent(path: str) -> dict[str, Any]:
+    """Fields of a run that another one started."""
+    return {"parent_id": "id-0", "parent_path": path, "parent_generation": 0}
+
+
 def various_runs() -> list[RunRecord]:
     """Runs that differ in whatever one can ask for, in the order of their ids."""
     return [
         make_run("id-0", created_at=NOW),
-        make_run("id-1", created_at=NOW + SECOND, pipeline="Other", key="Order_7"),
-        make_run("id-2", created_at=NOW + 2 * SECOND, version="2", state=RunState.PAUSED.value),
+        make_run("id-1", created_at=NOW + SECOND, pipeline="Other", key="Order_7", **of_parent("a[1]")),
+        make_run("id-2", created_at=NOW + 2 * SECOND, version="2", state=RunState.PAUSED.value, **of_parent("b")),
         make_run("id-3", created_at=NOW + 3 * SECOND, state=RunState.FAILED.value, error=BROKEN),
         make_run("id-4", created_at=NOW + 4 * SECOND, state=RunState.COMPLETED.value, marks=("#a", "#b")),
-        make_run("id-5", created_at=NOW + 5 * SECOND, state=RunState.COMPLETED.value, marks=("#a", 'Name="ö"')),
+        make_run("id-5", created_at=NOW + 5 * SECOND, state=RunState.COMPLETED.value, marks=("#a", 'Name="ö"'), **of_parent("b")),
         make_run("id-6", created_at=NOW + 6 * SECOND, state="DECOMPOSING", marks=("#ab", "n=1"), pipeline="Other"),
         make_run("id-7", created_at=NOW + 7 * SECOND, state=RunState.CANCELLED.value, version="3"),
     ]  # fmt: skip
@@ -51,6 +56,11 @@ CASES: list[tuple[RunFilter, list[int]]] = [
     (RunFilter(ended=False), [0, 1, 2, 6]),
     (RunFilter(ended=False, states=frozenset({"FAILED", "PAUSED"})), [2]),
     (RunFilter(ended=True, states=frozenset({"FAILED", "PAUSED"})), [3]),
+    (RunFilter(parent="id-0"), [1, 2, 5]),
+    (RunFilter(parent="id-0", parent_path="b"), [2, 5]),
+    (RunFilter(parent="id-0", ended=False), [1, 2]),
+    (RunFilter(parent="id-0", states=frozenset({"COMPLETED"}), marks=("#a",)), [5]),
+    (RunFilter(parent="id-1"), []),
     (RunFilter(marks=("#a",)), [4, 5]),
     (RunFilter(marks=("#a", "#b")), [4]),
     (RunFilter(marks=('Name="ö"',)), [5]),

@@ -12,6 +12,7 @@ from phaseline.abc import StepResult, Storage
 from phaseline.events import (
     ENGINE_EVENTS,
     CheckpointCreated,
+    ChildStarted,
     DeadLetterDiscarded,
     Emitted,
     ErrorOccurred,
@@ -93,6 +94,7 @@ def every_kind_of_event() -> list[Event]:
         PipelineForked(**at(next(number), "a"), fork="copy", origin="else", reason="why", actor="ada"),
         SignalReceived(**at(next(number)), signal="approved", key="k", id="mail"),
         SignalReceived(**at(next(number)), signal="approved"),
+        ChildStarted(**at(next(number), "a"), child="c", pipeline="p", close="cancel", again=True),
         DeadLetterDiscarded(**at(next(number)), reason="why", actor="ada"),
         PipelinePaused(**at(next(number), None, move)),
         PhaseStarted(**at(next(number), "a", move), attempt=2, fence=3, worker="w-1", total=4),

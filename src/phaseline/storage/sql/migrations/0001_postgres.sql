@@ -13,7 +13,7 @@ CREATE TABLE phaseline_migration (
 CREATE FUNCTION phaseline_run_is_possible(
     revision bigint, seq bigint, epoch bigint, priority bigint, signals bigint, ended_at bigint, timeout bigint,
     deadline bigint, active_ms bigint, active_since bigint, expires_at bigint, state text, key text, marks text, error text,
-    letter bigint, undo_after bigint
+    letter bigint, undo_after bigint, of_parent integer
 ) RETURNS boolean LANGUAGE plpgsql IMMUTABLE AS $$ BEGIN RETURN
     revision > 0 AND seq >= 0 AND epoch >= 0 AND priority BETWEEN 0 AND 999 AND signals >= 0 AND active_ms >= 0
     AND (active_since IS NULL OR timeout IS NOT NULL)
@@ -23,6 +23,7 @@ CREATE FUNCTION phaseline_run_is_possible(
     AND (error IS NOT NULL) = (state = 'FAILED')
     AND (letter IS NULL OR state = 'FAILED')
     AND (undo_after >= 0) IS NOT FALSE
+    AND of_parent IN (0, 3)
     AND CASE WHEN undo_after IS NULL THEN state <> 'ROLLING_BACK' ELSE state IN ('ROLLING_BACK', 'FAILED') END
     AND (ended_at IS NOT NULL) = (state IN ('COMPLETED', 'FAILED', 'CANCELLED', 'ROLLED_BACK'))
 ; END $$;
@@ -41,6 +42,7 @@ CREATE TABLE phaseline_pipeline_run (
     deadline bigint,
     active_ms bigint NOT NULL,
     active_since bigint,
+    parent_generation bigint,
     expires_at bigint, -- when it fails, by its deadline or by its timeout
     letter bigint, -- number of the event that tells of its dead letter, as long as there is one
     undo_after bigint, -- number of the last event whose phase a rollback keeps that is unfinished
@@ -58,10 +60,12 @@ CREATE TABLE phaseline_pipeline_run (
     limits text, -- that each of its phases is under, a line each
     forked_from text, -- id of the run that it is a copy of
     error text,
+    parent_id text COLLATE "C", -- the run that started it
+    parent_path text, -- the phase there that waits for it
     input text NOT NULL,
     CHECK (phaseline_run_is_possible(
         revision, seq, epoch, priority, signals, ended_at, timeout, deadline, active_ms, active_since, expires_at, state, key,
-        marks, error, letter, undo_after
+        marks, error, letter, undo_after, num_nulls(parent_id, parent_path, parent_generation)
     )),
     PRIMARY KEY (namespace, id)
 ) WITH (fillfactor = 70);
@@ -78,6 +82,9 @@ CREATE INDEX pipeline_run_ended ON phaseline_pipeline_run (namespace, outcome, i
 
 -- Those whose time ends; runs without a timeout and a deadline write nothing here.
 CREATE INDEX pipeline_run_expiry ON phaseline_pipeline_run (namespace, expires_at) WHERE expires_at IS NOT NULL;
+
+-- Runs by the one that started them; those that none did write nothing here.
+CREATE INDEX pipeline_run_parent ON phaseline_pipeline_run (namespace, parent_id, id) WHERE parent_id IS NOT NULL;
 
 -- Runs by tag and attribute; those that have none write nothing here.
 CREATE TABLE phaseline_run_mark (
@@ -97,8 +104,9 @@ CREATE FUNCTION phaseline_phase_is_possible(
     AND (worker IS NULL) = (lease_expires IS NULL)
     AND (worker IS NULL OR state = 'RUNNING')
     AND (lane IS NULL OR state IN ('PENDING', 'RETRYING'))
-    AND (wait_kind IS NULL OR wait_kind IN ('signal', 'timer') AND worker IS NULL AND state NOT IN ('PENDING', 'RETRYING'))
-    AND (wait_key IS NULL OR wait_key <> '' AND (wait_kind = 'signal') IS NOT FALSE)
+    AND (wait_kind IS NULL OR wait_kind IN ('signal', 'timer', 'child') AND worker IS NULL AND state NOT IN ('PENDING', 'RETRYING'))
+    AND (wait_key IS NULL OR wait_key <> '' AND (wait_kind IN ('signal', 'child')) IS NOT FALSE)
+    AND (wait_kind = 'child' AND wait_key IS NULL) IS NOT TRUE
     AND (due_at IS NULL OR wait_kind IS NOT NULL)
     AND (wait_kind = 'timer' AND due_at IS NULL) IS NOT TRUE
     AND (ended_at IS NOT NULL) = (state IN ('COMPLETED', 'FAILED', 'SKIPPED'))
@@ -236,6 +244,16 @@ CREATE TABLE phaseline_dead_letter (
 );
 
 CREATE INDEX dead_letter_at ON phaseline_dead_letter (namespace, at, run_id);
+
+-- What runs have told each other, until it was heard.
+CREATE TABLE phaseline_message (
+    seq bigint NOT NULL, -- of the newest event of who wrote it
+    namespace text COLLATE "C" NOT NULL,
+    sender text COLLATE "C" NOT NULL,
+    run_id text COLLATE "C" NOT NULL,
+    kind text COLLATE "C" NOT NULL CHECK (kind IN ('ended', 'closed', 'again')),
+    PRIMARY KEY (namespace, sender, seq, run_id, kind)
+);
 
 CREATE TABLE phaseline_worker (
     namespace text COLLATE "C" NOT NULL,

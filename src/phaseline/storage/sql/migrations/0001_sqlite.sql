@@ -30,6 +30,9 @@ CREATE TABLE phaseline_pipeline_run (
     input TEXT NOT NULL,
     limits TEXT, -- that each of its phases is under, a line each
     forked_from TEXT, -- id of the run that it is a copy of
+    parent_id TEXT, -- the run that started it
+    parent_path TEXT, -- the phase there that waits for it
+    parent_generation INTEGER,
     error TEXT,
     undo_after INTEGER CHECK (undo_after >= 0), -- number of the last event whose phase a rollback keeps that is unfinished
     created_at INTEGER NOT NULL,
@@ -42,6 +45,8 @@ CREATE TABLE phaseline_pipeline_run (
     CHECK (letter IS NULL OR state = 'FAILED'),
     CHECK (active_since IS NULL OR timeout IS NOT NULL),
     CHECK (expires_at IS NULL OR (ended_at IS NULL AND (timeout IS NOT NULL OR deadline IS NOT NULL))),
+    CHECK ((parent_id IS NULL) = (parent_path IS NULL)),
+    CHECK ((parent_id IS NULL) = (parent_generation IS NULL)),
     PRIMARY KEY (namespace, id)
 ) WITHOUT ROWID;
 
@@ -56,6 +61,9 @@ CREATE INDEX phaseline_run_ended ON phaseline_pipeline_run (namespace, state, id
 
 -- Those whose time ends; runs without a timeout and a deadline write nothing here.
 CREATE INDEX phaseline_run_expiry ON phaseline_pipeline_run (namespace, expires_at) WHERE expires_at IS NOT NULL;
+
+-- Runs by the one that started them; those that none did write nothing here.
+CREATE INDEX phaseline_run_parent ON phaseline_pipeline_run (namespace, parent_id, id) WHERE parent_id IS NOT NULL;
 
 -- Runs by tag and attribute; those that have none write nothing here.
 CREATE TABLE phaseline_run_mark (
@@ -95,7 +103,7 @@ CREATE TABLE phaseline_phase_execution (
     reason TEXT NOT NULL,
     error TEXT,
     progress TEXT,
-    wait_kind TEXT CHECK (wait_kind IN ('signal', 'timer')),
+    wait_kind TEXT CHECK (wait_kind IN ('signal', 'timer', 'child')),
     wait_key TEXT CHECK (wait_key <> ''),
     due_at INTEGER,
     output TEXT,
@@ -107,7 +115,8 @@ CREATE TABLE phaseline_phase_execution (
     CHECK (worker IS NULL OR state = 'RUNNING'),
     CHECK (lane IS NULL OR state IN ('PENDING', 'RETRYING')),
     CHECK (wait_kind IS NULL OR (worker IS NULL AND state NOT IN ('PENDING', 'RETRYING'))),
-    CHECK (wait_key IS NULL OR wait_kind = 'signal'),
+    CHECK (wait_key IS NULL OR wait_kind IN ('signal', 'child')),
+    CHECK (wait_kind <> 'child' OR wait_key IS NOT NULL),
     CHECK (due_at IS NULL OR wait_kind IS NOT NULL),
     CHECK (wait_kind <> 'timer' OR due_at IS NOT NULL),
     CHECK ((ended_at IS NOT NULL) = (state IN ('COMPLETED', 'FAILED', 'SKIPPED'))),
@@ -202,6 +211,16 @@ CREATE TABLE phaseline_dead_letter (
 );
 
 CREATE INDEX phaseline_dead_letter_at ON phaseline_dead_letter (namespace, at, run_id);
+
+-- What runs have told each other, until it was heard.
+CREATE TABLE phaseline_message (
+    sender TEXT NOT NULL,
+    namespace TEXT NOT NULL,
+    seq INTEGER NOT NULL, -- of the newest event of who wrote it
+    run_id TEXT NOT NULL,
+    kind TEXT NOT NULL CHECK (kind IN ('ended', 'closed', 'again')),
+    PRIMARY KEY (namespace, sender, seq, run_id, kind)
+) WITHOUT ROWID;
 
 CREATE TABLE phaseline_worker (
     namespace TEXT NOT NULL,

@@ -1,0 +1,102 @@
+"""Runs that are started by a phase: how they begin, or are taken up again, and what they hand on at their end."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from phaseline._engine.commands import Attach, ChildEnded, Retry, Succeed
+from phaseline._shell.controlling import carry_out
+from phaseline._shell.failure import describe
+from phaseline._shell.starting import Parent, StartOptions, prepared
+from phaseline.errors import ChildRunError, CodecError, CommandRefusedError, NoOutputError
+from phaseline.finding import RunFilter
+from phaseline.plan import Binding, Plan
+from phaseline.run import ENDED_STATES, RunRecord, RunState
+
+if TYPE_CHECKING:
+    from phaseline._shell.live import Job, LiveRun
+    from phaseline._shell.runner import Runner
+
+
+NEWEST = 100
+"""Runs that a phase may have started before, of which one that is of use is looked for."""
+
+
+async def begin_child(runner: Runner, job: Job, plan: Plan, value: object) -> Attach | Succeed:
+    """Make the command by which a phase waits for a run: a new one, or the one that it had before its own run failed.
+
+    Raises:
+        InvalidInputError: The value is not what the pipeline takes.
+        MissingDependencyError: A phase of it needs something that was not provided.
+    """
+    row, run = job.row, job.live.snapshot.run
+    earlier = await _earlier(runner, job) if run.epoch else None
+    if earlier is None:
+        parent = Parent(run.id, row.path, row.generation)
+        _, _, unit = prepared(runner, plan, value, StartOptions(priority=run.priority, parent=parent))
+        return Attach(row.path, row.fence, unit.run.id, unit)
+    if earlier.state == RunState.COMPLETED:
+        text, length = await _output(runner, job.binding, earlier)
+        return Succeed(row.path, row.fence, text, length)
+    if earlier.state == RunState.FAILED:
+        with suppress(
+            CommandRefusedError
+        ):  # somebody was faster; whatever has become of it is looked at once it is waited for
+            await carry_out(runner, earlier.id, Retry(f"its parent, run {run.id}, was retried"))
+    return Attach(row.path, row.fence, earlier.id, None)
+
+
+async def _earlier(runner: Runner, job: Job) -> RunRecord | None:
+    """Find the run that the phase has started for what it does now, if that is of use.
+
+    Another one is started only where it is not, so that there is one at most.
+    """
+    run, row = job.live.snapshot.run, job.row
+    wanted = RunFilter(parent=run.id, parent_path=row.path)
+    find = partial(runner.storage.find, run.namespace, wanted, limit=NEWEST, newest_first=True)
+    found = (child for child in await runner.read(find) if child.parent_generation == row.generation)
+    return next((child for child in found if child.definition in runner.plans and not _is_spent(child)), None)
+
+
+def _is_spent(child: RunRecord) -> bool:
+    """Whether nothing more is to be had of a run; one that failed amid a rollback is half undone."""
+    is_half_undone = child.state == RunState.FAILED and child.undo_after is not None
+    return is_half_undone or child.state in {RunState.CANCELLED, RunState.ROLLED_BACK}
+
+
+async def ended(runner: Runner, parent: LiveRun, child: RunRecord) -> ChildEnded:
+    """Make the command by which the phase that waits for a run learns of its end."""
+    path = child.parent_path
+    assert path is not None  # noqa: S101  # it has a parent
+    plan = parent.snapshot.plan
+    binding = plan.binding_of(plan.locate(path)[0])
+    try:
+        if child.state != RunState.COMPLETED:
+            raise ChildRunError(child.id, child.pipeline, child.state, child.error)  # noqa: TRY301  # treated like what cannot be read
+        text, length = await _output(runner, binding, child)
+    except (ChildRunError, CodecError) as error:
+        return ChildEnded(path, child.id, None, describe(error, path, runner.options.classify))
+    return ChildEnded(path, child.id, text, length=length)
+
+
+async def _output(runner: Runner, binding: Binding, child: RunRecord) -> tuple[str, int | None]:
+    """Read the output of a run, and encode it as that of the phase; gives its length too where a map takes it apart.
+
+    Raises:
+        ChildRunError: It has none.
+        CodecError: It is not what it was declared to be.
+        PipelineNotRegisteredError: The run's definition is not known here.
+    """
+    try:
+        value: Any = await runner.values.output(await runner.load(child.id))
+    except NoOutputError as error:
+        raise ChildRunError(child.id, child.pipeline, child.state, reason=error.reason) from error
+    text, copy = binding.output.encode(value)
+    return text, len(copy) if binding.is_counted else None
+
+
+def has_ended(child: RunRecord) -> bool:
+    """Whether there is an end to be told of; one that was told of may be past."""
+    return child.state in ENDED_STATES
