@@ -18,9 +18,7 @@ def waits_for_child(row: PhaseRecord | None) -> bool:
 
 
 def messages_of(draft: Draft) -> Sequence[Message]:
-    """Give what is told with a unit, now that all is decided; most have nothing to tell."""
-    if draft.run.parent_id is None and not draft.plan.starts:
-        return ()
+    """Give what is told with a unit of a run that has a parent, or may have children, now that all is decided."""
     return [*_to_parent(draft), *_to_itself(draft), *_to_children(draft)]
 
 

@@ -155,9 +155,11 @@ class Snapshot:
         if draft.signals or draft.taken:
             self.signals = draft.all_signals()
         self.rows.update(draft.rows)
-        for path in draft.rows if self.gone else ():
-            self.gone.pop(path, None)
-        self.items.update(draft.items)
+        if self.gone:
+            for path in draft.rows:
+                self.gone.pop(path, None)
+        if draft.items:
+            self.items.update(draft.items)
         self.cursor, self.positions = draft.cursor, draft.positions
         if self.landmarks is not None:
             for fact in draft.events:
@@ -170,7 +172,6 @@ class Draft:
 
     __slots__ = (
         "_changes",
-        "_position",
         "base",
         "closed",
         "cursor",
@@ -392,19 +393,10 @@ class Draft:
         if timing.is_timed(self.run):
             self._changes.update(timing.times(self.run, self.state, self._newest_rows(), self.now))
         base = self.base.run
-        moves_on = self.run is base and not self._changes  # and no more, as with most units
+        moves_on = self.run is base and not self._changes and not self.dropped and base.revision > 0
         self.run = replace(
-            self.run,
-            state=self.state,
-            seq=self.seq,
-            revision=base.revision + 1,
-            updated_at=self.now,
-            **self._changes,
-        )
-        if self.run.expires_at != base.expires_at or not base.revision:
-            self.expires_at = self.run.expires_at
-        self.messages = messages.messages_of(self)
-        marks, marked = self.run.marks, base.marks if base.revision else ()
+            self.run, state=self.state, seq=self.seq, revision=base.revision + 1, updated_at=self.now, **self._changes
+        )  # fmt: skip
         known = self.known
         inserted: list[PhaseRecord] = []
         updated: list[tuple[PhaseRecord, int]] = []
@@ -414,15 +406,31 @@ class Draft:
                 inserted.append(row)
             else:
                 updated.append((row, before.fence))
-        return Unit(
-            run=self.run, expected=base.revision, stood=base.state in SETTLED_STATES,
-            amended=(not moves_on and _amendable(base) != _amendable(self.run)) or self.forked is not None, input=input_text, inserted=inserted, updated=updated, dropped=[*self.dropped.values()],
-            outputs=self.outputs, events=self.events, steps=self.steps, commit_id=commit_id,
-            saved=[*self.saved.values()] if self.saved else (),
-            forked=None if self.forked is None else self.forked.unit(commit_id),
-            letter=self.letter, letter_removed=base.letter is not None and base.letter != self.run.letter,
-            marks_added=_without(marks, marked), marks_removed=_without(marked, marks),
-            signals=[*self.signals.values()] if self.signals else (), taken=[*self.taken.items()] if self.taken else (),
+        unit = Unit(
+            run=self.run, expected=base.revision, stood=base.state in SETTLED_STATES, input=input_text, inserted=inserted,
+            updated=updated, outputs=self.outputs, events=self.events, steps=self.steps, commit_id=commit_id,
+            saved=[*self.saved.values()] if self.saved else (), taken=[*self.taken.items()] if self.taken else (),
+        )  # fmt: skip
+        if base.parent_id is not None or self.plan.starts:
+            self.messages = messages.messages_of(self)
+        return unit if moves_on and not self._reaches_out else self._amended(unit)
+
+    @property
+    def _reaches_out(self) -> bool:
+        """Whether it writes something of another run."""
+        return self.forked is not None or bool(self.started or self.messages)
+
+    def _amended(self, unit: Unit) -> Unit:
+        """Add what only those units write that change more of the run than where it stands, which most do not."""
+        run, base = self.run, self.base.run
+        if run.expires_at != base.expires_at or not base.revision:
+            self.expires_at = run.expires_at
+        marks, marked = run.marks, base.marks if base.revision else ()
+        return replace(
+            unit, amended=_amendable(base) != _amendable(run) or self.forked is not None,
+            forked=None if self.forked is None else self.forked.unit(unit.commit_id), dropped=[*self.dropped.values()], letter=self.letter,
+            letter_removed=base.letter is not None and base.letter != run.letter, marks_added=_without(marks, marked),
+            marks_removed=_without(marked, marks), signals=[*self.signals.values()],
             started=[*self.inserts()] if self.started else (), messages=self.messages,
         )  # fmt: skip
 

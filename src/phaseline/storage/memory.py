@@ -96,25 +96,36 @@ class _StoredRun:
         revision = unit.run.revision
         phases, written = self.phases, self.written
         for row, _ in unit.updated:
-            phases[row.path] = row
-            written[row.path] = revision
-        for row, _ in unit.dropped:
-            phases[row.path] = row
-            written[row.path] = revision
-            self.values.pop(row.path, None)
+            path = row.path
+            phases[path] = row
+            written[path] = revision
         if unit.dropped:
-            self._drop_checkpoints({(row.path, row.epoch) for row, _ in unit.dropped if row.live})
+            self._drop(unit)
         for row in unit.inserted:
-            phases[row.path] = row
-            written[row.path] = revision
+            path = row.path
+            phases[path] = row
+            written[path] = revision
         if unit.events:
             self.commits.add(unit.commit_id)
-        self.values.update(unit.outputs)
-        self.events.extend(unit.events)
+            self.events += unit.events
+        if unit.outputs:
+            self.values.update(unit.outputs)
         for step in unit.steps:
             self.steps.setdefault((step.path, step.generation), {}).setdefault(step.key, step.result)
         if unit.saved:
             self._save(unit.saved)
+        if unit.signals or unit.taken:
+            self._take_signals(unit)
+
+    def _drop(self, unit: Unit) -> None:
+        for row, _ in unit.dropped:
+            self.phases[row.path] = row
+            self.written[row.path] = unit.run.revision
+            self.values.pop(row.path, None)
+        self._drop_checkpoints({(row.path, row.epoch) for row, _ in unit.dropped if row.live})
+
+    def _take_signals(self, unit: Unit) -> None:
+        revision = unit.run.revision
         for signal in unit.signals:
             self.signals[signal.seq] = signal
             self.signals_written[signal.seq] = revision
@@ -242,34 +253,41 @@ class MemoryStorage(Storage):
         is_there = any((key[0], other.run.id) in self._runs for other in others)
         if is_there or not _guards_hold(stored, unit):
             return Outcome.FENCED
-        if _takes_key(stored, unit) and not self._take_key(unit.run):
+        if unit.run.key is not None and _takes_key(stored, unit) and not self._take_key(unit.run):
             return Outcome.DUPLICATE
         if stored is None:
             self._runs[key] = stored = _StoredRun(unit)
             insort(self._ids.setdefault(key[0], []), key[1])
-        self._count_slots(stored, unit)
+        self._note(key, stored, unit)
         stored.write(unit)
         if unit.amended or unit.messages or unit.started or not unit.expected:
             self._amend(key, unit)
-        for row in unit.inserted:
-            if row.worker is None and row.ended_at is None:
-                self._await(key, row)
-        for row, _ in unit.updated:
-            if row.worker is None and row.ended_at is None:
-                self._await(key, row)
         return Outcome.COMMITTED
 
-    def _count_slots(self, stored: _StoredRun, unit: Unit) -> None:
-        """Note which slots are held from now on, and which no more: to be called before it is written."""
-        for row in (*unit.inserted, *[row for row, _ in (*unit.updated, *unit.dropped)]):
+    def _note(self, key: _Key, stored: _StoredRun, unit: Unit) -> None:
+        """Note what is to be found without its run: what waits, and who holds slots. Before the unit is written."""
+        for row in unit.inserted:
             if row.limits is not None:
-                before = stored.phases.get(row.path)
-                held = before is not None and before.worker is not None and before.limits == row.limits
-                slots = self._slots.setdefault(unit.run.namespace, Slots())
-                if row.worker is not None and not held:
-                    slots.hold(row.limits)
-                elif row.worker is None and held:
-                    slots.give(row.limits)
+                self._count_slot(key[0], stored.phases.get(row.path), row, row.limits)
+            if row.worker is None and row.ended_at is None:
+                self._await(key, row)
+        for row, _ in unit.dropped:
+            if row.limits is not None:
+                self._count_slot(key[0], stored.phases.get(row.path), row, row.limits)
+        for row, _ in unit.updated:
+            if row.limits is not None:
+                self._count_slot(key[0], stored.phases.get(row.path), row, row.limits)
+            if row.worker is None and row.ended_at is None:
+                self._await(key, row)
+
+    def _count_slot(self, namespace: str, before: PhaseRecord | None, row: PhaseRecord, limits: str) -> None:
+        """Note whether a row holds a slot from now on, or no more."""
+        held = before is not None and before.worker is not None and before.limits == limits
+        slots = self._slots.setdefault(namespace, Slots())
+        if row.worker is not None and not held:
+            slots.hold(limits)
+        elif row.worker is None and held:
+            slots.give(limits)
 
     def _amend(self, key: _Key, unit: Unit) -> None:
         """Note what hardly any unit changes."""
@@ -614,16 +632,15 @@ class MemoryStorage(Storage):
 
 
 def _takes_key(stored: _StoredRun | None, unit: Unit) -> bool:
-    """Whether a run begins, or goes on after its end, that has an idempotency key."""
-    if unit.run.key is None:
-        return False
+    """Whether a run that has an idempotency key begins, or goes on after its end."""
     return stored is None or (stored.run.ended_at is not None and unit.run.ended_at is None)
 
 
 def _guards_hold(stored: _StoredRun | None, unit: Unit) -> bool:
     """Whether the rows that a unit changes carry the fences that it names, and signals are as it takes them to be."""
-    for row, fence in (*unit.updated, *unit.dropped):
-        before = None if stored is None else stored.phases.get(row.path)
+    known = {} if stored is None else stored.phases
+    for row, fence in (*unit.updated, *unit.dropped) if unit.dropped else unit.updated:
+        before = known.get(row.path)
         if before is None or before.fence != fence:
             return False
     return not (unit.taken or unit.signals) or _are_new(stored, unit)
