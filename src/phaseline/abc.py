@@ -433,6 +433,15 @@ class Storage(ABC):
         Of a run that the request knows, only the phases written since the known revision are given to ``grant``.
         """
 
+    @abstractmethod
+    def age(self, namespace: str, now: datetime | None, waited: timedelta, limit: int) -> int:
+        """Give priority 0 to rows that a claim could offer and that have been due for so long; gives how many they were.
+
+        At most ``limit`` at once. Rows that are being written at this moment may be left out. It is no commit of their
+        runs: no revision rises, and a row that is written later gets the priority that its writer knows. May come from any
+        thread at any time. Judged at ``now``; None: by the storage's own clock.
+        """
+
     def workers(self, namespace: str) -> Sequence[WorkerRecord]:  # noqa: ARG002  # where nobody else is
         """The rows of all workers of a namespace; none where there is one process only."""
         return ()

@@ -111,6 +111,7 @@ def check_bounds(
     tracebacks: object,
     namespace_concurrency: object,
     checkpoint_interval: object,
+    age_after: object,
 ) -> None:
     """Refuse what a runtime could not work with."""
     what = "Runtime"
@@ -133,6 +134,9 @@ def check_bounds(
     check_concurrency(namespace_concurrency, "namespace_concurrency", what)
     if checkpoint_interval is not None:
         check_interval(checkpoint_interval, "checkpoint_interval", what)
+    if age_after is not None and not timedelta(0) < check_unit(age_after, "age_after", what) <= LONGEST:
+        msg = f"Runtime(age_after={age_after}): what waits goes first after some time of up to ten years; None: never by that"
+        raise DefinitionError(msg)
 
 
 def _check_count(count: object, option: str) -> None:

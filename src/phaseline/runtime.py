@@ -14,7 +14,7 @@ import attrs
 from anyio import to_thread
 from anyio.lowlevel import EventLoopToken, current_token
 
-from phaseline._shell import checkup, retention
+from phaseline._shell import ageing, checkup, retention
 from phaseline._shell.controlling import carry_out, order_of
 from phaseline._shell.describing import describe
 from phaseline._shell.live import LiveRun
@@ -86,6 +86,7 @@ class Runtime:
         namespace: str = "default",
         namespace_concurrency: int | None = None,
         retain: timedelta | None = None,
+        age_after: timedelta | None = None,
         deps: Mapping[Dep[Any], Any] | None = None,
         retry: Retry | None = None,
         timeout: timedelta | None = None,
@@ -118,6 +119,8 @@ class Runtime:
             namespace_concurrency: Bodies of runs started here that may run at once in all processes of the namespace
                 together; None for any number.
             retain: How long runs are kept after their end; then the worker purges them, by and by. None: for ever.
+            age_after: How long a phase may be due and wait for a worker until it goes before all others, whatever its run's
+                priority; each such process looks after the queues of the whole namespace. None: priorities are strict.
             deps: What phases need from their host.
             retry: For phases of which neither their definition nor their pipeline's says anything; by default one attempt.
             timeout: How long a run may be active of a pipeline that says nothing of it; by default for ever.
@@ -145,6 +148,7 @@ class Runtime:
             namespace=namespace, concurrency=concurrency, sync_threads=sync_threads, lease=lease, drain=drain,
             retain=retain, retry=retry, timeout=timeout, serve=serve, tracebacks=tracebacks,
             namespace_concurrency=namespace_concurrency, checkpoint_interval=checkpoint_interval,
+            age_after=age_after,
         )  # fmt: skip
         chosen = settings or WITHOUT_SETTINGS
         storage = chosen.storage if storage is None else storage
@@ -170,7 +174,7 @@ class Runtime:
             namespace_concurrency=namespace_concurrency, checkpoint_interval=checkpoint_interval,
             queues=served if serve else frozenset[str](),
         )  # fmt: skip
-        self._serve, self._retain = serve, retain
+        self._serve, self._retain, self._age_after = serve, retain, age_after
         self._deps, self._clock = checked_deps(deps), clock
         self.bus: EventBus = bus or EventBus()
         if on_error is not None:
@@ -230,6 +234,8 @@ class Runtime:
             stack.push_async_callback(worker.close)
             if self._retain is not None:
                 runner.spawn(retention.keep_for, runner, self._retain)
+            if self._age_after is not None:
+                runner.spawn(ageing.age, runner, self._age_after)
             self._scheduler = Scheduler(runner)
             runner.spawn(self._scheduler.run)
         if self._queue.crosses_processes:

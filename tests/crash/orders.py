@@ -221,7 +221,8 @@ async def main(given: argparse.Namespace) -> None:
     pipeline, journal = PIPELINES[given.pipeline], Journal(given.journal)
     runtime = Runtime(
         storage, pipelines=[pipeline, parcels, parcel], lease=timedelta(seconds=given.lease), serve=not given.submit_only,
-        deps={JOURNAL: journal},
+        deps={JOURNAL: journal}, concurrency=given.concurrency,
+        age_after=None if given.age_after is None else timedelta(seconds=given.age_after),
     )  # fmt: skip
     async with runtime:
         while given.go is not None and not await anyio.Path(given.go).exists():  # noqa: ASYNC110  # another process makes the file
@@ -260,6 +261,7 @@ async def _carry_out(
             pipeline,
             number,
             key=key,
+            priority=given.priorities[number] if given.priorities else 100,
             delay=timedelta(seconds=given.delay),
             concurrency_key=given.limit_key,
             concurrency=given.limit,
@@ -331,6 +333,9 @@ def command_line(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--end", help="a file: have orders begin by a schedule until it is there")
     parser.add_argument("--lease", type=float, default=30)
     parser.add_argument("--delay", type=float, default=0, help="seconds until an order may be begun")
+    parser.add_argument("--priorities", type=json.loads, help="of the orders, as a list in JSON")
+    parser.add_argument("--age-after", type=float, help="seconds after which what waits goes first")
+    parser.add_argument("--concurrency", type=int, default=256, help="bodies at once in this process")
     parser.add_argument("--limit-key", help="of the limit that orders share")
     parser.add_argument("--limit", type=int, help="how many of them may be carried out at once")
     parser.add_argument("--submit-only", action="store_true", help="carry nothing out here")

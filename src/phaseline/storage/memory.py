@@ -6,7 +6,7 @@ import heapq
 from bisect import bisect_left, bisect_right, insort
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from itertools import chain, islice
 from typing import ClassVar, TypeVar
 
@@ -342,6 +342,30 @@ class MemoryStorage(Storage):
         later = self._first(request, waiting.later, 1)
         return Claimed(
             units, found[-1][0] if len(found) > request.limit else None, later[0][1] if later else None
+        )
+
+    def age(self, namespace: str, now: datetime | None, waited: timedelta, limit: int) -> int:
+        waiting = self._waiting.get(namespace)
+        if waiting is None:
+            return 0
+        now = now or self.now()
+        waiting.sort(now)
+        due = (entry for heap in waiting.due.values() for _, entry in heap)
+        old = {
+            entry
+            for entry in due
+            if entry[0] > 0 and entry[1] <= now - waited and self._is_offered(namespace, entry)
+        }
+        for _, _, run_id, path, _ in list(old)[:limit]:
+            stored = self._runs[namespace, run_id]
+            stored.phases[path] = row = replace(stored.phases[path], priority=0)
+            self._await((namespace, run_id), row)
+        return min(len(old), limit)
+
+    def _is_offered(self, namespace: str, entry: _Entry) -> bool:
+        return (
+            self._still_waits(namespace, entry)
+            and self._runs[namespace, entry[2]].run.state not in SETTLED_STATES
         )
 
     def _best(self, request: ClaimRequest, waiting: _Waiting, slots: Slots, limit: int) -> list[_Entry]:

@@ -13,9 +13,7 @@ from phaseline.storage.sql.access import Access
 _SETTLED = ", ".join(f"'{state}'" for state in sorted(SETTLED_STATES))
 _OF_LANE = "FROM phaseline_phase_execution p WHERE p.namespace = ? AND p.lane = l.lane"
 _STATEMENT = (
-    "WITH RECURSIVE lanes (lane) AS (SELECT min(p.lane) FROM phaseline_phase_execution p WHERE p.namespace = ? "  # noqa: S608  # names of ours
-    "UNION ALL SELECT (SELECT min(p.lane) FROM phaseline_phase_execution p WHERE p.namespace = ? AND p.lane > l.lane) "
-    "FROM lanes l WHERE l.lane IS NOT NULL) "
+    f"{lanes.EVERY}"  # noqa: S608  # names of ours
     "SELECT r.pipeline, r.version, r.fingerprint, f.lane, f.available_at FROM ("
     f"SELECT l.lane, (SELECT min(p.available_at) {_OF_LANE}) available_at, "
     f"(SELECT p.run_id {_OF_LANE} ORDER BY p.available_at, p.run_id, p.path LIMIT 1) run_id "

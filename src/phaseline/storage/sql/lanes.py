@@ -29,6 +29,13 @@ ENTER = (
 )
 """Has them wait again."""
 
+EVERY = (
+    "WITH RECURSIVE lanes (lane) AS (SELECT min(p.lane) FROM phaseline_phase_execution p WHERE p.namespace = ? "
+    "UNION ALL SELECT (SELECT min(p.lane) FROM phaseline_phase_execution p WHERE p.namespace = ? AND p.lane > l.lane) "
+    "FROM lanes l WHERE l.lane IS NOT NULL) "
+)
+"""Before a query: the table of all lanes of a namespace, named twice, with a NULL behind the last."""
+
 
 @lru_cache(maxsize=1_000)
 def head(definition: Definition) -> str:
@@ -54,6 +61,12 @@ def parts(lane: str) -> tuple[int, str, str]:
     _, priority, rest = lane.split(":", 2)
     queue, _, limits = rest.partition("|")
     return int(priority) - _FIRST, queue, limits
+
+
+def first(lane: str) -> str:
+    """The lane of what is in another one and goes before all the rest."""
+    definition, _, rest = lane.split(":", 2)
+    return f"{definition}:{_FIRST}:{rest}"
 
 
 Move = tuple[str, tuple[Any, ...]]

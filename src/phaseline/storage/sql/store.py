@@ -42,6 +42,7 @@ from phaseline.finding import EVERY_RUN, RunFilter
 from phaseline.letters import EVERY_LETTER, DeadLetter, LetterFilter, LetterKey
 from phaseline.run import Checkpoint, Definition, PhaseState, RunRecord
 from phaseline.storage.sql import (
+    ageing,
     backlog,
     claims,
     finding,
@@ -392,6 +393,10 @@ class SqlStorage(Storage):
         if units:
             ask.write(gather(units))
         return units
+
+    def age(self, namespace: str, now: datetime | None, waited: timedelta, limit: int) -> int:
+        work = partial(ageing.age, namespace=namespace, now=now, waited=waited, limit=limit)
+        return self._repeated(partial(self._once, work), on_writer=False)
 
     # ------------------------------------------------------------------ workers and leases
     def enlist(self, worker: WorkerRecord) -> Sequence[WorkerRecord]:

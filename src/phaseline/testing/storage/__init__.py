@@ -10,6 +10,7 @@ One class and one fixture prove an adapter::
 
 from __future__ import annotations
 
+from phaseline.testing.storage.ageing import Ageing
 from phaseline.testing.storage.backlogs import Backlogs
 from phaseline.testing.storage.claims import Claims
 from phaseline.testing.storage.concurrency import Concurrency
@@ -39,6 +40,7 @@ class StorageContract(
     Forks,
     Purging,
     Claims,
+    Ageing,
     Backlogs,
     Leases,
     Waits,
