@@ -131,6 +131,8 @@ class RunExport(_Part):
     tags: tuple[str, ...]
     attributes: Mapping[str, str | int | float | bool]
     forked_from: str | None
+    parent_id: str | None
+    parent_path: str | None
     epoch: int
     created_at: datetime
     started_at: datetime | None
@@ -202,6 +204,7 @@ def _facts(run: RunExport) -> Iterator[tuple[str, str]]:
     facts: Mapping[str, object] = {
         "version": run.version, "namespace": run.namespace, "key": run.key, "priority": run.priority,
         "tags": ", ".join(run.tags), "attributes": ", ".join(attributes), "a copy of": run.forked_from,
+        "started by": run.parent_id, "at its phase": run.parent_path,
         "timeout": None if run.timeout_seconds is None else f"{run.timeout_seconds:g} s",
     }  # fmt: skip
     yield from ((name, escaped(str(value))) for name, value in facts.items() if value not in (None, ""))

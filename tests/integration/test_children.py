@@ -150,6 +150,9 @@ async def test_a_run_goes_on_with_the_output_of_its_child(
         assert (row.worker, row.lease_expires, row.due_at) == (None, None, None)
         run = await child.run()
         assert (run.parent_id, run.parent_path, run.state) == (handle.id, "patient", "WAIT_FOR_GO")
+        export = await child.export()
+        assert (export.parent_id, export.parent_path) == (handle.id, "patient")
+        assert f"| started by | {handle.id} |" in export.to_markdown()
         assert (await children_of(runtime, handle))[0].priority == 7
         await checked(opened)
         with EventRecorder(runtime.bus) as recorder:
@@ -465,6 +468,26 @@ async def test_what_is_done_once_more_starts_another_child(
         await handle.resume()
         assert await handle.result() == "<20>"
         assert len(await children_of(runtime, handle)) == 4
+        await checked(opened)
+
+
+async def test_a_copy_has_children_of_its_own(storage: Callable[[], Storage], clock: FakeClock) -> None:
+    """Those that had completed it takes over as values; nobody waits for the copy of a child."""
+    twice = Pipeline("twice", start_child(worker) >> start_child(patient) >> show)
+    opened = storage()
+    async with Runtime(opened, pipelines=[twice, worker, patient], clock=clock) as runtime:
+        handle = await runtime.start(twice, 5)
+        await clock.settle()
+        (child,) = [run.id for run in await children_of(runtime, handle) if run.pipeline == "patient"]
+        copy = await handle.fork()
+        await clock.settle()
+        other = await only_child(runtime, copy)
+        assert (other.id != child, (await other.run()).pipeline) == (True, "patient")
+        third = await (await runtime.get(child)).fork()
+        assert (await third.run()).parent_id is None
+        for run_id in (child, other.id, third.id):
+            await (await runtime.get(run_id)).signal(GO, True)
+        assert [await run.result() for run in (handle, copy)] == ["<21>", "<21>"]
         await checked(opened)
 
 

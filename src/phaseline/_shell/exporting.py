@@ -103,6 +103,7 @@ async def export(runner: Runner, run_id: str, *, values: bool) -> RunExport:
         exported_at=runner.clock.now(), namespace=record.namespace, id=record.id, pipeline=record.pipeline,
         version=record.version, fingerprint=record.fingerprint, state=record.state, key=record.key,
         priority=record.priority, tags=record.tags, attributes=record.attributes, forked_from=record.forked_from,
+        parent_id=record.parent_id, parent_path=record.parent_path,
         epoch=record.epoch, created_at=record.created_at, started_at=record.started_at, ended_at=record.ended_at,
         timeout_seconds=None if record.timeout is None else record.timeout.total_seconds(), deadline=record.deadline,
         error=_error(record.error), input=input_, output=output,
