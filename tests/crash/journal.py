@@ -30,7 +30,8 @@ class Journal:
         """Write down what a body does."""
         self.write(
             Effect(
-                run_id=ctx.run_id, phase=ctx.phase, attempt=ctx.attempt, moment=moment, at=datetime.now(UTC), step=step
+                run_id=ctx.run_id, phase=ctx.phase, attempt=ctx.attempt, moment=moment, at=datetime.now(UTC), step=step,
+                key=ctx.idempotency_key,
             )
         )  # fmt: skip
 

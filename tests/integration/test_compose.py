@@ -301,6 +301,17 @@ async def text_if_even(n: int) -> str:
     return str(n)
 
 
+@pytest.mark.parametrize("size", [0, 1, 2, 100])
+@pytest.mark.parametrize("limit", [None, 1])
+async def test_a_map_of_any_size(open_runtime: OpenRuntime, size: int, limit: int | None) -> None:
+    """One over nothing completes at once; the outputs come in the order of the items."""
+    pipeline = Pipeline("sizes", numbers >> each(double, limit=limit))
+    async with open_runtime(pipeline) as runtime:
+        run = await runtime.run(pipeline, size)
+    assert run.output == [2 * number for number in range(size)]
+    assert [path for path in run.phases if "[" in path] == [f"double[{number}]" for number in range(size)]
+
+
 async def test_a_large_map() -> None:
     """Ten thousand items come back in order."""
     pipeline = Pipeline("large", numbers >> each(double) >> total)

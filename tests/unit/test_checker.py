@@ -27,7 +27,8 @@ done: list[Effect] = []
 def note(ctx: Context, moment: Moment, step: str | None = None) -> None:
     done.append(
         Effect(
-            run_id=ctx.run_id, phase=ctx.phase, attempt=ctx.attempt, moment=moment, at=datetime.now(UTC), step=step
+            run_id=ctx.run_id, phase=ctx.phase, attempt=ctx.attempt, moment=moment, at=datetime.now(UTC), step=step,
+            key=ctx.idempotency_key,
         )
     )  # fmt: skip
 
@@ -158,6 +159,17 @@ def test_a_long_list_is_cut_in_the_message_alone(sample: Sample) -> None:
 Tamper = Callable[[Sample], object]
 
 
+def take_key_of(phase: str, key: str | None) -> Tamper:
+    """Have a body write down another key, or, without one, that of another phase."""
+
+    def tamper(sample: Sample) -> None:
+        effect = sample.effect("weigh[0]", Moment.BEGIN)
+        other = sample.effect(phase, Moment.BEGIN).key if key is None else key
+        sample.effects[sample.effects.index(effect)] = replace(effect, key=other)
+
+    return tamper
+
+
 def lose_event(sample: Sample) -> None:
     sample.run.events.pop(3)
 
@@ -237,6 +249,8 @@ def run(**changes: Any) -> Tamper:
 
 
 TAMPERED: dict[str, tuple[Tamper, str]] = {
+    "two phases have one key": (take_key_of("weigh[1]", None), "of 'weigh[0]' of run" ),
+    "the key of a phase changes": (take_key_of("weigh[0]", "another"), "'weigh[0]' had the keys ["),
     "an event is lost": (lose_event, "its events are numbered"),
     "events are out of order": (swap_events, "its events are numbered"),
     "the row counts on": (run(seq=99), "its row says 1 to 99"),

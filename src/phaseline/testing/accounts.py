@@ -29,6 +29,8 @@ class Effect(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     at: datetime
     step: str | None = None
     """Key of the step that it is about; None for the body as a whole."""
+    key: str | None = None
+    """``ctx.idempotency_key``, if it was written down."""
 
 
 class Reply(msgspec.Struct, frozen=True, kw_only=True, tag=True):
