@@ -130,6 +130,8 @@ class Names:
     """Gives each part of a composition a name of its own."""
 
     count: int = 0
+    timeless: bool = False
+    """Whether nothing may wait, or depend on what comes first."""
 
     def next(self, letter: str) -> str:
         self.count += 1
@@ -137,9 +139,9 @@ class Names:
 
 
 @st.composite
-def compositions(draw: st.DrawFn) -> Step:
+def compositions(draw: st.DrawFn, *, timeless: bool = False) -> Step:
     """Draw a composition that takes and gives one value."""
-    return _step(draw, Names(), "one", "one", 3, fails=False, skips=True)
+    return _step(draw, Names(timeless=timeless), "one", "one", 3, fails=False, skips=True)
 
 
 def _step(  # noqa: C901, PLR0911  # one return for each kind
@@ -157,7 +159,8 @@ def _step(  # noqa: C901, PLR0911  # one return for each kind
 
     kinds = ["leaf"]
     if depth > 0:
-        kinds += ["line", "line", "either", "beside", "named", "web", "first", "rest", "asked"]
+        kinds += ["line", "line", "either", "beside", "named", "web"]
+        kinds += [] if names.timeless else ["first", "rest", "asked"]
         kinds += ["maybe"] * 2 * (takes == gives)
         kinds += ["map"] * 4 * (takes == gives == "many")
     match draw(st.sampled_from(kinds)):

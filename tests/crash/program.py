@@ -95,7 +95,7 @@ async def main(given: argparse.Namespace) -> None:
     note("runtime", "opening")
     storage = SqlStorage(given.storage, schema=given.schema)
     faults = Faults(storage)
-    if given.die and not given.roll_back:
+    if given.die and not (given.roll_back or given.fork):
         arm(faults, given.die)
     runtime = Runtime(
         storage,
@@ -114,6 +114,13 @@ async def main(given: argparse.Namespace) -> None:
                 if (await handle.wait()).state == RunState.COMPLETED:
                     arm(faults, given.die)
                     await handle.rollback()
+        if given.fork:
+            copies: list[RunHandle[Any]] = []
+            for handle in handles:
+                await handle.wait()
+                arm(faults, given.die)
+                copies.append(await handle.fork(given.fork))
+            handles += copies
         found = [await told(handle) for handle in handles]
     print(json.dumps(found))  # noqa: T201  # for the test that started this process
 
@@ -147,11 +154,12 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--runs", type=int, default=1, help="how many to start; their inputs are 0, 1, 2, …")
     parser.add_argument("--resume", nargs="+", help="ids of runs to go on with instead")
     parser.add_argument("--roll-back", action="store_true", help="take runs that have completed back")
+    parser.add_argument("--fork", help="copy runs that are over after this phase")
     parser.add_argument("--lease", type=float, default=30)
     parser.add_argument("--backend", default="asyncio")
     parser.add_argument(
         "--die",
-        help="a fault point and which time it is passed: commit.end:3; with --roll-back, after the run",
+        help="a fault point and which time it is passed: commit.end:3; with --roll-back or --fork, after the run",
     )
     return parser.parse_args()
 

@@ -54,6 +54,9 @@ CLOCKS_DIFFER = timedelta(seconds=5)
 LISTED = 40
 """Violations that a message lists."""
 
+TEST_MARK = "?"
+"""How the path of a test ends, after which there is no position."""
+
 UNFINISHED = frozenset({PhaseState.PENDING, PhaseState.RUNNING, PhaseState.RETRYING})
 
 
@@ -191,6 +194,7 @@ def _checkpoints(account: StoredRun, all_: bool) -> Iterator[str]:
             or (isinstance(event, PhaseSkipped) and event.live)
         )
     )
+    due.update(_passing(account, {(point.phase, point.epoch) for point in told}))
     due -= Counter(
         path for path, row in account.rows.items() if row.reason == FINISHED
     )  # the run was over with it
@@ -199,6 +203,27 @@ def _checkpoints(account: StoredRun, all_: bool) -> Iterator[str]:
         yield f"checkpoints are due after {dict(due)}, and stored are those after {dict(made)}"
     if any(checkpoint.revision > account.run.revision for checkpoint in account.checkpoints):
         yield f"a checkpoint is newer than its revision {account.run.revision}"
+
+
+def _passing(account: StoredRun, noted: Collection[tuple[str, int]]) -> Iterator[str]:
+    """Of phases that were skipped together, those that handed on what they would have taken.
+
+    Where a row that could tell is history by now, those with a checkpoint of that epoch.
+    """
+    epoch = 0
+    for event in account.events:
+        if isinstance(event, EpochBegun):
+            epoch = event.epoch
+        if not isinstance(event, PhaseSkipped) or not event.live:
+            continue
+        for path in filter(_is_top_level, event.paths):
+            row = account.rows.get(path)
+            if row is None or row.decided != event.seq:
+                is_due = (path, epoch) in noted
+            else:
+                is_due = row.live is True and not path.endswith(TEST_MARK)
+            if is_due:
+                yield path
 
 
 def _is_there(account: StoredRun, point: Checkpoint) -> bool:
