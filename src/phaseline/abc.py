@@ -151,6 +151,8 @@ class RunRows(msgspec.Struct, frozen=True, gc=False):
     """Only what was written after this revision of the run is given; 0: all."""
     signals: Sequence[SignalRecord] = ()
     """In the order of their numbers, taken or not."""
+    input: str | None = None
+    """The run's input, encoded: a claim may give it where nothing of the run has begun, so that nobody has to ask for it."""
 
 
 @attrs.frozen

@@ -7,7 +7,9 @@ import re
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 import anyio
@@ -35,7 +37,7 @@ from phaseline.errors import (
     StorageUnavailableError,
     StorageURLError,
 )
-from phaseline.storage.sql import migrations, schema
+from phaseline.storage.sql import liveness, migrations, schema
 from phaseline.storage.sql.notices import Teller
 from phaseline.storage.sql.postgres import PostgresDialect
 from phaseline.storage.sql.store import SqlStorage
@@ -265,6 +267,37 @@ async def test_what_another_process_does_is_heard_at_once(
         for number in range(20):
             handle = await client.start(pipeline, number)
             assert 2 * number == await handle.result(timedelta(seconds=10))
+
+
+@pytest.mark.parametrize("after", [0.0, 3_600.0])
+def test_a_connection_that_was_lost_at_rest_is_replaced_unseen(
+    postgres: Database, monkeypatch: pytest.MonkeyPatch, after: float
+) -> None:
+    """Where it has rested long enough to be asked; else whoever meets it learns of the loss, and the next one does not."""
+    monkeypatch.setattr(liveness, "IDLE", after)
+    storage = postgres.storage()
+    storage.open()
+    killer = create_engine(postgres.url, isolation_level="AUTOCOMMIT")
+    pids: list[int] = []
+    event.listen(Engine, "before_cursor_execute", note := partial(_note_pid, pids))
+    try:
+        assert storage.load("default", "nobody") is None
+        with killer.connect() as other:
+            gone = other.execute(
+                text("SELECT pg_terminate_backend(:pid, 5000)"), {"pid": pids[-2]}
+            ).scalar_one()
+        assert gone
+        with nullcontext() if after == 0 else pytest.raises(StorageUnavailableError):
+            assert storage.load("default", "nobody") is None
+        assert storage.load("default", "nobody") is None
+    finally:
+        event.remove(Engine, "before_cursor_execute", note)
+        killer.dispose()
+        storage.close()
+
+
+def _note_pid(pids: list[int], _connection: Connection, cursor: Any, *_: Any) -> None:
+    pids.append(cursor.connection.info.backend_pid)
 
 
 def test_a_connection_that_is_lost_amid_a_read_is_an_outage(postgres: Database) -> None:

@@ -168,6 +168,7 @@ class LiveRun:
         "items",
         "jobs",
         "queued",
+        "read_input",
         "resting",
         "snapshot",
         "stale",
@@ -180,6 +181,8 @@ class LiveRun:
         self.snapshot: Snapshot = snapshot
         self.input_text: str | None = input_text
         """Encoded input, until the run is stored."""
+        self.read_input: str | None = None
+        """The same, as it came with a claim, until a phase takes it."""
         self.stale: bool = False
         """Whether somebody else moved it on, so that it must be read again before the next decision."""
         self.doubted: bool = False

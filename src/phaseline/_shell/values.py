@@ -106,8 +106,10 @@ class Values:
 
     async def run_input(self, live: LiveRun, codec: ValueCodec[T], job: Job | None = None) -> T:
         """Give the input of the run."""
-        texts = await self._texts(live, (INPUT,))
-        return _decoded(codec, INPUT, texts[INPUT], job)
+        text, live.read_input = live.read_input, None
+        if text is None:
+            text = (await self._texts(live, (INPUT,)))[INPUT]
+        return _decoded(codec, INPUT, text, job)
 
     # ------------------------------------------------------------------ where it comes from
     async def _from(

@@ -208,7 +208,9 @@ class Worker:
             self._look_at(claimed.next_due)
         for unit in claimed.units:
             draft = claim.drafts[unit.run.id]
-            runner.adopt(runner.take_over(draft), draft.granted)
+            live = runner.take_over(draft)
+            live.read_input = claim.inputs.get(live.id)
+            runner.adopt(live, draft.granted)
         return claimed
 
     # ------------------------------------------------------------------ the sweep
@@ -310,6 +312,8 @@ class _Claim:
         }
         """Runs that need not be read as a whole; nobody changes them while the claim is decided."""
         self.drafts: dict[str, Draft] = {}
+        self.inputs: dict[str, str] = {}
+        """Encoded inputs that were read with runs, by their id."""
 
     def grant(self, rows: RunRows, paths: Sequence[str], now: datetime) -> Unit | None:
         """Start the phases that wait; None if there is nothing to start any more."""
@@ -335,6 +339,8 @@ class _Claim:
         self._room -= len(draft.granted)
         self._threads -= draft.threads
         self.drafts[rows.run.id] = draft
+        if rows.input is not None:
+            self.inputs[rows.run.id] = rows.input
         return draft.unit(commit_id=new_commit_id())
 
     def _fitting(self, base: Snapshot, paths: Sequence[str]) -> tuple[str, ...]:

@@ -24,7 +24,7 @@ from phaseline.abc import (
     WorkerRecord,
 )
 from phaseline.limits import Slots
-from phaseline.run import SETTLED_STATES, STANDING_STATES, Definition, RunRecord
+from phaseline.run import SETTLED_STATES, STANDING_STATES, Definition, RunRecord, RunState
 from phaseline.storage.sql import lanes, reads, rows
 from phaseline.storage.sql.access import Access
 
@@ -36,6 +36,8 @@ _STANDING = ", ".join(f"'{state}'" for state in sorted(STANDING_STATES))
 _SETTLED = ", ".join(f"'{state}'" for state in sorted(SETTLED_STATES))
 _OF_DEFINITION = "(r.pipeline, r.version, r.fingerprint) IN"
 _WORKER_COLUMNS = ", ".join(rows.WORKER)
+LARGE_INPUT = 8_192
+"""Length from which on the input of a run is read when it is needed, and not with the claim."""
 LOCK_TRIES = 3
 LOCK_PAUSE = 0.005
 """Seconds to wait where others hold every candidate locked."""
@@ -190,37 +192,40 @@ def _locked(ask: Access, request: ClaimRequest, run_ids: Collection[str]) -> Ite
     """Lock the runs that nobody else holds locked, in the order of their ids, and read them."""
     locked = _lock(ask, request.namespace, run_ids)
     known = request.known
-    unknown = [run.id for run in locked if run.id not in known]
+    unknown = [run_id for run_id in locked if run_id not in known]
     found: Mapping[str, list[rows.Row]] = {}
     if unknown:
         found = reads.phases_of_many(ask, request.namespace, unknown)
-    by_id = {run.id: run for run in locked}
     for run_id in run_ids:  # in the order of the candidates, so that what is best is started first
-        run = by_id.get(run_id)
-        if run is None:
+        if run_id not in locked:
             continue
+        run, input_text = locked[run_id]
         try:
             if run_id in known:
                 read = reads.rows_of(ask, run, known[run_id])
             else:
                 phases = [rows.phase_from(row) for row in found.get(run_id, ())]
-                read = RunRows(run, phases, signals=reads.signals(ask, run, 0))
+                read = RunRows(run, phases, signals=reads.signals(ask, run, 0), input=input_text)
         except (ValueError, TypeError):  # of what is stored, not of the storage
             _leave_alone(run_id)
         else:
             yield read
 
 
-def _lock(ask: Access, namespace: str, run_ids: Collection[str]) -> Sequence[RunRecord]:
+def _lock(
+    ask: Access, namespace: str, run_ids: Collection[str]
+) -> Mapping[str, tuple[RunRecord, str | None]]:
+    """Lock runs; gives them by id, with the input of those that have not begun, unless it is large."""
     listed, value = ask.dialect.among(run_ids)
     statement = (
-        f"SELECT {reads.RUN_COLUMNS} FROM phaseline_pipeline_run WHERE namespace = ? AND id {listed} "  # noqa: S608  # names of ours
+        f"SELECT CASE WHEN state = '{RunState.IDLE}' AND {ask.dialect.octets}(input) < {LARGE_INPUT} THEN input END, "  # noqa: S608  # names of ours
+        f"{reads.RUN_COLUMNS} FROM phaseline_pipeline_run WHERE namespace = ? AND id {listed} "
         f"ORDER BY id{ask.dialect.lock}"
     )
     for tries in range(1, LOCK_TRIES + 1):
         found = ask(statement, (namespace, value)).fetchall()
         if found or tries == LOCK_TRIES:
-            return [run for row in found if (run := _run_from(row)) is not None]
+            return {run.id: (run, row[0]) for row in found if (run := _run_from(row[1:])) is not None}
         time.sleep(LOCK_PAUSE)  # all are being written at this moment: they are free again soon
     raise AssertionError  # the last try returns
 

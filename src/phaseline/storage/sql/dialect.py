@@ -59,6 +59,8 @@ class Dialect(ABC):
     outcome: ClassVar[str] = "state"
     """Column with the state of runs that have ended, in the index of those."""
 
+    octets: ClassVar[str] = "octet_length"
+    """The function that gives the length of a text, or about that, without reading it."""
     now: ClassVar[str]
     """The database's own time, in microseconds since 1970."""
 

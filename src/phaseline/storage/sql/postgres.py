@@ -18,7 +18,7 @@ from phaseline.errors import (
     StorageUnavailableError,
     StorageURLError,
 )
-from phaseline.storage.sql import notices
+from phaseline.storage.sql import liveness, notices
 from phaseline.storage.sql.batch import Batch
 from phaseline.storage.sql.dialect import (
     Conflict,
@@ -110,11 +110,11 @@ class PostgresDialect(Dialect):
 
     def connect(self, **pool: Any) -> Engine:
         try:
-            return create_engine(
-                self._url, isolation_level="AUTOCOMMIT", pool_pre_ping=True, creator=self._connect, **pool
-            )
+            engine = create_engine(self._url, isolation_level="AUTOCOMMIT", creator=self._connect, **pool)
         except ModuleNotFoundError as error:
             raise MissingExtraError("PostgreSQL as storage", "postgres") from error
+        liveness.watch(engine)
+        return engine
 
     def prepare_writer(self, connection: Connection) -> None:
         connection.exec_driver_sql(WRITER_SETTINGS)

@@ -14,6 +14,7 @@ from phaseline.run import SETTLED_STATES, PhaseRecord, PhaseState
 from phaseline.testing.storage.base import COMMITTED, StorageTests, ask, everything, read, write
 from phaseline.testing.storage.build import (
     DEFINITION,
+    INPUT_TEXT,
     LEASE,
     NAMESPACE,
     NOW,
@@ -73,6 +74,13 @@ class Claims(StorageTests):
             ("a", ["z", "k", "m"]),
         ]
         assert list(claimed.units) == take.given
+
+    def test_an_input_that_comes_along_is_that_of_the_run(self, storage: Storage) -> None:
+        """It spares a reading, and may be left out."""
+        write(storage, new_run("a", make_phase("x")), new_run("b", make_phase("x")))
+        take = Take()
+        ask(storage, take)
+        assert {rows.input for rows, _ in take.asked} <= {INPUT_TEXT, None}
 
     def test_a_grant_sees_the_run_as_it_is(self, storage: Storage) -> None:
         """It gets the run's row and all visible phases, as the latest commit left them."""
