@@ -24,6 +24,7 @@ from phaseline import (
     branch,
     each,
     phase,
+    start_child,
 )
 from phaseline.abc import Outcome, Storage, Unit
 from phaseline.errors import (
@@ -397,6 +398,21 @@ async def same(numbers: list[int]) -> list[int]:
 
 
 @phase
+async def told_so(given: tuple[int, str]) -> int:
+    return given[0]
+
+
+async def child_of(runtime: Runtime, other_than: str = "") -> str:
+    """Wait until a child is stored; gives its id."""
+    with anyio.fail_after(BOUND):
+        while True:
+            found = [run.id async for run in runtime.find(pipeline="child") if run.id != other_than]
+            if found:
+                return found[0]
+            await anyio.sleep(0.005)
+
+
+@phase
 async def last(value: tuple[list[int], str], ctx: Context) -> str:
     called(ctx)
     return f"{value[1]}: {len(value[0])} of {await ctx.run_input(int)}"
@@ -477,6 +493,53 @@ async def test_a_copy_outlives_the_run_that_it_is_one_of(open_runtime: OpenRunti
         await copy.signal(APPROVED, "no")
         assert await copy.result() == "no: 200 of 5"
         assert (await copy.run()).forked_from == origin.id
+        await checked(runtime.runner.storage)
+
+
+@pytest.mark.parametrize(("at", "families"), [(None, 1), ("twice", 2)])
+async def test_the_end_of_a_child_is_taken_over_and_a_child_is_not(
+    open_runtime: OpenRuntime, at: str | None, families: int
+) -> None:
+    """What it gave is a value; where its wait is done anew, the copy has a child of its own."""
+    child = Pipeline("child", listed >> summed)
+    parent = Pipeline("parent", twice >> start_child(child) >> shown)
+    async with open_runtime(parent, child) as runtime:
+        world.broken = {"shown"}
+        origin = await runtime.start(parent, 2)
+        with pytest.raises(PipelineFailedError):
+            await origin.result()
+        world.broken = set()
+        copy = await origin.fork(at)
+        assert await copy.result() == "6"
+        assert await runtime.find(pipeline="child").count() == {"COMPLETED": families}
+        await checked(runtime.runner.storage)
+
+
+async def test_a_copy_of_a_child_is_nobodys_child(open_runtime: OpenRuntime) -> None:
+    """The parent waits for the other one."""
+    child = Pipeline("child", listed >> summed)
+    parent = Pipeline("parent", twice >> start_child(child) >> shown)
+    async with open_runtime(parent, child) as runtime:
+        await (await runtime.start(parent, 2)).result()
+        (origin,) = [run async for run in runtime.find(pipeline="child")]
+        copy = await (await runtime.get(origin.id, child)).fork("listed")
+        assert await copy.result() == 6
+        assert (await runtime.runner.record_of(copy.id)).parent_id is None
+        await checked(runtime.runner.storage)
+
+
+async def test_a_copy_of_a_run_that_waits_for_a_child_waits_for_its_own(open_runtime: OpenRuntime) -> None:
+    """Each is told of its own child's end."""
+    child = Pipeline("child", twice.wait_for(APPROVED) >> told_so)
+    parent = Pipeline("parent", twice >> start_child(child) >> shown)
+    async with open_runtime(parent, child) as runtime:
+        origin = await runtime.start(parent, 2)
+        first = await child_of(runtime)
+        copy = await origin.fork()
+        second = await child_of(runtime, other_than=first)
+        for run_id in (second, first):
+            await (await runtime.get(run_id, child)).signal(APPROVED, run_id)
+        assert [await copy.result(), await origin.result()] == ["8", "8"]
         await checked(runtime.runner.storage)
 
 
