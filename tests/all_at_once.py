@@ -40,6 +40,7 @@ from phaseline._engine.commands import (
     Expire,
     Fail,
     FinishRun,
+    Fork,
     Offer,
     Order,
     Pause,
@@ -489,6 +490,17 @@ class AllAtOnce(RuleBasedStateMachine):
         paths = [node.path for node in self.plan_of(run_id).order]
         path = paths[node % len(paths)]
         self.give_order(run_id, RollBack(path) if back else RerunFrom(path))
+
+    @precondition(lambda self: self.runs and len(self.runs) < 2 * MOST_RUNS)
+    @rule(pick=PICK, node=PICK)
+    def fork(self, pick: int, node: int) -> None:
+        """A run is copied, where that can be; the copy is one of the runs from then on."""
+        run_id, copy = self.a_run(pick), f"copy-{len(self.runs)}"
+        places = [None, *(node.path for node in self.plan_of(run_id).order)]
+        self.give_order(run_id, Fork(copy, places[node % len(places)]))
+        if self.all(lambda world: world.storage.head(self.space, copy)) is not None:
+            self.runs.append(copy)
+            self.touched.add(copy)
 
     def give_order(self, run_id: str, order: Order) -> None:
         state = self.state_of(run_id)
