@@ -260,7 +260,7 @@ class GroupCommitter(Committer):
         """Write batches until cancelled."""
         while True:
             await self._wake.wait()
-            if len(self._waiting) < SMALL_BATCH:
+            if len(self._waiting) < SMALL_BATCH or not self._storage.remote:
                 await checkpoint()  # whoever is ready joins the batch
             async with self._lock:
                 paused = await self._write_what_waits()
@@ -281,12 +281,13 @@ class GroupCommitter(Committer):
                 live.tell()
 
     def _next_batch(self) -> list[LiveRun]:
-        """Take the runs of the next batch: where many are busy, half of them.
+        """Take the runs of the next batch: all that wait or, where a server does the writing, half of many.
 
-        While one half is written the bodies of the other are called, so that process and database work side by side
-        and not in turn.
+        While one half is written there the bodies of the other are called here: side by side, and not in turn.
         """
-        most = max(SMALL_BATCH, (len(self._waiting) + self._written + 1) // 2)
+        most = len(self._waiting)
+        if self._storage.remote:
+            most = max(SMALL_BATCH, (most + self._written + 1) // 2)
         runs, self._waiting = self._waiting[:most], self._waiting[most:]
         self._written = len(runs)
         if not self._waiting:
