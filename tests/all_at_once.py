@@ -293,10 +293,9 @@ class AllAtOnce(RuleBasedStateMachine):
 
     def new_run(self, run_id: str, pipeline: str) -> RunRecord:
         plan = NAMES[pipeline]
-        limit = None if plan.concurrency is None else limit_text(plan.concurrency, "pipeline", plan.name)
         return RunRecord(
             namespace=self.space, id=run_id, pipeline=plan.name, version=plan.version, fingerprint=plan.fingerprint,
-            state=str(RunState.IDLE), revision=0, seq=0, limits=limit, created_at=self.now, updated_at=self.now,
+            state=str(RunState.IDLE), revision=0, seq=0, limits=plan.limits, created_at=self.now, updated_at=self.now,
         )  # fmt: skip
 
     @rule(stale=st.booleans())
@@ -555,6 +554,8 @@ class AllAtOnce(RuleBasedStateMachine):
         for token in self.held:
             for line in (token.limits or "").splitlines():
                 size, _, name = line.partition(" ")
+                if "/" in size:
+                    continue  # a rate, which the checker looks after
                 sizes[name] = int(size)
                 at_once[name] += 1
         assert all(number <= sizes[name] for name, number in at_once.items()), at_once

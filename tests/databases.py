@@ -22,6 +22,7 @@ TABLES = (
     "worker",
     "schedule",
     "message",
+    "rate_start",
 )
 
 

@@ -9,7 +9,7 @@ from typing import TypeAlias
 import attrs
 import msgspec
 
-from phaseline import Context, Pipeline, Signal, each, parallel, phase
+from phaseline import Context, Pipeline, Rate, Signal, each, parallel, phase
 from phaseline._engine.commands import NO_OFFER, Begin, Command, Offer
 from phaseline._engine.decide import Verdict, fold
 from phaseline._engine.snapshot import Draft, Snapshot
@@ -62,7 +62,7 @@ async def read(number: int) -> int:
     return number
 
 
-@phase(queue="slow", may_finish=True)
+@phase(queue="slow", may_finish=True, rate=Rate(2, per=timedelta(seconds=4)))
 async def left(number: int) -> int:
     return number
 
@@ -82,7 +82,7 @@ async def listed(number: int) -> list[int]:
     return [number]
 
 
-@phase(concurrency=2)
+@phase(concurrency=2, rate=Rate(3, per=timedelta(seconds=3)))
 async def item(number: int) -> int:
     return number
 

@@ -11,6 +11,7 @@ from phaseline.events import Event, Transition
 from phaseline.finding import Commanded, Orphans, RunPage, RunSummary
 from phaseline.graph import Ref
 from phaseline.handle import RunHandle
+from phaseline.limits import Rate
 from phaseline.machine import StateMachine, Transitions
 from phaseline.phase import Context, CustomEvent, Phase, phase
 from phaseline.pipeline import Dag, Pipeline
@@ -27,7 +28,7 @@ __all__ = [
     # definition
     "Pipeline", "Phase", "phase", "each", "parallel", "when", "branch", "Dag", "Ref",
     "Signal", "wait_for", "start_child",
-    "Ok", "Err", "Skipped", "Retry", "Dep",
+    "Ok", "Err", "Skipped", "Retry", "Rate", "Dep",
     # what a body sees and may raise
     "Context", "CustomEvent", "Skip", "Abort", "Again", "RetryAfter", "Finish",
     # running

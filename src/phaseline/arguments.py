@@ -17,6 +17,7 @@ from phaseline.options import (
     check_interval,
     check_name,
     check_priority,
+    check_rate,
     check_retry,
     check_span,
     check_unit,
@@ -111,6 +112,7 @@ def check_bounds(
     tracebacks: object,
     namespace_concurrency: object,
     checkpoint_interval: object,
+    namespace_rate: object,
     age_after: object,
 ) -> None:
     """Refuse what a runtime could not work with."""
@@ -134,6 +136,7 @@ def check_bounds(
     check_concurrency(namespace_concurrency, "namespace_concurrency", what)
     if checkpoint_interval is not None:
         check_interval(checkpoint_interval, "checkpoint_interval", what)
+    check_rate(namespace_rate, "namespace_rate", what)
     if age_after is not None and not timedelta(0) < check_unit(age_after, "age_after", what) <= LONGEST:
         msg = f"Runtime(age_after={age_after}): what waits goes first after some time of up to ten years; None: never by that"
         raise DefinitionError(msg)
@@ -174,12 +177,14 @@ def check_run_id(run_id: object, what: str) -> None:
         raise DefinitionError(f"{what}({run_id!r}): the id of a run is a text; give handle.id or run.id")
 
 
-def _check_limit(key: object, concurrency: object) -> None:
+def _check_limit(key: object, concurrency: object, rate: object) -> None:
     """Refuse what is no limit that runs share under a key."""
     check_concurrency(concurrency, "concurrency", "start")
-    if key is None and concurrency is not None:
-        msg = f"concurrency={concurrency} bounds what shares a key; give concurrency_key too"
-        raise DefinitionError(msg)
+    check_rate(rate, "rate", "start")
+    for name, given in (("concurrency", concurrency), ("rate", rate)):
+        if key is None and given is not None:
+            msg = f"{name}={given} bounds what shares a key; give concurrency_key too"
+            raise DefinitionError(msg)
     if key is not None and not (
         isinstance(key, str) and 0 < len(key) <= LONGEST_LIMIT_KEY and key.isprintable()
     ):
@@ -193,7 +198,7 @@ def check_start(options: StartOptions) -> None:
     if check_unit(options.delay, "delay", "start") < timedelta(0):
         msg = f"a delay of {options.delay} is negative; leave it out to start at once"
         raise DefinitionError(msg)
-    _check_limit(options.concurrency_key, options.concurrency)
+    _check_limit(options.concurrency_key, options.concurrency, options.rate)
     check_span(options.timeout, "timeout", "start")
     check_bool(options.while_open, "while_open", "start")
     if options.key is None:

@@ -18,7 +18,7 @@ from phaseline.derive import check_labels, derive_machine, fingerprint_of, order
 from phaseline.edges import GIVEN, Edge, Gather, Merge, Race, Source, edges_of, gathered, merged
 from phaseline.errors import DefinitionError, DuplicatePhaseError, EncodeError
 from phaseline.graph import FunctionOfMany, Graph
-from phaseline.limits import limit_text
+from phaseline.limits import Rate, limits_text
 from phaseline.nothing import NOTHING
 from phaseline.phase import DEFAULT_QUEUE, Phase
 from phaseline.plan import Awaited, Binding, NodeKind, Plan, PlanNode
@@ -36,6 +36,7 @@ def compile_plan(
     timeout: timedelta | None = None,
     *,
     concurrency: int | None = None,
+    rate: Rate | None = None,
 ) -> Plan:
     """Compile what a user composed.
 
@@ -62,7 +63,7 @@ def compile_plan(
         ),
         fingerprint=fingerprint_of(nodes, output),
         timeout=timeout,
-        concurrency=concurrency,
+        limits=limits_text(concurrency, rate, "pipeline", name),
     )
     plan.check_doors()
     return plan
@@ -157,7 +158,7 @@ class Builder:
         node = PlanNode(
             len(self.nodes), self._claim(path), NodeKind.PHASE, options.state_label, options.queue,
             source, wire.after, scope, may_finish=options.may_finish, in_thread=not phase.signature.is_async,
-            limits=self._limits(path, options.concurrency),
+            limits=limits_text(options.concurrency, options.rate, "phase", f"{self.pipeline}/{path}"),
         )  # fmt: skip
         retry = options.retry or self.retry
         what = f"output of phase {path!r}"
@@ -174,9 +175,6 @@ class Builder:
             undo=undo_of(phase),
         )
         return self._append(node, binding, Wire(Edge(node.index), output))
-
-    def _limits(self, path: str, concurrency: int | None) -> str | None:
-        return None if concurrency is None else limit_text(concurrency, "phase", f"{self.pipeline}/{path}")
 
     def _add_map(self, each: Each[Any, Any], path: str, wire: Wire, scope: int | None) -> Wire:
         if not isinstance(wire.source, Gather) and element_type(wire.type) is None:

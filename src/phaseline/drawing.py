@@ -104,7 +104,7 @@ def _node_data(plan: Plan, node: PlanNode) -> dict[str, Any]:
     match node.kind:
         case NodeKind.PHASE | NodeKind.UNDO:  # the latter stands in no graph
             data["compensates"] = binding.undo is not None
-            data["concurrency"] = None if node.limits is None else parted(node.limits)[0][0]
+            data |= _limits_of(node)
             data["may_finish"] = node.may_finish
             data["cancels"] = sorted({path_of(index) for rest in node.cancels for index in rest})
         case NodeKind.MAP:
@@ -130,3 +130,14 @@ def _node_data(plan: Plan, node: PlanNode) -> dict[str, Any]:
             assert child is not None  # noqa: S101  # such nodes have it
             data |= {"starts": child.name, "version": child.version, "close": node.close}
     return data
+
+
+def _limits_of(node: PlanNode) -> dict[str, Any]:
+    """The limits that were written at a phase."""
+    limits = () if node.limits is None else parted(node.limits)
+    return {
+        "concurrency": next((limit.size for limit in limits if limit.per is None), None),
+        "rate": next(
+            ({"starts": limit.size, "per": limit.per.total_seconds()} for limit in limits if limit.per), None
+        ),
+    }

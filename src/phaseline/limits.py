@@ -1,23 +1,66 @@
-"""Limits on how many bodies run at once: as texts that stand in rows, and the slots that are left of them.
+"""Limits on how many bodies run at once, and how many are begun in a time: as texts that stand in rows, and what is left of them.
 
-A phase that runs holds a slot of each limit it is under: that is its lease, and nothing else. So a slot is given back by
-whatever ends the attempt, and cannot leak.
+A phase that runs holds a slot of each limit on what runs at once: that is its lease, and nothing else. So a slot is given back by
+whatever ends the attempt, and cannot leak. Of each rate it is counted when it is started, and it counts for as long as the rate
+says, whatever becomes of the attempt.
 """
 
 from __future__ import annotations
 
+import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from datetime import datetime, timedelta
 from functools import lru_cache
-from typing import Literal, TypeAlias, TypeVar
+from typing import Literal, NamedTuple, TypeAlias, TypeVar
+
+import attrs
 
 T = TypeVar("T")
 Kind: TypeAlias = Literal["namespace", "pipeline", "phase", "key"]
+_MICROSECOND = timedelta(microseconds=1)
+
+
+@attrs.frozen
+class Rate:
+    """A limit on how many bodies are begun: ``Rate(10, per=timedelta(minutes=1))``."""
+
+    starts: int
+    """How many, in every span of time of that length: 1 to 10,000."""
+    per: timedelta
+
+
+class Limit(NamedTuple):
+    """One limit that a phase is under."""
+
+    size: int
+    name: str
+    """By which is counted; two sizes of one name count the same phases."""
+    per: timedelta | None = None
+    """Of a rate: how long a start counts."""
+
+    @property
+    def is_rate(self) -> bool:
+        """Whether it counts what is started, and not what runs."""
+        return self.per is not None
 
 
 def limit_text(size: int, kind: Kind, name: str) -> str:
     """A limit as it stands in the rows that are under it; of its name, not of its size, slots are counted."""
     return f"{size} {kind} {name}"
+
+
+def rate_text(rate: Rate, kind: Kind, name: str) -> str:
+    """A rate as it stands there."""
+    return f"{rate.starts}/{rate.per // _MICROSECOND} {kind} {name}"
+
+
+def limits_text(concurrency: int | None, rate: Rate | None, kind: Kind, name: str) -> str | None:
+    """Both of one kind, where there are any."""
+    return joined(
+        None if concurrency is None else limit_text(concurrency, kind, name),
+        None if rate is None else rate_text(rate, kind, name),
+    )
 
 
 def joined(*limits: str | None) -> str | None:
@@ -26,54 +69,142 @@ def joined(*limits: str | None) -> str | None:
 
 
 @lru_cache(maxsize=10_000)
-def parted(limits: str) -> tuple[tuple[int, str], ...]:
-    """Sizes and names of the limits in a text."""
+def parted(limits: str) -> tuple[Limit, ...]:
+    """The limits in a text."""
     return tuple(_parted(limits))
 
 
-def _parted(limits: str) -> Iterator[tuple[int, str]]:
+@lru_cache(maxsize=10_000)
+def rates_in(limits: str) -> tuple[Limit, ...]:
+    """The rates among them."""
+    return tuple(limit for limit in parted(limits) if limit.per is not None)
+
+
+def _parted(limits: str) -> Iterator[Limit]:
     for line in limits.split("\n"):
-        size, _, name = line.partition(" ")
-        yield int(size), name
+        sizes, _, name = line.partition(" ")
+        size, _, per = sizes.partition("/")
+        yield Limit(int(size), name, int(per) * _MICROSECOND if per else None)
+
+
+class Starts:
+    """When phases under rates were started, as far as that is known; moments of one name are counted together."""
+
+    def __init__(self, known: Iterable[tuple[str, datetime, int]] = ()) -> None:
+        """Note them.
+
+        Args:
+            known: Names of rates, each with a moment and how many were started then.
+        """
+        self._of: dict[str, Counter[datetime]] = {}
+        for name, moment, number in known:
+            self._of.setdefault(name, Counter())[moment] += number
+
+    def copy(self) -> Starts:
+        """Count on, apart from this one."""
+        other = Starts()
+        other._of = {name: moments.copy() for name, moments in self._of.items()}
+        return other
+
+    def left(self, rate: Limit, now: datetime) -> int:
+        """How many could be started now; what is known of moments to come counts too."""
+        return rate.size - sum(number for _, number in self._counting(rate, now))
+
+    def next_at(self, rate: Limit, now: datetime) -> datetime | None:
+        """When the next one could be started, where none could be now."""
+        too_many = 1 - self.left(rate, now)
+        if too_many <= 0:
+            return None
+        for moment, number in sorted(self._counting(rate, now)):
+            too_many -= number
+            if too_many <= 0:
+                assert rate.per is not None  # noqa: S101  # it is a rate
+                return moment + rate.per
+        return None
+
+    def note(self, rate: Limit, now: datetime, number: int = 1) -> None:
+        """Note that some are started, and forget what counts no more."""
+        kept = Counter(dict(self._counting(rate, now)))
+        kept[now] += number
+        self._of[rate.name] = kept
+
+    def _counting(self, rate: Limit, now: datetime) -> Iterator[tuple[datetime, int]]:
+        assert rate.per is not None  # noqa: S101  # it is a rate
+        since = now - rate.per
+        return ((moment, number) for moment, number in self._of.get(rate.name, {}).items() if moment > since)
 
 
 class Slots:
-    """How many slots of which limits are held."""
+    """How many phases could be started: how many slots of which limits are held, and what was started lately."""
 
-    def __init__(self, held: Iterable[tuple[str, int]] = ()) -> None:
+    def __init__(
+        self, held: Iterable[tuple[str, int]] = (), starts: Starts | None = None, now: datetime | None = None
+    ) -> None:
         """Count them.
 
         Args:
             held: Limits of phases that run, with how many of those there are.
+            starts: What was started under rates.
+            now: The moment of what is started next.
         """
         self._held: Counter[str] = Counter()
+        self._starts: Starts = starts or Starts()
+        self._now = now
+        self.begun: Counter[Limit] = Counter()
+        """What was started here, by rate."""
         for limits, count in held:
-            for _, name in parted(limits):
-                self._held[name] += count
+            for limit in parted(limits):
+                if limit.per is None:
+                    self._held[limit.name] += count
 
-    def copy(self) -> Slots:
-        """Count on, apart from this one."""
-        other = Slots()
+    def copy(self, starts: Starts | None = None, now: datetime | None = None) -> Slots:
+        """Count on, apart from this one; from now on with these starts, if they are given."""
+        other = Slots((), (starts or self._starts).copy(), now or self._now)
         other._held = self._held.copy()
         return other
 
     def free(self, limits: str) -> int:
         """How many phases under these limits could be started now."""
-        return min(size - self._held[name] for size, name in parted(limits))
+        return min(map(self._free, parted(limits)), default=sys.maxsize)
+
+    def _free(self, limit: Limit) -> int:
+        if limit.per is None:
+            return limit.size - self._held[limit.name]
+        assert self._now is not None  # noqa: S101  # who starts something knows when
+        return self._starts.left(limit, self._now)
+
+    def free_at(self, rated: Iterable[str]) -> list[datetime]:
+        """When rates let the next phase start, for each of these limits of which one lets none start now."""
+        moments = (self._next_at(limits) for limits in rated)
+        return [moment for moment in moments if moment is not None]
+
+    def _next_at(self, limits: str) -> datetime | None:
+        now = self._now
+        assert now is not None  # noqa: S101  # as above
+        moments = (self._starts.next_at(rate, now) for rate in rates_in(limits))
+        return max((moment for moment in moments if moment is not None), default=None)
 
     def hold(self, limits: str) -> None:
-        """Note that a phase under these limits runs."""
-        for _, name in parted(limits):
-            self._held[name] += 1
+        """Note that a phase under these limits is started, or, where no moment was told, that it runs."""
+        for limit in parted(limits):
+            if limit.per is None:
+                self._held[limit.name] += 1
+            elif self._now is not None:
+                self._starts.note(limit, self._now)
+                self.begun[limit] += 1
 
     def fitting(self, phases: Iterable[tuple[T, str | None]]) -> list[T]:
         """Which of these phases, each with its limits, could be started together; the first ones go first."""
-        taken: Counter[str] = Counter()
+        free: dict[Limit, int] = {}
+        taken: Counter[tuple[str, bool]] = Counter()
         found: list[T] = []
         for phase, limits in phases:
             under = () if limits is None else parted(limits)
-            if all(size - self._held[name] > taken[name] for size, name in under):
-                taken.update(name for _, name in under)
+            for limit in under:
+                if limit not in free:
+                    free[limit] = self._free(limit)
+            if all(free[limit] > taken[limit.name, limit.is_rate] for limit in under):
+                taken.update((limit.name, limit.is_rate) for limit in under)
                 found.append(phase)
         return found
 
@@ -85,7 +216,8 @@ class Slots:
 
     def give(self, limits: str) -> None:
         """Note that one runs no more."""
-        for _, name in parted(limits):
-            self._held[name] -= 1
-            if not self._held[name]:
-                del self._held[name]
+        for limit in parted(limits):
+            if limit.per is None:
+                self._held[limit.name] -= 1
+                if not self._held[limit.name]:
+                    del self._held[limit.name]

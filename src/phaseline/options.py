@@ -11,6 +11,7 @@ from typing import Any, get_args, get_origin
 
 from phaseline.deps import Dep
 from phaseline.errors import DefinitionError, EncodeError
+from phaseline.limits import Rate
 from phaseline.retry import LONGEST, Retry
 from phaseline.texts import did_you_mean, storable_key
 
@@ -18,10 +19,13 @@ NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*\Z")
 LABEL = re.compile(r"[A-Z_][A-Z0-9_]*\Z")
 LONGEST_NAME = 200
 LOWEST_PRIORITY = 999
+MOST_STARTS = 10_000
+"""Starts of a rate: each is remembered for as long as it counts."""
 NAME_RULE = "letters, digits, '_', '-' and '.', beginning with a letter or '_'"
 
 _LOOKS: Mapping[Any, tuple[type, ...]] = {
     Retry: (int, Retry),
+    Rate: (int, Rate),
     timedelta: (int, float, timedelta),
     tuple: (tuple, list),
 }
@@ -30,6 +34,7 @@ _OTHER_WORDS: Mapping[str, str] = {
     "attempts": "retry", "max_attempts": "retry", "max_retries": "retry", "retry_policy": "retry",
     "time_limit": "timeout", "timeout_seconds": "timeout", "heartbeat_timeout": "heartbeat", "task_queue": "queue", "queue_name": "queue",
     "deps": "requires", "dependencies": "requires", "state": "label", "state_label": "label",
+    "rate_limit": "rate", "throttle": "rate",
 }  # fmt: skip
 
 
@@ -152,6 +157,34 @@ def check_concurrency(concurrency: object, option: str, what: str) -> None:
         msg = f"{what}: {option}=0 would let nothing run, ever; leave it out to have no limit, or pause what is to stand"
         raise DefinitionError(msg)
     raise DefinitionError(f"{what}: {option}={concurrency!r} is no number of bodies; write {option}=4")
+
+
+def check_rate(rate: object, option: str, what: str) -> None:
+    """Refuse what is no limit on how many bodies are begun."""
+    if rate is None:
+        return
+    if not isinstance(rate, Rate):
+        number = rate if type(rate) is int and rate > 0 else 10
+        raise DefinitionError(
+            f"{what}: {option}={rate!r} has no time; write {option}=Rate({number}, per=timedelta(minutes=1))"
+        )
+    if rate.starts == 0 and type(rate.starts) is int:
+        msg = f"{what}: a {option} of 0 would let nothing run, ever; leave it out to have none, or pause what is to stand"
+        raise DefinitionError(msg)
+    if type(rate.starts) is not int or rate.starts < 1:
+        raise DefinitionError(
+            f"{what}: {option}: {rate.starts!r} is no number of bodies; write Rate(10, per=...)"
+        )
+    if rate.starts > MOST_STARTS:
+        raise DefinitionError(
+            f"{what}: {option}: each of its starts is remembered, and {rate.starts:,} are over {MOST_STARTS:,}; "
+            "say it of a shorter time"
+        )
+    per = check_unit(rate.per, "per", f"{what}: {option}")
+    if not timedelta(0) < per <= LONGEST:
+        raise DefinitionError(
+            f"{what}: {option}: per={per} is no time of up to ten years in which bodies could begin"
+        )
 
 
 def check_requires(requires: object, phase: str) -> None:

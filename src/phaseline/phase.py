@@ -30,6 +30,7 @@ from typing_extensions import TypedDict, Unpack, get_original_bases
 from phaseline.deps import Dep
 from phaseline.errors import DefinitionError
 from phaseline.events import ENGINE_EVENTS
+from phaseline.limits import Rate
 from phaseline.options import (
     check_bool,
     check_compensate,
@@ -39,6 +40,7 @@ from phaseline.options import (
     check_name,
     check_no_method,
     check_options,
+    check_rate,
     check_requires,
     check_retry,
     check_span,
@@ -72,6 +74,7 @@ class Options(TypedDict, total=False):
     timeout: timedelta | None
     heartbeat: timedelta | None
     concurrency: int | None
+    rate: Rate | None
     requires: tuple[Dep[Any], ...]
     transactional: bool
     may_finish: bool
@@ -300,6 +303,8 @@ class Phase(Node[In, Out], ABC):
     """Longest time without a sign of life (``ctx.heartbeat()``, ``ctx.progress(...)``, a step that ended); None for any."""
     concurrency: ClassVar[int | None] = None
     """How many of its bodies may run at once, in all processes together; None for any number."""
+    rate: ClassVar[Rate | None] = None
+    """How many of them may be begun in a time, in all processes together; None for any number."""
     requires: ClassVar[tuple[Dep[Any], ...]] = ()
     """Dependencies that must be provided before a run starts."""
     transactional: ClassVar[bool] = False
@@ -446,6 +451,7 @@ class PhaseOptions:
     may_finish: bool = False
     heartbeat: timedelta | None = None
     concurrency: int | None = None
+    rate: Rate | None = None
     compensate: Callable[..., Any] | None = None
 
     def __attrs_post_init__(self) -> None:
@@ -457,6 +463,7 @@ class PhaseOptions:
         check_span(self.timeout, "timeout", f"phase {self.name!r}")
         check_span(self.heartbeat, "heartbeat", f"phase {self.name!r}")
         check_concurrency(self.concurrency, "concurrency", f"phase {self.name!r}")
+        check_rate(self.rate, "rate", f"phase {self.name!r}")
         check_requires(self.requires, self.name)
         check_bool(self.transactional, "transactional", f"phase {self.name!r}")
         check_bool(self.may_finish, "may_finish", f"phase {self.name!r}")
@@ -497,6 +504,7 @@ def phase(
     timeout: timedelta | None = None,
     heartbeat: timedelta | None = None,
     concurrency: int | None = None,
+    rate: Rate | None = None,
     requires: tuple[Dep[Any], ...] = (),
     transactional: bool = False,
     may_finish: bool = False,
@@ -513,6 +521,7 @@ def phase(
     timeout: timedelta | None = None,
     heartbeat: timedelta | None = None,
     concurrency: int | None = None,
+    rate: Rate | None = None,
     requires: tuple[Dep[Any], ...] = (),
     transactional: bool = False,
     may_finish: bool = False,
@@ -530,6 +539,7 @@ def phase(
         heartbeat: Longest time without a sign of life from the body: ``ctx.heartbeat()``, ``ctx.progress(...)``, or a step
             that ended. An attempt that is silent for longer fails with TIMEOUT. None for any.
         concurrency: How many of its bodies may run at once, in all processes together; None for any number.
+        rate: How many of them may be begun in a time, each attempt by itself: ``Rate(10, per=timedelta(minutes=1))``.
         requires: Dependencies that must be provided before a run starts.
         transactional: Whether ``ctx.connection`` is in a transaction of the runtime's database that is committed with
             the phase: the body's own rows and the phase's output are stored together, or neither. For a plain ``def``.
@@ -562,6 +572,7 @@ def phase(
             may_finish,
             heartbeat,
             concurrency,
+            rate,
             compensate,
         )
         return FunctionPhase(function, options, dict(locals_) if nested else None)

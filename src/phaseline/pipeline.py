@@ -29,9 +29,17 @@ from phaseline.errors import (
     RuntimeUsageError,
 )
 from phaseline.graph import Ref, Wires
+from phaseline.limits import Rate
 from phaseline.loops import loop_here
 from phaseline.machine import Transitions
-from phaseline.options import check_concurrency, check_name, check_retry, check_span, check_version
+from phaseline.options import (
+    check_concurrency,
+    check_name,
+    check_rate,
+    check_retry,
+    check_span,
+    check_version,
+)
 from phaseline.plan import Plan
 from phaseline.queues.inprocess import InProcessQueue
 from phaseline.retry import Retry
@@ -92,6 +100,7 @@ class Pipeline(Subgraph[In_contra, Out_co]):
         retry: Retry | None = None,
         timeout: timedelta | None = None,
         concurrency: int | None = None,
+        rate: Rate | None = None,
     ) -> None:
         """Compile the phases into a plan.
 
@@ -104,6 +113,7 @@ class Pipeline(Subgraph[In_contra, Out_co]):
                 runtime says, else for ever. Inside of another pipeline that one's timeout counts.
             concurrency: How many bodies of its runs may run at once, in all processes together; None for any number.
                 Inside of another pipeline that one's counts.
+            rate: How many of them may be begun in a time, each attempt by itself: ``Rate(10, per=timedelta(minutes=1))``.
 
         Raises:
             DefinitionError: Two phases share a path, types are missing or do not fit, a label or the version is misused, ….
@@ -113,10 +123,13 @@ class Pipeline(Subgraph[In_contra, Out_co]):
         check_retry(retry, f"pipeline {name!r}")
         check_span(timeout, "timeout", f"pipeline {name!r}")
         check_concurrency(concurrency, "concurrency", f"pipeline {name!r}")
+        check_rate(rate, "rate", f"pipeline {name!r}")
         super().__init__(name, body)
         self.version = version
         self.retry = retry
-        self.plan: Plan = compile_plan(name, version, self.body, retry, timeout, concurrency=concurrency)
+        self.plan: Plan = compile_plan(
+            name, version, self.body, retry, timeout, concurrency=concurrency, rate=rate
+        )
         warn_of_endless(self.plan, self.plan.endless)
 
     def __repr__(self) -> str:
@@ -291,6 +304,7 @@ class Dag(Wires[In]):
         retry: Retry | None = None,
         timeout: timedelta | None = None,
         concurrency: int | None = None,
+        rate: Rate | None = None,
     ) -> Pipeline[In, Out]:
         """Make a pipeline of what was added.
 
@@ -301,6 +315,7 @@ class Dag(Wires[In]):
             retry: As with ``Pipeline``.
             timeout: As with ``Pipeline``.
             concurrency: As with ``Pipeline``.
+            rate: As with ``Pipeline``.
 
         Raises:
             DefinitionError: A step leads nowhere, a reference stands in another graph, or as with ``Pipeline``.
@@ -312,6 +327,7 @@ class Dag(Wires[In]):
             retry=retry,
             timeout=timeout,
             concurrency=concurrency,
+            rate=rate,
         )
 
 

@@ -108,7 +108,7 @@ class PlanNode:
     """Whether it may be ended by a test or a race, without a word to its parents."""
 
     limits: str | None = None
-    """How many of its bodies may run at once, as ``phaseline.limits`` writes it; None for any number."""
+    """Limits on its bodies, as ``phaseline.limits`` writes them; None for none."""
     may_finish: bool = False
     """Whether its body may end the whole run."""
     in_thread: bool = False
@@ -242,8 +242,8 @@ class Plan:
     """Digest of the shape."""
     timeout: timedelta | None = None
     """How long a run may be active; None: what the runtime says."""
-    concurrency: int | None = None
-    """How many bodies of its runs may run at once; None for any number."""
+    limits: str | None = None
+    """Limits on the bodies of its runs, as ``phaseline.limits`` writes them."""
     checkpoints: bool = True
     """Whether the positions of its runs are noted."""
 

@@ -48,6 +48,7 @@ from phaseline.events import ErrorOccurred
 from phaseline.finding import Order, Orphans, run_filter
 from phaseline.handle import RunHandle
 from phaseline.health import PATIENCE, Health
+from phaseline.limits import Rate
 from phaseline.marks import Attribute, marks_of
 from phaseline.pipeline import Pipeline, Selected, names_of, open_hosts, warn_of_endless
 from phaseline.retry import Retry
@@ -85,6 +86,7 @@ class Runtime:
         drain: timedelta = timedelta(seconds=10),
         namespace: str = "default",
         namespace_concurrency: int | None = None,
+        namespace_rate: Rate | None = None,
         retain: timedelta | None = None,
         age_after: timedelta | None = None,
         deps: Mapping[Dep[Any], Any] | None = None,
@@ -118,6 +120,7 @@ class Runtime:
             namespace: Keeps runs, keys and workers of several tenants apart.
             namespace_concurrency: Bodies of runs started here that may run at once in all processes of the namespace
                 together; None for any number.
+            namespace_rate: How many of them may be begun in a time, each attempt by itself.
             retain: How long runs are kept after their end; then the worker purges them, by and by. None: for ever.
             age_after: How long a phase may be due and wait for a worker until it goes before all others, whatever its run's
                 priority; each such process looks after the queues of the whole namespace. None: priorities are strict.
@@ -147,8 +150,8 @@ class Runtime:
         check_bounds(
             namespace=namespace, concurrency=concurrency, sync_threads=sync_threads, lease=lease, drain=drain,
             retain=retain, retry=retry, timeout=timeout, serve=serve, tracebacks=tracebacks,
-            namespace_concurrency=namespace_concurrency, checkpoint_interval=checkpoint_interval,
-            age_after=age_after,
+            namespace_concurrency=namespace_concurrency, namespace_rate=namespace_rate,
+            checkpoint_interval=checkpoint_interval, age_after=age_after,
         )  # fmt: skip
         chosen = settings or WITHOUT_SETTINGS
         storage = chosen.storage if storage is None else storage
@@ -171,7 +174,8 @@ class Runtime:
         self._options = RunnerOptions(
             namespace=namespace, concurrency=concurrency, sync_threads=sync_threads, lease=lease, drain=drain,
             retry=retry, timeout=timeout, classify=classify, tracebacks=tracebacks, checkpoints=checkpoints,
-            namespace_concurrency=namespace_concurrency, checkpoint_interval=checkpoint_interval,
+            namespace_concurrency=namespace_concurrency, namespace_rate=namespace_rate,
+            checkpoint_interval=checkpoint_interval,
             queues=served if serve else frozenset[str](),
         )  # fmt: skip
         self._serve, self._retain, self._age_after = serve, retain, age_after
@@ -347,6 +351,7 @@ class Runtime:
         deadline: datetime | timedelta | None = None,
         concurrency_key: str | None = None,
         concurrency: int | None = None,
+        rate: Rate | None = None,
         connection: Any = None,
     ) -> RunHandle[Out]:
         """Store a run, and give a handle on it; a worker carries it forward.
@@ -368,7 +373,9 @@ class Runtime:
                 TIMEOUT.
             concurrency_key: Under one key, whatever the pipelines, at most ``concurrency`` bodies run at once in all
                 processes together: 1 to 200 characters, such as a customer's number.
-            concurrency: That number; by default 1.
+            concurrency: That number; by default 1, or none where a rate is given.
+            rate: How many bodies may be begun in a time under this key, each attempt by itself:
+                ``Rate(10, per=timedelta(minutes=1))``.
             connection: A SQLAlchemy Connection, Session, AsyncConnection or AsyncSession to the runtime's database, in
                 a transaction of yours: the run is there when you commit, and never was when you roll back. Until then
                 only ``.id`` and ``result()`` of the handle can be used.
@@ -384,6 +391,7 @@ class Runtime:
         options = StartOptions(
             priority=priority, delay=delay, key=key, while_open=while_open, marks=marks_of(tags, attributes),
             timeout=timeout, deadline=deadline, concurrency_key=concurrency_key, concurrency=concurrency,
+            rate=rate,
         )  # fmt: skip
         if connection is None:
             live = await self._start(pipeline, value, options)

@@ -25,6 +25,7 @@ from phaseline import (
     Dag,
     Dep,
     Pipeline,
+    Rate,
     Retry,
     Run,
     RunHandle,
@@ -265,6 +266,7 @@ async def _carry_out(
             delay=timedelta(seconds=given.delay),
             concurrency_key=given.limit_key,
             concurrency=given.limit,
+            rate=None if given.rate is None else Rate(given.rate, per=timedelta(seconds=given.per)),
         )
     )
     journal.write(Reply(run_id=handle.id, key=key))
@@ -338,6 +340,8 @@ def command_line(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--concurrency", type=int, default=256, help="bodies at once in this process")
     parser.add_argument("--limit-key", help="of the limit that orders share")
     parser.add_argument("--limit", type=int, help="how many of them may be carried out at once")
+    parser.add_argument("--rate", type=int, help="how many of them may be begun in a time")
+    parser.add_argument("--per", type=float, help="that time, in seconds")
     parser.add_argument("--submit-only", action="store_true", help="carry nothing out here")
     parser.add_argument(
         "--clock-off", type=float, default=0, help="seconds by which the wall clock is wrong here"

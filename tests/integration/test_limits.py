@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable
 from datetime import timedelta
-from typing import Any
+from typing import Any, cast
 
 import anyio
 import anyio.lowlevel
 import pytest
 from anyio import to_thread
 
-from phaseline import Again, Context, Pipeline, Retry, Runtime, each, phase
+from phaseline import Again, Context, Pipeline, Rate, Retry, Runtime, each, phase
 from phaseline.abc import Storage
 from phaseline.errors import DefinitionError
 from phaseline.testing import FakeClock
@@ -28,11 +28,13 @@ class Works:
     def __init__(self, clock: FakeClock) -> None:
         self.running: Counter[str] = Counter()
         self.most: Counter[str] = Counter()
+        self.begun = 0
         self._clock = clock
         self._gates: list[anyio.Event] = []
 
     async def stay(self, name: str) -> None:
         self.running[name] += 1
+        self.begun += 1
         self.most[name] = max(self.most[name], self.running[name])
         gate = anyio.Event()
         self._gates.append(gate)
@@ -211,6 +213,83 @@ async def test_two_processes_share_a_limit(
         await to_thread.run_sync(check, place)
 
 
+# --------------------------------------------------------------------- how many begin in a time
+PER = 10 * SECOND
+TWO = Rate(2, per=PER)
+
+
+@pytest.mark.parametrize("where", ["phase", "pipeline", "key", "namespace"])
+async def test_a_rate(storage: Callable[[], Storage], clock: FakeClock, works: Works, where: str) -> None:
+    """Of a phase, a pipeline, a key or a namespace: what is over it begins when its time has come, and not before."""
+    work = staying(works, rate=TWO if where == "phase" else None)
+    pipeline = Pipeline("p", work, rate=TWO if where == "pipeline" else None)
+    place = storage()
+    options: dict[str, Any] = {"namespace_rate": TWO} if where == "namespace" else {}
+    given: dict[str, Any] = {"concurrency_key": "customer 7", "rate": TWO} if where == "key" else {}
+    async with Runtime(place, pipelines=[pipeline], clock=clock, **options) as runtime:
+        begin = clock.now()
+        handles = [await runtime.start(pipeline, number, **given) for number in range(5)]
+        await clock.settle()
+        assert works.begun == 2
+        await clock.advance(PER - SECOND)
+        states = sorted([await handle.state() for handle in handles])
+        assert (works.begun, states) == (2, ["IDLE"] * 3 + ["WORK"] * 2)
+        await clock.advance(SECOND)
+        assert works.begun == 4
+        await clock.advance(PER)
+        assert works.begun == 5
+        await works.let_go()
+        assert [await handle.result() for handle in handles] == [*range(5)]
+        started = [(await handle.run()).phases["work"].started_at or begin for handle in handles]
+        assert sorted(started) == [begin + n // 2 * PER for n in range(5)]
+        await checked(place)
+
+
+async def test_each_attempt_is_begun(open_runtime: OpenRuntime, clock: FakeClock) -> None:
+    """A retry waits for its time as a first attempt does."""
+    at: list[timedelta] = []
+    begin = clock.now()
+
+    @phase(rate=Rate(1, per=PER), retry=Retry(attempts=3, wait=SECOND))
+    async def shaky(number: int, ctx: Context) -> int:
+        at.append(clock.now() - begin)
+        if ctx.attempt < 3:
+            raise OSError("not yet")
+        return number
+
+    pipeline = Pipeline("p", shaky)
+    async with open_runtime(pipeline) as runtime:
+        handle = await runtime.start(pipeline, 1)
+        await clock.advance(3 * PER)
+        assert await handle.result() == 1
+    assert at == [timedelta(0), PER, 2 * PER]
+
+
+async def test_two_processes_share_a_rate(
+    database: Callable[[], Storage], clock: FakeClock, works: Works
+) -> None:
+    """Together they begin as many as it says, and each is at its time."""
+    pipeline = Pipeline("p", staying(works, rate=TWO))
+    place, options = database(), {"pipelines": [pipeline], "clock": clock, "concurrency": 1}
+    async with Runtime(place, **options) as runtime, Runtime(database(), **options):
+        handles = [await runtime.start(pipeline, number) for number in range(6)]
+        await clock.advance(SECOND)
+        for expected in (2, 4, 6):
+            assert works.begun == expected
+            await works.let_go()
+            await clock.advance(PER)
+        assert [await handle.result() for handle in handles] == [*range(6)]
+        await checked(place)
+
+
+async def checked(storage: Storage) -> None:
+    """Hold what is stored against the promises, off the loop if the storage blocks."""
+    if storage.blocking:
+        await to_thread.run_sync(check, storage)
+    else:
+        check(storage)
+
+
 # --------------------------------------------------------------------- what is refused
 def test_a_limit_lets_something_run() -> None:
     """A limit of 0, and what is no number, is refused where it is written."""
@@ -232,8 +311,40 @@ def test_a_limit_lets_something_run() -> None:
 
 
 @pytest.mark.parametrize(
+    ("bad", "told"),
+    [
+        (Rate(0, per=SECOND), "would let nothing run"),
+        (Rate(-1, per=SECOND), "is no number of bodies"),
+        (Rate(True, per=SECOND), "is no number of bodies"),
+        (Rate(10_001, per=SECOND), "over 10,000"),
+        (Rate(1, per=timedelta(0)), "is no time"),
+        (Rate(1, per=-SECOND), "is no time"),
+        (Rate(1, per=timedelta(days=4_000)), "is no time"),
+        (Rate(1, per=cast("timedelta", 60)), "has no unit"),
+        (10, r"write .*Rate\(10, per=timedelta"),
+        ("10/m", r"write .*Rate\(10, per=timedelta"),
+    ],
+)
+async def test_a_rate_lets_something_begin(bad: Any, told: str) -> None:
+    """What is none is refused where it is written."""
+    body = phase(name="total")(total)
+    for write in (
+        lambda: phase(rate=bad)(total),
+        lambda: Pipeline("p", body, rate=bad),
+        lambda: Runtime(namespace_rate=bad),
+    ):
+        with pytest.raises(DefinitionError, match=told):
+            write()
+    async with Runtime(pipelines=[pipeline := Pipeline("p", body)]) as runtime:
+        with pytest.raises(DefinitionError, match=told):
+            await runtime.start(pipeline, [1], concurrency_key="k", rate=bad)
+        assert dict(await runtime.find().count()) == {}
+
+
+@pytest.mark.parametrize(
     ("given", "told"),
     [
+        ({"rate": Rate(1, per=SECOND)}, "give concurrency_key too"),
         ({"concurrency_key": "k", "concurrency": 0}, "would let nothing run"),
         ({"concurrency": 2}, "give concurrency_key too"),
         ({"concurrency_key": ""}, "1 to 200 characters"),

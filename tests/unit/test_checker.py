@@ -248,9 +248,15 @@ def run(**changes: Any) -> Tamper:
     return lambda sample: sample.set_run(**changes)
 
 
+def exceed_rate(sample: Sample) -> None:
+    for path in ("weigh[0]", "weigh[1]"):
+        sample.set_row(path, limits="1/3600000000 phase order/weigh[]")
+
+
 TAMPERED: dict[str, tuple[Tamper, str]] = {
     "two phases have one key": (take_key_of("weigh[1]", None), "of 'weigh[0]' of run" ),
     "the key of a phase changes": (take_key_of("weigh[0]", "another"), "'weigh[0]' had the keys ["),
+    "a rate is exceeded": (exceed_rate, "'phase order/weigh[]' lets 1 be started in 1:00:00"),
     "an event is lost": (lose_event, "its events are numbered"),
     "events are out of order": (swap_events, "its events are numbered"),
     "the row counts on": (run(seq=99), "its row says 1 to 99"),

@@ -44,6 +44,7 @@ from phaseline.errors import (
     StorageRefusedError,
 )
 from phaseline.events import Event
+from phaseline.limits import Rate
 from phaseline.plan import Plan
 from phaseline.retry import NO_RETRY, Retry
 from phaseline.run import (
@@ -75,6 +76,8 @@ class RunnerOptions:
     """Bodies among them that may run in threads."""
     namespace_concurrency: int | None = None
     """Bodies that may run at once in all processes of the namespace; None for any number."""
+    namespace_rate: Rate | None = None
+    """How many of them may be begun in a time."""
     queues: frozenset[str] | None = None
     """Queues it serves; None for all, the empty set for a process that only submits and asks."""
     lease: timedelta = timedelta(seconds=30)

@@ -18,7 +18,7 @@ from phaseline.abc import Unit
 from phaseline.codec import same_json
 from phaseline.deps import missing
 from phaseline.errors import KeyConflictError, StorageUnavailableError
-from phaseline.limits import joined, limit_text
+from phaseline.limits import Rate, joined, limit_text, limits_text
 from phaseline.plan import Plan
 from phaseline.run import INPUT, RunRecord, RunState
 from phaseline.times import later
@@ -56,7 +56,9 @@ class StartOptions:
     concurrency_key: str | None = None
     """What its phases share a limit under with those of other runs."""
     concurrency: int | None = None
-    """How many of the bodies under this key may run at once."""
+    """How many of the bodies under this key may run at once; None: one, unless there is a rate."""
+    rate: Rate | None = None
+    """How many of them may be begun in a time."""
     timeout: timedelta | None = None
     """How long it may be active; None: what the pipeline says, else the runtime."""
     deadline: datetime | timedelta | None = None
@@ -152,14 +154,18 @@ def _new_run(runner: Runner, plan: Plan, value: object, options: StartOptions) -
 
 def _limits(runner: Runner, plan: Plan, options: StartOptions) -> str | None:
     """Give the limits that all phases of a run are under."""
-    whole, key = runner.options.namespace_concurrency, options.concurrency_key
-    if whole is None and plan.concurrency is None and key is None:
-        return None
-    return joined(
-        None if whole is None else limit_text(whole, "namespace", ""),
-        None if plan.concurrency is None else limit_text(plan.concurrency, "pipeline", plan.name),
-        None if key is None else limit_text(options.concurrency or 1, "key", key),
+    whole, rate, key = (
+        runner.options.namespace_concurrency,
+        runner.options.namespace_rate,
+        options.concurrency_key,
     )
+    if key is None:
+        own = None
+    elif options.rate is None:
+        own = limit_text(options.concurrency or 1, "key", key)
+    else:
+        own = limits_text(options.concurrency, options.rate, "key", key)
+    return joined(limits_text(whole, rate, "namespace", ""), plan.limits, own)
 
 
 def _deadline(given: datetime | timedelta | None, now: datetime) -> datetime | None:

@@ -34,7 +34,7 @@ from phaseline.abc import (
 from phaseline.events import CheckpointCreated, Event
 from phaseline.finding import EVERY_RUN, RunFilter
 from phaseline.letters import EVERY_LETTER, DeadLetter, LetterFilter, LetterKey
-from phaseline.limits import Slots
+from phaseline.limits import Slots, Starts, rates_in
 from phaseline.run import (
     ENDED_STATES,
     INPUT,
@@ -208,6 +208,8 @@ class MemoryStorage(Storage):
         self._waiting: dict[str, _Waiting] = {}
         self._slots: dict[str, Slots] = {}
         """Those that are held, by namespace."""
+        self._starts: dict[str, Starts] = {}
+        """What was started under rates, by namespace."""
         self._dues: dict[str, DueHeap] = {}
         """Of each namespace the rows that run without a worker until a time."""
         self._letters: dict[str, LetterBox] = {}
@@ -325,12 +327,18 @@ class MemoryStorage(Storage):
             return Claimed((), None, None)
         now = request.now or self.now()
         waiting.sort(now)
-        slots = self._slots.setdefault(request.namespace, Slots())
+        starts = self._starts.setdefault(request.namespace, Starts())
+        slots = self._slots.setdefault(request.namespace, Slots()).copy(starts, now)
+        rated = [
+            limits
+            for limits, heap in waiting.due.items()
+            if limits and rates_in(limits) and self._first(request, heap, 1)
+        ]
         found = self._best(request, waiting, slots, request.limit + 1)
         chosen: dict[str, list[tuple[str, str | None]]] = {}
         for _, _, run_id, path, limits in found[: request.limit]:
             chosen.setdefault(run_id, []).append((path, limits or None))
-        slots, granted = slots.copy(), list[Unit]()
+        granted = list[Unit]()
         for run_id, phases in chosen.items():
             paths = slots.fitting(phases)
             unit = grant(self._rows(request, run_id), paths, now) if paths else None
@@ -338,10 +346,14 @@ class MemoryStorage(Storage):
                 slots.hold_of((row.worker, row.limits) for row, _ in unit.updated)
                 granted.append(unit)
         units = [unit for unit in granted if self._write(unit) is Outcome.COMMITTED]
+        for rate, number in slots.begun.items():
+            starts.note(rate, now, number)
         waiting.sort(now)
-        later = self._first(request, waiting.later, 1)
+        later = [entry[1] for entry in self._first(request, waiting.later, 1)]
         return Claimed(
-            units, found[-1][0] if len(found) > request.limit else None, later[0][1] if later else None
+            units,
+            found[-1][0] if len(found) > request.limit else None,
+            min([*later, *slots.free_at(rated)], default=None),
         )
 
     def age(self, namespace: str, now: datetime | None, waited: timedelta, limit: int) -> int:

@@ -44,7 +44,7 @@ from phaseline.run import (
     RunState,
     WaitKind,
 )
-from phaseline.testing import forks, keys
+from phaseline.testing import forks, keys, rates
 from phaseline.testing.accounts import Effect, Moment, Reply
 from phaseline.testing.families import between_runs
 from phaseline.testing.stored import STATES_AFTER, StoredRun, stored_letters, stored_runs
@@ -109,6 +109,7 @@ def check(
         ),
         *forks.of_all(stored),
         *between_runs(storage, namespace, stored),
+        *rates.of_all(stored),
         *_of_effects(storage, stored, done, clocks_differ),
         *keys.of_all(stored, done),
         *_of_replies(stored, told),

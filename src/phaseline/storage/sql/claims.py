@@ -23,9 +23,9 @@ from phaseline.abc import (
     Unit,
     WorkerRecord,
 )
-from phaseline.limits import Slots
+from phaseline.limits import Slots, rates_in
 from phaseline.run import SETTLED_STATES, STANDING_STATES, Definition, RunRecord, RunState
-from phaseline.storage.sql import lanes, reads, rows
+from phaseline.storage.sql import lanes, reads, rows, starts
 from phaseline.storage.sql.access import Access
 
 log: Final = logging.getLogger("phaseline.storage")
@@ -44,22 +44,30 @@ LOCK_PAUSE = 0.005
 
 
 # --------------------------------------------------------------------- claims
-def candidates(
-    ask: Access, request: ClaimRequest
-) -> tuple[list[Candidate], datetime | None, datetime | None]:
-    """Look, without locks, for rows that are due.
+@attrs.frozen
+class Found:
+    """What a look without locks came to."""
 
-    Returns:
-        The rows, best first, one more than asked for if there are as many; the moment at which they are due, if any is;
-        and when the next one falls due.
-    """
+    rows: Sequence[Candidate] = ()
+    """Those that are due, best first, one more than asked for if there are as many."""
+    now: datetime | None = None
+    """The moment at which they are due, if any is."""
+    next_due: datetime | None = None
+    """When the next one falls due, or may be started by the rates it is under."""
+    rated: Sequence[str] = ()
+    """The limits of due rows that are under rates."""
+
+
+def candidates(ask: Access, request: ClaimRequest) -> Found:
+    """Look, without locks, for rows that are due."""
     found = _lanes(ask, request)
     if not found:
-        return [], None, None
-    now = found[0].now
-    rows_found: list[_Row] = []
-    due = sorted((lane for lane in found if lane.first <= now), key=lambda lane: lane.priority)
-    slots = _slots(ask, request.namespace) if any(lane.limits for lane in due) else Slots()
+        return Found()
+    moment = found[0].now
+    now, rows_found = rows.time_of(moment), list[_Row]()
+    due = sorted((lane for lane in found if lane.first <= moment), key=lambda lane: lane.priority)
+    limits = {lane.limits for lane in due if lane.limits}
+    slots = _slots(ask, request.namespace, limits, now) if limits else Slots()
     for _, level in groupby(due, key=lambda lane: lane.priority):
         best: list[_Row] = []
         for lane in sorted(level, key=lambda lane: lane.first):
@@ -71,9 +79,14 @@ def candidates(
         rows_found += _fitting(slots, rows_found, best)
         if len(rows_found) > request.limit:
             break
-    moment = rows.time_of(now) if rows_found else None
-    later = [lane.following for lane in found if lane.following is not None]
-    return [row[1:] for row in rows_found[: request.limit + 1]], moment, rows.moment(min(later, default=None))
+    later = [rows.time_of(lane.following) for lane in found if lane.following is not None]
+    rated = [some for some in limits if rates_in(some)]
+    return Found(
+        [row[1:] for row in rows_found[: request.limit + 1]],
+        now if rows_found else None,
+        min([*later, *slots.free_at(rated)], default=None),
+        rated,
+    )
 
 
 _Row = tuple[int, str, str, int, str | None]
@@ -132,14 +145,15 @@ def _lanes(ask: Access, request: ClaimRequest) -> list[_Lane]:
     return [lane for lane in every if request.queues is None or lane.queue in request.queues]
 
 
-def _slots(ask: Access, namespace: str) -> Slots:
-    """Count the slots that are held: a phase under limits that has a worker holds one of each."""
-    found = ask(
+def _slots(ask: Access, namespace: str, limits: Iterable[str], now: datetime) -> Slots:
+    """Count the slots that are held, for a phase under limits that has a worker holds one of each, and what rates count."""
+    held = ask(
         "SELECT limits, count(*) FROM phaseline_phase_execution "
         "WHERE namespace = ? AND worker IS NOT NULL AND limits IS NOT NULL GROUP BY limits",
         (namespace,),
     )
-    return Slots(map(tuple, found))
+    names = {rate.name for some in limits for rate in rates_in(some)}
+    return Slots(map(tuple, held), starts.read(ask, namespace, names) if names else None, now)
 
 
 def _first_of(ask: Access, request: ClaimRequest, lane: _Lane, slots: Slots) -> list[_Row]:
@@ -161,12 +175,15 @@ def _first_of(ask: Access, request: ClaimRequest, lane: _Lane, slots: Slots) -> 
 
 
 def granted(
-    ask: Access, request: ClaimRequest, grant: Grant, found: Sequence[Candidate], now: datetime
-) -> list[Unit]:
-    """Inside a transaction: lock the runs of candidates, and ask what is to be written of each."""
+    ask: Access, request: ClaimRequest, grant: Grant, found: Found, now: datetime
+) -> tuple[list[Unit], datetime | None]:
+    """Inside a transaction: lock the runs of candidates, and ask what is to be written of each.
+
+    Gives the units, and when the next row may be started, as far as rates are concerned.
+    """
     by_run: dict[str, list[str]] = {}
     limits: dict[tuple[str, str], str] = {}
-    for run_id, path, _, under in found:
+    for run_id, path, _, under in found.rows[: request.limit]:
         by_run.setdefault(run_id, []).append(path)
         if under is not None:
             limits[run_id, path] = under
@@ -178,14 +195,17 @@ def granted(
         if limits:
             if slots is None:  # run rows are locked: whoever waits here waits for nobody else who does
                 ask.dialect.lock_limits(ask, request.namespace)
-                slots = _slots(ask, request.namespace)
+                slots = _slots(ask, request.namespace, [*limits.values(), *found.rated], now)
             paths = slots.fitting([(path, limits.get((stored.run.id, path))) for path in paths])
         unit = grant(stored, paths, now) if paths else None
         if unit is not None:
             units.append(unit)
             if slots is not None:
                 slots.hold_of((row.worker, row.limits) for row, _ in unit.updated)
-    return units
+    if slots is None:
+        return units, None
+    starts.write(ask, request.namespace, slots.begun, now)
+    return units, min(slots.free_at(found.rated), default=None)
 
 
 def _locked(ask: Access, request: ClaimRequest, run_ids: Collection[str]) -> Iterable[RunRows]:

@@ -368,32 +368,30 @@ class SqlStorage(Storage):
 
     # ------------------------------------------------------------------ claims
     def claim(self, request: ClaimRequest, grant: Grant) -> Claimed:
-        found, now, due = self._on_writer(lambda ask: claims.candidates(ask, request))
-        units: list[Unit] = []
-        if now is not None:
+        found = self._on_writer(lambda ask: claims.candidates(ask, request))
+        units, due = list[Unit](), found.next_due
+        if found.now is not None:
             self.reach("claim.found")
             try:
-                units = self._write_transaction(
-                    partial(self._claim, request, grant, found[: request.limit], now)
+                units, free_at = self._write_transaction(
+                    partial(self._claim, request, grant, found, found.now)
                 )
             except (Conflict, IntegrityError):  # nothing of it is stored, and what waits is found again
                 log.exception("a claim was refused by the tables")
+            else:
+                due = min((moment for moment in (due, free_at) if moment is not None), default=None)
             self.reach("claim.end")
-        return Claimed(units, found[request.limit][2] if len(found) > request.limit else None, due)
+        waiting = found.rows[request.limit][2] if len(found.rows) > request.limit else None
+        return Claimed(units, waiting, due)
 
     def _claim(
-        self,
-        request: ClaimRequest,
-        grant: Grant,
-        found: Sequence[claims.Candidate],
-        now: datetime,
-        ask: Access,
-    ) -> list[Unit]:
-        units = claims.granted(ask, request, grant, found, now)
+        self, request: ClaimRequest, grant: Grant, found: claims.Found, now: datetime, ask: Access
+    ) -> tuple[list[Unit], datetime | None]:
+        units, free_at = claims.granted(ask, request, grant, found, now)
         self.reach("claim.decided")
         if units:
             ask.write(gather(units))
-        return units
+        return units, free_at
 
     def age(self, namespace: str, now: datetime | None, waited: timedelta, limit: int) -> int:
         work = partial(ageing.age, namespace=namespace, now=now, waited=waited, limit=limit)

@@ -23,6 +23,7 @@ from phaseline.testing.storage.limits import Limits
 from phaseline.testing.storage.messages import Messages
 from phaseline.testing.storage.overdue import Overdue
 from phaseline.testing.storage.purging import Purging
+from phaseline.testing.storage.rates import Rates
 from phaseline.testing.storage.reads import Reads
 from phaseline.testing.storage.schedules import Schedules
 from phaseline.testing.storage.sharing import Sharing
@@ -47,6 +48,7 @@ class StorageContract(
     Messages,
     Overdue,
     Concurrency,
+    Rates,
     Letters,
     Schedules,
     Limits,

@@ -265,6 +265,18 @@ CREATE TABLE phaseline_worker (
     PRIMARY KEY (namespace, id)
 );
 
+-- Phases under rates that were started, those of one moment together, for as long as they count.
+CREATE TABLE phaseline_rate_start (
+    at bigint NOT NULL,
+    until bigint NOT NULL,
+    starts bigint NOT NULL CHECK (starts > 0),
+    namespace text COLLATE "C" NOT NULL,
+    name text COLLATE "C" NOT NULL, -- of the rate
+    PRIMARY KEY (namespace, name, at)
+);
+
+CREATE INDEX rate_start_until ON phaseline_rate_start (namespace, until);
+
 -- Runs that begin by themselves, at the slots of a rule.
 CREATE TABLE phaseline_schedule (
     every bigint CHECK (every > 0), -- distance of slots

@@ -232,6 +232,18 @@ CREATE TABLE phaseline_worker (
     PRIMARY KEY (namespace, id)
 ) WITHOUT ROWID;
 
+-- Phases under rates that were started, those of one moment together, for as long as they count.
+CREATE TABLE phaseline_rate_start (
+    at INTEGER NOT NULL,
+    until INTEGER NOT NULL,
+    starts INTEGER NOT NULL CHECK (starts > 0),
+    namespace TEXT NOT NULL,
+    name TEXT NOT NULL, -- of the rate
+    PRIMARY KEY (namespace, name, at)
+) WITHOUT ROWID;
+
+CREATE INDEX phaseline_rate_start_until ON phaseline_rate_start (namespace, until);
+
 -- Runs that begin by themselves, at the slots of a rule.
 CREATE TABLE phaseline_schedule (
     every INTEGER CHECK (every > 0), -- distance of slots
