@@ -54,6 +54,7 @@ from phaseline._engine.commands import (
     Resume,
     Retry,
     RollBack,
+    Save,
     SkipPhase,
     Start,
     Succeed,
@@ -257,7 +258,8 @@ class AllAtOnce(RuleBasedStateMachine):
     def success(self, token: Token) -> Succeed:
         plan = self.plan_of(token.run_id)
         text, length = output_of(plan, token.path)
-        return Succeed(token.path, token.fence, text, length)
+        has_saved = token.path in self.stepped.get(token.run_id, ())
+        return Succeed(token.path, token.fence, text, length, has_saved=has_saved)
 
     def plan_of(self, run_id: str) -> Plan:
         head = self.worlds[0].storage.head(self.space, run_id)
@@ -370,7 +372,9 @@ class AllAtOnce(RuleBasedStateMachine):
             self.end(token, Fail(token.path, token.fence, BOOM, self.now + 2 * SECOND if again else None))
 
     @rule(
-        pick=PICK, stale=st.booleans(), how=st.sampled_from(["postpone", "release", "skip", "finish", "step"])
+        pick=PICK,
+        stale=st.booleans(),
+        how=st.sampled_from(["postpone", "release", "skip", "finish", "step", "save"]),
     )
     def come_to_something_else(self, pick: int, stale: bool, how: str) -> None:
         token = self.a_token(pick, stale=stale)
@@ -381,7 +385,8 @@ class AllAtOnce(RuleBasedStateMachine):
         is_undo = node.kind is NodeKind.UNDO
         match how:
             case "postpone":
-                self.end(token, Postpone(path, fence, self.now + SECOND, "later", POSTPONED))
+                saved = "2" if path in self.stepped.get(token.run_id, ()) else None
+                self.end(token, Postpone(path, fence, self.now + SECOND, "later", POSTPONED, saved=saved))
             case "release":
                 self.end(token, Release(path, fence))
             case "skip" if not is_undo:
@@ -391,6 +396,9 @@ class AllAtOnce(RuleBasedStateMachine):
             case "step":
                 self.stepped.setdefault(token.run_id, set()).add(path)
                 self.end(token, RecordStep(path, fence, "key", "1", (("SEEN", {"n": 1}),)), ends=False)
+            case "save":
+                self.stepped.setdefault(token.run_id, set()).add(path)
+                self.end(token, Save(path, fence, f'"{self.now}"'), ends=False)
             case _:
                 pass
 
