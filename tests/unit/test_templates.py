@@ -249,6 +249,22 @@ def test_options_of_a_phase() -> None:
     assert words.options.name == "words"
 
 
+@pytest.mark.parametrize(
+    "body",
+    [
+        '[[steps]]\nphase = "shout"',
+        '[graph]\noutput = "a"\n[graph.nodes.a]\ntakes = "input"\n[graph.nodes.a.step]\nphase = "shout"',
+    ],
+)
+def test_limits(body: str) -> None:
+    """Of the pipeline and of a phase, as in code."""
+    limits = 'concurrency = {}\nrate = {{ starts = {}, per = "PT1M" }}\n'
+    loaded = load('name = "x"\n' + limits.format(7, 9) + body + "\n" + limits.format(3, 5))
+    assert loaded.plan.limits == "7 pipeline x\n9/60000000 pipeline x"
+    (node,) = loaded.plan.nodes
+    assert node.limits == f"3 phase x/{node.path}\n5/60000000 phase x/{node.path}"
+
+
 def test_a_template_in_json(tmp_path: Path) -> None:
     """A file is read by the end of its name."""
     path = tmp_path / "x.json"
@@ -279,6 +295,10 @@ def test_a_template_in_json(tmp_path: Path) -> None:
         ('steps = [{ phase = "line", queue = "slow" }]', 2, 10, ["'line' is no phase", "queue"]),
         ('steps = [{ phase = "shout", timeout = 3 }]', 2, 29, ["'PT30S'"]),
         ('steps = [{ phase = "shout", timeout = "soon" }]', 2, 29, ["steps[0].timeout"]),
+        ('steps = [{ phase = "shout", concurrency = 0 }]', 2, 10, ["concurrency=0 would let nothing run"]),
+        ('steps = [{ phase = "shout", rate = { starts = 0, per = "PT1S" } }]', 2, 10, ["would let nothing run"]),
+        ('steps = [{ phase = "shout", rate = { starts = 1 } }]', 2, 29, ["per"]),
+        ('concurrency = 0\nsteps = ["shout"]', 1, 1, ["concurrency=0 would let nothing run"]),
         ('steps = [{ phase = "shout", label = "loud" }]', 2, 10, ["label='LOUD'"]),
         ('steps = [{ each = "shout", limit = 0 }]', 2, 10, ["at least one item"]),
         ('steps = [{ each = "shout", limt = 3 }]', 2, 28, ["'limt' is not known here; did you mean 'limit'?"]),

@@ -21,6 +21,7 @@ from phaseline.errors import (
     TemplateError,
 )
 from phaseline.graph import Ref
+from phaseline.limits import Rate
 from phaseline.phase import Context, Options, Phase
 from phaseline.pipeline import Dag, Pipeline
 from phaseline.retry import Retry
@@ -38,6 +39,7 @@ from phaseline.templates.format import (
     ParallelStep,
     PhaseStep,
     PipelineStep,
+    RateTable,
     RetryTable,
     SequenceStep,
     SleepStep,
@@ -110,10 +112,15 @@ class Builder:
         with self._at((*where, "retry")):
             retry = _retry(body.retry)
         if body.graph is not None:
-            return self._graph(body.graph, name, version, retry, where)
-        chain = self._chain(body.steps or [], (*where, "steps"))
+            whole = self._graph(body.graph, name, where)
+        else:
+            whole = self._chain(body.steps or [], (*where, "steps"))
         with self._at((*where, "name" if isinstance(body, Template) else "pipeline")):
-            return Pipeline(name, chain, version=version, retry=retry)
+            if not isinstance(body, Template):
+                return Pipeline(name, whole, version=version, retry=retry)
+            return Pipeline(
+                name, whole, version=version, retry=retry, concurrency=body.concurrency, rate=_rate(body.rate)
+            )
 
     def _chain(self, steps: Sequence[Step], where: Where) -> Node[Any, Any]:
         if not steps:
@@ -261,9 +268,7 @@ class Builder:
         return value
 
     # ------------------------------------------------------------------ graphs
-    def _graph(
-        self, graph: GraphTable, name: str, version: str, retry: Retry | None, where: Where
-    ) -> Pipeline[Any, Any]:
+    def _graph(self, graph: GraphTable, name: str, where: Where) -> Node[Any, Any]:
         nodes, here = graph.nodes, (*where, "graph")
         self._check_keys(graph, here)
         order = self._order(nodes, here)
@@ -278,8 +283,7 @@ class Builder:
             whole = dag.output(refs[graph.output], also=[refs[one] for one in graph.also])
         for added, key in zip(whole.steps, order, strict=True):
             self._note(added.step, (*here, "nodes", key))
-        with self._at((*where, "name" if not where else "pipeline")):
-            return Pipeline(name, whole, version=version, retry=retry)
+        return whole
 
     def _graph_step(self, key: str, node: GraphNode, where: Where) -> Node[Any, Any] | Function:
         """What a node is; a function of several values stays one, for the graph to make a phase of."""
@@ -423,10 +427,18 @@ def _options(step: PhaseStep) -> Options:
         options["timeout"] = step.timeout
     if step.heartbeat is not None:
         options["heartbeat"] = step.heartbeat
+    if step.concurrency is not None:
+        options["concurrency"] = step.concurrency
+    if step.rate is not None:
+        options["rate"] = _rate(step.rate)
     retry = _retry(step.retry)
     if retry is not None:
         options["retry"] = retry
     return options
+
+
+def _rate(table: RateTable | None) -> Rate | None:
+    return None if table is None else Rate(table.starts, table.per)
 
 
 def _retry(table: RetryTable | None) -> Retry | None:

@@ -71,6 +71,14 @@ class RetryTable(Table):
     """Pause before the next attempt, as an ISO 8601 duration; by default 1 s, doubled each time."""
 
 
+class RateTable(Table):
+    """How many bodies may be begun in a time, in all processes together."""
+
+    starts: int
+    per: Duration
+    """That time, as an ISO 8601 duration."""
+
+
 class SequenceStep(RootModel[Any]):
     """Steps one after another."""
 
@@ -97,6 +105,9 @@ class PhaseStep(Table):
     """Bound of one attempt, as an ISO 8601 duration."""
     heartbeat: Duration | None = None
     """How long an attempt may give no sign of life."""
+    concurrency: int | None = None
+    """How many of its bodies may run at once, in all processes together."""
+    rate: RateTable | None = None
 
 
 class ParallelStep(Table):
@@ -231,6 +242,9 @@ class Template(Body):
     """Tells definitions of the same name apart."""
     description: str = ""
     """For readers."""
+    concurrency: int | None = None
+    """How many bodies of its runs may run at once, in all processes together."""
+    rate: RateTable | None = None
 
 
 def _kind_of(step: object) -> str | None:
@@ -270,7 +284,7 @@ Step = TypeAliasType(
 """The name of a registered phase; a list of steps, one after another; or one of the tables."""
 
 TABLES: tuple[type[Table], ...] = (
-    Template, PhaseStep, ParallelStep, EachStep, WhenStep, BranchStep, PipelineStep, WaitStep, SleepStep, ChildStep, GraphTable, GraphNode, RetryTable, Body,
+    Template, PhaseStep, ParallelStep, EachStep, WhenStep, BranchStep, PipelineStep, WaitStep, SleepStep, ChildStep, GraphTable, GraphNode, RetryTable, RateTable, Body,
 )  # fmt: skip
 SequenceStep.model_rebuild()
 for _table in TABLES:
