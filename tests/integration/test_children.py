@@ -309,6 +309,28 @@ async def test_a_parent_that_ends_has_its_child_cancelled(
         await checked(opened)
 
 
+async def test_an_item_that_fails_closes_the_children_of_the_others(
+    storage: Callable[[], Storage], clock: FakeClock
+) -> None:
+    """With the run that fails by it; where failures are collected, the others go on."""
+    strict = Pipeline("strict", each(start_child(patient)))
+    lenient = Pipeline("lenient", each(start_child(patient), on_error="collect"))
+    opened = storage()
+    async with Runtime(opened, pipelines=[strict, lenient, patient], clock=clock) as runtime:
+        for pipeline, state in ((strict, RunState.CANCELLED), (lenient, "WAIT_FOR_GO")):
+            handle = await runtime.start(pipeline, [1, 2, 3])
+            await clock.settle()
+            first, *others = await children_of(runtime, handle)
+            await (await runtime.get(first.id)).signal(GO, False)
+            await clock.settle()
+            assert [await (await runtime.get(run.id)).state() for run in others] == [state] * 2
+            assert (await handle.state() == RunState.FAILED) == (pipeline is strict)
+        for run in others:
+            await (await runtime.get(run.id)).signal(GO, True)
+        assert sorted(item.status for item in await handle.result()) == ["error", "ok", "ok"]
+        await checked(opened)
+
+
 async def test_a_child_may_be_left_alone(storage: Callable[[], Storage], clock: FakeClock) -> None:
     """Then it goes on by itself, and nobody waits for it."""
     opened = storage()
