@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import sys
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime, timedelta
 from functools import lru_cache
 from typing import Literal, NamedTuple, TypeAlias, TypeVar
@@ -131,7 +131,8 @@ class Starts:
     def _counting(self, rate: Limit, now: datetime) -> Iterator[tuple[datetime, int]]:
         assert rate.per is not None  # noqa: S101  # it is a rate
         since = now - rate.per
-        return ((moment, number) for moment, number in self._of.get(rate.name, {}).items() if moment > since)
+        known: Mapping[datetime, int] = self._of.get(rate.name, {})
+        return ((moment, number) for moment, number in known.items() if moment > since)
 
 
 class Slots:
