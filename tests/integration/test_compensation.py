@@ -209,6 +209,31 @@ async def test_what_cannot_be_undone_fails_the_run_and_a_retry_goes_on(
         await checked(opened)
 
 
+async def test_a_requeue_goes_on_with_a_rollback_that_failed(
+    storage: Callable[[], Storage], clock: FakeClock
+) -> None:
+    """Its dead letter is of what could not be undone; it is requeued with all others, and ends as the rollback was to end."""
+    opened = storage()
+    world.broken = {"doubled[0]~"}
+    async with Runtime(opened, pipelines=[sums], clock=clock) as runtime:
+        handle = await runtime.start(sums, 1)
+        await handle.result()
+        await handle.rollback()
+        with pytest.raises(PipelineFailedError, match=r"doubled\[0\]~"):
+            await handle.result(BOUND)
+        (letter,) = [letter async for letter in runtime.dead_letters.find()]
+        assert (letter.run_id, letter.phase) == (handle.id, "doubled[0]~")
+        world.broken.clear()
+        handled = await runtime.dead_letters.find(pipeline=sums).requeue(reason="mended", actor="ada")
+        assert handled.done == 1
+        assert (await handle.wait(BOUND)).state == RunState.ROLLED_BACK
+        assert [path for path, *_ in world.undone] == ["summed~", "doubled[0]~", "listed~"]
+        assert [letter async for letter in runtime.dead_letters.find()] == []
+        await handle.resume()
+        assert await handle.result(BOUND) == "0"
+        await checked(opened)
+
+
 async def test_a_worker_elsewhere_undoes_what_an_operator_takes_back(
     database: Callable[[], Storage], clock: FakeClock
 ) -> None:

@@ -199,6 +199,29 @@ async def test_who_is_cancelled_holds_none(open_runtime: OpenRuntime, clock: Fak
         assert await second.result() == 1
 
 
+async def test_who_is_taken_back_holds_none(
+    storage: Callable[[], Storage], clock: FakeClock, works: Works
+) -> None:
+    """The next one begins at once, and the first one waits for its slot when it goes on."""
+    pipeline = Pipeline("p", staying(works, concurrency=1))
+    place = storage()
+    async with Runtime(place, pipelines=[pipeline], clock=clock) as runtime:
+        first = await runtime.start(pipeline, 0)
+        await clock.settle()
+        second = await runtime.start(pipeline, 1)
+        await first.rollback()
+        await clock.advance(SECOND)
+        assert [await handle.state() for handle in (first, second)] == ["ROLLED_BACK", "WORK"]
+        await first.resume()
+        await clock.advance(SECOND)
+        assert await first.state() == "IDLE"
+        assert await works.let_go() == 2  # that of the first is let go of by nobody else
+        assert await second.result() == 1
+        assert await works.let_go() == 1
+        assert await first.result() == 0
+        await checked(place)
+
+
 async def test_two_processes_share_a_limit(
     database: Callable[[], Storage], clock: FakeClock, works: Works
 ) -> None:
