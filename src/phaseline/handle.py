@@ -213,7 +213,7 @@ class RunHandle(Generic[Out_co]):
         await self._command(Verb.RERUN_FROM, reason, actor, phase=phase)
 
     async def restart(self, *, reason: str = "", actor: str = "") -> None:
-        """Do everything once more, with the same input and new idempotency keys; for a run that has ended.
+        """Do everything once more, with the same input; for a run that has ended. Idempotency keys are as with ``rerun_from``.
 
         Raises:
             CommandRefusedError: It goes on, or was cancelled.
@@ -291,6 +291,7 @@ class RunHandle(Generic[Out_co]):
             id: By which a second sending of the same is known, and does nothing.
 
         Raises:
+            DefinitionError: What is given is no ``Signal``.
             InvalidSignalError: The value is not what the pipeline waits for.
             UnknownSignalError: Nothing in the pipeline waits for it.
             SignalRefusedError: The run has ended, or keeps 1,000 signals that nothing has taken.

@@ -29,7 +29,7 @@ from phaseline import (
     phase,
     start_child,
 )
-from phaseline._shell.mail import PAGE
+from phaseline._shell.mail import PAGE, Mail
 from phaseline.abc import Storage
 from phaseline.errors import (
     DefinitionError,
@@ -450,6 +450,33 @@ async def test_a_retry_starts_another_child_in_place_of_one_that_was_cancelled(
         await clock.settle()
         (second,) = {run.id for run in await children_of(runtime, handle)} - {child.id}
         await (await runtime.get(second)).signal(GO, True)
+        assert await handle.result() == "<21>"
+        await checked(opened)
+
+
+async def test_a_child_that_is_to_be_cancelled_is_not_taken_up_again(
+    storage: Callable[[], Storage], clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another one is started, however late the first one learns that nobody waits for it any more."""
+    deliver, held = Mail._deliver_all, [True]  # there is no other way to be late
+
+    async def late(mail: Mail) -> None:
+        if not held:
+            await deliver(mail)
+
+    monkeypatch.setattr(Mail, "_deliver_all", late)
+    opened = storage()
+    async with Runtime(opened, pipelines=[lord, patient], clock=clock) as runtime:
+        handle, first = await waiting(runtime, clock, lord)
+        await handle.rollback("begin")
+        await handle.resume()
+        await clock.settle()
+        (second,) = [run for run in await children_of(runtime, handle) if run.id != first.id]
+        held.clear()
+        await clock.advance(5 * SECOND)
+        assert await first.state() == RunState.CANCELLED
+        assert (await handle.run()).phases["patient"].wait_key == second.id
+        await (await runtime.get(second.id)).signal(GO, True)
         assert await handle.result() == "<21>"
         await checked(opened)
 

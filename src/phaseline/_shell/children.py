@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from phaseline._engine.commands import Attach, ChildEnded, Retry, Succeed
+from phaseline._engine.commands import Attach, Cancel, ChildEnded, Retry, Succeed
 from phaseline._shell.controlling import carry_out
 from phaseline._shell.failure import describe
 from phaseline._shell.starting import Parent, StartOptions, prepared
-from phaseline.errors import ChildRunError, CodecError, CommandRefusedError, NoOutputError
+from phaseline.abc import MessageKind
+from phaseline.errors import (
+    ChildRunError,
+    CodecError,
+    CommandRefusedError,
+    NoOutputError,
+    RunNotFoundError,
+)
 from phaseline.finding import RunFilter
 from phaseline.plan import Binding, Plan
 from phaseline.run import ENDED_STATES, RunRecord, RunState
@@ -22,6 +30,8 @@ if TYPE_CHECKING:
 
 NEWEST = 100
 """Runs that a phase may have started before, of which one that is of use is looked for."""
+ALL = 1_000_000
+"""Messages that are read; there are hardly ever any."""
 
 
 async def begin_child(runner: Runner, job: Job, plan: Plan, value: object) -> Attach | Succeed:
@@ -54,10 +64,33 @@ async def _earlier(runner: Runner, job: Job) -> RunRecord | None:
     Another one is started only where it is not, so that there is one at most.
     """
     run, row = job.live.snapshot.run, job.row
+    closed = await _closed(runner, run)
     wanted = RunFilter(parent=run.id, parent_path=row.path)
     find = partial(runner.storage.find, run.namespace, wanted, limit=NEWEST, newest_first=True)
     found = (child for child in await runner.read(find) if child.parent_generation == row.generation)
-    return next((child for child in found if child.definition in runner.plans and not _is_spent(child)), None)
+    earlier = next(
+        (child for child in found if child.definition in runner.plans and not _is_spent(child)), None
+    )
+    if earlier is None or earlier.state == RunState.COMPLETED or earlier.id not in closed:
+        return earlier
+    with suppress(CommandRefusedError, RunNotFoundError):  # it has ended by itself, or somebody was faster
+        await carry_out(runner, earlier.id, cancel_for(run.id))
+    return None
+
+
+async def _closed(runner: Runner, run: RunRecord) -> Collection[str]:
+    """Which runs are to be cancelled because this one did not wait for them any more, and are not yet.
+
+    Asked before the runs are read: what is not told of any more is cancelled by then.
+    """
+    read = partial(runner.storage.messages, run.namespace, frozenset(runner.plans), ALL)
+    told = await runner.read(read)
+    return {one.run_id for one in told if one.kind is MessageKind.CLOSED and one.sender == run.id}
+
+
+def cancel_for(parent: str) -> Cancel:
+    """Make the command for a run that its parent does not wait for any more."""
+    return Cancel(f"its parent, run {parent}, does not wait for it any more")
 
 
 def _is_spent(child: RunRecord) -> bool:

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Final
 
 import anyio
 
-from phaseline._engine.commands import Cancel, ChildEnded
-from phaseline._shell.children import ended, has_ended
+from phaseline._engine.commands import ChildEnded
+from phaseline._shell.children import cancel_for, ended, has_ended
 from phaseline._shell.controlling import carry_out, commit_to
 from phaseline.abc import Message, MessageKind
 from phaseline.errors import (
@@ -131,8 +131,7 @@ class Mail:
 
     async def _cancel(self, message: Message) -> None:
         """Cancel a run that its parent does not wait for any more."""
-        reason = f"its parent, run {message.sender}, does not wait for it any more"
-        await carry_out(self._runner, message.run_id, Cancel(reason))
+        await carry_out(self._runner, message.run_id, cancel_for(message.sender))
 
     async def _end_wait(self, message: Message) -> None:
         """Have the phase go on that waits for the run that tells of its end."""
