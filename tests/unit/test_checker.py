@@ -138,6 +138,20 @@ def test_nothing_to_report(sample: Sample) -> None:
     assert len(sample.effects) == 3 * 12
 
 
+@pytest.mark.anyio
+async def test_maps_whose_lists_a_worker_has_to_count() -> None:
+    """It is fenced off from the map when it has counted, which no event tells."""
+
+    @phase
+    async def double(number: int) -> int:
+        return 2 * number
+
+    matrix, storage = Pipeline("matrix", each(each(double))), MemoryStorage()
+    async with Runtime(storage, pipelines=[matrix]) as runtime:
+        assert (await matrix.run([[1, 2], [], [3]], runtime=runtime)).output == [[2, 4], [], [6]]
+        check(storage)
+
+
 def test_finds_everything_at_once(sample: Sample) -> None:
     """Each violation is listed, with the run that it is of."""
     sample.set_run(seq=99)

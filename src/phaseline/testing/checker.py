@@ -401,6 +401,8 @@ def _row(row: PhaseRecord, life: Sequence[Event]) -> Iterator[str]:
     if told != stored:
         yield f"its events come to {told}, and its row says {stored}"
     fence = starts[-1].fence if starts else 0
+    if row.total is not None and starts and starts[-1].total is None:
+        fence += 1  # a worker counted the list, and was fenced off from the map
     is_known = bool(starts) or row.epoch == 0  # else it goes on from the one before, if there was one
     if is_known and row.fence != fence + _is_fenced_off(row) + (row.wait_kind is WaitKind.CHILD):
         yield f"its latest fence is {fence}, and its row ({row.state}) says {row.fence}"
