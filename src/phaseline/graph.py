@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from datetime import timedelta
 from functools import cached_property
 from types import FrameType, GenericAlias
-from typing import Any, Generic, Literal, TypeVar, overload
+from typing import Any, Generic, Literal, TypeVar, cast, overload
 
 import attrs
 from typing_extensions import Unpack
@@ -26,6 +26,7 @@ from phaseline.phase import (
 from phaseline.signals import Signal
 from phaseline.signature import Signature, accepts, signature_of, type_name
 from phaseline.step import Node, Wait, node_from
+from phaseline.texts import did_you_mean
 
 A = TypeVar("A")
 B = TypeVar("B")
@@ -208,11 +209,13 @@ class Wires(Generic[In]):
             DefinitionError: A reference stands in another graph, or their number is not that of the parameters.
             TypeMismatchError: A reference is not of the type of its parameter.
         """
+        self._check_kinds(refs, after, "after")
+        self._check_join(join, cancel_rest=cancel_rest)
         if join == "all" and not isinstance(step, Node) and callable(step) and len(refs) > 1:
             node: Node[Any, Any] = _function(step, options, sys._getframe(1))  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]  # the only way to a caller's local types
         else:
             node = node_from(step)  # pyright: ignore[reportUnknownArgumentType]  # isinstance cannot see type arguments
-            self._check_use(node, len(refs), join, cancel_rest=cancel_rest, options=options)
+            self._check_use(node, len(refs), join, options)
         for ref in (*refs, *after):
             self._check_own(ref, node)
         wanted = node.signature.inputs if isinstance(node, FunctionOfMany) else (node.input_type,) * len(refs)
@@ -303,6 +306,7 @@ class Wires(Generic[In]):
         Raises:
             DefinitionError: A step leads nowhere, or a reference stands in another graph.
         """
+        self._check_kinds((ref,), also, "also")
         for wanted in (ref, *also):
             self._check_own(wanted, None)
         if ref.index < 0:
@@ -312,9 +316,27 @@ class Wires(Generic[In]):
         return Graph(self.name, self._input_type, tuple(self._steps), ref.index)
 
     # ------------------------------------------------------------------ what is refused
-    def _check_use(
-        self, node: Node[Any, Any], count: int, join: str, *, cancel_rest: bool, options: Mapping[str, Any]
-    ) -> None:
+    def _check_kinds(self, refs: Sequence[object], more: object, argument: str) -> None:
+        """What stands upstream is named by references, and by nothing else."""
+        if not isinstance(more, Collection) or isinstance(more, str):
+            msg = f"graph {self.name!r}: {argument}={more!r} is no list; write {argument}=[ref]"
+            raise DefinitionError(msg)
+        for given in (*refs, *cast("Collection[object]", more)):  # isinstance cannot see type arguments
+            if not isinstance(given, Ref):
+                msg = f"graph {self.name!r}: {given!r} is no reference; give what add() gave for the step, or .input"
+                raise DefinitionError(msg)
+
+    def _check_join(self, join: str, *, cancel_rest: bool) -> None:
+        problem = None
+        if join not in ("all", "any"):  # it may be what no set takes
+            problem = f"join={join!r}: known are 'all' and 'any'{did_you_mean(str(join), ('all', 'any'))}"
+        elif cancel_rest and join == "all":
+            problem = "a step that takes all its values has no rest: cancel_rest goes with join='any'"
+        if problem is not None:
+            msg = f"graph {self.name!r}: {problem}"
+            raise DefinitionError(msg)
+
+    def _check_use(self, node: Node[Any, Any], count: int, join: str, options: Mapping[str, Any]) -> None:
         problem = None
         if options:
             problem = f"has options of its own; give {', '.join(options)} to it and not to add()"
@@ -322,8 +344,6 @@ class Wires(Generic[In]):
             problem = "is to take the first of several values; give two references or more"
         elif join == "all" and count != 1:
             problem = f"takes one value, but {count} references were given; a plain function may take several"
-        elif join == "all" and cancel_rest:
-            problem = "takes all its values: cancel_rest goes with join='any'"
         if problem is not None:
             msg = f"graph {self.name!r}: {node.title!r} {problem}"
             raise DefinitionError(msg)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 from collections.abc import Callable
 from datetime import timedelta
-from typing import Any
+from typing import Any, cast
 
 import anyio
 import pytest
@@ -422,6 +422,8 @@ async def test_what_is_of_another_type_or_unknown_is_refused_before_it_is_stored
             after = (await runtime.runner.record_of(handle.id)).signals
             assert before in (None, after)
             before = after
+        with pytest.raises(DefinitionError, match=r"signal\('approved'\): a signal is sent by its token"):
+            await handle.signal(cast("Signal[bool]", "approved"), True)
         for options in ({"key": ""}, {"key": "\0"}, {"id": "x" * 501}):
             with pytest.raises(EncodeError):
                 await handle.signal(APPROVED, True, **options)

@@ -137,6 +137,23 @@ def _never_first(dag: Dag[int]) -> None:
     dag.build(dag.add(stars, *refs, join="any"))
 
 
+def _untyped(value: object) -> Any:
+    """What somebody gives who has no type checker."""
+    return value
+
+
+def _joined(join: object) -> Callable[[Dag[int]], Any]:
+    return lambda dag: dag.add(double, dag.input, dag.input, join=_untyped(join))
+
+
+def _given(step: Any, ref: object) -> Callable[[Dag[int]], Any]:
+    return lambda dag: dag.add(step, _untyped(ref))
+
+
+def _after(make: Callable[[Dag[int]], Any]) -> Callable[[Dag[int]], Any]:
+    return lambda dag: dag.add(double, dag.input, after=make(dag))
+
+
 @pytest.mark.parametrize(
     ("wire", "words"),
     [
@@ -153,6 +170,15 @@ def _never_first(dag: Dag[int]) -> None:
         (lambda dag: dag.add(double, dag.input, name="other"), ["'double' has options of its own", "name"]),
         (lambda dag: dag.add(double, dag.input, join="any"), ["two references or more"]),
         (lambda dag: dag.add(double, dag.input, cancel_rest=True), ["join='any'"]),
+        (lambda dag: dag.add(of_two, dag.input, dag.input, cancel_rest=True), ["join='any'"]),
+        (_joined("ayn"), ["join='ayn'", "did you mean 'any'?"]),
+        (_joined(["any"]), ["join=['any']", "'all' and 'any'"]),
+        (_given(double, double), ["FunctionPhase('double') is no reference", "what add() gave"]),
+        (_given(double, "input"), ["'input' is no reference"]),
+        (_after(lambda dag: dag.input), ["is no list", "after=[ref]"]),
+        (_after(lambda _: [double]), ["FunctionPhase('double') is no reference"]),
+        (lambda dag: dag.build(_untyped(None)), ["None is no reference"]),
+        (lambda dag: dag.build(dag.add(double, dag.input), also=_untyped(5)), ["also=5 is no list"]),
         (lambda dag: dag.add(len, dag.input), ["decorate the function with @phase"]),
         (lambda _: Dag("a graph", int), ["no name for a graph"]),
     ],

@@ -8,7 +8,7 @@ from phaseline._engine.commands import Receive
 from phaseline._shell.controlling import commit_to
 from phaseline._shell.live import LiveRun
 from phaseline._shell.runner import Runner
-from phaseline.errors import InvalidSignalError, UnknownSignalError
+from phaseline.errors import DefinitionError, InvalidSignalError, UnknownSignalError
 from phaseline.signals import Signal
 from phaseline.texts import storable_key
 
@@ -19,6 +19,7 @@ async def send(
     """Commit a signal; gives the run as it is then.
 
     Raises:
+        DefinitionError: What is given is no signal.
         UnknownSignalError: Nothing in the pipeline waits for it.
         InvalidSignalError: The value is not what the pipeline waits for.
         SignalRefusedError: The run has ended, or keeps as many signals as it may.
@@ -26,6 +27,12 @@ async def send(
         RunNotFoundError: There is no such run.
         StorageError: It is not known to be stored.
     """
+    given: object = signal  # not everybody has a type checker
+    if not isinstance(given, Signal):
+        msg = (
+            f"signal({signal!r}): a signal is sent by its token; give the Signal that the pipeline waits for"
+        )
+        raise DefinitionError(msg)
     key = None if key is None else storable_key(key, what=f"the key of signal {signal.name!r}")
     id_ = None if id_ is None else storable_key(id_, what=f"the id of signal {signal.name!r}")
 
