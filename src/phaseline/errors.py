@@ -117,7 +117,9 @@ class RetryPolicyError(PhaselineError):
 class PluginError(PhaselineError):
     """The plugin of an installed package cannot be used; ``__cause__`` is what happened."""
 
-    def __init__(self, group: str, name: str, package: str, target: str, problem: Exception) -> None:
+    def __init__(
+        self, group: str, name: str, package: str, target: str, problem: Exception | SystemExit
+    ) -> None:
         self.group = group
         self.name = name
         self.package = package

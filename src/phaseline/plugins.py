@@ -48,7 +48,10 @@ class Plugin:
         """
         try:
             return EntryPoint(self.name, self.target, self.group).load()
-        except Exception as error:  # whatever the code of another package raises
+        except (
+            Exception,
+            SystemExit,
+        ) as error:  # whatever the code of another package does
             raise PluginError(self.group, self.name, self.package, self.target, error) from error
 
 

@@ -87,10 +87,12 @@ def test_a_plugin_that_cannot_be_imported_is_named_and_the_others_load(install: 
     install("acme_good", "value = 1", {plugins.PHASES: {"good": "acme_good:value"}})
     install("acme_bad", "import no_such_module", {plugins.PHASES: {"bad": "acme_bad:value"}})
     install("acme_gone", "", {plugins.PHASES: {"gone": "acme_gone:value"}})
+    install("acme_script", "raise SystemExit(3)", {plugins.PHASES: {"script": "acme_script:value"}})
     loaded = plugins.phases().load()
     assert loaded.members["good"] == 1
     by_name = {error.name: error for error in loaded.errors}
-    assert {"bad", "gone"} <= set(by_name)
+    assert {"bad", "gone", "script"} <= set(by_name)
+    assert "SystemExit: 3" in str(by_name["script"])
     assert isinstance(by_name["gone"].__cause__, AttributeError)
     with pytest.raises(PluginError) as caught:
         _ = plugins.phases()["bad"]
