@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from phaseline._engine.commands import Receive
 from phaseline._shell.controlling import commit_to
 from phaseline._shell.live import LiveRun
@@ -14,7 +12,7 @@ from phaseline.texts import storable_key
 
 
 async def send(
-    runner: Runner, run_id: str, signal: Signal[Any], value: object, *, key: str | None, id_: str | None
+    runner: Runner, run_id: str, signal: object, value: object, *, key: str | None, id_: str | None
 ) -> LiveRun:
     """Commit a signal; gives the run as it is then.
 
@@ -27,20 +25,20 @@ async def send(
         RunNotFoundError: There is no such run.
         StorageError: It is not known to be stored.
     """
-    given: object = signal  # not everybody has a type checker
-    if not isinstance(given, Signal):
+    if not isinstance(signal, Signal):
         msg = (
             f"signal({signal!r}): a signal is sent by its token; give the Signal that the pipeline waits for"
         )
         raise DefinitionError(msg)
-    key = None if key is None else storable_key(key, what=f"the key of signal {signal.name!r}")
-    id_ = None if id_ is None else storable_key(id_, what=f"the id of signal {signal.name!r}")
+    name = signal.name
+    key = None if key is None else storable_key(key, what=f"the key of signal {name!r}")
+    id_ = None if id_ is None else storable_key(id_, what=f"the id of signal {name!r}")
 
     async def received(live: LiveRun) -> Receive:
         doors = live.snapshot.plan.signals
-        if signal.name not in doors:
-            raise UnknownSignalError(run_id, signal.name, sorted(doors))
-        text, _ = doors[signal.name].encode(value, refuse=InvalidSignalError)
-        return Receive(signal.name, text, key, id_)
+        if name not in doors:
+            raise UnknownSignalError(run_id, name, sorted(doors))
+        text, _ = doors[name].encode(value, refuse=InvalidSignalError)
+        return Receive(name, text, key, id_)
 
     return await commit_to(runner, run_id, received)
