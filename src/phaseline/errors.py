@@ -37,7 +37,7 @@ class DuplicatePhaseError(DefinitionError):
         self.path = path
         super().__init__(
             f"pipeline {pipeline!r} has two phases at the path {path!r}; "
-            "give one of them another name: phase.with_options(name=...)"
+            "give one of them another name: phase.with_options(name=...), start_child(..., name=...)"
         )
 
 
@@ -420,12 +420,12 @@ class SignalRefusedError(RunError):
         self.signal = signal
         self.state = state
         self.reason = reason
+        advice = "start another run" + (
+            "" if state == "CANCELLED" else ", or take this one up again and send it then"
+        )
         super().__init__(
             f"run {run_id} is {state} and did not take the signal {signal!r}: "
-            + (
-                reason
-                or "it waits for nothing any more; start another run, or take this one up again and send it then"
-            )
+            + (reason or f"it waits for nothing any more; {advice}")
         )
 
 

@@ -6,6 +6,7 @@ import math
 import re
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from inspect import isawaitable
 from typing import Any
 
 from pydantic import Secret, SecretBytes, SecretStr, ValidationError
@@ -87,6 +88,7 @@ def fault_or_unwritable(value: object) -> str | None:
                 )
             else:
                 fault = f"a value of type {type(value).__name__} cannot be written as JSON"
+                fault += "; is an await missing before it?" if isawaitable(value) else ""
     return fault
 
 

@@ -333,6 +333,11 @@ class Plan:
         awaited = ((node.awaits, binding) for node, binding in zip(self.nodes, self.bindings, strict=True))
         return {w.signal: binding.output for w, binding in awaited if w is not None and w.signal is not None}
 
+    def is_awaited_by_items(self, signal: str) -> bool:
+        """Whether only items of maps wait for a signal, each for the one that carries the item's own key."""
+        waits = [node for node in self.nodes if node.awaits is not None and node.awaits.signal == signal]
+        return all(node.scope is not None and node.awaits.key is None for node in waits if node.awaits)
+
     @cached_property
     def waits(self) -> bool:
         """Whether its runs wait for signals or times."""

@@ -430,6 +430,19 @@ async def test_what_is_of_another_type_or_unknown_is_refused_before_it_is_stored
         assert before == 0
 
 
+async def test_a_signal_that_no_item_could_take_is_refused(open_runtime: OpenRuntime) -> None:
+    """Without a key it would be stored, and each of the items would wait for ever."""
+    pipeline = Pipeline("each-of-them", each(Pipeline("one", wait_for(APPROVED))))
+    async with open_runtime(pipeline) as runtime:
+        handle = await runtime.start(pipeline, [1, 2])
+        with pytest.raises(DefinitionError, match=f"{handle.id}: only items of a map wait for it.*key='0'"):
+            await handle.signal(APPROVED, True)
+        assert (await runtime.runner.record_of(handle.id)).signals == 0
+        for key in "01":
+            await handle.signal(APPROVED, True, key=key)
+        assert await handle.result() == [True, True]
+
+
 async def test_a_run_keeps_a_thousand_signals(storage: Callable[[], Storage], clock: FakeClock) -> None:
     """One more is refused until one is taken."""
     pipeline = Pipeline(

@@ -582,6 +582,11 @@ HUGE = "an integer of more than 4,300 digits"
 UNWRITABLE = "cannot be written as JSON"
 
 
+async def forget() -> int:
+    """Be called without an await."""
+    return 1
+
+
 # fmt: off
 UNSTORABLE = [
     (float, math.nan, NAN), (float, math.inf, "inf is no JSON number"), (float, -math.inf, "-inf is no JSON number"),
@@ -984,3 +989,13 @@ def outcome_of(encode: Callable[[object], tuple[str, Any]], value: object) -> tu
         return encode(value)
     except EncodeError as error:
         return error
+
+
+def test_a_forgotten_await_is_guessed() -> None:
+    """What a body gave is the call itself, and not what it comes to."""
+    call = forget()
+    with pytest.raises(
+        EncodeError, match="type coroutine cannot be written as JSON; is an await missing before it"
+    ):
+        ValueCodec(Any, what="output").encode(call)
+    call.close()

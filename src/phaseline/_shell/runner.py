@@ -303,7 +303,10 @@ class Runner:
             elif result is not None:
                 granted = await self.committer.submit(live, result, job=job, drives=True)
         except LeaseLostError as error:
-            log.warning("%s", error)
+            expected = (
+                live.snapshot.run.state in SETTLED_STATES
+            )  # somebody cancelled it, or had it end otherwise
+            log.log(logging.INFO if expected else logging.WARNING, "%s", error)
         except Exception as error:  # noqa: BLE001  # nobody is left to hear of it
             log.error("what phase %r of run %s came to could not be stored: %s", job.row.path, live.id, error)  # noqa: TRY400  # the error says it all
             if isinstance(error, StorageRefusedError) and not isinstance(result, Fail):

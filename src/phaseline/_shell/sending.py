@@ -17,7 +17,7 @@ async def send(
     """Commit a signal; gives the run as it is then.
 
     Raises:
-        DefinitionError: What is given is no signal.
+        DefinitionError: What is given is no signal, or has no key where only items of a map wait for it.
         UnknownSignalError: Nothing in the pipeline waits for it.
         InvalidSignalError: The value is not what the pipeline waits for.
         SignalRefusedError: The run has ended, or keeps as many signals as it may.
@@ -38,6 +38,12 @@ async def send(
         doors = live.snapshot.plan.signals
         if name not in doors:
             raise UnknownSignalError(run_id, name, sorted(doors))
+        if key is None and live.snapshot.plan.is_awaited_by_items(name):
+            msg = (
+                f"signal {name!r} to run {run_id}: only items of a map wait for it, each for its own; say which, by "
+                "its place in the list: signal(..., key='0')"
+            )
+            raise DefinitionError(msg)
         text, _ = doors[name].encode(value, refuse=InvalidSignalError)
         return Receive(name, text, key, id_)
 
