@@ -87,18 +87,30 @@ def _parted(limits: str) -> Iterator[Limit]:
         yield Limit(int(size), name, int(per) * _MICROSECOND if per else None)
 
 
-class Starts:
-    """When phases under rates were started, as far as that is known; moments of one name are counted together."""
+class Started(NamedTuple):
+    """What was started at one moment under rates of one name."""
 
-    def __init__(self, known: Iterable[tuple[str, datetime, int]] = ()) -> None:
+    number: int
+    until: datetime
+    """When it counts no more, by the longest of those rates."""
+
+
+class Starts:
+    """When phases under rates were started, as far as that is known; moments of one name are counted together.
+
+    A start counts for as long as the rate says that it was started under (of several at one moment: the longest of theirs), and,
+    where that is less, the rate that is asked of.
+    """
+
+    def __init__(self, known: Iterable[tuple[str, datetime, int, datetime]] = ()) -> None:
         """Note them.
 
         Args:
-            known: Names of rates, each with a moment and how many were started then.
+            known: Names of rates, each with a moment, how many were started then, and until when those count.
         """
-        self._of: dict[str, Counter[datetime]] = {}
-        for name, moment, number in known:
-            self._of.setdefault(name, Counter())[moment] += number
+        self._of: dict[str, dict[datetime, Started]] = {}
+        for name, moment, number, until in known:
+            self._of.setdefault(name, {})[moment] = Started(number, until)
 
     def copy(self) -> Starts:
         """Count on, apart from this one."""
@@ -115,24 +127,29 @@ class Starts:
         too_many = 1 - self.left(rate, now)
         if too_many <= 0:
             return None
-        for moment, number in sorted(self._counting(rate, now)):
+        for over, number in sorted(self._counting(rate, now)):
             too_many -= number
             if too_many <= 0:
-                assert rate.per is not None  # noqa: S101  # it is a rate
-                return moment + rate.per
+                return over
         return None
 
     def note(self, rate: Limit, now: datetime, number: int = 1) -> None:
         """Note that some are started, and forget what counts no more."""
-        kept = Counter(dict(self._counting(rate, now)))
-        kept[now] += number
+        assert rate.per is not None  # noqa: S101  # it is a rate
+        known: Mapping[datetime, Started] = self._of.get(rate.name, {})
+        kept = {at: some for at, some in known.items() if some.until > now}
+        before = kept.get(now, Started(0, now))
+        kept[now] = Started(before.number + number, max(before.until, now + rate.per))
         self._of[rate.name] = kept
 
     def _counting(self, rate: Limit, now: datetime) -> Iterator[tuple[datetime, int]]:
+        """Until when what counts does so, with how many those are."""
         assert rate.per is not None  # noqa: S101  # it is a rate
-        since = now - rate.per
-        known: Mapping[datetime, int] = self._of.get(rate.name, {})
-        return ((moment, number) for moment, number in known.items() if moment > since)
+        known: Mapping[datetime, Started] = self._of.get(rate.name, {})
+        for moment, some in known.items():
+            over = min(moment + rate.per, some.until)
+            if over > now:
+                yield over, some.number
 
 
 class Slots:

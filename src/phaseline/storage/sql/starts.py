@@ -14,7 +14,8 @@ from phaseline.storage.sql.access import Access
 
 _NOTE = (
     "INSERT INTO phaseline_rate_start AS known (namespace, name, at, until, starts) VALUES (?, ?, ?, ?, ?) "
-    "ON CONFLICT (namespace, name, at) DO UPDATE SET starts = known.starts + excluded.starts"
+    "ON CONFLICT (namespace, name, at) DO UPDATE SET starts = known.starts + excluded.starts, "
+    "until = CASE WHEN known.until > excluded.until THEN known.until ELSE excluded.until END"
 )
 
 
@@ -22,10 +23,12 @@ def read(ask: Access, namespace: str, names: Collection[str]) -> Starts:
     """Read what was started under rates of these names."""
     listed, value = ask.dialect.among(names)
     found = ask(
-        f"SELECT name, at, starts FROM phaseline_rate_start WHERE namespace = ? AND name {listed}",  # noqa: S608  # names of ours
+        f"SELECT name, at, starts, until FROM phaseline_rate_start WHERE namespace = ? AND name {listed}",  # noqa: S608  # names of ours
         (namespace, value),
     )
-    return Starts((name, rows.time_of(at), number) for name, at, number in map(tuple, found))
+    return Starts(
+        (name, rows.time_of(at), number, rows.time_of(until)) for name, at, number, until in map(tuple, found)
+    )
 
 
 def write(ask: Access, namespace: str, begun: Mapping[Limit, int], now: datetime) -> None:

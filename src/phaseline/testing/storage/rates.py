@@ -88,6 +88,16 @@ class Rates(StorageTests):
         assert claimed(storage) == ([], NOW + PER)
         assert claimed(storage, 10)[0] == ["b"]
 
+    def test_two_rates_of_one_name_count_each_others_starts(self, storage: Storage) -> None:
+        """Each start for as long as its own rate says, or that of others at the same moment; none has another one be forgotten."""
+        brief = "9/1000000 key customer"
+        write(storage, *many(3, RATE), new_run("brief-0", limited(limits=brief)))
+        assert claimed(storage, limit=2)[0] == ["brief-0", "run-000"]
+        write(storage, new_run("brief-1", limited(limits=brief)))
+        assert claimed(storage, 3) == (["brief-1"], NOW + PER)
+        assert claimed(storage, 5) == ([], NOW + PER)
+        assert claimed(storage, 10)[0] == ["run-001", "run-002"]
+
     def test_with_a_limit_on_what_runs_at_once(self, storage: Storage) -> None:
         """Whichever is less; a slot that becomes free is no start that is forgotten."""
         write(storage, *many(4, f"1 key customer\n{RATE}"))
