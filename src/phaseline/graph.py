@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from datetime import timedelta
 from functools import cached_property
 from types import FrameType, GenericAlias
@@ -210,7 +210,7 @@ class Wires(Generic[In]):
             TypeMismatchError: A reference is not of the type of its parameter.
         """
         self._check_kinds(refs, after, "after")
-        self._check_join(join, cancel_rest=cancel_rest)
+        self._check_join(join, refs, cancel_rest=cancel_rest)
         if join == "all" and not isinstance(step, Node) and callable(step) and len(refs) > 1:
             node: Node[Any, Any] = _function(step, options, sys._getframe(1))  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]  # the only way to a caller's local types
         else:
@@ -326,12 +326,14 @@ class Wires(Generic[In]):
                 msg = f"graph {self.name!r}: {given!r} is no reference; give what add() gave for the step, or .input"
                 raise DefinitionError(msg)
 
-    def _check_join(self, join: str, *, cancel_rest: bool) -> None:
+    def _check_join(self, join: str, refs: Iterable[Ref[Any]], *, cancel_rest: bool) -> None:
         problem = None
         if join not in ("all", "any"):  # it may be what no set takes
             problem = f"join={join!r}: known are 'all' and 'any'{did_you_mean(str(join), ('all', 'any'))}"
         elif cancel_rest and join == "all":
             problem = "a step that takes all its values has no rest: cancel_rest goes with join='any'"
+        elif cancel_rest and any(ref.index < 0 for ref in refs):
+            problem = "cancel_rest=True ends what comes later than the graph's input, before it begins: take the input alone"
         if problem is not None:
             msg = f"graph {self.name!r}: {problem}"
             raise DefinitionError(msg)

@@ -170,6 +170,10 @@ def _after(make: Callable[[Dag[int]], Any]) -> Callable[[Dag[int]], Any]:
         (lambda dag: dag.add(double, dag.input, name="other"), ["'double' has options of its own", "name"]),
         (lambda dag: dag.add(double, dag.input, join="any"), ["two references or more"]),
         (lambda dag: dag.add(double, dag.input, cancel_rest=True), ["join='any'"]),
+        (
+            lambda dag: dag.add(double, dag.input, dag.add(double, dag.input), join="any", cancel_rest=True),
+            ["the graph's input", "take the input alone"],
+        ),
         (lambda dag: dag.add(of_two, dag.input, dag.input, cancel_rest=True), ["join='any'"]),
         (_joined("ayn"), ["join='ayn'", "did you mean 'any'?"]),
         (_joined(["any"]), ["join=['any']", "'all' and 'any'"]),
