@@ -15,6 +15,7 @@ from phaseline.options import (
     check_bool,
     check_concurrency,
     check_interval,
+    check_moment,
     check_name,
     check_priority,
     check_rate,
@@ -171,12 +172,6 @@ def checked_queues(queues: Any, named: frozenset[str]) -> frozenset[str] | None:
 
 
 # --------------------------------------------------------------------- runs
-def check_run_id(run_id: object, what: str) -> None:
-    """Refuse what is no id of a run."""
-    if not isinstance(run_id, str):
-        raise DefinitionError(f"{what}({run_id!r}): the id of a run is a text; give handle.id or run.id")
-
-
 def _check_limit(key: object, concurrency: object, rate: object) -> None:
     """Refuse what is no limit that runs share under a key."""
     check_concurrency(concurrency, "concurrency", "start")
@@ -200,6 +195,8 @@ def check_start(options: StartOptions) -> None:
         raise DefinitionError(msg)
     _check_limit(options.concurrency_key, options.concurrency, options.rate)
     check_span(options.timeout, "timeout", "start")
+    if not isinstance(options.deadline, timedelta):
+        check_moment(options.deadline, "deadline")
     check_bool(options.while_open, "while_open", "start")
     if options.key is None:
         if options.while_open:

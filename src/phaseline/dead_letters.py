@@ -16,6 +16,7 @@ from phaseline.control import Verb
 from phaseline.errors import CommandRefusedError, PipelineNotRegisteredError, RunNotFoundError
 from phaseline.finding import Order
 from phaseline.letters import DeadLetter, LetterFilter, LetterKey, LetterPage, letter_filter
+from phaseline.options import check_asked, check_page, check_run_id
 from phaseline.pipeline import Selected, names_of
 from phaseline.run import ErrorCategory
 
@@ -69,12 +70,8 @@ class DeadLetters:
         Raises:
             ValueError: An argument makes no sense.
         """
-        if order not in ("newest", "oldest"):
-            msg = f"order={order!r}: letters come 'newest' or 'oldest' first"
-            raise ValueError(msg)
-        if limit is not None and limit < 1:
-            msg = f"limit={limit}: ask for at least one letter, or leave it out for all"
-            raise ValueError(msg)
+        check_page(order, limit, "letters")
+        check_asked(after, "after")
         wanted = letter_filter(
             pipelines=names_of(pipeline), category=category, phase=phase, since=since, until=until
         )
@@ -89,6 +86,7 @@ class DeadLetters:
             PipelineNotRegisteredError: Its pipeline, in the shape it started under, was not registered here.
             StorageError: It is not known to be stored.
         """
+        check_run_id(run_id, "dead_letters.requeue")
         await carry_out(self._runner, run_id, order_of(Verb.RETRY, reason, actor))
 
     async def discard(self, run_id: str, /, *, reason: str = "", actor: str = "") -> None:
@@ -98,6 +96,7 @@ class DeadLetters:
             CommandRefusedError: The run has not failed, or has no letter any more.
             RunNotFoundError, PipelineNotRegisteredError, StorageError: As ``requeue``.
         """
+        check_run_id(run_id, "dead_letters.discard")
         await carry_out(self._runner, run_id, order_of(Verb.DISCARD, reason, actor))
 
 

@@ -10,6 +10,7 @@ import attrs
 
 from phaseline.errors import PhaselineError
 from phaseline.marks import Attribute, attribute_mark, tag_mark
+from phaseline.options import check_asked, check_moment
 from phaseline.run import ErrorInfo, RunRecord
 
 Order: TypeAlias = Literal["newest", "oldest"]
@@ -93,26 +94,29 @@ def run_filter(
         ValueError: A time is not aware, or the text too long.
         InvalidMarkError: No run could have such a tag or attribute.
     """
-    for name, moment in (("since", since), ("until", until)):
-        if moment is not None and moment.tzinfo is None:
-            msg = f"{name}={moment.isoformat()} has no time zone; give an aware time: datetime.now(UTC) - timedelta(days=1)"
-            raise ValueError(msg)
-    if len(text) > LONGEST_TEXT or not text.isprintable():
-        msg = f"text= is longer than {LONGEST_TEXT} characters, or cannot be printed"
+    check_moment(since, "since")
+    check_moment(until, "until")
+    check_asked(parent, "parent")
+    check_asked(text, "text")
+    if len(text) > LONGEST_TEXT:
+        msg = f"text= is longer than {LONGEST_TEXT} characters"
         raise ValueError(msg)
     marks = [*map(tag_mark, (tags,) if isinstance(tags, str) else tags)]
     marks += [attribute_mark(name, value) for name, value in (attributes or {}).items()]
     return RunFilter(
-        pipelines=_names(pipeline), versions=_names(version), states=_names(state), ended=ended,
+        pipelines=_names(pipeline, "pipeline"), versions=_names(version, "version"), states=_names(state, "state"), ended=ended,
         marks=tuple(sorted({*marks})), since=since, until=until, parent=parent, text=text,
     )  # fmt: skip
 
 
-def _names(given: str | Iterable[str] | None) -> frozenset[str] | None:
+def _names(given: str | Iterable[str] | None, option: str) -> frozenset[str] | None:
     """One name, several, or all."""
     if given is None:
         return None
-    return frozenset({str(given)} if isinstance(given, str) else map(str, given))
+    names = [given] if isinstance(given, str) else [*given]
+    for name in names:
+        check_asked(name, option)
+    return frozenset(map(str, names))
 
 
 def ascii_lower(text: str) -> str:

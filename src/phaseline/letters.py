@@ -9,6 +9,7 @@ from typing import TypeAlias
 import attrs
 import msgspec
 
+from phaseline.options import check_asked, check_moment
 from phaseline.run import ErrorCategory, ErrorInfo
 
 LetterKey: TypeAlias = tuple[datetime, str]
@@ -96,10 +97,9 @@ def letter_filter(
     Raises:
         ValueError: A time is not aware, or there is no such category.
     """
-    for name, moment in (("since", since), ("until", until)):
-        if moment is not None and moment.tzinfo is None:
-            msg = f"{name}={moment.isoformat()} has no time zone; give an aware time: datetime.now(UTC) - timedelta(days=1)"
-            raise ValueError(msg)
+    check_moment(since, "since")
+    check_moment(until, "until")
+    check_asked(phase, "phase")
     categories = None
     if category is not None:
         named = [category] if isinstance(category, str) else list(category)

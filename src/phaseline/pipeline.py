@@ -24,6 +24,7 @@ from phaseline.deps import Dep, checked_deps
 from phaseline.drawing import to_dict, to_mermaid
 from phaseline.errors import (
     AmbiguousRuntimeError,
+    DefinitionError,
     PipelineNotRegisteredError,
     RunningLoopError,
     RuntimeUsageError,
@@ -344,4 +345,6 @@ def names_of(selected: Selected | Iterable[Selected] | None) -> frozenset[str] |
     if selected is None:
         return None
     given = [selected] if isinstance(selected, str | Pipeline) else selected
+    if not hasattr(given, "__iter__"):
+        raise DefinitionError(f"pipeline={given!r} is neither a pipeline nor the name of one")
     return frozenset(str(each) if isinstance(each, str) else each.name for each in given)

@@ -26,7 +26,6 @@ from phaseline._shell.worker import Worker
 from phaseline.abc import Clock, Queue, Storage
 from phaseline.arguments import (
     check_bounds,
-    check_run_id,
     check_start,
     checked_pipeline,
     checked_pipelines,
@@ -50,6 +49,7 @@ from phaseline.handle import RunHandle
 from phaseline.health import PATIENCE, Health
 from phaseline.limits import Rate
 from phaseline.marks import Attribute, marks_of
+from phaseline.options import check_asked, check_page, check_run_id, check_unit
 from phaseline.pipeline import Pipeline, Selected, names_of, open_hosts, warn_of_endless
 from phaseline.retry import Retry
 from phaseline.run import ENDED_STATES, ErrorCategory, Run
@@ -489,12 +489,8 @@ class Runtime:
             RuntimeNotOpenError: The runtime is not open.
             ValueError: Another argument makes no sense.
         """
-        if order not in ("newest", "oldest"):
-            msg = f"order={order!r}: runs come 'newest' or 'oldest' first"
-            raise ValueError(msg)
-        if limit is not None and limit < 1:
-            msg = f"limit={limit}: ask for at least one run, or leave it out for all"
-            raise ValueError(msg)
+        check_page(order, limit, "runs")
+        check_asked(after, "after")
         wanted = run_filter(
             pipeline=names_of(pipeline), version=version, state=state, ended=ended, tags=tags, attributes=attributes,
             since=since, until=until, parent=parent, text=text,
@@ -552,7 +548,7 @@ class Runtime:
             StorageError: The storage could not be read or written; what was deleted before stays so.
             ValueError: The time is negative, or a run in this state has not ended.
         """
-        if older_than < timedelta(0):
+        if check_unit(older_than, "older_than", "purge") < timedelta(0):
             msg = (
                 f"purge(older_than={older_than}): no run has ended in the future; timedelta(0) stands for all"
             )
@@ -591,10 +587,6 @@ class Runtime:
         check_run_id(run_id, "runtime.get")
         if pipeline is not None:
             checked_pipeline(pipeline, "runtime.get")
-        if (
-            not run_id.isprintable()
-        ):  # nothing that has an id; with half a surrogate it could not even be asked for
-            raise RunNotFoundError(run_id)
         live = await self.runner.load(run_id)
         found = live.snapshot.run.pipeline
         if pipeline is not None and found != pipeline.name:

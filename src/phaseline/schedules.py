@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Final, TypeVar, get_args
@@ -14,6 +14,7 @@ from anyio import to_thread
 
 from phaseline._shell.scheduling import Scheduler, input_of, options_of, plan_of
 from phaseline._shell.starting import start
+from phaseline.arguments import checked_pipeline
 from phaseline.errors import (
     KeyConflictError,
     PipelineNotRegisteredError,
@@ -37,6 +38,8 @@ Out = TypeVar("Out")
 LONGEST_NAME: Final = 100
 MOST_SLOTS: Final = 10_000
 """Slots that are filled in at once."""
+EARLIEST: Final = datetime(1970, 1, 1, tzinfo=UTC)
+"""Of what is filled in."""
 CLOCKS_APART: Final = timedelta(seconds=5)
 """How far a caller's clock may be before the storage's: his "now" is a time that has come."""
 TRIES: Final = 100
@@ -131,6 +134,7 @@ class Schedules:
             PipelineNotRegisteredError: It is not registered.
             StorageError: It could not be stored.
         """
+        checked_pipeline(pipeline, "schedules.put")
         if not self._runtime.has(pipeline):
             raise PipelineNotRegisteredError(pipeline.name, repr(self._runtime), self._runtime.names)
         _check_name(name)
@@ -175,7 +179,9 @@ class Schedules:
         Raises:
             ScheduleNotFoundError: There is none of this name.
         """
-        if not await self._runner.write(partial(self._timetable.delete, self._namespace, name)):
+        if not _is_name(name) or not await self._runner.write(
+            partial(self._timetable.delete, self._namespace, name)
+        ):
             await self._known(name)
 
     async def pause(self, name: str, /) -> Schedule:
@@ -222,8 +228,15 @@ class Schedules:
             PipelineNotRegisteredError: Its pipeline, of its version, is not registered here.
         """
         schedule = await self._known(name)
-        if since.tzinfo is None or until.tzinfo is None:
-            raise ScheduleError(name, "backfill needs aware times: datetime(2026, 1, 1, tzinfo=UTC)")
+        for moment in (since, until):
+            if not isinstance(moment, datetime) or moment.tzinfo is None:  # pyright: ignore[reportUnnecessaryIsInstance]  # callers need not be typed
+                raise ScheduleError(
+                    name, f"backfill needs aware times, datetime(2026, 1, 1, tzinfo=UTC); got {moment!r}"
+                )
+        if since < EARLIEST:
+            raise ScheduleError(
+                name, f"backfill(since={since.isoformat()}): nothing is filled in before {EARLIEST.year}"
+            )
         if not since < until <= self._runner.clock.now() + CLOCKS_APART:
             raise ScheduleError(
                 name,
@@ -273,6 +286,8 @@ class Schedules:
         return stored
 
     async def _read(self, name: str) -> ScheduleRecord | None:
+        if not _is_name(name):  # with half a surrogate it could not even be asked for
+            return None
         return await self._runner.read(partial(_read, self._timetable, self._namespace, name))
 
     async def _known(self, name: str) -> ScheduleRecord:
@@ -293,8 +308,12 @@ def _read(timetable: Timetable, namespace: str, name: str) -> ScheduleRecord | N
     return found
 
 
+def _is_name(name: object) -> bool:
+    return isinstance(name, str) and 0 < len(name) <= LONGEST_NAME and name.isprintable()
+
+
 def _check_name(name: object) -> None:
-    if not isinstance(name, str) or not 0 < len(name) <= LONGEST_NAME or not name.isprintable():
+    if not _is_name(name):
         shown = ascii(name)[:LONGEST_NAME]
         raise ScheduleError(shown, f"a name has 1 to {LONGEST_NAME} characters, all of which can be printed")
 

@@ -336,8 +336,11 @@ async def test_what_is_told_of_a_command_is_checked_before_anything_is_done(
             await handle.cancel(reason="\0")
         with pytest.raises(DefinitionError, match="did you mean 'pause'"):
             await runtime.control(handle.id, "pose")
-        with pytest.raises(RunNotFoundError):
-            await runtime.control("nobody", "pause")
+        with pytest.raises(DefinitionError, match="no command 5"):
+            await runtime.control(handle.id, 5)  # type: ignore[arg-type]  # it is what is refused
+        for unknown in ("nobody", "\ud800", "a\0"):
+            with pytest.raises(RunNotFoundError):
+                await runtime.control(unknown, "pause")
         assert await handle.state() == "WAIT_LONG"
         await runtime.control(handle.id, "cancel", reason="by its id")
         assert await handle.state() == RunState.CANCELLED

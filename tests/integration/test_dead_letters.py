@@ -206,8 +206,9 @@ async def test_a_run_that_has_not_failed_has_no_letter(open_runtime: OpenRuntime
         for verb in (runtime.dead_letters.discard, runtime.dead_letters.requeue):
             with pytest.raises(CommandRefusedError, match="COMPLETED"):
                 await verb(handle.id)
-            with pytest.raises(RunNotFoundError):
-                await verb("nobody")
+            for unknown in ("nobody", "\ud800"):
+                with pytest.raises(RunNotFoundError):
+                    await verb(unknown)
 
 
 async def test_a_purged_run_takes_its_letter_with_it(open_runtime: OpenRuntime, clock: FakeClock) -> None:
@@ -309,8 +310,11 @@ async def test_runs_of_unknown_pipelines_are_left_and_named(
     ("conditions", "text"),
     [
         ({"category": "SISTEM"}, "there is no category SISTEM"),
+        ({"since": "2030-01-01"}, "no moment"),
+        ({"limit": "5"}, "limit='5'"),
+        ({"after": "1.\ud800"}, "can be printed"),
         ({"since": datetime(2030, 1, 1)}, "no time zone"),  # noqa: DTZ001  # that is what is refused
-        ({"limit": 0}, "ask for at least one letter"),
+        ({"limit": 0}, "ask for 1 to"),
         ({"order": "best"}, "newest"),
         ({"after": "here"}, "give page.next"),
         ({"after": f"{10**30}.x"}, "give page.next"),

@@ -163,6 +163,19 @@ async def test_what_makes_no_sense_is_refused(open_runtime: OpenRuntime) -> None
         for asked in (
             {"order": "best"},
             {"limit": 0},
+            {"limit": "5"},
+            {"limit": 1.5},
+            {"limit": True},
+            {"limit": 10**30},
+            {"since": "2030-01-01"},
+            {"until": 7},
+            {"text": 7},
+            {"text": "\ud800"},
+            {"parent": "a\0"},
+            {"after": "\ud800"},
+            {"state": "\ud800"},
+            {"version": ["1", "\ud800"]},
+            {"pipeline": 7},
             {"since": datetime(2030, 1, 1)},  # noqa: DTZ001  # it is what is refused
             {"until": datetime(2030, 1, 1)},  # noqa: DTZ001  # as above
             {"text": "a\0"},
@@ -170,7 +183,7 @@ async def test_what_makes_no_sense_is_refused(open_runtime: OpenRuntime) -> None
             {"tags": [""]},
             {"attributes": {"a b": 1}},
         ):
-            with pytest.raises(ValueError, match=r"order|limit|time zone|text|tag|attribute"):
+            with pytest.raises(ValueError, match=r"order|limit|time zone|moment|text|tag|attribute|pipeline"):
                 runtime.find(**asked)
         with pytest.raises(InvalidMarkError):
             await runtime.start(halved, 2, tags=["a\n"])

@@ -14,6 +14,7 @@ from anyio import to_thread
 from phaseline import SLOT, Context, Dep, Pipeline, Runtime, Schedule, phase
 from phaseline.abc import Storage
 from phaseline.errors import (
+    DefinitionError,
     InvalidInputError,
     InvalidMarkError,
     PipelineNotRegisteredError,
@@ -367,6 +368,7 @@ async def test_an_input_that_fits_no_more_is_told(
         ({"every": STEP, "attributes": {f"a{n}": n for n in range(31)}}, ScheduleError, "at most 30"),
         ({"every": STEP, "name": ""}, ScheduleError, "1 to 100"),
         ({"every": STEP, "name": "a\nb"}, ScheduleError, "can be printed"),
+        ({"every": STEP, "pipeline": "doubling"}, DefinitionError, "only a name"),
         ({"every": STEP, "pipeline": telling}, PipelineNotRegisteredError, "'telling' is not registered"),
     ],
 )  # fmt: skip
@@ -396,6 +398,8 @@ async def test_who_is_not_there_is_told(clock: FakeClock) -> None:
         ):
             with pytest.raises(ScheduleNotFoundError, match="known: 'here'"):
                 await command("there")
+            with pytest.raises(ScheduleNotFoundError, match="known: 'here'"):
+                await command("\ud800")
         with pytest.raises(ScheduleNotFoundError, match="known: 'here'"):
             await schedules.backfill("there", since=clock.now() - STEP, until=clock.now())
 
@@ -403,6 +407,8 @@ async def test_who_is_not_there_is_told(clock: FakeClock) -> None:
 @pytest.mark.parametrize(
     ("since", "until", "told"),
     [
+        ("2029-01-01", datetime(2029, 1, 2, tzinfo=UTC), "aware.*'2029-01-01'"),
+        (datetime.min.replace(tzinfo=UTC), datetime(2029, 1, 2, tzinfo=UTC), "before 1970"),
         (datetime(2029, 1, 1), datetime(2029, 1, 2, tzinfo=UTC), "aware"),  # noqa: DTZ001  # to be refused
         (datetime(2029, 1, 2, tzinfo=UTC), datetime(2029, 1, 1, tzinfo=UTC), "no time that has passed"),
         (datetime(2029, 12, 31, tzinfo=UTC), datetime(2030, 1, 2, tzinfo=UTC), "no time that has passed"),
@@ -410,7 +416,7 @@ async def test_who_is_not_there_is_told(clock: FakeClock) -> None:
     ],
 )
 async def test_no_time_can_be_filled_in_but_a_past_one(
-    clock: FakeClock, since: datetime, until: datetime, told: str
+    clock: FakeClock, since: Any, until: datetime, told: str
 ) -> None:
     """Nothing is begun."""
     async with Runtime(pipelines=[doubling], clock=clock) as runtime:

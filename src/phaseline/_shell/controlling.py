@@ -57,7 +57,7 @@ def order_of(
     """
     verbs = [str(known) for known in Verb]
     if verb not in verbs:
-        msg = f"there is no command {verb!r}{did_you_mean(verb, verbs)} (known: {', '.join(verbs)})"
+        msg = f"there is no command {verb!r}{did_you_mean(str(verb), verbs)} (known: {', '.join(verbs)})"
         raise DefinitionError(msg)
     reason = storable_text(reason, what=f"the reason of {verb}")
     actor = storable_text(actor, what=f"the actor of {verb}")

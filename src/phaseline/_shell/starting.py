@@ -172,13 +172,7 @@ def _deadline(given: datetime | timedelta | None, now: datetime) -> datetime | N
     """Give the moment at which a run must be over."""
     if given is None:
         return None
-    if isinstance(given, timedelta):
-        moment = later(now, given)
-    elif given.tzinfo is None:
-        msg = f"deadline={given.isoformat()} has no time zone; give an aware time, or a timedelta from now on"
-        raise ValueError(msg)
-    else:
-        moment = given.astimezone(UTC)
+    moment = later(now, given) if isinstance(given, timedelta) else given.astimezone(UTC)
     if moment <= now:
         msg = f"a deadline of {given} has passed before the start, at {now.isoformat()}; give one to come"
         raise ValueError(msg)
