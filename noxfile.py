@@ -64,7 +64,13 @@ def crash(session: nox.Session) -> None:
     install(session, "test")
     # More at once than processors: most of the time is waiting for what a killed process left.
     session.run(
-        "pytest", "-n", "4", "tests/crash/every_hit.py", "tests/crash/every_sequence.py", *session.posargs
+        "pytest",
+        "-n",
+        "4",
+        "tests/crash/every_hit.py",
+        "tests/crash/every_sequence.py",
+        "tests/crash/many_runs.py",
+        *session.posargs,
     )
 
 
