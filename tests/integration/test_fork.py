@@ -346,8 +346,9 @@ async def test_amid_a_rollback_nothing_is_copied(open_runtime: OpenRuntime) -> N
         await origin.result()
         await origin.rollback()
         assert (await origin.wait()).state == RunState.FAILED
-        with pytest.raises(CommandRefusedError, match="a rollback of it is unfinished"):
+        with pytest.raises(CommandRefusedError, match="a rollback of it is unfinished") as caught:
             await origin.fork("paid")
+        assert caught.value.allowed == ("retry", "annotate", "discard")
 
 
 # --------------------------------------------------------------------- what is taken over

@@ -177,9 +177,10 @@ async def test_what_makes_no_sense_is_refused(open_runtime: OpenRuntime) -> None
         open_runtime(checked, retain=timedelta(0))
     async with open_runtime(checked) as runtime:
         await ended(runtime, 2)
-        for given in (5, None):
+        no_times: list[Any] = [5, None]
+        for given in no_times:
             with pytest.raises(DefinitionError, match=r"older_than=.*has no unit"):
-                await runtime.purge(older_than=given)  # type: ignore[arg-type]  # it is what is refused
+                await runtime.purge(older_than=given)
         with pytest.raises(ValueError, match="in the future"):
             await runtime.purge(older_than=-SECOND)
         with pytest.raises(ValueError, match=r"PAUSED.*has not ended"):

@@ -82,7 +82,7 @@ def _check_state(draft: Draft, verb: Verb) -> None:
         is_rolling_back = draft.state == RunState.ROLLING_BACK
         raise Refused(verb, draft.state, "a rollback is finishing" if is_rolling_back else "")
     if draft.run.undo_after is not None and verb in _NOT_HALFWAY:
-        raise Refused(verb, draft.state, "a rollback of it is unfinished; retry finishes it")
+        raise Refused(verb, draft.state, "a rollback of it is unfinished; retry finishes it", _NOT_HALFWAY)
 
 
 def _cancel(draft: Draft, order: Cancel) -> None:

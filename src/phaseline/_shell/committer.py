@@ -565,6 +565,6 @@ def _refusal(
     if verdict is not None and isinstance(command, Receive):
         return SignalRefusedError(live.id, command.signal, verdict.state, verdict.reason)
     if verdict is not None:
-        allowed = map(str, allowed_in(verdict.state))
+        allowed = [str(verb) for verb in allowed_in(verdict.state) if verb not in verdict.barred]
         return CommandRefusedError(live.id, verdict.verb, verdict.state, allowed, verdict.reason)
     return LeaseLostError(live.id, getattr(command, "path", ""), getattr(command, "fence", 0))
