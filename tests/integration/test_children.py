@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from datetime import timedelta
 from typing import Any
 
@@ -29,7 +30,12 @@ from phaseline import (
     phase,
     start_child,
 )
+from phaseline._engine.commands import Command
+from phaseline._shell import children
+from phaseline._shell.controlling import carry_out
+from phaseline._shell.live import LiveRun
 from phaseline._shell.mail import PAGE, Mail
+from phaseline._shell.runner import Runner
 from phaseline.abc import Storage
 from phaseline.errors import (
     DefinitionError,
@@ -107,6 +113,8 @@ async def flawed(number: int) -> int:
 
 frail = Pipeline("frail", double >> flawed)
 keeper = Pipeline("keeper", start_child(frail) >> show)
+moody = Pipeline("moody", flawed.wait_for(GO) >> when_told)
+stubborn = Pipeline("stubborn", start_child(moody) >> show)
 
 
 async def checked(storage: Storage) -> None:
@@ -478,6 +486,41 @@ async def test_a_child_that_is_to_be_cancelled_is_not_taken_up_again(
         assert (await handle.run()).phases["patient"].wait_key == second.id
         await (await runtime.get(second.id)).signal(GO, True)
         assert await handle.result() == "<21>"
+        await checked(opened)
+
+
+@pytest.mark.parametrize("elsewhere", [False, True])
+async def test_a_child_that_is_retried_for_a_parent_that_is_cancelled_meanwhile_is_cancelled_too(
+    storage: Callable[[], Storage], clock: FakeClock, monkeypatch: pytest.MonkeyPatch, elsewhere: bool
+) -> None:
+    """The cancel comes between the retry of the child and the wait for it, from here or from another process."""
+    FLAWS.clear()
+    cancelled: list[str] = []
+    opened = storage()
+    async with (
+        Runtime(opened, pipelines=[stubborn, moody], clock=clock) as runtime,
+        Runtime(storage(), pipelines=[stubborn, moody], clock=clock, serve=False)
+        if elsewhere and opened.shared
+        else nullcontext(runtime) as other,
+    ):
+        handle = await runtime.start(stubborn, 1)
+        await clock.settle()
+        child = await only_child(runtime, handle)
+        assert (await handle.state(), await child.state()) == (RunState.FAILED, RunState.FAILED)
+
+        async def then_cancelled(runner: Runner, run_id: str, order: Command) -> LiveRun:
+            live = await carry_out(runner, run_id, order)
+            if not cancelled:
+                cancelled.append(run_id)
+                await (await other.get(handle.id)).cancel()
+            return live
+
+        monkeypatch.setattr(children, "carry_out", then_cancelled)
+        await handle.retry()
+        await clock.settle()
+        await clock.advance(SECOND)
+        assert cancelled == [child.id]
+        assert (await handle.state(), await child.state()) == (RunState.CANCELLED, RunState.CANCELLED)
         await checked(opened)
 
 

@@ -7,6 +7,8 @@ from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+import anyio
+
 from phaseline._engine.commands import Attach, Cancel, ChildEnded, Retry, Succeed
 from phaseline._shell.controlling import carry_out
 from phaseline._shell.failure import describe
@@ -55,6 +57,9 @@ async def begin_child(runner: Runner, job: Job, plan: Plan, value: object) -> At
             CommandRefusedError
         ):  # somebody was faster; whatever has become of it is looked at once it is waited for
             await carry_out(runner, earlier.id, Retry(f"its parent, run {run.id}, was retried"))
+        if job.is_interrupted():
+            with anyio.CancelScope(shield=True):  # it is what interrupts the phase that this is done for
+                await let_go(runner, job, earlier.id)
     return Attach(row.path, row.fence, earlier.id, None)
 
 
@@ -86,6 +91,16 @@ async def _closed(runner: Runner, run: RunRecord) -> Collection[str]:
     read = partial(runner.storage.messages, run.namespace, frozenset(runner.plans), ALL)
     told = await runner.read(read)
     return {one.run_id for one in told if one.kind is MessageKind.CLOSED and one.sender == run.id}
+
+
+async def let_go(runner: Runner, job: Job, child: str) -> None:
+    """Cancel a run that was taken up again for a phase that does not come to wait for it: its own run has ended meanwhile."""
+    parent = await runner.record_of(job.live.id)
+    if parent.state in ENDED_STATES and job.node.close == "cancel":
+        with suppress(
+            CommandRefusedError, RunNotFoundError
+        ):  # it has ended by itself, or somebody was faster
+            await carry_out(runner, child, cancel_for(parent.id))
 
 
 def cancel_for(parent: str) -> Cancel:

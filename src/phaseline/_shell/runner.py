@@ -16,10 +16,11 @@ import attrs
 from anyio.abc import TaskGroup
 from anyio.lowlevel import checkpoint
 
-from phaseline._engine.commands import NO_OFFER, Command, Fail, Offer
+from phaseline._engine.commands import NO_OFFER, Attach, Command, Fail, Offer
 from phaseline._engine.snapshot import Draft, Snapshot
 from phaseline._shell.bounds import invoke_bounded
 from phaseline._shell.chains import Chain, Crew, crew_of
+from phaseline._shell.children import let_go
 from phaseline._shell.clock import SystemClock, Timer, Timers
 from phaseline._shell.committer import (
     Committer,
@@ -307,6 +308,8 @@ class Runner:
                 live.snapshot.run.state in SETTLED_STATES
             )  # somebody cancelled it, or had it end otherwise
             log.log(logging.INFO if expected else logging.WARNING, "%s", error)
+            if isinstance(result, Attach) and result.unit is None:
+                await let_go(self, job, result.child)
         except Exception as error:  # noqa: BLE001  # nobody is left to hear of it
             log.error("what phase %r of run %s came to could not be stored: %s", job.row.path, live.id, error)  # noqa: TRY400  # the error says it all
             if isinstance(error, StorageRefusedError) and not isinstance(result, Fail):
