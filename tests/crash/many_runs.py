@@ -24,6 +24,13 @@ async def same(number: int) -> int:
 WAITING = Pipeline("waiting", same)
 
 
+@pytest.fixture(params=["asyncio"])
+def anyio_backend(request: pytest.FixtureRequest) -> str:
+    """One will do: it is about the number, and takes a minute on each database."""
+    backend: str = request.param
+    return backend
+
+
 @pytest.mark.timeout(900)
 async def test_ten_thousand_at_once(scene: Scene) -> None:
     """Each obeys, and few of them are kept in memory."""
