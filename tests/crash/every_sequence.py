@@ -8,7 +8,7 @@ import pytest
 from tests.all_at_once import one_of_each, try_sequences
 from tests.databases import Database
 
-SEQUENCES, STEPS = 100, 60
+SEQUENCES, STEPS = 40, 60
 
 
 @pytest.mark.timeout(3_600)
