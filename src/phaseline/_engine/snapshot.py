@@ -205,6 +205,9 @@ class Draft:
         "waits",
     )  # fmt: skip
 
+    cursor: int
+    positions: int
+
     def __init__(self, base: Snapshot, now: datetime) -> None:
         run = base.run
         self.base: Snapshot = base
