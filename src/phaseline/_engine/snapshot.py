@@ -34,6 +34,7 @@ from phaseline.run import (
 )
 
 ENDED_PHASES = frozenset({PhaseState.COMPLETED, PhaseState.FAILED, PhaseState.SKIPPED})
+_AMENDED = frozenset(AMENDED)
 _amendable = attrgetter(*AMENDED)
 
 
@@ -396,7 +397,7 @@ class Draft:
         if timing.is_timed(self.run):
             self._changes.update(timing.times(self.run, self.state, self._newest_rows(), self.now))
         base = self.base.run
-        moves_on = self.run is base and not self._changes and not self.dropped and base.revision > 0
+        is_amended = self.run is not base or not _AMENDED.isdisjoint(self._changes) or bool(self.dropped)
         self.run = replace(
             self.run, state=self.state, seq=self.seq, revision=base.revision + 1, updated_at=self.now, **self._changes
         )  # fmt: skip
@@ -416,15 +417,16 @@ class Draft:
         )  # fmt: skip
         if base.parent_id is not None or self.plan.starts:
             self.messages = messages.messages_of(self)
-        return unit if moves_on and not self._reaches_out else self._amended(unit)
+        return self._amended(unit) if is_amended or self._writes_more else unit
 
     @property
-    def _reaches_out(self) -> bool:
-        """Whether it writes something of another run."""
-        return self.forked is not None or bool(self.started or self.messages)
+    def _writes_more(self) -> bool:
+        """Whether it brings signals or marks, or writes something of another run."""
+        is_marked = not self.base.run.revision and bool(self.base.run.marks)
+        return is_marked or self.forked is not None or bool(self.signals or self.started or self.messages)
 
     def _amended(self, unit: Unit) -> Unit:
-        """Add what only those units write that change more of the run than where it stands, which most do not."""
+        """Add what only those units write that change what hardly ever changes of a run, or bring what most do not."""
         run, base = self.run, self.base.run
         if run.expires_at != base.expires_at or not base.revision:
             self.expires_at = run.expires_at
