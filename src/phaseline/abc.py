@@ -334,8 +334,6 @@ class Storage(ABC):
     """Whether a phase's body, and a host that starts a run, may write in one transaction with it."""
     transaction_limit: timedelta | None = None
     """Bound of a transactional phase that has none of its own, where others cannot write meanwhile."""
-    remote: bool = False
-    """Whether another process does the work of writing, so that this one has its processor for itself meanwhile."""
     nudges: bool = False
     """Whether ``nudge`` reaches other processes."""
     reach: Callable[[str], None] = staticmethod(pass_by)

@@ -41,8 +41,6 @@ MAX_TRIES = 100
 """Times a unit is decided anew because somebody else moved its run; each time one of the two got through."""
 
 
-SMALL_BATCH = 16
-"""Runs up to which a batch is not divided: what it costs by itself would be more than what is gained."""
 BLOCKED_TRIES = 4
 """Times a unit that needs what others hold locked is tried until a caller is told: some eight seconds."""
 BLOCKED_ADVICE = (
@@ -214,9 +212,9 @@ class GroupCommitter(Committer):
         self._thread, self._later = thread, later
         self._lock = anyio.Lock(fast_acquire=True)
         self._waiting: list[LiveRun] = []
-        self._written: int = 0
-        """Runs of the last batch."""
         self._wake = new_event()
+        self._gathering = new_event()
+        """Set when the batch that is gathering is done with: one event for all of it, one for each would cost more."""
 
     @property
     def alone(self) -> AbstractAsyncContextManager[object]:
@@ -241,8 +239,7 @@ class GroupCommitter(Committer):
         while ticket.granted is None:
             if ticket.error is not None:
                 raise ticket.error
-            live.told = live.told or new_event()
-            await live.told.wait()
+            await self._gathering.wait()
         return ticket.granted
 
     def look_again(self, live: LiveRun) -> None:
@@ -260,8 +257,7 @@ class GroupCommitter(Committer):
         """Write batches until cancelled."""
         while True:
             await self._wake.wait()
-            if len(self._waiting) < SMALL_BATCH or not self._storage.remote:
-                await checkpoint()  # whoever is ready joins the batch
+            await checkpoint()  # whoever is ready joins the batch
             async with self._lock:
                 paused = await self._write_what_waits()
             if paused:
@@ -272,27 +268,18 @@ class GroupCommitter(Committer):
 
         On its own, so that no run of the last batch is held on to while the next one is waited for.
         """
-        runs = self._next_batch()
+        self._wake = new_event()
+        runs, self._waiting = self._waiting, []
+        written = self._gathering
         try:
             paused = await self._look_up(runs)
+            # Whoever came while runs were read may be in this batch; who comes from here on is in the next one.
+            self._gathering = new_event()
             return await self._flush(runs) or paused
         finally:
-            for live in runs:
-                live.tell()
-
-    def _next_batch(self) -> list[LiveRun]:
-        """Take the runs of the next batch: all that wait or, where a server does the writing, half of many.
-
-        While one half is written there the bodies of the other are called here: side by side, and not in turn.
-        """
-        most = len(self._waiting)
-        if self._storage.remote:
-            most = max(SMALL_BATCH, (most + self._written + 1) // 2)
-        runs, self._waiting = self._waiting[:most], self._waiting[most:]
-        self._written = len(runs)
-        if not self._waiting:
-            self._wake = new_event()
-        return runs
+            if self._gathering is written:
+                self._gathering = new_event()
+            written.set()
 
     async def _look_up(self, runs: Sequence[LiveRun]) -> bool:
         """Read those of the runs that others may have moved on; gives whether the storage is unavailable."""
@@ -373,6 +360,8 @@ class GroupCommitter(Committer):
         if outage:
             log.warning("%s; finished work is held and written once it is back", error)
         kept = [self._keep(folded, error) for folded in batch]
+        told, self._gathering = self._gathering, new_event()
+        told.set()  # some of those that were told came while this was being written
         return _Written(answers, outage and any(kept))
 
     # ------------------------------------------------------------------ one run

@@ -15,7 +15,6 @@ from phaseline._engine.decide import Verdict
 from phaseline._engine.snapshot import Draft, Snapshot
 from phaseline.abc import RunRows, Unit
 from phaseline.errors import RunNotFoundError
-from phaseline.loops import LoopEvent
 from phaseline.nothing import NOTHING
 from phaseline.run import PhaseRecord, PhaseState
 
@@ -173,7 +172,6 @@ class LiveRun:
         "snapshot",
         "stale",
         "tickets",
-        "told",
         "unsettled",
     )
 
@@ -202,8 +200,6 @@ class LiveRun:
         self.cause: BaseException | None = None
         """The exception by which it failed, if it did so in this process."""
         self.tickets: list[Ticket] = []
-        self.told: LoopEvent | None = None
-        """Set when something may have come of tickets that somebody waits for."""
         self.jobs: dict[str, Job] = {}
         self.copies: dict[str, tuple[Any, Stored | None]] = {}
         """Decoded values that no phase has taken yet, by path; with what is stored of those that are large."""
@@ -252,12 +248,6 @@ class LiveRun:
         self.copies.clear()
         self.items.clear()
         self.cause = None
-
-    def tell(self) -> None:
-        """Have those who wait for their tickets look at them."""
-        if self.told is not None:
-            told, self.told = self.told, None
-            told.set()
 
     def refuse(self, error: BaseException) -> None:
         """End all commands that wait."""

@@ -46,8 +46,6 @@ class Dialect(ABC):
     """Begins a transaction that writes."""
     batch_is_atomic: ClassVar[bool] = False
     """Whether a batch needs no transaction around it."""
-    remote: ClassVar[bool] = False
-    """Whether another process does the work of writing."""
     nudges: ClassVar[bool] = False
     """Whether processes can nudge each other through it."""
     transaction_limit: ClassVar[timedelta | None] = None

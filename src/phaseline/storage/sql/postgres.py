@@ -90,7 +90,6 @@ class PostgresDialect(Dialect):
 
     outcome: ClassVar[str] = "outcome"
     batch_is_atomic: ClassVar[bool] = True
-    remote: ClassVar[bool] = True
     nudges: ClassVar[bool] = True
     begin_reading: ClassVar[str] = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
     now: ClassVar[str] = "(extract(epoch FROM statement_timestamp()) * 1000000)::bigint"

@@ -100,7 +100,6 @@ class SqlStorage(Storage):
         """For transactional phases: as many connections as there are bodies, and none taken from the others."""
         self._writer: Connection | None = None
         self._teller: Teller | None = None
-        self.remote: bool = self.dialect.remote
         self.nudges: bool = self.dialect.nudges
 
     def __repr__(self) -> str:
