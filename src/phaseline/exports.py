@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict
+from pydantic_core import to_json
 
 from phaseline.markup import escaped, of_json, table
 
@@ -250,7 +251,9 @@ def _attempt(attempt: ExportedAttempt) -> tuple[str, ...]:
 
 
 def _event(event: ExportedEvent) -> tuple[str, ...]:
-    data = event.left_out or ", ".join(f"{name}={value!r}" for name, value in event.data.items())
+    data = event.left_out or ", ".join(
+        f"{name}={to_json(value).decode()}" for name, value in event.data.items()
+    )
     shown = data if len(data) <= SHOWN_DATA else f"{data[:SHOWN_DATA]}…"
     return str(event.seq), _time(event.at), escaped(event.type), escaped(event.phase or ""), escaped(shown)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -12,6 +12,8 @@ from markdown_it import MarkdownIt
 
 from phaseline import Context, CustomEvent, Pipeline, Retry, RunHandle, Runtime, each, exports, phase
 from phaseline._shell import exporting
+from phaseline.abc import Storage
+from phaseline.events import Event
 from phaseline.exports import RunExport
 from phaseline.testing import FakeClock
 
@@ -267,3 +269,55 @@ async def test_texts_of_users_stay_in_their_frames(open_runtime: OpenRuntime) ->
     assert kinds[0] <= kinds[1]
     assert len(block(document)) == len(block(calm))
     assert "\u202e" not in document
+
+
+@phase(name="joined")
+async def counted(found: list[str]) -> dict[str, int]:
+    return {word: len(word) for word in found}
+
+
+async def test_what_is_stored_in_another_shape_is_told_with_all_the_rest(
+    storage: Callable[[], Storage], clock: FakeClock
+) -> None:
+    """The pipeline gives something else by now; what a run came to can still be looked at."""
+    changed = Pipeline("shouting", words >> each(shout) >> same >> counted)
+    opened = storage()
+    async with Runtime(opened, pipelines=[shouting], clock=clock) as runtime:
+        run = await runtime.run(shouting, "a,c")
+    async with Runtime(
+        opened if not opened.shared else storage(), pipelines=[changed], clock=clock
+    ) as runtime:
+        export = await (await runtime.get(run.id)).export()
+    assert export.output is not None
+    assert (export.output.left_out or "").startswith("it cannot be read: the stored output of phase 'joined'")
+    assert [move.target for move in export.history] == list(run.states[1:])
+    assert {point.id for point in export.checkpoints} == {point.id for point in run.checkpoints}
+    assert [each.output.value for each in export.phases if each.output is not None][-1] == "AC"
+
+
+async def test_events_of_a_document_are_read_once(
+    open_runtime: OpenRuntime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What moved the run's state is among them."""
+    async with open_runtime(shouting) as runtime:
+        run = await runtime.run(shouting, "a,c")
+        storage, asked = runtime.runner.storage, list[int]()
+        events = storage.events
+
+        def note(namespace: str, run_id: str, after: int, limit: int) -> Sequence[Event]:
+            asked.append(after)
+            return events(namespace, run_id, after, limit)
+
+        monkeypatch.setattr(storage, "events", note)
+        export = await (await runtime.get(run.id)).export()
+    assert asked == [0]
+    assert len(export.history) == len(run.history)
+
+
+async def test_markdown_shows_what_events_tell_as_json(open_runtime: OpenRuntime) -> None:
+    """And not as Python has it."""
+    async with open_runtime(shouting) as runtime:
+        document = (await (await ended(runtime, "a,b")).export()).to_markdown()
+    told = [line for line in document.splitlines() if r"PHASE\_RETRYING" in line]
+    assert len(told) == 1
+    assert '"category":"SYSTEM"' in told[0].replace("\\", "")

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from phaseline._shell.live import LiveRun
 from phaseline.errors import NoOutputError
 from phaseline.events import CheckpointCreated, Event
-from phaseline.run import Run, RunRecord, RunState
+from phaseline.run import Run, RunState
 
 if TYPE_CHECKING:
     from phaseline._shell.runner import Runner
@@ -16,34 +17,45 @@ if TYPE_CHECKING:
 
 async def describe(runner: Runner, live: LiveRun) -> Run[Any]:
     """Make the picture of a run that callers get."""
-    snapshot = live.snapshot
-    record = snapshot.run
-    landmarks = (
-        snapshot.landmarks if snapshot.landmarks is not None else await _read_landmarks(runner, record)
-    )
     output, missing = None, None
-    if record.state == RunState.COMPLETED:
+    if live.snapshot.run.state == RunState.COMPLETED:
         try:
             output = await runner.values.output(live)
         except NoOutputError as error:
             missing = error.reason
+    return picture(live, await landmarks_of(runner, live), output, missing)
+
+
+def picture(
+    live: LiveRun, landmarks: Sequence[Event], output: object = None, missing: str | None = None
+) -> Run[Any]:
+    """Make it of what was read."""
+    record = live.snapshot.run
     return Run(
         id=record.id, pipeline=record.pipeline, version=record.version, state=record.state,
-        landmarks=tuple(landmarks), phases=dict(snapshot.rows), created_at=record.created_at,
+        landmarks=tuple(landmarks), phases=dict(live.snapshot.rows), created_at=record.created_at,
         started_at=record.started_at, ended_at=record.ended_at, error=record.error,
         parent_id=record.parent_id, parent_path=record.parent_path,
         tags=record.tags, attributes=record.attributes, forked_from=record.forked_from, output=output, missing=missing,
     )  # fmt: skip
 
 
-async def _read_landmarks(runner: Runner, run: RunRecord) -> list[Event]:
-    """Read the facts that moved a run's state or made a checkpoint."""
+async def landmarks_of(runner: Runner, live: LiveRun) -> Sequence[Event]:
+    """Give the facts that moved a run's state or made a checkpoint; they are read where they are not known."""
+    run = live.snapshot.run
+    if live.snapshot.landmarks is not None:
+        return live.snapshot.landmarks
     landmarks: list[Event] = []
     after = 0
     while after < run.seq:
         page = await runner.read(partial(runner.storage.events, run.namespace, run.id, after, 1_000))
         if not page:
             break
-        landmarks += [event for event in page if event.transition or isinstance(event, CheckpointCreated)]
+        landmarks += filter(is_landmark, page)
         after = page[-1].seq or run.seq
     return landmarks
+
+
+def is_landmark(event: Event) -> bool:
+    """Whether a fact moved a run's state or made a checkpoint."""
+    return event.transition is not None or isinstance(event, CheckpointCreated)
