@@ -112,12 +112,10 @@ class Unit(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """What is to be kept of its failure; such a unit is ``amended``, for the run's row names the letter."""
     letter_removed: bool = False
     """Whether the dead letter that it had is removed."""
-    forked: Unit | None = None
-    """Inserts a copy of the run in the same transaction, or not at all; such a unit is ``amended``. Its input is that of this
-    run, and so are, as this unit leaves them, the outputs of its rows whose ``decided`` is 0 or less, and what is kept under
-    ``KEPT`` beside them."""
-    started: Sequence[Unit] = ()
-    """Units that insert runs which this one has started; they are written with it, and not without it."""
+    begins: Sequence[Unit] = ()
+    """Units that insert other runs, written in the same transaction or not at all: runs that this one starts, and copies of
+    it, which name it as ``forked_from``. A copy has the input of this run and, as this unit leaves them, the outputs of its
+    own rows whose ``decided`` is 0 or less, and what is kept under ``KEPT`` beside them."""
     messages: Sequence[Message] = ()
     """To other runs."""
 

@@ -622,7 +622,7 @@ async def test_a_copy_whose_commit_was_not_heard_of_is_made_once(
         def commit_and_lose(units: Sequence[Unit]) -> list[Outcome]:
             nonlocal lost
             outcomes = commit(units)
-            if any(unit.forked for unit in units) and not lost:
+            if any(other.run.forked_from for unit in units for other in unit.begins) and not lost:
                 lost += 1
                 raise StorageUnavailableError("the storage", "its answer is lost", "try again")
             return outcomes

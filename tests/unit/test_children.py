@@ -257,7 +257,7 @@ def test_a_worker_that_lost_the_phase_starts_nothing() -> None:
     decided, verdicts = fold(other.snapshot, (attach(other), Cancel()), NOON, offer())
     unit = decided.unit()
     assert verdicts == [[], []]
-    assert (unit.started, unit.messages, unit.run.state) == ([], [], "CANCELLED")
+    assert (unit.begins, unit.messages, unit.run.state) == ([], [], "CANCELLED")
 
 
 def test_the_end_of_the_child_ends_the_wait() -> None:
@@ -353,7 +353,7 @@ def test_a_run_that_was_started_before_is_looked_at() -> None:
     unit = decided.unit()
     seq = unit.run.seq
     assert unit.messages == [Message(sender=CHILD, seq=seq, run_id="r1", kind=MessageKind.AGAIN)]
-    assert not unit.started
+    assert not unit.begins
 
 
 @pytest.mark.parametrize("end", ["COMPLETED", "FAILED", "CANCELLED", "ROLLED_BACK"])

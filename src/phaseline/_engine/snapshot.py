@@ -174,6 +174,7 @@ class Draft:
     __slots__ = (
         "_changes",
         "base",
+        "begins",
         "closed",
         "cursor",
         "cuts",
@@ -208,6 +209,10 @@ class Draft:
 
     cursor: int
     positions: int
+    begins: Sequence[Unit]
+    """What inserts the other runs that begin with it; known with the unit."""
+    messages: Sequence[Message]
+    """What it tells other runs; known with the unit."""
 
     def __init__(self, base: Snapshot, now: datetime) -> None:
         run = base.run
@@ -254,8 +259,7 @@ class Draft:
         """The copy of the run that begins with this unit."""
         self.expires_at: datetime | None = None
         """When the run fails by its time, where this unit makes that another moment; known with the unit."""
-        self.messages: Sequence[Message] = ()
-        """What it tells other runs; known with the unit."""
+        self.begins, self.messages = (), ()
         self.just_ended: deque[tuple[PlanNode, Items]] = deque()
         """Nodes from which the flow has yet to go on."""
         self.closed: set[tuple[int, Items]] = set()
@@ -428,19 +432,21 @@ class Draft:
     def _amended(self, unit: Unit) -> Unit:
         """Add what only those units write that change what hardly ever changes of a run, or bring what most do not."""
         run, base = self.run, self.base.run
+        self.begins = [*self._begins(unit.commit_id)]
         if run.expires_at != base.expires_at or not base.revision:
             self.expires_at = run.expires_at
         marks, marked = run.marks, base.marks if base.revision else ()
         return replace(
-            unit, amended=_amendable(base) != _amendable(run) or self.forked is not None,
-            forked=None if self.forked is None else self.forked.unit(unit.commit_id), dropped=[*self.dropped.values()], letter=self.letter,
+            unit, amended=_amendable(base) != _amendable(run), dropped=[*self.dropped.values()], letter=self.letter,
             letter_removed=base.letter is not None and base.letter != run.letter, marks_added=_without(marks, marked),
             marks_removed=_without(marked, marks), signals=[*self.signals.values()],
-            started=[*self.inserts()] if self.started else (), messages=self.messages,
+            begins=self.begins, messages=self.messages,
         )  # fmt: skip
 
-    def inserts(self) -> Iterator[Unit]:
-        """Give what inserts the runs that are still waited for at the end of the unit that starts them."""
+    def _begins(self, commit_id: int) -> Iterator[Unit]:
+        """Give what inserts a copy of the run, and the runs that are still waited for at the end of the unit that starts them."""
+        if self.forked is not None:
+            yield self.forked.unit(commit_id)
         for path, unit in self.started.items():
             is_awaited = messages.waits_for_child(self.row(path))
             if is_awaited and unit is not None:

@@ -443,8 +443,6 @@ class Runner:
     def committed(self, live: LiveRun, draft: Draft) -> None:
         """Take note of a commit: seats, observers, those who wait."""
         self.commits += 1
-        if draft.forked is not None:
-            self.committed(LiveRun(draft.forked.draft.base), draft.forked.draft)
         if draft.base.run.ended_at is not None:
             self.reopened += 1
         if draft.run.epoch != draft.base.run.epoch:
@@ -455,7 +453,7 @@ class Runner:
             self.bus.publish(draft.events)
         if draft.waits:
             self._nudge(draft.all_rows() if draft.opens else draft.rows.values(), draft.now)
-        if draft.started or draft.messages:
+        if draft.begins or draft.messages:
             self._tell_of_others(draft)
         if draft.expires_at is not None and self.on_expiry is not None:
             self.on_expiry(draft.expires_at)
@@ -465,8 +463,8 @@ class Runner:
             live.interrupt_fenced()
 
     def _tell_of_others(self, draft: Draft) -> None:
-        """Take note of the runs that a commit has started, which nobody here holds yet, and of what was told to others."""
-        for unit in draft.inserts():
+        """Take note of the runs that a commit has begun, which nobody here holds yet, and of what was told to others."""
+        for unit in draft.begins:
             if unit.events:
                 self.bus.publish(unit.events)
             self._nudge(unit.inserted, draft.now)

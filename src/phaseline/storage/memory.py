@@ -251,9 +251,7 @@ class MemoryStorage(Storage):
         stored = self._runs.get(key)
         if unit.expected != (0 if stored is None else stored.run.revision):
             return Outcome.STALE
-        others = unit.started if unit.forked is None else (*unit.started, unit.forked)
-        is_there = any((key[0], other.run.id) in self._runs for other in others)
-        if is_there or not _guards_hold(stored, unit):
+        if not _guards_hold(stored, unit) or (unit.begins and self._are_there(unit.begins)):
             return Outcome.FENCED
         if unit.run.key is not None and _takes_key(stored, unit) and not self._take_key(unit.run):
             return Outcome.DUPLICATE
@@ -262,7 +260,7 @@ class MemoryStorage(Storage):
             insort(self._ids.setdefault(key[0], []), key[1])
         self._note(key, stored, unit)
         stored.write(unit)
-        if unit.amended or unit.messages or unit.started or not unit.expected:
+        if unit.amended or unit.messages or unit.begins or not unit.expected:
             self._amend(key, unit)
         return Outcome.COMMITTED
 
@@ -295,15 +293,17 @@ class MemoryStorage(Storage):
         """Note what hardly any unit changes."""
         if unit.letter is not None or unit.letter_removed:
             self._letters.setdefault(key[0], LetterBox()).replace(key[1], unit.letter)
-        if unit.forked is not None:
-            self._write(unit.forked)
-            self._runs[key[0], unit.forked.run.id].take_over(self._runs[key])
         if unit.run.expires_at is not None:
             self._expiries.setdefault(key[0], DueHeap()).add((unit.run.expires_at, key[1], ""))
         if unit.messages:
             self._messages.setdefault(key[0], {}).update(dict.fromkeys(unit.messages))
-        for started in unit.started:
-            self._write(started)
+        for other in unit.begins:
+            self._write(other)
+            if other.run.forked_from == key[1]:
+                self._runs[key[0], other.run.id].take_over(self._runs[key])
+
+    def _are_there(self, units: Iterable[Unit]) -> bool:
+        return any((unit.run.namespace, unit.run.id) in self._runs for unit in units)
 
     def _take_key(self, run: RunRecord) -> bool:
         assert run.key is not None  # noqa: S101  # asked before

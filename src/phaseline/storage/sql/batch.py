@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import chain
 from typing import Any
 
 import attrs
@@ -104,7 +105,7 @@ def _gather(batch: Batch, units: Sequence[Unit]) -> None:
             or unit.taken
             or unit.dropped
             or unit.saved
-            or unit.started
+            or unit.begins
             or unit.messages
         ):
             _gather_rare(batch, unit, head)
@@ -141,10 +142,9 @@ def _gather_rare(batch: Batch, unit: Unit, head: tuple[str, str]) -> None:
         batch.phase_drops.append((*changes, revision, *head, row.path, row.epoch, fence))
         if row.live:
             batch.checkpoint_drops.append((row.gone_in_epoch, *head, row.path, row.epoch))
-    _gather(batch, unit.started)
-    if unit.forked is not None:
-        _gather(batch, (unit.forked,))
-        batch.moves.extend(forks.copies(namespace, run_id, unit.forked.run.id))
+    _gather(batch, unit.begins)
+    copies = [other.run.id for other in unit.begins if other.run.forked_from == run_id]
+    batch.moves.extend(chain.from_iterable(forks.copies(namespace, run_id, copy) for copy in copies))
     if unit.letter_removed:
         batch.letter_deletes.append((*head, unit.letter.seq if unit.letter else 0))
     if unit.letter is not None:

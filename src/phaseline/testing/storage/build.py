@@ -96,7 +96,7 @@ def make_unit(
     amended: bool = False,
     letter: DeadLetter | None = None,
     letter_removed: bool = False,
-    started: Sequence[Unit] = (),
+    begins: Sequence[Unit] = (),
     messages: Sequence[Message] = (),
 ) -> Unit:
     """Make a unit of work that brings a run to the revision and marks that its row carries.
@@ -112,7 +112,7 @@ def make_unit(
     return Unit(
         run=run, expected=expected, stood=stood, amended=bool(amended or added or removed or letter or letter_removed), letter=letter, letter_removed=letter_removed, input=None if expected else INPUT_TEXT, inserted=inserted, updated=updated,
         dropped=dropped, outputs=outputs or {}, events=events, steps=steps, saved=saved, signals=signals, taken=taken, marks_added=added,
-        marks_removed=removed, commit_id=commit_id, started=started, messages=messages,
+        marks_removed=removed, commit_id=commit_id, begins=begins, messages=messages,
     )  # fmt: skip
 
 

@@ -1,4 +1,4 @@
-"""``Unit.forked``: a copy of a run is inserted in the transaction of a unit of that run, with values of its own."""
+"""``Unit.begins``: a copy of a run is inserted in the transaction of a unit of that run, with values of its own."""
 
 from __future__ import annotations
 
@@ -51,8 +51,7 @@ def copying(run: RunRecord, copy: str = "copy", **fields: Any) -> Unit:
         events=[PipelineForked(run_id=copy, seq=1, at=NOW, origin=run.id)],
     )
     event = PipelineForked(run_id=run.id, seq=run.seq, at=NOW, fork=copy)
-    unit = make_unit(run, amended=True, events=[event], **fields)
-    return replace(unit, forked=replace(forked, input=""))
+    return make_unit(run, events=[event], begins=[replace(forked, input="")], **fields)
 
 
 def begin(storage: Storage) -> RunRecord:

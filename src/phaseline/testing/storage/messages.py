@@ -43,7 +43,7 @@ def starting(child: Unit, **fields: object) -> Unit:
     """Make the unit by which the phase of a stored run comes to wait for a run that it starts."""
     waiting = make_wait("a", None, wait_kind=WaitKind.CHILD, wait_key=child.run.id, fence=2)
     return make_unit(
-        replace(make_run(revision=2), **fields), expected=1, updated=[(waiting, 1)], started=[child]
+        replace(make_run(revision=2), **fields), expected=1, updated=[(waiting, 1)], begins=[child]
     )
 
 
@@ -85,8 +85,8 @@ class Messages(StorageTests):
             new_run(f"c{n}", make_phase("b"), parent_id="run", parent_path="a", parent_generation=0)
             for n in range(4)
         ]
-        write(storage, *(replace(new_run(f"r{n}"), started=children[n : n + 1]) for n in range(2)))
-        write(storage, replace(new_run("run"), started=children[2:]))
+        write(storage, *(replace(new_run(f"r{n}"), begins=children[n : n + 1]) for n in range(2)))
+        write(storage, replace(new_run("run"), begins=children[2:]))
         ids = [run.id for run in storage.find(NAMESPACE, limit=PLENTY)]
         assert ids == ["c0", "c1", "c2", "c3", "r0", "r1", "run"]
 
