@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -13,8 +13,19 @@ from anyio import to_thread
 from pydantic import BaseModel
 
 from phaseline import Again, Context, Pipeline, Retry, RunState, Runtime, Skip, each, phase
+from phaseline._engine.commands import Command
+from phaseline._shell.live import LiveRun
+from phaseline._shell.runner import Runner
 from phaseline.abc import KEPT, Storage
-from phaseline.errors import DecodeError, EncodeError, LeaseLostError, PipelineFailedError, RuntimeUsageError
+from phaseline.errors import (
+    DecodeError,
+    EncodeError,
+    LeaseLostError,
+    PipelineFailedError,
+    RuntimeUsageError,
+    StorageRefusedError,
+)
+from phaseline.run import PhaseRecord
 from phaseline.storage.sql.store import SqlStorage
 from phaseline.testing import FakeClock
 
@@ -377,3 +388,54 @@ async def test_a_transactional_phase_cannot_save(database: Callable[[], SqlStora
     pipeline = Pipeline("saves", body)
     async with Runtime(database(), pipelines=[pipeline]) as runtime:
         assert (await runtime.run(pipeline, 7)).output == 7
+
+
+async def test_a_save_of_an_attempt_that_is_over_is_refused(open_runtime: OpenRuntime) -> None:
+    """Whoever kept the context learns of it: nothing would store what he saves."""
+    contexts: list[Context] = []
+
+    @phase
+    async def body(value: int, ctx: Context) -> int:
+        contexts.append(ctx)
+        await ctx.save(1)
+        return value
+
+    pipeline = Pipeline("saves", body)
+    async with open_runtime(pipeline) as runtime:
+        await runtime.run(pipeline, 7)
+        with pytest.raises(LeaseLostError, match="'body'"):
+            await contexts[0].save(2)
+
+
+async def test_a_save_that_the_storage_refuses_takes_no_other_with_it(
+    open_runtime: OpenRuntime, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was saved before it, and was not stored yet, is stored with the end of the attempt."""
+    refused: list[int] = []
+
+    @phase(retry=AT_ONCE)
+    async def body(value: int, ctx: Context) -> object:
+        if ctx.attempt > 1:
+            return ctx.saved
+        assert await ctx.save(1)
+        assert not await ctx.save(2)
+        await clock.sleep_until(clock.now() + timedelta(minutes=2))
+        submit = Runner.submit
+
+        async def refuse(runner: Runner, live: LiveRun, command: Command) -> Sequence[PhaseRecord]:
+            monkeypatch.setattr(Runner, "submit", submit)
+            refused.append(1)
+            raise StorageRefusedError("storage", "not this value")
+
+        monkeypatch.setattr(Runner, "submit", refuse)
+        with pytest.raises(StorageRefusedError):
+            await ctx.save(3)
+        raise OSError
+
+    pipeline = Pipeline("saves", body)
+    async with open_runtime(pipeline) as runtime:
+        handle = await runtime.start(pipeline, 7)
+        await clock.settle()
+        await clock.advance(timedelta(minutes=3))
+        assert await handle.result() == 2
+    assert refused == [1]

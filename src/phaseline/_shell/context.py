@@ -25,8 +25,10 @@ from phaseline.deps import Dep, missing
 from phaseline.errors import (
     DefinitionError,
     EncodeError,
+    LeaseLostError,
     RunningLoopError,
     RuntimeUsageError,
+    StorageRefusedError,
 )
 from phaseline.events import PhaseProgress
 from phaseline.loops import Post, loop_post
@@ -291,12 +293,18 @@ class BodyContext(Context):
             raise RuntimeUsageError(msg)
         text, _ = any_codec(self._what_is_saved).encode(value)
         job, now = self._job, self._runner.clock.now()
+        if not job.is_called:
+            raise LeaseLostError(job.live.id, job.row.path, job.row.fence)
         self.heartbeat()
         if self._saved_at is not None and now - self._saved_at < self._runner.options.checkpoint_interval:
             job.saved = text
             return False
-        job.saved, self._saved_at = None, now
-        await self._runner.submit(job.live, Save(job.row.path, job.row.fence, text))
+        kept, job.saved, self._saved_at = job.saved, None, now
+        try:
+            await self._runner.submit(job.live, Save(job.row.path, job.row.fence, text))
+        except StorageRefusedError:  # what was kept before is still to be stored
+            job.saved = job.saved or kept
+            raise
         return True
 
 
