@@ -7,7 +7,7 @@ from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
-from phaseline.errors import PhaselineError
+from phaseline._shell.background import survived
 
 if TYPE_CHECKING:
     from phaseline._shell.runner import Runner
@@ -25,16 +25,8 @@ async def age(runner: Runner, age_after: timedelta) -> None:
     pause = min(max(age_after / PARTS, runner.options.sweep_interval), timedelta(hours=1))
     while True:
         await runner.clock.sleep_until(runner.clock.now() + pause)
-        try:
-            moved = await _age(runner, age_after)
-        except PhaselineError as error:
-            log.warning("what has waited for %s could not be put first, and is later: %s", age_after, error)
-        except Exception:
-            log.exception(
-                "what has waited for %s could not be put first", age_after
-            )  # no reason to end the runtime
-        else:
-            if moved and runner.on_waiting is not None:
+        with survived(log, f"what has waited for {age_after} could not be put first, and is later"):
+            if await _age(runner, age_after) and runner.on_waiting is not None:
                 runner.on_waiting(runner.clock.now())  # what is best among all that waits is another row now
 
 

@@ -9,10 +9,10 @@ from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from phaseline._engine.commands import Elapse
+from phaseline._shell.background import survived
 from phaseline._shell.clock import Timer
 from phaseline._shell.tending import tend
 from phaseline.abc import DueWait
-from phaseline.errors import PhaselineError
 from phaseline.loops import new_event
 from phaseline.times import later
 
@@ -68,14 +68,8 @@ class Alarms:
         while True:
             await self._wake.wait()
             self._wake = new_event()
-            try:
+            with survived(log, "waits that are due could not be ended, and are later"):
                 await self._end_what_is_due()
-            except PhaselineError as error:
-                log.warning("waits that are due could not be ended, and are later: %s", error)
-            except Exception:
-                log.exception(
-                    "waits that are due could not be ended"
-                )  # a mistake of ours, and no reason to end the runtime
 
     async def _end_what_is_due(self) -> None:
         runner, seen = self._runner, set[DueWait]()

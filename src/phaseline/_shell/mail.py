@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Final
 import anyio
 
 from phaseline._engine.commands import ChildEnded
+from phaseline._shell.background import survived
 from phaseline._shell.children import cancel_for, ended, has_ended
 from phaseline._shell.controlling import carry_out, commit_to
 from phaseline.abc import Message, MessageKind
 from phaseline.errors import (
     CommandRefusedError,
-    PhaselineError,
     PipelineNotRegisteredError,
     RunNotFoundError,
     StorageUnavailableError,
@@ -60,14 +60,8 @@ class Mail:
         while True:
             await self._wake.wait()
             self._wake = new_event()
-            try:
+            with survived(log, "what runs have told each other could not be delivered, and is later"):
                 await self._deliver_all()
-            except PhaselineError as error:
-                log.warning("what runs have told each other could not be delivered, and is later: %s", error)
-            except Exception:
-                log.exception(
-                    "what runs have told each other could not be delivered"
-                )  # no reason to end the runtime
 
     async def _deliver_all(self) -> None:
         runner, seen, limit = self._runner, set[Message](), PAGE

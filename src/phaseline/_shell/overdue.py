@@ -8,9 +8,9 @@ from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from phaseline._engine.commands import Expire
+from phaseline._shell.background import survived
 from phaseline._shell.clock import Timer
 from phaseline._shell.tending import tend
-from phaseline.errors import PhaselineError
 
 if TYPE_CHECKING:
     from phaseline._shell.runner import Runner
@@ -41,12 +41,8 @@ class Overdue:
         self._runner.spawn(self._end_safely)
 
     async def _end_safely(self) -> None:
-        try:
+        with survived(log, "runs whose time is over could not be ended, and are at the next sweep"):
             await self.end()
-        except PhaselineError as error:
-            log.warning("runs whose time is over could not be ended, and are at the next sweep: %s", error)
-        except Exception:
-            log.exception("runs whose time is over could not be ended")  # no reason to end the runtime
 
     async def end(self) -> None:
         """End them all.

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 import attrs
 from anyio.lowlevel import checkpoint
 
+from phaseline._shell.background import survived
 from phaseline._shell.ids import first_id
-from phaseline.errors import PhaselineError
 from phaseline.finding import EVERY_RUN, RunFilter
 
 if TYPE_CHECKING:
@@ -59,14 +59,6 @@ async def keep_for(runner: Runner, age: timedelta) -> None:
         # Processes that were started together do not look together.
         jitter = pause * random.uniform(0.8, 1)  # noqa: S311  # no secret
         await runner.clock.sleep_until(runner.clock.now() + jitter)
-        try:
-            purged = await purge(runner, older_than(runner, age))
-        except PhaselineError as error:
-            log.warning("runs that ended more than %s ago could not be purged, and are later: %s", age, error)
-        except Exception:
-            log.exception(
-                "runs that ended more than %s ago could not be purged", age
-            )  # no reason to end the runtime
-        else:
-            if purged:
+        with survived(log, f"runs that ended more than {age} ago could not be purged, and are later"):
+            if purged := await purge(runner, older_than(runner, age)):
                 log.info("%d runs that ended more than %s ago were purged", purged, age)

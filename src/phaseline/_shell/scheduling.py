@@ -9,6 +9,7 @@ from typing import Any, Final
 
 import msgspec
 
+from phaseline._shell.background import survived
 from phaseline._shell.runner import Runner
 from phaseline._shell.starting import StartOptions, prepared
 from phaseline.abc import Outcome
@@ -46,16 +47,9 @@ class Scheduler:
         while not runner.draining:
             self._wake = new_event()
             soon = runner.clock.now() + runner.options.sweep_interval
-            moment: datetime | None
-            try:
+            moment: datetime | None = soon
+            with survived(log, "schedules cannot be fired now, and are later"):
                 moment, is_behind = await self._look()
-            except PhaselineError as error:
-                log.warning("schedules cannot be fired now, and are later: %s", error)
-                moment = soon
-            except Exception:
-                log.exception("schedules cannot be fired now, and are later")  # no reason to end the runtime
-                moment = soon
-            else:
                 if runner.storage.shared or is_behind:
                     moment = soon if moment is None else min(moment, soon)
             timer = None if moment is None else runner.timers.at(moment, self.wake)

@@ -16,6 +16,7 @@ from phaseline._engine.commands import Begin, Offer, Reclaim, Release
 from phaseline._engine.decide import fold
 from phaseline._engine.snapshot import Draft, Snapshot
 from phaseline._shell.alarms import Alarms
+from phaseline._shell.background import survived
 from phaseline._shell.clock import Timer
 from phaseline._shell.committer import new_commit_id
 from phaseline._shell.ids import host_identity, is_gone, process_started
@@ -25,7 +26,6 @@ from phaseline._shell.overdue import Overdue
 from phaseline._shell.runner import Runner
 from phaseline._shell.tending import tend
 from phaseline.abc import Claimed, ClaimRequest, HeldPhase, RunRows, Unit, WorkerRecord
-from phaseline.errors import PhaselineError
 from phaseline.loops import loop_post, new_event
 
 log = logging.getLogger("phaseline.worker")
@@ -163,13 +163,8 @@ class Worker:
             self._wake = new_event()
             self.busy = True
             try:
-                await self._claim_what_fits()
-            except PhaselineError as error:
-                log.warning("cannot look for work now: %s", error)  # the sweep looks again
-            except Exception:
-                log.exception(
-                    "cannot look for work now"
-                )  # a mistake of ours, and no reason to end the runtime
+                with survived(log, "cannot look for work now, and do at the next sweep"):
+                    await self._claim_what_fits()
             finally:
                 self.busy = False
 
@@ -218,12 +213,8 @@ class Worker:
         interval = self._runner.options.sweep_interval
         while True:
             await self._runner.clock.sleep_until(self._runner.clock.now() + interval)
-            try:
+            with survived(log, "the sweep could not finish and is done again"):
                 await self._sweep()
-            except PhaselineError as error:
-                log.warning("the sweep could not finish and is done again: %s", error)
-            except Exception:
-                log.exception("the sweep could not finish and is done again")  # as above
 
     async def _sweep(self) -> None:
         """Give back to the queue what workers that are gone held, and look for work."""
@@ -378,9 +369,5 @@ class _Renewer:
     def _work(self) -> None:
         options = self._runner.options
         while not self._stopped.wait(options.lease.total_seconds() / RENEWALS_PER_LEASE):
-            try:
+            with survived(log, "leases could not be renewed and are tried again"):
                 self._runner.renew()
-            except PhaselineError as error:
-                log.warning("leases could not be renewed and are tried again: %s", error)
-            except Exception:
-                log.exception("leases could not be renewed and are tried again")  # as above
