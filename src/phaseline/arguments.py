@@ -25,7 +25,7 @@ from phaseline.options import (
 )
 from phaseline.pipeline import Pipeline
 from phaseline.retry import LONGEST
-from phaseline.step import Node
+from phaseline.step import Node, advice_on
 from phaseline.texts import did_you_mean, storable_key
 
 log: Final = logging.getLogger("phaseline.runtime")
@@ -90,13 +90,7 @@ def checked_pipeline(pipeline: object, what: str) -> Pipeline[Any, Any]:
     """Refuse what is no pipeline."""
     if isinstance(pipeline, Pipeline):
         return pipeline  # pyright: ignore[reportUnknownVariableType]  # isinstance cannot see type arguments
-    if isinstance(pipeline, Node):
-        advice = f"is no pipeline yet; make one of it, once: Pipeline('name', {pipeline.title})"
-    elif isinstance(pipeline, str):
-        advice = "is only a name; give the pipeline itself"
-    else:
-        advice = "is no pipeline; give a Pipeline"
-    raise DefinitionError(f"{what}: {pipeline!r} {advice}")
+    raise DefinitionError(f"{what}: {pipeline!r} {advice_on(pipeline)}")
 
 
 def check_bounds(

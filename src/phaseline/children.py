@@ -6,7 +6,7 @@ from typing import Any, Literal, TypeAlias, TypeVar, get_args
 
 from phaseline.errors import DefinitionError
 from phaseline.options import check_name
-from phaseline.step import Node, Subgraph
+from phaseline.step import Node, Subgraph, advice_on
 from phaseline.texts import did_you_mean
 
 In = TypeVar("In")
@@ -82,10 +82,4 @@ def _checked_pipeline(pipeline: object) -> Subgraph[Any, Any]:
     """Refuse what has no runs."""
     if isinstance(pipeline, Subgraph):
         return pipeline  # pyright: ignore[reportUnknownVariableType]  # isinstance cannot see type arguments
-    if isinstance(pipeline, Node):
-        advice = f"has no runs of its own; make a pipeline of it: Pipeline('name', {pipeline.title})"
-    elif isinstance(pipeline, str):
-        advice = "is only a name; give the pipeline itself"
-    else:
-        advice = "is no pipeline"
-    raise DefinitionError(f"start_child({pipeline!r}): this {advice}")
+    raise DefinitionError(f"start_child({pipeline!r}): this {advice_on(pipeline)}")

@@ -9,8 +9,8 @@ from typing import Literal, TypeAlias
 import attrs
 
 from phaseline.errors import PhaselineError
-from phaseline.marks import Attribute, attribute_mark, tag_mark
-from phaseline.options import check_asked, check_moment
+from phaseline.marks import Attribute, marks_of
+from phaseline.options import check_asked, check_moment, check_state
 from phaseline.run import ErrorInfo, RunRecord
 
 Order: TypeAlias = Literal["newest", "oldest"]
@@ -91,6 +91,7 @@ def run_filter(
     """Make a filter of what a caller gives.
 
     Raises:
+        DefinitionError: A state could be none.
         ValueError: A time is not aware, or the text too long.
         InvalidMarkError: No run could have such a tag or attribute.
     """
@@ -101,11 +102,13 @@ def run_filter(
     if len(text) > LONGEST_TEXT:
         msg = f"text= is longer than {LONGEST_TEXT} characters"
         raise ValueError(msg)
-    marks = [*map(tag_mark, (tags,) if isinstance(tags, str) else tags)]
-    marks += [attribute_mark(name, value) for name, value in (attributes or {}).items()]
+    states = _names(state, "state")
+    for name in states or ():
+        check_state(name)
     return RunFilter(
-        pipelines=_names(pipeline, "pipeline"), versions=_names(version, "version"), states=_names(state, "state"), ended=ended,
-        marks=tuple(sorted({*marks})), since=since, until=until, parent=parent, text=text,
+        pipelines=_names(pipeline, "pipeline"), versions=_names(version, "version"), states=states, ended=ended,
+        marks=marks_of((tags,) if isinstance(tags, str) else tags, attributes), since=since, until=until, parent=parent,
+        text=text,
     )  # fmt: skip
 
 

@@ -13,6 +13,7 @@ from phaseline.deps import Dep
 from phaseline.errors import DefinitionError, EncodeError, RunNotFoundError
 from phaseline.limits import Rate
 from phaseline.retry import LONGEST, Retry
+from phaseline.run import RunState
 from phaseline.texts import did_you_mean, storable_key
 
 NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*\Z")
@@ -172,6 +173,13 @@ def check_asked(text: object, option: str) -> None:
     """Refuse a text by which nothing can be found, since nothing can be stored that has it."""
     if text is not None and not (isinstance(text, str) and text.isprintable()):
         raise DefinitionError(f"{option}={text!r} is no text that can be printed")
+
+
+def check_state(state: str) -> None:
+    """Refuse what no run's state is named, rather than find nothing."""
+    if not LABEL.match(state):
+        meant = did_you_mean(state.upper(), RunState.__members__)
+        raise DefinitionError(f"state={state!r} is no name of a state: capitals, digits and '_'{meant}")
 
 
 def check_run_id(run_id: object, what: str) -> None:

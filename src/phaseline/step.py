@@ -311,3 +311,14 @@ class Subgraph(Node[In_contra, Out_co]):
     @property
     def output_type(self) -> Any:
         return self.body.output_type
+
+
+def advice_on(given: object) -> str:
+    """Say what is the matter with something that was given in place of a pipeline."""
+    if isinstance(given, Node):
+        return f"is no pipeline yet; make one of it, once: Pipeline('name', {given.title})"
+    return (
+        "is only a name; give the pipeline itself"
+        if isinstance(given, str)
+        else "is no pipeline; give a Pipeline"
+    )

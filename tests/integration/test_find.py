@@ -10,7 +10,7 @@ import anyio
 import pytest
 
 from phaseline import Pipeline, RunState, Runtime, phase
-from phaseline.errors import InvalidMarkError, RuntimeNotOpenError
+from phaseline.errors import DefinitionError, InvalidMarkError, RuntimeNotOpenError
 from phaseline.testing import FakeClock
 
 OpenRuntime = Callable[..., Runtime]
@@ -181,10 +181,18 @@ async def test_what_makes_no_sense_is_refused(open_runtime: OpenRuntime) -> None
             {"text": "a\0"},
             {"text": "x" * 201},
             {"tags": [""]},
+            {"tags": 5},
+            {"attributes": 5},
+            {"state": "completed"},
+            {"state": ["FAILED", "Paused"]},
             {"attributes": {"a b": 1}},
         ):
-            with pytest.raises(ValueError, match=r"order|limit|time zone|moment|text|tag|attribute|pipeline"):
+            with pytest.raises(
+                ValueError, match=r"order|limit|time zone|moment|text|tag|attribute|pipeline|state"
+            ):
                 runtime.find(**asked)
+        with pytest.raises(DefinitionError, match="did you mean 'COMPLETED'"):
+            runtime.find(state="completed")
         with pytest.raises(InvalidMarkError):
             await runtime.start(halved, 2, tags=["a\n"])
         assert await runtime.find().count() == {}

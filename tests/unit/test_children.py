@@ -66,7 +66,7 @@ parent = Pipeline("parent", draft >> start_child(worker) >> show)
     [
         (
             lambda: start_child(draft),
-            "has no runs of its own; make a pipeline of it: Pipeline('name', draft)",
+            "is no pipeline yet; make one of it, once: Pipeline('name', draft)",
         ),
         (lambda: start_child("worker"), "is only a name; give the pipeline itself"),
         (lambda: start_child(print), "is no pipeline"),
