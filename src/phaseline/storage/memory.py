@@ -7,14 +7,13 @@ from bisect import bisect_left, bisect_right, insort
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
-from itertools import chain, islice
+from itertools import islice
 from typing import ClassVar, TypeVar
 
 import attrs
 from msgspec.structs import replace
 
 from phaseline.abc import (
-    KEPT,
     Backlog,
     Claimed,
     ClaimRequest,
@@ -26,7 +25,6 @@ from phaseline.abc import (
     Message,
     Outcome,
     RunRows,
-    SavedValue,
     Storage,
     Unit,
     WorkerRecord,
@@ -37,7 +35,6 @@ from phaseline.letters import EVERY_LETTER, DeadLetter, LetterFilter, LetterKey
 from phaseline.limits import Slots, Starts, rates_in
 from phaseline.run import (
     ENDED_STATES,
-    INPUT,
     SETTLED_STATES,
     STANDING_STATES,
     Checkpoint,
@@ -45,154 +42,16 @@ from phaseline.run import (
     PhaseRecord,
     PhaseState,
     RunRecord,
-    SignalRecord,
 )
-from phaseline.storage.heaps import DueHeap, Entry
+from phaseline.storage.heaps import DueHeap, Entry, WaitingEntry, WaitingRows
 from phaseline.storage.letterbox import LetterBox
+from phaseline.storage.memory_run import MemoryRun, guards_hold, takes_key
 from phaseline.storage.memory_timetable import MemoryTimetable
 from phaseline.timetable import Timetable
 
 WAITING = frozenset({PhaseState.PENDING, PhaseState.RETRYING})
 _First = TypeVar("_First", int, datetime)
 _Key = tuple[str, str]
-_Entry = tuple[int, datetime, str, str, str]
-"""A row that waits, in the order of claims: priority, available_at, run id, path; and the limits it is under."""
-
-
-class _StoredRun:
-    """All rows of one run."""
-
-    __slots__ = (
-        "commits",
-        "events",
-        "gone",
-        "phases",
-        "run",
-        "signals",
-        "signals_written",
-        "steps",
-        "values",
-        "written",
-    )
-
-    def __init__(self, unit: Unit) -> None:
-        self.run = unit.run
-        self.phases: dict[str, PhaseRecord] = {}
-        self.values: dict[str, str] = {INPUT: unit.input or ""}
-        self.events: list[Event] = []
-        self.steps: dict[tuple[str, int], dict[str, str]] = {}
-        self.written: dict[str, int] = {}
-        """Revision of the run at which a phase was last written, by path."""
-        self.signals: dict[int, SignalRecord] = {}
-        self.signals_written: dict[int, int] = {}
-        """Revision of the run at which a signal was last written, by its number."""
-        self.gone: set[int] = set()
-        """Numbers of the events whose checkpoint is gone with its phase."""
-        self.commits: set[int] = set()
-        """Ids of the units that have events."""
-
-    def write(self, unit: Unit) -> None:
-        self.run = unit.run
-        revision = unit.run.revision
-        phases, written = self.phases, self.written
-        for row, _ in unit.updated:
-            path = row.path
-            phases[path] = row
-            written[path] = revision
-        if unit.dropped:
-            self._drop(unit)
-        for row in unit.inserted:
-            path = row.path
-            phases[path] = row
-            written[path] = revision
-        if unit.events:
-            self.commits.add(unit.commit_id)
-            self.events += unit.events
-        if unit.outputs:
-            self.values.update(unit.outputs)
-        for step in unit.steps:
-            self.steps.setdefault((step.path, step.generation), {}).setdefault(step.key, step.result)
-        if unit.saved:
-            self._save(unit.saved)
-        if unit.signals or unit.taken:
-            self._take_signals(unit)
-
-    def _drop(self, unit: Unit) -> None:
-        for row, _ in unit.dropped:
-            self.phases[row.path] = row
-            self.written[row.path] = unit.run.revision
-            self.values.pop(row.path, None)
-        self._drop_checkpoints({(row.path, row.epoch) for row, _ in unit.dropped if row.live})
-
-    def _take_signals(self, unit: Unit) -> None:
-        revision = unit.run.revision
-        for signal in unit.signals:
-            self.signals[signal.seq] = signal
-            self.signals_written[signal.seq] = revision
-        for seq, path in unit.taken:
-            self.signals[seq] = replace(self.signals[seq], value=None, taken_by=path)
-            self.signals_written[seq] = revision
-
-    def _save(self, saved: Iterable[SavedValue]) -> None:
-        for each in saved:
-            kept = self.steps.setdefault((each.path, each.generation), {})
-            if each.value is None:
-                kept.pop(KEPT, None)
-            else:
-                kept[KEPT] = each.value
-
-    def take_over(self, origin: _StoredRun) -> None:
-        """Have values of the run that this one is a copy of."""
-        self.values[INPUT] = origin.values[INPUT]
-        for row in self.phases.values():
-            if not row.is_taken_over:
-                continue
-            if row.path in origin.values:
-                self.values[row.path] = origin.values[row.path]
-            kept = origin.steps.get((row.path, row.generation), {})
-            if KEPT in kept:
-                self.steps[row.path, row.generation] = {KEPT: kept[KEPT]}
-
-    def _drop_checkpoints(self, of: Collection[tuple[str, int]]) -> None:
-        for event in self.events:
-            if isinstance(event, CheckpointCreated) and (event.phase or "", event.epoch) in of:
-                self.gone.add(event.seq or 0)
-
-    def value(self, path: str) -> str | None:
-        row = self.phases.get(path)
-        if row is None or row.same_as is None:
-            return self.values.get(path)
-        return self.values.get(row.same_as) if row.gone_in_epoch is None else None
-
-
-class _Waiting:
-    """Rows of one namespace that wait: what is due in the order of claims, the rest in the order of its times.
-
-    An entry whose row has moved on is dropped when it is met.
-    """
-
-    __slots__ = ("_now", "due", "later")
-
-    def __init__(self, now: datetime) -> None:
-        self.due: dict[str, list[tuple[int, _Entry]]] = {"": []}
-        """Heaps by limits, the empty text for none; each entry after its priority, so that all heaps are of one shape."""
-        self.later: list[tuple[datetime, _Entry]] = []
-        """Each after its time."""
-        self._now = now
-
-    def add(self, entry: _Entry) -> None:
-        heapq.heappush(self.later, (entry[1], entry))
-
-    def sort(self, now: datetime) -> None:
-        """Have in ``due`` exactly what is due now."""
-        if now < self._now:  # asked with an earlier time than before
-            due, self.due = self.due, {"": []}
-            for _, entry in chain(*due.values()):
-                self.add(entry)
-        self._now = now
-        while self.later and self.later[0][0] <= now:
-            entry = heapq.heappop(self.later)[1]
-            heapq.heappush(self.due.setdefault(entry[-1], []), (entry[0], entry))
 
 
 class MemoryStorage(Storage):
@@ -202,10 +61,10 @@ class MemoryStorage(Storage):
     shared: ClassVar[bool] = False
 
     def __init__(self) -> None:
-        self._runs: dict[_Key, _StoredRun] = {}
+        self._runs: dict[_Key, MemoryRun] = {}
         self._ids: dict[str, list[str]] = {}
         """Ids of the runs of a namespace, in order."""
-        self._waiting: dict[str, _Waiting] = {}
+        self._waiting: dict[str, WaitingRows] = {}
         self._slots: dict[str, Slots] = {}
         """Those that are held, by namespace."""
         self._starts: dict[str, Starts] = {}
@@ -251,12 +110,12 @@ class MemoryStorage(Storage):
         stored = self._runs.get(key)
         if unit.expected != (0 if stored is None else stored.run.revision):
             return Outcome.STALE
-        if not _guards_hold(stored, unit) or (unit.begins and self._are_there(unit.begins)):
+        if not guards_hold(stored, unit) or (unit.begins and self._are_there(unit.begins)):
             return Outcome.FENCED
-        if unit.run.key is not None and _takes_key(stored, unit) and not self._take_key(unit.run):
+        if unit.run.key is not None and takes_key(stored, unit) and not self._take_key(unit.run):
             return Outcome.DUPLICATE
         if stored is None:
-            self._runs[key] = stored = _StoredRun(unit)
+            self._runs[key] = stored = MemoryRun(unit)
             insort(self._ids.setdefault(key[0], []), key[1])
         self._note(key, stored, unit)
         stored.write(unit)
@@ -264,7 +123,7 @@ class MemoryStorage(Storage):
             self._amend(key, unit)
         return Outcome.COMMITTED
 
-    def _note(self, key: _Key, stored: _StoredRun, unit: Unit) -> None:
+    def _note(self, key: _Key, stored: MemoryRun, unit: Unit) -> None:
         """Note what is to be found without its run: what waits, and who holds slots. Before the unit is written."""
         for row in unit.inserted:
             if row.limits is not None:
@@ -318,7 +177,7 @@ class MemoryStorage(Storage):
         elif row.state in WAITING:
             waiting = self._waiting.get(key[0])
             if waiting is None:
-                waiting = self._waiting[key[0]] = _Waiting(row.available_at)
+                waiting = self._waiting[key[0]] = WaitingRows(row.available_at)
             waiting.add((row.priority, row.available_at, key[1], row.path, row.limits or ""))
 
     def claim(self, request: ClaimRequest, grant: Grant) -> Claimed:
@@ -374,15 +233,17 @@ class MemoryStorage(Storage):
             self._await((namespace, run_id), row)
         return min(len(old), limit)
 
-    def _is_offered(self, namespace: str, entry: _Entry) -> bool:
+    def _is_offered(self, namespace: str, entry: WaitingEntry) -> bool:
         return (
             self._still_waits(namespace, entry)
             and self._runs[namespace, entry[2]].run.state not in SETTLED_STATES
         )
 
-    def _best(self, request: ClaimRequest, waiting: _Waiting, slots: Slots, limit: int) -> list[_Entry]:
+    def _best(
+        self, request: ClaimRequest, waiting: WaitingRows, slots: Slots, limit: int
+    ) -> list[WaitingEntry]:
         """Find the best rows that are due, and for which there may be a slot."""
-        found: list[_Entry] = []
+        found: list[WaitingEntry] = []
         for limits, heap in list(waiting.due.items()):
             found += self._first(request, heap, min(limit, slots.free(limits)) if limits else limit)
             if limits and not heap:
@@ -391,10 +252,12 @@ class MemoryStorage(Storage):
             return found
         return slots.fitting((entry, entry[-1] or None) for entry in sorted(found))[:limit]
 
-    def _first(self, request: ClaimRequest, heap: list[tuple[_First, _Entry]], limit: int) -> list[_Entry]:
+    def _first(
+        self, request: ClaimRequest, heap: list[tuple[_First, WaitingEntry]], limit: int
+    ) -> list[WaitingEntry]:
         """Find the first rows of a heap that a request would take."""
-        found: list[_Entry] = []
-        kept: list[tuple[_First, _Entry]] = []
+        found: list[WaitingEntry] = []
+        kept: list[tuple[_First, WaitingEntry]] = []
         while heap and len(found) < limit:
             item = heapq.heappop(heap)
             if (kept and item == kept[-1]) or not self._still_waits(request.namespace, item[1]):
@@ -411,7 +274,7 @@ class MemoryStorage(Storage):
         assert rows is not None  # noqa: S101  # it has a row that waits
         return rows
 
-    def _still_waits(self, namespace: str, entry: _Entry) -> bool:
+    def _still_waits(self, namespace: str, entry: WaitingEntry) -> bool:
         priority, available_at, run_id, path, _ = entry
         row = self._row(namespace, run_id, path)
         return (
@@ -421,7 +284,7 @@ class MemoryStorage(Storage):
             and row.priority == priority
         )
 
-    def _matches(self, request: ClaimRequest, entry: _Entry) -> bool:
+    def _matches(self, request: ClaimRequest, entry: WaitingEntry) -> bool:
         _, _, run_id, path, _ = entry
         stored = self._runs[request.namespace, run_id]
         return (
@@ -501,7 +364,7 @@ class MemoryStorage(Storage):
 
     def _leased(
         self, namespace: str, worker_id: str | None = None
-    ) -> Iterator[tuple[_StoredRun, PhaseRecord]]:
+    ) -> Iterator[tuple[MemoryRun, PhaseRecord]]:
         for (of, _), stored in self._runs.items():
             if of != namespace or stored.run.state in ENDED_STATES:
                 continue
@@ -665,27 +528,3 @@ class MemoryStorage(Storage):
         return (
             () if stored is None else tuple(stored.events[after : after + limit])
         )  # event n stands at n - 1
-
-
-def _takes_key(stored: _StoredRun | None, unit: Unit) -> bool:
-    """Whether a run that has an idempotency key begins, or goes on after its end."""
-    return stored is None or (stored.run.ended_at is not None and unit.run.ended_at is None)
-
-
-def _guards_hold(stored: _StoredRun | None, unit: Unit) -> bool:
-    """Whether the rows that a unit changes carry the fences that it names, and signals are as it takes them to be."""
-    known = {} if stored is None else stored.phases
-    for row, fence in (*unit.updated, *unit.dropped) if unit.dropped else unit.updated:
-        before = known.get(row.path)
-        if before is None or before.fence != fence:
-            return False
-    return not (unit.taken or unit.signals) or _are_new(stored, unit)
-
-
-def _are_new(stored: _StoredRun | None, unit: Unit) -> bool:
-    """Whether what a unit takes is there to be taken, and what it brings was not received before."""
-    known = {} if stored is None else stored.signals
-    if any(seq not in known or known[seq].taken_by is not None for seq, _ in unit.taken):
-        return False
-    ids = {signal.id for signal in known.values()} - {None}
-    return not any(signal.seq in known or signal.id in ids for signal in unit.signals)

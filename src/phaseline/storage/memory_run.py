@@ -1,0 +1,143 @@
+"""All that the memory storage keeps of one run, and what must hold of it for a unit to be written."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+
+from msgspec.structs import replace
+
+from phaseline.abc import KEPT, SavedValue, Unit
+from phaseline.events import CheckpointCreated, Event
+from phaseline.run import INPUT, PhaseRecord, SignalRecord
+
+
+class MemoryRun:
+    """All rows of one run."""
+
+    __slots__ = (
+        "commits",
+        "events",
+        "gone",
+        "phases",
+        "run",
+        "signals",
+        "signals_written",
+        "steps",
+        "values",
+        "written",
+    )
+
+    def __init__(self, unit: Unit) -> None:
+        self.run = unit.run
+        self.phases: dict[str, PhaseRecord] = {}
+        self.values: dict[str, str] = {INPUT: unit.input or ""}
+        self.events: list[Event] = []
+        self.steps: dict[tuple[str, int], dict[str, str]] = {}
+        self.written: dict[str, int] = {}
+        """Revision of the run at which a phase was last written, by path."""
+        self.signals: dict[int, SignalRecord] = {}
+        self.signals_written: dict[int, int] = {}
+        """Revision of the run at which a signal was last written, by its number."""
+        self.gone: set[int] = set()
+        """Numbers of the events whose checkpoint is gone with its phase."""
+        self.commits: set[int] = set()
+        """Ids of the units that have events."""
+
+    def write(self, unit: Unit) -> None:
+        """Write a unit whose guards hold."""
+        self.run = unit.run
+        revision = unit.run.revision
+        phases, written = self.phases, self.written
+        for row, _ in unit.updated:
+            path = row.path
+            phases[path] = row
+            written[path] = revision
+        if unit.dropped:
+            self._drop(unit)
+        for row in unit.inserted:
+            path = row.path
+            phases[path] = row
+            written[path] = revision
+        if unit.events:
+            self.commits.add(unit.commit_id)
+            self.events += unit.events
+        if unit.outputs:
+            self.values.update(unit.outputs)
+        for step in unit.steps:
+            self.steps.setdefault((step.path, step.generation), {}).setdefault(step.key, step.result)
+        if unit.saved:
+            self._save(unit.saved)
+        if unit.signals or unit.taken:
+            self._take_signals(unit)
+
+    def _drop(self, unit: Unit) -> None:
+        for row, _ in unit.dropped:
+            self.phases[row.path] = row
+            self.written[row.path] = unit.run.revision
+            self.values.pop(row.path, None)
+        self._drop_checkpoints({(row.path, row.epoch) for row, _ in unit.dropped if row.live})
+
+    def _take_signals(self, unit: Unit) -> None:
+        revision = unit.run.revision
+        for signal in unit.signals:
+            self.signals[signal.seq] = signal
+            self.signals_written[signal.seq] = revision
+        for seq, path in unit.taken:
+            self.signals[seq] = replace(self.signals[seq], value=None, taken_by=path)
+            self.signals_written[seq] = revision
+
+    def _save(self, saved: Iterable[SavedValue]) -> None:
+        for each in saved:
+            kept = self.steps.setdefault((each.path, each.generation), {})
+            if each.value is None:
+                kept.pop(KEPT, None)
+            else:
+                kept[KEPT] = each.value
+
+    def take_over(self, origin: MemoryRun) -> None:
+        """Have values of the run that this one is a copy of."""
+        self.values[INPUT] = origin.values[INPUT]
+        for row in self.phases.values():
+            if not row.is_taken_over:
+                continue
+            if row.path in origin.values:
+                self.values[row.path] = origin.values[row.path]
+            kept = origin.steps.get((row.path, row.generation), {})
+            if KEPT in kept:
+                self.steps[row.path, row.generation] = {KEPT: kept[KEPT]}
+
+    def _drop_checkpoints(self, of: Collection[tuple[str, int]]) -> None:
+        for event in self.events:
+            if isinstance(event, CheckpointCreated) and (event.phase or "", event.epoch) in of:
+                self.gone.add(event.seq or 0)
+
+    def value(self, path: str) -> str | None:
+        """Give the input or an output, encoded, from where its text is."""
+        row = self.phases.get(path)
+        if row is None or row.same_as is None:
+            return self.values.get(path)
+        return self.values.get(row.same_as) if row.gone_in_epoch is None else None
+
+
+def takes_key(stored: MemoryRun | None, unit: Unit) -> bool:
+    """Whether a run that has an idempotency key begins, or goes on after its end."""
+    return stored is None or (stored.run.ended_at is not None and unit.run.ended_at is None)
+
+
+def guards_hold(stored: MemoryRun | None, unit: Unit) -> bool:
+    """Whether the rows that a unit changes carry the fences that it names, and signals are as it takes them to be."""
+    known = {} if stored is None else stored.phases
+    for row, fence in (*unit.updated, *unit.dropped) if unit.dropped else unit.updated:
+        before = known.get(row.path)
+        if before is None or before.fence != fence:
+            return False
+    return not (unit.taken or unit.signals) or _are_new(stored, unit)
+
+
+def _are_new(stored: MemoryRun | None, unit: Unit) -> bool:
+    """Whether what a unit takes is there to be taken, and what it brings was not received before."""
+    known = {} if stored is None else stored.signals
+    if any(seq not in known or known[seq].taken_by is not None for seq, _ in unit.taken):
+        return False
+    ids = {signal.id for signal in known.values()} - {None}
+    return not any(signal.seq in known or signal.id in ids for signal in unit.signals)
