@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from phaseline._engine import evolve
+from phaseline._engine import evolve_phase
 from phaseline._engine.commands import Attach, ChildEnded
 from phaseline._engine.endings import fail_for_good
 from phaseline._engine.messages import waits_for_child
@@ -13,7 +13,7 @@ from phaseline.run import PhaseRecord
 def attach(draft: Draft, command: Attach, row: PhaseRecord) -> None:
     """Let go of the worker, and wait; a run that was stored before may have ended, and is to be looked at."""
     node, _ = draft.plan.locate(row.path)
-    evolve.child_started(draft, node, row, command.child, again=command.unit is None)
+    evolve_phase.child_started(draft, node, row, command.child, again=command.unit is None)
     draft.started[row.path] = command.unit
 
 
@@ -27,5 +27,5 @@ def child_ended(draft: Draft, command: ChildEnded) -> None:
         return
     assert command.output is not None  # noqa: S101  # else there would be an error
     draft.outputs[row.path] = command.output
-    evolve.phase_completed(draft, row, command.length)
+    evolve_phase.phase_completed(draft, row, command.length)
     draft.just_ended.append(draft.plan.locate(row.path))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import assert_never
 
-from phaseline._engine import evolve, forking, rollback
+from phaseline._engine import evolve_phase, evolve_run, forking, rollback
 from phaseline._engine.again import drop_rows, from_here_on, undecided
 from phaseline._engine.commands import (
     NO_OFFER,
@@ -52,7 +52,7 @@ def obey(draft: Draft, order: Order) -> None:  # noqa: C901  # one case for each
     _check_state(draft, verb)
     match order:
         case Pause():
-            evolve.pipeline_paused(draft, order.reason, order.actor)
+            evolve_run.pipeline_paused(draft, order.reason, order.actor)
         case Resume():
             _resume(draft, order)
         case Cancel():
@@ -68,11 +68,11 @@ def obey(draft: Draft, order: Order) -> None:  # noqa: C901  # one case for each
         case Fork():
             _fork(draft, order)
         case Annotate():
-            evolve.pipeline_annotated(draft, order.note, order.reason, order.actor)
+            evolve_run.pipeline_annotated(draft, order.note, order.reason, order.actor)
         case Discard():
             if draft.letter_seq is None:
                 raise Refused(verb, draft.state, "its dead letter was discarded before")
-            evolve.letter_discarded(draft, order.reason, order.actor)
+            evolve_run.letter_discarded(draft, order.reason, order.actor)
         case _:
             assert_never(order)
 
@@ -88,8 +88,8 @@ def _check_state(draft: Draft, verb: Verb) -> None:
 def _cancel(draft: Draft, order: Cancel) -> None:
     rows = [row for row in draft.all_rows() if not is_ended(row)]
     if rows:
-        evolve.phases_cancelled(draft, rows)
-    evolve.pipeline_cancelled(draft, order.reason, order.actor)
+        evolve_phase.phases_cancelled(draft, rows)
+    evolve_run.pipeline_cancelled(draft, order.reason, order.actor)
 
 
 def _roll_back(draft: Draft, order: RollBack) -> None:
@@ -119,35 +119,35 @@ def _retry(draft: Draft, order: Retry) -> None:
     if draft.run.undo_after is not None:
         rollback.go_on(draft, order)
         return
-    evolve.pipeline_retried(draft, order.reason, order.actor)
+    evolve_run.pipeline_retried(draft, order.reason, order.actor)
     _go_on_without(draft, undecided(draft))
 
 
 def _rerun_from(draft: Draft, order: RerunFrom) -> None:
     if not is_ended(draft.row(order.phase)):
         raise Refused(Verb.RERUN_FROM, draft.state, f"phase {order.phase!r} has not come up yet")
-    evolve.pipeline_restarted(draft, order.phase, order.reason, order.actor)
+    evolve_run.pipeline_restarted(draft, order.phase, order.reason, order.actor)
     _go_on_without(draft, from_here_on(draft, draft.plan.by_path[order.phase]))
 
 
 def _restart(draft: Draft, order: Restart) -> None:
-    evolve.pipeline_restarted(draft, None, order.reason, order.actor)
+    evolve_run.pipeline_restarted(draft, None, order.reason, order.actor)
     _go_on_without(draft, [*draft.all_rows()])
 
 
 def _resume(draft: Draft, order: Resume) -> None:
     if draft.state == RunState.ROLLED_BACK:
-        evolve.pipeline_resumed(draft, RunState.IDLE, order.reason, order.actor)
+        evolve_run.pipeline_resumed(draft, RunState.IDLE, order.reason, order.actor)
         _take_up(draft)
     elif draft.cursor == len(draft.plan.order):  # what was in flight was all there was
-        evolve.pipeline_resumed(draft, None, order.reason, order.actor)
-        evolve.pipeline_completed(draft)
+        evolve_run.pipeline_resumed(draft, None, order.reason, order.actor)
+        evolve_run.pipeline_completed(draft)
     elif _has_begun(draft):
         label = draft.plan.order[draft.cursor].label
-        evolve.pipeline_resumed(draft, label, order.reason, order.actor)
+        evolve_run.pipeline_resumed(draft, label, order.reason, order.actor)
         take_what_came(draft)
     else:
-        evolve.pipeline_resumed(draft, RunState.IDLE, order.reason, order.actor)
+        evolve_run.pipeline_resumed(draft, RunState.IDLE, order.reason, order.actor)
 
 
 def _has_begun(draft: Draft) -> bool:

@@ -12,7 +12,7 @@ from typing import TypeAlias
 
 from msgspec.structs import replace
 
-from phaseline._engine import evolve
+from phaseline._engine import evolve_phase, evolve_run
 from phaseline._engine.children import attach, child_ended
 from phaseline._engine.commands import (
     Attach,
@@ -139,7 +139,7 @@ def decide(draft: Draft, command: Command, offer: Offer) -> None:  # noqa: C901,
         case Release():
             row = _held(draft, command.path, command.fence)
             _save_last(draft, row, command.saved)
-            evolve.phase_retrying(draft, row, "handed_over", draft.now)
+            evolve_phase.phase_retrying(draft, row, "handed_over", draft.now)
         case Reclaim():
             _reclaim(draft, command)
         case Attach():
@@ -206,14 +206,14 @@ def _succeed(draft: Draft, command: Succeed, offer: Offer) -> None:
     if node.kind is NodeKind.UNDO:
         undone(draft, row, offer)
         return
-    evolve.phase_completed(draft, row, command.length)
+    evolve_phase.phase_completed(draft, row, command.length)
     draft.just_ended.append((node, items))
 
 
 def _judge(draft: Draft, command: Judge) -> None:
     row = _held(draft, command.path, command.fence)
     node, items = draft.plan.locate(row.path)
-    evolve.test_decided(draft, row, held=command.held)
+    evolve_phase.test_decided(draft, row, held=command.held)
     draft.just_ended.append((node, items))
     skip_arm(draft, node, items, held=command.held)
 
@@ -230,7 +230,7 @@ def _skip(draft: Draft, command: SkipPhase) -> None:
     node, items = draft.plan.locate(row.path)
     # An item that skips itself is left out of the list: what it took is no output of it.
     live = command.output is not None or (command.passes_input and not node.ends_item)
-    evolve.phase_skipped(draft, row, command.reason, live=live, length=command.length)
+    evolve_phase.phase_skipped(draft, row, command.reason, live=live, length=command.length)
     draft.just_ended.append((node, items))
 
 
@@ -258,8 +258,8 @@ def _fail(draft: Draft, command: Fail) -> None:
     if command.again_at is None:
         fail_for_good(draft, row, command.error)
     else:
-        evolve.phase_retrying(draft, row, "failed", command.again_at, command.error)
-        evolve.error_occurred(draft, row, command.error, ends_run=False)
+        evolve_phase.phase_retrying(draft, row, "failed", command.again_at, command.error)
+        evolve_run.error_occurred(draft, row, command.error, ends_run=False)
 
 
 def _postpone(draft: Draft, command: Postpone) -> None:
@@ -267,7 +267,7 @@ def _postpone(draft: Draft, command: Postpone) -> None:
     _save_last(draft, row, command.saved)
     _tell(draft, row.path, command.emitted)
     if row.postponed < command.limit:
-        evolve.phase_retrying(draft, row, "again", command.again_at, note=command.reason)
+        evolve_phase.phase_retrying(draft, row, "again", command.again_at, note=command.reason)
         return
     message = f"asked to be called again more than {command.limit} times"
     error = ErrorInfo(category=ErrorCategory.PROCESSING, type="Again", message=message, phase=row.path)
@@ -298,7 +298,7 @@ def _reclaim(draft: Draft, command: Reclaim) -> None:
         if row is None or row.state is not RUNNING or row.fence != fence:
             continue  # it ended, or somebody was faster
         if row.crashes < command.limit:
-            evolve.phase_retrying(draft, row, "lost", draft.now)
+            evolve_phase.phase_retrying(draft, row, "lost", draft.now)
             continue
         message = f"its worker was lost {row.crashes + 1} times while it ran; it is held to be the cause"
         error = ErrorInfo(category=ErrorCategory.SYSTEM, type="WorkerLost", message=message, phase=path)
@@ -309,7 +309,7 @@ def _reclaim(draft: Draft, command: Reclaim) -> None:
 
 def _tell(draft: Draft, path: str, emitted: Sequence[Emission]) -> None:
     for name, payload in emitted:
-        evolve.emitted(draft, path, name, payload)
+        evolve_phase.emitted(draft, path, name, payload)
 
 
 def _with_progress(row: PhaseRecord, progress: Progress | None) -> PhaseRecord:

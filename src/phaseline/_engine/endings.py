@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from phaseline._engine import evolve
+from phaseline._engine import evolve_phase, evolve_run
 from phaseline._engine.snapshot import Draft, is_ended
 from phaseline._engine.timing import overdue
 from phaseline.edges import Edge, Given
@@ -18,15 +18,15 @@ def fail_for_good(draft: Draft, row: PhaseRecord, error: ErrorInfo) -> None:
     """End a phase that failed and is not tried again, and with it the run, or the item that a map collects."""
     node, items = draft.plan.locate(row.path)
     if node.kind is NodeKind.UNDO:
-        evolve.compensation_failed(draft, row, error)
+        evolve_phase.compensation_failed(draft, row, error)
         _fail_unfinished(draft, error, draft.row(row.path), None)
         return
     is_collected = collector(draft, node) is not None
-    evolve.phase_failed(draft, row, error, final=is_collected)
+    evolve_phase.phase_failed(draft, row, error, final=is_collected)
     if not is_collected:
         fail_run(draft, row, error)
     else:
-        evolve.error_occurred(draft, row, error, ends_run=False)
+        evolve_run.error_occurred(draft, row, error, ends_run=False)
         draft.just_ended.append((node, items))
 
 
@@ -47,10 +47,10 @@ def fail_overdue(draft: Draft) -> None:
 def _fail_unfinished(draft: Draft, error: ErrorInfo, row: PhaseRecord | None, given: str | None) -> None:
     cancelled = [row for row in draft.all_rows() if not is_ended(row)]
     if cancelled:
-        evolve.phases_cancelled(draft, cancelled)
-    evolve.error_occurred(draft, row, error, ends_run=True)
-    evolve.dead_lettered(draft, row, error, given)
-    evolve.pipeline_failed(draft, error)
+        evolve_phase.phases_cancelled(draft, cancelled)
+    evolve_run.error_occurred(draft, row, error, ends_run=True)
+    evolve_run.dead_lettered(draft, row, error, given)
+    evolve_run.pipeline_failed(draft, error)
     draft.just_ended.clear()  # nothing follows, also not from what ended earlier in this command
 
 
@@ -69,15 +69,15 @@ def _stored_input(draft: Draft, node: PlanNode, items: Items) -> str | None:
 
 def finish_run(draft: Draft, row: PhaseRecord) -> None:
     """End a run early, because a body has its output: everything unfinished is skipped, begun or not."""
-    evolve.phase_finished_run(draft, row)
+    evolve_phase.phase_finished_run(draft, row)
     for node in draft.plan.members[None]:
         if draft.row(node.path) is None:
-            evolve.phase_noted(draft, node, node.path)
+            evolve_phase.phase_noted(draft, node, node.path)
     rows = [other for other in draft.all_rows() if not is_ended(other)]
     if rows:
-        evolve.phases_cancelled(draft, rows, f"{row.path} finished the run")
+        evolve_phase.phases_cancelled(draft, rows, f"{row.path} finished the run")
     if draft.state not in STANDING_STATES:  # one that is paused completes when it is resumed
-        evolve.pipeline_completed(draft)
+        evolve_run.pipeline_completed(draft)
     draft.just_ended.clear()  # nothing follows, also not from what ended earlier in this command
 
 
@@ -87,7 +87,7 @@ def fail_item(draft: Draft, map_node: PlanNode, node: PlanNode, items: Items, er
     _fail_maps_around(draft, node, items, error, within=map_node)
     left = list(_unfinished(draft, draft.plan.members[map_node.index], items[: depth + 1]))
     if left:
-        evolve.phases_cancelled(draft, left, final=True)
+        evolve_phase.phases_cancelled(draft, left, final=True)
 
 
 def collector(draft: Draft, node: PlanNode) -> PlanNode | None:
@@ -111,7 +111,7 @@ def _fail_maps_around(
             return
         row = draft.row(node.at(items))
         if row is not None and not is_ended(row):
-            evolve.phase_failed(draft, row, error, final=within is not None)
+            evolve_phase.phase_failed(draft, row, error, final=within is not None)
 
 
 def cancel_rest(draft: Draft, race: PlanNode, items: Items, winner: int) -> None:
@@ -119,7 +119,7 @@ def cancel_rest(draft: Draft, race: PlanNode, items: Items, winner: int) -> None
     nodes = [draft.plan.nodes[index] for index in race.cancels[winner]]
     rows = list(_unfinished(draft, nodes, items, begin=True))
     if rows:
-        evolve.phases_skipped(draft, rows, f"{race.at(items)} {TOO_LATE}")
+        evolve_phase.phases_skipped(draft, rows, f"{race.at(items)} {TOO_LATE}")
 
 
 def skip_arm(draft: Draft, test: PlanNode, items: Items, *, held: bool) -> list[int]:
@@ -131,7 +131,7 @@ def skip_arm(draft: Draft, test: PlanNode, items: Items, *, held: bool) -> list[
         return []
     passing = {node.at(items) for node in nodes if test.index in node.passes}
     verdict = "holds" if held else "does not hold"
-    evolve.phases_skipped(draft, rows, f"{test.at(items)} {verdict}", passing)
+    evolve_phase.phases_skipped(draft, rows, f"{test.at(items)} {verdict}", passing)
     draft.just_ended.extend((node, items) for node in nodes)
     return [node.index for node in nodes]
 
@@ -144,7 +144,7 @@ def _unfinished(
         path = node.at(items)
         row = draft.row(path)
         if row is None and begin:
-            row = evolve.phase_noted(draft, node, path)
+            row = evolve_phase.phase_noted(draft, node, path)
         if row is None or is_ended(row):
             continue
         yield row

@@ -7,7 +7,7 @@ from datetime import datetime
 
 from msgspec.structs import replace
 
-from phaseline._engine import evolve
+from phaseline._engine import evolve_phase, evolve_run
 from phaseline._engine.commands import Offer
 from phaseline._engine.endings import cancel_rest, collector, fail_item, skip_arm
 from phaseline._engine.liveness import first_live, length_of, liveness
@@ -46,13 +46,13 @@ def open_node(
     if node.kind is MAP:
         total = length if length is not None else length_of(draft.plan, node.source, items, draft.row)
     if not due:
-        evolve.phase_pending(draft, node, path, available_at or draft.now, total)
+        evolve_phase.phase_pending(draft, node, path, available_at or draft.now, total)
     elif total is not None:
         open_map(draft, node, path, None, offer, total)
     elif node.awaits is not None:
         begin_wait(draft, node, items, None)
     elif not start(draft, node, path, None, offer):
-        evolve.phase_pending(draft, node, path, draft.now)
+        evolve_phase.phase_pending(draft, node, path, draft.now)
     if node.is_race:
         _settle_race(draft, node, items)
 
@@ -63,11 +63,11 @@ def start(draft: Draft, node: PlanNode, path: str, row: PhaseRecord | None, offe
         return False
     if not offer.takes(node.queue, draft.run.priority):
         return False
-    if row is None and evolve.limits_of(draft, node) is not None:
+    if row is None and evolve_phase.limits_of(draft, node) is not None:
         return False  # how many slots are free is known inside of a claim alone
     if draft.state == IDLE:
-        evolve.pipeline_started(draft)
-    evolve.phase_started(draft, node, path, row, offer)
+        evolve_run.pipeline_started(draft)
+    evolve_phase.phase_started(draft, node, path, row, offer)
     return True
 
 
@@ -88,15 +88,15 @@ def open_map(  # noqa: PLR0917  # each of them is needed, and in this order ever
 ) -> None:
     """Take a list apart: as many items become runnable as the map's limit allows."""
     if draft.state == IDLE:
-        evolve.pipeline_started(draft)
-    evolve.map_started(draft, node, path, row, total)
+        evolve_run.pipeline_started(draft)
+    evolve_phase.map_started(draft, node, path, row, total)
     _spawn_first(draft, node, path, offer, total)
 
 
 def unfold_map(draft: Draft, row: PhaseRecord, offer: Offer, total: int) -> None:
     """Take a list apart that a worker had to count first."""
     node, _ = draft.plan.locate(row.path)
-    evolve.map_counted(draft, row, total)
+    evolve_phase.map_counted(draft, row, total)
     _spawn_first(draft, node, row.path, offer, total)
 
 
@@ -151,7 +151,7 @@ def _end_map(draft: Draft, node: PlanNode, items: Items) -> None:
     path = node.at(items)
     count, row = draft.item_count(path), draft.row(path)
     assert row is not None  # noqa: S101  # it was started
-    evolve.phase_completed(
+    evolve_phase.phase_completed(
         draft, row, count.total if node.on_error == "collect" else count.total - count.dropped
     )
     draft.just_ended.append((node, items))
@@ -194,7 +194,7 @@ def flow_on(draft: Draft, offer: Offer) -> None:
             _end_failed_item(draft, node, items, row, offer)
             continue
         if row.live and not items and node.kind is not TEST and draft.plan.checkpoints:
-            evolve.checkpoint_created(draft, path)
+            evolve_phase.checkpoint_created(draft, path)
         for index in node.children:
             child = draft.plan.nodes[index]
             if not child.is_plain:
@@ -210,7 +210,7 @@ def flow_on(draft: Draft, offer: Offer) -> None:
             and not draft.just_ended
             and draft.state not in STANDING_STATES
         ):
-            evolve.pipeline_completed(draft)
+            evolve_run.pipeline_completed(draft)
 
 
 def _end_item_if_over(draft: Draft, node: PlanNode, items: Items, offer: Offer) -> None:
@@ -260,6 +260,6 @@ def _decide_child(draft: Draft, child: PlanNode, items: Items, offer: Offer) -> 
 
 def _skip(draft: Draft, node: PlanNode, items: Items) -> None:
     """Skip a node whose value does not come."""
-    row = evolve.phase_noted(draft, node, node.at(items))
-    evolve.phase_skipped(draft, row, "nothing was handed on to it", live=False)
+    row = evolve_phase.phase_noted(draft, node, node.at(items))
+    evolve_phase.phase_skipped(draft, row, "nothing was handed on to it", live=False)
     draft.just_ended.append((node, items))

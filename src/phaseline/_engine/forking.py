@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 from msgspec.structs import replace
 
-from phaseline._engine import evolve, rollback
+from phaseline._engine import evolve_run, rollback
 from phaseline._engine.commands import NO_OFFER, Fork
 from phaseline._engine.flow import flow_on, take_up
 from phaseline._engine.snapshot import Copy, Draft, Snapshot
@@ -34,11 +34,11 @@ def fork(draft: Draft, order: Fork) -> None:
     """Have a copy begin in the same commit; for what has no obstacle."""
     last = _last(draft, order)
     assert isinstance(last, int)  # noqa: S101  # asked before
-    evolve.pipeline_forked(draft, order, fork=order.run_id)
+    evolve_run.pipeline_forked(draft, order, fork=order.run_id)
     record = _record(draft, order)
     rows = _taken_over([row for row in draft.all_rows() if rollback.is_kept(row, last)])
     copy = Draft(Snapshot.from_rows(draft.plan, RunRows(record, rows)), draft.now)
-    evolve.pipeline_forked(copy, order, origin=draft.run_id)
+    evolve_run.pipeline_forked(copy, order, origin=draft.run_id)
     take_up(copy, copy.plan.members[None], (), NO_OFFER)
     flow_on(copy, NO_OFFER)
     draft.forked = Copy(copy, rows)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from phaseline._engine import evolve
+from phaseline._engine import evolve_phase, evolve_run
 from phaseline._engine.again import drop_rows
 from phaseline._engine.commands import NO_OFFER, Offer, Retry, RollBack
 from phaseline._engine.flow import start
@@ -65,20 +65,20 @@ def roll_back(draft: Draft, order: RollBack) -> None:
     target = None if order.to is None else draft.row(order.to)
     last = 0 if target is None else target.decided or 0
     if kind_of(draft.state) in GOING:
-        evolve.pipeline_paused(draft, order.reason, order.actor)
+        evolve_run.pipeline_paused(draft, order.reason, order.actor)
     unfinished = [row for row in draft.all_rows() if not is_ended(row)]
     if unfinished:
-        evolve.phases_cancelled(draft, unfinished)
+        evolve_phase.phases_cancelled(draft, unfinished)
     if not draft.plan.undos:
         _finish(draft, order.to, last, order.reason, order.actor)
         return
-    evolve.pipeline_rolling_back(draft, order.to, last, order.reason, order.actor)
+    evolve_run.pipeline_rolling_back(draft, order.to, last, order.reason, order.actor)
     _undo_next(draft, last, NO_OFFER)
 
 
 def go_on(draft: Draft, order: Retry) -> None:
     """Go on with a rollback that failed: with what failed of it."""
-    evolve.pipeline_retried(draft, order.reason, order.actor, RunState.ROLLING_BACK)
+    evolve_run.pipeline_retried(draft, order.reason, order.actor, RunState.ROLLING_BACK)
     for row in [row for row in _undos(draft) if row.decided is None]:
         draft.drop(row, row.generation)
     _undo_next(draft, draft.run.undo_after or 0, NO_OFFER)
@@ -86,7 +86,7 @@ def go_on(draft: Draft, order: Retry) -> None:
 
 def undone(draft: Draft, row: PhaseRecord, offer: Offer) -> None:
     """Go on from what was undone this moment to what is undone next."""
-    evolve.phase_compensated(draft, row)
+    evolve_phase.phase_compensated(draft, row)
     _undo_next(draft, draft.run.undo_after or 0, offer)
 
 
@@ -99,7 +99,7 @@ def _undo_next(draft: Draft, last: int, offer: Offer) -> None:
         return
     node, _ = draft.plan.undos[draft.plan.locate(row.path)[0].index]
     path = row.path + UNDO_MARK
-    start(draft, node, path, evolve.undo_pending(draft, node, path, row), offer)
+    start(draft, node, path, evolve_phase.undo_pending(draft, node, path, row), offer)
 
 
 def _latest(draft: Draft, last: int) -> PhaseRecord | None:
@@ -135,7 +135,7 @@ def _undos(draft: Draft) -> list[PhaseRecord]:
 
 
 def _finish(draft: Draft, to: str | None, last: int, reason: str = "", actor: str = "") -> None:
-    evolve.pipeline_rolled_back(draft, to, reason, actor)
+    evolve_run.pipeline_rolled_back(draft, to, reason, actor)
     undos = _undos(draft)
     for row in undos:
         draft.drop(row, row.generation)

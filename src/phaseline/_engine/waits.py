@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from phaseline._engine import evolve
+from phaseline._engine import evolve_phase, evolve_run
 from phaseline._engine.commands import Elapse, Receive
 from phaseline._engine.endings import fail_for_good
 from phaseline._engine.liveness import length_of
@@ -32,8 +32,8 @@ _CLOSED = ENDED_STATES | {RunState.ROLLING_BACK}
 def begin_wait(draft: Draft, node: PlanNode, items: Items, row: PhaseRecord | None) -> None:
     """Begin a wait that is due; one for a signal that has come before ends at once."""
     if draft.state == RunState.IDLE:
-        evolve.pipeline_started(draft)
-    _take_stored(draft, node, items, evolve.wait_started(draft, node, items, row))
+        evolve_run.pipeline_started(draft)
+    _take_stored(draft, node, items, evolve_phase.wait_started(draft, node, items, row))
 
 
 def receive(draft: Draft, command: Receive) -> None:
@@ -50,7 +50,7 @@ def receive(draft: Draft, command: Receive) -> None:
     if len(known) >= MOST_SIGNALS and sum(s.taken_by is None for s in known.values()) >= MOST_SIGNALS:
         reason = f"it keeps {MOST_SIGNALS:,} signals that no phase has taken, and takes no more before one is"
         raise Refused("signal", draft.state, reason)
-    signal = evolve.signal_received(draft, command.signal, command.value, command.key, command.id)
+    signal = evolve_run.signal_received(draft, command.signal, command.value, command.key, command.id)
     if draft.state not in STANDING_STATES:
         found = next(_waiting_for(draft, signal.name, signal.key), None)
         if found is not None:
@@ -122,5 +122,5 @@ def _take(draft: Draft, node: PlanNode, items: Items, row: PhaseRecord, signal: 
 
 
 def _end(draft: Draft, node: PlanNode, items: Items, row: PhaseRecord, length: int | None = None) -> None:
-    evolve.phase_completed(draft, row, length)
+    evolve_phase.phase_completed(draft, row, length)
     draft.just_ended.append((node, items))
