@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.counted import world
 from tests.databases import Database
 
 from phaseline import Pipeline, Runtime
@@ -14,6 +15,12 @@ from phaseline.abc import Storage
 from phaseline.storage.memory import MemoryStorage
 from phaseline.storage.sql.store import SqlStorage
 from phaseline.testing import FakeClock
+
+
+@pytest.fixture(autouse=True)
+def fresh_world() -> None:
+    """A world of its own for each test."""
+    world.reset()
 
 
 @pytest.fixture

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable
 from datetime import timedelta
 
 import pytest
 from anyio import to_thread
+from tests.counted import called, doubled, listed, world
 
 from phaseline import Context, PhaseState, Pipeline, RunState, Runtime, each, phase
 from phaseline.abc import Storage
@@ -23,45 +23,6 @@ from phaseline.testing.checker import check
 
 OpenRuntime = Callable[..., Runtime]
 HOUR, SECOND = timedelta(hours=1), timedelta(seconds=1)
-
-
-class World:
-    """What bodies do, and whether they fail."""
-
-    def __init__(self) -> None:
-        self.calls: Counter[str] = Counter()
-        self.keys: dict[str, list[str]] = {}
-        self.broken: set[str] = set()
-
-
-world = World()
-
-
-@pytest.fixture(autouse=True)
-def fresh_world() -> None:
-    """A world of its own for each test."""
-    global world  # noqa: PLW0603  # bodies are module-level functions
-    world = World()
-
-
-def called(ctx: Context) -> None:
-    """Note a call, and fail it if it is to fail."""
-    world.calls[ctx.phase] += 1
-    world.keys.setdefault(ctx.phase, []).append(ctx.idempotency_key)
-    if ctx.phase in world.broken:
-        raise ValueError(ctx.phase)
-
-
-@phase
-async def listed(number: int, ctx: Context) -> list[int]:
-    called(ctx)
-    return list(range(number))
-
-
-@phase
-async def doubled(number: int, ctx: Context) -> int:
-    called(ctx)
-    return 2 * number
 
 
 @phase

@@ -9,6 +9,7 @@ from datetime import timedelta
 import anyio
 import pytest
 from anyio import to_thread
+from tests.counted import called, doubled, listed, summed, world
 
 from phaseline import (
     Context,
@@ -42,55 +43,6 @@ from phaseline.testing.checker import check
 OpenRuntime = Callable[..., Runtime]
 BOUND = 10.0
 HOUR, SECOND = timedelta(hours=1), timedelta(seconds=1)
-
-
-class World:
-    """What bodies do, and what holds or breaks them."""
-
-    def __init__(self) -> None:
-        self.calls: Counter[str] = Counter()
-        self.keys: dict[str, list[str]] = {}
-        self.undone: list[str] = []
-        self.broken: set[str] = set()
-        self.holds = False
-        self.begun = anyio.Event()
-        self.open = anyio.Event()
-
-
-world = World()
-
-
-@pytest.fixture(autouse=True)
-def fresh_world() -> None:
-    """A world of its own for each test."""
-    global world  # noqa: PLW0603  # bodies are module-level functions
-    world = World()
-
-
-def called(ctx: Context) -> None:
-    """Note a call, and fail it if it is to fail."""
-    world.calls[ctx.phase] += 1
-    world.keys.setdefault(ctx.phase, []).append(ctx.idempotency_key)
-    if ctx.phase in world.broken:
-        raise ValueError(ctx.phase)
-
-
-@phase
-async def listed(number: int, ctx: Context) -> list[int]:
-    called(ctx)
-    return list(range(number))
-
-
-@phase
-async def doubled(number: int, ctx: Context) -> int:
-    called(ctx)
-    return 2 * number
-
-
-@phase
-async def summed(numbers: list[int], ctx: Context) -> int:
-    called(ctx)
-    return sum(numbers)
 
 
 @phase

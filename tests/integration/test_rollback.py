@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable
 from datetime import timedelta
 
 import anyio
 import pytest
 from anyio import to_thread
+from tests.counted import called, doubled, listed, summed, world
 
 from phaseline import Context, PhaseState, Pipeline, RunHandle, RunState, Runtime, each, phase
 from phaseline.abc import Storage
@@ -24,51 +24,6 @@ from phaseline.testing.checker import check
 OpenRuntime = Callable[..., Runtime]
 BOUND = 10.0
 SECOND = timedelta(seconds=1)
-
-
-class World:
-    """What bodies do, and what holds them."""
-
-    def __init__(self) -> None:
-        self.calls: Counter[str] = Counter()
-        self.keys: dict[str, list[str]] = {}
-        self.begun = anyio.Event()
-        self.open = anyio.Event()
-        self.stopped = anyio.Event()
-
-
-world = World()
-
-
-@pytest.fixture(autouse=True)
-def fresh_world() -> None:
-    """A world of its own for each test."""
-    global world  # noqa: PLW0603  # bodies are module-level functions
-    world = World()
-
-
-def called(ctx: Context) -> None:
-    """Note a call."""
-    world.calls[ctx.phase] += 1
-    world.keys.setdefault(ctx.phase, []).append(ctx.idempotency_key)
-
-
-@phase
-async def listed(number: int, ctx: Context) -> list[int]:
-    called(ctx)
-    return list(range(number))
-
-
-@phase
-async def doubled(number: int, ctx: Context) -> int:
-    called(ctx)
-    return 2 * number
-
-
-@phase
-async def summed(numbers: list[int], ctx: Context) -> int:
-    called(ctx)
-    return sum(numbers)
 
 
 @phase
