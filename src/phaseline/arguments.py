@@ -9,13 +9,13 @@ from typing import Any, Final
 
 from phaseline._shell.starting import StartOptions
 from phaseline.abc import Queue, Storage
+from phaseline.asking import check_moment
 from phaseline.backends import queue_from, storage_from
 from phaseline.errors import DefinitionError
 from phaseline.options import (
     check_bool,
     check_concurrency,
     check_interval,
-    check_moment,
     check_name,
     check_priority,
     check_rate,

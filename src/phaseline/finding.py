@@ -8,9 +8,9 @@ from typing import Literal, TypeAlias
 
 import attrs
 
+from phaseline.asking import check_asked, check_moment, check_state
 from phaseline.errors import PhaselineError
 from phaseline.marks import Attribute, marks_of
-from phaseline.options import check_asked, check_moment, check_state
 from phaseline.run import ErrorInfo, RunRecord
 
 Order: TypeAlias = Literal["newest", "oldest"]

@@ -9,7 +9,7 @@ from typing import TypeAlias
 import attrs
 import msgspec
 
-from phaseline.options import check_asked, check_moment
+from phaseline.asking import check_asked, check_moment
 from phaseline.run import ErrorCategory, ErrorInfo
 
 LetterKey: TypeAlias = tuple[datetime, str]

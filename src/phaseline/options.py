@@ -4,23 +4,21 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterable, Mapping
-from datetime import datetime, timedelta
+from datetime import timedelta
 from inspect import get_annotations, isfunction
 from types import NoneType
 from typing import Any, get_args, get_origin
 
 from phaseline.deps import Dep
-from phaseline.errors import DefinitionError, EncodeError, RunNotFoundError
+from phaseline.errors import DefinitionError, EncodeError
 from phaseline.limits import Rate
 from phaseline.retry import LONGEST, Retry
-from phaseline.run import RunState
 from phaseline.texts import did_you_mean, storable_key
 
 NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*\Z")
 LABEL = re.compile(r"[A-Z_][A-Z0-9_]*\Z")
 LONGEST_NAME = 200
 LOWEST_PRIORITY = 999
-MOST_LISTED = 1_000_000_000
 MOST_STARTS = 10_000
 """Starts of a rate: each is remembered for as long as it counts."""
 NAME_RULE = "letters, digits, '_', '-' and '.', beginning with a letter or '_'"
@@ -143,56 +141,6 @@ def check_span(span: object, option: str, what: str) -> None:
         raise DefinitionError(f"{what}: a {option} of {span} would end it before it began")
     if span > LONGEST:
         raise DefinitionError(f"{what}: a {option} of {span} is over ten years; leave it out to have none")
-
-
-def check_moment(moment: object, option: str) -> None:
-    """Refuse what is no moment that means the same everywhere."""
-    if moment is None:
-        return
-    if not isinstance(moment, datetime):
-        raise DefinitionError(
-            f"{option}={moment!r} is no moment; give an aware datetime: datetime.now(UTC) - timedelta(days=1)"
-        )
-    if moment.tzinfo is None:
-        raise DefinitionError(
-            f"{option}={moment.isoformat()} has no time zone; give an aware time: datetime.now(UTC) - timedelta(days=1)"
-        )
-
-
-def check_page(order: object, limit: object, what: str) -> None:
-    """Refuse what says neither how a list is sorted nor how long it is."""
-    if order not in ("newest", "oldest"):
-        raise DefinitionError(f"order={order!r}: {what} come 'newest' or 'oldest' first")
-    if limit is not None and not (type(limit) is int and 1 <= limit <= MOST_LISTED):
-        raise DefinitionError(
-            f"limit={limit!r}: ask for 1 to {MOST_LISTED:,} {what}, or leave it out for all"
-        )
-
-
-def check_asked(text: object, option: str) -> None:
-    """Refuse a text by which nothing can be found, since nothing can be stored that has it."""
-    if text is not None and not (isinstance(text, str) and text.isprintable()):
-        raise DefinitionError(f"{option}={text!r} is no text that can be printed")
-
-
-def check_state(state: str) -> None:
-    """Refuse what no run's state is named, rather than find nothing."""
-    if not LABEL.match(state):
-        meant = did_you_mean(state.upper(), RunState.__members__)
-        raise DefinitionError(f"state={state!r} is no name of a state: capitals, digits and '_'{meant}")
-
-
-def check_run_id(run_id: object, what: str) -> None:
-    """Refuse what is no id of a run, or could be none: with half a surrogate it could not even be asked for.
-
-    Raises:
-        DefinitionError: It is no text.
-        RunNotFoundError: No run has such an id.
-    """
-    if not isinstance(run_id, str):
-        raise DefinitionError(f"{what}({run_id!r}): the id of a run is a text; give handle.id or run.id")
-    if not run_id.isprintable():
-        raise RunNotFoundError(run_id)
 
 
 def check_interval(span: object, option: str, what: str) -> None:

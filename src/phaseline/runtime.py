@@ -33,6 +33,7 @@ from phaseline.arguments import (
     checked_queues,
     checked_storage,
 )
+from phaseline.asking import check_asked, check_page, check_run_id
 from phaseline.bus import EventBus, Handler
 from phaseline.control import Verb
 from phaseline.dead_letters import DeadLetters
@@ -49,7 +50,7 @@ from phaseline.handle import RunHandle
 from phaseline.health import PATIENCE, Health
 from phaseline.limits import Rate
 from phaseline.marks import Attribute, marks_of
-from phaseline.options import check_asked, check_page, check_run_id, check_unit
+from phaseline.options import check_unit
 from phaseline.pipeline import Pipeline, Selected, names_of, open_hosts, warn_of_endless
 from phaseline.retry import Retry
 from phaseline.run import ENDED_STATES, ErrorCategory, Run

@@ -1,0 +1,62 @@
+"""By what callers may ask for runs, letters and schedules: what could find nothing is refused, with what to ask instead."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from phaseline.errors import DefinitionError, RunNotFoundError
+from phaseline.options import LABEL
+from phaseline.run import RunState
+from phaseline.texts import did_you_mean
+
+MOST_LISTED = 1_000_000_000
+
+
+def check_moment(moment: object, option: str) -> None:
+    """Refuse what is no moment that means the same everywhere."""
+    if moment is None:
+        return
+    if not isinstance(moment, datetime):
+        raise DefinitionError(
+            f"{option}={moment!r} is no moment; give an aware datetime: datetime.now(UTC) - timedelta(days=1)"
+        )
+    if moment.tzinfo is None:
+        raise DefinitionError(
+            f"{option}={moment.isoformat()} has no time zone; give an aware time: datetime.now(UTC) - timedelta(days=1)"
+        )
+
+
+def check_page(order: object, limit: object, what: str) -> None:
+    """Refuse what says neither how a list is sorted nor how long it is."""
+    if order not in ("newest", "oldest"):
+        raise DefinitionError(f"order={order!r}: {what} come 'newest' or 'oldest' first")
+    if limit is not None and not (type(limit) is int and 1 <= limit <= MOST_LISTED):
+        raise DefinitionError(
+            f"limit={limit!r}: ask for 1 to {MOST_LISTED:,} {what}, or leave it out for all"
+        )
+
+
+def check_asked(text: object, option: str) -> None:
+    """Refuse a text by which nothing can be found, since nothing can be stored that has it."""
+    if text is not None and not (isinstance(text, str) and text.isprintable()):
+        raise DefinitionError(f"{option}={text!r} is no text that can be printed")
+
+
+def check_state(state: str) -> None:
+    """Refuse what no run's state is named, rather than find nothing."""
+    if not LABEL.match(state):
+        meant = did_you_mean(state.upper(), RunState.__members__)
+        raise DefinitionError(f"state={state!r} is no name of a state: capitals, digits and '_'{meant}")
+
+
+def check_run_id(run_id: object, what: str) -> None:
+    """Refuse what is no id of a run, or could be none: with half a surrogate it could not even be asked for.
+
+    Raises:
+        DefinitionError: It is no text.
+        RunNotFoundError: No run has such an id.
+    """
+    if not isinstance(run_id, str):
+        raise DefinitionError(f"{what}({run_id!r}): the id of a run is a text; give handle.id or run.id")
+    if not run_id.isprintable():
+        raise RunNotFoundError(run_id)
