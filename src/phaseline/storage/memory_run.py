@@ -8,7 +8,7 @@ from msgspec.structs import replace
 
 from phaseline.abc import KEPT, SavedValue, Unit
 from phaseline.events import CheckpointCreated, Event
-from phaseline.run import INPUT, PhaseRecord, SignalRecord
+from phaseline.run import INPUT, PhaseRecord, RunRecord, SignalRecord
 
 
 class MemoryRun:
@@ -28,7 +28,7 @@ class MemoryRun:
     )
 
     def __init__(self, unit: Unit) -> None:
-        self.run = unit.run
+        self.run: RunRecord = unit.run
         self.phases: dict[str, PhaseRecord] = {}
         self.values: dict[str, str] = {INPUT: unit.input or ""}
         self.events: list[Event] = []
