@@ -589,6 +589,37 @@ class MissingExtraError(PhaselineError, ImportError):
         super().__init__(f"{feature} needs an optional dependency: pip install 'phaseline[{extra}]'")
 
 
+# --------------------------------------------------------------------- the network
+class AccessError(PhaselineError):
+    """Somebody asked over the network for what he may not have; he is told no more than that."""
+
+
+class UnauthenticatedError(AccessError):
+    """The host does not say who asks, or it says so no more."""
+
+    def __init__(self, *, expired: bool = False) -> None:
+        self.expired = expired
+        super().__init__(
+            "this access has expired; get a new one" if expired else "say who you are, as this host wants it"
+        )
+
+
+class ForbiddenError(AccessError):
+    """Who asks is known, and may not do that."""
+
+    def __init__(self, action: str) -> None:
+        self.action = action
+        super().__init__(f"you may not do that here: {action}")
+
+
+class ForeignOriginError(AccessError):
+    """A page that is not one of the host's tried to do something with what its reader's browser knows."""
+
+    def __init__(self, origin: str) -> None:
+        self.origin = origin
+        super().__init__(f"pages of {origin!a} may not do that here; the host can allow them: origins=[...]")
+
+
 # --------------------------------------------------------------------- storage
 class StorageError(PhaselineError):
     """Base of what can go wrong in a storage."""

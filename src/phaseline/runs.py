@@ -13,6 +13,7 @@ from phaseline._engine.commands import Order as Command
 from phaseline._shell.controlling import carry_out, order_of
 from phaseline._shell.ids import first_id
 from phaseline._shell.runner import Runner
+from phaseline.asking import check_run_id
 from phaseline.control import Verb
 from phaseline.errors import (
     DefinitionError,
@@ -184,6 +185,17 @@ async def orphans_of(runner: Runner) -> list[Orphans]:
         )
         for of, ids in found.items()
     ]  # fmt: skip
+
+
+async def summary_by_id(runner: Runner, run_id: str) -> RunSummary:
+    """Give what lists show of one run, by its id.
+
+    Raises:
+        RunNotFoundError: There is no such run in this namespace.
+        StorageError: It cannot be read.
+    """
+    check_run_id(run_id, "a run")
+    return summary_of(runner, await runner.record_of(run_id))
 
 
 def summary_of(runner: Runner, run: RunRecord) -> RunSummary:

@@ -308,6 +308,16 @@ class Runtime:
         return self._options.queues != frozenset()
 
     @property
+    def namespace(self) -> str:
+        """Where its runs, keys and schedules are: those of other namespaces are none for it."""
+        return self._options.namespace
+
+    @property
+    def pipelines(self) -> Sequence[Pipeline[Any, Any]]:
+        """What it runs, in the order in which it was registered."""
+        return tuple(self._pipelines.values())
+
+    @property
     def names(self) -> frozenset[str]:
         """Names of the pipelines that were registered."""
         return frozenset(name for name, _ in self._pipelines)
