@@ -16,15 +16,14 @@ from anyio import from_thread
 from anyio.lowlevel import EventLoopToken, current_token
 
 from phaseline.errors import DefinitionError
-from phaseline.events import Emitted, Event
+from phaseline.events import Event
+from phaseline.interest import Interest, Kind, interest
 from phaseline.loops import LoopEvent, is_meant_for_us, loop_here, new_event
-from phaseline.phase import CustomEvent
 from phaseline.run import SETTLED_STATES
 
 log: Final = logging.getLogger("phaseline.bus")
 
 Handler = Callable[[Event], object] | Callable[[Event], Awaitable[object]]
-Kind = type[Event] | type[CustomEvent] | str
 DEFAULT_BUFFER = 10_000
 
 
@@ -41,8 +40,7 @@ class Subscription:
     """One handler and what waits for it. A handler that lags loses the oldest events, never delays a run."""
 
     handler: Handler
-    types: frozenset[str] | None
-    run: str | None
+    interest: Interest
     buffer: int
     handled: int = 0
     dropped: int = 0
@@ -55,12 +53,6 @@ class Subscription:
     _handling: bool = False
     _cancelled: bool = False
     _token: EventLoopToken | None = None
-
-    def wants(self, event: Event) -> bool:
-        """Whether the event is one of those asked for."""
-        return (self.run is None or event.run_id == self.run) and (
-            self.types is None or event.type in self.types or event.wire_name in self.types
-        )
 
     def put(self, event: Event) -> None:
         """Keep an event for the handler."""
@@ -212,11 +204,18 @@ class EventBus:
         *,
         types: Iterable[Kind] | None = None,
         run: str | None = None,
+        pipeline: str | None = None,
         buffer: int = DEFAULT_BUFFER,
     ) -> Subscription: ...
     @overload
     def subscribe(
-        self, /, *, types: Iterable[Kind] | None = None, run: str | None = None, buffer: int = DEFAULT_BUFFER
+        self,
+        /,
+        *,
+        types: Iterable[Kind] | None = None,
+        run: str | None = None,
+        pipeline: str | None = None,
+        buffer: int = DEFAULT_BUFFER,
     ) -> Callable[[Handler], Subscription]: ...
     def subscribe(
         self,
@@ -225,6 +224,7 @@ class EventBus:
         *,
         types: Iterable[Kind] | None = None,
         run: str | None = None,
+        pipeline: str | None = None,
         buffer: int = DEFAULT_BUFFER,
     ) -> Subscription | Callable[[Handler], Subscription]:
         """Have a handler called with each event, in order; as a call or as a decorator.
@@ -234,18 +234,19 @@ class EventBus:
                 is awaited on the event loop.
             types: Event classes or wire names; ``Emitted`` or ``CustomEvent`` for all of the application's own; None for
                 all there are.
-            run: Only events of this run.
+            run: Only events of the run of this id.
+            pipeline: Only events of runs of the pipeline of this name.
             buffer: Events kept for a handler that lags; past it the oldest are lost, and counted. At least 1.
 
         Raises:
             DefinitionError: One of these is of another kind.
         """
-        names = None if types is None else _names_of(types)
+        wanted = interest("subscribe", types=types, run=run, pipeline=pipeline)
         _check_buffer(buffer)
 
         def add(function: Handler) -> Subscription:
             _check_handler(function)
-            subscription = Subscription(function, names, run, buffer, bus=self)
+            subscription = Subscription(function, wanted, buffer, bus=self)
             self._subscriptions = (*self._subscriptions, subscription)
             if self._start is not None:
                 self._start(subscription)
@@ -263,7 +264,7 @@ class EventBus:
             _call_observer(observer, events)
         for subscription in self._subscriptions:
             for event in events:
-                if subscription.wants(event):
+                if subscription.interest.wants(event):
                     subscription.put(event)
         if self._watches:
             for watch in self._watches.get(events[0].run_id, ()):
@@ -312,25 +313,6 @@ class EventBus:
     def is_idle(self) -> bool:
         """Whether no handler has anything left to do."""
         return all(subscription.is_idle for subscription in self._subscriptions)
-
-
-def _names_of(types: Any) -> frozenset[str]:
-    if isinstance(types, str | type):
-        name = repr(types) if isinstance(types, str) else types.__name__
-        raise DefinitionError(f"subscribe(types={name}): several kinds are expected; write types=[{name}]")
-    return frozenset(_name_of(kind) for kind in types)
-
-
-def _name_of(kind: object) -> str:
-    if kind is CustomEvent:
-        return Emitted.wire_name
-    name = kind if isinstance(kind, str) else getattr(kind, "wire_name", None)
-    if not isinstance(name, str):
-        raise DefinitionError(
-            f"subscribe(types=[{getattr(kind, '__name__', repr(kind))}]) names no kind of event; give its class or its "
-            "wire name, or leave types out to hear all"
-        )
-    return name
 
 
 def _check_buffer(buffer: object) -> None:

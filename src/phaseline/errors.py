@@ -228,6 +228,17 @@ class DecodeError(CodecError):
         )
 
 
+class WireError(CodecError):
+    """What came from elsewhere is no event."""
+
+    def __init__(self, problem: str) -> None:
+        self.problem = problem
+        super().__init__(
+            f"this is no event: {problem}; the form of one is described in phaseline.wire, and another version of "
+            "phaseline may write another one"
+        )
+
+
 # --------------------------------------------------------------------- runs
 class RunError(PhaselineError):
     """A run ended, or stands, otherwise than the caller hoped."""

@@ -30,6 +30,8 @@ class Event(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     own_fields: ClassVar[tuple[str, ...]] = ()
 
     run_id: str
+    pipeline: str
+    """Name of the pipeline that it is a run of."""
     seq: int | None
     """Number within the run, from 1; None for what is told live but never stored."""
     at: datetime
@@ -191,11 +193,12 @@ class ChildStarted(Event, frozen=True, kw_only=True, gc=False):
     """A run of another pipeline was started, and the phase waits for its end."""
 
     wire_name = "CHILD_STARTED"
-    own_fields: ClassVar[tuple[str, ...]] = ("child", "pipeline", "close", "again")
+    own_fields: ClassVar[tuple[str, ...]] = ("child", "child_pipeline", "close", "again")
 
     child: str
     """Id of the run."""
-    pipeline: str
+    child_pipeline: str
+    """Name of the pipeline that it is a run of."""
     close: str
     """What becomes of it if the phase does not wait for it any more: ``cancel`` or ``abandon``."""
     again: bool = False
@@ -408,21 +411,29 @@ ENGINE_EVENTS: Mapping[str, type[Event]] = {kind.wire_name: kind for kind in _KI
 """Kinds the engine itself tells, by wire name; an application's own names must differ."""
 
 
-def from_wire(
+def rebuilt(
     type_: str,
     data: Mapping[str, Any],
     *,
     run_id: str,
-    seq: int,
+    pipeline: str,
+    seq: int | None,
     at: datetime,
     phase: str | None,
     transition: Transition | None,
 ) -> Event:
-    """Rebuild a stored event; a name the engine does not know is an application's own."""
+    """Rebuild an event of what was written of it; a name the engine does not know is an application's own."""
     kind = ENGINE_EVENTS.get(type_)
     if kind is None:
         return Emitted(
-            run_id=run_id, seq=seq, at=at, phase=phase, transition=transition, name=type_, payload=data
+            run_id=run_id,
+            pipeline=pipeline,
+            seq=seq,
+            at=at,
+            phase=phase,
+            transition=transition,
+            name=type_,
+            payload=data,
         )
     own = dict(data)
     if "error" in own:
@@ -434,4 +445,4 @@ def from_wire(
     if "paths" in own:
         own["paths"] = tuple(own["paths"])
     known = {name: own[name] for name in kind.own_fields if name in own}
-    return kind(run_id=run_id, seq=seq, at=at, phase=phase, transition=transition, **known)
+    return kind(run_id=run_id, pipeline=pipeline, seq=seq, at=at, phase=phase, transition=transition, **known)

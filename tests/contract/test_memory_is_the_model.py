@@ -149,16 +149,16 @@ def phases(
 
 
 @st.composite
-def facts(draw: st.DrawFn, run_id: str, seq: int, revision: int) -> Event:
+def facts(draw: st.DrawFn, run: RunRecord, seq: int, revision: int) -> Event:
     """An event of some kind."""
     common: dict[str, Any] = {
-        "run_id": run_id, "seq": seq, "at": draw(TIMES), "phase": draw(st.none() | st.sampled_from(PATHS)),
+        "run_id": run.id, "pipeline": run.pipeline, "seq": seq, "at": draw(TIMES), "phase": draw(st.none() | st.sampled_from(PATHS)),
         "transition": draw(st.none() | st.builds(Transition, TEXT, TEXT)),
     }  # fmt: skip
     match draw(st.integers(0, 3)):
         case 0:
             return CheckpointCreated(
-                **common, checkpoint=f"{run_id}:{seq}", revision=revision, epoch=draw(COUNT)
+                **common, checkpoint=f"{run.id}:{seq}", revision=revision, epoch=draw(COUNT)
             )
         case 1:
             payload = draw(st.dictionaries(TEXT, JSON, max_size=2))
@@ -233,7 +233,7 @@ def units(draw: st.DrawFn, model: Storage, space: str, run_id: str) -> Unit:
         draw(signals(len(known) + n + 1, {signal.id for signal in known}))
         for n in range(draw(st.integers(0, 1)))
     ]
-    events = [draw(facts(base.id, seq + n + 1, expected + 1)) for n in range(draw(COUNT))]
+    events = [draw(facts(base, seq + n + 1, expected + 1)) for n in range(draw(COUNT))]
     after = {row.path: row for row in [*rows, *written, *(row for row, _ in dropped)]}
     states = STATES
     if any(row.state not in ENDED for row in after.values()):  # a run ends together with all its phases

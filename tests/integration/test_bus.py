@@ -98,6 +98,20 @@ async def test_events_of_the_application(open_runtime: OpenRuntime, kind: Any) -
     assert 1 == subscription.handled
 
 
+async def test_events_of_one_pipeline(open_runtime: OpenRuntime) -> None:
+    """Those of runs of others are not heard; each event names the pipeline, live and read again."""
+    other = Pipeline("other", see)
+    heard: list[str] = []
+    async with open_runtime(pipeline, other) as runtime:
+        runtime.bus.subscribe(lambda event: heard.append(event.pipeline), pipeline="see")
+        for one in (pipeline, other):
+            handle = await runtime.start(one, 0)
+            await handle.result()
+        stored = {event.pipeline async for event in handle.events()}
+
+    assert ({"see"}, {"other"}) == (set(heard), stored)
+
+
 @pytest.mark.parametrize(
     ("options", "words"),
     [
@@ -107,8 +121,11 @@ async def test_events_of_the_application(open_runtime: OpenRuntime, kind: Any) -
         ({"types": PipelineCompleted}, ["types=[PipelineCompleted]"]),
         ({"types": [Event]}, ["names no kind of event", "leave types out"]),
         ({"types": [3]}, ["types=[3]"]),
+        ({"run": 3}, ["run=3", "handle.id"]),
+        ({"pipeline": pipeline}, ["pipeline.name"]),
+        ({"pipeline": ""}, ["names no pipeline"]),
     ],
-    ids=range(6),
+    ids=range(9),
 )
 def test_subscriptions_that_would_hear_nothing(options: dict[str, Any], words: list[str]) -> None:
     """They are refused at once."""

@@ -64,7 +64,12 @@ def phase_compensated(draft: Draft, row: PhaseRecord) -> None:
     )  # fmt: skip
     draft.events.append(
         PhaseCompensated(
-            run_id=draft.run_id, seq=draft.next_seq(), at=draft.now, phase=row.path, attempt=row.attempt
+            run_id=draft.run_id,
+            pipeline=draft.run.pipeline,
+            seq=draft.next_seq(),
+            at=draft.now,
+            phase=row.path,
+            attempt=row.attempt,
         )
     )
 
@@ -78,6 +83,7 @@ def compensation_failed(draft: Draft, row: PhaseRecord, error: ErrorInfo) -> Non
     draft.events.append(
         PhaseCompensationFailed(
             run_id=draft.run_id,
+            pipeline=draft.run.pipeline,
             seq=draft.next_seq(),
             at=draft.now,
             phase=row.path,
@@ -142,7 +148,7 @@ def phase_started(draft: Draft, node: PlanNode, path: str, row: PhaseRecord | No
     draft.seq += 1
     draft.events.append(
         PhaseStarted(
-            run_id=draft.run_id, seq=draft.seq, at=now, phase=path, transition=transition, attempt=attempt,
+            run_id=draft.run_id, pipeline=draft.run.pipeline, seq=draft.seq, at=now, phase=path, transition=transition, attempt=attempt,
             fence=fence, worker=worker,
         )
     )  # fmt: skip
@@ -163,7 +169,7 @@ def map_started(draft: Draft, node: PlanNode, path: str, row: PhaseRecord | None
     transition = draft.move_on()
     draft.events.append(
         PhaseStarted(
-            run_id=draft.run_id, seq=draft.next_seq(), at=draft.now, phase=path, transition=transition, attempt=1,
+            run_id=draft.run_id, pipeline=draft.run.pipeline, seq=draft.next_seq(), at=draft.now, phase=path, transition=transition, attempt=1,
             fence=fence, total=total,
         )
     )  # fmt: skip
@@ -190,7 +196,7 @@ def wait_started(draft: Draft, node: PlanNode, items: Items, row: PhaseRecord | 
     transition = draft.move_on()
     draft.events.append(
         PhaseStarted(
-            run_id=draft.run_id, seq=draft.next_seq(), at=draft.now, phase=path, transition=transition,
+            run_id=draft.run_id, pipeline=draft.run.pipeline, seq=draft.next_seq(), at=draft.now, phase=path, transition=transition,
             attempt=row.attempt, fence=row.fence,
         )
     )  # fmt: skip
@@ -205,7 +211,7 @@ def child_started(draft: Draft, node: PlanNode, row: PhaseRecord, child: str, *,
     )
     draft.events.append(
         ChildStarted(
-            run_id=draft.run_id, seq=draft.next_seq(), at=draft.now, phase=row.path, child=child, pipeline=node.starts,
+            run_id=draft.run_id, pipeline=draft.run.pipeline, seq=draft.next_seq(), at=draft.now, phase=row.path, child=child, child_pipeline=node.starts,
             close=node.close, again=again,
         )
     )  # fmt: skip
@@ -224,7 +230,7 @@ def test_decided(draft: Draft, row: PhaseRecord, *, held: bool) -> None:
     )  # fmt: skip
     draft.events.append(
         PhaseCompleted(
-            run_id=draft.run_id, seq=draft.next_seq(), at=draft.now, phase=row.path, attempt=row.attempt, held=held
+            run_id=draft.run_id, pipeline=draft.run.pipeline, seq=draft.next_seq(), at=draft.now, phase=row.path, attempt=row.attempt, held=held
         )
     )  # fmt: skip
 
@@ -248,7 +254,7 @@ def phase_completed(draft: Draft, row: PhaseRecord, length: int | None) -> None:
     draft.seq += 1
     draft.events.append(
         PhaseCompleted(
-            run_id=draft.run_id, seq=draft.seq, at=now, phase=path, transition=transition, attempt=row.attempt,
+            run_id=draft.run_id, pipeline=draft.run.pipeline, seq=draft.seq, at=now, phase=path, transition=transition, attempt=row.attempt,
             length=length,
         )
     )  # fmt: skip
@@ -262,7 +268,12 @@ def phase_finished_run(draft: Draft, row: PhaseRecord) -> None:
     )  # fmt: skip
     draft.events.append(
         PhaseCompleted(
-            run_id=draft.run_id, seq=draft.next_seq(), at=draft.now, phase=row.path, attempt=row.attempt
+            run_id=draft.run_id,
+            pipeline=draft.run.pipeline,
+            seq=draft.next_seq(),
+            at=draft.now,
+            phase=row.path,
+            attempt=row.attempt,
         )
     )
     draft.pass_ended()
@@ -282,7 +293,7 @@ def phase_skipped(
     transition = draft.move_on()
     draft.events.append(
         PhaseSkipped(
-            run_id=draft.run_id, seq=draft.next_seq(), at=draft.now, phase=row.path, transition=transition,
+            run_id=draft.run_id, pipeline=draft.run.pipeline, seq=draft.next_seq(), at=draft.now, phase=row.path, transition=transition,
             reason=reason, live=live, length=length,
         )
     )  # fmt: skip
@@ -298,6 +309,7 @@ def phase_failed(draft: Draft, row: PhaseRecord, error: ErrorInfo, *, final: boo
     draft.events.append(
         PhaseFailed(
             run_id=draft.run_id,
+            pipeline=draft.run.pipeline,
             seq=draft.next_seq(),
             at=draft.now,
             phase=row.path,
@@ -325,7 +337,7 @@ def phase_retrying(
     )  # fmt: skip
     draft.events.append(
         PhaseRetrying(
-            run_id=draft.run_id, seq=draft.next_seq(), at=draft.now, phase=row.path, attempt=row.attempt,
+            run_id=draft.run_id, pipeline=draft.run.pipeline, seq=draft.next_seq(), at=draft.now, phase=row.path, attempt=row.attempt,
             reason=reason, again_at=again_at, error=error, note=note,
         )
     )  # fmt: skip
@@ -347,7 +359,7 @@ def phases_cancelled(
     draft.pass_ended()
     draft.events.append(
         PhaseSkipped(
-            run_id=draft.run_id, seq=draft.next_seq(), at=draft.now, reason=reason, count=len(rows),
+            run_id=draft.run_id, pipeline=draft.run.pipeline, seq=draft.next_seq(), at=draft.now, reason=reason, count=len(rows),
             paths=tuple(row.path for row in rows[:MANY]),
         )
     )  # fmt: skip
@@ -368,7 +380,7 @@ def phases_skipped(draft: Draft, rows: list[PhaseRecord], reason: str, passing: 
     alone = rows[0].path if len(rows) == 1 else None
     draft.events.append(
         PhaseSkipped(
-            run_id=draft.run_id, seq=draft.next_seq(), at=draft.now, phase=alone, transition=transition, reason=reason,
+            run_id=draft.run_id, pipeline=draft.run.pipeline, seq=draft.next_seq(), at=draft.now, phase=alone, transition=transition, reason=reason,
             count=len(rows), paths=() if alone else tuple(row.path for row in rows[:MANY]), live=bool(passing),
         )
     )  # fmt: skip
@@ -379,7 +391,7 @@ def checkpoint_created(draft: Draft, path: str) -> None:
     draft.seq = seq = draft.seq + 1
     draft.events.append(
         CheckpointCreated(
-            run_id=draft.run_id, seq=seq, at=draft.now, phase=path, checkpoint=f"{draft.run_id}:{seq}",
+            run_id=draft.run_id, pipeline=draft.run.pipeline, seq=seq, at=draft.now, phase=path, checkpoint=f"{draft.run_id}:{seq}",
             revision=draft.base.run.revision + 1, epoch=draft.run.epoch,
         )
     )  # fmt: skip
@@ -389,6 +401,12 @@ def emitted(draft: Draft, path: str, name: str, payload: Mapping[str, Any]) -> N
     """A body told an event of the application."""
     draft.events.append(
         Emitted(
-            run_id=draft.run_id, seq=draft.next_seq(), at=draft.now, phase=path, name=name, payload=payload
+            run_id=draft.run_id,
+            pipeline=draft.run.pipeline,
+            seq=draft.next_seq(),
+            at=draft.now,
+            phase=path,
+            name=name,
+            payload=payload,
         )
     )

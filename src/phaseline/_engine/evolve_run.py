@@ -42,7 +42,13 @@ def pipeline_started(draft: Draft) -> None:
     transition = draft.move(RunState.INITIALIZING)
     draft.change_run(started_at=draft.run.started_at or draft.now)
     draft.events.append(
-        PipelineStarted(run_id=draft.run_id, seq=draft.next_seq(), at=draft.now, transition=transition)
+        PipelineStarted(
+            run_id=draft.run_id,
+            pipeline=draft.run.pipeline,
+            seq=draft.next_seq(),
+            at=draft.now,
+            transition=transition,
+        )
     )
 
 
@@ -51,7 +57,13 @@ def pipeline_completed(draft: Draft) -> None:
     transition = draft.move(RunState.COMPLETED)
     draft.change_run(ended_at=draft.now)
     draft.events.append(
-        PipelineCompleted(run_id=draft.run_id, seq=draft.next_seq(), at=draft.now, transition=transition)
+        PipelineCompleted(
+            run_id=draft.run_id,
+            pipeline=draft.run.pipeline,
+            seq=draft.next_seq(),
+            at=draft.now,
+            transition=transition,
+        )
     )
 
 
@@ -61,7 +73,12 @@ def pipeline_failed(draft: Draft, error: ErrorInfo) -> None:
     draft.change_run(ended_at=draft.now, error=error)
     draft.events.append(
         PipelineFailed(
-            run_id=draft.run_id, seq=draft.next_seq(), at=draft.now, transition=transition, error=error
+            run_id=draft.run_id,
+            pipeline=draft.run.pipeline,
+            seq=draft.next_seq(),
+            at=draft.now,
+            transition=transition,
+            error=error,
         )
     )
 
@@ -73,7 +90,7 @@ def error_occurred(draft: Draft, row: PhaseRecord | None, error: ErrorInfo, *, e
         severity = Severity.CRITICAL if error.category is ErrorCategory.SYSTEM else Severity.ERROR
     draft.events.append(
         ErrorOccurred(
-            run_id=draft.run_id, seq=draft.next_seq(), at=draft.now, phase=None if row is None else row.path,
+            run_id=draft.run_id, pipeline=draft.run.pipeline, seq=draft.next_seq(), at=draft.now, phase=None if row is None else row.path,
             severity=severity, error=error, attempt=None if row is None else row.attempt,
         )
     )  # fmt: skip
@@ -90,7 +107,7 @@ def dead_lettered(draft: Draft, row: PhaseRecord | None, error: ErrorInfo, input
     draft.change_run(letter=seq)
     draft.events.append(
         PhaseDeadLettered(
-            run_id=draft.run_id, seq=seq, at=draft.now, phase=phase, category=error.category.value, attempts=attempts,
+            run_id=draft.run_id, pipeline=draft.run.pipeline, seq=seq, at=draft.now, phase=phase, category=error.category.value, attempts=attempts,
             crashes=crashes, input=input_,
         )
     )  # fmt: skip
@@ -101,7 +118,12 @@ def letter_discarded(draft: Draft, reason: str, actor: str) -> None:
     draft.change_run(letter=None)
     draft.events.append(
         DeadLetterDiscarded(
-            run_id=draft.run_id, seq=draft.next_seq(), at=draft.now, reason=reason, actor=actor
+            run_id=draft.run_id,
+            pipeline=draft.run.pipeline,
+            seq=draft.next_seq(),
+            at=draft.now,
+            reason=reason,
+            actor=actor,
         )
     )
 
@@ -111,7 +133,7 @@ def pipeline_paused(draft: Draft, reason: str, actor: str) -> None:
     transition = draft.move(RunState.PAUSED)
     draft.events.append(
         PipelinePaused(
-            run_id=draft.run_id, seq=draft.next_seq(), at=draft.now, transition=transition, reason=reason, actor=actor
+            run_id=draft.run_id, pipeline=draft.run.pipeline, seq=draft.next_seq(), at=draft.now, transition=transition, reason=reason, actor=actor
         )
     )  # fmt: skip
 
@@ -122,7 +144,7 @@ def pipeline_resumed(draft: Draft, target: str | None, reason: str, actor: str) 
     _go_on(draft)
     draft.events.append(
         PipelineResumed(
-            run_id=draft.run_id, seq=draft.next_seq(), at=draft.now, transition=transition, reason=reason, actor=actor
+            run_id=draft.run_id, pipeline=draft.run.pipeline, seq=draft.next_seq(), at=draft.now, transition=transition, reason=reason, actor=actor
         )
     )  # fmt: skip
 
@@ -132,7 +154,7 @@ def pipeline_retried(draft: Draft, reason: str, actor: str, target: RunState = R
     transition = _reopened(draft, target)
     draft.events.append(
         PipelineRetried(
-            run_id=draft.run_id, seq=draft.next_seq(), at=draft.now, transition=transition, reason=reason, actor=actor,
+            run_id=draft.run_id, pipeline=draft.run.pipeline, seq=draft.next_seq(), at=draft.now, transition=transition, reason=reason, actor=actor,
             epoch=draft.run.epoch,
         )
     )  # fmt: skip
@@ -143,7 +165,7 @@ def pipeline_restarted(draft: Draft, phase: str | None, reason: str, actor: str)
     transition = _reopened(draft)
     draft.events.append(
         PipelineRestarted(
-            run_id=draft.run_id, seq=draft.next_seq(), at=draft.now, phase=phase, transition=transition, reason=reason,
+            run_id=draft.run_id, pipeline=draft.run.pipeline, seq=draft.next_seq(), at=draft.now, phase=phase, transition=transition, reason=reason,
             actor=actor, epoch=draft.run.epoch,
         )
     )  # fmt: skip
@@ -161,7 +183,7 @@ def pipeline_rolling_back(draft: Draft, to: str | None, last: int, reason: str, 
     draft.change_run(undo_after=last)
     draft.events.append(
         PipelineRollingBack(
-            run_id=draft.run_id, seq=draft.next_seq(), at=draft.now, phase=to, transition=transition, reason=reason,
+            run_id=draft.run_id, pipeline=draft.run.pipeline, seq=draft.next_seq(), at=draft.now, phase=to, transition=transition, reason=reason,
             actor=actor, epoch=draft.run.epoch,
         )
     )  # fmt: skip
@@ -184,7 +206,7 @@ def pipeline_rolled_back(draft: Draft, to: str | None, reason: str, actor: str) 
     draft.change_run(ended_at=draft.now, error=None, undo_after=None)
     draft.events.append(
         PipelineRolledBack(
-            run_id=draft.run_id, seq=draft.next_seq(), at=draft.now, phase=to, transition=transition, reason=reason,
+            run_id=draft.run_id, pipeline=draft.run.pipeline, seq=draft.next_seq(), at=draft.now, phase=to, transition=transition, reason=reason,
             actor=actor, epoch=draft.run.epoch,
         )
     )  # fmt: skip
@@ -194,7 +216,7 @@ def pipeline_forked(draft: Draft, order: Fork, *, fork: str | None = None, origi
     """The run was copied, or is a copy."""
     draft.events.append(
         PipelineForked(
-            run_id=draft.run_id, seq=draft.next_seq(), at=draft.now, phase=order.at, fork=fork, origin=origin,
+            run_id=draft.run_id, pipeline=draft.run.pipeline, seq=draft.next_seq(), at=draft.now, phase=order.at, fork=fork, origin=origin,
             reason=order.reason, actor=order.actor,
         )
     )  # fmt: skip
@@ -204,7 +226,13 @@ def pipeline_annotated(draft: Draft, note: str, reason: str, actor: str) -> None
     """Somebody wrote something into its history."""
     draft.events.append(
         PipelineAnnotated(
-            run_id=draft.run_id, seq=draft.next_seq(), at=draft.now, note=note, reason=reason, actor=actor
+            run_id=draft.run_id,
+            pipeline=draft.run.pipeline,
+            seq=draft.next_seq(),
+            at=draft.now,
+            note=note,
+            reason=reason,
+            actor=actor,
         )
     )
 
@@ -216,7 +244,7 @@ def pipeline_cancelled(draft: Draft, reason: str, actor: str) -> None:
     draft.change_run(ended_at=draft.now)
     draft.events.append(
         PipelineCancelled(
-            run_id=draft.run_id, seq=draft.next_seq(), at=draft.now, transition=transition, reason=reason, actor=actor,
+            run_id=draft.run_id, pipeline=draft.run.pipeline, seq=draft.next_seq(), at=draft.now, transition=transition, reason=reason, actor=actor,
             epoch=draft.run.epoch,
         )
     )  # fmt: skip
@@ -229,6 +257,14 @@ def signal_received(draft: Draft, signal: str, value: str, key: str | None, id_:
     draft.signals[seq] = record
     draft.change_run(signals=draft.base.run.signals + len(draft.signals))
     draft.events.append(
-        SignalReceived(run_id=draft.run_id, seq=seq, at=draft.now, signal=signal, key=key, id=id_)
+        SignalReceived(
+            run_id=draft.run_id,
+            pipeline=draft.run.pipeline,
+            seq=seq,
+            at=draft.now,
+            signal=signal,
+            key=key,
+            id=id_,
+        )
     )
     return record

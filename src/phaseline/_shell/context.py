@@ -171,7 +171,14 @@ class BodyContext(Context):
         if self._told_at is None or now - self._told_at >= PROGRESS_INTERVAL or done == total:
             self._told_at = now
             event = PhaseProgress(
-                run_id=self.run_id, seq=None, at=now, phase=self.phase, done=done, total=total, note=note
+                run_id=self.run_id,
+                pipeline=self.pipeline,
+                seq=None,
+                at=now,
+                phase=self.phase,
+                done=done,
+                total=total,
+                note=note,
             )
             self._tell(event)
 

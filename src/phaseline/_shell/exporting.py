@@ -37,6 +37,7 @@ from phaseline.exports import (
     RunExport,
 )
 from phaseline.run import INPUT, ErrorInfo, PhaseRecord, RunState
+from phaseline.wire import without_traceback
 
 if TYPE_CHECKING:
     from phaseline._shell.runner import Runner
@@ -193,12 +194,10 @@ def _error(error: ErrorInfo | None) -> ExportedError | None:
 
 
 def _event(event: Event, room: _Room) -> ExportedEvent:
-    move, data = event.transition, event.data
+    move, data = event.transition, without_traceback(event)
     why = room.take(len(to_json(data))) if isinstance(event, Emitted) else None
     if why is not None:
         data = {}
-    elif "error" in data and not isinstance(event, Emitted):
-        data["error"] = {name: value for name, value in data["error"].items() if name != "traceback"}
     return ExportedEvent(
         seq=event.seq or 0, type=event.type, phase=event.phase, at=event.at, source=None if move is None else move.source,
         target=None if move is None else move.target, data=data, left_out=why,

@@ -55,7 +55,11 @@ def _of_start(
         if waits:
             yield f"{path!r} waits for run {event.child}, which is not stored"
         return
-    if (child.run.parent_id, child.run.parent_path, child.run.pipeline) != (run_id, path, event.pipeline):
+    if (child.run.parent_id, child.run.parent_path, child.run.pipeline) != (
+        run_id,
+        path,
+        event.child_pipeline,
+    ):
         yield f"event {event.seq} starts run {event.child} at {path!r}, which says otherwise"
     kinds = {
         m.kind for m in unheard if event.child in (m.sender, m.run_id) and run_id in (m.sender, m.run_id)

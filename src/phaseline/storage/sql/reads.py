@@ -167,10 +167,12 @@ def checkpoints(ask: Access, namespace: str, run_id: str) -> Sequence[Checkpoint
 def events(ask: Access, namespace: str, run_id: str, after: int, limit: int) -> Sequence[Event]:
     """Read a page of a run's events."""
     statement = (
-        f"SELECT {EVENT_COLUMNS} FROM phaseline_event "  # noqa: S608  # names of ours
+        "SELECT (SELECT pipeline FROM phaseline_pipeline_run WHERE namespace = ? AND id = ?), "  # noqa: S608  # names of ours
+        f"{EVENT_COLUMNS} FROM phaseline_event "
         "WHERE namespace = ? AND run_id = ? AND seq > ? ORDER BY seq LIMIT ?"
     )
-    return [rows.event_from(run_id, row) for row in ask(statement, (namespace, run_id, after, limit))]
+    found = ask(statement, (namespace, run_id, namespace, run_id, after, limit))
+    return [rows.event_from(run_id, row) for row in found]
 
 
 def _pairs(found: Any) -> dict[str, str]:

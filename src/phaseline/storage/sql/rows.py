@@ -11,7 +11,7 @@ import msgspec
 from pydantic_core import from_json, to_json
 
 from phaseline.abc import AMENDED, Message, MessageKind, StepResult, WorkerRecord
-from phaseline.events import CheckpointCreated, Event, Transition, from_wire
+from phaseline.events import CheckpointCreated, Event, Transition, rebuilt
 from phaseline.letters import DeadLetter
 from phaseline.run import (
     Checkpoint,
@@ -253,11 +253,18 @@ def checkpoint_from(row: Row) -> Checkpoint:
 
 
 def event_from(run_id: str, row: Row) -> Event:
-    """The event of a row of ``EVENT``."""
-    seq, type_, phase, source, target, data, at = row
+    """The event of a row of ``EVENT``, before which the name of the run's pipeline stands."""
+    pipeline, seq, type_, phase, source, target, data, at = row
     transition = None if source is None else Transition(source, target)
-    return from_wire(
-        type_, from_json(data), run_id=run_id, seq=seq, at=time_of(at), phase=phase, transition=transition
+    return rebuilt(
+        type_,
+        from_json(data),
+        run_id=run_id,
+        pipeline=pipeline,
+        seq=seq,
+        at=time_of(at),
+        phase=phase,
+        transition=transition,
     )
 
 

@@ -190,6 +190,7 @@ class Take:
         events = [
             PhaseStarted(
                 run_id=rows.run.id,
+                pipeline=rows.run.pipeline,
                 seq=first + n,
                 at=NOW,
                 phase=row.path,

@@ -274,7 +274,11 @@ class Claims(StorageTests):
             updated=[(make_phase("a", PhaseState.COMPLETED), 0)],
             inserted=[make_phase("b", position=1)],
             outputs={"a": "[1]"},
-            events=[CheckpointCreated(run_id="run", seq=1, at=NOW, phase="a", checkpoint="c", revision=2)],
+            events=[
+                CheckpointCreated(
+                    run_id="run", pipeline="pipeline", seq=1, at=NOW, phase="a", checkpoint="c", revision=2
+                )
+            ],
             steps=[StepResult("a", 0, "key", "1")],
         )
         claimed = ask(storage, lambda _rows, _paths, _now: expected)

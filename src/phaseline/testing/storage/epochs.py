@@ -38,7 +38,9 @@ def begin(storage: Storage) -> list[PhaseRecord]:
     """Store a run with a phase that has an output and a checkpoint, one that runs, and one that waits."""
     rows = [make_phase("a", COMPLETED), make_phase("b", RUNNING, fence=3), make_phase("c", PENDING)]
     rows = [replace(row, position=n) for n, row in enumerate(rows)]
-    point = CheckpointCreated(run_id="run", seq=1, at=NOW, phase="a", checkpoint="run:1", revision=1, epoch=0)
+    point = CheckpointCreated(
+        run_id="run", pipeline="pipeline", seq=1, at=NOW, phase="a", checkpoint="run:1", revision=1, epoch=0
+    )
     write(storage, make_unit(make_run(seq=1), inserted=rows, outputs={"a": '"of a"'}, events=[point]))
     return rows
 
@@ -72,7 +74,14 @@ class Epochs(StorageTests):
 
         done = make_phase("a", COMPLETED, epoch=1, generation=1, fence=2, position=0)
         point = CheckpointCreated(
-            run_id="run", seq=2, at=NOW, phase="a", checkpoint="run:2", revision=3, epoch=1
+            run_id="run",
+            pipeline="pipeline",
+            seq=2,
+            at=NOW,
+            phase="a",
+            checkpoint="run:2",
+            revision=3,
+            epoch=1,
         )
         write(
             storage,

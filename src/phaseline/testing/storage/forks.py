@@ -48,9 +48,9 @@ def copying(run: RunRecord, copy: str = "copy", **fields: Any) -> Unit:
             taken_over("b", 0, same_as="a", position=1),
             make_phase("c", position=2),
         ],
-        events=[PipelineForked(run_id=copy, seq=1, at=NOW, origin=run.id)],
+        events=[PipelineForked(run_id=copy, pipeline="pipeline", seq=1, at=NOW, origin=run.id)],
     )
-    event = PipelineForked(run_id=run.id, seq=run.seq, at=NOW, fork=copy)
+    event = PipelineForked(run_id=run.id, pipeline="pipeline", seq=run.seq, at=NOW, fork=copy)
     return make_unit(run, events=[event], begins=[replace(forked, input="")], **fields)
 
 

@@ -104,7 +104,9 @@ class Limits(StorageTests):
                 expected=5 if bad.get(n) is STALE else 1,
                 updated=[(make_phase("a", PhaseState.COMPLETED, fence=2), 9 if bad.get(n) is FENCED else 1)],
                 outputs={"a": str(n)},
-                events=[Emitted(run_id=run_id, seq=1, at=NOW, name="E", payload={"n": n})],
+                events=[
+                    Emitted(run_id=run_id, pipeline="pipeline", seq=1, at=NOW, name="E", payload={"n": n})
+                ],
             )
             for n, run_id in enumerate(runs)
         ]
@@ -115,7 +117,8 @@ class Limits(StorageTests):
     def test_a_thousand_events_in_one_unit(self, storage: Storage) -> None:
         """All of them are stored, in order."""
         events = [
-            Emitted(run_id="run", seq=n, at=NOW, name="E", payload={"n": n}) for n in range(1, PLENTY + 1)
+            Emitted(run_id="run", pipeline="pipeline", seq=n, at=NOW, name="E", payload={"n": n})
+            for n in range(1, PLENTY + 1)
         ]
         write(storage, make_unit(make_run(seq=PLENTY), events=events))
         assert list(storage.events(NAMESPACE, "run", 0, PLENTY)) == events
@@ -145,7 +148,7 @@ class Limits(StorageTests):
             progress=Progress(done=1, note=much),
         )  # fmt: skip
         done = make_phase(f"{text}/{text}", PhaseState.COMPLETED, position=2, queue=text)
-        common: dict[str, Any] = {"run_id": text, "at": NOW, "phase": text}
+        common: dict[str, Any] = {"run_id": text, "pipeline": text, "at": NOW, "phase": text}
         events = [
             CheckpointCreated(**common, seq=1, checkpoint=text, revision=1),
             Emitted(**common, seq=2, name=text, payload={text: [much]}, transition=Transition(text, text)),

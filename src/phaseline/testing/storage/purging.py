@@ -41,7 +41,11 @@ PATHS = ["a", "b"]
 def write_full(storage: Storage, run: RunRecord) -> None:
     """Store a run that has something of every kind; it ends with its second revision."""
     began = replace(run, state="DECOMPOSING", revision=1, seq=1, ended_at=None, error=None, signals=2)
-    events = [CheckpointCreated(run_id=run.id, seq=1, at=NOW, phase="a", checkpoint="c", revision=1)]
+    events = [
+        CheckpointCreated(
+            run_id=run.id, pipeline="pipeline", seq=1, at=NOW, phase="a", checkpoint="c", revision=1
+        )
+    ]
     write(
         storage,
         make_unit(

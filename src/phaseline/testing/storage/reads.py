@@ -59,7 +59,14 @@ from phaseline.testing.storage.build import (
 
 def at(seq: int, phase: str | None = None, transition: Transition | None = None) -> dict[str, Any]:
     """The fields that every event has."""
-    return {"run_id": "run", "seq": seq, "at": NOW + seq * SECOND, "phase": phase, "transition": transition}
+    return {
+        "run_id": "run",
+        "pipeline": "pipeline",
+        "seq": seq,
+        "at": NOW + seq * SECOND,
+        "phase": phase,
+        "transition": transition,
+    }
 
 
 def every_kind_of_event() -> list[Event]:
@@ -94,7 +101,7 @@ def every_kind_of_event() -> list[Event]:
         PipelineForked(**at(next(number), "a"), fork="copy", origin="else", reason="why", actor="ada"),
         SignalReceived(**at(next(number)), signal="approved", key="k", id="mail"),
         SignalReceived(**at(next(number)), signal="approved"),
-        ChildStarted(**at(next(number), "a"), child="c", pipeline="p", close="cancel", again=True),
+        ChildStarted(**at(next(number), "a"), child="c", child_pipeline="p", close="cancel", again=True),
         DeadLetterDiscarded(**at(next(number)), reason="why", actor="ada"),
         PipelinePaused(**at(next(number), None, move)),
         PhaseStarted(**at(next(number), "a", move), attempt=2, fence=3, worker="w-1", total=4),
@@ -212,7 +219,7 @@ class Reads(StorageTests):
                 make_run(namespace=space, seq=1, pipeline=space),
                 inserted=[make_phase("a", PhaseState.COMPLETED, reason=space)],
                 outputs={"a": f'"{space}"'},
-                events=[CheckpointCreated(**at(1, "a"), checkpoint=space, revision=1)],
+                events=[CheckpointCreated(**at(1, "a") | {"pipeline": space}, checkpoint=space, revision=1)],
                 steps=[StepResult("a", 0, "key", f'"{space}"')],
             )
             for space in spaces
@@ -253,9 +260,18 @@ class Reads(StorageTests):
         run = make_run(created_at=moment, updated_at=moment, started_at=moment, seq=2)
         over = make_run("over", state=RunState.COMPLETED.value, ended_at=moment)
         events = [
-            CheckpointCreated(run_id="run", seq=1, at=moment, phase="a", checkpoint="c", revision=1),
+            CheckpointCreated(
+                run_id="run", pipeline="pipeline", seq=1, at=moment, phase="a", checkpoint="c", revision=1
+            ),
             PhaseRetrying(
-                run_id="run", seq=2, at=moment, phase="a", attempt=1, reason="failed", again_at=moment
+                run_id="run",
+                pipeline="pipeline",
+                seq=2,
+                at=moment,
+                phase="a",
+                attempt=1,
+                reason="failed",
+                again_at=moment,
             ),
         ]
         write(storage, make_unit(run, inserted=[row, ended], events=events), make_unit(over))

@@ -159,7 +159,9 @@ class Sharing(StorageTests):
             for _ in range(ROUNDS):
                 while True:
                     run = following(read(storage)[0])
-                    event = Emitted(run_id="run", seq=run.seq + 1, at=NOW, name="E", payload={})
+                    event = Emitted(
+                        run_id="run", pipeline="pipeline", seq=run.seq + 1, at=NOW, name="E", payload={}
+                    )
                     (outcome,) = storage.commit([make_unit(replace(run, seq=run.seq + 1), events=[event])])
                     if outcome is Outcome.COMMITTED:
                         break

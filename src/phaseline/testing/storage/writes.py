@@ -48,9 +48,15 @@ def rich_unit(run_id: str, revision: int, expected: int, fence: int) -> Unit:
         inserted=[make_phase(f"b{revision}", position=revision)],
         outputs={"a": f'"{revision}"'},
         events=[
-            PhaseCompleted(run_id=run_id, seq=seq, at=NOW, phase="a", attempt=1),
+            PhaseCompleted(run_id=run_id, pipeline="pipeline", seq=seq, at=NOW, phase="a", attempt=1),
             CheckpointCreated(
-                run_id=run_id, seq=seq + 1, at=NOW, phase="a", checkpoint="c", revision=revision
+                run_id=run_id,
+                pipeline="pipeline",
+                seq=seq + 1,
+                at=NOW,
+                phase="a",
+                checkpoint="c",
+                revision=revision,
             ),
         ],
         steps=[StepResult("a", 0, f"key-{revision}", "1")],
