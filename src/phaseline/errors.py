@@ -631,6 +631,20 @@ class ForeignOriginError(AccessError):
         super().__init__(f"pages of {origin!a} may not do that here; the host can allow them: origins=[...]")
 
 
+class SubscriptionError(PhaselineError):
+    """A client cannot be told of what it asks for."""
+
+
+class SubscriptionLimitError(SubscriptionError):
+    """A client has as many subscriptions as it may."""
+
+    def __init__(self, limit: int) -> None:
+        self.limit = limit
+        super().__init__(
+            f"{limit} subscriptions are the most that a client may have; unsubscribe from some, or subscribe to a pipeline"
+        )
+
+
 # --------------------------------------------------------------------- storage
 class StorageError(PhaselineError):
     """Base of what can go wrong in a storage."""

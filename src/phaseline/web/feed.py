@@ -1,0 +1,401 @@
+"""What one client hears, whatever carries it: its subscriptions, how far it is in each run, and what waits for it.
+
+Of each run events come in their order, stored ones first, and none is left out or told twice: who is behind is told from the
+storage, not from memory. So what is kept for a client is bounded, and a client that does not take it is let go of.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import time
+from collections import deque
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from datetime import timedelta
+from functools import partial
+from types import TracebackType
+from typing import Final, Generic, Self, TypeVar
+
+import anyio
+import attrs
+
+from phaseline._shell.clock import Timer
+from phaseline.asking import check_run_id
+from phaseline.errors import (
+    PhaselineError,
+    RunNotFoundError,
+    SubscriptionError,
+    SubscriptionLimitError,
+)
+from phaseline.finding import RunFilter
+from phaseline.loops import LoopEvent, new_event
+from phaseline.options import check_unit
+from phaseline.run import RunRecord
+from phaseline.runs import summary_of
+from phaseline.web.access import Action, everything
+from phaseline.web.guard import Visitor
+from phaseline.web.hub import EVERYTHING, PAGE, Ending, Hub, Told, Topic
+
+A = TypeVar("A")
+log: Final = logging.getLogger("phaseline.web")
+
+MOST_RUNS: Final = 10_000
+"""Runs of a wide subscription of which it is remembered how far a client is."""
+MOST_RESUMED: Final = 1_000
+"""Runs that one subscription takes up again."""
+
+
+def _whole(_: object, attribute: attrs.Attribute[int], value: object) -> None:
+    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+        msg = f"FeedLimits({attribute.name}={value!r}): a whole number from 1 is needed"
+        raise ValueError(msg)
+
+
+def _time(_: object, attribute: attrs.Attribute[timedelta], value: object) -> None:
+    if check_unit(value, attribute.name, "FeedLimits") <= timedelta():
+        msg = f"FeedLimits({attribute.name}={value}): a time above zero is needed"
+        raise ValueError(msg)
+
+
+@attrs.frozen(kw_only=True)
+class FeedLimits:
+    """What one client may have.
+
+    Raises:
+        ValueError: A number is below 1, or the time not above zero.
+        DefinitionError: The time is no timedelta.
+    """
+
+    subscriptions: int = attrs.field(default=100, validator=_whole)
+    """Subscriptions at once."""
+    buffer: int = attrs.field(default=1_000, validator=_whole)
+    """Events that wait for it to read; past that it is let go of as slow."""
+    send_within: timedelta = attrs.field(default=timedelta(seconds=10), validator=_time)
+    """How long one message may take to be taken; then it is let go of as slow."""
+
+
+DEFAULT_LIMITS: Final = FeedLimits()
+
+
+class _Position:
+    """How far a client is in one run."""
+
+    __slots__ = ("is_checked", "is_pinned", "is_refused", "known", "told")
+
+    def __init__(self, told: int, *, pinned: bool = False) -> None:
+        self.told: int = told
+        """The last number that was told, or is about to be."""
+        self.known = 0
+        """The last number that there is, as far as is known."""
+        self.is_pinned: bool = pinned
+        """Whether this very run was asked for."""
+        self.is_checked = False
+        """Whether the client may hear of it."""
+        self.is_refused = False
+
+
+class Feed(Generic[A]):
+    """The events that one client hears; open it with ``with``, and have it served by one task.
+
+    ``A`` are the answers of the transport's own, which go to the client in order with events.
+    """
+
+    def __init__(self, hub: Hub, visitor: Visitor, limits: FeedLimits = DEFAULT_LIMITS) -> None:
+        self.ending: Ending | None = None
+        """Why it ended; None while it goes on."""
+        self._hub, self._visitor, self._limits = hub, visitor, limits
+        self._patience = limits.send_within.total_seconds()
+        self._asks = visitor.access.may is not everything
+        """Whether each run of a wide subscription has to be asked about."""
+        self._topics: dict[Topic, None] = {}
+        self._positions: dict[str, _Position] = {}
+        self._behind: dict[str, None] = {}
+        """Runs of which something is to be read."""
+        self._waiting: deque[Told | A] = deque()
+        self._wake: LoopEvent | None = None
+        self._sending_since = math.inf
+        self._scope = anyio.CancelScope()
+        self._lock = anyio.Lock()
+        self._expiry: Timer | None = None
+
+    def __enter__(self) -> Self:
+        self._hub.join(self)
+        expires_at = self._visitor.access.expires_at
+        if expires_at is not None:
+            self._expiry = self._hub.runner.timers.at(expires_at, partial(self.end, Ending.EXPIRED))
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._expiry is not None:
+            self._expiry.cancel()
+        self._hub.leave(self, self._topics)
+        self.end(Ending.LEFT)
+
+    # ------------------------------------------------------------------ subscriptions
+    async def follow_run(self, run_id: str, *, after: int = 0) -> int:
+        """Hear the events of a run numbered above ``after``, those that are stored first; gives its last number.
+
+        Whoever asks for it once more hears it from ``after`` on.
+
+        Raises:
+            RunNotFoundError: There is no such run, or not for this client.
+            SubscriptionLimitError: It has as many subscriptions as it may.
+            StorageError: The run cannot be read.
+        """
+        check_run_id(run_id, "a subscription")
+        async with self._lock:
+            self._add(Topic.run(run_id))
+            position = self._positions[run_id] = _Position(after, pinned=True)
+            self._behind.pop(run_id, None)
+            try:
+                run = await self._audible(run_id)
+            except BaseException:
+                self._remove(Topic.run(run_id))
+                raise
+            position.is_checked = True
+            position.known = max(position.known, run.seq)
+            position.told = min(after, position.known)
+            if position.told < position.known:
+                self._read_later(run_id)
+            return position.known
+
+    async def follow_all(
+        self,
+        pipeline: str | None = None,
+        *,
+        after: Mapping[str, int] | None = None,
+        newer_than: str | None = None,
+    ) -> str | None:
+        """Hear the events of all runs, or of those of a pipeline, from now on; gives the id of the newest run.
+
+        To go on after an interruption say how far you are in each run, and which run was the newest: of runs that began
+        later all events are told.
+
+        Args:
+            pipeline: Name of the pipeline; None for all.
+            after: By ids of runs, the last number that is known of each; at most 1 000 runs.
+            newer_than: The id that was given at the first time.
+
+        Raises:
+            ForbiddenError: This client may subscribe to single runs at most.
+            SubscriptionError: No such pipeline is registered, or more than 1 000 runs are to be taken up.
+            SubscriptionLimitError: It has as many subscriptions as it may.
+            StorageError: The runs cannot be read.
+        """
+        topic = EVERYTHING if pipeline is None else Topic.pipeline(pipeline)
+        async with self._lock:
+            await self._visitor.require(Action.SUBSCRIBE)
+            if pipeline is not None and pipeline not in self._visitor.runtime.names:
+                raise SubscriptionError(f"no pipeline {pipeline!a} is registered here; look at its spelling")
+            self._add(topic)
+            try:
+                newest = await self._runs(pipeline, None)
+                begun = [] if newer_than is None else await self._runs(pipeline, newer_than)
+                resumed = _bounded({run.id: 0 for run in begun} | dict(after or {}))
+            except BaseException:
+                self._remove(topic)
+                raise
+            self._take_up(resumed)
+            return newest[0].id if newest else newer_than
+
+    async def unfollow(self, topic: Topic) -> bool:
+        """Hear no more of it; gives whether it was subscribed to."""
+        async with self._lock:
+            known = topic in self._topics
+            self._remove(topic)
+            return known
+
+    def _add(self, topic: Topic) -> None:
+        if topic not in self._topics and len(self._topics) >= self._limits.subscriptions:
+            raise SubscriptionLimitError(self._limits.subscriptions)
+        self._topics[topic] = None
+        self._hub.listen(self, topic)
+
+    def _remove(self, topic: Topic) -> None:
+        self._topics.pop(topic, None)
+        self._hub.unlisten(self, topic)
+        if topic.kind == "run":
+            self._forget(topic.name)
+        else:  # what other subscriptions cover comes up again with the next event
+            for run_id in [known for known, position in self._positions.items() if not position.is_pinned]:
+                self._forget(run_id)
+
+    def _forget(self, run_id: str) -> None:
+        self._positions.pop(run_id, None)
+        self._behind.pop(run_id, None)
+
+    def _take_up(self, resumed: Mapping[str, int]) -> None:
+        for run_id, seq in resumed.items():
+            known = self._positions.get(run_id)
+            if known is None or not known.is_pinned:
+                self._widely(run_id, seq)
+                self._read_later(run_id)
+
+    def _widely(self, run_id: str, told: int) -> _Position:
+        """Count from here on how far the client is in a run that it did not name."""
+        position = self._positions[run_id] = _Position(told)
+        if len(self._positions) > MOST_RUNS + self._limits.subscriptions:
+            self._forget(next(known for known, kept in self._positions.items() if not kept.is_pinned))
+        return position
+
+    async def _runs(self, pipeline: str | None, after: str | None) -> Sequence[RunRecord]:
+        """Give the newest run, or those that began after one."""
+        runner = self._hub.runner
+        find = partial(
+            runner.storage.find, runner.options.namespace,
+            RunFilter(pipelines=None if pipeline is None else frozenset((pipeline,))),
+            after=after, limit=1 if after is None else MOST_RESUMED + 1, newest_first=after is None,
+        )  # fmt: skip
+        return await runner.read(find)
+
+    async def _audible(self, run_id: str) -> RunRecord:
+        """Give a run that the client names and may hear of."""
+        run = await self._hub.runner.record_of(run_id)
+        if not await self._may_hear(run):
+            raise RunNotFoundError(run_id)
+        return run
+
+    async def _may_hear(self, run: RunRecord) -> bool:
+        if not self._asks:
+            return True
+        return await self._visitor.access.allows(Action.SUBSCRIBE, summary_of(self._hub.runner, run))
+
+    # ------------------------------------------------------------------ what comes
+    def tell(self, told: Told) -> None:
+        """Take an event; never blocks."""
+        event = told.event
+        position = self._positions.get(event.run_id)
+        if position is None:
+            if not self._asks:
+                self._put(told)
+                return
+            if event.seq is None:  # what is told live alone does not wait for an answer
+                return
+            position = self._widely(event.run_id, event.seq - 1)
+        if position.is_refused:
+            return
+        is_level = position.is_checked and event.run_id not in self._behind
+        if event.seq is None:
+            if is_level:
+                self._put(told)
+        elif is_level and event.seq == position.told + 1:
+            position.told = position.known = event.seq
+            self._put(told)
+        else:
+            self.moved(event.run_id, event.seq)
+
+    def moved(self, run_id: str, seq: int) -> None:
+        """Take note that a run has events up to this number."""
+        position = self._positions.get(run_id)
+        if position is not None:
+            position.known = max(position.known, seq)
+            if position.told < position.known:
+                self._read_later(run_id)
+
+    def answer(self, answer: A) -> None:
+        """Have something of the transport's own sent, after what was told before it."""
+        self._put(answer)
+
+    def _put(self, item: Told | A) -> None:
+        if len(self._waiting) < self._limits.buffer:
+            self._waiting.append(item)
+            self._wake_up()
+        elif not isinstance(item, Told) or item.event.seq is not None:
+            self.end(Ending.SLOW)
+
+    def _read_later(self, run_id: str) -> None:
+        self._behind[run_id] = None
+        self._wake_up()
+
+    def _wake_up(self) -> None:
+        if self._wake is not None:
+            self._wake.set()
+
+    # ------------------------------------------------------------------ what goes
+    def end(self, ending: Ending) -> None:
+        """Hear no more; the first reason holds."""
+        if self.ending is None:
+            self.ending = ending
+            self._waiting.clear()
+            self._scope.cancel()
+            self._wake_up()
+
+    def look_after(self, now: float) -> None:
+        """End if what is being sent is not taken; ``now`` is in monotonic seconds."""
+        if now - self._sending_since > self._patience:
+            self.end(Ending.SLOW)
+
+    async def serve(self, send: Callable[[Told | A], Awaitable[object]]) -> Ending:
+        """Send everything that comes with ``send``, one after another, until the end; gives the reason of it.
+
+        What ``send`` raises is raised.
+        """
+        with self._scope:
+            while self.ending is None:
+                await self._flush(send)
+                if self._behind:
+                    await self._catch_up(next(iter(self._behind)), send)
+                elif not self._waiting and self.ending is None:
+                    self._wake = new_event()
+                    await self._wake.wait()
+        return self.ending or Ending.LEFT
+
+    async def _flush(self, send: Callable[[Told | A], Awaitable[object]]) -> None:
+        while self._waiting:
+            await self._send(self._waiting.popleft(), send)
+
+    async def _send(self, item: Told | A, send: Callable[[Told | A], Awaitable[object]]) -> None:
+        self._sending_since = time.monotonic()
+        try:
+            await send(item)
+        finally:
+            self._sending_since = math.inf
+
+    async def _catch_up(self, run_id: str, send: Callable[[Told | A], Awaitable[object]]) -> None:
+        """Tell a page of what is stored of a run; it goes behind the others then."""
+        position = self._positions[run_id]
+        try:
+            if not position.is_checked and not await self._check(run_id, position):
+                return
+            page = await self._hub.stored(run_id, position.told)
+        except PhaselineError:
+            log.exception("events of run %s could not be read for a client", run_id)
+            self.end(Ending.FAULT)
+            return
+        for event in page:
+            if self._positions.get(run_id) is not position:  # it was unsubscribed from meanwhile, or anew
+                return
+            position.told = event.seq or position.told
+            await self._send(Told(event), send)
+        if self._positions.get(run_id) is position:
+            del self._behind[run_id]
+            if len(page) == PAGE or (page and position.told < position.known):
+                self._behind[run_id] = None
+
+    async def _check(self, run_id: str, position: _Position) -> bool:
+        """Ask whether the client may hear of a run that it did not name, or said itself how far it is in."""
+        run = await self._hub.read(
+            partial(self._hub.runner.storage.head, self._hub.runner.options.namespace, run_id)
+        )
+        is_covered = run is not None and (
+            EVERYTHING in self._topics or Topic.pipeline(run.pipeline) in self._topics
+        )
+        if run is not None and is_covered and await self._may_hear(run):
+            position.is_checked = True
+            position.known = max(position.known, run.seq)
+            position.told = min(position.told, position.known)
+            return True
+        position.is_refused = True
+        if self._positions.get(run_id) is position:
+            self._behind.pop(run_id, None)
+        return False
+
+
+def _bounded(resumed: Mapping[str, int]) -> Mapping[str, int]:
+    if len(resumed) > MOST_RESUMED:
+        raise SubscriptionError(
+            f"more than {MOST_RESUMED:,} runs are to be taken up; subscribe without after, and list the runs"
+        )
+    return resumed
