@@ -10,7 +10,7 @@ from __future__ import annotations
 import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from typing import Literal, NamedTuple, TypeAlias, TypeVar
 
@@ -18,7 +18,9 @@ import attrs
 
 T = TypeVar("T")
 Kind: TypeAlias = Literal["namespace", "pipeline", "phase", "key"]
-_MICROSECOND = timedelta(microseconds=1)
+_EPOCH, _MICROSECOND = datetime(1970, 1, 1, tzinfo=UTC), timedelta(microseconds=1)
+MOMENTS = 256
+"""Moments within its time by which the starts under a rate are told apart, where it lets more be started than that."""
 
 
 @attrs.frozen
@@ -87,8 +89,21 @@ def _parted(limits: str) -> Iterator[Limit]:
         yield Limit(int(size), name, int(per) * _MICROSECOND if per else None)
 
 
+def counted_from(rate: Limit, now: datetime) -> datetime:
+    """From when a start counts that is made now, as long as the rate says.
+
+    Each claim reads what counts. Under a rate that lets many be started, a start is counted with others: from the next of some
+    moments on, so a little too long and never too briefly.
+    """
+    assert rate.per is not None  # noqa: S101  # it is a rate
+    apart = rate.per // MOMENTS
+    if rate.size <= MOMENTS or not apart:
+        return now
+    return _EPOCH - (_EPOCH - now) // apart * apart
+
+
 class Started(NamedTuple):
-    """What was started at one moment under rates of one name."""
+    """What counts from one moment on under rates of one name."""
 
     number: int
     until: datetime
@@ -138,8 +153,9 @@ class Starts:
         assert rate.per is not None  # noqa: S101  # it is a rate
         known: Mapping[datetime, Started] = self._of.get(rate.name, {})
         kept = {at: some for at, some in known.items() if some.until > now}
-        before = kept.get(now, Started(0, now))
-        kept[now] = Started(before.number + number, max(before.until, now + rate.per))
+        at = counted_from(rate, now)
+        before = kept.get(at, Started(0, at))
+        kept[at] = Started(before.number + number, max(before.until, at + rate.per))
         self._of[rate.name] = kept
 
     def _counting(self, rate: Limit, now: datetime) -> Iterator[tuple[datetime, int]]:

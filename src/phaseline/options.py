@@ -20,7 +20,7 @@ LABEL = re.compile(r"[A-Z_][A-Z0-9_]*\Z")
 LONGEST_NAME = 200
 LOWEST_PRIORITY = 999
 MOST_STARTS = 10_000
-"""Starts of a rate: each is remembered for as long as it counts."""
+"""Starts of a rate: of all of them it is remembered when they were made."""
 NAME_RULE = "letters, digits, '_', '-' and '.', beginning with a letter or '_'"
 
 _LOOKS: Mapping[Any, tuple[type, ...]] = {

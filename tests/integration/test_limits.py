@@ -305,6 +305,39 @@ async def test_two_processes_share_a_rate(
         await checked(place)
 
 
+@pytest.mark.parametrize("anyio_backend", [("asyncio", {})], ids=["asyncio"])
+async def test_what_is_taken_up_again_at_once_keeps_to_both(
+    storage: Callable[[], Storage], clock: FakeClock, works: Works
+) -> None:
+    """Dead letters by the dozen, whose first attempts count as well: of none more run, and none begin sooner."""
+    runs, at_once, rate = 14, 2, Rate(6, per=PER)
+    mended = False
+
+    @phase
+    async def work(number: int) -> int:
+        if not mended:
+            raise ValueError(number)
+        await works.stay("work")
+        return number
+
+    pipeline, place = Pipeline("p", work, concurrency=at_once, rate=rate), storage()
+    async with Runtime(place, pipelines=[pipeline], clock=clock) as runtime:
+        handles = [await runtime.start(pipeline, number) for number in range(runs)]
+        await clock.advance(3 * PER)
+        mended = True
+        begin = clock.now()
+        handled = await runtime.dead_letters.find().requeue(reason="mended")
+        assert (handled.done, handled.refused) == (runs, {})
+        while clock.now() < begin + 3 * PER:
+            await works.let_go()
+        assert works.most == {"work": at_once}
+        assert [await handle.result() for handle in handles] == [*range(runs)]
+        started = sorted([(await handle.run()).phases["work"].started_at or begin for handle in handles])
+        assert min(late - first for first, late in zip(started, started[6:], strict=False)) >= PER
+        assert (await runtime.dead_letters.find()).letters == ()
+        await checked(place)
+
+
 async def checked(storage: Storage) -> None:
     """Hold what is stored against the promises, off the loop if the storage blocks."""
     if storage.blocking:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from datetime import datetime
 
-from phaseline.limits import Limit, Starts
+from phaseline.limits import Limit, Starts, counted_from
 from phaseline.storage.sql import rows
 from phaseline.storage.sql.access import Access
 
@@ -35,8 +35,8 @@ def write(ask: Access, namespace: str, begun: Mapping[Limit, int], now: datetime
     """Note what is started now, by rate, and forget what counts no more."""
     if not begun:
         return
-    moment = rows.micros(now)
-    ask("DELETE FROM phaseline_rate_start WHERE namespace = ? AND until <= ?", (namespace, moment))
+    ask("DELETE FROM phaseline_rate_start WHERE namespace = ? AND until <= ?", (namespace, rows.micros(now)))
     for rate, number in sorted(begun.items(), key=lambda each: each[0].name):
         assert rate.per is not None  # noqa: S101  # nothing else is begun
-        ask(_NOTE, (namespace, rate.name, moment, rows.micros(now + rate.per), number))
+        at = counted_from(rate, now)
+        ask(_NOTE, (namespace, rate.name, rows.micros(at), rows.micros(at + rate.per), number))

@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from functools import partial
 
 from phaseline.abc import Claimed, Storage
+from phaseline.limits import MOMENTS
 from phaseline.run import PhaseState
 from phaseline.testing.storage.base import PLENTY, MakeStorage, StorageTests, ask, at_once, read, write
 from phaseline.testing.storage.build import (
@@ -46,6 +47,19 @@ class Rates(StorageTests):
         assert claimed(storage, 10) == (["run-002"], NOW + PER + 4 * SECOND)
         assert claimed(storage, 14) == (["run-003"], NOW + 2 * PER)
         assert claimed(storage, 99) == (["run-004"], None)
+
+    def test_under_a_rate_of_many_a_start_counts_a_little_longer(self, storage: Storage) -> None:
+        """By a small part of the time at most, so that few moments need be remembered; never more briefly."""
+        size, begin = 300, 0.001
+        write(storage, *many(size + 1, f"{size}/10000000 key customer"))
+        started, due = claimed(storage, begin, limit=2 * size)
+        exact = NOW + begin * SECOND + PER
+        assert len(started) == size
+        assert due is not None
+        assert exact < due <= exact + PER / MOMENTS
+        seconds = (due - NOW) / SECOND
+        assert claimed(storage, seconds - SECOND.resolution / SECOND) == ([], due)
+        assert claimed(storage, seconds)[0] == ["run-300"]
 
     def test_what_is_left_after_a_claim_is_told_when_it_may_start(self, storage: Storage) -> None:
         """Nobody looks again in vain before that, nor is it forgotten; of two spans the later one counts."""
