@@ -43,6 +43,8 @@ class RunFilter:
     """Started by the run of this id."""
     parent_path: str | None = None
     """Started by the phase at this path; given with the parent alone."""
+    forked_from: str | None = None
+    """Copied from the run of this id."""
     text: str = ""
     """Part of id, key, pipeline, a mark, or what the run failed with; ASCII letters in either case."""
 
@@ -61,6 +63,7 @@ class RunFilter:
             and (self.until is None or run.created_at < self.until)
             and self.parent in (None, run.parent_id)
             and self.parent_path in (None, run.parent_path)
+            and self.forked_from in (None, run.forked_from)
             and (not self.text or self._is_in_texts(run))
         )
 
@@ -86,6 +89,7 @@ def run_filter(
     since: datetime | None = None,
     until: datetime | None = None,
     parent: str | None = None,
+    forked_from: str | None = None,
     text: str = "",
 ) -> RunFilter:
     """Make a filter of what a caller gives.
@@ -98,6 +102,7 @@ def run_filter(
     check_moment(since, "since")
     check_moment(until, "until")
     check_asked(parent, "parent")
+    check_asked(forked_from, "forked_from")
     check_asked(text, "text")
     if len(text) > LONGEST_TEXT:
         msg = f"text= is longer than {LONGEST_TEXT} characters"
@@ -108,7 +113,7 @@ def run_filter(
     return RunFilter(
         pipelines=_names(pipeline, "pipeline"), versions=_names(version, "version"), states=states, ended=ended,
         marks=marks_of((tags,) if isinstance(tags, str) else tags, attributes), since=since, until=until, parent=parent,
-        text=text,
+        forked_from=forked_from, text=text,
     )  # fmt: skip
 
 
@@ -146,6 +151,8 @@ class RunSummary:
     attributes: Mapping[str, Attribute]
     parent_id: str | None
     """Id of the run that started it."""
+    forked_from: str | None
+    """Id of the run that it is a copy of."""
     error: ErrorInfo | None
     """What it failed with."""
     created_at: datetime

@@ -202,7 +202,8 @@ def summary_of(runner: Runner, run: RunRecord) -> RunSummary:
     """Give what lists show of a run."""
     return RunSummary(
         id=run.id, pipeline=run.pipeline, version=run.version, state=run.state, phase=_phase_of(runner, run),
-        key=run.key, priority=run.priority, tags=run.tags, attributes=run.attributes, parent_id=run.parent_id, error=run.error,
+        key=run.key, priority=run.priority, tags=run.tags, attributes=run.attributes, parent_id=run.parent_id,
+        forked_from=run.forked_from, error=run.error,
         created_at=run.created_at, updated_at=run.updated_at, started_at=run.started_at, ended_at=run.ended_at,
     )  # fmt: skip
 

@@ -468,6 +468,7 @@ class Runtime:
         since: datetime | None = None,
         until: datetime | None = None,
         parent: str | None = None,
+        forked_from: str | None = None,
         text: str = "",
         order: Order = "newest",
         limit: int | None = None,
@@ -488,6 +489,7 @@ class Runtime:
             since: Created at this moment or later; aware.
             until: Created before this moment; aware.
             parent: Started by the run of this id, with ``start_child``.
+            forked_from: Copied from the run of this id, with ``handle.fork``; copies of copies are not among them.
             text: Part of the id, key, pipeline's name, a tag or attribute, or of the type or message of what the run
                 failed with; A-Z and a-z are alike. Runs are compared one by one: name a state or a mark too, where
                 there are very many.
@@ -504,7 +506,7 @@ class Runtime:
         check_asked(after, "after")
         wanted = run_filter(
             pipeline=names_of(pipeline), version=version, state=state, ended=ended, tags=tags, attributes=attributes,
-            since=since, until=until, parent=parent, text=text,
+            since=since, until=until, parent=parent, forked_from=forked_from, text=text,
         )  # fmt: skip
         return Runs(self.runner, wanted, order, limit, after)
 

@@ -172,6 +172,7 @@ async def test_what_makes_no_sense_is_refused(open_runtime: OpenRuntime) -> None
             {"text": 7},
             {"text": "\ud800"},
             {"parent": "a\0"},
+            {"forked_from": "a\0"},
             {"after": "\ud800"},
             {"state": "\ud800"},
             {"version": ["1", "\ud800"]},
@@ -188,7 +189,7 @@ async def test_what_makes_no_sense_is_refused(open_runtime: OpenRuntime) -> None
             {"attributes": {"a b": 1}},
         ):
             with pytest.raises(
-                ValueError, match=r"order|limit|time zone|moment|text|tag|attribute|pipeline|state"
+                ValueError, match=r"order|limit|time zone|moment|text|tag|attribute|pipeline|state|forked"
             ):
                 runtime.find(**asked)
         with pytest.raises(DefinitionError, match="did you mean 'COMPLETED'"):

@@ -207,7 +207,7 @@ async def test_a_run_that_stands_is_copied_and_the_copy_goes_at_once(
 
 
 async def test_a_copy_is_copied(open_runtime: OpenRuntime) -> None:
-    """Also at a place that it took over."""
+    """Also at a place that it took over; each is found by the run that it is a copy of."""
     async with open_runtime(sums) as runtime:
         origin = await failed(runtime, "shown")
         first = await origin.fork("summed")
@@ -215,6 +215,10 @@ async def test_a_copy_is_copied(open_runtime: OpenRuntime) -> None:
         second = await first.fork("doubled")
         third = await second.fork("listed")
         assert [await second.result(), await third.result()] == ["6", "6"]
+        copies = [run async for run in runtime.find(forked_from=origin.id)]
+        assert [(run.id, run.forked_from) for run in copies] == [(first.id, origin.id)]
+        assert await runtime.find(forked_from=first.id).count() == {"COMPLETED": 1}
+        assert await runtime.find(forked_from=third.id).count() == {}
         await checked(runtime.runner.storage)
     assert (world.calls["listed"], world.calls["doubled[0]"], world.calls["summed"]) == (1, 2, 3)
 

@@ -1,7 +1,7 @@
 """Runs by what is known of them, a page at a time, each page from a range of an index.
 
 Runs that have ended stand in an index by state and id, those that go on in one by id, and runs with a mark in a table of
-marks, those that others started in an index by these. So a page costs what it holds, however many runs there are, unless what is left to be compared row by row
+marks, those that others started and those that are copies in indexes by these others. So a page costs what it holds, however many runs there are, unless what is left to be compared row by row
 (pipeline, version, time, text) is rare.
 """
 
@@ -107,14 +107,17 @@ def _ranges(ask: Access, namespace: str, wanted: RunFilter, *, apart: bool = Fal
         wanted: Which are meant.
         apart: Never give those that go on together with those that have ended, nor care about order.
     """
-    if wanted.parent is not None:
-        started = _Range(f"{_RUNS}{ask.dialect.by('run_parent')}").which(
-            "r.namespace = ?", "r.parent_id = ?", *[_HAS_MARK] * len(wanted.marks),
-            values=(namespace, wanted.parent, *wanted.marks),
-        )  # fmt: skip
-        if wanted.parent_path is not None:
-            started = started.which("r.parent_path = ?", values=(wanted.parent_path,))
-        return [_compared(ask.dialect, started, wanted)]
+    if wanted.parent is not None or wanted.forked_from is not None:
+        index = "run_parent" if wanted.parent is not None else "run_forked"
+        come_of = _Range(f"{_RUNS}{ask.dialect.by(index)}").which(
+            "r.namespace = ?", *[_HAS_MARK] * len(wanted.marks), values=(namespace, *wanted.marks)
+        )
+        for column, value in (
+            ("r.parent_id", wanted.parent), ("r.parent_path", wanted.parent_path), ("r.forked_from", wanted.forked_from)
+        ):  # fmt: skip
+            if value is not None:
+                come_of = come_of.which(f"{column} = ?", values=(value,))
+        return [_compared(ask.dialect, come_of, wanted)]
     if wanted.marks:
         first, few = _rarest(ask, namespace, wanted.marks)
         if few or (wanted.states is None and wanted.ended is None):

@@ -30,8 +30,8 @@ def various_runs() -> list[RunRecord]:
         make_run("id-3", created_at=NOW + 3 * SECOND, state=RunState.FAILED.value, error=BROKEN),
         make_run("id-4", created_at=NOW + 4 * SECOND, state=RunState.COMPLETED.value, marks=("#a", "#b")),
         make_run("id-5", created_at=NOW + 5 * SECOND, state=RunState.COMPLETED.value, marks=("#a", 'Name="ö"'), **of_parent("b")),
-        make_run("id-6", created_at=NOW + 6 * SECOND, state="DECOMPOSING", marks=("#ab", "n=1"), pipeline="Other"),
-        make_run("id-7", created_at=NOW + 7 * SECOND, state=RunState.CANCELLED.value, version="3"),
+        make_run("id-6", created_at=NOW + 6 * SECOND, state="DECOMPOSING", marks=("#ab", "n=1"), pipeline="Other", forked_from="id-3"),
+        make_run("id-7", created_at=NOW + 7 * SECOND, state=RunState.CANCELLED.value, version="3", forked_from="id-3"),
     ]  # fmt: skip
 
 
@@ -61,6 +61,11 @@ CASES: list[tuple[RunFilter, list[int]]] = [
     (RunFilter(parent="id-0", ended=False), [1, 2]),
     (RunFilter(parent="id-0", states=frozenset({"COMPLETED"}), marks=("#a",)), [5]),
     (RunFilter(parent="id-1"), []),
+    (RunFilter(forked_from="id-3"), [6, 7]),
+    (RunFilter(forked_from="id-3", ended=True, text="CELL"), []),
+    (RunFilter(forked_from="id-3", marks=("#ab",)), [6]),
+    (RunFilter(forked_from="id-6"), []),
+    (RunFilter(forked_from="id-3", parent="id-0"), []),
     (RunFilter(marks=("#a",)), [4, 5]),
     (RunFilter(marks=("#a", "#b")), [4]),
     (RunFilter(marks=('Name="ö"',)), [5]),

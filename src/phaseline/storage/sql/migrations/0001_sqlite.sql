@@ -65,6 +65,9 @@ CREATE INDEX phaseline_run_expiry ON phaseline_pipeline_run (namespace, expires_
 -- Runs by the one that started them; those that none did write nothing here.
 CREATE INDEX phaseline_run_parent ON phaseline_pipeline_run (namespace, parent_id, id) WHERE parent_id IS NOT NULL;
 
+-- Copies by the run that they are one of; runs that are none write nothing here.
+CREATE INDEX phaseline_run_forked ON phaseline_pipeline_run (namespace, forked_from, id) WHERE forked_from IS NOT NULL;
+
 -- Runs by tag and attribute; those that have none write nothing here.
 CREATE TABLE phaseline_run_mark (
     namespace TEXT NOT NULL,
