@@ -43,6 +43,11 @@ class Journal:
         self.note(ctx, Moment.END)
 
     @property
+    def mending(self) -> Path:
+        """A file that is there once what killed its processes is mended."""
+        return self.path.with_suffix(".mended")
+
+    @property
     def counts(self) -> Path:
         return self.path.with_suffix(".counts")
 

@@ -181,8 +181,9 @@ async def hold(number: int, ctx: Context) -> int:
 # --------------------------------------------------------------------- one that kills whoever carries it out
 @phase
 async def explode(number: int, ctx: Context) -> int:
-    with ctx.dep(JOURNAL).noted(ctx):
-        if number == 0:
+    journal = ctx.dep(JOURNAL)
+    with journal.noted(ctx):
+        if number == 0 and not journal.mending.exists():
             os.kill(os.getpid(), signal.SIGKILL)
         await anyio.sleep(0.05)
         return number

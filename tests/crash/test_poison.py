@@ -4,10 +4,16 @@ from __future__ import annotations
 
 import signal
 
+import anyio
 import pytest
+from tests.crash.journal import Journal
+from tests.crash.orders import JOURNAL, PIPELINES
 from tests.crash.scene import Scene
 
+from phaseline import Runtime
 from phaseline._shell.runner import RunnerOptions
+from phaseline.letters import DeadLetter
+from phaseline.testing.checker import check
 
 RUNS = 4
 LIMIT = RunnerOptions().crash_limit
@@ -15,7 +21,11 @@ LIMIT = RunnerOptions().crash_limit
 
 @pytest.mark.timeout(120)
 def test_poison(scene: Scene) -> None:
-    """Its run fails once it has crashed more often than the limit allows; the other runs complete."""
+    """Its run fails once it has crashed more often than the limit allows; the other runs complete.
+
+    What is kept of it is a dead letter that tells of the crashes. Once its cause is mended it is taken up again by that, with its
+    crashes counted anew.
+    """
     deaths = 0
     while (child := scene.run("bomb", "--runs", str(RUNS))).status != 0:
         assert child.status == -signal.SIGKILL, child.told
@@ -26,3 +36,28 @@ def test_poison(scene: Scene) -> None:
     assert deaths == LIMIT + 1
     errors = [run.error.type for run in scene.check() if run.error is not None]
     assert errors == ["WorkerLost"]
+
+    scene.journal.mending.touch()
+    letter = anyio.run(requeue_all, scene)
+    assert (letter.phase, letter.input) == ("explode", "")
+    assert (letter.category, letter.error.type) == ("SYSTEM", "WorkerLost")
+    assert (letter.attempts, letter.crashes) == (deaths, deaths)
+    found = scene.run("bomb", "--runs", str(RUNS)).answer()["found"]
+    assert found == [["COMPLETED", number] for number in range(RUNS)]
+    with scene.storage() as storage:
+        check(storage)  # without what its callers were told: that it had failed was true then
+
+
+async def requeue_all(scene: Scene) -> DeadLetter:
+    """Command all dead letters from a process that carries nothing out itself; gives the one that there is."""
+    async with Runtime(
+        scene.database.storage(),
+        pipelines=[PIPELINES["bomb"]],
+        deps={JOURNAL: Journal(scene.journal.path)},
+        serve=False,
+    ) as runtime:
+        (letter,) = (await runtime.dead_letters.find()).letters
+        handled = await runtime.dead_letters.find(category="SYSTEM").requeue(reason="mended", actor="ada")
+        assert (handled.done, handled.refused) == (1, {})
+        assert (await runtime.dead_letters.find()).letters == ()
+        return letter

@@ -58,6 +58,17 @@ sums = Pipeline("sums", listed >> each(doubled) >> summed >> shown)
 PLACES = ["listed", "doubled", "summed"]
 
 
+BOTH_LOOPS = pytest.mark.parametrize(
+    "anyio_backend", [("asyncio", {}), ("trio", {})], ids=["asyncio", "trio"]
+)
+
+
+@pytest.fixture(params=[("asyncio", {})], ids=["asyncio"])
+def anyio_backend(request: pytest.FixtureRequest) -> tuple[str, dict[str, object]]:
+    """One loop is enough but where a test says otherwise: a copy is made by the engine and by storages, which know of none."""
+    return request.param
+
+
 async def checked(storage: Storage) -> None:
     """Hold what is stored against the promises, off the loop if the storage blocks."""
     if storage.blocking:
@@ -80,10 +91,13 @@ async def failed(runtime: Runtime, at: str, **options: object) -> RunHandle[str]
 @pytest.mark.parametrize(
     ("broken", "at"),
     [
-        ("listed", None), ("doubled[1]", None), ("doubled[1]", "listed"), ("summed", None), ("summed", "doubled"),
-        ("summed", "listed"), ("shown", None), ("shown", "listed"),
+        ("listed", None),
+        ("doubled[1]", None),
+        ("doubled[1]", "listed"),
+        ("summed", "doubled"),
+        ("shown", "listed"),
     ],
-)  # fmt: skip
+)
 async def test_a_copy_of_a_failed_run_gives_what_a_run_gives_that_never_failed(
     open_runtime: OpenRuntime, broken: str, at: str | None
 ) -> None:
@@ -103,8 +117,8 @@ async def test_a_copy_of_a_failed_run_gives_what_a_run_gives_that_never_failed(
     assert run.forked_from == origin.id
 
 
-@pytest.mark.parametrize("at", PLACES)
-@pytest.mark.parametrize("by", ["phase", "checkpoint"])
+@BOTH_LOOPS
+@pytest.mark.parametrize(("at", "by"), [("listed", "phase"), ("doubled", "checkpoint"), ("summed", "phase")])
 async def test_a_completed_run_is_copied_at_any_of_its_places(
     open_runtime: OpenRuntime, at: str, by: str
 ) -> None:
@@ -171,6 +185,7 @@ async def test_a_deadline_that_has_passed_is_left_behind(open_runtime: OpenRunti
 
 
 # --------------------------------------------------------------------- in which state
+@BOTH_LOOPS
 async def test_a_run_that_goes_on_is_copied_as_far_as_it_is(open_runtime: OpenRuntime) -> None:
     """And goes on; what runs there is done in the copy too."""
     world.holds = True
@@ -395,7 +410,7 @@ whole = Pipeline(
 )
 
 
-@pytest.mark.parametrize("at", [None, "race/first", "many", "same", "odd", "good"])
+@pytest.mark.parametrize("at", [None, "race/first", "odd"])
 async def test_every_kind_of_value_is_taken_over(open_runtime: OpenRuntime, at: str | None) -> None:
     """A choice, the first of several, a signal, a list with failures in it, what was handed on as it was."""
     async with open_runtime(whole) as runtime:
@@ -485,6 +500,7 @@ async def test_a_copy_of_a_child_is_nobodys_child(open_runtime: OpenRuntime) -> 
         await checked(runtime.runner.storage)
 
 
+@BOTH_LOOPS
 async def test_a_copy_of_a_run_that_waits_for_a_child_waits_for_its_own(open_runtime: OpenRuntime) -> None:
     """Each is told of its own child's end."""
     child = Pipeline("child", twice.wait_for(APPROVED) >> told_so)
@@ -555,6 +571,7 @@ async def test_many_are_not_copied_at_once(open_runtime: OpenRuntime) -> None:
 
 
 # --------------------------------------------------------------------- elsewhere
+@BOTH_LOOPS
 async def test_another_process_copies_a_run(database: Callable[[], Storage], clock: FakeClock) -> None:
     """One that carries nothing out itself."""
     async with Runtime(database(), pipelines=[sums], clock=clock) as worker:
