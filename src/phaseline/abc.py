@@ -334,6 +334,8 @@ class Storage(ABC):
     """Bound of a transactional phase that has none of its own, where others cannot write meanwhile."""
     nudges: bool = False
     """Whether ``nudge`` reaches other processes."""
+    is_server: bool = False
+    """Whether another process does what a call asks for, so that this one can go on meanwhile."""
     reach: Callable[[str], None] = staticmethod(pass_by)
     """Called with the name of each fault point that is passed; tests put a fault in its place."""
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import logging
 import os
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractAsyncContextManager, nullcontext
+from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from datetime import datetime
 from functools import partial
 from typing import Any
@@ -32,11 +32,13 @@ from phaseline.errors import (
     SignalRefusedError,
     StorageUnavailableError,
 )
-from phaseline.loops import new_event
+from phaseline.loops import LoopEvent, new_event
 from phaseline.run import PhaseRecord
 
 log = logging.getLogger("phaseline.committer")
 
+WHOLE = 16
+"""Runs up to which one batch takes all that wait: so few cost less together than apart."""
 MAX_TRIES = 100
 """Times a unit is decided anew because somebody else moved its run; each time one of the two got through."""
 
@@ -191,6 +193,21 @@ class DirectCommitter(Committer):
         raise self._contended(live)
 
 
+@attrs.frozen(eq=False)
+class _Batch:
+    """Units that are written together."""
+
+    folded: Sequence[Folded]
+    told: LoopEvent
+    """Set when it is done with."""
+    bodies: int
+    """How many it starts here, if all of it is committed."""
+    threads: int
+    """How many of these in threads."""
+    out_of_reach: bool
+    """Whether the storage could not be read when it was gathered."""
+
+
 @attrs.frozen
 class _Written:
     """What became of a batch as a whole."""
@@ -202,7 +219,11 @@ class _Written:
 
 
 class GroupCommitter(Committer):
-    """Writes in batches, on a thread: while one batch is being written the next one gathers. There is no timer."""
+    """Writes in batches, on a thread: while one is being written the next one gathers. There is no timer.
+
+    Where the storage is a server two are on their way: one stands ready for the thread, decided, when the other one has
+    been written, and meanwhile the bodies are called that it started.
+    """
 
     def __init__(
         self, *args: Any, thread: Threads, later: Callable[[datetime, Callable[[], None]], object]
@@ -210,19 +231,28 @@ class GroupCommitter(Committer):
         """Make one, as any; ``thread`` is the one that writes, ``later`` has something done at a time."""
         super().__init__(*args)
         self._thread, self._later = thread, later
-        self._lock = anyio.Lock(fast_acquire=True)
+        self._deciding = anyio.Lock(fast_acquire=True)
         self._waiting: list[LiveRun] = []
         self._wake = new_event()
         self._gathering = new_event()
         """Set when the batch that is gathering is done with: one event for all of it, one for each would cost more."""
+        self.batches: int = 2 if self._storage.is_server else 1
+        """How many may be on their way at once; as many tasks have to ``run``."""
+        self._on_their_way: list[_Batch] = []
+        self._landed = new_event()
+        """Set when one of these is done with."""
 
     @property
-    def alone(self) -> AbstractAsyncContextManager[object]:
-        return self._lock
+    @asynccontextmanager
+    async def alone(self) -> AsyncGenerator[None]:
+        async with self._deciding:
+            while self._on_their_way:
+                await self._landed.wait()
+            yield
 
     @property
     def busy(self) -> bool:
-        return self._lock.locked()
+        return self._deciding.locked() or bool(self._on_their_way)
 
     async def submit(
         self,
@@ -233,13 +263,15 @@ class GroupCommitter(Committer):
         job: Job | None = None,
         drives: bool = False,
     ) -> Sequence[PhaseRecord]:
-        ticket = Ticket(command, patient=patient, job=job, drives=drives)
+        ticket = Ticket(command, patient=patient, job=job, drives=drives, told=self._gathering)
         live.tickets.append(ticket)
         self._enqueue(live)
         while ticket.granted is None:
             if ticket.error is not None:
                 raise ticket.error
-            await self._gathering.wait()
+            if ticket.told.is_set():  # it was left out of that batch, or is to be decided anew
+                ticket.told = self._gathering
+            await ticket.told.wait()
         return ticket.granted
 
     def look_again(self, live: LiveRun) -> None:
@@ -258,9 +290,7 @@ class GroupCommitter(Committer):
         while True:
             await self._wake.wait()
             await checkpoint()  # whoever is ready joins the batch
-            async with self._lock:
-                paused = await self._write_what_waits()
-            if paused:
+            if await self._write_what_waits():
                 await self._clock.sleep_until(self._clock.now() + OUTAGE_PAUSE)
 
     async def _write_what_waits(self) -> bool:
@@ -268,18 +298,43 @@ class GroupCommitter(Committer):
 
         On its own, so that no run of the last batch is held on to while the next one is waited for.
         """
-        self._wake = new_event()
-        runs, self._waiting = self._waiting, []
-        written = self._gathering
+        async with self._deciding:
+            batch = await self._gather()
         try:
-            paused = await self._look_up(runs)
+            return await self._write_all(batch.folded) or batch.out_of_reach
+        finally:
+            self._on_their_way.remove(batch)
+            self._landed.set()
+            self._landed = new_event()
+            batch.told.set()
+
+    async def _gather(self) -> _Batch:
+        """Decide what the next batch writes, which may be nothing; from here on it is on its way."""
+        told = self._gathering
+        runs = self._take()
+        try:
+            out_of_reach = await self._look_up(runs)
+        except BaseException:
+            told.set()
+            raise
+        finally:
             # Whoever came while runs were read may be in this batch; who comes from here on is in the next one.
             self._gathering = new_event()
-            return await self._flush(runs) or paused
-        finally:
-            if self._gathering is written:
-                self._gathering = new_event()
-            written.set()
+        batch = self._decide(runs, told, out_of_reach)
+        self._on_their_way.append(batch)
+        return batch
+
+    def _take(self) -> Sequence[LiveRun]:
+        """Take the runs of the next batch: all that wait, unless they are many and few are on their way.
+
+        Half of those that are busy, then, so that bodies of one half are called while the other half is written.
+        """
+        busy = len(self._waiting) + sum(len(batch.folded) for batch in self._on_their_way)
+        number = max(WHOLE, -(-busy // self.batches))
+        runs, self._waiting = self._waiting[:number], self._waiting[number:]
+        if not self._waiting:
+            self._wake = new_event()
+        return runs
 
     async def _look_up(self, runs: Sequence[LiveRun]) -> bool:
         """Read those of the runs that others may have moved on; gives whether the storage is unavailable."""
@@ -293,21 +348,26 @@ class GroupCommitter(Committer):
                 paused = not await self._catch_up(live)
         return paused
 
-    async def _flush(self, runs: Sequence[LiveRun]) -> bool:
-        """Write what waits for these runs; gives whether the storage is unavailable."""
-        batch: list[Folded] = []
+    def _decide(self, runs: Sequence[LiveRun], told: LoopEvent, out_of_reach: bool) -> _Batch:
+        """Decide what waits for these runs."""
+        folded: list[Folded] = []
         now = self._clock.now()
         offer = self._offer(now)
+        for other in self._on_their_way:
+            offer = offer.less(other.bodies, other.threads)
+        bodies = threads = 0
         for live in runs:
-            folded = self._fold_safely(live, now, offer) if live.tickets and not live.stale else None
-            if folded is None:
+            one = self._fold_safely(live, now, offer, told) if live.tickets and not live.stale else None
+            if one is None:
                 if live.tickets and not live.stale:
                     self._enqueue(live)
             else:
                 live.in_flight = True
-                offer = offer.less(len(folded.draft.granted), folded.draft.threads)
-                batch.append(folded)
-        return await self._write_all(batch)
+                taken, in_threads = len(one.draft.granted), one.draft.threads
+                offer = offer.less(taken, in_threads)
+                bodies, threads = bodies + taken, threads + in_threads
+                folded.append(one)
+        return _Batch(folded, told, bodies, threads, out_of_reach)
 
     async def _write_all(self, batch: Sequence[Folded]) -> bool:
         """Write a batch, in parts if some of it must stand apart; gives whether the storage is unavailable."""
@@ -345,41 +405,49 @@ class GroupCommitter(Committer):
         One run's unit may be what the storage refuses, or what it breaks down at: alone it harms nobody else.
         """
         for folded in batch:
-            folded.live.in_flight = False
             folded.live.unsettled, folded.live.stale = folded, True
             folded.live.in_doubt.append(folded)
         answers = True
         for folded in batch:
             answers = answers and await self._catch_up(folded.live)
+        for folded in batch:  # no other batch may decide on them before
+            folded.live.in_flight = False
         outage = isinstance(error, StorageUnavailableError)
         if answers and (len(batch) > 1 or len(batch[0].tickets) > 1):
             for folded in batch:
                 folded.live.company = 1 if len(batch) > 1 and not outage else len(batch) // 2
                 self._put_off(folded.live)
+            self._tell_those_who_came()
             return _Written()
         if outage:
             log.warning("%s; finished work is held and written once it is back", error)
         kept = [self._keep(folded, error) for folded in batch]
-        told, self._gathering = self._gathering, new_event()
-        told.set()  # some of those that were told came while this was being written
+        self._tell_those_who_came()
         return _Written(answers, outage and any(kept))
 
+    def _tell_those_who_came(self) -> None:
+        """Let those look who came while something was being written: they may have been told of a fault."""
+        told, self._gathering = self._gathering, new_event()
+        told.set()
+
     # ------------------------------------------------------------------ one run
-    def _fold_safely(self, live: LiveRun, now: datetime, offer: Offer) -> Folded | None:
+    def _fold_safely(self, live: LiveRun, now: datetime, offer: Offer, told: LoopEvent) -> Folded | None:
         """Decide what waits for a run; a mistake of ours fails this one run's commands and nobody else's."""
         tickets = live.tickets
         try:
-            return self._fold(live, now, offer)
+            return self._fold(live, now, offer, told)
         except Exception as error:
             log.exception("run %s: its commands could not be decided", live.id)
             live.tickets = tickets
             live.refuse(error)
             return None
 
-    def _fold(self, live: LiveRun, now: datetime, offer: Offer) -> Folded | None:
+    def _fold(self, live: LiveRun, now: datetime, offer: Offer, told: LoopEvent) -> Folded | None:
         """Decide what waits; None if this leaves nothing to write."""
         number = _together(live.tickets) if live.company else 1
         tickets, live.tickets = live.tickets[:number], live.tickets[number:]
+        for ticket in tickets:
+            ticket.told = told
         draft, verdicts = fold(live.snapshot, [ticket.command for ticket in tickets], now, offer)
         if not draft.is_empty:
             unit = draft.unit(commit_id=new_commit_id(), input_text=live.input_text)

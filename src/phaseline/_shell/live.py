@@ -15,6 +15,7 @@ from phaseline._engine.decide import Verdict
 from phaseline._engine.snapshot import Draft, Snapshot
 from phaseline.abc import RunRows, Unit
 from phaseline.errors import RunNotFoundError
+from phaseline.loops import LoopEvent
 from phaseline.nothing import NOTHING
 from phaseline.run import PhaseRecord, PhaseState
 
@@ -124,9 +125,11 @@ Verdicts = Sequence[Verdict]
 class Ticket:
     """A command that waits for its commit."""
 
-    __slots__ = ("command", "drives", "error", "granted", "job", "patient", "tries")
+    __slots__ = ("command", "drives", "error", "granted", "job", "patient", "told", "tries")
 
-    def __init__(self, command: Command, *, patient: bool, job: Job | None, drives: bool) -> None:
+    def __init__(
+        self, command: Command, *, patient: bool, job: Job | None, drives: bool, told: LoopEvent
+    ) -> None:
         self.command = command
         self.job = job
         """The body it is about."""
@@ -137,6 +140,8 @@ class Ticket:
         self.granted: Sequence[PhaseRecord] | None = None
         """What it started here; None until it is committed."""
         self.error: BaseException | None = None
+        self.told: LoopEvent = told
+        """Set when something was learnt of the batch that it is in, or was gathering when it came."""
         self.tries = 0
 
 

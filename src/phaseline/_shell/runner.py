@@ -172,7 +172,7 @@ class Runner:
         self.bodies: Threads | None = None
         """Where sync bodies run, from the first one on."""
         self._handlers: Threads | None = None
-        self._writer = Threads("phaseline-writer", 1) if storage.blocking else None
+        self._writer = Threads("phaseline-writer", 1, ahead=storage.is_server) if storage.blocking else None
         self._readers = Threads("phaseline-reader", 4) if storage.blocking else None
         self._timers: Timers | None = None
         self.values: Values = Values(storage, self._readers)
@@ -205,7 +205,8 @@ class Runner:
         """Begin to write batches, and be able to do several things at once."""
         self._tasks, self._crew = tasks, crew_of(tasks)
         if isinstance(self.committer, GroupCommitter):
-            self.spawn(self.committer.run)
+            for _ in range(self.committer.batches):
+                self.spawn(self.committer.run)
 
     def spawn(self, fn: Callable[..., Coroutine[Any, Any, object]], *args: Any) -> None:
         """Run something beside everything else, for as long as this process serves."""

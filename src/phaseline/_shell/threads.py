@@ -40,13 +40,13 @@ class _Job(Generic[T]):
 class Threads:
     """A few threads that call functions for tasks."""
 
-    def __init__(self, name: str, limit: int) -> None:
+    def __init__(self, name: str, limit: int, *, ahead: int = 0) -> None:
+        """Make them; ``ahead`` is how many calls may be handed over before a thread is free for them."""
         self._name = name
         self.limit = limit
+        self._ahead = ahead
         self._post = loop_post()
         self._jobs: SimpleQueue[_Job[object] | None] = SimpleQueue()
-        self._lock = threading.Lock()
-        self._idle = 0
         self._started = 0
         self._closed = False
         self._turns: deque[LoopEvent] = deque()
@@ -59,21 +59,16 @@ class Threads:
         """Call ``fn`` in a thread; cancelling this abandons the call, which goes on and still counts."""
         if self._closed:
             raise RuntimeNotOpenError
-        while self.busy >= self.limit:
+        while self.busy >= self.limit + self._ahead:
             await self._turn()
         context = copy_context()
         if "sniffio" in sys.modules:  # no loop runs in the thread: a body may well call run_sync() there
             context.run(sys.modules["sniffio"].current_async_library_cvar.set, None)
         job = _Job(lambda: context.run(fn))
-        with self._lock:
-            if self._idle:
-                self._idle -= 1
-            else:
-                number = self._started + 1
-                threading.Thread(target=self._work, name=f"{self._name}-{number}", daemon=True).start()
-                self._started = (
-                    number  # counted once it runs: a system that is short of threads may refuse it
-                )
+        if self._started <= min(self.busy, self.limit - 1):
+            number = self._started + 1
+            threading.Thread(target=self._work, name=f"{self._name}-{number}", daemon=True).start()
+            self._started = number  # counted once it runs: a system that is short of threads may refuse it
         self.busy += 1
         self._jobs.put(cast("_Job[object]", job))  # the queue holds jobs of any type
         try:
@@ -112,8 +107,6 @@ class Threads:
     def _work(self) -> None:
         while (job := self._jobs.get()) is not None:
             job.call()
-            with self._lock:
-                self._idle += 1
             # RuntimeError, trio.RunFinishedError: the loop has ended, and nobody is left to be told.
             with suppress(Exception):
                 self._post(partial(self._returned, job))

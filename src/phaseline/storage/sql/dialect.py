@@ -48,6 +48,8 @@ class Dialect(ABC):
     """Whether a batch needs no transaction around it."""
     nudges: ClassVar[bool] = False
     """Whether processes can nudge each other through it."""
+    is_server: ClassVar[bool] = False
+    """Whether another process carries out the statements."""
     transaction_limit: ClassVar[timedelta | None] = None
     hidden: ClassVar[str] = ""
     """Before a column: keeps the planner from choosing an index by it."""

@@ -91,6 +91,7 @@ class PostgresDialect(Dialect):
     outcome: ClassVar[str] = "outcome"
     batch_is_atomic: ClassVar[bool] = True
     nudges: ClassVar[bool] = True
+    is_server: ClassVar[bool] = True
     begin_reading: ClassVar[str] = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
     now: ClassVar[str] = "(extract(epoch FROM statement_timestamp()) * 1000000)::bigint"
 

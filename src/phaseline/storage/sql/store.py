@@ -101,6 +101,7 @@ class SqlStorage(Storage):
         self._writer: Connection | None = None
         self._teller: Teller | None = None
         self.nudges: bool = self.dialect.nudges
+        self.is_server: bool = self.dialect.is_server
 
     def __repr__(self) -> str:
         return self.dialect.where
