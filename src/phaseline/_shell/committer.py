@@ -9,7 +9,7 @@ from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from datetime import datetime
 from functools import partial
-from typing import Any
+from typing import Any, Final, NamedTuple
 
 import anyio
 import attrs
@@ -55,6 +55,17 @@ class KeyTaken(Exception):  # noqa: N818  # a verdict: the runner makes a handle
     """Another run of the pipeline holds the key of a run that was to be started; nothing was stored."""
 
 
+class Promised(NamedTuple):
+    """What is to be started here once it is committed."""
+
+    bodies: int
+    threads: int
+    """How many of the bodies run in threads."""
+
+
+NOTHING_PROMISED: Final = Promised(0, 0)
+
+
 class Committer(ABC):
     """Turns commands into committed facts."""
 
@@ -79,14 +90,30 @@ class Committer(ABC):
         self._offer, self._committed, self._adopt = offer, committed, adopt
 
     @property
-    @abstractmethod
-    def alone(self) -> AbstractAsyncContextManager[object]:
+    def deciding(self) -> AbstractAsyncContextManager[object]:
         """Entered by whoever decides on runs of this process: a batch, or a claim."""
+        return nullcontext()  # nothing is awaited between a decision and its commit
+
+    async def settled(self) -> None:  # noqa: B027  # where nothing is ever on its way
+        """Wait until what is on its way is done with; for who is deciding, so that nothing new sets out."""
 
     @property
-    @abstractmethod
+    @asynccontextmanager
+    async def alone(self) -> AsyncGenerator[None]:
+        """Entered by whoever decides while nothing is on its way."""
+        async with self.deciding:
+            await self.settled()
+            yield
+
+    @property
+    def promised(self) -> Promised:
+        """What is on its way to be started here."""
+        return NOTHING_PROMISED
+
+    @property
     def busy(self) -> bool:
         """Whether a batch or a claim is being decided or written."""
+        return False
 
     @abstractmethod
     async def submit(
@@ -144,14 +171,6 @@ class Committer(ABC):
 class DirectCommitter(Committer):
     """Writes each command at once: for a storage that does not block, a batch would be a detour."""
 
-    @property
-    def alone(self) -> AbstractAsyncContextManager[object]:
-        return nullcontext()  # nothing is awaited between a decision and its commit
-
-    @property
-    def busy(self) -> bool:
-        return False
-
     def look_again(self, live: LiveRun) -> None:
         live.doubted = True
 
@@ -200,10 +219,7 @@ class _Batch:
     folded: Sequence[Folded]
     told: LoopEvent
     """Set when it is done with."""
-    bodies: int
-    """How many it starts here, if all of it is committed."""
-    threads: int
-    """How many of these in threads."""
+    promised: Promised
     out_of_reach: bool
     """Whether the storage could not be read when it was gathered."""
 
@@ -243,12 +259,19 @@ class GroupCommitter(Committer):
         """Set when one of these is done with."""
 
     @property
-    @asynccontextmanager
-    async def alone(self) -> AsyncGenerator[None]:
-        async with self._deciding:
-            while self._on_their_way:
-                await self._landed.wait()
-            yield
+    def deciding(self) -> AbstractAsyncContextManager[object]:
+        return self._deciding
+
+    async def settled(self) -> None:
+        while self._on_their_way:
+            await self._landed.wait()
+
+    @property
+    def promised(self) -> Promised:
+        return Promised(
+            sum(batch.promised.bodies for batch in self._on_their_way),
+            sum(batch.promised.threads for batch in self._on_their_way),
+        )
 
     @property
     def busy(self) -> bool:
@@ -352,9 +375,7 @@ class GroupCommitter(Committer):
         """Decide what waits for these runs."""
         folded: list[Folded] = []
         now = self._clock.now()
-        offer = self._offer(now)
-        for other in self._on_their_way:
-            offer = offer.less(other.bodies, other.threads)
+        offer = self._offer(now).less(*self.promised)
         bodies = threads = 0
         for live in runs:
             one = self._fold_safely(live, now, offer, told) if live.tickets and not live.stale else None
@@ -367,7 +388,7 @@ class GroupCommitter(Committer):
                 offer = offer.less(taken, in_threads)
                 bodies, threads = bodies + taken, threads + in_threads
                 folded.append(one)
-        return _Batch(folded, told, bodies, threads, out_of_reach)
+        return _Batch(folded, told, Promised(bodies, threads), out_of_reach)
 
     async def _write_all(self, batch: Sequence[Folded]) -> bool:
         """Write a batch, in parts if some of it must stand apart; gives whether the storage is unavailable."""

@@ -172,7 +172,7 @@ class Runner:
         self.bodies: Threads | None = None
         """Where sync bodies run, from the first one on."""
         self._handlers: Threads | None = None
-        self._writer = Threads("phaseline-writer", 1, ahead=storage.is_server) if storage.blocking else None
+        self._writer = Threads("phaseline-writer", 1, ahead=2) if storage.blocking else None
         self._readers = Threads("phaseline-reader", 4) if storage.blocking else None
         self._timers: Timers | None = None
         self.values: Values = Values(storage, self._readers)

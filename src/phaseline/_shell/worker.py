@@ -30,7 +30,8 @@ from phaseline.loops import loop_post, new_event
 
 log = logging.getLogger("phaseline.worker")
 
-CLAIM_BATCH = 64
+FIRST_CLAIM, LARGEST_CLAIM = 64, 256
+"""Phases that a claim takes at most: the first bodies should not wait long, and many claims cost more than large ones."""
 SWEEP_PAGE = 500
 FORGOTTEN_AFTER = 20
 """Leases for which a worker was not seen until its row is removed; on another host nothing else proves that it is gone."""
@@ -55,6 +56,8 @@ class Worker:
         self._lookout = Lookout(runner)
         self._look_again = False
         """Whether there was a reason to look for work, and no room for it."""
+        self._claim_size = FIRST_CLAIM
+        """How much the next claim takes at most: twice the last one, while more waits than that."""
         self._alarms = Alarms(runner)
         self._mail = Mail(runner)
         self._stop_listening = runner.queue.listen(self._permit, runner.served)
@@ -172,14 +175,17 @@ class Worker:
         runner = self._runner
         tried_solo = False
         while True:
-            async with (
-                runner.committer.alone
-            ):  # no batch changes what the claim decides on, or gives its seats away
-                self._look_again = runner.seats <= 0
+            committer = runner.committer
+            async with committer.alone if runner.alone or self._solo else committer.deciding:
+                # No batch changes what the claim decides on, or gives its seats away, but those that are on their way.
+                room = runner.seats - committer.promised.bodies
+                self._look_again = room <= 0
                 if self._look_again or runner.draining or (self._solo and not runner.is_vacant):
                     return
                 was_alone, solo = runner.alone, runner.alone and runner.is_vacant
-                claimed = await self._claim(min(runner.seats, CLAIM_BATCH), solo=solo)
+                claimed = await self._claim(min(room, self._claim_size), solo=solo)
+            more = claimed.waiting is not None and bool(claimed.units)
+            self._claim_size = min(self._claim_size * 2, LARGEST_CLAIM) if more else FIRST_CLAIM
             tried_solo = tried_solo or solo
             if runner.alone:
                 if tried_solo or not runner.is_vacant:
@@ -196,6 +202,7 @@ class Worker:
             {run_id: snapshot.run.revision for run_id, snapshot in claim.known.items()},
         )  # fmt: skip
         claimed = await runner.write(partial(runner.storage.claim, request, claim.grant))
+        await runner.committer.settled()  # what was written before the claim is taken note of before it
         runner.waiting = claim.left if claimed.waiting is None else claimed.waiting
         self._solo = solo and bool(claim.drafts)
         runner.alone = self._solo or (claim.has_suspects and not solo)
@@ -291,7 +298,7 @@ class _Claim:
 
     def __init__(self, runner: Runner, room: int, *, solo: bool) -> None:
         self._runner, self._room, self._solo = runner, room, solo
-        self._threads: int = runner.free_threads
+        self._threads: int = runner.free_threads - runner.committer.promised.threads
         self.left: int | None = None
         """Best priority among phases that were found and could not be started, for lack of threads."""
         self.has_suspects = False
@@ -299,7 +306,7 @@ class _Claim:
         self.known: dict[str, Snapshot] = {
             run_id: live.snapshot
             for run_id, live in runner.live.items()
-            if not live.stale and live.snapshot.run.revision
+            if not (live.stale or live.in_flight) and live.snapshot.run.revision
         }
         """Runs that need not be read as a whole; nobody changes them while the claim is decided."""
         self.drafts: dict[str, Draft] = {}
