@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from difflib import get_close_matches
 
@@ -33,6 +34,20 @@ def storable_key(value: object, *, what: str) -> str:
     if not text or len(text) > LONGEST_KEY:
         raise EncodeError(what, [f"it has {len(text)} characters; 1 to {LONGEST_KEY} are allowed"])
     return text
+
+
+_NAMED = r"\b(?P<name>\w*(?:password|passwd|pwd|secret|token|api_?key)[\"']?)"
+_SECRETS = re.compile(
+    rf"""(?<=://)(?P<user>[^:/?#@\s]*):\S*@|{_NAMED}(?P<is>\s*[:=]\s*(?=["'])|=)(?:"[^"]*"|'[^']*'|[^&\#\s,;'")]+)""",
+    re.IGNORECASE,
+)
+
+
+def without_secrets(text: str) -> str:
+    """Mask in a text that others wrote what looks like a password: in URLs, and after ``password=`` and the like."""
+    return _SECRETS.sub(
+        lambda found: f"{found['name']}{found['is']}***" if found["name"] else f"{found['user']}:***@", text
+    )
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:

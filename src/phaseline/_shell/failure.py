@@ -9,6 +9,7 @@ from typing import Any
 
 from phaseline.errors import CodecError, InvalidTransitionError, MissingDependencyError, StorageError
 from phaseline.run import ErrorCategory, ErrorInfo
+from phaseline.texts import without_secrets
 
 log = logging.getLogger("phaseline.failure")
 
@@ -83,8 +84,8 @@ def _text_of(error: BaseException) -> str:
 
 
 def _cut(text: str) -> str:
-    """Bound a text before anything else is done with it."""
-    kept = _storable(text[:MAX_MESSAGE])
+    """Bound a text before anything else is done with it, and mask the passwords in it: it is shown to many."""
+    kept = without_secrets(_storable(text[: 2 * MAX_MESSAGE]))[:MAX_MESSAGE]  # of a password no half is left
     return kept if len(text) <= MAX_MESSAGE else f"{kept}… ({len(text)} characters)"
 
 
@@ -99,4 +100,4 @@ def _trace_of(error: BaseException) -> str:
         raise
     except BaseException as failure:  # noqa: BLE001  # it asks the exception for its notes and its cause
         return f"(it cannot be written: {type(failure).__name__})"
-    return _storable("".join(lines)[-MAX_TRACEBACK:])
+    return without_secrets(_storable("".join(lines)[-2 * MAX_TRACEBACK :]))[-MAX_TRACEBACK:]
