@@ -4,19 +4,27 @@ from __future__ import annotations
 
 import tomllib
 from pathlib import Path
+from types import ModuleType
 
-from phaseline.control import to_markdown
+import pytest
+
+from phaseline import control
+from phaseline.web import problems, routes
 
 ROOT = Path(__file__).parents[2]
-PAGE = ROOT / "docs/how-to/control.md"
 
 
-def test_the_table_of_commands_is_that_of_the_code() -> None:
-    """Write it anew with ``python -c "from phaseline.control import *; print(to_markdown())"``."""
-    _, _, rest = PAGE.read_text().partition("<!-- table of phaseline.control -->\n")
+@pytest.mark.parametrize(
+    ("page", "module"),
+    [("how-to/control.md", control), ("reference/web.md", routes), ("reference/web.md", problems)],
+)
+def test_tables_are_those_of_the_code(page: str, module: ModuleType) -> None:
+    """Write one anew with ``python -c "from phaseline.control import *; print(to_markdown())"``."""
+    start = f"<!-- table of {module.__name__} -->\n"
+    _, _, rest = (ROOT / "docs" / page).read_text().partition(start)
     table, end, _ = rest.partition("<!-- end of the table -->")
     assert end
-    assert table == to_markdown()
+    assert table == module.to_markdown()
 
 
 def test_the_rooms_are_listed_in_the_order_that_is_checked() -> None:

@@ -7,10 +7,12 @@ from importlib import import_module
 from phaseline.errors import MissingExtraError
 
 try:
-    import_module("starlette")
+    for _name in ("starlette", "limits"):
+        import_module(_name)
 except ImportError as _error:
     raise MissingExtraError("phaseline.web", "web") from _error
 
 from phaseline.web.access import Access, Action, Authorize, allow_all, everything
+from phaseline.web.app import asgi_app
 
-__all__ = ["Access", "Action", "Authorize", "allow_all", "everything"]
+__all__ = ["Access", "Action", "Authorize", "allow_all", "asgi_app", "everything"]

@@ -1,0 +1,62 @@
+"""What is served here, and how it is."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+import attrs
+from starlette.responses import PlainTextResponse
+
+from phaseline.errors import DefinitionError
+from phaseline.web.calls import Call
+from phaseline.web.models import HealthView, PipelineName, PipelinesView, PipelineView, StatsView
+
+log: Final = logging.getLogger("phaseline.web")
+
+IN_THE_LOG: Final = "the host's log tells why"
+
+
+async def list_pipelines(call: Call) -> PipelinesView:
+    """List the pipelines that are served here."""
+    names = (PipelineName(name=each.name, version=each.version) for each in call.runtime.pipelines)
+    return PipelinesView(pipelines=tuple(names))
+
+
+async def show_pipeline(call: Call) -> PipelineView:
+    """Show a pipeline: its graph, and JSON schemas of what it takes, as for a form by which runs are started."""
+    found = call.pipeline(call.name, call.query.version)
+    return PipelineView(
+        name=found.name, version=found.version, graph=found.to_dict(), input_schema=_schema(found.input_schema),
+        output_schema=_schema(found.output_schema), signals=_schema(found.signal_schemas),
+    )  # fmt: skip
+
+
+def _schema(make: Callable[[], Mapping[str, Any]]) -> Mapping[str, Any] | None:
+    try:
+        return make()
+    except DefinitionError:  # the type holds something that JSON schema cannot describe
+        return None
+
+
+async def draw_pipeline(call: Call) -> PlainTextResponse:
+    """Draw the graph of a pipeline, as the text of a Mermaid flowchart."""
+    return PlainTextResponse(call.pipeline(call.name, call.query.version).to_mermaid())
+
+
+async def stats(call: Call) -> StatsView:
+    """Count all runs by state, and those of each pipeline."""
+    find = call.runtime.find
+    counts = await find().count()
+    pipelines = {name: await find(pipeline=name).count() for name in sorted(call.runtime.names)}
+    return StatsView(counts=counts, total=sum(counts.values()), pipelines=pipelines)
+
+
+async def health(call: Call) -> HealthView:
+    """Say what is wrong with the service, if anything is."""
+    found = await call.runtime.health()
+    if found.storage or found.broker:  # where they are is nothing for the network
+        log.warning("the storage does not answer: %s; the broker: %s", found.storage, found.broker)
+    shown = attrs.evolve(found, storage=found.storage and IN_THE_LOG, broker=found.broker and IN_THE_LOG)
+    return HealthView(ok=shown.ok, problems=shown.problems)

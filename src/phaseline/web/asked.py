@@ -1,0 +1,229 @@
+"""What may be asked for over the network: the shapes of bodies and queries, checked before anything is done."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Annotated, Any, ClassVar, Literal
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic_core import from_json
+
+from phaseline.web.models import RUN_ID
+
+Text = Annotated[str, Field(max_length=2_000)]
+Name = Annotated[str, Field(min_length=1, max_length=500)]
+RunId = Annotated[str, Field(min_length=1, max_length=200, examples=[RUN_ID])]
+Tag = Annotated[str, Field(min_length=1, max_length=100)]
+Attributes = dict[str, bool | int | float | str]
+Tags = Annotated[list[Tag], Field(max_length=32)]
+Priority = Annotated[int, Field(ge=0, le=999)]
+Seconds = Annotated[float, Field(ge=0, le=10 * 366 * 86_400, allow_inf_nan=False)]
+
+
+class Query(BaseModel):
+    """Base of queries; what is not known is refused, for it is a mistake."""
+
+    model_config: ClassVar[ConfigDict] = ConfigDict(frozen=True, extra="forbid")
+
+
+class Body(BaseModel):
+    """Base of bodies; what is not known, or of another type, is refused."""
+
+    model_config: ClassVar[ConfigDict] = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+
+# --------------------------------------------------------------------- bodies
+class Start(Body):
+    """What a run is started with."""
+
+    model_config: ClassVar[ConfigDict] = ConfigDict(
+        json_schema_extra={
+            "examples": [{"pipeline": "task-preparation", "input": {"title": "Reset a password"}}]
+        }
+    )
+
+    pipeline: Name | None = None
+    """Name of the pipeline; may be left out where only one is served."""
+    version: Text | None = None
+    """Of the pipeline; may be left out where only one is served."""
+    input: Any
+    """What it takes: see its ``input_schema``."""
+    key: Annotated[str, Field(min_length=1, max_length=500)] | None = None
+    """Idempotency key, as the header ``Idempotency-Key``."""
+    while_open: bool = False
+    """Let go of the key when the run ends."""
+    priority: Priority = 100
+    """Lower goes first."""
+    delay_seconds: Seconds = 0
+    timeout_seconds: Annotated[Seconds, Field(gt=0)] | None = None
+    """How long it may be active."""
+    deadline: AwareDatetime | None = None
+    """When it must be over."""
+    tags: Tags = []
+    attributes: Attributes = {}
+
+
+class Command(Body):
+    """What a command may be given with it."""
+
+    reason: Text = ""
+    """Why, for the run's history."""
+
+
+class Rerun(Command):
+    """From where on a run is done once more."""
+
+    phase: Name
+    """Path of the phase that it begins with."""
+
+
+class Rollback(Command):
+    """To where a run is taken back."""
+
+    to: Name | None = None
+    """Path of a phase, or id of a checkpoint; without it to before the first phase."""
+
+
+class Fork(Command):
+    """Up to where a run is copied."""
+
+    at: Name | None = None
+    """Path of a phase, or id of a checkpoint; without it all that is committed."""
+
+
+class Note(Command):
+    """What is written into a run's history."""
+
+    note: Annotated[str, Field(min_length=1, max_length=2_000)]
+
+
+class Send(Body):
+    """A signal."""
+
+    signal: Name
+    """Name of the signal."""
+    value: Any
+    """What is sent: see the pipeline's ``signals``."""
+    key: Name | None = None
+    """Which of several waits it is for."""
+    id: Name | None = None
+    """By which a second sending is known, and does nothing."""
+
+
+class PauseById(Command):
+    """Which run is paused."""
+
+    id: RunId
+
+
+class ResumeById(PauseById):
+    """Which run goes on."""
+
+    checkpoint: Name | None = None
+    """Take it back to there before."""
+
+
+class RollbackById(Rollback):
+    """Which run is taken back, and to where."""
+
+    id: RunId
+
+
+class PutSchedule(Body):
+    """A schedule: ``cron`` or ``every_seconds``."""
+
+    model_config: ClassVar[ConfigDict] = ConfigDict(
+        json_schema_extra={"examples": [{"pipeline": "report", "input": "today", "cron": "30 2 * * *"}]}
+    )
+
+    pipeline: Name | None = None
+    version: Text | None = None
+    input: Any
+    cron: Text | None = None
+    every_seconds: Annotated[float, Field(ge=1, le=10 * 366 * 86_400)] | None = None
+    tz: Text | None = None
+    overlap: Literal["skip", "allow", "queue"] = "skip"
+    catch_up: Literal["latest", "all", "none"] = "latest"
+    priority: Priority = 100
+    tags: Tags = []
+    attributes: Attributes = {}
+
+    @property
+    def every(self) -> timedelta | None:
+        """Distance of its slots."""
+        return None if self.every_seconds is None else timedelta(seconds=self.every_seconds)
+
+
+# --------------------------------------------------------------------- queries
+class Selection(Query):
+    """Which runs are meant."""
+
+    pipeline: list[Name] = []
+    version: list[Name] = []
+    state: list[Annotated[str, Field(pattern=r"^[A-Z][A-Z0-9_]*$", max_length=100)]] = []
+    ended: bool | None = None
+    tag: Tags = []
+    """All of them."""
+    attribute: list[Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_.-]{0,99}=", max_length=700)]] = []
+    """Each ``name=value``; the value is JSON, or a text where it is none."""
+    since: AwareDatetime | None = None
+    until: AwareDatetime | None = None
+    parent: RunId | None = None
+    text: Annotated[str, Field(max_length=200)] = ""
+
+    @property
+    def attributes(self) -> dict[str, Any]:
+        """Names and values."""
+        parts = (each.partition("=") for each in self.attribute)
+        return {name: _value_of(text) for name, _, text in parts}
+
+
+def _value_of(text: str) -> Any:
+    try:
+        return from_json(text, allow_inf_nan=False)
+    except ValueError:
+        return text
+
+
+class Paging(Query):
+    """Which page of a list is meant."""
+
+    order: Literal["newest", "oldest"] = "newest"
+    limit: Annotated[int, Field(ge=1, le=500)] = 100
+    after: Annotated[str, Field(min_length=1, max_length=200)] | None = None
+    """``next`` of the page before."""
+
+
+class Runs(Selection, Paging):
+    """Which page of which runs is meant."""
+
+
+class Letters(Paging):
+    """Which page of which dead letters is meant."""
+
+    pipeline: list[Name] = []
+    category: list[Literal["VALIDATION", "STATE", "PROCESSING", "TIMEOUT", "SYSTEM"]] = []
+    phase: Name | None = None
+    since: AwareDatetime | None = None
+    until: AwareDatetime | None = None
+
+
+class Events(Query):
+    """Which page of a run's events is meant."""
+
+    after: Annotated[int, Field(ge=0, lt=1 << 62)] = 0
+    """Number of the last event that is known."""
+    limit: Annotated[int, Field(ge=1, le=500)] = 100
+
+
+class Stream(Query):
+    """From where on events are told."""
+
+    after: Annotated[int, Field(ge=0, lt=1 << 62)] = 0
+    """As the header ``Last-Event-ID``, which counts more."""
+
+
+class Version(Query):
+    """Which version of a pipeline is meant."""
+
+    version: Text | None = None

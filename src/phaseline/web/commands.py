@@ -1,0 +1,90 @@
+"""Runs started and commanded; who did it stands in their history."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from functools import partial
+from typing import Any
+
+from phaseline.control import Verb
+from phaseline.run import RunState
+from phaseline.signals import Signal
+from phaseline.web.access import Action
+from phaseline.web.calls import Call, Handler
+from phaseline.web.models import StateView
+from phaseline.web.problems import INVALID_REQUEST, RequestError
+
+SUMMARIES = {
+    Verb.PAUSE: "Have no phase of a run start from now on.",
+    Verb.RESUME: "Go on with a run that is PAUSED or ROLLED_BACK.",
+    Verb.CANCEL: "End a run for good, at once.",
+    Verb.RETRY: "Take a FAILED run up again where it failed.",
+    Verb.RERUN_FROM: "Do a phase of a run that has ended, and all after it, once more.",
+    Verb.RESTART: "Do a run that has ended once more.",
+    Verb.ROLLBACK: "Take a run back to where it was after a phase.",
+    Verb.ANNOTATE: "Write something into the history of a run.",
+}
+
+
+async def start(call: Call) -> StateView:
+    """Start a run; with a key that stands for one, give that one."""
+    asked = call.body
+    key = call.request.headers.get("idempotency-key") or asked.key
+    if asked.key not in (None, key):
+        raise RequestError(INVALID_REQUEST, "the header Idempotency-Key and the key in the body are two")
+    timeout = asked.timeout_seconds
+    handle = await call.runtime.start(
+        call.pipeline(asked.pipeline, asked.version), asked.input, key=key, while_open=asked.while_open,
+        priority=asked.priority, delay=timedelta(seconds=asked.delay_seconds),
+        timeout=None if timeout is None else timedelta(seconds=timeout), deadline=asked.deadline,
+        tags=asked.tags, attributes=asked.attributes,
+    )  # fmt: skip
+    return await call.state(handle.id)
+
+
+async def _command(call: Call, verb: Verb) -> StateView:
+    asked = call.body
+    details = {name: getattr(asked, name) for name in ("phase", "to", "note") if hasattr(asked, name)}
+    await call.runtime.control(call.run.id, verb, reason=asked.reason, actor=call.access.actor, **details)
+    return await call.state()
+
+
+def command(verb: Verb) -> Handler:
+    """What carries out a command that is no more than its verb and what its body says."""
+    handler = partial(_command, verb=verb)
+    handler.__doc__ = SUMMARIES[verb]
+    return handler
+
+
+async def resume_by_id(call: Call) -> StateView:
+    """Go on with a run that is PAUSED or ROLLED_BACK; with a checkpoint, it is taken back there before.
+
+    Where that has something to compensate it is ROLLING_BACK in the answer, and resumed with another call.
+    """
+    asked = call.body
+    control = partial(call.runtime.control, call.run.id, reason=asked.reason, actor=call.access.actor)
+    if asked.checkpoint is not None:
+        await call.visitor.run(Action.ROLLBACK, call.run.id)
+        await control(Verb.ROLLBACK, to=asked.checkpoint)
+        if (await call.state()).state != RunState.ROLLED_BACK:
+            return await call.state()
+    await control(Verb.RESUME)
+    return await call.state()
+
+
+async def fork(call: Call) -> StateView:
+    """Begin another run as a copy of this one, up to a place."""
+    handle = await call.runtime.get(call.run.id)
+    copy = await handle.fork(call.body.at, reason=call.body.reason, actor=call.access.actor)
+    return await call.state(copy.id)
+
+
+async def signal(call: Call) -> StateView:
+    """Send a run what it waits for."""
+    asked = call.body
+    door = call.pipeline(call.run.pipeline, call.run.version).plan.signals.get(asked.signal)
+    # Where nothing waits for it, sending says so.
+    value: Any = asked.value if door is None else door.encode_input(asked.value)[1]
+    handle = await call.runtime.get(call.run.id)
+    await handle.signal(Signal[Any](asked.signal), value, key=asked.key, id=asked.id)
+    return await call.state()

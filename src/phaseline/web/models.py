@@ -1,0 +1,343 @@
+"""What is told of runs over the network: the shapes of answers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any, ClassVar, Self
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from phaseline.control import allowed_in
+from phaseline.finding import RunSummary
+from phaseline.letters import DeadLetter
+from phaseline.run import Checkpoint, ErrorInfo, PhaseRecord, Run
+from phaseline.schedules import Schedule
+
+RUN_ID = "0199f3a1c0de7c4a8f5b2d6e9a1b3c5d"
+"""Of examples."""
+
+
+class View(BaseModel):
+    """Base of answers."""
+
+    model_config: ClassVar[ConfigDict] = ConfigDict(frozen=True)
+
+
+class ErrorView(View):
+    """What something failed with; never with a traceback."""
+
+    category: str
+    type: str
+    message: str
+    phase: str | None = None
+
+    @classmethod
+    def of(cls, error: ErrorInfo | None) -> Self | None:
+        """Show it, if there is one."""
+        if error is None:
+            return None
+        return cls(category=error.category, type=error.type, message=error.message, phase=error.phase)
+
+
+class RunView(View):
+    """A run, as lists show it."""
+
+    id: str = Field(examples=[RUN_ID])
+    pipeline: str = Field(examples=["task-preparation"])
+    version: str
+    state: str = Field(examples=["ENRICHING"])
+    phase: str | None
+    """Path of the phase that it is at, or failed in."""
+    key: str | None
+    priority: int
+    tags: tuple[str, ...]
+    attributes: Mapping[str, str | int | float | bool]
+    parent_id: str | None
+    error: ErrorView | None
+    allowed: tuple[str, ...]
+    """Commands that a run in this state obeys."""
+    created_at: datetime
+    updated_at: datetime
+    started_at: datetime | None
+    ended_at: datetime | None
+
+    @classmethod
+    def of(cls, run: RunSummary) -> Self:
+        """Show it."""
+        return cls.model_validate(_facts_of(run))
+
+
+def _facts_of(run: RunSummary) -> dict[str, Any]:
+    return {
+        "id": run.id, "pipeline": run.pipeline, "version": run.version, "state": run.state, "phase": run.phase,
+        "key": run.key, "priority": run.priority, "tags": run.tags, "attributes": run.attributes,
+        "parent_id": run.parent_id, "error": ErrorView.of(run.error), "allowed": tuple(map(str, allowed_in(run.state))),
+        "created_at": run.created_at, "updated_at": run.updated_at, "started_at": run.started_at,
+        "ended_at": run.ended_at,
+    }  # fmt: skip
+
+
+class ProgressView(View):
+    """How far a phase is, as its body told."""
+
+    done: float
+    total: float | None
+    note: str
+
+
+class PhaseView(View):
+    """A phase of a run, a map, or an item of one."""
+
+    path: str
+    state: str
+    queue: str
+    attempt: int
+    failures: int
+    crashes: int
+    reason: str
+    progress: ProgressView | None
+    waits_for: str | None
+    """``signal``, ``timer`` or ``child`` of a phase that waits for one."""
+    available_at: datetime
+    started_at: datetime | None
+    ended_at: datetime | None
+    error: ErrorView | None
+
+    @classmethod
+    def of(cls, phase: PhaseRecord) -> Self:
+        """Show it."""
+        told = phase.progress
+        progress = None if told is None else ProgressView(done=told.done, total=told.total, note=told.note)
+        return cls(
+            path=phase.path, state=phase.state, queue=phase.queue, attempt=phase.attempt, failures=phase.failures,
+            crashes=phase.crashes, reason=phase.reason, progress=progress, waits_for=phase.wait_kind,
+            available_at=phase.available_at, started_at=phase.started_at, ended_at=phase.ended_at,
+            error=ErrorView.of(phase.error),
+        )  # fmt: skip
+
+
+class MoveView(View):
+    """A move of a run's state machine."""
+
+    source: str
+    target: str
+    at: datetime
+
+
+class CheckpointView(View):
+    """A position to which a run can be taken back."""
+
+    id: str = Field(examples=[f"{RUN_ID}:1"])
+    phase: str
+    epoch: int
+    created_at: datetime
+
+    @classmethod
+    def of(cls, point: Checkpoint) -> Self:
+        """Show it."""
+        return cls(id=point.id, phase=point.phase, epoch=point.epoch, created_at=point.created_at)
+
+
+class RunDetail(RunView):
+    """A run, with all that is known of it but its events."""
+
+    forked_from: str | None
+    phases: tuple[PhaseView, ...]
+    history: tuple[MoveView, ...]
+    checkpoints: tuple[CheckpointView, ...]
+    output: Any
+    """Of a run that is COMPLETED."""
+
+    @classmethod
+    def with_all(cls, summary: RunSummary, run: Run[object], output: object) -> Self:
+        """Show it."""
+        return cls.model_validate(
+            {
+                **_facts_of(summary),
+                "forked_from": run.forked_from, "output": output,
+                "phases": tuple(map(PhaseView.of, run.phases.values())),
+                "history": tuple(MoveView(source=m.source, target=m.target, at=m.at) for m in run.history),
+                "checkpoints": tuple(map(CheckpointView.of, run.checkpoints)),
+            }
+        )  # fmt: skip
+
+
+class StateView(View):
+    """Where a run is."""
+
+    id: str = Field(examples=[RUN_ID])
+    state: str = Field(examples=["ENRICHING"])
+    phase: str | None
+    allowed: tuple[str, ...]
+    updated_at: datetime
+
+    @classmethod
+    def of(cls, run: RunSummary) -> Self:
+        """Show it."""
+        allowed = tuple(map(str, allowed_in(run.state)))
+        return cls(id=run.id, state=run.state, phase=run.phase, allowed=allowed, updated_at=run.updated_at)
+
+
+class RunsView(View):
+    """A page of runs."""
+
+    runs: tuple[RunView, ...]
+    next: str | None
+    """To be given as ``after`` for the next page; null if this was the last. A page may hold fewer than were asked for."""
+
+
+class CountsView(View):
+    """How many runs there are, by state."""
+
+    counts: Mapping[str, int] = Field(examples=[{"COMPLETED": 12, "FAILED": 1}])
+    total: int
+
+
+class StatsView(CountsView):
+    """How many runs there are, by state, and of each pipeline."""
+
+    pipelines: Mapping[str, Mapping[str, int]]
+
+
+class CheckpointsView(View):
+    """The checkpoints of a run, the oldest first."""
+
+    checkpoints: tuple[CheckpointView, ...]
+
+
+class TransitionView(View):
+    """A move of the run's state machine."""
+
+    model_config: ClassVar[ConfigDict] = ConfigDict(populate_by_name=True)
+
+    source: str = Field(alias="from")
+    target: str = Field(alias="to")
+
+
+class EventView(View):
+    """A fact of a run's history; the same wherever events are told."""
+
+    type: str = Field(examples=["PHASE_COMPLETED"])
+    run_id: str
+    pipeline: str
+    seq: int | None
+    at: datetime
+    phase: str | None
+    transition: TransitionView | None
+    data: Mapping[str, Any]
+
+
+class EventsView(View):
+    """A page of a run's events, in their order."""
+
+    events: tuple[EventView, ...]
+    next: int | None
+    """To be given as ``after`` for the next page; null if these were the last for now."""
+
+
+class LetterView(View):
+    """What tells of a run that failed and that nobody has seen to."""
+
+    run_id: str = Field(examples=[RUN_ID])
+    pipeline: str
+    phase: str | None
+    error: ErrorView
+    attempts: int
+    crashes: int
+    at: datetime
+
+    @classmethod
+    def of(cls, letter: DeadLetter) -> Self:
+        """Show it."""
+        return cls.model_validate(
+            {
+                "run_id": letter.run_id, "pipeline": letter.pipeline, "phase": letter.phase,
+                "error": ErrorView.of(letter.error), "attempts": letter.attempts, "crashes": letter.crashes,
+                "at": letter.at,
+            }
+        )  # fmt: skip
+
+
+class LettersView(View):
+    """A page of dead letters."""
+
+    letters: tuple[LetterView, ...]
+    next: str | None
+
+
+class ScheduleView(View):
+    """A schedule as it stands."""
+
+    name: str = Field(examples=["nightly"])
+    pipeline: str
+    version: str
+    cron: str | None
+    every_seconds: float | None
+    tz: str
+    overlap: str
+    catch_up: str
+    priority: int
+    paused: bool
+    next_at: datetime | None
+    last_slot: datetime | None
+    created_at: datetime
+    updated_at: datetime
+
+    @classmethod
+    def of(cls, schedule: Schedule) -> Self:
+        """Show it."""
+        every = None if schedule.every is None else schedule.every.total_seconds()
+        return cls(
+            name=schedule.name, pipeline=schedule.pipeline, version=schedule.version, cron=schedule.cron,
+            every_seconds=every, tz=schedule.tz, overlap=schedule.overlap, catch_up=schedule.catch_up,
+            priority=schedule.priority, paused=schedule.paused, next_at=schedule.next_at,
+            last_slot=schedule.last_slot, created_at=schedule.created_at, updated_at=schedule.updated_at,
+        )  # fmt: skip
+
+
+class SchedulesView(View):
+    """All schedules, in the order of their names."""
+
+    schedules: tuple[ScheduleView, ...]
+
+
+class PipelineName(View):
+    """A pipeline that is served here."""
+
+    name: str = Field(examples=["task-preparation"])
+    version: str
+
+
+class PipelinesView(View):
+    """The pipelines that are served here."""
+
+    pipelines: tuple[PipelineName, ...]
+
+
+class PipelineView(PipelineName):
+    """A pipeline, with its graph and what it takes and gives as JSON schemas; null where a type has none."""
+
+    graph: Mapping[str, Any]
+    input_schema: Mapping[str, Any] | None
+    output_schema: Mapping[str, Any] | None
+    signals: Mapping[str, Any] | None
+
+
+class HealthView(View):
+    """How the service is."""
+
+    ok: bool
+    problems: tuple[str, ...]
+    """Where something is wrong: in the storage, the broker, the queues, the workers or the threads."""
+
+
+class Problem(BaseModel):
+    """A problem document (RFC 9457); some kinds have more members."""
+
+    model_config: ClassVar[ConfigDict] = ConfigDict(extra="allow")
+
+    type: str = Field(examples=["urn:phaseline:problem:unknown-run"])
+    title: str
+    status: int
+    detail: str

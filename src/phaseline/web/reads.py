@@ -1,0 +1,125 @@
+"""Runs looked at: lists, single ones, their events and checkpoints."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from functools import partial
+from typing import Any
+
+from pydantic_core import from_json
+from starlette.responses import Response
+
+from phaseline.errors import NoOutputError
+from phaseline.events import Event
+from phaseline.finding import RunSummary
+from phaseline.run import ENDED_STATES, Run, RunState
+from phaseline.runs import Runs
+from phaseline.web.access import Access, Action
+from phaseline.web.asked import Selection, Stream
+from phaseline.web.calls import Call
+from phaseline.web.models import (
+    CheckpointsView,
+    CheckpointView,
+    CountsView,
+    EventsView,
+    EventView,
+    RunDetail,
+    RunsView,
+    RunView,
+    StateView,
+)
+from phaseline.web.problems import INVALID_REQUEST, RequestError
+from phaseline.web.sse import EventStream
+from phaseline.wire import to_wire
+
+
+async def list_runs(call: Call) -> RunsView:
+    """List runs, page by page."""
+    asked = call.query
+    page = await _found(call, asked, order=asked.order, limit=asked.limit, after=asked.after)
+    shown = await _visible(call.access, page.runs)
+    return RunsView(runs=tuple(map(RunView.of, shown)), next=page.next)
+
+
+async def count_runs(call: Call) -> CountsView:
+    """Count runs by state."""
+    counts = await _found(call, call.query).count()
+    return CountsView(counts=counts, total=sum(counts.values()))
+
+
+def _found(call: Call, asked: Selection, **paging: Any) -> Runs:
+    return call.runtime.find(
+        pipeline=asked.pipeline or None, version=asked.version or None, state=asked.state or None, ended=asked.ended,
+        tags=asked.tag, attributes=asked.attributes, since=asked.since, until=asked.until, parent=asked.parent,
+        text=asked.text, **paging,
+    )  # fmt: skip
+
+
+async def _visible(access: Access, runs: Iterable[RunSummary]) -> list[RunSummary]:
+    """Leave out the runs that he may not see."""
+    return [run for run in runs if await access.allows(Action.READ, run)]
+
+
+async def show_state(call: Call) -> StateView:
+    """Say where a run is."""
+    return StateView.of(call.run)
+
+
+async def show_run(call: Call) -> RunDetail:
+    """Show a run with its phases, its history, and its output if there is one."""
+    handle = await call.runtime.get(call.run.id)
+    run = await handle.run()
+    return RunDetail.with_all(await call.summary(), run, await _output_of(call, run))
+
+
+async def _output_of(call: Call, run: Run[object]) -> Any:
+    """The output as JSON data; None where there is none."""
+    if run.state != RunState.COMPLETED:
+        return None
+    try:
+        output = run.output
+    except NoOutputError:  # the phase that gives it was skipped
+        return None
+    text, _ = call.pipeline(run.pipeline, run.version).plan.whole.encode(output)
+    return from_json(text)
+
+
+async def show_checkpoints(call: Call) -> CheckpointsView:
+    """List the checkpoints of a run."""
+    handle = await call.runtime.get(call.run.id)
+    return CheckpointsView(checkpoints=tuple(map(CheckpointView.of, await handle.checkpoints())))
+
+
+async def list_events(call: Call) -> EventsView:
+    """List the stored events of a run, page by page."""
+    runner, asked = call.runtime.runner, call.query
+    read = partial(runner.storage.events, runner.options.namespace, call.run.id, asked.after, asked.limit + 1)
+    found: list[Event] = [*await runner.read(read)]
+    page = found[: asked.limit]
+    return EventsView(
+        events=tuple(EventView.model_validate(to_wire(event)) for event in page),
+        next=page[-1].seq if len(found) > len(page) else None,
+    )
+
+
+async def stream_events(call: Call) -> Response:
+    """Tell the events of a run as they come, as server-sent events: those that are stored first; until the run ends."""
+    after = _last_seen(call)
+    handle = await call.runtime.get(call.run.id)
+    record = await call.runtime.runner.record_of(call.run.id)
+    if record.state in ENDED_STATES and after >= record.seq:
+        return Response(status_code=204)  # by which a browser knows that it need not connect again
+    expires_at = call.access.expires_at
+    seconds = None if expires_at is None else (expires_at - datetime.now(UTC)).total_seconds()
+    return EventStream(handle.events(after=after), seconds=seconds)
+
+
+def _last_seen(call: Call) -> int:
+    asked: Stream = call.query
+    given = call.request.headers.get("last-event-id", "").strip()
+    if not given:
+        return asked.after
+    if not given.isascii() or not given.isdecimal() or len(given) > 18:  # noqa: PLR2004  # digits of 64 bits
+        raise RequestError(INVALID_REQUEST, "Last-Event-ID is the number of an event")
+    return int(given)

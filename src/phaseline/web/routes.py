@@ -1,0 +1,208 @@
+"""All that may be asked for over the network, as one table: requests are routed by it, and OpenAPI is made of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
+
+from phaseline.control import Verb
+from phaseline.web import about, asked, commands, letters, models, reads, schedules
+from phaseline.web.access import Action
+from phaseline.web.calls import Handler, Route
+
+_BODIES: Final[Mapping[Verb, type[asked.Body]]] = {
+    Verb.RERUN_FROM: asked.Rerun, Verb.ROLLBACK: asked.Rollback, Verb.ANNOTATE: asked.Note,
+}  # fmt: skip
+"""Of verbs that need more than a reason."""
+_NOT_PLAIN: Final = (Verb.FORK, Verb.DISCARD)
+_REFUSED: Final = ("command-refused", "pipeline-not-registered", "not-storable")
+_PLACES: Final[Mapping[Verb, tuple[str, ...]]] = {
+    Verb.RERUN_FROM: ("unknown-phase",), Verb.ROLLBACK: ("unknown-checkpoint",),
+}  # fmt: skip
+_OF_RUN: Final = {"id": "$response.body#/id"}
+_NEXT: Final[Mapping[str, Mapping[str, str]]] = dict.fromkeys(
+    ("getRun", "getState", "getCheckpoints", "getEvents", "pauseRun", "resumeRun", "cancelRun", "rollbackRun", "forkRun"),
+    _OF_RUN,
+)  # fmt: skip
+"""What may be asked for of a run that was answered with."""
+_STARTS: Final = (
+    "unknown-pipeline", "invalid-input", "invalid-mark", "not-storable", "key-conflict", "pipeline-not-registered",
+)  # fmt: skip
+
+
+def _get(path: str, name: str, action: Action | None, handler: Handler, **more: Any) -> Route:
+    return Route(method="GET", path=path, name=name, action=action, handler=handler, **more)
+
+
+def _to(method: str, path: str, name: str, action: Action, handler: Handler, **more: Any) -> Route:
+    given: dict[str, Any] = {"answer": models.StateView, "body": asked.Command, **more}
+    return Route(method=method, path=path, name=name, action=action, handler=handler, **given)
+
+
+def _of_verb(verb: Verb) -> Route:
+    head, _, rest = verb.partition("_")
+    return _to(
+        "POST", f"/runs/{{id}}/{verb.replace('_', '-')}", f"{head}Run{rest.title()}", Action(verb), commands.command(verb),
+        body=_BODIES.get(verb, asked.Command), problems=(*_REFUSED, *_PLACES.get(verb, ())),
+        follow={"getState": _OF_RUN, "getRun": _OF_RUN},
+    )  # fmt: skip
+
+
+def _pipeline() -> Iterator[Route]:
+    """Runs started and commanded by the shortest paths."""
+    yield _to(
+        "POST", "/pipeline/start", "startRun", Action.START, commands.start, body=asked.Start, status=201,
+        problems=_STARTS, follow=_NEXT, headers=("Idempotency-Key",),
+    )  # fmt: skip
+    yield _get("/pipeline/{id}/state", "getState", Action.READ, reads.show_state, answer=models.StateView)
+    yield _get(
+        "/pipeline/{id}/checkpoints", "getCheckpoints", Action.READ, reads.show_checkpoints,
+        answer=models.CheckpointsView, problems=("pipeline-not-registered",),
+    )  # fmt: skip
+    yield _to(
+        "PATCH", "/pipeline/pause", "pauseRunById", Action.PAUSE, commands.command(Verb.PAUSE), body=asked.PauseById,
+        problems=_REFUSED,
+    )  # fmt: skip
+    yield _to(
+        "PATCH", "/pipeline/resume", "resumeRunById", Action.RESUME, commands.resume_by_id, body=asked.ResumeById,
+        problems=(*_REFUSED, "unknown-checkpoint"),
+    )  # fmt: skip
+    yield _to(
+        "POST", "/pipeline/rollback", "rollbackRunById", Action.ROLLBACK, commands.command(Verb.ROLLBACK),
+        body=asked.RollbackById, problems=(*_REFUSED, "unknown-checkpoint"),
+    )  # fmt: skip
+    yield _get("/pipeline/stats", "getStats", Action.STATS, about.stats, answer=models.StatsView)
+
+
+def _runs() -> Iterator[Route]:
+    marks = ("invalid-mark",)
+    yield _get(
+        "/runs", "listRuns", Action.LIST, reads.list_runs, query=asked.Runs, answer=models.RunsView, problems=marks,
+        follow={name: {"id": "$response.body#/runs/0/id"} for name in ("getRun", "getEvents")},
+    )  # fmt: skip
+    yield _get(
+        "/runs/counts", "countRuns", Action.STATS, reads.count_runs, query=asked.Selection, answer=models.CountsView,
+        problems=marks,
+    )  # fmt: skip
+    yield _get(
+        "/runs/{id}", "getRun", Action.READ, reads.show_run, answer=models.RunDetail,
+        problems=("pipeline-not-registered",),
+    )  # fmt: skip
+    yield _get(
+        "/runs/{id}/events",
+        "getEvents",
+        Action.READ,
+        reads.list_events,
+        query=asked.Events,
+        answer=models.EventsView,
+    )
+    yield _get(
+        "/runs/{id}/stream", "streamEvents", Action.SUBSCRIBE, reads.stream_events, query=asked.Stream,
+        media_type="text/event-stream", problems=("pipeline-not-registered",), headers=("Last-Event-ID",),
+    )  # fmt: skip
+    yield from (_of_verb(verb) for verb in Verb if verb not in _NOT_PLAIN)
+    yield _to(
+        "POST", "/runs/{id}/fork", "forkRun", Action.FORK, commands.fork, body=asked.Fork, status=201,
+        problems=(*_REFUSED, "unknown-checkpoint"), follow=_NEXT,
+    )  # fmt: skip
+    yield _to(
+        "POST", "/runs/{id}/signal", "signalRun", Action.SIGNAL, commands.signal, body=asked.Send,
+        problems=(
+            "unknown-signal", "invalid-signal", "invalid-input", "signal-refused", "pipeline-not-registered",
+            "not-storable", "unknown-pipeline",
+        ),
+    )  # fmt: skip
+
+
+def _letters() -> Iterator[Route]:
+    first = {"id": "$response.body#/letters/0/run_id"}
+    yield _get(
+        "/dead-letters", "listDeadLetters", Action.LIST, letters.list_letters, query=asked.Letters,
+        answer=models.LettersView, follow={"requeueDeadLetter": first, "getRun": first},
+    )  # fmt: skip
+    for name, action, handler in (
+        ("requeue", Action.REQUEUE, letters.requeue), ("discard", Action.DISCARD, letters.discard),
+    ):  # fmt: skip
+        yield _to(
+            "POST", f"/dead-letters/{{id}}/{name}", f"{name}DeadLetter", action, handler, problems=_REFUSED
+        )
+
+
+def _schedules() -> Iterator[Route]:
+    unknown = ("unknown-schedule",)
+    view: dict[str, Any] = {"answer": models.ScheduleView, "body": None}
+    yield _get(
+        "/schedules", "listSchedules", Action.LIST, schedules.list_schedules, answer=models.SchedulesView
+    )
+    yield _get(
+        "/schedules/{name}", "getSchedule", Action.READ, schedules.show_schedule, answer=models.ScheduleView,
+        problems=unknown,
+    )  # fmt: skip
+    yield _to(
+        "PUT", "/schedules/{name}", "putSchedule", Action.SCHEDULE, schedules.put_schedule, **{
+            **view, "body": asked.PutSchedule,
+            "problems": ("invalid-schedule", "unknown-pipeline", "invalid-input", "invalid-mark", "pipeline-not-registered"),
+            "follow": {
+                name: {"name": "$response.body#/name"}
+                for name in ("getSchedule", "pauseSchedule", "resumeSchedule", "triggerSchedule", "deleteSchedule")
+            },
+        },
+    )  # fmt: skip
+    yield _to(
+        "DELETE", "/schedules/{name}", "deleteSchedule", Action.SCHEDULE, schedules.delete_schedule, body=None, status=204,
+        answer=None, problems=unknown,
+    )  # fmt: skip
+    for name, handler in (("pause", schedules.pause_schedule), ("resume", schedules.resume_schedule)):
+        yield _to(
+            "POST",
+            f"/schedules/{{name}}/{name}",
+            f"{name}Schedule",
+            Action.SCHEDULE,
+            handler,
+            **view,
+            problems=unknown,
+        )
+    yield _to(
+        "POST", "/schedules/{name}/trigger", "triggerSchedule", Action.SCHEDULE, schedules.trigger_schedule, body=None,
+        status=201, problems=(*unknown, "pipeline-not-registered"), follow=_NEXT,
+    )  # fmt: skip
+
+
+def _about() -> Iterator[Route]:
+    version: dict[str, Any] = {"query": asked.Version, "problems": ("unknown-pipeline",)}
+    yield _get(
+        "/pipelines", "listPipelines", Action.LIST, about.list_pipelines, answer=models.PipelinesView,
+        follow={
+            name: {"name": "$response.body#/pipelines/0/name", "version": "$response.body#/pipelines/0/version"}
+            for name in ("getPipeline", "drawPipeline")
+        },
+    )  # fmt: skip
+    yield _get(
+        "/pipelines/{name}",
+        "getPipeline",
+        Action.READ,
+        about.show_pipeline,
+        answer=models.PipelineView,
+        **version,
+    )
+    yield _get(
+        "/pipelines/{name}/graph",
+        "drawPipeline",
+        Action.READ,
+        about.draw_pipeline,
+        media_type="text/plain",
+        **version,
+    )
+    yield _get("/health", "getHealth", Action.HEALTH, about.health, answer=models.HealthView)
+
+
+ROUTES: Final = (*_pipeline(), *_runs(), *_letters(), *_schedules(), *_about())
+
+
+def to_markdown() -> str:
+    """The table for readers."""
+    lines = ["| request | right | what it does |", "|---|---|---|"]
+    for route in ROUTES:
+        right = f"`{route.action}`" if route.action else ""
+        lines.append(f"| `{route.method} {route.path}` | {right} | {route.summary} |")
+    return "\n".join(lines) + "\n"

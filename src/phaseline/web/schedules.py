@@ -1,0 +1,65 @@
+"""Schedules over the network."""
+
+from __future__ import annotations
+
+import logging
+from typing import Final
+
+from phaseline.web.calls import Call
+from phaseline.web.models import SchedulesView, ScheduleView, StateView
+
+log: Final = logging.getLogger("phaseline.web")
+
+
+async def list_schedules(call: Call) -> SchedulesView:
+    """List all schedules."""
+    return SchedulesView(schedules=tuple(map(ScheduleView.of, await call.runtime.schedules.list())))
+
+
+async def show_schedule(call: Call) -> ScheduleView:
+    """Show a schedule."""
+    return ScheduleView.of(await call.runtime.schedules.get(call.name))
+
+
+async def put_schedule(call: Call) -> ScheduleView:
+    """Store a schedule, or change the one of this name."""
+    asked = call.body
+    stored = await call.runtime.schedules.put(
+        call.name, call.pipeline(asked.pipeline, asked.version), input=asked.input, cron=asked.cron, every=asked.every,
+        tz=asked.tz, overlap=asked.overlap, catch_up=asked.catch_up, priority=asked.priority, tags=asked.tags,
+        attributes=asked.attributes,
+    )  # fmt: skip
+    _note(call, "stored")
+    return ScheduleView.of(stored)
+
+
+async def pause_schedule(call: Call) -> ScheduleView:
+    """Have a schedule begin nothing more until it is resumed."""
+    paused = await call.runtime.schedules.pause(call.name)
+    _note(call, "paused")
+    return ScheduleView.of(paused)
+
+
+async def resume_schedule(call: Call) -> ScheduleView:
+    """Have a schedule go on with its next slot."""
+    resumed = await call.runtime.schedules.resume(call.name)
+    _note(call, "resumed")
+    return ScheduleView.of(resumed)
+
+
+async def trigger_schedule(call: Call) -> StateView:
+    """Begin a run of a schedule now."""
+    handle = await call.runtime.schedules.trigger(call.name)
+    _note(call, "triggered")
+    return await call.state(handle.id)
+
+
+async def delete_schedule(call: Call) -> None:
+    """Delete a schedule; its runs stay."""
+    await call.runtime.schedules.delete(call.name)
+    _note(call, "deleted")
+
+
+def _note(call: Call, what: str) -> None:
+    """Schedules have no history of their own: the log says who changed one."""
+    log.info("schedule %a was %s by %a", call.name, what, call.access.actor)

@@ -1,0 +1,386 @@
+"""Runs are started, watched and commanded over HTTP."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import anyio
+import httpx2
+import pytest
+from tests.counted import doubled, listed, summed, world
+from tests.web_client import client_of, streaming
+
+from phaseline import Pipeline, Runtime, Signal, each
+from phaseline.phase import Context, phase
+from phaseline.storage.sql.store import SqlStorage
+from phaseline.web import Access, asgi_app, sse
+
+APPROVED = Signal[bool]("approved")
+
+
+@phase
+async def published(decided: tuple[int, bool]) -> str:
+    return f"{decided[0]}: {decided[1]}"
+
+
+@phase
+async def held(number: int, ctx: Context) -> int:
+    """Stand still until the test lets it go on."""
+    world.begun.set()
+    ctx.progress(1, 2)
+    await world.open.wait()
+    return number
+
+
+summing = Pipeline("summing", listed >> each(doubled) >> summed)
+reports = Pipeline("reports", doubled.wait_for(APPROVED) >> published)
+holding = Pipeline("holding", held >> doubled)
+
+
+async def known(_: Any) -> Access:
+    return Access("user:42")
+
+
+@pytest.fixture
+async def runtime() -> AsyncIterator[Runtime]:
+    """An open runtime in memory."""
+    async with Runtime(pipelines=[summing, reports, holding]) as opened:
+        yield opened
+
+
+@pytest.fixture
+async def client(runtime: Runtime) -> AsyncIterator[httpx2.AsyncClient]:
+    """Somebody who may do everything."""
+    async with client_of(asgi_app(runtime, authorize=known)) as found:
+        yield found
+
+
+async def started(client: httpx2.AsyncClient, pipeline: str, value: Any, **more: Any) -> str:
+    answer = await client.post("/pipeline/start", json={"pipeline": pipeline, "input": value, **more})
+    assert (201, "application/json") == (answer.status_code, answer.headers["content-type"]), answer.text
+    return str(answer.json()["id"])
+
+
+async def ended(runtime: Runtime, run_id: str) -> None:
+    await (await runtime.get(run_id)).wait(timedelta(seconds=20))
+
+
+async def ok(asked: Any, status: int = 200) -> Any:
+    """Give the data of an answer."""
+    answer = await asked
+    assert status == answer.status_code, answer.text
+    return answer.json()
+
+
+# --------------------------------------------------------------------- the seven
+async def test_a_run_is_controlled_by_the_seven_endpoints(
+    runtime: Runtime, client: httpx2.AsyncClient
+) -> None:
+    """Start, state, checkpoints, pause, resume from a checkpoint, rollback, stats; who and why stands in its history."""
+    run_id = await started(client, "holding", 4)
+    await world.begun.wait()
+    assert "HELD" == (await ok(client.get(f"/pipeline/{run_id}/state")))["state"]
+    paused = await ok(client.patch("/pipeline/pause", json={"id": run_id, "reason": "lunch"}))
+    assert ("PAUSED", "resume") == (paused["state"], paused["allowed"][0])
+    world.open.set()
+    await ok(client.patch("/pipeline/resume", json={"id": run_id}))
+    await ended(runtime, run_id)
+    points = (await ok(client.get(f"/pipeline/{run_id}/checkpoints")))["checkpoints"]
+    assert ["held", "doubled"] == [point["phase"] for point in points]
+    back = await ok(
+        client.post("/pipeline/rollback", json={"id": run_id, "to": points[0]["id"], "reason": "odd"})
+    )
+    assert "ROLLED_BACK" == back["state"]
+    await ok(client.patch("/pipeline/resume", json={"id": run_id}))
+    await ended(runtime, run_id)
+    assert {"COMPLETED": 1} == (await ok(client.get("/pipeline/stats")))["pipelines"]["holding"]
+    events = (await ok(client.get(f"/runs/{run_id}/events")))["events"]
+    told = [
+        (each["type"], each["data"]["reason"], each["data"]["actor"])
+        for each in events
+        if "actor" in each["data"]
+    ]
+    assert ("PIPELINE_PAUSED", "lunch", "user:42") in told
+    assert ("PIPELINE_ROLLED_BACK", "odd", "user:42") in told
+
+
+async def test_a_run_is_resumed_from_a_checkpoint(runtime: Runtime, client: httpx2.AsyncClient) -> None:
+    """It is taken back there before: what came after it is done once more."""
+    world.open.set()
+    run_id = await started(client, "holding", 4)
+    await ended(runtime, run_id)
+    points = (await ok(client.get(f"/pipeline/{run_id}/checkpoints")))["checkpoints"]
+    await ok(client.patch("/pipeline/resume", json={"id": run_id, "checkpoint": points[0]["id"]}))
+    await ended(runtime, run_id)
+    assert 2 == world.calls["doubled"]
+    unknown = await client.patch("/pipeline/resume", json={"id": run_id, "checkpoint": "none"})
+    assert (422, [each["id"] for each in points][:1]) == (
+        unknown.status_code,
+        unknown.json()["checkpoints"][:1],
+    )
+
+
+async def test_a_key_stands_for_one_run(client: httpx2.AsyncClient, runtime: Runtime) -> None:
+    """As the header, or in the body; another input under it is refused, and the run not told."""
+    asked = {"pipeline": "summing", "input": 3}
+    first = await ok(client.post("/pipeline/start", json=asked, headers={"Idempotency-Key": "k"}), 201)
+    again = await ok(client.post("/pipeline/start", json={**asked, "key": "k"}), 201)
+    assert first["id"] == again["id"]
+    await ended(runtime, first["id"])
+    other = await client.post("/pipeline/start", json={**asked, "input": 4, "key": "k"})
+    assert (409, "urn:phaseline:problem:key-conflict") == (other.status_code, other.json()["type"])
+    assert first["id"] not in other.text
+    two = await client.post("/pipeline/start", json={**asked, "key": "k"}, headers={"Idempotency-Key": "l"})
+    assert 422 == two.status_code
+
+
+# --------------------------------------------------------------------- looking at runs
+async def test_runs_are_listed(client: httpx2.AsyncClient, runtime: Runtime) -> None:
+    """With the filters of ``find``, page by page, and counted."""
+    world.broken = {"summed"}
+    ids = [
+        await started(
+            client, "summing", number, tags=[f"t{number}"], attributes={"customer": number, "name": "7"}
+        )
+        for number in range(3)
+    ]
+    for run_id in ids:
+        await ended(runtime, run_id)
+
+    async def found(**query: Any) -> list[str]:
+        return [run["id"] for run in (await ok(client.get("/runs", params=query)))["runs"]]
+
+    assert ids[::-1] == await found()
+    assert ids[::-1] == await found(state=["FAILED", "PAUSED"], pipeline="summing", ended="true")
+    assert [ids[1]] == await found(tag="t1")
+    assert [ids[2]] == await found(attribute=["customer=2", 'name="7"'])
+    assert [] == await found(attribute="customer=two")
+    assert [] == await found(until="2020-01-01T00:00:00Z")
+    assert [ids[0]] == await found(text=ids[0])
+    first = await ok(client.get("/runs", params={"limit": 2, "order": "oldest"}))
+    rest = await ok(client.get("/runs", params={"limit": 2, "order": "oldest", "after": first["next"]}))
+    assert (ids, None) == ([run["id"] for run in (*first["runs"], *rest["runs"])], rest["next"])
+    assert {"counts": {"FAILED": 3}, "total": 3} == await ok(client.get("/runs/counts"))
+    shown = first["runs"][0]
+    assert ("summed", "ValueError", ["t0"]) == (shown["phase"], shown["error"]["type"], shown["tags"])
+
+
+async def test_a_run_is_shown(client: httpx2.AsyncClient, runtime: Runtime) -> None:
+    """With its phases, its history, its checkpoints and its output."""
+    run_id = await started(client, "summing", 3)
+    await ended(runtime, run_id)
+    shown = await ok(client.get(f"/runs/{run_id}"))
+    assert ("COMPLETED", 6) == (shown["state"], shown["output"])
+    assert ["listed", "doubled", "doubled[0]"] == [each["path"] for each in shown["phases"]][:3]
+    assert "INITIALIZING" == shown["history"][0]["target"]
+    assert shown["checkpoints"]
+
+
+async def test_a_run_that_goes_on_is_shown(client: httpx2.AsyncClient) -> None:
+    """Without an output, with how far it is."""
+    run_id = await started(client, "holding", 1)
+    await world.begun.wait()
+    shown = await ok(client.get(f"/runs/{run_id}"))
+    assert (None, "RUNNING") == (shown["output"], shown["phases"][0]["state"])
+    world.open.set()
+
+
+async def test_events_come_in_pages(client: httpx2.AsyncClient, runtime: Runtime) -> None:
+    """Each once, in order, in the form that they have everywhere."""
+    run_id = await started(client, "summing", 3)
+    await ended(runtime, run_id)
+    events: list[dict[str, Any]] = []
+    after: int | None = 0
+    while after is not None:
+        page = await ok(client.get(f"/runs/{run_id}/events", params={"after": after, "limit": 4}))
+        events += page["events"]
+        after = page["next"]
+    assert [*range(1, len(events) + 1)] == [event["seq"] for event in events]
+    assert {"from": "IDLE", "to": "INITIALIZING"} == events[0]["transition"]
+    assert ("PIPELINE_COMPLETED", "summing", run_id) == tuple(
+        events[-1][name] for name in ("type", "pipeline", "run_id")
+    )
+
+
+# --------------------------------------------------------------------- server-sent events
+async def test_events_are_told_as_they_come(client: httpx2.AsyncClient, runtime: Runtime) -> None:
+    """What is stored first, then what comes, to the end; a client that connects again misses nothing."""
+    app = asgi_app(runtime, authorize=known)
+    run_id = await started(client, "holding", 1)
+    await world.begun.wait()
+    async with streaming(app, f"/runs/{run_id}/stream") as first:
+        await first.until("event: PHASE_STARTED")
+        assert (200, "text/event-stream; charset=utf-8") == (first.status, first.headers["content-type"])
+        assert "no-store" == first.headers["cache-control"]
+        last = first.ids[-1]
+    world.open.set()
+    async with streaming(app, f"/runs/{run_id}/stream", {"Last-Event-ID": str(last)}) as second:
+        with anyio.fail_after(10):
+            await second.over.wait()
+    assert [*range(1, max(second.ids) + 1)] == [*first.ids, *second.ids]
+    data = [json.loads(line[6:]) for line in second.text.splitlines() if line.startswith("data: ")]
+    assert "PIPELINE_COMPLETED" == data[-1]["type"]
+    last = max(second.ids)
+    done = await client.get(f"/runs/{run_id}/stream", headers={"Last-Event-ID": str(last)})
+    assert (204, "") == (done.status_code, done.text)
+
+
+async def test_a_stream_stays_alive_and_ends_with_its_access(
+    runtime: Runtime, client: httpx2.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where nothing happens something is said all the same; whose access expires is told so."""
+    monkeypatch.setattr(sse, "KEEP_ALIVE", 0.01)
+    run_id = await started(client, "holding", 1)
+    await world.begun.wait()
+
+    async def for_a_while(_: Any) -> Access:
+        return Access("user:42", expires_at=datetime.now(UTC) + timedelta(seconds=0.3))
+
+    async with streaming(asgi_app(runtime, authorize=for_a_while), f"/runs/{run_id}/stream") as told:
+        await told.until(": still here")
+        await told.until('event: closed\ndata: {"reason": "expired"}')
+        with anyio.fail_after(10):
+            await told.over.wait()
+    world.open.set()
+
+
+async def test_a_client_that_reads_nothing_holds_up_nobody(
+    runtime: Runtime, client: httpx2.AsyncClient
+) -> None:
+    """Its stream stands; the run does not."""
+    app = asgi_app(runtime, authorize=known)
+    run_id = await started(client, "summing", 40)
+    stuck = anyio.Event()
+
+    async def never(message: Any) -> None:
+        if message["type"] == "http.response.body":
+            stuck.set()
+            await anyio.sleep_forever()
+
+    scope = {
+        "type": "http", "method": "GET", "path": f"/runs/{run_id}/stream", "query_string": b"", "headers": [],
+    }  # fmt: skip
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(app, scope, anyio.sleep_forever, never)
+        await stuck.wait()
+        await ended(runtime, run_id)
+        tasks.cancel_scope.cancel()
+
+
+# --------------------------------------------------------------------- commands
+async def test_every_command_is_carried_out(client: httpx2.AsyncClient, runtime: Runtime) -> None:
+    """By the path of its run; what the state does not allow is refused, with what it does."""
+    world.broken = {"summed"}
+    run_id = await started(client, "summing", 3)
+    await ended(runtime, run_id)
+    refused = await client.post(f"/runs/{run_id}/pause")
+    assert (409, "FAILED") == (refused.status_code, refused.json()["state"])
+    assert "retry" in refused.json()["allowed"]
+    world.broken.clear()
+    for command, body in (
+        ("retry", {"reason": "mended"}), ("rerun-from", {"phase": "summed"}), ("restart", {}), ("rollback", {"to": "listed"}),
+        ("resume", {}), ("annotate", {"note": "seen"}),
+    ):  # fmt: skip
+        assert run_id == (await ok(client.post(f"/runs/{run_id}/{command}", json=body)))["id"]
+        await ended(runtime, run_id)
+    copy = await ok(client.post(f"/runs/{run_id}/fork", json={"at": "listed"}), 201)
+    await ended(runtime, copy["id"])
+    assert run_id == (await ok(client.get(f"/runs/{copy['id']}")))["forked_from"]
+    going = await started(client, "holding", 1)
+    assert "CANCELLED" == (await ok(client.post(f"/runs/{going}/cancel")))["state"]
+
+
+async def test_a_signal_is_sent(client: httpx2.AsyncClient, runtime: Runtime) -> None:
+    """Checked as its type says, and taken by what waits for it."""
+    run_id = await started(client, "reports", 4)
+    maybe = await client.post(f"/runs/{run_id}/signal", json={"signal": "approved", "value": "maybe"})
+    assert (422, "urn:phaseline:problem:invalid-input") == (maybe.status_code, maybe.json()["type"])
+    await ok(
+        client.post(f"/runs/{run_id}/signal", json={"signal": "approved", "value": True, "id": "mail-1"})
+    )
+    await ended(runtime, run_id)
+    assert "8: True" == (await ok(client.get(f"/runs/{run_id}")))["output"]
+    late = await client.post(f"/runs/{run_id}/signal", json={"signal": "approved", "value": True})
+    assert 409 == late.status_code
+    unknown = await client.post(f"/runs/{run_id}/signal", json={"signal": "other", "value": True})
+    assert (422, ["approved"]) == (unknown.status_code, unknown.json()["known"])
+
+
+# --------------------------------------------------------------------- letters, schedules, pipelines, health
+async def test_dead_letters_are_seen_to(client: httpx2.AsyncClient, runtime: Runtime) -> None:
+    """Listed page by page, their runs tried again, let go of."""
+    world.broken = {"summed"}
+    ids = [await started(client, "summing", number) for number in (1, 2)]
+    for run_id in ids:
+        await ended(runtime, run_id)
+    page = await ok(
+        client.get("/dead-letters", params={"limit": 1, "category": "PROCESSING", "order": "oldest"})
+    )
+    assert page["letters"][0]["error"]["type"] == "ValueError"
+    rest = await ok(client.get("/dead-letters", params={"after": page["next"], "order": "oldest"}))
+    assert {*ids} == {letter["run_id"] for letter in (*page["letters"], *rest["letters"])}
+    world.broken.clear()
+    await ok(client.post(f"/dead-letters/{ids[0]}/requeue", json={"reason": "mended"}))
+    await ended(runtime, ids[0])
+    await ok(client.post(f"/dead-letters/{ids[1]}/discard"))
+    assert [] == (await ok(client.get("/dead-letters")))["letters"]
+    assert 409 == (await client.post(f"/dead-letters/{ids[1]}/discard")).status_code
+    assert 422 == (await client.get("/dead-letters", params={"after": "nowhere"})).status_code
+
+
+async def test_schedules_are_kept(client: httpx2.AsyncClient, runtime: Runtime) -> None:
+    """Stored, shown, paused, resumed, triggered and deleted."""
+    asked = {
+        "pipeline": "summing",
+        "input": 2,
+        "cron": "30 2 * * *",
+        "tz": "Europe/Berlin",
+        "tags": ["nightly"],
+    }
+    assert "Europe/Berlin" == (await ok(client.put("/schedules/nightly", json=asked)))["tz"]
+    every = {"pipeline": "summing", "input": 2, "every_seconds": 3600}
+    assert 3600 == (await ok(client.put("/schedules/hourly", json=every)))["every_seconds"]
+    assert ["hourly", "nightly"] == [
+        each["name"] for each in (await ok(client.get("/schedules")))["schedules"]
+    ]
+    assert (await ok(client.post("/schedules/nightly/pause")))["paused"]
+    assert not (await ok(client.post("/schedules/nightly/resume")))["paused"]
+    run_id = (await ok(client.post("/schedules/nightly/trigger"), 201))["id"]
+    await ended(runtime, run_id)
+    assert ["nightly"] == (await ok(client.get(f"/runs/{run_id}")))["tags"]
+    assert (204, "") == ((gone := await client.delete("/schedules/nightly")).status_code, gone.text)
+    for asked_for in (client.get, client.delete):
+        assert 404 == (await asked_for("/schedules/nightly")).status_code
+    wrong = await client.put("/schedules/nightly", json={**asked, "cron": "61 * * * *"})
+    assert (422, "urn:phaseline:problem:invalid-schedule") == (wrong.status_code, wrong.json()["type"])
+
+
+async def test_what_is_served_is_told(client: httpx2.AsyncClient) -> None:
+    """Pipelines with graph and schemas, as for a form, and how the service is."""
+    names = [each["name"] for each in (await ok(client.get("/pipelines")))["pipelines"]]
+    assert ["summing", "reports", "holding"] == names
+    shown = await ok(client.get("/pipelines/reports", params={"version": "1"}))
+    assert ("integer", "boolean") == (shown["input_schema"]["type"], shown["signals"]["approved"]["type"])
+    drawn = await client.get("/pipelines/reports/graph")
+    assert ("text/plain; charset=utf-8", "flowchart") == (drawn.headers["content-type"], drawn.text[:9])
+    assert 404 == (await client.get("/pipelines/reports", params={"version": "2"})).status_code
+    assert {"ok": True, "problems": []} == await ok(client.get("/health"))
+
+
+async def test_it_works_on_a_database_too(tmp_path: Any) -> None:
+    """With a final slash, and with a process that only looks."""
+    url = f"sqlite:///{tmp_path / 'runs.db'}"
+    async with (
+        Runtime(url, pipelines=[summing]) as runtime,
+        client_of(asgi_app(runtime, authorize=known)) as client,
+    ):
+        run_id = await started(client, "summing", 3)
+        await ended(runtime, run_id)
+    looking = Runtime(SqlStorage(url), pipelines=[summing], serve=False)
+    async with looking, client_of(asgi_app(looking, authorize=known)) as client:
+        assert 6 == (await ok(client.get(f"/runs/{run_id}/")))["output"]
+        stream = await client.get(f"/runs/{run_id}/stream/")
+        assert "event: PIPELINE_COMPLETED" in stream.text
