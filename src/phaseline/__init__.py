@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from phaseline.bus import EventBus, Subscription
+from phaseline.bus import EventBus
 from phaseline.children import start_child
 from phaseline.compose import Err, Ok, Skipped, branch, each, parallel, when
 from phaseline.deps import Dep
@@ -22,6 +22,7 @@ from phaseline.runtime import Runtime
 from phaseline.schedules import SLOT, Schedule, Schedules
 from phaseline.signals import Signal
 from phaseline.step import wait_for
+from phaseline.subscriptions import Subscription
 from phaseline.wishes import Abort, Again, Finish, RetryAfter, Skip
 
 __all__ = [

@@ -60,3 +60,15 @@ def check_run_id(run_id: object, what: str) -> None:
         raise DefinitionError(f"{what}({run_id!r}): the id of a run is a text; give handle.id or run.id")
     if not run_id.isprintable():
         raise RunNotFoundError(run_id)
+
+
+def check_seq(seq: object, verb: str) -> None:
+    """Refuse what is no number of an event, nor 0.
+
+    Raises:
+        DefinitionError: It is none.
+    """
+    if type(seq) is not int or seq < 0:
+        raise DefinitionError(
+            f"{verb}(after={seq!r}): the number of an event is needed, or 0 for all of them"
+        )

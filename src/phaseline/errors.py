@@ -239,6 +239,16 @@ class WireError(CodecError):
         )
 
 
+class ReaderTooSlowError(PhaselineError):
+    """Whoever walks through events is so far behind that it cannot be made up."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "this reader of events is behind with more runs than can be remembered; begin again with "
+            "runtime.events(after=..., since=...), and do the slow part of the work elsewhere"
+        )
+
+
 # --------------------------------------------------------------------- runs
 class RunError(PhaselineError):
     """A run ended, or stands, otherwise than the caller hoped."""

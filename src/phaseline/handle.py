@@ -18,6 +18,7 @@ from phaseline._shell.outage import patiently
 from phaseline._shell.runner import Runner
 from phaseline._shell.sending import send
 from phaseline._shell.waiting import ended_run, follow, raise_unless_completed
+from phaseline.asking import check_seq
 from phaseline.control import Verb
 from phaseline.errors import ResultTimeoutError, RunNotFoundError, RunNotVisibleError
 from phaseline.events import Event
@@ -311,8 +312,10 @@ class RunHandle(Generic[Out_co]):
         """Its events numbered above ``after``: those that are stored, then each as it comes, until the run ends.
 
         Raises:
+            DefinitionError: ``after`` is no number of an event.
             RunNotVisibleError: It was started in a transaction that is not committed yet.
         """
+        check_seq(after, "handle.events")
         return self._events(after)
 
     async def _events(self, after: int) -> AsyncGenerator[Event]:

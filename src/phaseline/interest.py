@@ -25,12 +25,16 @@ class Interest:
     pipeline: str | None = None
     """Name of the pipeline of that run."""
 
+    def concerns(self, event: Event) -> bool:
+        """Whether the event is of a run of which some are wanted."""
+        return (self.run is None or event.run_id == self.run) and (
+            self.pipeline is None or event.pipeline == self.pipeline
+        )
+
     def wants(self, event: Event) -> bool:
         """Whether the event is one of those wanted."""
-        return (
-            (self.run is None or event.run_id == self.run)
-            and (self.pipeline is None or event.pipeline == self.pipeline)
-            and (self.types is None or event.type in self.types or event.wire_name in self.types)
+        return self.concerns(event) and (
+            self.types is None or event.type in self.types or event.wire_name in self.types
         )
 
 

@@ -34,7 +34,7 @@ from phaseline.arguments import (
     checked_storage,
 )
 from phaseline.asking import check_asked, check_page, check_run_id
-from phaseline.bus import EventBus, Handler
+from phaseline.bus import DEFAULT_BUFFER, EventBus, check_buffer
 from phaseline.control import Verb
 from phaseline.dead_letters import DeadLetters
 from phaseline.deps import Dep, checked_deps
@@ -48,6 +48,7 @@ from phaseline.events import ErrorOccurred
 from phaseline.finding import Order, Orphans, run_filter
 from phaseline.handle import RunHandle
 from phaseline.health import PATIENCE, Health
+from phaseline.interest import Kind, interest
 from phaseline.limits import Rate
 from phaseline.marks import Attribute, marks_of
 from phaseline.options import check_unit
@@ -57,6 +58,8 @@ from phaseline.run import ENDED_STATES, ErrorCategory, Run
 from phaseline.runs import Runs, orphans_of
 from phaseline.schedules import Schedules
 from phaseline.settings import WITHOUT_SETTINGS, Settings
+from phaseline.streams import EventStream, checked_after, checked_since
+from phaseline.subscriptions import Handler
 
 In = TypeVar("In")
 Out = TypeVar("Out")
@@ -183,7 +186,7 @@ class Runtime:
         self._deps, self._clock = checked_deps(deps), clock
         self.bus: EventBus = bus or EventBus()
         if on_error is not None:
-            self.bus.subscribe(on_error, types=[ErrorOccurred])
+            self.bus.subscribe(on_error, types=[ErrorOccurred], own=True)
         self._runner: Runner | None = None
         self._token: EventLoopToken | None = None
         self._scheduler: Scheduler | None = None
@@ -509,6 +512,40 @@ class Runtime:
             since=since, until=until, parent=parent, forked_from=forked_from, text=text,
         )  # fmt: skip
         return Runs(self.runner, wanted, order, limit, after)
+
+    def events(
+        self,
+        *,
+        types: Iterable[Kind] | None = None,
+        run: str | None = None,
+        pipeline: str | None = None,
+        after: Mapping[str, int] | None = None,
+        since: datetime | None = None,
+        buffer: int = DEFAULT_BUFFER,
+    ) -> EventStream:
+        """Walk through the events of all runs from now on, in the order of each run's numbers, until the runtime closes.
+
+        ``async with runtime.events() as events: async for event in events: ...``; it hears from the call on. Of a run
+        that is told of, no stored event is left out or repeated: what this process did not hear is read from the
+        storage. Without a transport it is told of the runs on which this process works.
+
+        Args:
+            types: As ``bus.subscribe``.
+            run: As ``bus.subscribe``.
+            pipeline: As ``bus.subscribe``.
+            after: Number of the last event seen, by id of run: of these runs what is stored beyond comes first.
+            since: Of runs created at this moment or later all that is stored comes first; aware.
+            buffer: Events kept for a reader that lags; what has no room is read from the storage, and told then. Of
+                those that are told live only, it is lost.
+
+        Raises:
+            DefinitionError: One of these is of another kind.
+            RunNotFoundError: No run has such an id as in ``after``.
+            RuntimeNotOpenError: The runtime is not open.
+        """
+        wanted = interest("runtime.events", types=types, run=run, pipeline=pipeline)
+        check_buffer(buffer, "runtime.events")
+        return EventStream(self.runner, wanted, checked_after(after), checked_since(since), buffer)
 
     async def orphans(self) -> Sequence[Orphans]:
         """Give the runs that are not over and that this runtime leaves alone, grouped by their definition.

@@ -594,7 +594,7 @@ class Runner:
         """Send away whoever still waits for a run."""
         self.closed = True
         self.nudges.close()
-        self.bus.wake_watches()
+        self.bus.wake_readers()
 
     def close(self) -> None:
         """Let the threads go, and what refers back to this runner: it is freed at once, not by the collector."""

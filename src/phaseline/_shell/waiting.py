@@ -10,8 +10,8 @@ import anyio
 
 from phaseline._shell.live import LiveRun
 from phaseline._shell.outage import patiently
+from phaseline._shell.positions import stored
 from phaseline._shell.runner import Runner
-from phaseline.bus import Watch
 from phaseline.errors import (
     PipelineCancelledError,
     PipelineFailedError,
@@ -20,11 +20,11 @@ from phaseline.errors import (
 )
 from phaseline.events import Event
 from phaseline.run import ENDED_STATES, Run, RunState
+from phaseline.watches import Watch
 
 FIRST_POLL, POLL, SLOW_POLL = 0.02, 0.25, 1.0
 """Seconds between two looks at a run that another process may carry forward: doubled each time, up to the second, or to the
 third where processes nudge each other. One that is carried forward here is looked at only as rarely as that."""
-PAGE = 500
 
 
 async def ended_run(
@@ -69,13 +69,12 @@ async def ended_run(
 
 async def follow(runner: Runner, run_id: str, after: int) -> AsyncGenerator[Event]:
     """Give a run's events: the stored ones first, then each as it comes, until the run ends."""
-    read = partial(runner.storage.events, runner.options.namespace, run_id)
     with runner.bus.watch(run_id) as watch:
         while True:
             live = watch.take()
             record = await patiently(runner.clock, partial(runner.record_of, run_id))
             while after < record.seq:
-                page = await patiently(runner.clock, partial(runner.read, partial(read, after, PAGE)))
+                page = await stored(runner, run_id, after)
                 if not page:
                     break
                 for event in page:

@@ -14,11 +14,11 @@ from anyio.lowlevel import checkpoint
 
 from phaseline._shell.outage import patiently
 from phaseline._shell.runner import Runner
-from phaseline.bus import Subscription
 from phaseline.errors import PhaselineError
 from phaseline.events import Event
 from phaseline.run import RunRecord
 from phaseline.runtime import Runtime
+from phaseline.subscriptions import Subscription
 
 T = TypeVar("T")
 log: Final = logging.getLogger("phaseline.web")
