@@ -18,12 +18,14 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from phaseline.web.access import Authorize
 from phaseline.web.calls import Call, Route
+from phaseline.web.feed import DEFAULT_LIMITS, FeedLimits
 from phaseline.web.guard import Source
 from phaseline.web.openapi import document
 from phaseline.web.problems import NO_SUCH_PLACE, NOT_THIS_METHOD, RequestError, problem_of
 from phaseline.web.rates import DEFAULT
 from phaseline.web.routes import ROUTES
 from phaseline.web.service import MAX_BODY, Service, secured, service
+from phaseline.web.websocket import live_route
 
 METHODS: Final = ("GET", "POST", "PUT", "PATCH", "DELETE")
 HEADERS: Final = ("authorization", "content-type", "idempotency-key", "last-event-id")
@@ -36,6 +38,7 @@ def asgi_app(
     origins: Iterable[str] = (),
     rate: str | None = DEFAULT,
     max_body: int = MAX_BODY,
+    live: FeedLimits = DEFAULT_LIMITS,
     title: str = "Pipelines",
 ) -> ASGIApp:
     """Make an application that a host mounts below a path of its own.
@@ -50,6 +53,7 @@ def asgi_app(
         origins: Whose pages may use it, beside those of the host itself: ``["https://app.example"]``.
         rate: How often each client may ask, in this process: ``"10/second"``; None for no limit.
         max_body: Bytes of a body that are read at most.
+        live: What one client of live events, the WebSocket at ``live``, may have.
         title: Of the OpenAPI document.
 
     Raises:
@@ -71,7 +75,7 @@ def asgi_app(
         )
     ]  # fmt: skip
     app = Starlette(
-        routes=places,
+        routes=[*places, live_route(serving, limits=live)],
         middleware=middleware if serving.origins else [],
         exception_handlers={404: _nowhere, 405: _nowhere},
     )

@@ -192,7 +192,9 @@ class Feed(Generic[A]):
             self._add(topic)
             try:
                 newest = await self._runs(pipeline, None)
-                begun = [] if newer_than is None else await self._runs(pipeline, newer_than)
+                begun: Sequence[RunRecord] = ()
+                if newer_than is not None:
+                    begun = await self._runs(pipeline, newer_than)
                 resumed = _bounded({run.id: 0 for run in begun} | dict(after or {}))
             except BaseException:
                 self._remove(topic)

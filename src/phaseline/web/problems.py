@@ -88,6 +88,8 @@ TABLE: Final[Mapping[type[errors.PhaselineError], Kind]] = {
         "unknown-schedule", 404, "There is no such schedule", ("schedule",),
         _saying("there is no schedule {error.schedule!a} here"),
     ),
+    errors.SubscriptionLimitError: Kind("too-many-subscriptions", 429, "There are too many subscriptions"),
+    errors.SubscriptionError: Kind("subscription-refused", 422, "This cannot be subscribed to"),
     errors.CommandRefusedError: Kind(
         "command-refused", 409, "The run does not obey that now", ("run_id", "command", "state", "allowed")
     ),
@@ -152,6 +154,20 @@ def kind_of(error: BaseException) -> Kind:
     if isinstance(error, RequestError):
         return error.kind
     return next((TABLE[cls] for cls in type(error).__mro__ if cls in TABLE), INTERNAL)
+
+
+def told_of(error: Exception, what: str) -> tuple[str, str]:
+    """Give the name of an error's kind, and what may be told of it; what may not is logged.
+
+    Args:
+        error: What was raised.
+        what: What was asked for, for the log.
+    """
+    kind = kind_of(error)
+    if kind is INTERNAL:
+        log.error("%s failed", what, exc_info=error)
+        return kind.name, "the host's log tells more"
+    return kind.name, kind.detail(error)
 
 
 def problem_of(error: Exception, what: str) -> JSONResponse:

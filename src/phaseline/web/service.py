@@ -52,7 +52,7 @@ class Service:
     async def _respond(self, route: Route, request: Request) -> Response:
         if route.changes and not comes_from(request, self.origins):
             raise ForeignOriginError(request.headers["origin"])
-        visitor = await self._admit(request)
+        visitor = await self.admit(request)
         if route.action is not None and not route.is_of_run and not route.run_in_body:
             await visitor.require(route.action)
         query = read_query(route.query, request.query_params)
@@ -71,15 +71,23 @@ class Service:
             return Response(answer.model_dump_json(by_alias=True), route.status, media_type=route.media_type)
         return Response(status_code=route.status) if answer is None else answer
 
-    async def _admit(self, connection: HTTPConnection) -> Visitor:
+    async def admit(self, connection: HTTPConnection) -> Visitor:
         """Let somebody in, and count it: for him, or, where nobody knows him, for where he comes from."""
         try:
             visitor = await self.guard.admit(connection)
         except UnauthenticatedError:
             self._count(f"address {connection.client.host if connection.client else ''}")
             raise
-        self._count(f"actor {visitor.runtime.namespace} {visitor.access.actor}")
+        self.count(visitor)
         return visitor
+
+    def count(self, visitor: Visitor) -> None:
+        """Count something that he asks.
+
+        Raises:
+            RequestError: It is one too many.
+        """
+        self._count(f"actor {visitor.runtime.namespace} {visitor.access.actor}")
 
     def _count(self, client: str) -> None:
         if self.rate is not None:
