@@ -591,7 +591,8 @@ class Runtime:
             state: As with ``find``; states in which a run has ended.
             tags: As with ``find``.
             attributes: As with ``find``.
-            dry_run: Delete nothing, and say how many would be.
+            dry_run: Delete nothing, and say how many ended so long ago; a child whose parent has yet to hear of its end is among
+                them, and is spared by a purge until then.
 
         Raises:
             InvalidMarkError: No run could have such a tag or attribute.

@@ -14,7 +14,7 @@ from phaseline import Pipeline, Rate, Runtime, phase
 RUNS, AT_ONCE = 4_000, 64
 MOST_KEPT = 2_000
 """Runs that the process may hold in its memory afterwards."""
-LETTERS, LIMIT, RATE = 2_000, 10, Rate(1_000, per=timedelta(seconds=2))
+LETTERS, LIMIT, RATE = 1_000, 10, Rate(500, per=timedelta(seconds=2))
 
 
 @phase
