@@ -8,6 +8,7 @@ from datetime import timedelta
 import pytest
 from anyio import to_thread
 from tests.counted import called, doubled, listed, world
+from tests.loops import BOTH_LOOPS, anyio_backend
 
 from phaseline import Context, PhaseState, Pipeline, RunState, Runtime, each, phase
 from phaseline.abc import Storage
@@ -21,6 +22,7 @@ from phaseline.errors import (
 from phaseline.testing import FakeClock
 from phaseline.testing.checker import check
 
+__all__ = ["anyio_backend"]
 OpenRuntime = Callable[..., Runtime]
 HOUR, SECOND = timedelta(hours=1), timedelta(seconds=1)
 
@@ -84,6 +86,7 @@ async def test_a_retry_after_a_failure_anywhere_gives_what_a_run_that_never_fail
         await checked(opened)
 
 
+@BOTH_LOOPS
 async def test_a_restart_does_everything_once_more_under_new_keys(open_runtime: OpenRuntime) -> None:
     """The same input, the same output, and each outside effect may happen once more."""
     async with open_runtime(sums) as runtime:
@@ -180,6 +183,7 @@ async def test_a_key_that_went_to_another_run_is_not_taken_back(open_runtime: Op
         assert await first.result() == "2"
 
 
+@BOTH_LOOPS
 async def test_another_process_takes_a_run_up_again(
     database: Callable[[], Storage], clock: FakeClock
 ) -> None:

@@ -9,12 +9,14 @@ from typing import Any
 
 import anyio
 import pytest
+from tests.loops import BOTH_LOOPS, anyio_backend
 
 from phaseline import Abort, ErrorCategory, Pipeline, Retry, RunState, Runtime, each, phase
 from phaseline.errors import DefinitionError
 from phaseline.events import ErrorOccurred, Severity
 from phaseline.testing import FakeClock
 
+__all__ = ["anyio_backend"]
 OpenRuntime = Callable[..., Runtime]
 SECOND = timedelta(seconds=1)
 
@@ -74,6 +76,7 @@ async def test_an_error_is_told_with_its_severity(
     assert run.error in (None, told[-1].error)
 
 
+@BOTH_LOOPS
 @pytest.mark.parametrize("kind", ["raises", "async raises", "blocks"])
 async def test_who_is_told_changes_nothing(open_runtime: OpenRuntime, clock: FakeClock, kind: str) -> None:
     """A hook that raises or blocks delays no run, and none fails by it."""

@@ -10,6 +10,7 @@ import anyio
 import pytest
 from anyio import to_thread
 from msgspec.structs import replace
+from tests.loops import BOTH_LOOPS, anyio_backend
 
 from phaseline import (
     Abort,
@@ -27,6 +28,7 @@ from phaseline.letters import DeadLetter
 from phaseline.testing import EventRecorder, FakeClock
 from phaseline.testing.checker import InvariantError, check
 
+__all__ = ["anyio_backend"]
 OpenRuntime = Callable[..., Runtime]
 SECOND = timedelta(seconds=1)
 
@@ -245,6 +247,7 @@ async def test_letters_are_found_by_what_they_say(open_runtime: OpenRuntime, clo
         assert walked == ids[::-1]
 
 
+@BOTH_LOOPS
 async def test_many_are_taken_up_again_at_once(open_runtime: OpenRuntime, clock: FakeClock) -> None:
     """Each once: what fails again meanwhile is not met a second time, and what is not asked for is left alone."""
     async with open_runtime(*ALL) as runtime:
@@ -266,6 +269,7 @@ async def test_many_are_taken_up_again_at_once(open_runtime: OpenRuntime, clock:
         await check_stored(runtime)
 
 
+@BOTH_LOOPS
 async def test_of_two_that_requeue_all_each_run_obeys_one(
     open_runtime: OpenRuntime, clock: FakeClock
 ) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from markdown_it import MarkdownIt
+from tests.loops import BOTH_LOOPS, anyio_backend
 
 from phaseline import Context, CustomEvent, Pipeline, Retry, RunHandle, Runtime, each, exports, phase
 from phaseline._shell import exporting
@@ -17,6 +18,7 @@ from phaseline.events import Event
 from phaseline.exports import RunExport
 from phaseline.testing import FakeClock
 
+__all__ = ["anyio_backend"]
 OpenRuntime = Callable[..., Runtime]
 READER = MarkdownIt("commonmark").enable("table")
 EVIL = "`|\n# <b>evil</b> [x](http://evil) \u202e"
@@ -75,6 +77,7 @@ def block(document: str) -> list[str]:
 
 
 # --------------------------------------------------------------------- what is in it
+@BOTH_LOOPS
 async def test_all_of_a_run_is_in_its_export(open_runtime: OpenRuntime, clock: FakeClock) -> None:
     """Each field as the run itself tells it; phases with their attempts, also those that failed."""
     async with open_runtime(shouting) as runtime:

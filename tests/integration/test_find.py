@@ -8,11 +8,13 @@ from typing import Any
 
 import anyio
 import pytest
+from tests.loops import BOTH_LOOPS, anyio_backend
 
 from phaseline import Pipeline, RunState, Runtime, phase
 from phaseline.errors import DefinitionError, InvalidMarkError, RuntimeNotOpenError
 from phaseline.testing import FakeClock
 
+__all__ = ["anyio_backend"]
 OpenRuntime = Callable[..., Runtime]
 HOUR = timedelta(hours=1)
 
@@ -90,6 +92,7 @@ async def test_runs_are_found(open_runtime: OpenRuntime, clock: FakeClock) -> No
         assert await runtime.find(tags=["none"]).count() == {}
 
 
+@BOTH_LOOPS
 async def test_pages(open_runtime: OpenRuntime, clock: FakeClock) -> None:
     """A page tells where the next one begins, and the last that it is the last."""
     async with open_runtime(halved, newer, other) as runtime:

@@ -10,6 +10,7 @@ import anyio
 import pytest
 from anyio import to_thread
 from tests.counted import called, doubled, listed, summed, world
+from tests.loops import BOTH_LOOPS, anyio_backend
 
 from phaseline import (
     Context,
@@ -40,6 +41,7 @@ from phaseline.errors import (
 from phaseline.testing import FakeClock
 from phaseline.testing.checker import check
 
+__all__ = ["anyio_backend"]
 OpenRuntime = Callable[..., Runtime]
 BOUND = 10.0
 HOUR, SECOND = timedelta(hours=1), timedelta(seconds=1)
@@ -56,17 +58,6 @@ async def shown(total: int, ctx: Context) -> str:
 
 sums = Pipeline("sums", listed >> each(doubled) >> summed >> shown)
 PLACES = ["listed", "doubled", "summed"]
-
-
-BOTH_LOOPS = pytest.mark.parametrize(
-    "anyio_backend", [("asyncio", {}), ("trio", {})], ids=["asyncio", "trio"]
-)
-
-
-@pytest.fixture(params=[("asyncio", {})], ids=["asyncio"])
-def anyio_backend(request: pytest.FixtureRequest) -> tuple[str, dict[str, object]]:
-    """One loop is enough but where a test says otherwise: a copy is made by the engine and by storages, which know of none."""
-    return request.param
 
 
 async def checked(storage: Storage) -> None:

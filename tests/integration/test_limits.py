@@ -11,6 +11,7 @@ import anyio
 import anyio.lowlevel
 import pytest
 from anyio import to_thread
+from tests.loops import BOTH_LOOPS, anyio_backend
 
 from phaseline import Again, Context, Pipeline, Rate, Retry, Runtime, each, phase
 from phaseline.abc import Storage
@@ -18,6 +19,7 @@ from phaseline.errors import DefinitionError
 from phaseline.testing import FakeClock
 from phaseline.testing.checker import check
 
+__all__ = ["anyio_backend"]
 OpenRuntime = Callable[..., Runtime]
 SECOND = timedelta(seconds=1)
 
@@ -76,6 +78,7 @@ async def waves(works: Works, clock: FakeClock) -> list[int]:
 
 
 # --------------------------------------------------------------------- whose limit it is
+@BOTH_LOOPS
 async def test_a_phase(open_runtime: OpenRuntime, clock: FakeClock, works: Works) -> None:
     """Of all runs and all items together; the phases beside it are not held up."""
     mapped = Pipeline("mapped", each(staying(works, concurrency=3)))
@@ -134,6 +137,7 @@ async def test_a_namespace(storage: Callable[[], Storage], clock: FakeClock, wor
         assert await waves(works, clock) == [4, 2]
 
 
+@BOTH_LOOPS
 async def test_a_limit_in_memory_without_a_runtime(works: Works) -> None:
     """A run that nobody else sees keeps to it too, and comes to its end."""
     pipeline = Pipeline("p", each(staying(works, concurrency=2)) >> phase(name="sum")(total), concurrency=3)
@@ -184,6 +188,7 @@ async def test_who_waits_holds_none(open_runtime: OpenRuntime, clock: FakeClock,
         assert [await handle.result() for handle in (*handles, paused)] == [0, 1, 2, 3]
 
 
+@BOTH_LOOPS
 async def test_who_is_cancelled_holds_none(open_runtime: OpenRuntime, clock: FakeClock, works: Works) -> None:
     """The next one begins at once."""
     pipeline = Pipeline("p", staying(works, concurrency=1))
@@ -288,6 +293,7 @@ async def test_each_attempt_is_begun(open_runtime: OpenRuntime, clock: FakeClock
     assert at == [timedelta(0), PER, 2 * PER]
 
 
+@BOTH_LOOPS
 async def test_two_processes_share_a_rate(
     database: Callable[[], Storage], clock: FakeClock, works: Works
 ) -> None:
@@ -305,7 +311,6 @@ async def test_two_processes_share_a_rate(
         await checked(place)
 
 
-@pytest.mark.parametrize("anyio_backend", [("asyncio", {})], ids=["asyncio"])
 async def test_what_is_taken_up_again_at_once_keeps_to_both(
     storage: Callable[[], Storage], clock: FakeClock, works: Works
 ) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 import attrs
 import pytest
 from anyio import to_thread
+from tests.loops import BOTH_LOOPS, anyio_backend
 
 from phaseline import Pipeline, Runtime, phase
 from phaseline._shell import retention
@@ -19,6 +20,7 @@ from phaseline.testing import FakeClock
 from phaseline.testing.faults import Faults
 from phaseline.testing.stored import stored_runs
 
+__all__ = ["anyio_backend"]
 OpenRuntime = Callable[..., Runtime]
 SECOND = timedelta(seconds=1)
 
@@ -89,6 +91,7 @@ async def test_a_purged_run_is_unknown(open_runtime: OpenRuntime, clock: FakeClo
         assert (again.id != handle.id, await again.result()) == (True, 4)
 
 
+@BOTH_LOOPS
 async def test_the_background_keeps_what_is_young(open_runtime: OpenRuntime, clock: FakeClock) -> None:
     """``retain=`` purges by itself, once a run has been kept long enough."""
     async with open_runtime(checked, retain=3 * SECOND) as runtime:
@@ -151,6 +154,7 @@ async def test_a_batch_is_purged_as_a_whole(database: Callable[[], SqlStorage], 
         assert await left(runtime) == []
 
 
+@BOTH_LOOPS
 async def test_the_background_outlives_an_outage(
     clock: FakeClock, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

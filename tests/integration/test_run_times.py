@@ -9,6 +9,7 @@ from typing import Any
 import anyio
 import pytest
 from anyio import to_thread
+from tests.loops import BOTH_LOOPS, anyio_backend
 
 from phaseline import (
     Abort,
@@ -30,6 +31,7 @@ from phaseline.errors import DefinitionError, PipelineFailedError
 from phaseline.testing import FakeClock
 from phaseline.testing.checker import check
 
+__all__ = ["anyio_backend"]
 OpenRuntime = Callable[..., Runtime]
 SECOND = timedelta(seconds=1)
 BOUND = 10.0
@@ -102,6 +104,7 @@ def check_timed_out(run: Run[Any]) -> None:
 
 
 # --------------------------------------------------------------------- what counts
+@BOTH_LOOPS
 async def test_a_run_that_is_active_for_too_long_fails(open_runtime: OpenRuntime, clock: FakeClock) -> None:
     """At its timeout and not before; its body is cancelled, its phases are skipped, and who waits is told."""
     async with open_runtime(held) as runtime:
@@ -188,6 +191,7 @@ async def test_the_nearest_timeout_counts(open_runtime: OpenRuntime, clock: Fake
             assert (await handle.run()).ended_at == start + seconds * SECOND
 
 
+@BOTH_LOOPS
 async def test_a_run_in_memory_is_bounded_too() -> None:
     """Also one that would need no tasks without a timeout."""
     with pytest.raises(PipelineFailedError, match=r"not over after 0\.01 s"):
@@ -215,6 +219,7 @@ async def test_a_deadline_is_of_the_wall_clock(
         assert run.states[-2:] == ("PAUSED", "FAILED")
 
 
+@BOTH_LOOPS
 async def test_an_attempts_own_timeout_may_be_earlier(open_runtime: OpenRuntime, clock: FakeClock) -> None:
     """Then that is what the context shows."""
 

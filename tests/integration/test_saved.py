@@ -11,6 +11,7 @@ import anyio
 import pytest
 from anyio import to_thread
 from pydantic import BaseModel
+from tests.loops import BOTH_LOOPS, anyio_backend
 
 from phaseline import Again, Context, Pipeline, Retry, RunState, Runtime, Skip, each, phase
 from phaseline._engine.commands import Command
@@ -29,6 +30,7 @@ from phaseline.run import PhaseRecord
 from phaseline.storage.sql.store import SqlStorage
 from phaseline.testing import FakeClock
 
+__all__ = ["anyio_backend"]
 OpenRuntime = Callable[..., Runtime]
 SECOND = timedelta(seconds=1)
 AT_ONCE = Retry(attempts=5, wait=timedelta(0))
@@ -69,6 +71,7 @@ async def test_a_failed_attempt_hands_on_what_it_saved_last(
     assert run.output == 7
 
 
+@BOTH_LOOPS
 async def test_plain_functions_save_too(open_runtime: OpenRuntime) -> None:
     """From their thread, by the blocking verb."""
     seen: list[Any] = []
@@ -139,6 +142,7 @@ async def test_asked_to_come_back_a_body_finds_what_it_saved(open_runtime: OpenR
     assert seen == [None, 10, 20]
 
 
+@BOTH_LOOPS
 async def test_handed_over_at_the_close_it_goes_on_elsewhere(
     storage: Callable[[], Storage], clock: FakeClock
 ) -> None:
@@ -299,6 +303,7 @@ async def test_taken_back_before_its_commit_a_phase_goes_on(open_runtime: OpenRu
 
 
 # --------------------------------------------------------------------- refused
+@BOTH_LOOPS
 async def test_who_no_longer_holds_the_phase_saves_nothing(open_runtime: OpenRuntime) -> None:
     """A cancelled run takes nothing from a body that goes on in its thread."""
     begun, go, refused = threading.Event(), threading.Event(), threading.Event()

@@ -10,6 +10,7 @@ from typing import Any
 import anyio
 import pytest
 from anyio import to_thread
+from tests.loops import BOTH_LOOPS, anyio_backend
 
 from phaseline import SLOT, Context, Dep, Pipeline, Runtime, Schedule, phase
 from phaseline.abc import Storage
@@ -24,6 +25,7 @@ from phaseline.errors import (
 from phaseline.testing import FakeClock
 from phaseline.testing.checker import check
 
+__all__ = ["anyio_backend"]
 OpenRuntime = Callable[..., Runtime]
 SECOND, STEP, MINUTE = timedelta(seconds=1), timedelta(seconds=10), timedelta(minutes=1)
 LETTER = Dep[str]("letter")
@@ -74,6 +76,7 @@ async def states(runtime: Runtime) -> dict[str, int]:
 
 
 # --------------------------------------------------------------------- firing
+@BOTH_LOOPS
 async def test_each_slot_begins_a_run(open_runtime: OpenRuntime, clock: FakeClock) -> None:
     """With the schedule's input; attributes, tags and key tell which schedule and slot it was."""
     async with open_runtime(doubling) as runtime:
@@ -109,6 +112,7 @@ async def test_a_run_may_take_its_slot(open_runtime: OpenRuntime, clock: FakeClo
         assert await (await runtime.get(found.id, telling)).result() == "2030-01-01T01:00:10+01:00"
 
 
+@BOTH_LOOPS
 async def test_of_several_processes_one_fires(storage: Callable[[], Storage], clock: FakeClock) -> None:
     """Each slot once, however many look at the same moment; a memory belongs to one runtime alone."""
     place = storage()
@@ -265,6 +269,7 @@ async def test_trigger(open_runtime: OpenRuntime, clock: FakeClock) -> None:
         assert (found.key, found.attributes) == (None, {"schedule": "daily"})
 
 
+@BOTH_LOOPS
 async def test_backfill(open_runtime: OpenRuntime, clock: FakeClock) -> None:
     """A run for each slot of a past time that has none, from the first moment on and before the last; not twice."""
     async with open_runtime(telling) as runtime:
