@@ -11,7 +11,7 @@ import pytest
 import socketio
 from starlette.requests import HTTPConnection
 from tests.node import installed
-from tests.web_server import HOST, serving
+from tests.web_server import serving
 
 from phaseline import Pipeline, Runtime, phase
 from phaseline.web import Access
@@ -116,7 +116,7 @@ async def javascript_scenario(url: str, run: str) -> dict[str, Any]:
 async def test_both_clients_pass_one_scenario(runtime: Runtime, scenario: Any) -> None:
     """Refused without a token; unknown runs refused; stored events first, then live ones; taken up again; unsubscribed."""
     app = SocketIO(runtime, authorize=by_token)
-    async with serving(app) as port, anyio.create_task_group() as tasks:
+    async with serving(app) as served, anyio.create_task_group() as tasks:
         run = await runtime.start(halving, 8)
 
         async def go_on() -> None:
@@ -126,7 +126,7 @@ async def test_both_clients_pass_one_scenario(runtime: Runtime, scenario: Any) -
 
         gate.clear()
         tasks.start_soon(go_on)
-        heard = await scenario(f"http://{HOST}:{port}", run.id)
+        heard = await scenario(served.url, run.id)
         await app.close()
 
     assert {"protocol": "phaseline.v1"} == heard["connected"][0] == heard["connected"][1]

@@ -14,5 +14,5 @@ class Redact(Phase[str, str]):
     def __init__(self, words: Iterable[str]) -> None:
         self._words = re.compile(rf"\b(?:{'|'.join(map(re.escape, words))})\b", re.IGNORECASE)
 
-    async def run(self, text: str, ctx: Context) -> str:  # noqa: ARG002, D102  # a phase may ignore its context
+    async def run(self, text: str, ctx: Context) -> str:  # noqa: ARG002  # a phase may ignore its context
         return self._words.sub(lambda found: "█" * len(found[0]), text)
