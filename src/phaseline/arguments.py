@@ -10,7 +10,7 @@ from typing import Any, Final
 from phaseline._shell.starting import StartOptions
 from phaseline.abc import Queue, Storage
 from phaseline.asking import check_moment
-from phaseline.backends import queue_from, storage_from
+from phaseline.backends import queue_from, storage_from, transport_from
 from phaseline.errors import DefinitionError
 from phaseline.options import (
     check_bool,
@@ -27,6 +27,7 @@ from phaseline.pipeline import Pipeline
 from phaseline.retry import LONGEST
 from phaseline.step import Node, advice_on
 from phaseline.texts import did_you_mean, storable_key
+from phaseline.transport import Transport
 
 log: Final = logging.getLogger("phaseline.runtime")
 
@@ -52,6 +53,16 @@ def checked_queue(queue: object) -> Queue:
     given = queue_from(queue) if isinstance(queue, str) else queue
     if not isinstance(given, Queue):
         raise DefinitionError(f"Runtime(queue={queue!r}): give a URL or a queue; 'memory' is the default")
+    return given
+
+
+def checked_transport(transport: object) -> Transport | None:
+    """Give the transport of events, or that which its URL names; None where there is none."""
+    given = transport_from(transport) if isinstance(transport, str) else transport
+    if given is not None and not isinstance(given, Transport):
+        raise DefinitionError(
+            f"Runtime(transport={transport!r}): give a URL, such as 'redis://host:6379/0', or a transport"
+        )
     return given
 
 

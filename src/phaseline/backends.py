@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from phaseline import plugins
 from phaseline.abc import Queue, Storage
-from phaseline.errors import QueueURLError, StorageURLError
+from phaseline.errors import QueueURLError, StorageURLError, TransportURLError
 from phaseline.queues.inprocess import InProcessQueue
 from phaseline.storage.memory import MemoryStorage
+from phaseline.transport import Transport
 
 STORAGES = ("memory", "sqlite", "postgresql", "postgres")
 """Schemes that no plugin can have."""
 BROKERS = ("redis", "rediss", "amqp", "amqps")
 QUEUES = ("memory", *BROKERS)
+"""As ``STORAGES``."""
+TRANSPORTS = ("redis", "rediss")
 """As ``STORAGES``."""
 
 
@@ -63,6 +66,29 @@ def queue_from(url: str) -> Queue:
         ]
         raise QueueURLError(url, f"known are {', '.join(known)}; a queue object may be given in its place")
     return queue
+
+
+def transport_from(url: str) -> Transport:
+    """Make the transport of events that a URL names.
+
+    Raises:
+        TransportURLError: It names none.
+        MissingExtraError: What it needs is not installed.
+        PluginError: The plugin that it names cannot be used.
+        PluginClashError: Several packages offer that plugin.
+    """
+    if plugins.scheme_of(url) in TRANSPORTS:
+        from phaseline.transports.redis import RedisTransport  # noqa: PLC0415  # an extra
+
+        return RedisTransport(url)
+    offered = plugins.Plugins(plugins.TRANSPORTS, taken=TRANSPORTS)
+    transport = plugins.made(offered, url, Transport)  # type: ignore[type-abstract]  # only asked whether it is one
+    if transport is None:
+        known = ["'redis://host:6379/0'", *_schemes(offered)]
+        raise TransportURLError(
+            url, f"known are {', '.join(known)}; a transport object may be given in its place"
+        )
+    return transport
 
 
 def _schemes(offered: plugins.Plugins) -> list[str]:

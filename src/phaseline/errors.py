@@ -574,6 +574,14 @@ class QueueURLError(RuntimeUsageError, ValueError):
         super().__init__(f"queue URL {self.url!r}: {problem}")
 
 
+class TransportURLError(RuntimeUsageError, ValueError):
+    """A URL names no transport of events that can be made."""
+
+    def __init__(self, url: str, problem: str) -> None:
+        self.url: str = _without_password(url)
+        super().__init__(f"transport URL {self.url!r}: {problem}")
+
+
 class RunningLoopError(RuntimeUsageError):
     """A sync verb was called where an event loop is already running."""
 

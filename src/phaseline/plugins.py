@@ -25,7 +25,9 @@ STORAGE = "phaseline.storage"
 """By the scheme of a URL: what takes the URL and gives a ``phaseline.abc.Storage``."""
 QUEUES = "phaseline.queues"
 """By the scheme of a URL: what takes the URL and gives a ``phaseline.abc.Queue``."""
-GROUPS = (PHASES, STORAGE, QUEUES)
+TRANSPORTS = "phaseline.transports"
+"""By the scheme of a URL: what takes the URL and gives a ``phaseline.transport.Transport``."""
+GROUPS = (PHASES, STORAGE, QUEUES, TRANSPORTS)
 
 
 @attrs.frozen

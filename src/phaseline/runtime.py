@@ -18,6 +18,7 @@ from phaseline._shell import ageing, checkup, retention
 from phaseline._shell.controlling import carry_out, order_of
 from phaseline._shell.describing import describe
 from phaseline._shell.live import LiveRun
+from phaseline._shell.relay import Relay
 from phaseline._shell.runner import Runner, RunnerOptions
 from phaseline._shell.scheduling import Scheduler
 from phaseline._shell.starting import StartOptions, start, start_on
@@ -32,6 +33,7 @@ from phaseline.arguments import (
     checked_queue,
     checked_queues,
     checked_storage,
+    checked_transport,
 )
 from phaseline.asking import check_asked, check_page, check_run_id
 from phaseline.bus import DEFAULT_BUFFER, EventBus, check_buffer
@@ -60,6 +62,7 @@ from phaseline.schedules import Schedules
 from phaseline.settings import WITHOUT_SETTINGS, Settings
 from phaseline.streams import EventStream, checked_after, checked_since
 from phaseline.subscriptions import Handler
+from phaseline.transport import Transport
 
 In = TypeVar("In")
 Out = TypeVar("Out")
@@ -104,6 +107,7 @@ class Runtime:
         settings: Settings | None = None,
         clock: Clock | None = None,
         bus: EventBus | None = None,
+        transport: str | Transport | None = None,
     ) -> None:
         """Put one together; nothing is opened yet.
 
@@ -143,12 +147,16 @@ class Runtime:
                 read.
             clock: Where the time comes from.
             bus: Where events are told.
+            transport: Carries events between the processes of a namespace, so that each is told of the commits of all:
+                ``"redis://host:6379/0"``, a URL whose scheme is that of an installed plugin, or a transport. Without one,
+                a process is told of its own.
 
         Raises:
             DefinitionError: Two of the pipelines share name and version, an argument is of another kind or makes no sense,
                 or the queue cannot carry the name that a phase gives its own.
             StorageURLError: The URL names no storage.
             QueueURLError: The URL names no queue.
+            TransportURLError: The URL names no transport.
             PluginError: The plugin that a URL names cannot be used.
         """
         check_bounds(
@@ -168,6 +176,7 @@ class Runtime:
         if self._queue.crosses_processes and not self._storage.shared:
             msg = f"{self._queue!r} reaches other processes, but {self._storage!r} belongs to this one; use a database"
             raise RuntimeUsageError(msg)
+        self._transport = checked_transport(transport)
         self._pipelines = checked_pipelines(pipelines)
         if retry.is_endless:
             for pipeline in self._pipelines.values():
@@ -232,6 +241,10 @@ class Runtime:
         await stack.enter_async_context(tasks)
         stack.callback(tasks.cancel_scope.cancel)
         runner.open(tasks)
+        if self._transport is not None:
+            relay = Relay(runner, self._transport)
+            stack.push_async_callback(relay.close)
+            await relay.open()
         self.bus.open(runner.spawn, runner.handler_threads)
         stack.callback(self.bus.close)
         stack.callback(runner.dismiss)

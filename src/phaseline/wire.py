@@ -20,6 +20,7 @@ Members may be added: whoever reads them ignores those that he does not know.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
 
@@ -63,6 +64,24 @@ def to_json(event: Event, *, tracebacks: bool = False) -> str:
     return msgspec.json.encode(_written(event, tracebacks=tracebacks)).decode()
 
 
+def all_to_json(events: Iterable[Event]) -> bytes:
+    """Write events, with their tracebacks, as the text of a JSON array: for other processes of the application."""
+    return msgspec.json.encode([_written(event, tracebacks=True) for event in events])
+
+
+def all_from_json(text: str | bytes) -> list[Event]:
+    """Read what ``all_to_json`` wrote, maybe in another version of phaseline.
+
+    Raises:
+        WireError: They are no events.
+    """
+    try:
+        written = msgspec.json.decode(text, type=list[_Written])
+    except (msgspec.MsgspecError, ValueError) as error:
+        raise WireError(f"{type(error).__name__}: {error}") from error
+    return [_event(read) for read in written]
+
+
 def from_json(text: str | bytes) -> Event:
     """Read an event of what ``to_json`` wrote, maybe in another version of phaseline.
 
@@ -70,7 +89,19 @@ def from_json(text: str | bytes) -> Event:
         WireError: It is no event.
     """
     try:
-        read = msgspec.json.decode(text, type=_Written)
+        written = msgspec.json.decode(text, type=_Written)
+    except (msgspec.MsgspecError, ValueError) as error:
+        raise WireError(f"{type(error).__name__}: {error}") from error
+    return _event(written)
+
+
+def _event(read: _Written) -> Event:
+    """Give the event that was written.
+
+    Raises:
+        WireError: The data are not those of its kind.
+    """
+    try:
         if read.at.tzinfo is None:
             raise WireError("its time has no zone")
         move = None if read.transition is None else Transition(read.transition.source, read.transition.target)
@@ -78,10 +109,7 @@ def from_json(text: str | bytes) -> Event:
             read.type, read.data, run_id=read.run_id, pipeline=read.pipeline, seq=read.seq, at=read.at,
             phase=read.phase, transition=move,
         )  # fmt: skip
-    except (
-        msgspec.MsgspecError,  # no JSON, or not of this shape
-        ValueError, LookupError, TypeError, AttributeError,  # the data are not those of its kind
-    ) as error:  # fmt: skip
+    except (ValueError, LookupError, TypeError, AttributeError) as error:
         raise WireError(f"{type(error).__name__}: {error}") from error
 
 

@@ -30,16 +30,15 @@ class Positions:
         """How far a run was told; None where it is not known."""
         return self._seqs.get(run_id)
 
-    def note(self, run_id: str, seq: int) -> None:
-        """A run was told so far."""
+    def note(self, run_id: str, seq: int) -> str | None:
+        """A run was told so far; gives the run that is forgotten for it, if one is."""
         self._seqs.pop(run_id, None)
         self._seqs[run_id] = seq
-        if len(self._seqs) > self._most:
-            del self._seqs[next(iter(self._seqs))]
-
-    def known(self) -> list[str]:
-        """Give the runs that are remembered."""
-        return list(self._seqs)
+        if len(self._seqs) <= self._most:
+            return None
+        forgotten = next(iter(self._seqs))
+        del self._seqs[forgotten]
+        return forgotten
 
 
 async def stored(runner: Runner, run_id: str, after: int, limit: int = PAGE) -> Sequence[Event]:

@@ -136,6 +136,8 @@ class Runner:
         self.options: RunnerOptions = options or DEFAULT_OPTIONS
         self.clock: Clock = clock or SystemClock()
         self.bus: EventBus = bus or EventBus()
+        self.publish: Callable[[Sequence[Event]], None] = self.bus.publish
+        """Tells events of this process; where there is a transport, it does so in the bus's place."""
         self.deps: Mapping[Dep[Any], Any] = deps or {}
         for plan in plans:
             if plan.transactional and not storage.transactional:
@@ -451,7 +453,7 @@ class Runner:
         self.seats -= len(draft.granted)
         self._thread_seats -= draft.threads
         if draft.events:
-            self.bus.publish(draft.events)
+            self.publish(draft.events)
         if draft.waits:
             self._nudge(draft.all_rows() if draft.opens else draft.rows.values(), draft.now)
         if draft.begins or draft.messages:
@@ -467,7 +469,7 @@ class Runner:
         """Take note of the runs that a commit has begun, which nobody here holds yet, and of what was told to others."""
         for unit in draft.begins:
             if unit.events:
-                self.bus.publish(unit.events)
+                self.publish(unit.events)
             self._nudge(unit.inserted, draft.now)
             if unit.run.expires_at is not None and self.on_expiry is not None:
                 self.on_expiry(unit.run.expires_at)
@@ -501,7 +503,7 @@ class Runner:
 
     def tell_live(self, event: Event) -> None:
         """Tell an event that is not stored."""
-        self.bus.publish((event,))
+        self.publish((event,))
 
     def _later(self, moment: datetime, action: Callable[[], None]) -> None:
         self.timers.at(moment, action)
@@ -602,4 +604,5 @@ class Runner:
             if threads is not None:
                 threads.close()
         self.on_waiting = self.on_due = self.on_seat = self.on_expiry = self.on_message = None
+        self.publish = self.bus.publish
         del self.committer

@@ -10,8 +10,9 @@ from phaseline.testing.recorder import EventRecorder
 if TYPE_CHECKING:
     from phaseline.testing.queue import QueueContract
     from phaseline.testing.storage import StorageContract
+    from phaseline.testing.transport import TransportContract
 
-__all__ = ["EventRecorder", "FakeClock", "QueueContract", "StorageContract"]
+__all__ = ["EventRecorder", "FakeClock", "QueueContract", "StorageContract", "TransportContract"]
 
 
 def __getattr__(name: str) -> object:
@@ -24,4 +25,8 @@ def __getattr__(name: str) -> object:
         from phaseline.testing.storage import StorageContract  # noqa: PLC0415  # see above
 
         return StorageContract
+    if name == "TransportContract":
+        from phaseline.testing.transport import TransportContract  # noqa: PLC0415  # see above
+
+        return TransportContract
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,0 +1,218 @@
+"""Between the bus and other processes: events that are committed here are sent, and what others commit is told here.
+
+Of each run events are told in the order of their numbers, wherever they were committed. What was told already is passed over,
+and what is missing is read from the storage, before what comes after it is told.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import suppress
+from datetime import timedelta
+from functools import partial
+from typing import TYPE_CHECKING, TypeVar
+
+import anyio
+from anyio import to_thread
+from anyio.lowlevel import checkpoint
+
+from phaseline._shell.outage import patiently
+from phaseline._shell.positions import PAGE, Positions, between, stored
+from phaseline.events import Event
+from phaseline.finding import RunFilter
+from phaseline.loops import LoopEvent, Post, loop_post, new_event
+from phaseline.run import ENDED_STATES, RunRecord
+from phaseline.transport import Line, Transport
+
+if TYPE_CHECKING:
+    from phaseline._shell.runner import Runner
+
+T = TypeVar("T")
+
+MARGIN = timedelta(seconds=1)
+"""By how much the clocks of processes may differ."""
+RECENT = 100
+"""Events of a run that are read at once, from its end backwards."""
+MOST_WAITING = 10_000
+"""Batches of others that wait to be told; past it they are read from the storage."""
+
+
+class Relay:
+    """Sends and tells the events of one runtime."""
+
+    def __init__(self, runner: Runner, transport: Transport) -> None:
+        self._runner, self._transport = runner, transport
+        self._line: Line | None = None
+        self._inbox: deque[Sequence[Event]] = deque()
+        self._is_at_work = False
+        """Whether something is being told that was taken out of the inbox."""
+        self._missed: timedelta | None = None
+        """Something may have been lost in the time before; how long that is."""
+        self._positions = Positions()
+        self._open: set[str] = set()
+        """Runs among them that have not ended, as far as was told."""
+        self._since = runner.clock.now() - MARGIN
+        """Of a run of which nothing was told, what is older is none of our business."""
+        self._news: LoopEvent | None = None
+
+    async def open(self) -> None:
+        """Begin to hear, and to send what is published from now on."""
+        post = loop_post()
+        join = partial(
+            self._transport.join,
+            self._runner.options.namespace,
+            partial(_post, post, self._hear),
+            partial(_post, post, self._lose),
+        )
+        self._line = await to_thread.run_sync(join)
+        self._since = self._runner.clock.now() - MARGIN
+        self._runner.publish = self._publish
+        self._runner.spawn(self._work)
+
+    async def close(self) -> None:
+        """Send the last events, and hear no more."""
+        self._runner.publish = self._runner.bus.publish
+        if self._line is not None:
+            with anyio.CancelScope(shield=True):
+                await to_thread.run_sync(self._line.close)
+
+    # ------------------------------------------------------------------ what comes in
+    def _publish(self, events: Sequence[Event]) -> None:
+        """Tell events of this process, and send them; in the place of ``bus.publish``."""
+        assert self._line is not None  # noqa: S101  # it is published by from then on
+        bus, first = self._runner.bus, events[0]
+        bus.tell_own(events)
+        self._line.send(events)
+        if first.seq is None:
+            bus.tell(events)
+        elif not self._inbox and not self._is_at_work and first.seq == 1 + self._told(first.run_id):
+            self._tell(events)
+        else:  # something before it is on its way, or missing
+            self._inbox.append(events)
+            bus.wake(first.run_id)
+            self._wake()
+
+    def _hear(self, events: Sequence[Event]) -> None:
+        """Take a batch of somebody else's."""
+        if len(self._inbox) < MOST_WAITING:
+            self._inbox.append(events)
+            self._wake()
+        else:
+            self._lose(MARGIN)
+
+    def _lose(self, ago: timedelta) -> None:
+        """Something may be lost that was sent during this time."""
+        self._missed = ago if self._missed is None else max(ago, self._missed)
+        self._runner.bus.wake_readers()
+        self._wake()
+
+    def _wake(self) -> None:
+        if self._news is not None:
+            self._news.set()
+
+    # ------------------------------------------------------------------ what is told
+    async def _work(self) -> None:
+        while True:
+            if self._inbox:
+                await self._take_all()
+            elif self._missed is not None:
+                ago, self._missed = self._missed, None
+                await self._catch_up(ago)
+            else:
+                self._news = new_event()
+                await self._news.wait()
+
+    async def _take_all(self) -> None:
+        while self._inbox:
+            self._is_at_work = True
+            try:
+                await self._take(self._inbox.popleft())
+            finally:
+                self._is_at_work = False
+            await checkpoint()
+
+    async def _take(self, batch: Sequence[Event]) -> None:
+        """Tell a batch, and before it what is missing of its run."""
+        first = batch[0]
+        if first.seq is None:
+            self._runner.bus.tell(batch)
+            return
+        self._tell(await self._missing(first.run_id, first.seq))
+        told = self._told(first.run_id)
+        self._tell([event for event in batch if (event.seq or 0) > told])
+
+    async def _missing(self, run_id: str, before: int) -> list[Event]:
+        """Read what is to be told of a run before an event."""
+        told = self._positions.get(run_id)
+        if told is not None or before == 1:
+            return await between(self._runner, run_id, told or 0, before)
+        recent: list[Event] = []
+        while before > 1:
+            start = max(0, before - 1 - RECENT)
+            page = await between(self._runner, run_id, start, before)
+            new = [event for event in page if event.at >= self._since]
+            recent = [*new, *recent]
+            if len(new) < RECENT:
+                break
+            before = start + 1
+        return recent
+
+    def _told(self, run_id: str) -> int:
+        return self._positions.get(run_id) or 0
+
+    def _tell(self, events: Sequence[Event]) -> None:
+        """Tell stored events of one run, which come next in it."""
+        if not events:
+            return
+        last = events[-1]
+        forgotten = self._positions.note(last.run_id, last.seq or 0)
+        self._open.add(last.run_id)
+        for event in events:
+            if event.transition is not None and event.transition.target in ENDED_STATES:
+                self._open.discard(last.run_id)
+            elif event.transition is not None:
+                self._open.add(last.run_id)
+        if forgotten is not None:  # what comes of it is new
+            self._open.discard(forgotten)
+            self._since = self._runner.clock.now() - MARGIN
+        self._runner.bus.tell(events)
+
+    # ------------------------------------------------------------------ after a loss
+    async def _catch_up(self, ago: timedelta) -> None:
+        """Tell what was lost: look at the runs that go on, those that began meanwhile, and those that went on here."""
+        since = self._runner.clock.now() - ago - MARGIN
+        was_open = set(self._open)
+        for wanted in (RunFilter(ended=False), RunFilter(ended=True, since=since)):
+            async for run in self._find(wanted):
+                was_open.discard(run.id)
+                if run.updated_at >= since or run.id in self._open:
+                    await self._tell_rest(run.id, run.seq)
+        for run_id in was_open:  # they have ended meanwhile
+            while page := await stored(self._runner, run_id, self._told(run_id)):
+                await self._tell_rest(run_id, page[-1].seq or 0)
+
+    async def _tell_rest(self, run_id: str, seq: int) -> None:
+        self._is_at_work = True
+        try:
+            self._tell(await self._missing(run_id, seq + 1))
+        finally:
+            self._is_at_work = False
+        await self._take_all()
+
+    async def _find(self, wanted: RunFilter) -> AsyncIterator[RunRecord]:
+        runner, after = self._runner, None
+        while True:
+            find = partial(runner.storage.find, runner.options.namespace, wanted, after=after, limit=PAGE)
+            runs = await patiently(runner.clock, partial(runner.read, find))
+            for run in runs:
+                yield run
+            if len(runs) < PAGE:
+                return
+            after = runs[-1].id
+
+
+def _post(post: Post, take: Callable[[T], object], what: T) -> None:
+    """Hand something to the event loop."""
+    with suppress(Exception):  # RuntimeError, trio.RunFinishedError: the loop has ended, and nobody listens
+        post(partial(take, what))

@@ -1,0 +1,143 @@
+"""What others have appended to a stream of Redis: read by a thread, from where it stopped."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from datetime import timedelta
+from typing import Any, Final
+
+from phaseline.errors import WireError
+from phaseline.transport import Heard, Missed
+from phaseline.wire import all_from_json
+
+log: Final = logging.getLogger("phaseline.transport")
+
+BLOCK = 1.0
+"""Seconds for which one read waits for the next entry."""
+AT_ONCE = 500
+"""Entries of one read."""
+OUTAGE_PAUSE = 0.25
+"""Seconds before it is tried again."""
+MOST_SENDERS = 1_000
+"""Senders of which the last number is remembered."""
+BEGINNING = (0, 0)
+
+
+class Reader:
+    """Reads a stream from its end on, and says when something may have been lost."""
+
+    def __init__(self, connect: Callable[[], Any], key: str, name: str, heard: Heard, missed: Missed) -> None:
+        self._client = connect()
+        self._key, self._name = key, name
+        self._heard, self._missed = heard, missed
+        self._last: tuple[int, int] | None = None
+        """Id of the entry that was read last; None until the server was reached."""
+        self._sound_at = time.monotonic()
+        """When nothing was missing for certain."""
+        self._senders: dict[str, tuple[int, float]] = {}
+        """By sender: the last number, and when it came."""
+        self._stopped = threading.Event()
+        self._is_in_trouble = False
+
+    def start(self) -> None:
+        """Find the end of the stream, if the server can be reached, and begin."""
+        try:
+            self._last = self._newest() or BEGINNING
+        except Exception as error:  # noqa: BLE001  # as below
+            self._note(error)
+        threading.Thread(target=self._work, name="phaseline-events-in", daemon=True).start()
+
+    def stop(self) -> None:
+        """Hear no more."""
+        self._stopped.set()
+
+    def _work(self) -> None:
+        while not self._stopped.is_set():
+            try:
+                if self._is_in_trouble or self._last is None:
+                    self._begin_again()
+                self._read()
+            except Exception as error:  # noqa: BLE001  # whatever the client raises: no run depends on it
+                self._note(error)
+                self._stopped.wait(OUTAGE_PAUSE)
+        self._client.close()
+
+    def _note(self, error: Exception) -> None:
+        if not self._is_in_trouble:
+            log.warning(
+                "events cannot be heard from Redis (%s: %s); what is missed is read from the storage once it is back",
+                type(error).__name__, error,
+            )  # fmt: skip
+        self._is_in_trouble = True
+
+    def _begin_again(self) -> None:
+        """Go on after an outage: the server may have lost what it held."""
+        newest = self._newest() or BEGINNING
+        if self._last is None or newest < self._last:
+            self._last = newest if self._last is None else BEGINNING
+        self._lose(self._sound_at)
+        log.info("events can be heard from Redis again")
+        self._is_in_trouble = False
+
+    def _read(self) -> None:
+        assert self._last is not None  # noqa: S101  # it was found before
+        last = "-".join(map(str, self._last))
+        found = self._client.xread({self._key: last}, count=AT_ONCE, block=round(BLOCK * 1000))
+        if not found:
+            self._look_for_loss()
+        for _, entries in found:
+            for id_, entry in entries:
+                if self._stopped.is_set():
+                    return
+                self._last = _parsed(id_)
+                self._take(entry)
+        self._sound_at = time.monotonic()
+
+    def _look_for_loss(self) -> None:
+        """See whether the stream ends before the place where this reader is: then it is another one."""
+        newest = self._newest() or BEGINNING
+        if self._last is not None and newest < self._last:
+            self._last = BEGINNING
+            self._lose(self._sound_at)
+
+    def _newest(self) -> tuple[int, int] | None:
+        found = self._client.xrevrange(self._key, count=1)
+        return _parsed(found[0][0]) if found else None
+
+    def _take(self, entry: Mapping[bytes, bytes]) -> None:
+        """Hand a batch on, unless it is our own or was heard before."""
+        try:
+            sender, number = entry[b"from"].decode(), int(entry[b"n"])
+            if sender == self._name or not self._is_new(sender, number):
+                return
+            events = all_from_json(entry[b"events"])
+        except (KeyError, ValueError, WireError) as error:
+            log.warning("an entry of %s is none of ours, or of another version: %s", self._key, error)
+            self._lose(self._sound_at)
+            return
+        if events:
+            self._heard(events)
+
+    def _is_new(self, sender: str, number: int) -> bool:
+        """Whether a batch was not heard yet; if some before it were not, either, that is told."""
+        before, at = self._senders.pop(sender, (None, 0.0))
+        is_new = before is None or number > before
+        self._senders[sender] = (number if before is None else max(number, before)), time.monotonic()
+        if len(self._senders) > MOST_SENDERS:
+            del self._senders[next(iter(self._senders))]
+        if before is not None and number > before + 1:
+            self._lose(at)
+        return is_new
+
+    def _lose(self, since: float) -> None:
+        with suppress(RuntimeError):  # the loop has ended, and nobody listens
+            self._missed(timedelta(seconds=time.monotonic() - since))
+
+
+def _parsed(id_: bytes) -> tuple[int, int]:
+    milliseconds, _, number = id_.decode().partition("-")
+    return int(milliseconds), int(number)

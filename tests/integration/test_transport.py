@@ -1,0 +1,313 @@
+"""Events that one process commits reach all others that listen: each run's in order, without a gap and without a repeat."""
+
+from __future__ import annotations
+
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from datetime import timedelta
+from typing import Any
+
+import anyio
+import pytest
+import redis
+from tests.servers import Server
+from tests.servers_redis import redis as start_redis
+
+from phaseline import Context, CustomEvent, Event, Pipeline, Runtime, phase
+from phaseline.errors import DefinitionError, TransportURLError
+from phaseline.storage.memory import MemoryStorage
+from phaseline.storage.sql.store import SqlStorage
+from phaseline.transport import Heard, Line, Missed, Transport
+from phaseline.transports.memory import MemoryTransport
+from phaseline.transports.redis import RedisTransport
+
+PATIENCE = 20
+Make = Callable[[], Transport]
+Storages = Callable[[], SqlStorage]
+
+
+class Counted(CustomEvent):
+    number: int
+
+
+@phase
+async def count(value: int, ctx: Context) -> int:
+    ctx.progress(1, 2)
+    for number in range(value):
+        ctx.emit(Counted(number=number))
+    return value
+
+
+@phase
+async def again(value: int) -> int:
+    return value
+
+
+counting = Pipeline("counting", count >> again)
+
+
+class Heap:
+    """What a handler hears."""
+
+    def __init__(self, runtime: Runtime, **options: Any) -> None:
+        self.events: list[Event] = []
+        runtime.bus.subscribe(self.hear, **options)
+
+    async def hear(self, event: Event) -> None:
+        self.events.append(event)
+
+    async def until(self, *run_ids: str) -> dict[str, list[int]]:
+        """Wait until the ends of these runs were heard; gives the numbers of stored events by run, as they came."""
+        with anyio.fail_after(PATIENCE):
+            while not self._has_ends(run_ids):  # noqa: ASYNC110  # an event would have to be set at each
+                await anyio.sleep(0.01)
+        found: dict[str, list[int]] = defaultdict(list)
+        for event in self.events:
+            if event.seq is not None:
+                found[event.run_id].append(event.seq)
+        return dict(found)
+
+    def _has_ends(self, run_ids: Sequence[str]) -> bool:
+        return set(run_ids) <= {event.run_id for event in self.events if event.type == "PIPELINE_COMPLETED"}
+
+
+async def completed(runtime: Runtime, count: int = 1) -> dict[str, list[int]]:
+    """Run so many to their ends; gives the numbers of their stored events, by run."""
+    handles = [await runtime.start(counting, 3) for _ in range(count)]
+    for handle in handles:
+        await handle.result(timedelta(seconds=PATIENCE))
+    return {
+        handle.id: [event.seq async for event in handle.events() if event.seq is not None]
+        for handle in handles
+    }
+
+
+@pytest.fixture(params=["memory", "redis"])
+def make(request: pytest.FixtureRequest) -> Make:
+    """Make transports of one place."""
+    if request.param == "memory":
+        transport = MemoryTransport()
+        return lambda: transport
+    server: Server = request.getfixturevalue("redis_server")
+    return lambda: RedisTransport(server.url)
+
+
+async def test_every_process_hears_what_any_of_them_commits(sqlite_storage: Storages, make: Make) -> None:
+    """Handlers and walks, progress included; a handler that acts hears of its own process alone."""
+    runtimes = [
+        Runtime(sqlite_storage(), pipelines=[counting], transport=make(), serve=serve, namespace="every")
+        for serve in (False, True, True)
+    ]
+    async with runtimes[0] as asking, runtimes[1] as first, runtimes[2] as second:
+        heap, own, stream = Heap(asking), Heap(asking, own=True), asking.events()
+        expected = await completed(first, 5) | await completed(second, 5)
+        assert expected == await heap.until(*expected)
+        with anyio.fail_after(PATIENCE):
+            walked = [await anext(stream) for _ in heap.events]
+
+    assert walked == heap.events
+    assert len(expected) == sum(event.type == "PHASE_PROGRESS" for event in heap.events)
+    assert [] == own.events
+
+
+async def test_a_run_that_several_processes_move_on_is_told_in_order(
+    sqlite_storage: Storages, make: Make
+) -> None:
+    """To each of them, its own part and those of the others."""
+    options: dict[str, Any] = {"pipelines": [counting], "namespace": "several"}
+    async with (
+        Runtime(sqlite_storage(), serve=False, transport=make(), **options) as asking,
+        Runtime(sqlite_storage(), transport=make(), **options) as working,
+    ):
+        heaps = [Heap(asking), Heap(working)]
+        handle = await asking.start(counting, 2, delay=timedelta(seconds=0.2))
+        for number in range(5):
+            await handle.annotate(f"{number}")
+            await (await working.get(handle.id)).annotate(f"and {number}")
+        await handle.result(timedelta(seconds=PATIENCE))
+        found = [await heap.until(handle.id) for heap in heaps]
+        stored = [event.seq async for event in handle.events()]
+
+    assert [{handle.id: stored}] * 2 == found
+
+
+async def test_namespaces_hear_nothing_of_each_other(sqlite_storage: Storages, make: Make) -> None:
+    """On one storage and one transport."""
+    options: dict[str, Any] = {"pipelines": [counting]}
+    async with (
+        Runtime(sqlite_storage(), namespace="acme", transport=make(), **options) as acme,
+        Runtime(sqlite_storage(), namespace="globex", transport=make(), **options) as globex,
+    ):
+        heaps = {"acme": Heap(acme), "globex": Heap(globex)}
+        of_acme, of_globex = await completed(acme), await completed(globex)
+        assert of_acme == await heaps["acme"].until(*of_acme)
+        assert of_globex == await heaps["globex"].until(*of_globex)
+
+
+class Meddler(Transport):
+    """Loses, doubles and mixes up what it carries."""
+
+    def __init__(self) -> None:
+        self._inner = MemoryTransport()
+        self.fates: dict[str, int] = defaultdict(int)
+        self.missed: list[Missed] = []
+
+    def join(self, namespace: str, heard: Heard, missed: Missed) -> Line:
+        held: list[Sequence[Event]] = []
+        count = [0]
+
+        def hear(events: Sequence[Event]) -> None:
+            count[0] += 1
+            fate = ("lost", "doubled", "held", "carried", "held")[count[0] % 5]
+            self.fates[fate] += 1
+            if fate == "held":
+                held.append(events)
+            elif fate != "lost":
+                heard(events)
+                if fate == "doubled":
+                    heard(events)
+                while held:  # after what came later
+                    heard(held.pop())
+
+        self.missed.append(missed)
+        return self._inner.join(namespace, hear, missed)
+
+
+async def test_a_transport_that_mixes_everything_up_is_set_right(sqlite_storage: Storages) -> None:
+    """What is missing is read from the storage, what was told is passed over, and what comes too early waits."""
+    meddler = Meddler()
+    async with (
+        Runtime(sqlite_storage(), pipelines=[counting], transport=meddler, serve=False) as asking,
+        Runtime(sqlite_storage(), pipelines=[counting], transport=meddler) as working,
+    ):
+        heap = Heap(asking)
+        expected = await completed(working, 10)
+        meddler.missed[0](timedelta(seconds=PATIENCE))
+        found = await heap.until(*expected)
+
+    assert expected == found
+    assert {"lost", "doubled", "held", "carried"} == set(meddler.fates)
+
+
+@pytest.fixture
+def server() -> Iterator[Server]:
+    """A Redis of this test's own, which may be killed."""
+    with start_redis() as started:
+        yield started
+
+
+@pytest.mark.parametrize("anyio_backend", ["asyncio"])
+async def test_a_redis_that_is_killed_costs_nothing_but_time(
+    sqlite_storage: Storages, server: Server
+) -> None:
+    """Runs go on without it; once it is back, empty, all that was committed meanwhile is told."""
+    options: dict[str, Any] = {"pipelines": [counting], "transport": server.url}
+    async with (
+        Runtime(sqlite_storage(), serve=False, **options) as asking,
+        Runtime(sqlite_storage(), **options) as working,
+    ):
+        heap = Heap(asking)
+        before = await completed(working)
+        assert before == await heap.until(*before)
+        await anyio.to_thread.run_sync(lambda: server.stop(immediate=True))
+        began = time.monotonic()
+        meanwhile = await completed(working, 10)
+        took = time.monotonic() - began
+        assert set(meanwhile).isdisjoint(event.run_id for event in heap.events), "it was not killed"
+        await anyio.to_thread.run_sync(server.start)
+        after = await completed(working)
+        found = await heap.until(*meanwhile, *after)
+
+    assert before | meanwhile | after == found
+    assert took < PATIENCE / 4
+
+
+class Forgetful:
+    """Has Redis forget everything in the moment in which it takes batches, before anybody can read them."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.is_on = False
+        self.forgotten = 0
+        pipeline = redis.Redis.pipeline
+
+        def forgetting(client: redis.Redis, **options: Any) -> Any:
+            if not self.is_on:
+                return pipeline(client, **options)
+            made = pipeline(client, transaction=True)
+            execute = made.execute
+
+            def flush() -> object:
+                self.forgotten += 1
+                made.flushall()
+                return execute()
+
+            made.execute = flush
+            return made
+
+        monkeypatch.setattr(redis.Redis, "pipeline", forgetting)
+
+
+@pytest.mark.parametrize("anyio_backend", ["trio"])
+async def test_a_redis_that_forgets_everything_is_made_up_for(
+    sqlite_storage: Storages, server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """FLUSHALL amid the work: what the readers had not read yet comes from the storage, with the next batch or without one."""
+    forgetful = Forgetful(monkeypatch)
+    options: dict[str, Any] = {"pipelines": [counting], "transport": server.url}
+    async with (
+        Runtime(sqlite_storage(), serve=False, **options) as asking,
+        Runtime(sqlite_storage(), **options) as working,
+    ):
+        heap = Heap(asking)
+        expected = await completed(working)
+        assert expected == await heap.until(*expected)
+        for is_followed in (True, False):
+            forgetful.is_on = True
+            expected |= await completed(working, 2)
+            with anyio.fail_after(PATIENCE):
+                while not forgetful.forgotten:  # noqa: ASYNC110  # a thread counts
+                    await anyio.sleep(0.01)
+            forgetful.is_on, forgetful.forgotten = False, 0
+            if is_followed:
+                expected |= await completed(working)
+            assert expected == await heap.until(*expected)
+
+
+async def test_a_redis_that_is_not_there_is_no_hindrance(
+    sqlite_storage: Storages, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A runtime opens, works and closes; it is said once."""
+    transport = RedisTransport("redis://:secret@127.0.0.1:1/0")
+    async with Runtime(sqlite_storage(), pipelines=[counting], transport=transport) as runtime:
+        heap = Heap(runtime)
+        expected = await completed(runtime, 3)
+        assert expected == await heap.until(*expected)
+
+    warnings = [record.getMessage() for record in caplog.records if record.name == "phaseline.transport"]
+    assert ["cannot be heard", "cannot be sent"] == sorted(
+        part for part in ("cannot be sent", "cannot be heard") if sum(part in text for text in warnings) == 1
+    )
+    assert "secret" not in caplog.text + repr(transport)
+
+
+@pytest.mark.parametrize(
+    ("transport", "error"),
+    [
+        (3, DefinitionError),
+        ("rabbit://host", TransportURLError),
+        ("redis://host:port/0", TransportURLError),
+        ("", TransportURLError),
+    ],
+    ids=range(4),
+)
+def test_what_is_no_transport_is_refused(transport: Any, error: type[Exception]) -> None:
+    """Before anything is opened."""
+    with pytest.raises(error):
+        Runtime(MemoryStorage(), transport=transport)
+
+
+def test_a_number_of_batches_is_kept() -> None:
+    """At least one."""
+    with pytest.raises(DefinitionError, match="kept=0"):
+        RedisTransport("redis://host", kept=0)
