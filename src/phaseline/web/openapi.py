@@ -6,7 +6,7 @@ import re
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from http import HTTPStatus
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
@@ -71,6 +71,22 @@ def document(routes: Sequence[Route], *, title: str, version: str) -> dict[str, 
         "paths": dict(paths),
         "components": {"schemas": schemas},
     }
+
+
+def inlined(described: dict[str, Any]) -> dict[str, Any]:
+    """Give a document without references, for parts of it to stand in another one."""
+    schemas = described["components"]["schemas"]
+
+    def resolved(part: Any) -> Any:
+        if isinstance(part, dict):
+            given = cast("dict[str, Any]", part)  # JSON
+            name = given.get("$ref", "").rpartition("/")[2]
+            return resolved(schemas[name]) if name else {key: resolved(value) for key, value in given.items()}
+        if isinstance(part, list):
+            return [resolved(each) for each in cast("Sequence[Any]", part)]  # JSON
+        return part
+
+    return {"paths": resolved(described["paths"])}
 
 
 def _is_answer(model: type[BaseModel], routes: Sequence[Route]) -> bool:

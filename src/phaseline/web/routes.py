@@ -44,7 +44,7 @@ def _of_verb(verb: Verb) -> Route:
     return _to(
         "POST", f"/runs/{{id}}/{verb.replace('_', '-')}", f"{head}Run{rest.title()}", Action(verb), commands.command(verb),
         body=_BODIES.get(verb, asked.Command), problems=(*_REFUSED, *_PLACES.get(verb, ())),
-        follow={"getState": _OF_RUN, "getRun": _OF_RUN},
+        follow=_NEXT,
     )  # fmt: skip
 
 
@@ -78,7 +78,7 @@ def _runs() -> Iterator[Route]:
     marks = ("invalid-mark",)
     yield _get(
         "/runs", "listRuns", Action.LIST, reads.list_runs, query=asked.Runs, answer=models.RunsView, problems=marks,
-        follow={name: {"id": "$response.body#/runs/0/id"} for name in ("getRun", "getEvents")},
+        follow={name: {"id": "$response.body#/runs/0/id"} for name in _NEXT},
     )  # fmt: skip
     yield _get(
         "/runs/counts", "countRuns", Action.STATS, reads.count_runs, query=asked.Selection, answer=models.CountsView,
