@@ -13,8 +13,10 @@ from pathlib import Path
 
 from tests.servers import ServerError
 
-from benchmarks import graph, growth, queue
+from benchmarks import events, graph, growth, queue
 from benchmarks.cases import DURABLE, MEMORY, QUEUE
+from benchmarks.events.outcome import EventBenchmarkError
+from benchmarks.events.outcome import Stage as EventStage
 from benchmarks.queue.measures import Sizes as QueueSizes
 from benchmarks.queue.processes import QueueBenchmarkError
 from benchmarks.report import as_json, as_table
@@ -33,7 +35,7 @@ def main() -> int:
         with tempfile.TemporaryDirectory(prefix="phaseline-bench-", dir=options.dir) as directory:
             for text in options.measure(options, Path(directory)):
                 print(text, flush=True)
-    except (BenchmarkError, QueueBenchmarkError, ServerError) as error:
+    except (BenchmarkError, EventBenchmarkError, QueueBenchmarkError, ServerError) as error:
         print(error, file=sys.stderr)
         return 1
     return 0
@@ -84,13 +86,20 @@ def _queue(options: argparse.Namespace, directory: Path) -> Iterator[str]:
         )
 
 
+def _events(options: argparse.Namespace, directory: Path) -> Iterator[str]:
+    stage = EventStage(directory, options.samples, options.rate, options.events)
+    for name in options.only or events.MEASURES:
+        for line in events.MEASURES[name](stage):
+            yield line.as_json() if options.json else line.as_text()
+
+
 # --------------------------------------------------------------------- options
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks",
         description="Measure phaseline beside its peers, interleaved in one run; figures are medians over the rounds.",
     )
-    kinds = parser.add_subparsers(required=True, metavar="{memory,durable,growth,graph,queue}")
+    kinds = parser.add_subparsers(required=True, metavar="{memory,durable,growth,graph,queue,events}")
     memory = kinds.add_parser("memory", help="cost of a phase in memory; one-phase runs through the queue")
     durable = kinds.add_parser("durable", help="committed phases per second")
     grown = kinds.add_parser(
@@ -115,6 +124,8 @@ def _parser() -> argparse.ArgumentParser:
         help="starts on an idle worker in each round (default 100)",
     )
     queued.set_defaults(measure=_queue)
+    told = kinds.add_parser("events", help="how soon, and how fast, events reach those who listen")
+    _add_events(told)
     memory.set_defaults(measure=_memory, runs=[1])
     durable.set_defaults(measure=_durable, runs=[64])
     grown.set_defaults(measure=_growth)
@@ -129,11 +140,24 @@ def _parser() -> argparse.ArgumentParser:
     _add_sizes(grown)
     for kind in (memory, durable, grown, joins, queued):
         kind.add_argument("--rounds", type=_positive, default=5, help="rounds of each contender (default 5)")
+    for kind in (memory, durable, grown, joins, queued, told):
         kind.add_argument(
             "--dir", type=_directory, help="parent of the temporary directory: chooses the disk"
         )
         kind.add_argument("--json", action="store_true", help="one JSON object a line, the headline first")
     return parser
+
+
+def _add_events(told: argparse.ArgumentParser) -> None:
+    told.add_argument("--only", choices=events.MEASURES, action="append", help="one of them; may be repeated")
+    told.add_argument(
+        "--samples", type=_at_least(20), default=1_000, help="commits that are timed (default 1 000)"
+    )
+    told.add_argument("--rate", type=_seconds, default=100.0, help="of these, a second (default 100)")
+    told.add_argument(
+        "--events", type=_at_least(500), default=50_000, help="told as fast as can be (default 50 000)"
+    )
+    told.set_defaults(measure=_events)
 
 
 def _add_sizes(grown: argparse.ArgumentParser) -> None:

@@ -62,7 +62,8 @@ class Reader:
                     self._begin_again()
                 self._read()
             except Exception as error:  # noqa: BLE001  # whatever the client raises: no run depends on it
-                self._note(error)
+                if not self._stopped.is_set():
+                    self._note(error)
                 self._stopped.wait(OUTAGE_PAUSE)
         self._client.close()
 
