@@ -223,11 +223,11 @@ async def test_what_another_process_wrote_is_found(
 
 # --------------------------------------------------------------------- bounded
 async def test_a_client_that_does_not_read_is_let_go_of(open_runtime: OpenRuntime) -> None:
-    """Its buffer is full; another client, and the run, notice nothing."""
+    """What waits for it stays within its buffer; another client, and the run, notice nothing."""
     hubs = Hubs()
     async with (
         open_runtime(counting) as runtime,
-        listening(runtime, hubs=hubs, buffer=10) as slow,
+        listening(runtime, hubs=hubs, buffer=10, send_within=timedelta(milliseconds=50)) as slow,
         listening(runtime, hubs=hubs) as other,
     ):
         await slow.feed.follow_all()
@@ -235,10 +235,39 @@ async def test_a_client_that_does_not_read_is_let_go_of(open_runtime: OpenRuntim
         slow.reads = anyio.Event()
         handle = await runtime.start(counting, 50)
         await other.until(lambda: other.ends() == 1)
+        waiting = len(slow.feed._waiting)
         await slow.until(lambda: slow.ended is not None)
 
     assert Ending.SLOW is slow.ended
+    assert 9 <= waiting <= 10  # one is being sent
     assert list(range(1, 56)) == other.numbers(handle.id)
+
+
+@pytest.mark.parametrize("by", ["run", "everything"])
+async def test_a_burst_is_no_fault_of_the_client(open_runtime: OpenRuntime, by: str) -> None:
+    """What came at once and found no room in its buffer is read from the storage, in order with the rest."""
+    async with open_runtime(counting) as runtime, listening(runtime, buffer=10) as client:
+        if by == "everything":
+            await client.feed.follow_all()
+        handle = await runtime.start(counting, 300)
+        if by == "run":
+            await client.feed.follow_run(handle.id)
+        await client.until(lambda: client.ends() == 1)
+        await handle.annotate("live once more")
+        await client.until(lambda: client.got[-1].type == "PIPELINE_ANNOTATED")
+
+    assert list(range(1, 307)) == client.numbers(handle.id)
+
+
+async def test_a_client_that_asks_and_does_not_read_is_let_go_of(open_runtime: OpenRuntime) -> None:
+    """Answers are bounded, too."""
+    async with open_runtime(counting) as runtime, listening(runtime, buffer=10) as client:
+        client.reads = anyio.Event()
+        for number in range(30):
+            client.feed.answer(number)
+        await client.until(lambda: client.ended is not None)
+
+    assert Ending.SLOW is client.ended
 
 
 async def test_a_message_that_is_not_taken_in_time_ends_it(open_runtime: OpenRuntime) -> None:

@@ -69,9 +69,9 @@ class FeedLimits:
     subscriptions: int = attrs.field(default=100, validator=_whole)
     """Subscriptions at once."""
     buffer: int = attrs.field(default=1_000, validator=_whole)
-    """Events that wait for it to read; past that it is let go of as slow."""
+    """Events that are kept for it; what comes past them is read from the storage once there is room."""
     send_within: timedelta = attrs.field(default=timedelta(seconds=10), validator=_time)
-    """How long one message may take to be taken; then it is let go of as slow."""
+    """How long it may leave one message untaken; then it is let go of as slow."""
 
 
 DEFAULT_LIMITS: Final = FeedLimits()
@@ -266,19 +266,20 @@ class Feed(Generic[A]):
 
     # ------------------------------------------------------------------ what comes
     def tell(self, told: Told) -> None:
-        """Take an event; never blocks."""
-        event = told.event
+        """Take an event; never blocks. What finds no room is read once there is some."""
+        event, has_room = told.event, len(self._waiting) < self._limits.buffer
         position = self._positions.get(event.run_id)
         if position is None:
-            if not self._asks:
+            if has_room and not self._asks:
                 self._put(told)
                 return
-            if event.seq is None:  # what is told live alone does not wait for an answer
+            if event.seq is None:  # what is told live alone does not wait
                 return
             position = self._widely(event.run_id, event.seq - 1)
+            position.is_checked = not self._asks
         if position.is_refused:
             return
-        is_level = position.is_checked and event.run_id not in self._behind
+        is_level = has_room and position.is_checked and event.run_id not in self._behind
         if event.seq is None:
             if is_level:
                 self._put(told)
@@ -298,14 +299,14 @@ class Feed(Generic[A]):
 
     def answer(self, answer: A) -> None:
         """Have something of the transport's own sent, after what was told before it."""
-        self._put(answer)
+        if len(self._waiting) < 2 * self._limits.buffer:
+            self._put(answer)
+        else:  # it asks and asks, and reads nothing
+            self.end(Ending.SLOW)
 
     def _put(self, item: Told | A) -> None:
-        if len(self._waiting) < self._limits.buffer:
-            self._waiting.append(item)
-            self._wake_up()
-        elif not isinstance(item, Told) or item.event.seq is not None:
-            self.end(Ending.SLOW)
+        self._waiting.append(item)
+        self._wake_up()
 
     def _read_later(self, run_id: str) -> None:
         self._behind[run_id] = None

@@ -23,12 +23,12 @@ from phaseline.subscriptions import Subscription
 T = TypeVar("T")
 log: Final = logging.getLogger("phaseline.web")
 
-BUFFER: Final = 10_000
+BUFFER: Final = 100_000
 """Events that wait to be handed out, at most; what is lost past that is read from the storage."""
 PAGE: Final = 200
 """Stored events that are read at once."""
 AT_ONCE: Final = 200
-"""Clients that are told before other tasks get a turn."""
+"""Times that a client is told something before other tasks get a turn."""
 LOOK: Final = 0.25
 """Seconds between two looks at what other processes did, where nothing tells of it."""
 LOOKS: Final = 100
@@ -119,7 +119,7 @@ class Hub:
         self._listeners: dict[Topic, dict[Listener, None]] = {}
         self._last: dict[str, int] = {}
         """The number that was told last, of runs that moved."""
-        self._turn = 0
+        self._turn = self._tellings = 0
         self._scope = anyio.CancelScope()
         self._heard: Subscription = runtime.bus.subscribe(self._hear, buffer=BUFFER)
         self.runner.spawn(self._tend)
@@ -187,9 +187,10 @@ class Hub:
             return
         hearing = groups[0] if len(groups) == 1 else {each: None for group in groups for each in group}
         told = Told(event)
-        for count, listener in enumerate(tuple(hearing), 1):
+        for listener in tuple(hearing):
             listener.tell(told)
-            if count % AT_ONCE == 0:
+            self._tellings += 1
+            if self._tellings % AT_ONCE == 0:
                 await checkpoint()
 
     async def stored(self, run_id: str, after: int) -> Sequence[Event]:
