@@ -12,6 +12,7 @@ from litestar.handlers import asgi as litestar_asgi
 from starlette.applications import Starlette
 from starlette.routing import Mount
 from tests.counted import doubled
+from tests.talking import talking
 from tests.web_client import client_of
 
 from phaseline import Pipeline, Runtime
@@ -96,6 +97,17 @@ async def test_final_slashes_do_not_matter(mounted: Callable[..., Any]) -> None:
     async with runtime, client_of(mounted(runtime), "/api/runs", authorization="yes") as client:
         for path in ("/runs", "/runs/", "/pipeline/stats/", "/openapi.json"):
             assert 200 == (await client.get(path)).status_code, path
+
+
+@pytest.mark.parametrize("mounted", [in_starlette, as_router, in_litestar])
+async def test_live_events_are_told_there_too(mounted: Callable[..., Any]) -> None:
+    """By the WebSocket below the host's path."""
+    async with Runtime(pipelines=[doubling]) as runtime:
+        handle = await runtime.start(doubling, 4)
+        async with talking(mounted(runtime), "/api/runs/live", authorization="yes") as socket:
+            await socket.until(lambda: socket.answers)
+            await socket.ask({"type": "subscribe", "run": handle.id, "after": 0})
+            await socket.until(lambda: socket.has("PIPELINE_COMPLETED"))
 
 
 async def test_the_router_stands_in_the_document_of_its_host() -> None:

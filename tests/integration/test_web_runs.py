@@ -11,6 +11,7 @@ import anyio
 import httpx2
 import pytest
 from tests.counted import doubled, listed, summed, world
+from tests.loops import BOTH_LOOPS, anyio_backend  # noqa: F401  # a fixture
 from tests.web_client import client_of, streaming
 
 from phaseline import Pipeline, Runtime, Signal, each
@@ -76,6 +77,7 @@ async def ok(asked: Any, status: int = 200) -> Any:
 
 
 # --------------------------------------------------------------------- the seven
+@BOTH_LOOPS
 async def test_a_run_is_controlled_by_the_seven_endpoints(
     runtime: Runtime, client: httpx2.AsyncClient
 ) -> None:
@@ -188,6 +190,16 @@ async def test_a_run_that_goes_on_is_shown(client: httpx2.AsyncClient) -> None:
     world.open.set()
 
 
+async def test_of_a_large_run_the_first_phases_are_shown(
+    client: httpx2.AsyncClient, runtime: Runtime
+) -> None:
+    """And how many more there are."""
+    run_id = await started(client, "summing", 1_010)
+    await ended(runtime, run_id)
+    shown = await ok(client.get(f"/runs/{run_id}"))
+    assert (1_000, 13) == (len(shown["phases"]), shown["phases_left_out"])
+
+
 async def test_events_come_in_pages(client: httpx2.AsyncClient, runtime: Runtime) -> None:
     """Each once, in order, in the form that they have everywhere."""
     run_id = await started(client, "summing", 3)
@@ -206,6 +218,7 @@ async def test_events_come_in_pages(client: httpx2.AsyncClient, runtime: Runtime
 
 
 # --------------------------------------------------------------------- server-sent events
+@BOTH_LOOPS
 async def test_events_are_told_as_they_come(client: httpx2.AsyncClient, runtime: Runtime) -> None:
     """What is stored first, then what comes, to the end; a client that connects again misses nothing."""
     app = asgi_app(runtime, authorize=known)
@@ -228,6 +241,7 @@ async def test_events_are_told_as_they_come(client: httpx2.AsyncClient, runtime:
     assert (204, "") == (done.status_code, done.text)
 
 
+@BOTH_LOOPS
 async def test_a_stream_stays_alive_and_ends_with_its_access(
     runtime: Runtime, client: httpx2.AsyncClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -247,6 +261,7 @@ async def test_a_stream_stays_alive_and_ends_with_its_access(
     world.open.set()
 
 
+@BOTH_LOOPS
 async def test_a_client_that_reads_nothing_holds_up_nobody(
     runtime: Runtime, client: httpx2.AsyncClient
 ) -> None:
@@ -297,7 +312,7 @@ async def test_a_signal_is_sent(client: httpx2.AsyncClient, runtime: Runtime) ->
     """Checked as its type says, and taken by what waits for it."""
     run_id = await started(client, "reports", 4)
     maybe = await client.post(f"/runs/{run_id}/signal", json={"signal": "approved", "value": "maybe"})
-    assert (422, "urn:phaseline:problem:invalid-input") == (maybe.status_code, maybe.json()["type"])
+    assert (422, "urn:phaseline:problem:invalid-signal") == (maybe.status_code, maybe.json()["type"])
     await ok(
         client.post(f"/runs/{run_id}/signal", json={"signal": "approved", "value": True, "id": "mail-1"})
     )

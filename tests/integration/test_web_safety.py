@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from tests.counted import doubled, listed, summed, world
+from tests.loops import BOTH_LOOPS, anyio_backend  # noqa: F401  # a fixture
 from tests.web_client import client_of
 
 from phaseline import Pipeline, RunSummary, Runtime, each, phase
@@ -236,6 +237,7 @@ async def test_every_answer_is_safe_in_a_browser(runtime: Runtime) -> None:
 
 
 # --------------------------------------------------------------------- how much
+@BOTH_LOOPS
 async def test_one_client_asks_only_so_often(runtime: Runtime) -> None:
     """Others are not held up; and nobody guesses at who he is without end."""
 
@@ -352,6 +354,7 @@ async def test_bad_input_is_refused(runtime: Runtime) -> None:
     assert {} == await runtime.find().count()
 
 
+@BOTH_LOOPS
 async def test_a_body_without_a_length_is_bounded_too(runtime: Runtime) -> None:
     """It is read no further than allowed."""
     told: list[Any] = []
@@ -372,6 +375,25 @@ async def test_a_body_without_a_length_is_bounded_too(runtime: Runtime) -> None:
     assert (413, 11_000) == (told[0]["status"], sum(read))
 
 
+async def test_a_client_that_leaves_amid_its_body_is_no_error(
+    runtime: Runtime, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Nothing is logged, and nothing started."""
+
+    async def gone() -> dict[str, Any]:
+        return {"type": "http.disconnect"}
+
+    async def tell(_: Any) -> None: ...
+
+    scope = {
+        "type": "http", "method": "POST", "path": "/pipeline/start", "query_string": b"",
+        "headers": [(b"content-type", b"application/json")],
+    }  # fmt: skip
+    await asgi_app(runtime, authorize=everybody)(scope, gone, tell)
+    assert [] == caplog.records
+    assert {} == await runtime.find().count()
+
+
 # --------------------------------------------------------------------- what is told of errors
 async def test_a_runtime_that_is_not_open_is_told() -> None:
     """503, with what to do, for all there is."""
@@ -383,6 +405,7 @@ async def test_a_runtime_that_is_not_open_is_told() -> None:
             assert "async with" in answer.json()["detail"]
 
 
+@BOTH_LOOPS
 async def test_a_mistake_of_the_host_is_logged_and_not_told(
     runtime: Runtime, caplog: pytest.LogCaptureFixture
 ) -> None:

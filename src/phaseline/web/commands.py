@@ -7,6 +7,7 @@ from functools import partial
 from typing import Any
 
 from phaseline.control import Verb
+from phaseline.errors import InvalidInputError, InvalidSignalError
 from phaseline.run import RunState
 from phaseline.signals import Signal
 from phaseline.web.access import Action
@@ -83,8 +84,11 @@ async def signal(call: Call) -> StateView:
     """Send a run what it waits for."""
     asked = call.body
     door = call.pipeline(call.run.pipeline, call.run.version).plan.signals.get(asked.signal)
-    # Where nothing waits for it, sending says so.
-    value: Any = asked.value if door is None else door.encode_input(asked.value)[1]
+    try:
+        # Where nothing waits for it, sending says so.
+        value: Any = asked.value if door is None else door.encode_input(asked.value)[1]
+    except InvalidInputError as error:
+        raise InvalidSignalError(error.what, error.problems, says="does not fit") from None
     handle = await call.runtime.get(call.run.id)
     await handle.signal(Signal[Any](asked.signal), value, key=asked.key, id=asked.id)
     return await call.state()

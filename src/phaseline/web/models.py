@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Any, ClassVar, Self
+from itertools import islice
+from typing import Any, ClassVar, Final, Self
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -139,11 +140,18 @@ class CheckpointView(View):
         return cls(id=point.id, phase=point.phase, epoch=point.epoch, created_at=point.created_at)
 
 
+MOST_PHASES: Final = 1_000
+"""Phases of a run that are shown: a map may have very many items."""
+
+
 class RunDetail(RunView):
     """A run, with all that is known of it but its events."""
 
     forked_from: str | None
     phases: tuple[PhaseView, ...]
+    """In the order in which they came up: the first 1 000."""
+    phases_left_out: int
+    """How many more there are."""
     history: tuple[MoveView, ...]
     checkpoints: tuple[CheckpointView, ...]
     output: Any
@@ -152,11 +160,12 @@ class RunDetail(RunView):
     @classmethod
     def with_all(cls, summary: RunSummary, run: Run[object], output: object) -> Self:
         """Show it."""
+        shown = islice(run.phases.values(), MOST_PHASES)
         return cls.model_validate(
             {
                 **_facts_of(summary),
                 "forked_from": run.forked_from, "output": output,
-                "phases": tuple(map(PhaseView.of, run.phases.values())),
+                "phases": tuple(map(PhaseView.of, shown)), "phases_left_out": max(0, len(run.phases) - MOST_PHASES),
                 "history": tuple(MoveView(source=m.source, target=m.target, at=m.at) for m in run.history),
                 "checkpoints": tuple(map(CheckpointView.of, run.checkpoints)),
             }

@@ -12,11 +12,13 @@ from starlette.responses import Response
 from phaseline.errors import MissingExtraError
 from phaseline.web.access import Authorize
 from phaseline.web.calls import Route
+from phaseline.web.feed import DEFAULT_LIMITS, FeedLimits
 from phaseline.web.guard import Source
 from phaseline.web.openapi import document, inlined
 from phaseline.web.rates import DEFAULT
 from phaseline.web.routes import ROUTES
 from phaseline.web.service import MAX_BODY, Service, service
+from phaseline.web.websocket import live_route
 
 if TYPE_CHECKING:
     from fastapi import APIRouter
@@ -29,10 +31,11 @@ def fastapi_router(
     origins: Iterable[str] = (),
     rate: str | None = DEFAULT,
     max_body: int = MAX_BODY,
+    live: FeedLimits = DEFAULT_LIMITS,
 ) -> APIRouter:
     """Make a router that a host includes: ``app.include_router(fastapi_router(...), prefix="/api")``.
 
-    It answers as ``asgi_app`` does, with the same arguments. CORS is the host's: its ``CORSMiddleware`` opens it for browsers,
+    It answers as ``asgi_app`` does, also at the WebSocket ``live``, and takes the same arguments. CORS is the host's: its ``CORSMiddleware`` opens it for browsers,
     ``origins`` says whose pages may change something.
 
     Raises:
@@ -56,6 +59,7 @@ def fastapi_router(
             description=described.pop("description", ""), status_code=route.status, response_class=Response,
             response_model=None, openapi_extra=described,
         )  # fmt: skip
+    router.routes.append(live_route(serving, limits=live))
     return router
 
 

@@ -108,7 +108,7 @@ def _runs() -> Iterator[Route]:
     yield _to(
         "POST", "/runs/{id}/signal", "signalRun", Action.SIGNAL, commands.signal, body=asked.Send,
         problems=(
-            "unknown-signal", "invalid-signal", "invalid-input", "signal-refused", "pipeline-not-registered",
+            "unknown-signal", "invalid-signal", "signal-refused", "pipeline-not-registered",
             "not-storable", "unknown-pipeline",
         ),
     )  # fmt: skip

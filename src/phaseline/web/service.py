@@ -7,10 +7,11 @@ from typing import Final
 
 import attrs
 from pydantic import BaseModel
-from starlette.requests import HTTPConnection, Request
+from starlette.requests import ClientDisconnect, HTTPConnection, Request
 from starlette.responses import Response
 
 from phaseline.errors import DefinitionError, ForeignOriginError, UnauthenticatedError
+from phaseline.finding import RunSummary
 from phaseline.runtime import Runtime
 from phaseline.web.access import checked_authorize
 from phaseline.web.calls import Call, Route
@@ -22,6 +23,9 @@ from phaseline.web.reading import read_body, read_query
 
 MAX_BODY: Final = 1024 * 1024
 """Bytes of a body where the host does not say."""
+
+GONE: Final = 499
+"""What others too note for a client that did not wait for its answer."""
 
 SECURITY_HEADERS: Final = {
     "cache-control": "no-store",
@@ -45,6 +49,8 @@ class Service:
         """Answer a request; errors are answers, too."""
         try:
             response = await self._respond(route, request)
+        except ClientDisconnect:
+            response = Response(status_code=GONE)  # to nobody
         except Exception as error:  # noqa: BLE001  # all are told, or logged
             response = problem_of(error, f"{route.method} {route.path}")
         return secured(response)
@@ -57,14 +63,10 @@ class Service:
             await visitor.require(route.action)
         query = read_query(route.query, request.query_params)
         body = None if route.body is None else await read_body(route.body, request, self.max_body)
-        run_id = (
-            request.path_params["id"]
-            if route.is_of_run
-            else getattr(body, "id", None)
-            if route.run_in_body
-            else None
-        )
-        found = None if run_id is None or route.action is None else await visitor.run(route.action, run_id)
+        found: RunSummary | None = None
+        if route.action is not None and (route.is_of_run or route.run_in_body):
+            run_id: str = request.path_params["id"] if route.is_of_run else vars(body)["id"]
+            found = await visitor.run(route.action, run_id)
         call = Call(visitor=visitor, request=request, found=found, query=query, body=body)
         answer = await route.handler(call)
         if isinstance(answer, BaseModel):
