@@ -45,7 +45,7 @@ def demo(session: nox.Session) -> None:
 def tests(session: nox.Session) -> None:
     """Run the suite on asyncio and trio. Arguments go to pytest."""
     install(session, "test")
-    session.run("pytest", "-n", "2", *session.posargs)
+    session.run("pytest", "-n", "3", *session.posargs)  # more than processors: many tests wait for processes
 
 
 @nox.session

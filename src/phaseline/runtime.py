@@ -21,7 +21,7 @@ from phaseline._shell.live import LiveRun
 from phaseline._shell.relay import Relay
 from phaseline._shell.runner import Runner, RunnerOptions
 from phaseline._shell.scheduling import Scheduler
-from phaseline._shell.starting import StartOptions, start, start_on
+from phaseline._shell.starting import AT_ONCE, StartOptions, start, start_on
 from phaseline._shell.waiting import ended_run, raise_unless_completed
 from phaseline._shell.worker import Worker
 from phaseline.abc import Clock, Queue, Storage
@@ -429,7 +429,7 @@ class Runtime:
 
     async def run(self, pipeline: Pipeline[In, Out], value: In, /) -> Run[Out]:
         """Run a pipeline to its end here; the explicit twin of ``pipeline.run(value)``."""
-        live = await ended_run(self.runner, await self._start(pipeline, value, StartOptions()))
+        live = await ended_run(self.runner, await self._start(pipeline, value, AT_ONCE))
         run = await describe(self.runner, live)
         raise_unless_completed(run, live.cause)
         return run
@@ -442,7 +442,8 @@ class Runtime:
         checked_pipeline(pipeline, "start")
         if not self.has(pipeline):
             raise PipelineNotRegisteredError(pipeline.name, repr(self), self.names)
-        check_start(options)
+        if options is not AT_ONCE:
+            check_start(options)
 
     def wake(self) -> None:
         """Have the worker look for work now, as after a commit of yours that started runs; it would by itself, soon."""
