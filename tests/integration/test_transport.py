@@ -190,6 +190,40 @@ async def test_a_transport_that_mixes_everything_up_is_set_right(sqlite_storage:
     assert {"lost", "doubled", "held", "carried"} == set(meddler.fates)
 
 
+class Cut(Transport):
+    """Carries all but the ends of runs."""
+
+    def __init__(self) -> None:
+        self._inner = MemoryTransport()
+        self.cut = 0
+
+    def join(self, namespace: str, heard: Heard, missed: Missed) -> Line:
+        def hear(events: Sequence[Event]) -> None:
+            if any(event.type == "PIPELINE_COMPLETED" for event in events):
+                self.cut += 1
+            else:
+                heard(events)
+
+        return self._inner.join(namespace, hear, missed)
+
+
+async def test_an_end_that_nobody_could_send_is_found(
+    sqlite_storage: Storages, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A process that dies right after a commit sends nothing more: runs that are silent are looked at."""
+    monkeypatch.setattr("phaseline._shell.relay.AUDIT", 0.05)
+    transport = Cut()
+    async with (
+        Runtime(sqlite_storage(), pipelines=[counting], transport=transport, serve=False) as asking,
+        Runtime(sqlite_storage(), pipelines=[counting], transport=transport) as working,
+    ):
+        heap = Heap(asking)
+        expected = await completed(working, 3)
+        assert expected == await heap.until(*expected)
+
+    assert transport.cut >= 3
+
+
 @pytest.fixture
 def server() -> Iterator[Server]:
     """A Redis of this test's own, which may be killed."""

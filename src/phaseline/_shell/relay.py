@@ -6,11 +6,13 @@ and what is missing is read from the storage, before what comes after it is told
 
 from __future__ import annotations
 
+import time
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from datetime import timedelta
 from functools import partial
+from itertools import islice
 from typing import TYPE_CHECKING, TypeVar
 
 import anyio
@@ -34,6 +36,11 @@ MARGIN = timedelta(seconds=1)
 """By how much the clocks of processes may differ."""
 RECENT = 100
 """Events of a run that are read at once, from its end backwards."""
+AUDIT = 5.0
+"""Seconds between two looks at runs of which nothing was told for long: whoever committed their last events may have died
+before these were sent."""
+AUDITED = 100
+"""Runs of one such look."""
 MOST_WAITING = 10_000
 """Batches of others that wait to be told; past it they are read from the storage."""
 
@@ -50,8 +57,8 @@ class Relay:
         self._missed: timedelta | None = None
         """Something may have been lost in the time before; how long that is."""
         self._positions = Positions()
-        self._open: set[str] = set()
-        """Runs among them that have not ended, as far as was told."""
+        self._open: dict[str, float] = {}
+        """Runs among them that have not ended, as far as was told, and when each was told of; the last one comes last."""
         self._since = runner.clock.now() - MARGIN
         """Of a run of which nothing was told, what is older is none of our business."""
         self._news: LoopEvent | None = None
@@ -69,6 +76,7 @@ class Relay:
         self._since = self._runner.clock.now() - MARGIN
         self._runner.publish = self._publish
         self._runner.spawn(self._work)
+        self._runner.spawn(self._audit)
 
     async def close(self) -> None:
         """Send the last events, and hear no more."""
@@ -166,15 +174,15 @@ class Relay:
         if not events:
             return
         last = events[-1]
-        forgotten = self._positions.note(last.run_id, last.seq or 0)
-        self._open.add(last.run_id)
+        has_ended = self._open.pop(last.run_id, None) is None and self._positions.get(last.run_id) is not None
         for event in events:
-            if event.transition is not None and event.transition.target in ENDED_STATES:
-                self._open.discard(last.run_id)
-            elif event.transition is not None:
-                self._open.add(last.run_id)
+            if event.transition is not None:
+                has_ended = event.transition.target in ENDED_STATES
+        forgotten = self._positions.note(last.run_id, last.seq or 0)
+        if not has_ended:
+            self._open[last.run_id] = time.monotonic()
         if forgotten is not None:  # what comes of it is new
-            self._open.discard(forgotten)
+            self._open.pop(forgotten, None)
             self._since = self._runner.clock.now() - MARGIN
         self._runner.bus.tell(events)
 
@@ -184,13 +192,35 @@ class Relay:
         since = self._runner.clock.now() - ago - MARGIN
         was_open = set(self._open)
         for wanted in (RunFilter(ended=False), RunFilter(ended=True, since=since)):
-            async for run in self._find(wanted):
-                was_open.discard(run.id)
-                if run.updated_at >= since or run.id in self._open:
-                    await self._tell_rest(run.id, run.seq)
+            after = None
+            while runs := await self._found(wanted, after):
+                for run in runs:
+                    was_open.discard(run.id)
+                    if run.updated_at >= since or run.id in self._open:
+                        await self._tell_rest(run.id, run.seq)
+                after = runs[-1].id
         for run_id in was_open:  # they have ended meanwhile
-            while page := await stored(self._runner, run_id, self._told(run_id)):
-                await self._tell_rest(run_id, page[-1].seq or 0)
+            await self._look_at(run_id)
+
+    async def _audit(self) -> None:
+        """Look, by and by, at the runs that are silent."""
+        while True:
+            await anyio.sleep(AUDIT)
+            for run_id, told_at in list(islice(self._open.items(), AUDITED)):
+                if time.monotonic() - told_at < AUDIT:
+                    break
+                if run_id in self._open:
+                    del self._open[run_id]
+                    self._open[run_id] = time.monotonic()  # others come first the next time
+                    await self._look_at(run_id)
+
+    async def _look_at(self, run_id: str) -> None:
+        """Have told what the storage has of a run beyond what was told."""
+        after = self._told(run_id)
+        while page := await stored(self._runner, run_id, after):
+            self._inbox.append(page)
+            self._wake()
+            after = page[-1].seq or 0
 
     async def _tell_rest(self, run_id: str, seq: int) -> None:
         self._is_at_work = True
@@ -200,16 +230,11 @@ class Relay:
             self._is_at_work = False
         await self._take_all()
 
-    async def _find(self, wanted: RunFilter) -> AsyncIterator[RunRecord]:
-        runner, after = self._runner, None
-        while True:
-            find = partial(runner.storage.find, runner.options.namespace, wanted, after=after, limit=PAGE)
-            runs = await patiently(runner.clock, partial(runner.read, find))
-            for run in runs:
-                yield run
-            if len(runs) < PAGE:
-                return
-            after = runs[-1].id
+    async def _found(self, wanted: RunFilter, after: str | None) -> Sequence[RunRecord]:
+        """Read a page of runs."""
+        runner = self._runner
+        find = partial(runner.storage.find, runner.options.namespace, wanted, after=after, limit=PAGE)
+        return await patiently(runner.clock, partial(runner.read, find))
 
 
 def _post(post: Post, take: Callable[[T], object], what: T) -> None:
