@@ -165,9 +165,8 @@ def _first_of(ask: Access, request: ClaimRequest, lane: _Lane, slots: Slots) -> 
             return []
     found = ask(
         "SELECT p.available_at, p.run_id, p.path, p.priority, p.limits FROM phaseline_phase_execution p "  # noqa: S608  # names of ours
-        "JOIN phaseline_pipeline_run r ON r.namespace = p.namespace AND r.id = p.run_id "
         "WHERE p.namespace = ? AND p.lane = ? AND p.available_at <= ? "
-        f"AND r.state NOT IN ({_SETTLED}) AND {_OF_DEFINITION} ({_triples(request.definitions)}) "
+        f"AND {_run_is(f'r.state NOT IN ({_SETTLED}) AND {_OF_DEFINITION} ({_triples(request.definitions)})')} "
         "ORDER BY p.available_at, p.run_id, p.path LIMIT ?",
         (request.namespace, lane.name, lane.now, *chain(*request.definitions), room),
     )
@@ -268,6 +267,15 @@ def _moment(ask: Access, now: datetime | None) -> tuple[str, tuple[int | None, .
     return (ask.dialect.now, ()) if now is None else ("CAST(? AS BIGINT)", (rows.micros(now),))
 
 
+def _run_is(condition: str) -> str:
+    """The condition that the run ``r`` of a phase ``p`` fulfils one; it is looked up by its key for each phase that comes up.
+
+    Of a join PostgreSQL decides what is looked up by what, and a plan that was made while the tables were empty, which is kept,
+    reads all runs of the namespace for each phase.
+    """
+    return f"(SELECT {condition} FROM phaseline_pipeline_run r WHERE r.namespace = p.namespace AND r.id = p.run_id)"  # noqa: S608  # names of ours
+
+
 def _marks(values: Collection[Any]) -> str:
     return ", ".join("?" * len(values)) or "NULL"
 
@@ -338,10 +346,9 @@ def lost(  # noqa: PLR0917  # as the port has them
     expression, moment = _moment(ask, now)
     found = ask(
         "SELECT p.run_id, p.path, p.fence FROM phaseline_phase_execution p "  # noqa: S608  # marks only
-        "JOIN phaseline_pipeline_run r ON r.namespace = p.namespace AND r.id = p.run_id "
         "WHERE p.namespace = ? AND p.worker IS NOT NULL "
         f"AND (p.lease_expires <= {expression} OR p.worker IN ({_marks(dead_workers)})) "
-        f"AND {_OF_DEFINITION} ({_triples(definitions)}) ORDER BY p.run_id, p.path LIMIT ?",
+        f"AND {_run_is(f'{_OF_DEFINITION} ({_triples(definitions)})')} ORDER BY p.run_id, p.path LIMIT ?",
         (namespace, *moment, *dead_workers, *chain(*definitions), limit),
     )
     return [HeldPhase(run_id, path, fence) for run_id, path, fence in map(tuple, found)]
@@ -354,9 +361,8 @@ def due(
     """Read which waits have come to their time, and when the next one does."""
     expression, moment = _moment(ask, now)
     condition = (
-        "JOIN phaseline_pipeline_run r ON r.namespace = p.namespace AND r.id = p.run_id "
         "WHERE p.namespace = ? AND p.state = 'RUNNING' "
-        f"AND r.state NOT IN ({_STANDING}) AND {_OF_DEFINITION} ({_triples(definitions)})"
+        f"AND {_run_is(f'r.state NOT IN ({_STANDING}) AND {_OF_DEFINITION} ({_triples(definitions)})')}"
     )
     values = (namespace, *chain(*definitions), *moment)
     found = ask(

@@ -125,6 +125,9 @@ class Dialect(ABC):
     def prepare_writer(self, connection: Connection) -> None:  # noqa: B027  # not every database needs it
         """Set up the connection that writes."""
 
+    def plan_anew(self, connection: Connection) -> None:  # noqa: B027  # as above
+        """Have the statements of the connection that writes planned anew, for the tables as they are now."""
+
     def prepare_end(self, connection: Connection) -> None:  # noqa: B027  # as above
         """Set up a transaction of somebody else's for what we write at its end."""
 

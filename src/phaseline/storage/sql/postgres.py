@@ -120,6 +120,9 @@ class PostgresDialect(Dialect):
     def prepare_writer(self, connection: Connection) -> None:
         connection.exec_driver_sql(WRITER_SETTINGS)
 
+    def plan_anew(self, connection: Connection) -> None:
+        connection.exec_driver_sql("DISCARD PLANS")
+
     def prepare_end(self, connection: Connection) -> None:
         connection.exec_driver_sql(TRANSACTION_SETTINGS)
 

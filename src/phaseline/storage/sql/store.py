@@ -72,6 +72,9 @@ BUSY_TRIES = 5
 """Whole transactions tried again where others were in the way: a lock that lasts, a deadlock, a serialization failure."""
 BUSY_PAUSE = 0.005
 """Seconds before the first of these tries, at most half of those before the next one."""
+FIRST_PLANS = 64
+"""Uses of a connection that writes until its statements are planned anew, and from then on whenever as many more have come: what
+was planned for small tables reads all of a namespace where it should look keys up, and so do plans that are kept."""
 
 
 class SqlStorage(Storage):
@@ -99,6 +102,8 @@ class SqlStorage(Storage):
         self._bodies: Engine | None = None
         """For transactional phases: as many connections as there are bodies, and none taken from the others."""
         self._writer: Connection | None = None
+        self._uses: int = 0
+        self._planned_until: int = FIRST_PLANS
         self._teller: Teller | None = None
         self.nudges: bool = self.dialect.nudges
         self.is_server: bool = self.dialect.is_server
@@ -210,6 +215,11 @@ class SqlStorage(Storage):
                 connection.close()  # the next use prepares another one: none is used that is not as it should be
                 raise
             self._writer = connection
+            self._uses, self._planned_until = 0, FIRST_PLANS
+        self._uses += 1
+        if self._uses > self._planned_until:
+            self._planned_until *= 2
+            self.dialect.plan_anew(self._writer)
         return Access(self.dialect, self._writer)
 
     def _on_writer(self, work: Callable[[Access], T]) -> T:

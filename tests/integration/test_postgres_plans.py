@@ -1,0 +1,71 @@
+"""What PostgreSQL reads for a claim: what it is about, however many runs there are, and whenever it was planned."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import attrs
+import pytest
+from tests.databases import fresh_schema
+from tests.servers import Server
+
+from phaseline.abc import ClaimRequest
+from phaseline.storage.sql import claims
+from phaseline.storage.sql.access import Access
+from phaseline.storage.sql.store import FIRST_PLANS, SqlStorage
+from phaseline.testing.storage.base import write
+from phaseline.testing.storage.build import DEFINITION, NAMESPACE, NOW, decline, make_phase, new_run
+
+RUNS, LIMIT = 300, 8
+REQUEST = ClaimRequest(NAMESPACE, None, frozenset({DEFINITION}), LIMIT, NOW)
+READ = (
+    "SELECT idx_tup_fetch + seq_tup_read FROM pg_stat_xact_user_tables "
+    "WHERE relid = '{schema}.pipeline_run'::regclass"
+)
+
+
+@pytest.fixture
+def storage(postgres_server: Server) -> Iterator[SqlStorage]:
+    """A storage on tables that have never held anything."""
+    with fresh_schema(postgres_server.url, "never_used") as database:
+        opened = database.storage()
+        opened.open()
+        yield opened
+        opened.close()
+
+
+def fill(storage: SqlStorage, first: int, last: int) -> None:
+    """Have runs wait."""
+    write(storage, *(new_run(f"run-{number:04d}", make_phase()) for number in range(first, last)))
+
+
+def test_a_claim_looks_up_the_runs_that_it_is_about(storage: SqlStorage) -> None:
+    """Also where its statements were planned, once and for all, while there was one run."""
+    fill(storage, 0, 1)
+    for _ in range(10):  # from then on they are prepared on the server
+        storage.claim(REQUEST, decline)
+    fill(storage, 1, RUNS)
+
+    def look(ask: Access) -> tuple[int, int]:
+        statement = READ.format(schema=storage.dialect.schema_name)
+        ask.connection.exec_driver_sql("BEGIN")
+        before = ask(statement).scalar_one()
+        found = claims.candidates(ask, REQUEST)
+        read = ask(statement).scalar_one() - before
+        ask.connection.exec_driver_sql("ROLLBACK")
+        return len(found.rows), read
+
+    assert storage._on_writer(look) == (LIMIT + 1, LIMIT + 1)
+
+
+def test_statements_are_planned_anew_while_tables_grow(
+    storage: SqlStorage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By the sizes that they have then, less and less often; a new connection begins anew."""
+    anew: list[int] = []
+    uses: list[int] = []
+    monkeypatch.setattr(storage.dialect, "plan_anew", lambda _: anew.append(len(uses)))
+    for number in range(5 * FIRST_PLANS):
+        storage.claim(attrs.evolve(REQUEST, namespace="empty"), decline)  # one look at nothing
+        uses.append(number)
+    assert anew == [FIRST_PLANS, 2 * FIRST_PLANS, 4 * FIRST_PLANS]
