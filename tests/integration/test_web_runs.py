@@ -263,26 +263,43 @@ async def test_a_stream_stays_alive_and_ends_with_its_access(
 
 @BOTH_LOOPS
 async def test_a_client_that_reads_nothing_holds_up_nobody(
-    runtime: Runtime, client: httpx2.AsyncClient
+    runtime: Runtime, client: httpx2.AsyncClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Its stream stands; the run does not."""
+    """Its stream stands, and the run does not; after a while it is let go of."""
     app = asgi_app(runtime, authorize=known)
-    run_id = await started(client, "summing", 40)
+    run_id = await started(client, "holding", 4)
     stuck = anyio.Event()
+    monkeypatch.setattr(sse, "SEND_WITHIN", 0.2)
 
     async def never(message: Any) -> None:
         if message["type"] == "http.response.body":
             stuck.set()
             await anyio.sleep_forever()
 
+    async def stream() -> None:
+        with anyio.fail_after(10):
+            await app(scope, anyio.sleep_forever, never)
+
     scope = {
         "type": "http", "method": "GET", "path": f"/runs/{run_id}/stream", "query_string": b"", "headers": [],
     }  # fmt: skip
     async with anyio.create_task_group() as tasks:
-        tasks.start_soon(app, scope, anyio.sleep_forever, never)
+        tasks.start_soon(stream)
         await stuck.wait()
+        world.open.set()
         await ended(runtime, run_id)
-        tasks.cancel_scope.cancel()
+
+
+@BOTH_LOOPS
+async def test_a_client_that_goes_away_is_forgotten(runtime: Runtime, client: httpx2.AsyncClient) -> None:
+    """Its stream ends while the run goes on, and leaves nothing behind that listens."""
+    run_id = await started(client, "holding", 1)
+    await world.begun.wait()
+    async with streaming(asgi_app(runtime, authorize=known), f"/runs/{run_id}/stream") as told:
+        await told.until("event: PHASE_STARTED")
+    assert "HELD" == (await ok(client.get(f"/pipeline/{run_id}/state")))["state"]
+    world.open.set()
+    await ended(runtime, run_id)
 
 
 # --------------------------------------------------------------------- commands

@@ -38,6 +38,9 @@ QUICK: Final = {
 }  # fmt: skip
 
 
+pytestmark = pytest.mark.timeout(240)  # seconds of work, and many on a machine that is busy
+
+
 async def everybody(_: Any) -> Access:
     return Access("user:42")
 

@@ -26,6 +26,11 @@ class Query(BaseModel):
     model_config: ClassVar[ConfigDict] = ConfigDict(frozen=True, extra="forbid")
 
 
+def _example(**body: Any) -> ConfigDict:
+    """Have OpenAPI show a body."""
+    return ConfigDict(json_schema_extra={"examples": [body]})
+
+
 class Body(BaseModel):
     """Base of bodies; what is not known, or of another type, is refused."""
 
@@ -36,10 +41,8 @@ class Body(BaseModel):
 class Start(Body):
     """What a run is started with."""
 
-    model_config: ClassVar[ConfigDict] = ConfigDict(
-        json_schema_extra={
-            "examples": [{"pipeline": "task-preparation", "input": {"title": "Reset a password"}}]
-        }
+    model_config: ClassVar[ConfigDict] = _example(
+        pipeline="task-preparation", input={"title": "Reset a password"}
     )
 
     pipeline: Name | None = None
@@ -66,12 +69,16 @@ class Start(Body):
 class Command(Body):
     """What a command may be given with it."""
 
+    model_config: ClassVar[ConfigDict] = _example(reason="the supplier is away until Monday")
+
     reason: Text = ""
     """Why, for the run's history."""
 
 
 class Rerun(Command):
     """From where on a run is done once more."""
+
+    model_config: ClassVar[ConfigDict] = _example(phase="enrich")
 
     phase: Name
     """Path of the phase that it begins with."""
@@ -80,12 +87,16 @@ class Rerun(Command):
 class Rollback(Command):
     """To where a run is taken back."""
 
+    model_config: ClassVar[ConfigDict] = _example(to="decompose", reason="the subtasks are wrong")
+
     to: Name | None = None
     """Path of a phase, or id of a checkpoint; without it to before the first phase."""
 
 
 class Fork(Command):
     """Up to where a run is copied."""
+
+    model_config: ClassVar[ConfigDict] = _example(at="decompose")
 
     at: Name | None = None
     """Path of a phase, or id of a checkpoint; without it all that is committed."""
@@ -94,11 +105,15 @@ class Fork(Command):
 class Note(Command):
     """What is written into a run's history."""
 
+    model_config: ClassVar[ConfigDict] = _example(note="looked at, the input was wrong")
+
     note: Annotated[str, Field(min_length=1, max_length=2_000)]
 
 
 class Send(Body):
     """A signal."""
+
+    model_config: ClassVar[ConfigDict] = _example(signal="approved", value=True, id="mail-1")
 
     signal: Name
     """Name of the signal."""
@@ -113,11 +128,15 @@ class Send(Body):
 class PauseById(Command):
     """Which run is paused."""
 
+    model_config: ClassVar[ConfigDict] = _example(id=RUN_ID, reason="maintenance")
+
     id: RunId
 
 
 class ResumeById(PauseById):
     """Which run goes on."""
+
+    model_config: ClassVar[ConfigDict] = _example(id=RUN_ID, checkpoint=f"{RUN_ID}:4")
 
     checkpoint: Name | None = None
     """Take it back to there before."""
@@ -126,14 +145,16 @@ class ResumeById(PauseById):
 class RollbackById(Rollback):
     """Which run is taken back, and to where."""
 
+    model_config: ClassVar[ConfigDict] = _example(id=RUN_ID, to="decompose")
+
     id: RunId
 
 
 class PutSchedule(Body):
     """A schedule: ``cron`` or ``every_seconds``."""
 
-    model_config: ClassVar[ConfigDict] = ConfigDict(
-        json_schema_extra={"examples": [{"pipeline": "report", "input": "today", "cron": "30 2 * * *"}]}
+    model_config: ClassVar[ConfigDict] = _example(
+        pipeline="report", input="today", cron="30 2 * * *", tz="Europe/Berlin"
     )
 
     pipeline: Name | None = None

@@ -18,7 +18,7 @@ from phaseline.web.calls import Call, Route
 from phaseline.web.guard import Guard, Source, Visitor
 from phaseline.web.origins import checked_origins, comes_from
 from phaseline.web.problems import problem_of
-from phaseline.web.rates import DEFAULT, RateLimit, rate_limit
+from phaseline.web.rates import RateLimit, rate_limit
 from phaseline.web.reading import read_body, read_query
 
 MAX_BODY: Final = 1024 * 1024
@@ -117,6 +117,3 @@ def secured(response: Response) -> Response:
     for name, value in SECURITY_HEADERS.items():
         response.headers.setdefault(name, value)
     return response
-
-
-__all__ = ["DEFAULT", "MAX_BODY", "Service", "secured", "service"]

@@ -9,6 +9,7 @@ from contextlib import aclosing
 from typing import Any, Final
 
 import anyio
+import anyio.lowlevel
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
@@ -20,6 +21,8 @@ log: Final = logging.getLogger("phaseline.web")
 
 KEEP_ALIVE: Final = 15.0
 """Seconds of silence after which something is said, so that nothing between us and the client takes it for dead."""
+SEND_WITHIN: Final = 30.0
+"""Seconds within which a client must take what it is told; then it is let go of, and may connect again."""
 RECONNECT_MS: Final = 1_000
 """After how long a browser connects again."""
 
@@ -27,7 +30,8 @@ RECONNECT_MS: Final = 1_000
 class EventStream(Response):
     """Tells events until there are no more, the client is gone, or its access ends.
 
-    A client that reads slowly is told what is stored, when it is ready for it: nothing gathers here meanwhile.
+    A client that reads slowly is told what is stored, when it is ready for it: nothing gathers here meanwhile. One that does not
+    read at all is let go of.
     """
 
     media_type = "text/event-stream"
@@ -46,11 +50,16 @@ class EventStream(Response):
         self._sending: anyio.Lock = anyio.Lock()
         self._told: bool = False
         """Whether something was told since the last look."""
+        self._is_stuck: bool = False
+        """Whether the client does not read."""
+        self._scope: anyio.CancelScope = anyio.CancelScope()
+        """Of all that is done for it."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002  # as of every response
         """Send it."""
         await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
         async with anyio.create_task_group() as tasks:
+            self._scope = tasks.cancel_scope
             tasks.start_soon(self._until_gone, receive, tasks.cancel_scope)
             tasks.start_soon(self._keep_alive, send)
             with anyio.move_on_after(self._seconds) as allowed:
@@ -58,7 +67,8 @@ class EventStream(Response):
             if allowed.cancelled_caught:
                 await self._send(send, 'event: closed\ndata: {"reason": "expired"}\n\n')
             tasks.cancel_scope.cancel()
-        await send({"type": "http.response.body", "body": b"", "more_body": False})
+        if not self._is_stuck:
+            await send({"type": "http.response.body", "body": b"", "more_body": False})
 
     async def _tell(self, send: Send) -> None:
         await self._send(send, f"retry: {RECONNECT_MS}\n\n")
@@ -73,7 +83,15 @@ class EventStream(Response):
     async def _send(self, send: Send, text: str) -> None:
         async with self._sending:
             self._told = True
-            await send({"type": "http.response.body", "body": text.encode(), "more_body": True})
+            with anyio.move_on_after(SEND_WITHIN) as taking:
+                await send({"type": "http.response.body", "body": text.encode(), "more_body": True})
+            if taking.cancelled_caught:
+                log.info(
+                    "a client of a stream of events took nothing for %g s, and was let go of", SEND_WITHIN
+                )
+                self._is_stuck = True
+                self._scope.cancel()
+                await anyio.lowlevel.checkpoint()
 
     async def _keep_alive(self, send: Send) -> None:
         while True:
