@@ -129,6 +129,31 @@ async def test_lists_show_only_what_one_may_read(runtime: Runtime) -> None:
     assert other.id not in runs + letters
 
 
+async def test_runs_belong_to_who_started_them(runtime: Runtime) -> None:
+    """By attributes that he cannot give other values; and a key of somebody else's gives him nothing."""
+
+    async def authorize(connection: Any) -> Access:
+        name = connection.headers["x-name"]
+        return Access(
+            name,
+            may=lambda _, run: run is None or run.attributes.get("owner") == name,
+            attributes={"owner": name},
+        )
+
+    app = asgi_app(runtime, authorize=authorize)
+    asked = {"pipeline": "summing", "input": 2, "key": "order-7", "attributes": {"owner": "bob", "size": 1}}
+    async with client_of(app, x_name="ann") as ann, client_of(app, x_name="bob") as bob:
+        run_id = (await ann.post("/pipeline/start", json=asked)).json()["id"]
+        assert {"owner": "ann", "size": 1} == (await ann.get(f"/runs/{run_id}")).json()["attributes"]
+        assert 404 == (await bob.get(f"/runs/{run_id}")).status_code
+        same, other = [
+            await bob.post("/pipeline/start", json={**asked, "input": number}) for number in (2, 3)
+        ]
+        assert (409, other.text) == (same.status_code, same.text)
+        assert run_id not in same.text
+        assert run_id == (await ann.post("/pipeline/start", json=asked)).json()["id"]
+
+
 # --------------------------------------------------------------------- two namespaces
 async def by_header(connection: Any) -> Access:
     return Access("user:42", connection.headers["x-tenant"])

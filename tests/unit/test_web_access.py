@@ -13,6 +13,7 @@ from phaseline import Pipeline, RunSummary, Runtime, phase
 from phaseline.errors import (
     DefinitionError,
     ForbiddenError,
+    InvalidMarkError,
     RunNotFoundError,
     RuntimeNotOpenError,
     UnauthenticatedError,
@@ -67,12 +68,13 @@ async def test_what_is_not_allowed_is_denied() -> None:
         {"actor": "a\nb"},
         {"actor": "a", "namespace": ""},
         {"actor": "a", "may": "everything"},
+        {"actor": "a", "attributes": {"owner": None}},
         {"actor": "a", "expires_at": datetime(2030, 1, 1)},  # noqa: DTZ001  # that is refused
     ],
 )
 def test_an_access_that_makes_no_sense_is_refused(given: dict[str, Any]) -> None:
     """Before anybody is let in by it."""
-    with pytest.raises((DefinitionError, TypeError)):
+    with pytest.raises((DefinitionError, InvalidMarkError, TypeError)):
         Access(**given)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Final, TypeAlias, cast
@@ -15,6 +15,7 @@ from starlette.requests import HTTPConnection
 from phaseline.asking import check_moment
 from phaseline.errors import DefinitionError
 from phaseline.finding import RunSummary
+from phaseline.marks import Attribute, marks_of
 from phaseline.texts import storable_text
 
 log: Final = logging.getLogger("phaseline.web")
@@ -70,12 +71,17 @@ def _moment(_: object, attribute: attrs.Attribute[datetime | None], value: objec
     check_moment(value, attribute.name)
 
 
+def _marks(_: object, __: object, value: object) -> None:
+    marks_of((), value)
+
+
 @attrs.frozen
 class Access:
     """Who asks, and what he may.
 
     Raises:
         DefinitionError: Actor or namespace is no text that can be printed, or the time is not aware.
+        InvalidMarkError: No run could have such attributes.
     """
 
     actor: str = attrs.field(validator=_text)
@@ -86,6 +92,8 @@ class Access:
     """Asked for each action, and for each run that it is about; anything but True denies."""
     expires_at: datetime | None = attrs.field(default=None, validator=_moment)
     """Until when this holds: a request is refused after it, and a live connection ends."""
+    attributes: Mapping[str, Attribute] = attrs.field(factory=dict[str, Attribute], validator=_marks)
+    """What each run and schedule has that he starts or stores, whatever he says himself: by it ``may`` knows whose it is."""
 
     async def allows(self, action: Action, run: RunSummary | None = None) -> bool:
         """Whether he may do that, to the run or at all."""

@@ -7,7 +7,7 @@ from functools import partial
 from typing import Any
 
 from phaseline.control import Verb
-from phaseline.errors import InvalidInputError, InvalidSignalError
+from phaseline.errors import InvalidInputError, InvalidSignalError, KeyConflictError
 from phaseline.run import RunState
 from phaseline.signals import Signal
 from phaseline.web.access import Action
@@ -38,9 +38,12 @@ async def start(call: Call) -> StateView:
         call.pipeline(asked.pipeline, asked.version), asked.input, key=key, while_open=asked.while_open,
         priority=asked.priority, delay=timedelta(seconds=asked.delay_seconds),
         timeout=None if timeout is None else timedelta(seconds=timeout), deadline=asked.deadline,
-        tags=asked.tags, attributes=asked.attributes,
+        tags=asked.tags, attributes={**asked.attributes, **call.access.attributes},
     )  # fmt: skip
-    return await call.state(handle.id)
+    found = await call.summary(handle.id)
+    if key is not None and not call.access.attributes.items() <= found.attributes.items():
+        raise KeyConflictError(key, found.pipeline, found.id)  # it is somebody else's
+    return StateView.of(found)
 
 
 async def _command(call: Call, verb: Verb) -> StateView:

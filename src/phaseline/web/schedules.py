@@ -27,7 +27,7 @@ async def put_schedule(call: Call) -> ScheduleView:
     stored = await call.runtime.schedules.put(
         call.name, call.pipeline(asked.pipeline, asked.version), input=asked.input, cron=asked.cron, every=asked.every,
         tz=asked.tz, overlap=asked.overlap, catch_up=asked.catch_up, priority=asked.priority, tags=asked.tags,
-        attributes=asked.attributes,
+        attributes={**asked.attributes, **call.access.attributes},
     )  # fmt: skip
     _note(call, "stored")
     return ScheduleView.of(stored)
