@@ -146,7 +146,7 @@ class Runtime:
             settings: For what the arguments do not say: ``Settings.from_env()``. Without them nothing of the environment is
                 read.
             clock: Where the time comes from.
-            bus: Where events are told.
+            bus: Where events are told; of this runtime alone, where there is a transport.
             transport: Carries events between the processes of a namespace, so that each is told of the commits of all:
                 ``"redis://host:6379/0"``, a URL whose scheme is that of an installed plugin, or a transport. Without one,
                 a process is told of its own.

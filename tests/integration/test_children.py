@@ -167,7 +167,11 @@ async def test_a_run_goes_on_with_the_output_of_its_child(
             await child.signal(GO, True)
             assert await handle.result() == "<21>"
         (told,) = [event async for event in handle.events() if event.type == "CHILD_STARTED"]
-        assert (told.phase, told.data["child"], told.data["pipeline"]) == ("patient", child.id, "patient")
+        assert (told.phase, told.data["child"], told.data["child_pipeline"]) == (
+            "patient",
+            child.id,
+            "patient",
+        )
         assert "PIPELINE_COMPLETED" in recorder.types
         assert (await handle.run()).states == (
             "IDLE", "INITIALIZING", "BEGIN", "PATIENT", "SHOW", "COMPLETED",
