@@ -21,6 +21,7 @@ from phaseline.errors import (
 )
 from phaseline.storage.memory import MemoryStorage
 from phaseline.testing import FakeClock
+from phaseline.transports.memory import MemoryTransport
 from phaseline.web import Access, Action
 from phaseline.web.feed import Feed, FeedLimits
 from phaseline.web.guard import Visitor
@@ -219,6 +220,25 @@ async def test_what_another_process_wrote_is_found(
         await client.until(lambda: client.ends() == 1)
 
     assert client.numbers(handle.id) == list(range(1, 9))
+
+
+async def test_a_transport_tells_of_what_other_processes_do(
+    clock: FakeClock, sqlite_storage: Callable[[], Storage]
+) -> None:
+    """Then who listens to everything hears it here, too, whole and in order."""
+    transport = MemoryTransport()
+    async with (
+        Runtime(sqlite_storage(), pipelines=[counting], clock=clock, transport=transport) as worker,
+        Runtime(
+            sqlite_storage(), pipelines=[counting], clock=clock, transport=transport, serve=False
+        ) as front,
+        listening(front) as client,
+    ):
+        await client.feed.follow_all()
+        handle = await worker.start(counting, 300)
+        await client.until(lambda: client.ends() == 1)
+
+    assert list(range(1, 306)) == client.numbers(handle.id)
 
 
 # --------------------------------------------------------------------- bounded

@@ -13,6 +13,7 @@ from starlette.requests import HTTPConnection
 from tests.talking import talking
 
 from phaseline import Context, Pipeline, RunSummary, Runtime, phase
+from phaseline.storage.memory import MemoryStorage
 from phaseline.web import Access, Action, asgi_app
 from phaseline.web.feed import FeedLimits
 from phaseline.web.websocket import LONGEST, MOST_BAD
@@ -224,3 +225,36 @@ async def test_a_connection_ends_with_its_access_and_with_the_runtime() -> None:
     assert expiring.closed is not None
     assert staying.closed is not None
     assert (4401, 1001) == (expiring.closed[0], staying.closed[0])
+
+
+async def test_tenants_learn_nothing_of_each_other() -> None:
+    """One application, one storage, equal keys: who says another namespace's id is answered as if there were no such run."""
+    storage, tenants = MemoryStorage(), dict[str | None, Runtime]()
+    for name in ("acme", "umbrella"):
+        tenants[name] = Runtime(storage, pipelines=[halving], namespace=name)
+
+    async def by_header(connection: HTTPConnection) -> Access:
+        return Access("a", namespace=connection.headers["tenant"])
+
+    app = asgi_app(tenants.get, authorize=by_header)
+    async with (
+        tenants["acme"], tenants["umbrella"], talking(app, tenant="acme") as one, talking(app, tenant="umbrella") as two,
+    ):  # fmt: skip
+        for socket in (one, two):
+            await socket.until(lambda socket=socket: socket.answers)
+            await socket.ask({"type": "subscribe", "everything": True})
+        runs = [await tenants[name].start(halving, 2, key="the same") for name in ("acme", "umbrella")]
+        for socket in (one, two):
+            await socket.until(lambda socket=socket: socket.has("PIPELINE_COMPLETED"))
+        refused = await one.ask({"type": "subscribe", "run": runs[1].id})
+        unknown = await one.ask({"type": "subscribe", "run": "0" * 22})
+        resumed = await one.ask(
+            {"type": "subscribe", "pipeline": "halving", "after": {runs[1].id: 0}, "newer_than": "0"}
+        )
+        await one.until(lambda: len(one.numbers(runs[0].id)) == 10)
+
+    assert str(refused).replace(runs[1].id, "0" * 22) == str(unknown)
+    assert runs[0].id == resumed["newest"]
+    assert [{run.id} for run in runs] == [
+        {event["run_id"] for event in socket.events} for socket in (one, two)
+    ]
