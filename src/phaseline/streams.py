@@ -164,7 +164,7 @@ def checked_after(after: Any) -> Mapping[str, int]:
             f"runtime.events(after={after!r}): give the number of the last event seen of each run: {{handle.id: 7}}; "
             "for one run, use handle.events(after=7)"
         )
-    numbers: Mapping[Any, Any] = after
+    numbers: Mapping[Any, Any] = after  # pyright: ignore[reportUnknownVariableType]  # what it holds is checked now
     for run_id, seq in numbers.items():
         check_run_id(run_id, "runtime.events(after=...)")
         check_seq(seq, "runtime.events")

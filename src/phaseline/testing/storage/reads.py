@@ -219,7 +219,11 @@ class Reads(StorageTests):
                 make_run(namespace=space, seq=1, pipeline=space),
                 inserted=[make_phase("a", PhaseState.COMPLETED, reason=space)],
                 outputs={"a": f'"{space}"'},
-                events=[CheckpointCreated(**at(1, "a") | {"pipeline": space}, checkpoint=space, revision=1)],
+                events=[
+                    CheckpointCreated(
+                        **dict[str, Any](at(1, "a"), pipeline=space), checkpoint=space, revision=1
+                    )
+                ],
                 steps=[StepResult("a", 0, "key", f'"{space}"')],
             )
             for space in spaces

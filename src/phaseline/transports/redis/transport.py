@@ -82,7 +82,7 @@ def _connector(url: object) -> tuple[Callable[[], Any], str]:
 
     def connect() -> Any:
         # Our threads try again by themselves, and tell of it.
-        return Redis.from_url(
+        return Redis.from_url(  # pyright: ignore[reportUnknownMemberType]  # its options have no types
             url,
             socket_timeout=PATIENCE,
             socket_connect_timeout=PATIENCE,
