@@ -12,7 +12,7 @@ import anyio
 import pytest
 
 from phaseline import Context, Event, Pipeline, RunHandle, Runtime, phase
-from phaseline.errors import DefinitionError, RuntimeNotOpenError
+from phaseline.errors import DefinitionError, ReaderTooSlowError, RuntimeNotOpenError
 from phaseline.events import PhaseProgress, PipelineCompleted
 from phaseline.storage.memory import MemoryStorage
 from phaseline.storage.sql.store import SqlStorage
@@ -140,6 +140,19 @@ async def test_a_slow_reader_misses_nothing_that_is_stored(runtime: Runtime) -> 
     found = numbers(events)
     assert {handle.id: [*range(1, max(found[handle.id]) + 1)] for handle in handles} == found
     assert not any(isinstance(event, PhaseProgress) for event in events)
+
+
+async def test_a_reader_that_cannot_catch_up_is_told(
+    runtime: Runtime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After what could be kept for it, and rather than leave something out."""
+    monkeypatch.setattr("phaseline.watches.MOST_OWED", 2)
+    stream = runtime.events(buffer=1)
+    for _ in range(3):
+        await finished(runtime)
+
+    with pytest.raises(ReaderTooSlowError, match="begin again"):
+        await take(stream, lambda _: False)
 
 
 async def test_the_walk_ends_with_the_runtime() -> None:

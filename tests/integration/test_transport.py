@@ -15,6 +15,7 @@ from tests.servers import Server
 from tests.servers_redis import redis as start_redis
 
 from phaseline import Context, CustomEvent, Event, Pipeline, Runtime, phase
+from phaseline._shell.relay import Relay
 from phaseline.errors import DefinitionError, TransportURLError
 from phaseline.storage.memory import MemoryStorage
 from phaseline.storage.sql.store import SqlStorage
@@ -255,6 +256,33 @@ async def test_a_redis_that_is_killed_costs_nothing_but_time(
 
     assert before | meanwhile | after == found
     assert took < PATIENCE / 4
+
+
+@pytest.mark.parametrize("anyio_backend", ["asyncio"])
+async def test_what_had_to_be_dropped_is_read(
+    sqlite_storage: Storages, server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A sender keeps so many batches while Redis is away; a jump in their numbers tells the others of the rest."""
+    monkeypatch.setattr("phaseline.transports.redis.sending.MOST_WAITING", 2)
+    lost: list[timedelta] = []
+    lose = Relay._lose
+    monkeypatch.setattr(Relay, "_lose", lambda relay, ago: (lost.append(ago), lose(relay, ago)))
+    options: dict[str, Any] = {"pipelines": [counting], "transport": server.url}
+    async with (
+        Runtime(sqlite_storage(), serve=False, **options) as asking,
+        Runtime(sqlite_storage(), **options) as working,
+    ):
+        heap = Heap(asking)
+        expected = await completed(working)
+        assert expected == await heap.until(*expected)
+        client = redis.Redis.from_url(server.url)
+        await anyio.to_thread.run_sync(lambda: client.client_pause(500, all=False))  # reading goes on
+        expected |= await completed(working, 5)
+        await anyio.to_thread.run_sync(client.client_unpause)
+        assert expected == await heap.until(*expected)
+        client.close()
+
+    assert lost, "nothing had to be dropped"
 
 
 class Forgetful:
