@@ -63,6 +63,8 @@ class Health:
     """What is wrong with the storage; None if it answers."""
     broker: str | None
     """What is wrong with the queue's broker; None if it answers, or there is none."""
+    transport: str | None = None
+    """What is wrong with the transport of events; None if nothing is known to be, or there is none, or the runtime is not open."""
     last_sweep: datetime | None
     """When this process last looked over everything; None if it serves nothing, or has not yet."""
     queues: tuple[QueueHealth, ...]
@@ -89,6 +91,8 @@ class Health:
             yield f"the storage does not answer: {self.storage}"
         if self.broker is not None:
             yield f"the broker does not answer, and workers find work by looking only: {self.broker}"
+        if self.transport is not None:
+            yield f"the transport of events does not answer, and those of other processes are told late: {self.transport}"
         for queue in self.queues:
             if queue.waited > self.patience:
                 names = ", ".join(sorted(f"{each.pipeline} {each.version}" for each in queue.definitions))

@@ -197,6 +197,7 @@ class Runtime:
         if on_error is not None:
             self.bus.subscribe(on_error, types=[ErrorOccurred], own=True)
         self._runner: Runner | None = None
+        self._relay: Relay | None = None
         self._token: EventLoopToken | None = None
         self._scheduler: Scheduler | None = None
         self._stack = AsyncExitStack()
@@ -242,9 +243,9 @@ class Runtime:
         stack.callback(tasks.cancel_scope.cancel)
         runner.open(tasks)
         if self._transport is not None:
-            relay = Relay(runner, self._transport)
-            stack.push_async_callback(relay.close)
-            await relay.open()
+            self._relay = Relay(runner, self._transport)
+            stack.push_async_callback(self._relay.close)
+            await self._relay.open()
         self.bus.open(runner.spawn, runner.handler_threads)
         stack.callback(self.bus.close)
         stack.callback(runner.dismiss)
@@ -289,7 +290,7 @@ class Runtime:
 
     def _forget(self) -> None:
         open_hosts.remove(self)
-        self._runner = self._token = self._scheduler = None
+        self._runner = self._token = self._scheduler = self._relay = None
 
     @property
     def runner(self) -> Runner:
@@ -344,7 +345,7 @@ class Runtime:
         return known is not None and known.plan.fingerprint == pipeline.plan.fingerprint
 
     async def health(self, *, patience: timedelta = PATIENCE) -> Health:
-        """Find out how the storage, the broker, the queues, the workers and this process's threads are.
+        """Find out how the storage, the broker, the transport, the queues, the workers and this process's threads are.
 
         What is wrong is told, never raised. A runtime that is not open connects for it, and serves nothing.
 
@@ -356,7 +357,10 @@ class Runtime:
         runner = self._runner
         if runner is not None:
             found = await runner.read(partial(checkup.examine, *given, now=runner.clock.sql_now()))
-            return attrs.evolve(found, last_sweep=runner.swept_at, threads=checkup.threads_of(runner))
+            return attrs.evolve(
+                found, last_sweep=runner.swept_at, threads=checkup.threads_of(runner),
+                transport=None if self._relay is None else self._relay.trouble,
+            )  # fmt: skip
         if self._storage.blocking:
             return await to_thread.run_sync(partial(checkup.examine_closed, *given))
         return checkup.examine_closed(*given)

@@ -26,6 +26,11 @@ class Line(ABC):
         called on an event loop. What cannot be sent for long may be lost.
         """
 
+    @property
+    def trouble(self) -> str | None:
+        """What keeps events from being sent or heard now; None if nothing is known to."""
+        return None
+
     @abstractmethod
     def close(self) -> None:
         """Send what waits, for about a second at most, and hear no more. May block; a second time it does nothing."""

@@ -250,12 +250,15 @@ async def test_a_redis_that_is_killed_costs_nothing_but_time(
         meanwhile = await completed(working, 10)
         took = time.monotonic() - began
         assert set(meanwhile).isdisjoint(event.run_id for event in heap.events), "it was not killed"
+        away = await asking.health()
         await anyio.to_thread.run_sync(server.start)
         after = await completed(working)
         found = await heap.until(*meanwhile, *after)
+        back = await asking.health()
 
     assert before | meanwhile | after == found
     assert took < PATIENCE / 4
+    assert (False, None) == (away.transport is None, back.transport)
 
 
 @pytest.mark.parametrize("anyio_backend", ["asyncio"])
@@ -345,7 +348,10 @@ async def test_a_redis_that_is_not_there_is_no_hindrance(
         heap = Heap(runtime)
         expected = await completed(runtime, 3)
         assert expected == await heap.until(*expected)
+        health = await runtime.health()
 
+    assert health.transport is not None
+    assert ["the transport of events does not answer"] == [text.partition(",")[0] for text in health.problems]
     warnings = [record.getMessage() for record in caplog.records if record.name == "phaseline.transport"]
     assert ["cannot be heard", "cannot be sent"] == sorted(
         part for part in ("cannot be sent", "cannot be heard") if sum(part in text for text in warnings) == 1

@@ -85,6 +85,11 @@ class Relay:
             with anyio.CancelScope(shield=True):
                 await to_thread.run_sync(self._line.close)
 
+    @property
+    def trouble(self) -> str | None:
+        """What keeps events from being sent or heard now; None if nothing is known to."""
+        return None if self._line is None else self._line.trouble
+
     # ------------------------------------------------------------------ what comes in
     def _publish(self, events: Sequence[Event]) -> None:
         """Tell events of this process, and send them; in the place of ``bus.publish``."""

@@ -56,7 +56,13 @@ async def stats(call: Call) -> StatsView:
 async def health(call: Call) -> HealthView:
     """Say what is wrong with the service, if anything is."""
     found = await call.runtime.health()
-    if found.storage or found.broker:  # where they are is nothing for the network
-        log.warning("the storage does not answer: %s; the broker: %s", found.storage, found.broker)
-    shown = attrs.evolve(found, storage=found.storage and IN_THE_LOG, broker=found.broker and IN_THE_LOG)
+    if found.storage or found.broker or found.transport:  # where they are is nothing for the network
+        log.warning(
+            "the storage does not answer: %s; the broker: %s; the transport of events: %s",
+            found.storage, found.broker, found.transport,
+        )  # fmt: skip
+    shown = attrs.evolve(
+        found, storage=found.storage and IN_THE_LOG, broker=found.broker and IN_THE_LOG,
+        transport=found.transport and IN_THE_LOG,
+    )  # fmt: skip
     return HealthView(ok=shown.ok, problems=shown.problems)

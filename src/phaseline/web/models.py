@@ -338,7 +338,7 @@ class HealthView(View):
 
     ok: bool
     problems: tuple[str, ...]
-    """Where something is wrong: in the storage, the broker, the queues, the workers or the threads."""
+    """Where something is wrong: in the storage, the broker, the transport of events, the queues, the workers or the threads."""
 
 
 class Problem(BaseModel):

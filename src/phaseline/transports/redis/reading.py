@@ -41,7 +41,8 @@ class Reader:
         self._senders: dict[str, tuple[int, float]] = {}
         """By sender: the last number, and when it came."""
         self._stopped = threading.Event()
-        self._is_in_trouble = False
+        self.trouble: str | None = None
+        """Why nothing can be heard; None if it can."""
 
     def start(self) -> None:
         """Find the end of the stream, if the server can be reached, and begin."""
@@ -58,7 +59,7 @@ class Reader:
     def _work(self) -> None:
         while not self._stopped.is_set():
             try:
-                if self._is_in_trouble or self._last is None:
+                if self.trouble is not None or self._last is None:
                     self._begin_again()
                 self._read()
             except Exception as error:  # noqa: BLE001  # whatever the client raises: no run depends on it
@@ -68,12 +69,12 @@ class Reader:
         self._client.close()
 
     def _note(self, error: Exception) -> None:
-        if not self._is_in_trouble:
+        if self.trouble is None:
             log.warning(
                 "events cannot be heard from Redis (%s: %s); what is missed is read from the storage once it is back",
                 type(error).__name__, error,
             )  # fmt: skip
-        self._is_in_trouble = True
+        self.trouble = f"{type(error).__name__}: {error}"
 
     def _begin_again(self) -> None:
         """Go on after an outage: the server may have lost what it held."""
@@ -82,7 +83,7 @@ class Reader:
             self._last = newest if self._last is None else BEGINNING
         self._lose(self._sound_at)
         log.info("events can be heard from Redis again")
-        self._is_in_trouble = False
+        self.trouble = None
 
     def _read(self) -> None:
         assert self._last is not None  # noqa: S101  # it was found before

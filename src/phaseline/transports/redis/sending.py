@@ -36,7 +36,8 @@ class Sender:
         self._changed = threading.Condition()
         self._thread: threading.Thread | None = None
         self._is_stopped = False
-        self._is_in_trouble = False
+        self.trouble: str | None = None
+        """Why the last batches could not be sent; None if they were."""
 
     def put(self, events: Sequence[Event]) -> None:
         """Send a batch soon."""
@@ -55,7 +56,7 @@ class Sender:
     def stop(self) -> None:
         """Send what waits, within a bound, and end."""
         with self._changed:
-            self._changed.wait_for(lambda: not self._waiting or self._is_in_trouble, FLUSH_GRACE)
+            self._changed.wait_for(lambda: not self._waiting or self.trouble is not None, FLUSH_GRACE)
             self._is_stopped = True
             self._changed.notify_all()
 
@@ -88,19 +89,19 @@ class Sender:
         with self._changed:
             while self._waiting and self._waiting[0][0] <= number:
                 self._waiting.popleft()
-            if self._is_in_trouble:
+            if self.trouble is not None:
                 log.info("events can be sent to Redis again")
-            self._is_in_trouble = False
+            self.trouble = None
             self._changed.notify_all()
 
     def _pause(self, error: Exception) -> None:
         with self._changed:
-            if not self._is_in_trouble:
+            if self.trouble is None:
                 log.warning(
                     "events cannot be sent to Redis (%s: %s); runs go on, and other processes hear of them later. This is "
                     "said once, and sending is tried again",
                     type(error).__name__, error,
                 )  # fmt: skip
-            self._is_in_trouble = True
+            self.trouble = f"{type(error).__name__}: {error}"
             self._changed.notify_all()
             self._changed.wait_for(lambda: self._is_stopped, OUTAGE_PAUSE)

@@ -59,6 +59,10 @@ class _RedisLine(Line):
     def send(self, events: Sequence[Event]) -> None:
         self._sender.put(events)
 
+    @property
+    def trouble(self) -> str | None:
+        return self._reader.trouble or self._sender.trouble
+
     def close(self) -> None:
         self._reader.stop()
         self._sender.stop()
