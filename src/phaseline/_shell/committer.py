@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import logging
-import os
 from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from datetime import datetime
 from functools import partial
+from random import Random
 from typing import Any, Final, NamedTuple
 
 import anyio
@@ -88,6 +88,9 @@ class Committer(ABC):
         """
         self._storage, self._clock = storage, clock
         self._offer, self._committed, self._adopt = offer, committed, adopt
+        # Seeded by the system, and not drawn from it each time: that lets go of the interpreter's lock in the midst of a decision.
+        self.new_commit_id: Callable[[], int] = partial(Random().getrandbits, 63)  # noqa: S311  # no secret
+        """Gives a random number that is never negative in a column of 64 bits."""
 
     @property
     def deciding(self) -> AbstractAsyncContextManager[object]:
@@ -471,7 +474,7 @@ class GroupCommitter(Committer):
             ticket.told = told
         draft, verdicts = fold(live.snapshot, [ticket.command for ticket in tickets], now, offer)
         if not draft.is_empty:
-            unit = draft.unit(commit_id=new_commit_id(), input_text=live.input_text)
+            unit = draft.unit(commit_id=self.new_commit_id(), input_text=live.input_text)
             return Folded(live, draft, tickets, verdicts, unit)
         self._tell(live, tickets, verdicts)
         return None
@@ -610,11 +613,6 @@ def _together(tickets: Sequence[Ticket]) -> int:
         if type(ticket.command) in ALONE:
             return number or 1
     return len(tickets)
-
-
-def new_commit_id() -> int:
-    """A random number of 63 bits: never negative in a column of 64."""
-    return int.from_bytes(os.urandom(8)) >> 1
 
 
 def _read(storage: Storage, namespace: str, live: LiveRun) -> tuple[RunRows | None, Folded | None]:

@@ -11,7 +11,7 @@ import attrs
 from phaseline._engine.commands import NO_OFFER, Start
 from phaseline._engine.decide import fold
 from phaseline._engine.snapshot import Draft, Snapshot
-from phaseline._shell.committer import KeyTaken, new_commit_id
+from phaseline._shell.committer import KeyTaken
 from phaseline._shell.ids import new_run_id
 from phaseline._shell.live import Job, LiveRun
 from phaseline.abc import Unit
@@ -119,7 +119,7 @@ def prepared(runner: Runner, plan: Plan, value: object, options: StartOptions) -
     live, command = _new_run(runner, plan, value, options)
     del runner.live[live.id]
     draft, _ = fold(live.snapshot, (command,), runner.clock.now(), NO_OFFER)
-    return live, draft, draft.unit(commit_id=new_commit_id(), input_text=live.input_text)
+    return live, draft, draft.unit(commit_id=runner.committer.new_commit_id(), input_text=live.input_text)
 
 
 async def begin(runner: Runner, plan: Plan, value: object) -> tuple[LiveRun, Job | None]:

@@ -13,7 +13,6 @@ import attrs
 from phaseline._engine.commands import NO_OFFER, Succeed
 from phaseline._engine.decide import fold
 from phaseline._engine.snapshot import Draft, Snapshot
-from phaseline._shell.committer import new_commit_id
 from phaseline._shell.context import BodyContext
 from phaseline._shell.live import Job
 from phaseline._shell.outage import OUTAGE_PAUSE, patiently
@@ -34,7 +33,7 @@ class _Attempt:
     """One run through the body and its transaction."""
 
     transaction: Transaction
-    commit_id: int = attrs.field(factory=new_commit_id)
+    commit_id: int
     draft: Draft | None = None
     """What was decided, from the moment on at which it may be committed."""
 
@@ -53,7 +52,7 @@ async def transact(runner: Runner, job: Job, context: BodyContext, body: Callabl
     )  # a copy: the loop goes on with the run meanwhile
     tries = 0
     while True:
-        attempt = _Attempt(runner.storage.begin())
+        attempt = _Attempt(runner.storage.begin(), runner.committer.new_commit_id())
         context.begin(attempt.transaction)
         try:
             return await runner.call_in_thread(partial(_work, job, base, context, body, attempt))

@@ -18,7 +18,6 @@ from phaseline._engine.snapshot import Draft, Snapshot
 from phaseline._shell.alarms import Alarms
 from phaseline._shell.background import survived
 from phaseline._shell.clock import Timer
-from phaseline._shell.committer import new_commit_id
 from phaseline._shell.ids import host_identity, is_gone, process_started
 from phaseline._shell.lookout import Lookout
 from phaseline._shell.mail import Mail
@@ -339,7 +338,7 @@ class _Claim:
         self.drafts[rows.run.id] = draft
         if rows.input is not None:
             self.inputs[rows.run.id] = rows.input
-        return draft.unit(commit_id=new_commit_id())
+        return draft.unit(commit_id=self._runner.committer.new_commit_id())
 
     def _fitting(self, base: Snapshot, paths: Sequence[str]) -> tuple[str, ...]:
         """Choose what this claim is for.
