@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from datetime import UTC, datetime, timedelta
 
-from phaseline._shell.ids import first_id, new_run_id, new_worker_id
+from phaseline._shell.ids import commit_ids, first_id, new_run_id, new_worker_id
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 NOW = datetime(2030, 1, 1, tzinfo=UTC)
@@ -40,3 +40,10 @@ def test_the_first_id_of_a_moment() -> None:
 def test_workers_differ() -> None:
     """Each process start has a name of its own."""
     assert len({new_worker_id() for _ in range(1_000)}) == 1_000
+
+
+def test_ids_of_commits_differ_and_fit() -> None:
+    """Two runtimes draw their own, and a column of 64 bits holds each."""
+    ids = {new() for new in (commit_ids(), commit_ids()) for _ in range(10_000)}
+    assert len(ids) == 20_000
+    assert all(0 <= commit_id < 2**63 for commit_id in ids)

@@ -8,7 +8,6 @@ from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from datetime import datetime
 from functools import partial
-from random import Random
 from typing import Any, Final, NamedTuple
 
 import anyio
@@ -19,6 +18,7 @@ from phaseline._engine.commands import ALONE, Command, Offer, Receive
 from phaseline._engine.decide import fold, fold_one
 from phaseline._engine.snapshot import Draft
 from phaseline._engine.verdicts import Refused
+from phaseline._shell.ids import commit_ids
 from phaseline._shell.live import ANY_COMPANY, Folded, Job, LiveRun, Ticket, Verdicts
 from phaseline._shell.outage import OUTAGE_PAUSE
 from phaseline._shell.threads import Threads
@@ -88,9 +88,7 @@ class Committer(ABC):
         """
         self._storage, self._clock = storage, clock
         self._offer, self._committed, self._adopt = offer, committed, adopt
-        # Seeded by the system, and not drawn from it each time: that lets go of the interpreter's lock in the midst of a decision.
-        self.new_commit_id: Callable[[], int] = partial(Random().getrandbits, 63)  # noqa: S311  # no secret
-        """Gives a random number that is never negative in a column of 64 bits."""
+        self.new_commit_id: Callable[[], int] = commit_ids()
 
     @property
     def deciding(self) -> AbstractAsyncContextManager[object]:

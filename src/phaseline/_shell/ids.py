@@ -5,9 +5,11 @@ from __future__ import annotations
 import os
 import secrets
 import socket
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
+from random import Random
 
 from phaseline.abc import WorkerRecord
 
@@ -36,6 +38,14 @@ def first_id(created_at: datetime) -> str:
 def new_worker_id() -> str:
     """A name that no worker had or will have, however often a process is restarted."""
     return f"w-{_random_digits(12)}"
+
+
+def commit_ids() -> Callable[[], int]:
+    """Give what draws ids of commits: random, and never negative in a column of 64 bits.
+
+    Seeded by the system, and not drawn from it each time: that lets go of the interpreter's lock in the midst of a decision.
+    """
+    return partial(Random().getrandbits, 63)  # noqa: S311  # no secret
 
 
 def _time_digits(moment: datetime) -> str:
