@@ -334,16 +334,15 @@ class GroupCommitter(Committer):
 
     async def _gather(self) -> _Batch:
         """Decide what the next batch writes, which may be nothing; from here on it is on its way."""
-        told = self._gathering
         runs = self._take()
         try:
             out_of_reach = await self._look_up(runs)
         except BaseException:
-            told.set()
+            self._tell_those_who_came()
             raise
-        finally:
-            # Whoever came while runs were read may be in this batch; who comes from here on is in the next one.
-            self._gathering = new_event()
+        # Whoever came while runs were read may be in this batch; who comes from here on is in the next one. Not the event of
+        # before: another batch that failed meanwhile may have set it.
+        told, self._gathering = self._gathering, new_event()
         batch = self._decide(runs, told, out_of_reach)
         self._on_their_way.append(batch)
         return batch
@@ -358,7 +357,10 @@ class GroupCommitter(Committer):
         runs, self._waiting = self._waiting[:number], self._waiting[number:]
         if not self._waiting:
             self._wake = new_event()
-        return runs
+        for live in runs:
+            # One that is on its way came back into the queue while its batch was gathering: it is looked at when it is back.
+            live.queued = not live.in_flight
+        return [live for live in runs if live.queued]
 
     async def _look_up(self, runs: Sequence[LiveRun]) -> bool:
         """Read those of the runs that others may have moved on; gives whether the storage is unavailable."""
