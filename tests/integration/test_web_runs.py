@@ -390,6 +390,30 @@ async def test_schedules_are_kept(client: httpx2.AsyncClient, runtime: Runtime) 
     assert (422, "urn:phaseline:problem:invalid-schedule") == (wrong.status_code, wrong.json()["type"])
 
 
+async def test_a_schedule_without_slots_is_refused_in_the_words_of_the_body(
+    client: httpx2.AsyncClient,
+) -> None:
+    """Neither rule, or both: what is told names ``every_seconds``, and nothing that only Python knows."""
+    for rule in ({}, {"cron": "0 6 * * *", "every_seconds": 60}):
+        refused = await client.put("/schedules/nightly", json={"pipeline": "summing", "input": 1, **rule})
+        assert (422, "urn:phaseline:problem:invalid-schedule") == (
+            refused.status_code,
+            refused.json()["type"],
+        )
+        assert '"every_seconds"' in refused.json()["problem"]
+        assert "timedelta" not in refused.text
+        assert {"schedules": []} == (await client.get("/schedules")).json()
+
+
+async def test_who_names_an_unknown_pipeline_is_told_where_the_known_are_listed(
+    client: httpx2.AsyncClient,
+) -> None:
+    """A slip of the pen is mended with one more request."""
+    refused = await client.post("/pipeline/start", json={"pipeline": "sumning", "input": 1})
+    assert "no pipeline 'sumning' is served here; GET pipelines lists them" == refused.json()["detail"]
+    assert "summing" in {each["name"] for each in (await client.get("/pipelines")).json()["pipelines"]}
+
+
 async def test_what_is_served_is_told(client: httpx2.AsyncClient) -> None:
     """Pipelines with graph and schemas, as for a form, and how the service is."""
     names = [each["name"] for each in (await ok(client.get("/pipelines")))["pipelines"]]

@@ -78,7 +78,9 @@ class Call:
             return found[0]
         if not found:
             which = f"no pipeline {name!a}" + ("" if version is None else f" of version {version!a}")
-            raise RequestError(UNKNOWN_PIPELINE, f"{which} is served here", pipeline=name)
+            raise RequestError(
+                UNKNOWN_PIPELINE, f"{which} is served here; GET pipelines lists them", pipeline=name
+            )
         known = [f"{each.name} {each.version}" for each in found]
         raise RequestError(INVALID_REQUEST, "name one pipeline, and its version", known=known)
 

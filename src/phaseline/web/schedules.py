@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from typing import Final
 
+from phaseline.errors import ScheduleError
 from phaseline.web.calls import Call
 from phaseline.web.models import SchedulesView, ScheduleView, StateView
 
@@ -22,8 +23,17 @@ async def show_schedule(call: Call) -> ScheduleView:
 
 
 async def put_schedule(call: Call) -> ScheduleView:
-    """Store a schedule, or change the one of this name."""
+    """Store a schedule, or change the one of this name.
+
+    Raises:
+        ScheduleError: It cannot work.
+    """
     asked = call.body
+    if (asked.cron is None) is (asked.every_seconds is None):
+        # Said in the words of the body; the Python call has others.
+        raise ScheduleError(
+            call.name, 'say one of the two, "cron", as "0 6 * * *", or "every_seconds", as 3600'
+        )
     stored = await call.runtime.schedules.put(
         call.name, call.pipeline(asked.pipeline, asked.version), input=asked.input, cron=asked.cron, every=asked.every,
         tz=asked.tz, overlap=asked.overlap, catch_up=asked.catch_up, priority=asked.priority, tags=asked.tags,
