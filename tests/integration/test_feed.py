@@ -340,6 +340,62 @@ def test_limits_that_make_no_sense() -> None:
             FeedLimits(**limits)
 
 
+async def test_what_happens_while_a_client_is_looked_up_is_told(open_runtime: OpenRuntime) -> None:
+    """The host takes its time to say whether the run may be heard, and the run goes on meanwhile."""
+    asked, answers = anyio.Event(), anyio.Event()
+
+    async def may(action: Action, run: RunSummary | None) -> bool:  # whatever it is
+        asked.set()
+        await answers.wait()
+        return True
+
+    async with open_runtime(counting) as runtime, listening(runtime, Access("a", may=may)) as client:
+        handle = await runtime.start(counting, 0)
+        await handle.result()
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(client.feed.follow_run, handle.id)
+            await asked.wait()
+            await handle.annotate("meanwhile")
+            await anyio.wait_all_tasks_blocked()
+            answers.set()
+        await handle.annotate("afterwards")
+        await client.until(lambda: len(client.got) == 7)
+
+    assert list(range(1, 8)) == client.numbers(handle.id)
+
+
+async def test_what_one_subscription_does_not_cover_another_one_may(open_runtime: OpenRuntime) -> None:
+    """A run of another pipeline is no part of the first one."""
+    async with open_runtime(counting, telling) as runtime, listening(runtime) as client:
+        other = await runtime.start(telling, 0)
+        await other.result()
+        await client.feed.follow_all("counting", after={other.id: 2**53})
+        await anyio.wait_all_tasks_blocked()
+        await client.feed.follow_all()
+        await other.annotate("heard")
+        await client.until(lambda: client.got)
+
+    assert {other.id} == {event.run_id for event in client.got}
+
+
+async def test_what_another_subscription_covers_is_not_lost_with_one(open_runtime: OpenRuntime) -> None:
+    """Also what was yet to be read."""
+    async with open_runtime(counting) as runtime, listening(runtime, buffer=1) as client:
+        handle = await runtime.start(counting, 0)
+        await handle.result()
+        seq = await client.feed.follow_run(handle.id, after=2**53)
+        await client.feed.follow_all()
+        client.reads = anyio.Event()
+        for note in "abcd":
+            await handle.annotate(note)
+            await anyio.wait_all_tasks_blocked()
+        await client.feed.unfollow(Topic.run(handle.id))
+        client.reads.set()
+        await client.until(lambda: len(client.got) == 4)
+
+    assert list(range(seq + 1, seq + 5)) == client.numbers(handle.id)
+
+
 # --------------------------------------------------------------------- who may
 def of_tag(tag: str) -> Access:
     """An access to the runs that have a tag, which may hear of all there is."""
@@ -435,6 +491,28 @@ async def test_a_runtime_that_closes_ends_its_feeds(open_runtime: OpenRuntime) -
 
     assert Ending.CLOSING is client.ended
     assert first is not second
+
+
+async def test_who_comes_while_the_last_one_goes_hears(open_runtime: OpenRuntime) -> None:
+    """The hub that he was given has ended before he joined it."""
+    hubs = Hubs()
+    async with open_runtime(counting) as runtime:
+        async with listening(runtime, hubs=hubs) as first:
+            await first.feed.follow_all()
+            await (await runtime.start(counting, 0)).result()
+            feed: Feed[Any] = Feed(hubs.of(runtime), Visitor(ANYBODY, runtime))
+        await anyio.wait_all_tasks_blocked()
+        with feed:
+            client = Client(feed)
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(client.serve)
+                await feed.follow_all()
+                handle = await runtime.start(counting, 0)
+                await client.until(lambda: client.ends() == 1)
+                assert client.ended is None
+                feed.end(Ending.LEFT)
+
+    assert list(range(1, 6)) == client.numbers(handle.id)
 
 
 async def test_nothing_is_left_when_the_last_client_goes(open_runtime: OpenRuntime) -> None:

@@ -93,6 +93,11 @@ class _Position:
         """Whether the client may hear of it."""
         self.is_refused = False
 
+    @property
+    def is_asked_for(self) -> bool:
+        """Whether this very run was asked for, and the answer is not there yet."""
+        return self.is_pinned and not self.is_checked
+
 
 class Feed(Generic[A]):
     """The events that one client hears; open it with ``with``, and have it served by one task.
@@ -190,6 +195,7 @@ class Feed(Generic[A]):
             if pipeline is not None and pipeline not in self._visitor.runtime.names:
                 raise SubscriptionError(f"no pipeline {pipeline!a} is registered here; look at its spelling")
             self._add(topic)
+            self._forget_refused()
             try:
                 newest = await self._runs(pipeline, None)
                 begun: Sequence[RunRecord] = ()
@@ -218,10 +224,24 @@ class Feed(Generic[A]):
     def _remove(self, topic: Topic) -> None:
         self._topics.pop(topic, None)
         self._hub.unlisten(self, topic)
-        if topic.kind == "run":
-            self._forget(topic.name)
-        else:  # what other subscriptions cover comes up again with the next event
-            for run_id in [known for known, position in self._positions.items() if not position.is_pinned]:
+        is_wide = any(known.kind != "run" for known in self._topics)
+        left = [topic.name] if topic.kind == "run" else self._unpinned()
+        for run_id in left:
+            position = self._positions.get(run_id)
+            if is_wide and position is not None and position.is_checked and position.told < position.known:
+                # Another subscription may cover it, and be owed what was not told yet: that is asked before it is told.
+                position.is_pinned = position.is_checked = False
+                self._forget_one_too_many()
+            else:
+                self._forget(run_id)
+
+    def _unpinned(self) -> list[str]:
+        return [run_id for run_id, position in self._positions.items() if not position.is_pinned]
+
+    def _forget_refused(self) -> None:
+        """Have runs asked about anew that no subscription covered until now."""
+        for run_id in self._unpinned():
+            if self._positions[run_id].is_refused:
                 self._forget(run_id)
 
     def _forget(self, run_id: str) -> None:
@@ -238,9 +258,12 @@ class Feed(Generic[A]):
     def _widely(self, run_id: str, told: int) -> _Position:
         """Count from here on how far the client is in a run that it did not name."""
         position = self._positions[run_id] = _Position(told)
+        self._forget_one_too_many()
+        return position
+
+    def _forget_one_too_many(self) -> None:
         if len(self._positions) > MOST_RUNS + self._limits.subscriptions:
             self._forget(next(known for known, kept in self._positions.items() if not kept.is_pinned))
-        return position
 
     async def _runs(self, pipeline: str | None, after: str | None) -> Sequence[RunRecord]:
         """Give the newest run, or those that began after one."""
@@ -294,7 +317,7 @@ class Feed(Generic[A]):
         position = self._positions.get(run_id)
         if position is not None:
             position.known = max(position.known, seq)
-            if position.told < position.known:
+            if position.told < position.known and not position.is_asked_for:
                 self._read_later(run_id)
 
     def answer(self, answer: A) -> None:

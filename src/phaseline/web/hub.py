@@ -14,7 +14,7 @@ from anyio.lowlevel import checkpoint
 
 from phaseline._shell.outage import patiently
 from phaseline._shell.runner import Runner
-from phaseline.errors import PhaselineError
+from phaseline.errors import PhaselineError, RuntimeNotOpenError
 from phaseline.events import Event
 from phaseline.run import RunRecord
 from phaseline.runtime import Runtime
@@ -109,7 +109,7 @@ class Listener(Protocol):
 
 
 class Hub:
-    """Hands the events of a runtime to the clients that listen; it lives as long as there are some."""
+    """Hands the events of a runtime to the clients that listen; it hears them as long as there are some."""
 
     def __init__(self, runtime: Runtime, on_empty: Callable[[Hub], object]) -> None:
         self.runtime: Runtime = runtime
@@ -121,12 +121,22 @@ class Hub:
         """The number that was told last, of runs that moved."""
         self._turn = self._tellings = 0
         self._scope = anyio.CancelScope()
-        self._heard: Subscription = runtime.bus.subscribe(self._hear, buffer=BUFFER)
-        self.runner.spawn(self._tend)
+        self._heard: Subscription | None = None
 
     # ------------------------------------------------------------------ who listens
     def join(self, listener: Listener) -> None:
-        """Have a client looked after."""
+        """Have a client looked after.
+
+        Raises:
+            RuntimeNotOpenError: The runtime was closed since the hub was asked for.
+        """
+        if self.runtime.runner is not self.runner:
+            raise RuntimeNotOpenError
+        if self._heard is None:  # it is the first one, or the last one left while it was let in
+            self._last.clear()
+            self._scope = anyio.CancelScope()
+            self._heard = self.runtime.bus.subscribe(self._hear, buffer=BUFFER)
+            self.runner.spawn(self._tend, self._scope)
         self._members[listener] = None
 
     def leave(self, listener: Listener, topics: Collection[Topic]) -> None:
@@ -134,8 +144,9 @@ class Hub:
         for topic in topics:
             self.unlisten(listener, topic)
         self._members.pop(listener, None)
-        if not self._members:
+        if not self._members and self._heard is not None:
             self._heard.cancel()
+            self._heard = None
             self._scope.cancel()
             self._on_empty(self)
 
@@ -204,10 +215,10 @@ class Hub:
         return await patiently(self.runner.clock, partial(self.runner.read, fn))
 
     # ------------------------------------------------------------------ looking after
-    async def _tend(self) -> None:
+    async def _tend(self, scope: anyio.CancelScope) -> None:
         """Look after clients and followed runs, for as long as the runtime is open."""
         try:
-            with self._scope:
+            with scope:
                 while True:
                     await anyio.sleep(LOOK)
                     now = time.monotonic()
@@ -216,8 +227,11 @@ class Hub:
                     if self.runner.storage.shared:
                         await self._look()
         finally:
-            for listener in tuple(self._members):
-                listener.end(Ending.CLOSING)
+            if (
+                not scope.cancel_called
+            ):  # else nobody was left, and who has come since is looked after by another task
+                for listener in tuple(self._members):
+                    listener.end(Ending.CLOSING)
 
     async def _look(self) -> None:
         """Find out how far the followed runs are that are carried forward elsewhere."""
