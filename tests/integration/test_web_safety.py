@@ -154,6 +154,23 @@ async def test_runs_belong_to_who_started_them(runtime: Runtime) -> None:
         assert run_id == (await ann.post("/pipeline/start", json=asked)).json()["id"]
 
 
+async def test_a_key_gives_no_run_that_one_may_not_have_started(runtime: Runtime) -> None:
+    """Also where runs belong to somebody by something else than attributes of his access."""
+
+    async def authorize(connection: Any) -> Access:
+        tag = connection.headers["x-name"]
+        return Access(tag, may=lambda _, run: run is None or tag in run.tags)
+
+    app = asgi_app(runtime, authorize=authorize)
+    asked = {"pipeline": "summing", "input": 2, "key": "order-7", "tags": ["ann"]}
+    async with client_of(app, x_name="ann") as ann, client_of(app, x_name="bob") as bob:
+        run_id = (await ann.post("/pipeline/start", json=asked)).json()["id"]
+        refused = await bob.post("/pipeline/start", json=asked)
+        assert (409, "urn:phaseline:problem:key-conflict") == (refused.status_code, refused.json()["type"])
+        assert run_id not in refused.text
+        assert run_id == (await ann.post("/pipeline/start", json=asked)).json()["id"]
+
+
 # --------------------------------------------------------------------- two namespaces
 async def by_header(connection: Any) -> Access:
     return Access("user:42", connection.headers["x-tenant"])
@@ -348,6 +365,8 @@ BAD: tuple[tuple[str, str, dict[str, Any], int, str], ...] = (
     ("GET", "/runs?limit=0", {}, 422, "invalid-request"),
     ("GET", "/runs?limit=501", {}, 422, "invalid-request"),
     ("GET", "/runs?since=2026-01-01T00:00:00", {}, 422, "invalid-request"),
+    ("GET", "/runs?since=0001-01-01T00:00:00%2B14:00", {}, 422, "invalid-request"),
+    ("GET", "/dead-letters?until=9999-12-31T23:59:59-12:00", {}, 422, "invalid-request"),
     ("GET", "/runs?attribute=x=%5B1%5D", {}, 422, "invalid-mark"),
     ("GET", "/runs?text=a%0A", {}, 422, "invalid-request"),
     ("GET", "/schedules/x", {}, 404, "unknown-schedule"),

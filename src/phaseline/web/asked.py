@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field
 from pydantic_core import from_json
 
 from phaseline.web.models import RUN_ID
@@ -18,6 +18,16 @@ Attributes = dict[str, bool | int | float | str]
 Tags = Annotated[list[Tag], Field(max_length=32)]
 Priority = Annotated[int, Field(ge=0, le=999)]
 Seconds = Annotated[float, Field(ge=0, le=10 * 366 * 86_400, allow_inf_nan=False)]
+
+
+def _in_utc(moment: datetime) -> datetime:
+    try:
+        return moment.astimezone(UTC)
+    except OverflowError:  # it is before the year 1 there, or after the year 9999
+        raise ValueError("it is out of range") from None
+
+
+Moment = Annotated[AwareDatetime, AfterValidator(_in_utc)]
 
 
 class Query(BaseModel):
@@ -60,7 +70,7 @@ class Start(Body):
     delay_seconds: Seconds = 0
     timeout_seconds: Annotated[Seconds, Field(gt=0)] | None = None
     """How long it may be active."""
-    deadline: AwareDatetime | None = None
+    deadline: Moment | None = None
     """When it must be over."""
     tags: Tags = []
     attributes: Attributes = {}
@@ -187,8 +197,8 @@ class Selection(Query):
     """All of them."""
     attribute: list[Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_.-]{0,99}=", max_length=700)]] = []
     """Each ``name=value``; the value is JSON, or a text where it is none."""
-    since: AwareDatetime | None = None
-    until: AwareDatetime | None = None
+    since: Moment | None = None
+    until: Moment | None = None
     parent: RunId | None = None
     text: Annotated[str, Field(max_length=200)] = ""
 
@@ -225,8 +235,8 @@ class Letters(Paging):
     pipeline: list[Name] = []
     category: list[Literal["VALIDATION", "STATE", "PROCESSING", "TIMEOUT", "SYSTEM"]] = []
     phase: Name | None = None
-    since: AwareDatetime | None = None
-    until: AwareDatetime | None = None
+    since: Moment | None = None
+    until: Moment | None = None
 
 
 class Events(Query):

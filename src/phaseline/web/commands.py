@@ -8,9 +8,10 @@ from typing import Any
 
 from phaseline.control import Verb
 from phaseline.errors import InvalidInputError, InvalidSignalError, KeyConflictError
+from phaseline.finding import RunSummary
 from phaseline.run import RunState
 from phaseline.signals import Signal
-from phaseline.web.access import Action
+from phaseline.web.access import Access, Action
 from phaseline.web.calls import Call, Handler
 from phaseline.web.models import StateView
 from phaseline.web.problems import INVALID_REQUEST, RequestError
@@ -41,9 +42,15 @@ async def start(call: Call) -> StateView:
         tags=asked.tags, attributes={**asked.attributes, **call.access.attributes},
     )  # fmt: skip
     found = await call.summary(handle.id)
-    if key is not None and not call.access.attributes.items() <= found.attributes.items():
+    if key is not None and not await _is_his(call.access, found):
         raise KeyConflictError(key, found.pipeline, found.id)  # it is somebody else's
     return StateView.of(found)
+
+
+async def _is_his(access: Access, found: RunSummary) -> bool:
+    """Whether a run that was there already may be one that he started."""
+    has_his = access.attributes.items() <= found.attributes.items()
+    return has_his and await access.allows(Action.START, found)
 
 
 async def _command(call: Call, verb: Verb) -> StateView:
