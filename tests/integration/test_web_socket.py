@@ -170,6 +170,25 @@ async def test_a_run_that_one_may_not_see_is_none(runtime: Runtime) -> None:
     assert one == {**two, "run": theirs, "message": two["message"].replace(unknown, theirs)}
 
 
+async def test_a_mistake_of_the_host_is_told_as_no_more_than_that(runtime: Runtime) -> None:
+    """The connection lives on."""
+
+    async def somebody(_: HTTPConnection) -> Access:
+        def may(action: Action, run: RunSummary | None) -> bool:
+            raise KeyError("secret", action, run)
+
+        return Access("somebody", may=may)
+
+    run_id = (await runtime.start(halving, 1)).id
+    async with talking(asgi_app(runtime, authorize=somebody)) as socket:
+        await socket.until(lambda: socket.answers)
+        answer = await socket.ask({"type": "subscribe", "run": run_id})
+        pong = await socket.ask({"type": "ping"})
+
+    assert ("internal", run_id, "pong") == (answer["code"], answer["run"], pong["type"])
+    assert "secret" not in str(socket.heard)
+
+
 # --------------------------------------------------------------------- the handshake, and ends from here
 async def test_who_is_not_let_in_is_told_why(runtime: Runtime) -> None:
     """Before a connection there is: unknown people, pages of others, and a runtime that is not open."""

@@ -26,7 +26,7 @@ from starlette.requests import HTTPConnection
 from starlette.routing import WebSocketRoute
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
-from phaseline.errors import ForeignOriginError, PhaselineError
+from phaseline.errors import ForeignOriginError
 from phaseline.events import Event
 from phaseline.web.feed import DEFAULT_LIMITS, Feed, FeedLimits
 from phaseline.web.guard import Visitor
@@ -195,7 +195,7 @@ class _Connection:
         except (msgspec.MsgspecError, UnicodeDecodeError) as error:
             self._bad += 1
             self._feed.answer(_error("bad-message", f"not understood: {error}"))
-        except PhaselineError as error:
+        except Exception as error:  # noqa: BLE001  # all are told, or logged
             self._feed.answer({**_error(*told_of(error, "a message on a WebSocket")), **named})
 
     async def _carry_out(self, message: _Message) -> None:
