@@ -1,6 +1,6 @@
 """Task preparation in a browser: FastAPI, a JWT in a cookie, live progress, and buttons that command the run.
 
-    pip install 'phaseline[fastapi]' 'uvicorn[standard]' pyjwt
+    pip install 'phaseline[fastapi]' 'uvicorn[standard]' pyjwt python-multipart
     PASSWORD=... uvicorn app:app
 
 Then open http://localhost:8000 and log in as anybody.
