@@ -22,12 +22,9 @@ from phaseline._shell.bounds import invoke_bounded
 from phaseline._shell.chains import Chain, Crew, crew_of
 from phaseline._shell.children import let_go
 from phaseline._shell.clock import SystemClock, Timer, Timers
-from phaseline._shell.committer import (
-    Committer,
-    DirectCommitter,
-    GroupCommitter,
-)
+from phaseline._shell.committer import Committer, DirectCommitter
 from phaseline._shell.failure import Classify
+from phaseline._shell.group_commit import GroupCommitter
 from phaseline._shell.ids import new_worker_id
 from phaseline._shell.invoke import interrupted, invoke, unstorable
 from phaseline._shell.live import Interruption, Job, LiveRun
