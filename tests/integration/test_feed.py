@@ -13,6 +13,7 @@ import pytest
 from phaseline import Context, CustomEvent, Event, Pipeline, RunSummary, Runtime, phase
 from phaseline.abc import Storage
 from phaseline.errors import (
+    DefinitionError,
     ForbiddenError,
     RunNotFoundError,
     RuntimeNotOpenError,
@@ -322,13 +323,18 @@ async def test_subscriptions_are_counted(open_runtime: OpenRuntime) -> None:
 
 @pytest.mark.parametrize(
     "wish",
-    [{"pipeline": "countin"}, {"after": {str(number): 1 for number in range(1_001)}}],
-    ids=["unknown", "too many"],
+    [
+        {"pipeline": "countin"},
+        {"after": {str(number): 1 for number in range(1_001)}},
+        {"after": {"\0": 1}},
+        {"newer_than": "\0"},
+    ],
+    ids=["unknown", "too many", "no id", "no id, too"],
 )
 async def test_wide_subscriptions_that_cannot_be(open_runtime: OpenRuntime, wish: dict[str, Any]) -> None:
     """They are refused, and count for nothing."""
     async with open_runtime(counting) as runtime, listening(runtime, subscriptions=1) as client:
-        with pytest.raises(SubscriptionError):
+        with pytest.raises((SubscriptionError, DefinitionError)):
             await client.feed.follow_all(**wish)
         await client.feed.follow_all()
 

@@ -467,6 +467,18 @@ async def test_a_mistake_of_the_host_is_logged_and_not_told(
     assert SECRET in (caplog.records[0].exc_text or "")
 
 
+async def test_an_access_that_cannot_be_is_a_mistake_of_the_host(runtime: Runtime) -> None:
+    """Who asks is told neither that it is his own, nor what stood in it."""
+
+    async def mistaken(_: Any) -> Access:
+        return Access(f"{SECRET}\n")
+
+    async with client_of(asgi_app(runtime, authorize=mistaken)) as client:
+        answer = await client.get("/runs")
+    assert (500, "urn:phaseline:problem:internal") == (answer.status_code, answer.json()["type"])
+    assert SECRET not in answer.text
+
+
 async def test_passwords_of_phases_are_not_told(runtime: Runtime) -> None:
     """In no list, detail, event or letter of a run that failed with one; and no traceback."""
     handle = await runtime.start(leaks, 1)

@@ -20,7 +20,7 @@ import anyio
 import attrs
 
 from phaseline._shell.clock import Timer
-from phaseline.asking import check_run_id
+from phaseline.asking import check_asked, check_run_id
 from phaseline.errors import (
     PhaselineError,
     RunNotFoundError,
@@ -185,6 +185,7 @@ class Feed(Generic[A]):
 
         Raises:
             ForbiddenError: This client may subscribe to single runs at most.
+            DefinitionError: ``newer_than`` is no id of a run.
             SubscriptionError: No such pipeline is registered, or more than 1 000 runs are to be taken up.
             SubscriptionLimitError: It has as many subscriptions as it may.
             StorageError: The runs cannot be read.
@@ -194,6 +195,7 @@ class Feed(Generic[A]):
             await self._visitor.require(Action.SUBSCRIBE)
             if pipeline is not None and pipeline not in self._visitor.runtime.names:
                 raise SubscriptionError(f"no pipeline {pipeline!a} is registered here; look at its spelling")
+            check_asked(newer_than, "newer_than")
             self._add(topic)
             self._forget_refused()
             try:
@@ -424,4 +426,6 @@ def _bounded(resumed: Mapping[str, int]) -> Mapping[str, int]:
         raise SubscriptionError(
             f"more than {MOST_RESUMED:,} runs are to be taken up; subscribe without after, and list the runs"
         )
+    if not all(run_id.isprintable() for run_id in resumed):
+        raise SubscriptionError("after names what is no id of a run; give those that events came with")
     return resumed

@@ -8,7 +8,13 @@ from typing import TypeAlias
 import attrs
 from starlette.requests import HTTPConnection
 
-from phaseline.errors import ForbiddenError, RunNotFoundError, UnauthenticatedError
+from phaseline.errors import (
+    DefinitionError,
+    ForbiddenError,
+    InvalidMarkError,
+    RunNotFoundError,
+    UnauthenticatedError,
+)
 from phaseline.finding import RunSummary
 from phaseline.runs import summary_by_id
 from phaseline.runtime import Runtime
@@ -62,8 +68,15 @@ class Guard:
             UnauthenticatedError: It does not know him, or does no more.
             ForbiddenError: There is no runtime of his namespace.
             RuntimeNotOpenError: It is not open.
+            RuntimeError: The host made an ``Access`` that cannot be.
         """
-        access = await self.authorize(connection)
+        try:
+            access = await self.authorize(connection)
+        except (
+            DefinitionError,
+            InvalidMarkError,
+        ) as error:  # no fault of who asks, and nothing for him to read
+            raise RuntimeError("authorize made an Access that cannot be") from error
         if access is None:
             raise UnauthenticatedError
         if access.has_expired():
