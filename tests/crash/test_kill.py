@@ -28,7 +28,7 @@ from phaseline.recipes.task_preparation import ProjectContext, Task, task_prepar
 from phaseline.storage.sql.dialect import qualified
 
 HERE = Path(__file__).parent
-PATIENCE = 25
+PATIENCE = 45
 """Seconds until something that must happen is taken not to happen."""
 TAKEOVER = 2
 """Seconds from the opening of a runtime until it has taken over what a dead one left; the lease is 30 s, and nobody waits
