@@ -11,7 +11,7 @@ from sqlalchemy import create_engine, text
 from tests.databases import Database
 
 from phaseline import Ok, Pipeline, Runtime, each, phase
-from phaseline._shell import committer
+from phaseline._shell import group_commit
 from phaseline.abc import WorkerRecord
 from phaseline.errors import (
     DefinitionError,
@@ -220,7 +220,7 @@ async def test_a_hosts_open_transaction_holds_up_its_own_key_alone(postgres: Dat
 
 async def test_a_start_whose_key_stays_locked(postgres: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     """Is told of it in the end, and nothing of it is stored."""
-    monkeypatch.setattr(committer, "BLOCKED_TRIES", 1)
+    monkeypatch.setattr(group_commit, "BLOCKED_TRIES", 1)
     engine = create_engine(postgres.url)
     async with Runtime(postgres.storage(), pipelines=[one], serve=False) as runtime:
         connection = await anyio.to_thread.run_sync(engine.connect)
