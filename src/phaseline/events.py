@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from copy import deepcopy
 from datetime import datetime
 from enum import StrEnum
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypedDict
 
 import msgspec
 
@@ -21,6 +21,15 @@ class Transition(msgspec.Struct, frozen=True, gc=False):
 
     source: str
     target: str
+
+
+class Head(TypedDict):
+    """What each stored fact begins with."""
+
+    run_id: str
+    pipeline: str
+    seq: int
+    at: datetime
 
 
 class Event(msgspec.Struct, frozen=True, kw_only=True, gc=False):

@@ -62,16 +62,7 @@ def phase_compensated(draft: Draft, row: PhaseRecord) -> None:
         row, state=COMPLETED, worker=None, lease_expires=None, live=True, error=None, ended_at=draft.now,
         decided=draft.seq + 1,
     )  # fmt: skip
-    draft.events.append(
-        PhaseCompensated(
-            run_id=draft.run_id,
-            pipeline=draft.run.pipeline,
-            seq=draft.next_seq(),
-            at=draft.now,
-            phase=row.path,
-            attempt=row.attempt,
-        )
-    )
+    draft.events.append(PhaseCompensated(**draft.head(), phase=row.path, attempt=row.attempt))
 
 
 def compensation_failed(draft: Draft, row: PhaseRecord, error: ErrorInfo) -> None:
@@ -81,15 +72,7 @@ def compensation_failed(draft: Draft, row: PhaseRecord, error: ErrorInfo) -> Non
         error=error, ended_at=draft.now,
     )  # fmt: skip
     draft.events.append(
-        PhaseCompensationFailed(
-            run_id=draft.run_id,
-            pipeline=draft.run.pipeline,
-            seq=draft.next_seq(),
-            at=draft.now,
-            phase=row.path,
-            attempt=row.attempt,
-            error=error,
-        )
+        PhaseCompensationFailed(**draft.head(), phase=row.path, attempt=row.attempt, error=error)
     )
 
 
@@ -168,11 +151,8 @@ def map_started(draft: Draft, node: PlanNode, path: str, row: PhaseRecord | None
     draft.rows[path] = replace(row, state=RUNNING, attempt=1, fence=fence, total=total, started_at=draft.now)
     transition = draft.move_on()
     draft.events.append(
-        PhaseStarted(
-            run_id=draft.run_id, pipeline=draft.run.pipeline, seq=draft.next_seq(), at=draft.now, phase=path, transition=transition, attempt=1,
-            fence=fence, total=total,
-        )
-    )  # fmt: skip
+        PhaseStarted(**draft.head(), phase=path, transition=transition, attempt=1, fence=fence, total=total)
+    )
 
 
 def wait_started(draft: Draft, node: PlanNode, items: Items, row: PhaseRecord | None) -> PhaseRecord:
@@ -195,11 +175,8 @@ def wait_started(draft: Draft, node: PlanNode, items: Items, row: PhaseRecord | 
     )  # fmt: skip
     transition = draft.move_on()
     draft.events.append(
-        PhaseStarted(
-            run_id=draft.run_id, pipeline=draft.run.pipeline, seq=draft.next_seq(), at=draft.now, phase=path, transition=transition,
-            attempt=row.attempt, fence=row.fence,
-        )
-    )  # fmt: skip
+        PhaseStarted(**draft.head(), phase=path, transition=transition, attempt=row.attempt, fence=row.fence)
+    )
     return row
 
 
@@ -211,10 +188,14 @@ def child_started(draft: Draft, node: PlanNode, row: PhaseRecord, child: str, *,
     )
     draft.events.append(
         ChildStarted(
-            run_id=draft.run_id, pipeline=draft.run.pipeline, seq=draft.next_seq(), at=draft.now, phase=row.path, child=child, child_pipeline=node.starts,
-            close=node.close, again=again,
+            **draft.head(),
+            phase=row.path,
+            child=child,
+            child_pipeline=node.starts,
+            close=node.close,
+            again=again,
         )
-    )  # fmt: skip
+    )
 
 
 def map_counted(draft: Draft, row: PhaseRecord, total: int) -> None:
@@ -228,11 +209,7 @@ def test_decided(draft: Draft, row: PhaseRecord, *, held: bool) -> None:
         row, state=COMPLETED, worker=None, lease_expires=None, live=held, error=None, ended_at=draft.now,
         decided=draft.seq + 1,
     )  # fmt: skip
-    draft.events.append(
-        PhaseCompleted(
-            run_id=draft.run_id, pipeline=draft.run.pipeline, seq=draft.next_seq(), at=draft.now, phase=row.path, attempt=row.attempt, held=held
-        )
-    )  # fmt: skip
+    draft.events.append(PhaseCompleted(**draft.head(), phase=row.path, attempt=row.attempt, held=held))
 
 
 def phase_completed(draft: Draft, row: PhaseRecord, length: int | None) -> None:
@@ -266,16 +243,7 @@ def phase_finished_run(draft: Draft, row: PhaseRecord) -> None:
         row, state=COMPLETED, worker=None, lease_expires=None, live=True, reason=FINISHED, error=None,
         ended_at=draft.now, decided=draft.seq + 1,
     )  # fmt: skip
-    draft.events.append(
-        PhaseCompleted(
-            run_id=draft.run_id,
-            pipeline=draft.run.pipeline,
-            seq=draft.next_seq(),
-            at=draft.now,
-            phase=row.path,
-            attempt=row.attempt,
-        )
-    )
+    draft.events.append(PhaseCompleted(**draft.head(), phase=row.path, attempt=row.attempt))
     draft.pass_ended()
 
 
@@ -293,10 +261,9 @@ def phase_skipped(
     transition = draft.move_on()
     draft.events.append(
         PhaseSkipped(
-            run_id=draft.run_id, pipeline=draft.run.pipeline, seq=draft.next_seq(), at=draft.now, phase=row.path, transition=transition,
-            reason=reason, live=live, length=length,
+            **draft.head(), phase=row.path, transition=transition, reason=reason, live=live, length=length
         )
-    )  # fmt: skip
+    )
 
 
 def phase_failed(draft: Draft, row: PhaseRecord, error: ErrorInfo, *, final: bool = False) -> None:
@@ -306,17 +273,7 @@ def phase_failed(draft: Draft, row: PhaseRecord, error: ErrorInfo, *, final: boo
         error=error, ended_at=draft.now, decided=draft.seq + 1 if final else None,
     )  # fmt: skip
     draft.pass_ended()
-    draft.events.append(
-        PhaseFailed(
-            run_id=draft.run_id,
-            pipeline=draft.run.pipeline,
-            seq=draft.next_seq(),
-            at=draft.now,
-            phase=row.path,
-            attempt=row.attempt,
-            error=error,
-        )
-    )
+    draft.events.append(PhaseFailed(**draft.head(), phase=row.path, attempt=row.attempt, error=error))
 
 
 def phase_retrying(
@@ -337,10 +294,15 @@ def phase_retrying(
     )  # fmt: skip
     draft.events.append(
         PhaseRetrying(
-            run_id=draft.run_id, pipeline=draft.run.pipeline, seq=draft.next_seq(), at=draft.now, phase=row.path, attempt=row.attempt,
-            reason=reason, again_at=again_at, error=error, note=note,
+            **draft.head(),
+            phase=row.path,
+            attempt=row.attempt,
+            reason=reason,
+            again_at=again_at,
+            error=error,
+            note=note,
         )
-    )  # fmt: skip
+    )
 
 
 def phases_cancelled(
@@ -359,10 +321,9 @@ def phases_cancelled(
     draft.pass_ended()
     draft.events.append(
         PhaseSkipped(
-            run_id=draft.run_id, pipeline=draft.run.pipeline, seq=draft.next_seq(), at=draft.now, reason=reason, count=len(rows),
-            paths=tuple(row.path for row in rows[:MANY]),
+            **draft.head(), reason=reason, count=len(rows), paths=tuple(row.path for row in rows[:MANY])
         )
-    )  # fmt: skip
+    )
 
 
 def phases_skipped(draft: Draft, rows: list[PhaseRecord], reason: str, passing: Collection[str] = ()) -> None:
@@ -380,10 +341,15 @@ def phases_skipped(draft: Draft, rows: list[PhaseRecord], reason: str, passing: 
     alone = rows[0].path if len(rows) == 1 else None
     draft.events.append(
         PhaseSkipped(
-            run_id=draft.run_id, pipeline=draft.run.pipeline, seq=draft.next_seq(), at=draft.now, phase=alone, transition=transition, reason=reason,
-            count=len(rows), paths=() if alone else tuple(row.path for row in rows[:MANY]), live=bool(passing),
+            **draft.head(),
+            phase=alone,
+            transition=transition,
+            reason=reason,
+            count=len(rows),
+            paths=() if alone else tuple(row.path for row in rows[:MANY]),
+            live=bool(passing),
         )
-    )  # fmt: skip
+    )
 
 
 def checkpoint_created(draft: Draft, path: str) -> None:
@@ -399,14 +365,4 @@ def checkpoint_created(draft: Draft, path: str) -> None:
 
 def emitted(draft: Draft, path: str, name: str, payload: Mapping[str, Any]) -> None:
     """A body told an event of the application."""
-    draft.events.append(
-        Emitted(
-            run_id=draft.run_id,
-            pipeline=draft.run.pipeline,
-            seq=draft.next_seq(),
-            at=draft.now,
-            phase=path,
-            name=name,
-            payload=payload,
-        )
-    )
+    draft.events.append(Emitted(**draft.head(), phase=path, name=name, payload=payload))

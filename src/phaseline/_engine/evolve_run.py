@@ -71,16 +71,7 @@ def pipeline_failed(draft: Draft, error: ErrorInfo) -> None:
     """A phase failed for good, or its time was over."""
     transition = draft.move(RunState.FAILED)
     draft.change_run(ended_at=draft.now, error=error)
-    draft.events.append(
-        PipelineFailed(
-            run_id=draft.run_id,
-            pipeline=draft.run.pipeline,
-            seq=draft.next_seq(),
-            at=draft.now,
-            transition=transition,
-            error=error,
-        )
-    )
+    draft.events.append(PipelineFailed(**draft.head(), transition=transition, error=error))
 
 
 def error_occurred(draft: Draft, row: PhaseRecord | None, error: ErrorInfo, *, ends_run: bool) -> None:
@@ -90,63 +81,52 @@ def error_occurred(draft: Draft, row: PhaseRecord | None, error: ErrorInfo, *, e
         severity = Severity.CRITICAL if error.category is ErrorCategory.SYSTEM else Severity.ERROR
     draft.events.append(
         ErrorOccurred(
-            run_id=draft.run_id, pipeline=draft.run.pipeline, seq=draft.next_seq(), at=draft.now, phase=None if row is None else row.path,
-            severity=severity, error=error, attempt=None if row is None else row.attempt,
+            **draft.head(),
+            phase=None if row is None else row.path,
+            severity=severity,
+            error=error,
+            attempt=None if row is None else row.attempt,
         )
-    )  # fmt: skip
+    )
 
 
 def dead_lettered(draft: Draft, row: PhaseRecord | None, error: ErrorInfo, input_: str | None) -> None:
     """What is known of a failure was put aside for somebody to see to; without a row it was the run's time that was over."""
     phase, attempts, crashes = (None, 0, 0) if row is None else (row.path, row.attempt, row.crashes)
-    seq = draft.next_seq()
+    head = draft.head()
     draft.letter = DeadLetter(
-        run_id=draft.run_id, pipeline=draft.run.pipeline, seq=seq, phase=phase, error=error, attempts=attempts,
-        crashes=crashes, input=input_, at=draft.now,
-    )  # fmt: skip
-    draft.change_run(letter=seq)
+        **head, phase=phase, error=error, attempts=attempts, crashes=crashes, input=input_
+    )
+    draft.change_run(letter=head["seq"])
     draft.events.append(
         PhaseDeadLettered(
-            run_id=draft.run_id, pipeline=draft.run.pipeline, seq=seq, at=draft.now, phase=phase, category=error.category.value, attempts=attempts,
-            crashes=crashes, input=input_,
+            **head,
+            phase=phase,
+            category=error.category.value,
+            attempts=attempts,
+            crashes=crashes,
+            input=input_,
         )
-    )  # fmt: skip
+    )
 
 
 def letter_discarded(draft: Draft, reason: str, actor: str) -> None:
     """Somebody let go of it."""
     draft.change_run(letter=None)
-    draft.events.append(
-        DeadLetterDiscarded(
-            run_id=draft.run_id,
-            pipeline=draft.run.pipeline,
-            seq=draft.next_seq(),
-            at=draft.now,
-            reason=reason,
-            actor=actor,
-        )
-    )
+    draft.events.append(DeadLetterDiscarded(**draft.head(), reason=reason, actor=actor))
 
 
 def pipeline_paused(draft: Draft, reason: str, actor: str) -> None:
     """Somebody had it pause."""
     transition = draft.move(RunState.PAUSED)
-    draft.events.append(
-        PipelinePaused(
-            run_id=draft.run_id, pipeline=draft.run.pipeline, seq=draft.next_seq(), at=draft.now, transition=transition, reason=reason, actor=actor
-        )
-    )  # fmt: skip
+    draft.events.append(PipelinePaused(**draft.head(), transition=transition, reason=reason, actor=actor))
 
 
 def pipeline_resumed(draft: Draft, target: str | None, reason: str, actor: str) -> None:
     """Somebody had it go on; without a target its own end tells where it is then."""
     transition = None if target is None else draft.move(target)
     _go_on(draft)
-    draft.events.append(
-        PipelineResumed(
-            run_id=draft.run_id, pipeline=draft.run.pipeline, seq=draft.next_seq(), at=draft.now, transition=transition, reason=reason, actor=actor
-        )
-    )  # fmt: skip
+    draft.events.append(PipelineResumed(**draft.head(), transition=transition, reason=reason, actor=actor))
 
 
 def pipeline_retried(draft: Draft, reason: str, actor: str, target: RunState = RunState.IDLE) -> None:
@@ -154,10 +134,9 @@ def pipeline_retried(draft: Draft, reason: str, actor: str, target: RunState = R
     transition = _reopened(draft, target)
     draft.events.append(
         PipelineRetried(
-            run_id=draft.run_id, pipeline=draft.run.pipeline, seq=draft.next_seq(), at=draft.now, transition=transition, reason=reason, actor=actor,
-            epoch=draft.run.epoch,
+            **draft.head(), transition=transition, reason=reason, actor=actor, epoch=draft.run.epoch
         )
-    )  # fmt: skip
+    )
 
 
 def pipeline_restarted(draft: Draft, phase: str | None, reason: str, actor: str) -> None:
@@ -165,10 +144,14 @@ def pipeline_restarted(draft: Draft, phase: str | None, reason: str, actor: str)
     transition = _reopened(draft)
     draft.events.append(
         PipelineRestarted(
-            run_id=draft.run_id, pipeline=draft.run.pipeline, seq=draft.next_seq(), at=draft.now, phase=phase, transition=transition, reason=reason,
-            actor=actor, epoch=draft.run.epoch,
+            **draft.head(),
+            phase=phase,
+            transition=transition,
+            reason=reason,
+            actor=actor,
+            epoch=draft.run.epoch,
         )
-    )  # fmt: skip
+    )
 
 
 def _reopened(draft: Draft, target: RunState = RunState.IDLE) -> Transition | None:
@@ -183,10 +166,9 @@ def pipeline_rolling_back(draft: Draft, to: str | None, last: int, reason: str, 
     draft.change_run(undo_after=last)
     draft.events.append(
         PipelineRollingBack(
-            run_id=draft.run_id, pipeline=draft.run.pipeline, seq=draft.next_seq(), at=draft.now, phase=to, transition=transition, reason=reason,
-            actor=actor, epoch=draft.run.epoch,
+            **draft.head(), phase=to, transition=transition, reason=reason, actor=actor, epoch=draft.run.epoch
         )
-    )  # fmt: skip
+    )
 
 
 def _go_on(draft: Draft) -> None:
@@ -206,35 +188,23 @@ def pipeline_rolled_back(draft: Draft, to: str | None, reason: str, actor: str) 
     draft.change_run(ended_at=draft.now, error=None, undo_after=None)
     draft.events.append(
         PipelineRolledBack(
-            run_id=draft.run_id, pipeline=draft.run.pipeline, seq=draft.next_seq(), at=draft.now, phase=to, transition=transition, reason=reason,
-            actor=actor, epoch=draft.run.epoch,
+            **draft.head(), phase=to, transition=transition, reason=reason, actor=actor, epoch=draft.run.epoch
         )
-    )  # fmt: skip
+    )
 
 
 def pipeline_forked(draft: Draft, order: Fork, *, fork: str | None = None, origin: str | None = None) -> None:
     """The run was copied, or is a copy."""
     draft.events.append(
         PipelineForked(
-            run_id=draft.run_id, pipeline=draft.run.pipeline, seq=draft.next_seq(), at=draft.now, phase=order.at, fork=fork, origin=origin,
-            reason=order.reason, actor=order.actor,
+            **draft.head(), phase=order.at, fork=fork, origin=origin, reason=order.reason, actor=order.actor
         )
-    )  # fmt: skip
+    )
 
 
 def pipeline_annotated(draft: Draft, note: str, reason: str, actor: str) -> None:
     """Somebody wrote something into its history."""
-    draft.events.append(
-        PipelineAnnotated(
-            run_id=draft.run_id,
-            pipeline=draft.run.pipeline,
-            seq=draft.next_seq(),
-            at=draft.now,
-            note=note,
-            reason=reason,
-            actor=actor,
-        )
-    )
+    draft.events.append(PipelineAnnotated(**draft.head(), note=note, reason=reason, actor=actor))
 
 
 def pipeline_cancelled(draft: Draft, reason: str, actor: str) -> None:
@@ -244,27 +214,16 @@ def pipeline_cancelled(draft: Draft, reason: str, actor: str) -> None:
     draft.change_run(ended_at=draft.now)
     draft.events.append(
         PipelineCancelled(
-            run_id=draft.run_id, pipeline=draft.run.pipeline, seq=draft.next_seq(), at=draft.now, transition=transition, reason=reason, actor=actor,
-            epoch=draft.run.epoch,
+            **draft.head(), transition=transition, reason=reason, actor=actor, epoch=draft.run.epoch
         )
-    )  # fmt: skip
+    )
 
 
 def signal_received(draft: Draft, signal: str, value: str, key: str | None, id_: str | None) -> SignalRecord:
     """Somebody sent a signal."""
-    seq = draft.next_seq()
-    record = SignalRecord(seq=seq, name=signal, key=key, id=id_, value=value, received_at=draft.now)
-    draft.signals[seq] = record
+    head = draft.head()
+    record = SignalRecord(seq=head["seq"], name=signal, key=key, id=id_, value=value, received_at=head["at"])
+    draft.signals[record.seq] = record
     draft.change_run(signals=draft.base.run.signals + len(draft.signals))
-    draft.events.append(
-        SignalReceived(
-            run_id=draft.run_id,
-            pipeline=draft.run.pipeline,
-            seq=seq,
-            at=draft.now,
-            signal=signal,
-            key=key,
-            id=id_,
-        )
-    )
+    draft.events.append(SignalReceived(**head, signal=signal, key=key, id=id_))
     return record

@@ -20,7 +20,7 @@ from phaseline._engine.liveness import RowOf, liveness
 from phaseline.abc import AMENDED, Message, RunRows, SavedValue, StepResult, Unit
 from phaseline.edges import GIVEN
 from phaseline.errors import InvalidTransitionError
-from phaseline.events import CheckpointCreated, Event, Transition
+from phaseline.events import CheckpointCreated, Event, Head, Transition
 from phaseline.letters import DeadLetter
 from phaseline.plan import Items, NodeKind, Plan, PlanNode
 from phaseline.run import (
@@ -360,6 +360,10 @@ class Draft:
         """Number of the next fact."""
         self.seq += 1
         return self.seq
+
+    def head(self) -> Head:
+        """What the next fact begins with. Facts of each run and each phase spell it out: they are told without a detour."""
+        return {"run_id": self.run_id, "pipeline": self.run.pipeline, "seq": self.next_seq(), "at": self.now}
 
     def begin_epoch(self) -> None:
         """Leave everything begun so far behind: nobody who holds a part of it may write to this run any more."""
