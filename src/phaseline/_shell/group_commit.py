@@ -48,7 +48,6 @@ class _Batch:
     folded: Sequence[Folded]
     told: LoopEvent
     """Set when it is done with."""
-    promised: Promised
     out_of_reach: bool
     """Whether the storage could not be read when it was gathered."""
 
@@ -97,9 +96,11 @@ class GroupCommitter(Committer):
 
     @property
     def promised(self) -> Promised:
+        on_their_way = [
+            folded.draft for batch in self._on_their_way for folded in batch.folded if folded.live.in_flight
+        ]
         return Promised(
-            sum(batch.promised.bodies for batch in self._on_their_way),
-            sum(batch.promised.threads for batch in self._on_their_way),
+            sum(len(draft.granted) for draft in on_their_way), sum(draft.threads for draft in on_their_way)
         )
 
     @property
@@ -185,20 +186,16 @@ class GroupCommitter(Committer):
         runs, self._waiting = self._waiting[:number], self._waiting[number:]
         if not self._waiting:
             self._wake = new_event()
-        for live in runs:
-            # One that is on its way came back into the queue while its batch was gathering: it is looked at when it is back.
-            live.queued = not live.in_flight
-        return [live for live in runs if live.queued]
+        return runs
 
     async def _look_up(self, runs: Sequence[LiveRun]) -> bool:
         """Read those of the runs that others may have moved on; gives whether the storage is unavailable."""
         paused = False
         for live in runs:
-            live.queued = False
             live.stale = live.stale or live.doubted or bool(live.in_doubt)
-            if live.stale and paused:  # found out of reach for another one, which may have taken its time
-                self._put_off(live)
-            elif live.stale:
+            if (
+                live.stale and not paused
+            ):  # else it was found out of reach for another one, which may have taken its time
                 paused = not await self._catch_up(live)
         return paused
 
@@ -207,19 +204,17 @@ class GroupCommitter(Committer):
         folded: list[Folded] = []
         now = self._clock.now()
         offer = self._offer(now).less(*self.promised)
-        bodies = threads = 0
         for live in runs:
+            # Not before: it would come into the queue a second time while the batch gathers
+            live.queued = False
             one = self._fold_safely(live, now, offer, told) if live.tickets and not live.stale else None
             if one is None:
-                if live.tickets and not live.stale:
-                    self._enqueue(live)
+                self._put_off(live)
             else:
                 live.in_flight = True
-                taken, in_threads = len(one.draft.granted), one.draft.threads
-                offer = offer.less(taken, in_threads)
-                bodies, threads = bodies + taken, threads + in_threads
+                offer = offer.less(len(one.draft.granted), one.draft.threads)
                 folded.append(one)
-        return _Batch(folded, told, Promised(bodies, threads), out_of_reach)
+        return _Batch(folded, told, out_of_reach)
 
     async def _write_all(self, batch: Sequence[Folded]) -> bool:
         """Write a batch, in parts if some of it must stand apart; gives whether the storage is unavailable."""
@@ -391,7 +386,6 @@ class GroupCommitter(Committer):
             rows, landed = await self._thread.run(read)
         except StorageUnavailableError as error:
             log.warning("%s; finished work is held and written once it is back", error)
-            self._put_off(live)
             return False
         except PhaselineError as error:
             live.refuse(error)
