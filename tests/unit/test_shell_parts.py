@@ -32,6 +32,27 @@ async def test_a_thread_that_cannot_be_started_takes_no_place(monkeypatch: pytes
     threads.close()
 
 
+@pytest.mark.parametrize("ahead", [0, 1])
+async def test_who_waits_for_a_thread_is_before_those_who_come_later(ahead: int) -> None:
+    """Also before one who comes the very moment that a thread is free."""
+    threads, going_on, order = Threads("test", 1, ahead=ahead), threading.Event(), list[str]()
+
+    async def first() -> None:
+        await threads.run(going_on.wait)
+        await threads.run(lambda: order.append("later"))
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(first)
+        await anyio.wait_all_tasks_blocked()
+        for _ in range(ahead + 1):
+            tasks.start_soon(threads.run, lambda: order.append("waited"))
+            await anyio.wait_all_tasks_blocked()
+        going_on.set()
+    assert order == [*["waited"] * (ahead + 1), "later"]
+    assert threads.busy == 0
+    threads.close()
+
+
 async def test_cancelled_timers_are_let_go() -> None:
     """A timer that is far off must not keep all those that were cancelled before it."""
     clock = FakeClock()

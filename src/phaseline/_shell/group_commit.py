@@ -195,7 +195,7 @@ class GroupCommitter(Committer):
             live.stale = live.stale or live.doubted or bool(live.in_doubt)
             if (
                 live.stale and not paused
-            ):  # else it was found out of reach for another one, which may have taken its time
+            ):  # else it was out of reach for another one, which may have taken its time
                 paused = not await self._catch_up(live)
         return paused
 

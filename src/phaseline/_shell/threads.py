@@ -17,7 +17,7 @@ from queue import SimpleQueue
 from typing import Generic, TypeVar, cast
 
 from phaseline.errors import RuntimeNotOpenError
-from phaseline.loops import LoopEvent, loop_post, new_event
+from phaseline.loops import loop_post, new_event
 
 T = TypeVar("T")
 
@@ -43,13 +43,14 @@ class Threads:
     def __init__(self, name: str, limit: int, *, ahead: int = 0) -> None:
         """Make them; ``ahead`` is how many calls may be handed over before a thread is free for them."""
         self._name = name
-        self.limit = limit
+        self._limit = limit
         self._ahead = ahead
         self._post = loop_post()
         self._jobs: SimpleQueue[_Job[object] | None] = SimpleQueue()
         self._started = 0
         self._closed = False
-        self._turns: deque[LoopEvent] = deque()
+        self._waiting: deque[_Job[object]] = deque()
+        """Calls that are yet to be handed over, first come first."""
         self.busy: int = 0
         """Calls that have not returned, abandoned ones included."""
         self.abandoned: int = 0
@@ -59,22 +60,21 @@ class Threads:
         """Call ``fn`` in a thread; cancelling this abandons the call, which goes on and still counts."""
         if self._closed:
             raise RuntimeNotOpenError
-        while self.busy >= self.limit + self._ahead:
-            await self._turn()
         context = copy_context()
         if "sniffio" in sys.modules:  # no loop runs in the thread: a body may well call run_sync() there
             context.run(sys.modules["sniffio"].current_async_library_cvar.set, None)
         job = _Job(lambda: context.run(fn))
-        if self._started <= min(self.busy, self.limit - 1):
-            number = self._started + 1
-            threading.Thread(target=self._work, name=f"{self._name}-{number}", daemon=True).start()
-            self._started = number  # counted once it runs: a system that is short of threads may refuse it
-        self.busy += 1
-        self._jobs.put(cast("_Job[object]", job))  # the queue holds jobs of any type
+        queued = cast("_Job[object]", job)  # the queues hold jobs of any type
+        if self.busy < self._limit + self._ahead:
+            self._hand_over(queued)
+        else:
+            self._waiting.append(queued)
         try:
             await job.done.wait()
         except BaseException:
-            if not job.done.is_set():
+            if queued in self._waiting:
+                self._waiting.remove(queued)
+            elif not job.done.is_set():
                 job.is_abandoned = True
                 self.abandoned += 1
             raise
@@ -82,21 +82,14 @@ class Threads:
             raise job.error
         return job.result
 
-    async def _turn(self) -> None:
-        turn = new_event()
-        self._turns.append(turn)
-        try:
-            await turn.wait()
-        except BaseException:
-            if turn.is_set():  # it is not needed here any more
-                self._next_turn()
-            else:
-                self._turns.remove(turn)
-            raise
-
-    def _next_turn(self) -> None:
-        if self._turns:
-            self._turns.popleft().set()
+    def _hand_over(self, job: _Job[object]) -> None:
+        """Have a thread call it, the first that is free; there are as many as there are calls, up to the limit."""
+        if self._started < min(self.busy + 1, self._limit):
+            number = self._started + 1
+            threading.Thread(target=self._work, name=f"{self._name}-{number}", daemon=True).start()
+            self._started = number  # counted once it runs: a system that is short of threads may refuse it
+        self.busy += 1
+        self._jobs.put(job)
 
     def close(self) -> None:
         """Let the threads end; a busy one ends when its call returns."""
@@ -116,4 +109,5 @@ class Threads:
         self.busy -= 1
         self.abandoned -= job.is_abandoned
         job.done.set()
-        self._next_turn()
+        if self._waiting:  # before anybody who comes now; its thread is there
+            self._hand_over(self._waiting.popleft())
