@@ -241,6 +241,22 @@ async def test_events_are_told_as_they_come(client: httpx2.AsyncClient, runtime:
     assert (204, "") == (done.status_code, done.text)
 
 
+async def test_a_stream_after_what_is_not_there_yet_tells_what_comes(
+    client: httpx2.AsyncClient, runtime: Runtime
+) -> None:
+    """As a WebSocket does: a number beyond the last one, as of a database set back, is taken for the last one."""
+    run_id = await started(client, "holding", 1)
+    await world.begun.wait()
+    app, beyond = asgi_app(runtime, authorize=known), {"Last-Event-ID": str(10**17)}
+    async with streaming(app, f"/runs/{run_id}/stream", beyond) as told:
+        await told.until("retry: ")
+        world.open.set()
+        await told.until("event: PIPELINE_COMPLETED")
+
+    stored = (await ok(client.get(f"/runs/{run_id}/events")))["events"]
+    assert [*range(told.ids[0], stored[-1]["seq"] + 1)] == told.ids
+
+
 @BOTH_LOOPS
 async def test_a_stream_stays_alive_and_ends_with_its_access(
     runtime: Runtime, client: httpx2.AsyncClient, monkeypatch: pytest.MonkeyPatch

@@ -112,6 +112,7 @@ async def stream_events(call: Call) -> Response:
         return Response(status_code=204)  # by which a browser knows that it need not connect again
     expires_at = call.access.expires_at
     seconds = None if expires_at is None else (expires_at - datetime.now(UTC)).total_seconds()
+    after = min(after, record.seq)  # what nobody can know yet would be waited for in silence
     return EventStream(handle.events(after=after), seconds=seconds)
 
 
