@@ -22,6 +22,9 @@ class Socket:
         self.protocol: str | None = None
         self.closed: tuple[int, str] | None = None
         self.over = anyio.Event()
+        self.let_in: anyio.Event | None = None
+        """Until when the answer to the handshake is on its way."""
+        self.is_accepted = False
         self._says, self._said = anyio.create_memory_object_stream[dict[str, Any]](1_000)
         self._says.send_nowait({"type": "websocket.connect"})
         self._news = anyio.Event()
@@ -74,6 +77,7 @@ class Socket:
         match message["type"]:
             case "websocket.accept":
                 self.protocol = message.get("subprotocol")
+                self.is_accepted = True
             case "websocket.send":
                 self.heard.append(json.loads(message["text"]))
             case "websocket.close":
@@ -85,12 +89,17 @@ class Socket:
                 self.refusal = json.loads(message["body"])
         self._news.set()
         self._news = anyio.Event()
+        if message["type"] == "websocket.accept" and self.let_in is not None:
+            await self.let_in.wait()
 
 
 @asynccontextmanager
-async def talking(app: Any, path: str = "/live", **headers: str) -> AsyncIterator[Socket]:
+async def talking(
+    app: Any, path: str = "/live", *, let_in: anyio.Event | None = None, **headers: str
+) -> AsyncIterator[Socket]:
     """Connect; at the end the client is gone."""
     socket = Socket()
+    socket.let_in = let_in
     raw = [(name.replace("_", "-").encode(), value.encode()) for name, value in headers.items()]
     scope = {
         "type": "websocket", "path": path, "query_string": b"", "headers": [(b"host", b"host"), *raw], "root_path": "",

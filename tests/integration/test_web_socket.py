@@ -44,6 +44,15 @@ async def runtime() -> AsyncIterator[Runtime]:
         yield opened
 
 
+async def open_until(
+    runtime: Runtime, closing: anyio.Event, closed: anyio.Event, *, task_status: TaskStatus[None]
+) -> None:
+    async with runtime:
+        task_status.started()
+        await closing.wait()
+    closed.set()
+
+
 # --------------------------------------------------------------------- the protocol
 async def test_a_run_is_subscribed_to_and_taken_up_again(runtime: Runtime) -> None:
     """Stored events first, then live ones; after a reconnection nothing is missing and nothing comes twice."""
@@ -226,14 +235,8 @@ async def test_a_connection_ends_with_its_access_and_with_the_runtime() -> None:
         return Access("a", expires_at=datetime.now(UTC) + timedelta(milliseconds=200))
 
     runtime, closing = Runtime(pipelines=[halving]), anyio.Event()
-
-    async def serve(*, task_status: TaskStatus[None]) -> None:
-        async with runtime:
-            task_status.started()
-            await closing.wait()
-
     async with anyio.create_task_group() as tasks:
-        await tasks.start(serve)
+        await tasks.start(open_until, runtime, closing, anyio.Event())
         async with talking(asgi_app(runtime, authorize=briefly)) as expiring:
             await expiring.until(lambda: expiring.closed)
         async with talking(asgi_app(runtime, authorize=anybody)) as staying:
@@ -244,6 +247,23 @@ async def test_a_connection_ends_with_its_access_and_with_the_runtime() -> None:
     assert expiring.closed is not None
     assert staying.closed is not None
     assert (4401, 1001) == (expiring.closed[0], staying.closed[0])
+
+
+async def test_a_runtime_that_closes_while_somebody_is_let_in_ends_the_connection() -> None:
+    """He is told why, as those are who were there before: it is no fault."""
+    runtime = Runtime(pipelines=[halving])
+    closing, closed, let_in = anyio.Event(), anyio.Event(), anyio.Event()
+    async with anyio.create_task_group() as tasks:
+        await tasks.start(open_until, runtime, closing, closed)
+        async with talking(asgi_app(runtime, authorize=anybody), let_in=let_in) as socket:
+            await socket.until(lambda: socket.is_accepted)
+            closing.set()
+            await closed.wait()
+            let_in.set()
+            await socket.until(lambda: socket.closed)
+
+    assert socket.closed is not None
+    assert 1001 == socket.closed[0]
 
 
 async def test_tenants_learn_nothing_of_each_other() -> None:

@@ -14,7 +14,7 @@ from anyio.lowlevel import checkpoint
 
 from phaseline._shell.outage import patiently
 from phaseline._shell.runner import Runner
-from phaseline.errors import PhaselineError, RuntimeNotOpenError
+from phaseline.errors import PhaselineError
 from phaseline.events import Event
 from phaseline.run import RunRecord
 from phaseline.runtime import Runtime
@@ -125,13 +125,10 @@ class Hub:
 
     # ------------------------------------------------------------------ who listens
     def join(self, listener: Listener) -> None:
-        """Have a client looked after.
-
-        Raises:
-            RuntimeNotOpenError: The runtime was closed since the hub was asked for.
-        """
-        if self.runtime.runner is not self.runner:
-            raise RuntimeNotOpenError
+        """Have a client looked after; it ends at once if the runtime was closed since the hub was asked for."""
+        if self.runner.closed:
+            listener.end(Ending.CLOSING)
+            return
         if self._heard is None:  # it is the first one, or the last one left while it was let in
             self._last.clear()
             self._scope = anyio.CancelScope()
