@@ -20,7 +20,6 @@ from contextlib import suppress
 from typing import Any, Final, TypeAlias
 
 import anyio
-import attrs
 import msgspec
 from starlette.requests import HTTPConnection
 from starlette.routing import WebSocketRoute
@@ -48,8 +47,7 @@ MOST_BAD: Final = 5
 CLOSE_WITHIN: Final = 2.0
 """Seconds that a client has to hear that it is let go of."""
 
-TOO_BIG, TOO_MANY_BAD = "too-big", "bad-messages"
-CODES: Final[Mapping[str, tuple[int, str]]] = {
+CODES: Final[Mapping[Ending, tuple[int, str]]] = {
     Ending.SLOW: (
         1013,
         "slow: you do not read what is sent; connect again, and go on after the last number you know",
@@ -57,19 +55,12 @@ CODES: Final[Mapping[str, tuple[int, str]]] = {
     Ending.EXPIRED: (4401, "expired: your access holds no more; get a new one, and connect again"),
     Ending.CLOSING: (1001, "closing: connect again in a while"),
     Ending.FAULT: (1011, "fault: something failed here; connect again"),
-    TOO_BIG: (1009, f"too-big: a message has {LONGEST} bytes at most"),
-    TOO_MANY_BAD: (1008, f"bad-messages: {MOST_BAD} of them were not understood"),
+    Ending.TOO_BIG: (1009, f"too-big: a message has {LONGEST} bytes at most"),
+    Ending.BAD_MESSAGES: (1008, f"bad-messages: {MOST_BAD} of them were not understood"),
 }
-"""With what a connection is closed: RFC 6455's codes, and one of ours."""
+"""With what a connection is closed that the client did not leave: RFC 6455's codes, and one of ours."""
 
 Answer: TypeAlias = dict[str, Any]
-
-
-@attrs.frozen
-class _Goodbye:
-    """Comes after all that the client is told, and closes the connection."""
-
-    reason: str
 
 
 class _Subscribe(Wish, frozen=True, tag="subscribe", tag_field="type", forbid_unknown_fields=True):
@@ -131,11 +122,10 @@ class _Connection:
     """One client: what it says is answered in order with the events that it is told."""
 
     def __init__(
-        self, websocket: WebSocket, visitor: Visitor, serving: Service, feed: Feed[Answer | _Goodbye]
+        self, websocket: WebSocket, visitor: Visitor, serving: Service, feed: Feed[Answer | Ending]
     ) -> None:
         self._websocket, self._visitor, self._serving, self._feed = websocket, visitor, serving, feed
         self._bad = 0
-        self._closed_for: str | None = None
 
     async def serve(self) -> None:
         """Talk until either side ends."""
@@ -150,18 +140,14 @@ class _Connection:
                 with suppress(WebSocketDisconnect):  # it went away while something was sent
                     ending = await feed.serve(self._send)
                 tasks.cancel_scope.cancel()
-        await self._close(self._closed_for or ending)
-
-    async def _close(self, reason: str) -> None:
-        if reason in CODES:
-            code, text = CODES[reason]
+        if ending in CODES:
+            code, text = CODES[ending]
             with anyio.move_on_after(CLOSE_WITHIN):
                 await self._websocket.close(code, text)
 
-    async def _send(self, item: Told | Answer | _Goodbye) -> None:
-        if isinstance(item, _Goodbye):
-            self._closed_for = item.reason
-            self._feed.end(Ending.LEFT)
+    async def _send(self, item: Told | Answer | Ending) -> None:
+        if isinstance(item, Ending):  # it has been told all that came before
+            self._feed.end(item)
             return
         text = item.form(_event_text) if isinstance(item, Told) else msgspec.json.encode(item).decode()
         await self._websocket.send({"type": "websocket.send", "text": text})
@@ -178,11 +164,11 @@ class _Connection:
                 (message.get("bytes") or b"") if text is None else text.encode("utf-8", "surrogatepass")
             )
             if len(said) > LONGEST:
-                self._feed.answer(_Goodbye(TOO_BIG))
+                self._feed.answer(Ending.TOO_BIG)
                 return
             await self._take(said)
             if self._bad >= MOST_BAD:
-                self._feed.answer(_Goodbye(TOO_MANY_BAD))
+                self._feed.answer(Ending.BAD_MESSAGES)
                 return
 
     async def _take(self, said: bytes) -> None:
