@@ -384,6 +384,23 @@ async def test_what_one_subscription_does_not_cover_another_one_may(open_runtime
     assert {other.id} == {event.run_id for event in client.got}
 
 
+async def test_what_is_asked_for_anew_is_told_anew(open_runtime: OpenRuntime) -> None:
+    """From where the last subscription that names the run says, as the reference tells."""
+    async with open_runtime(counting) as runtime, listening(runtime) as client:
+        await client.feed.follow_all()
+        handle = await runtime.start(counting, 1)
+        await client.until(lambda: client.ends() == 1)
+        heard, last = len(client.got), client.got[-1].seq
+        await client.feed.follow_run(handle.id, after=3)
+        await client.until(lambda: client.ends() == 2)
+        await client.feed.follow_all(after={handle.id: 0})
+        await handle.annotate("comes next")
+        await client.until(lambda: client.got[-1].type == "PIPELINE_ANNOTATED")
+
+    assert last is not None
+    assert [*range(4, last + 2)] == client.numbers(handle.id)[heard:]
+
+
 async def test_what_another_subscription_covers_is_not_lost_with_one(open_runtime: OpenRuntime) -> None:
     """Also what was yet to be read."""
     async with open_runtime(counting) as runtime, listening(runtime, buffer=1) as client:
