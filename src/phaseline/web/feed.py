@@ -20,6 +20,8 @@ import anyio
 import attrs
 
 from phaseline._shell.clock import Timer
+from phaseline._shell.outage import patiently
+from phaseline._shell.positions import stored
 from phaseline.asking import check_asked, check_run_id
 from phaseline.errors import (
     PhaselineError,
@@ -387,7 +389,7 @@ class Feed(Generic[A]):
         try:
             if not position.is_checked and not await self._check(run_id, position):
                 return
-            page = await self._hub.stored(run_id, position.told)
+            page = await stored(self._hub.runner, run_id, position.told, PAGE)
         except PhaselineError:
             log.exception("events of run %s could not be read for a client", run_id)
             self.end(Ending.FAULT)
@@ -404,9 +406,9 @@ class Feed(Generic[A]):
 
     async def _check(self, run_id: str, position: _Position) -> bool:
         """Ask whether the client may hear of a run that it did not name, or said itself how far it is in."""
-        run = await self._hub.read(
-            partial(self._hub.runner.storage.head, self._hub.runner.options.namespace, run_id)
-        )
+        runner = self._hub.runner
+        head = partial(runner.storage.head, runner.options.namespace, run_id)
+        run = await patiently(runner.clock, partial(runner.read, head))
         is_covered = run is not None and (
             EVERYTHING in self._topics or Topic.pipeline(run.pipeline) in self._topics
         )

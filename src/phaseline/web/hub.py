@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection
 from enum import StrEnum
 from functools import partial
 from typing import Final, NamedTuple, Protocol, TypeVar, cast
@@ -12,7 +12,7 @@ from typing import Final, NamedTuple, Protocol, TypeVar, cast
 import anyio
 from anyio.lowlevel import checkpoint
 
-from phaseline._shell.outage import patiently
+from phaseline._shell.positions import Positions, stored
 from phaseline._shell.runner import Runner
 from phaseline.errors import PhaselineError
 from phaseline.events import Event
@@ -121,8 +121,8 @@ class Hub:
         self._on_empty = on_empty
         self._members: dict[Listener, None] = {}
         self._listeners: dict[Topic, dict[Listener, None]] = {}
-        self._last: dict[str, int] = {}
-        """The number that was told last, of runs that moved."""
+        self._last = Positions(MOST_RUNS)
+        """Of runs that moved."""
         self._turn = self._tellings = 0
         self._scope = anyio.CancelScope()
         self._heard: Subscription | None = None
@@ -134,7 +134,7 @@ class Hub:
             listener.end(Ending.CLOSING)
             return
         if self._heard is None:  # it is the first one, or the last one left while it was let in
-            self._last.clear()
+            self._last = Positions(MOST_RUNS)
             self._scope = anyio.CancelScope()
             self._heard = self.runtime.bus.subscribe(self._hear, buffer=BUFFER)
             self.runner.spawn(self._tend, self._scope)
@@ -166,10 +166,8 @@ class Hub:
     async def _hear(self, event: Event) -> None:
         """Take an event of the bus: those before it that the bus lost, or that another process wrote, are told first."""
         if event.seq is not None:
-            last = self._last.pop(event.run_id, None)
-            self._last[event.run_id] = event.seq if last is None else max(last, event.seq)
-            if len(self._last) > MOST_RUNS:
-                del self._last[next(iter(self._last))]
+            last = self._last.get(event.run_id)
+            self._last.note(event.run_id, event.seq if last is None else max(last, event.seq))
             if last is not None and event.seq <= last:
                 return
             if last is not None and event.seq > last + 1 and self._is_told_widely(event):
@@ -181,16 +179,15 @@ class Hub:
         return EVERYTHING in self._listeners or Topic.pipeline(event.pipeline) in self._listeners
 
     async def _fill(self, event: Event, last: int) -> None:
-        """Tell what was stored between two events."""
+        """Tell what was stored between two events, page by page: a gap may be long."""
         assert event.seq is not None  # noqa: S101  # asked by the caller
         while last + 1 < event.seq:
-            page = await self.stored(event.run_id, last)
-            missed = [found for found in page if found.seq is not None and found.seq < event.seq]
-            if not missed:  # it was purged meanwhile
+            page = await stored(self.runner, event.run_id, last, min(PAGE, event.seq - 1 - last))
+            if not page:  # it was purged meanwhile
                 return
-            for found in missed:
+            for found in page:
                 await self._hand_out(found)
-            last = missed[-1].seq or event.seq
+            last = page[-1].seq or event.seq
 
     async def _hand_out(self, event: Event) -> None:
         topics = (Topic.run(event.run_id), Topic.pipeline(event.pipeline), EVERYTHING)
@@ -204,16 +201,6 @@ class Hub:
             self._tellings += 1
             if self._tellings % AT_ONCE == 0:
                 await checkpoint()
-
-    async def stored(self, run_id: str, after: int) -> Sequence[Event]:
-        """Read the stored events of a run that follow a number, a page at most."""
-        runner = self.runner
-        read = partial(runner.storage.events, runner.options.namespace, run_id, after, PAGE)
-        return await self.read(read)
-
-    async def read(self, fn: Callable[[], T]) -> T:
-        """Read from the storage, and wait for it where it is away."""
-        return await patiently(self.runner.clock, partial(self.runner.read, fn))
 
     # ------------------------------------------------------------------ looking after
     async def _tend(self, scope: anyio.CancelScope) -> None:
