@@ -12,7 +12,7 @@ import attrs
 from anyio import from_thread
 from anyio.lowlevel import current_token
 
-from phaseline.errors import DefinitionError
+from phaseline.errors import DefinitionError, RuntimeUsageError
 from phaseline.events import Event
 from phaseline.interest import Interest, Kind, interest
 from phaseline.loops import loop_here
@@ -183,7 +183,15 @@ class EventBus:
                 watch.wake()
 
     def open(self, spawn: Callable[..., Any], threads: HandlerThreads) -> None:
-        """Begin to serve subscriptions with tasks made by ``spawn(function, *args)``."""
+        """Begin to serve subscriptions with tasks made by ``spawn(function, *args)``.
+
+        Raises:
+            RuntimeUsageError: It is open already: it would hear of everything twice.
+        """
+        if self._start is not None:
+            raise RuntimeUsageError(
+                "this bus serves another open runtime; give each runtime a bus of its own"
+            )
         here = current_token()
 
         def start(subscription: Subscription) -> None:

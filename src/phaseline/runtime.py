@@ -146,7 +146,7 @@ class Runtime:
             settings: For what the arguments do not say: ``Settings.from_env()``. Without them nothing of the environment is
                 read.
             clock: Where the time comes from.
-            bus: Where events are told; of this runtime alone, where there is a transport.
+            bus: Where events are told; of one open runtime at a time.
             transport: Carries events between the processes of a namespace, so that each is told of the commits of all:
                 ``"redis://host:6379/0"``, a URL whose scheme is that of an installed plugin, or a transport. Without one,
                 a process is told of its own.
@@ -211,6 +211,7 @@ class Runtime:
 
         Raises:
             StorageError: It cannot be opened.
+            RuntimeUsageError: It is open already, or its bus is that of another open runtime.
         """
         if self._runner is not None:
             msg = f"{self!r} is open already"

@@ -11,8 +11,10 @@ import anyio
 import pytest
 
 from phaseline import Context, CustomEvent, Event, EventBus, Pipeline, Runtime, phase
-from phaseline.errors import DefinitionError
+from phaseline.errors import DefinitionError, RuntimeUsageError
 from phaseline.events import Emitted, PipelineCompleted
+from phaseline.storage.memory import MemoryStorage
+from phaseline.transports.memory import MemoryTransport
 
 OpenRuntime = Callable[..., Runtime]
 THREAD = "phaseline-bus"
@@ -232,6 +234,30 @@ async def subscribe_and_cancel(bus: EventBus, *, in_thread: bool) -> None:
                 await anyio.to_thread.run_sync(subscription.cancel)
             else:
                 subscription.cancel()
+
+
+@pytest.mark.parametrize("transport", [None, MemoryTransport()], ids=["alone", "transport"])
+async def test_a_bus_is_of_one_open_runtime_at_a_time(transport: MemoryTransport | None) -> None:
+    """Two would each serve its handlers, and with a transport tell them what the other one has told."""
+    bus, heard = EventBus(), list[str]()
+
+    async def hear(event: Event) -> None:
+        heard.append(event.type)
+
+    bus.subscribe(hear)
+    first, second = (
+        Runtime(MemoryStorage(), pipelines=[pipeline], bus=bus, transport=transport) for _ in range(2)
+    )
+    async with first:
+        with pytest.raises(RuntimeUsageError, match="another open runtime"):
+            await second.__aenter__()
+        await first.run(pipeline, 0)
+    once = list(heard)
+    async with second:
+        await second.run(pipeline, 0)
+
+    assert once
+    assert once * 2 == heard
 
 
 async def test_a_handler_may_cancel_itself(open_runtime: OpenRuntime) -> None:
