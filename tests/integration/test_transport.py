@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import anyio
@@ -16,7 +18,7 @@ from tests.servers_redis import redis as start_redis
 
 from phaseline import Context, CustomEvent, Event, Pipeline, Runtime, phase
 from phaseline._shell.relay import Relay
-from phaseline.errors import DefinitionError, TransportURLError
+from phaseline.errors import DefinitionError, StorageRefusedError, TransportURLError
 from phaseline.storage.memory import MemoryStorage
 from phaseline.storage.sql.store import SqlStorage
 from phaseline.transport import Heard, Line, Missed, Transport
@@ -223,6 +225,118 @@ async def test_an_end_that_nobody_could_send_is_found(
         assert expected == await heap.until(*expected)
 
     assert transport.cut >= 3
+
+
+class Deaf(SqlStorage):
+    """Does not give events, where that is wanted."""
+
+    refusal: Exception | None = None
+    refused = 0
+
+    def events(self, *args: Any, **options: Any) -> Sequence[Event]:
+        if self.refusal is not None:
+            self.refused += 1
+            raise self.refusal
+        return super().events(*args, **options)
+
+    async def has_refused(self, times: int = 1) -> None:
+        """Wait until it has done so as often as that, from now on."""
+        wanted = self.refused + times
+        with anyio.fail_after(PATIENCE):
+            while self.refused < wanted:  # noqa: ASYNC110  # threads count
+                await anyio.sleep(0.01)
+
+
+async def test_events_that_cannot_be_read_end_no_runtime(tmp_path: Path) -> None:
+    """Neither where a gap is found nor after a loss: it is said, and they are told once they can be."""
+    url, meddler = f"sqlite:///{tmp_path / 'runs.db'}", Meddler()
+    storage = Deaf(url)
+    async with (
+        Runtime(storage, pipelines=[counting], transport=meddler, serve=False) as asking,
+        Runtime(url, pipelines=[counting], transport=meddler) as working,
+    ):
+        heap = Heap(asking)
+        storage.refusal = ValueError("a row that nobody can read")
+        expected = await completed(working, 5)
+        await storage.has_refused(0 if storage.refused else 1)
+        meddler.missed[0](timedelta(seconds=PATIENCE))
+        await storage.has_refused()
+        storage.refusal = None
+        meddler.missed[0](timedelta(seconds=PATIENCE))
+        assert expected == await heap.until(*expected)
+
+
+async def test_a_silent_run_that_cannot_be_read_ends_no_runtime(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is looked at again, until it can be."""
+    monkeypatch.setattr("phaseline._shell.relay.AUDIT", 0.05)
+    url, transport = f"sqlite:///{tmp_path / 'runs.db'}", Cut()
+    storage = Deaf(url)
+    async with (
+        Runtime(storage, pipelines=[counting], transport=transport, serve=False) as asking,
+        Runtime(url, pipelines=[counting], transport=transport) as working,
+    ):
+        heap = Heap(asking)
+        storage.refusal = StorageRefusedError("here", "it is not read")
+        expected = await completed(working, 2)
+        await storage.has_refused(3)
+        storage.refusal = None
+        assert expected == await heap.until(*expected)
+
+
+class Broken(Transport):
+    """Of somebody who did not read that sending never raises."""
+
+    def __init__(self) -> None:
+        self.sent = 0
+
+    def join(self, namespace: str, heard: Heard, missed: Missed) -> Line:
+        broken = self
+
+        class BrokenLine(Line):
+            def send(self, events: Sequence[Event]) -> None:
+                broken.sent += 1
+                raise OSError("no way out")
+
+            def close(self) -> None:
+                pass
+
+        return BrokenLine()
+
+
+async def test_a_transport_that_raises_changes_nothing_about_runs(
+    sqlite_storage: Storages, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The commit stands, this process is told of it, and the error is in the log."""
+    transport = Broken()
+    async with Runtime(sqlite_storage(), pipelines=[counting], transport=transport) as runtime:
+        heap = Heap(runtime)
+        expected = await completed(runtime, 2)
+        assert expected == await heap.until(*expected)
+
+    assert transport.sent
+    assert "no way out" in caplog.text
+
+
+async def test_a_sender_without_a_thread_is_refused_at_the_opening(
+    sqlite_storage: Storages, redis_server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And not amid the first commit; nothing is left behind."""
+    start = threading.Thread.start
+
+    def refuse(thread: threading.Thread) -> None:
+        if thread.name == "phaseline-events-out":
+            raise RuntimeError("can't start new thread")
+        start(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    with pytest.raises(RuntimeError, match="can't start new thread"):
+        async with Runtime(sqlite_storage(), pipelines=[counting], transport=redis_server.url):
+            pass
+    with anyio.fail_after(PATIENCE):
+        while any(thread.name == "phaseline-events-in" for thread in threading.enumerate()):  # noqa: ASYNC110  # a thread ends
+            await anyio.sleep(0.01)
 
 
 @pytest.fixture

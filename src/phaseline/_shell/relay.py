@@ -6,19 +6,21 @@ and what is missing is read from the storage, before what comes after it is told
 
 from __future__ import annotations
 
+import logging
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Generator, Sequence
+from contextlib import AbstractContextManager, contextmanager, suppress
 from datetime import timedelta
 from functools import partial
 from itertools import islice
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Final, TypeVar
 
 import anyio
 from anyio import to_thread
 from anyio.lowlevel import checkpoint
 
+from phaseline._shell.background import survived
 from phaseline._shell.outage import patiently
 from phaseline._shell.positions import PAGE, Positions, between, stored
 from phaseline.events import Event
@@ -31,6 +33,7 @@ if TYPE_CHECKING:
     from phaseline._shell.runner import Runner
 
 T = TypeVar("T")
+log: Final = logging.getLogger("phaseline.transport")
 
 MARGIN = timedelta(seconds=1)
 """By how much the clocks of processes may differ."""
@@ -96,7 +99,10 @@ class Relay:
         assert self._line is not None  # noqa: S101  # it is published by from then on
         bus, first = self._runner.bus, events[0]
         bus.tell_own(events)
-        self._line.send(events)
+        with survived(
+            log, "a transport raised at events that it was to send; other processes hear of them later"
+        ):
+            self._line.send(events)
         if first.seq is None:
             bus.tell(events)
         elif not self._inbox and not self._is_at_work and first.seq == 1 + self._told(first.run_id):
@@ -131,18 +137,17 @@ class Relay:
                 await self._take_all()
             elif self._missed is not None:
                 ago, self._missed = self._missed, None
-                await self._catch_up(ago)
+                with survived(log, "what other processes have done meanwhile could not be looked for"):
+                    await self._catch_up(ago)
             else:
                 self._news = new_event()
                 await self._news.wait()
 
     async def _take_all(self) -> None:
         while self._inbox:
-            self._is_at_work = True
-            try:
-                await self._take(self._inbox.popleft())
-            finally:
-                self._is_at_work = False
+            batch = self._inbox.popleft()
+            with self._working_at(batch[0].run_id):
+                await self._take(batch)
             await checkpoint()
 
     async def _take(self, batch: Sequence[Event]) -> None:
@@ -222,24 +227,36 @@ class Relay:
     async def _look_at(self, run_id: str) -> None:
         """Have told what the storage has of a run beyond what was told."""
         after = self._told(run_id)
-        while page := await stored(self._runner, run_id, after):
-            self._inbox.append(page)
-            self._wake()
-            after = page[-1].seq or 0
+        with _survived_of(run_id):
+            while page := await stored(self._runner, run_id, after):
+                self._inbox.append(page)
+                self._wake()
+                after = page[-1].seq or 0
 
     async def _tell_rest(self, run_id: str, seq: int) -> None:
+        with self._working_at(run_id):
+            self._tell(await self._missing(run_id, seq + 1))
+        await self._take_all()
+
+    @contextmanager
+    def _working_at(self, run_id: str) -> Generator[None]:
+        """Tell of a run what is read; what cannot be read of it holds up no other."""
         self._is_at_work = True
         try:
-            self._tell(await self._missing(run_id, seq + 1))
+            with _survived_of(run_id):
+                yield
         finally:
             self._is_at_work = False
-        await self._take_all()
 
     async def _found(self, wanted: RunFilter, after: str | None) -> Sequence[RunRecord]:
         """Read a page of runs."""
         runner = self._runner
         find = partial(runner.storage.find, runner.options.namespace, wanted, after=after, limit=PAGE)
         return await patiently(runner.clock, partial(runner.read, find))
+
+
+def _survived_of(run_id: str) -> AbstractContextManager[None]:
+    return survived(log, f"events of run {run_id} could not be read, and are told when it is looked at again")
 
 
 def _post(post: Post, take: Callable[[T], object], what: T) -> None:

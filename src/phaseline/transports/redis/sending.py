@@ -34,10 +34,13 @@ class Sender:
         self._waiting: deque[tuple[int, Sequence[Event]]] = deque()
         self._number = 0
         self._changed = threading.Condition()
-        self._thread: threading.Thread | None = None
         self._is_stopped = False
         self.trouble: str | None = None
         """Why the last batches could not be sent; None if they were."""
+
+    def start(self) -> None:
+        """Begin; not with the first batch, since no commit should meet a process that can have no more threads."""
+        threading.Thread(target=self._work, name="phaseline-events-out", daemon=True).start()
 
     def put(self, events: Sequence[Event]) -> None:
         """Send a batch soon."""
@@ -48,9 +51,6 @@ class Sender:
             if len(self._waiting) >= MOST_WAITING:
                 self._waiting.popleft()
             self._waiting.append((self._number, events))
-            if self._thread is None:
-                self._thread = threading.Thread(target=self._work, name="phaseline-events-out", daemon=True)
-                self._thread.start()
             self._changed.notify_all()
 
     def stop(self) -> None:

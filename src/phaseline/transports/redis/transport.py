@@ -55,6 +55,11 @@ class _RedisLine(Line):
         self._sender = Sender(connect, key, name, kept)
         self._reader = Reader(connect, key, name, heard, missed)
         self._reader.start()
+        try:
+            self._sender.start()
+        except BaseException:
+            self._reader.stop()
+            raise
 
     def send(self, events: Sequence[Event]) -> None:
         self._sender.put(events)
