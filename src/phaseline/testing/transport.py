@@ -161,6 +161,7 @@ class TransportContract:
         line.send([numbered(4)])
         assert witness.hears(numbered(4))
         assert ear.events == [numbered(1)]
+        assert witness.events == [numbered(1), numbered(2), numbered(4)]
 
     def test_what_was_sent_before_leaving_arrives(self, lines: Lines) -> None:
         """A process may end right after its last commit."""

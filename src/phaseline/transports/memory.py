@@ -28,7 +28,10 @@ class MemoryTransport(Transport):
 
     def carry(self, sender: Line, namespace: str, events: Sequence[Event]) -> None:
         """Hand events on to all but the sender."""
-        for line in self._lines:
+        lines = self._lines
+        if sender not in lines:  # it has left
+            return
+        for line in lines:
             if line is not sender and line.namespace == namespace:
                 line.heard(events)
 
