@@ -44,10 +44,20 @@ class Sender:
         with self._changed:
             self._waiting[queue] = min(hops, self._waiting.get(queue, hops))
             if self._thread is None or self._pid != os.getpid():
-                self._pid, self._busy = os.getpid(), False
-                self._thread = threading.Thread(target=self._work, name="phaseline-permits", daemon=True)
-                self._thread.start()
+                self._begin()
             self._changed.notify_all()
+
+    def _begin(self) -> None:
+        self._pid, self._busy, self._thread = os.getpid(), False, None
+        thread = threading.Thread(target=self._work, name="phaseline-permits", daemon=True)
+        try:
+            thread.start()
+        except (
+            RuntimeError
+        ) as error:  # no more threads can be had: a commit that is done must not fail for that
+            self._note(error)
+        else:
+            self._thread = thread
 
     def flush(self, seconds: float) -> bool:
         """Wait until all that was put is sent, or could not be; gives whether that was in time."""
@@ -96,15 +106,18 @@ class Sender:
             try:
                 self._send(queue, hops)
             except Exception as error:  # noqa: BLE001  # whatever a broker's client raises: a permit is a hint
-                if self.trouble is None:
-                    log.warning(
-                        "permits cannot be sent (%s: %s); runs are stored all the same, and workers find them when they "
-                        "look by themselves. This is said once, and sending is tried again",
-                        type(error).__name__, error,
-                    )  # fmt: skip
-                self.trouble = error
+                self._note(error)
                 return dict(list(batch.items())[number:])
             if self.trouble is not None:
                 log.info("permits can be sent again")
                 self.trouble = None
         return {}
+
+    def _note(self, error: Exception) -> None:
+        if self.trouble is None:
+            log.warning(
+                "permits cannot be sent (%s: %s); runs are stored all the same, and workers find them when they "
+                "look by themselves. This is said once, and sending is tried again",
+                type(error).__name__, error,
+            )  # fmt: skip
+        self.trouble = error

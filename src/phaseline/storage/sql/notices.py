@@ -90,9 +90,20 @@ class Teller:
             earlier = self._waiting.get(namespace)
             self._waiting[namespace] = nudge if earlier is None else earlier.joined(nudge)
             if self._thread is None:
-                self._thread = threading.Thread(target=self._work, name="phaseline-teller", daemon=True)
-                self._thread.start()
+                self._begin()
             self._changed.notify_all()
+
+    def _begin(self) -> None:
+        thread = threading.Thread(target=self._work, name="phaseline-teller", daemon=True)
+        try:
+            thread.start()
+        except (
+            RuntimeError
+        ) as error:  # no more threads can be had: a commit that is done must not fail for that
+            log.warning("other workers cannot be told of work, and find it by themselves: %s", error)
+            self._waiting = {}
+        else:
+            self._thread = thread
 
     def stop(self) -> None:
         """Send what was told, within a bound, and end."""

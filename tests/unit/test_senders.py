@@ -1,0 +1,75 @@
+"""Who sends from a thread of its own does no harm to a commit where no thread can be had."""
+
+from __future__ import annotations
+
+import threading
+from typing import Any
+
+import psycopg
+import pytest
+
+from phaseline.abc import Nudge
+from phaseline.queues.dramatiq.sending import Sender
+from phaseline.storage.sql.notices import Teller
+
+PATIENCE = 20
+
+
+class Threads:
+    """Lets no thread begin, as a process that has too many, until ``are_there``."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.are_there = False
+        self.refused = 0
+        start = threading.Thread.start
+
+        def begin(thread: threading.Thread) -> None:
+            if not self.are_there:
+                self.refused += 1
+                raise RuntimeError("can't start new thread")
+            start(thread)
+
+        monkeypatch.setattr(threading.Thread, "start", begin)
+
+
+def test_a_permit_waits_for_a_thread(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It is said once, and the next permit begins one, which sends both."""
+    threads, sent, done = Threads(monkeypatch), list[str](), threading.Event()
+
+    def send(queue: str, hops: int) -> None:
+        sent.append(queue)
+
+    sender = Sender(send, done.set)
+    sender.put("first")
+    assert sender.flush(PATIENCE)
+    assert isinstance(sender.trouble, RuntimeError)
+    threads.are_there = True
+    sender.put("second")
+    with sender._changed:
+        assert sender._changed.wait_for(lambda: len(sent) == 2, PATIENCE)
+    sender.stop()
+    assert done.wait(PATIENCE)
+    assert ({"first", "second"}, None, 1) == (set(sent), sender.trouble, threads.refused)
+    assert caplog.text.count("can't start new thread") == 1
+
+
+def test_a_nudge_without_a_thread_is_dropped(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Others find the work by themselves; the next nudge begins one."""
+    threads, connected = Threads(monkeypatch), threading.Event()
+
+    def connect() -> psycopg.Connection[Any]:
+        connected.set()
+        raise psycopg.OperationalError("away")
+
+    teller = Teller(connect, "channel")
+    teller.tell("default", Nudge(queues=frozenset({"default"})))
+    assert "can't start new thread" in caplog.text
+    threads.are_there = True
+    teller.tell("default", Nudge(queues=frozenset({"default"})))
+    assert connected.wait(PATIENCE)
+    teller.stop()
+    assert threads.refused == 1
