@@ -6,10 +6,12 @@ from collections.abc import Iterator
 
 import attrs
 import pytest
+from sqlalchemy import event
 from tests.databases import fresh_schema
 from tests.servers import Server
 
 from phaseline.abc import ClaimRequest
+from phaseline.errors import StorageUnavailableError
 from phaseline.storage.sql import claims
 from phaseline.storage.sql.access import Access
 from phaseline.storage.sql.store import FIRST_PLANS, SqlStorage
@@ -58,14 +60,28 @@ def test_a_claim_looks_up_the_runs_that_it_is_about(storage: SqlStorage) -> None
     assert storage._on_writer(look) == (LIMIT + 1, LIMIT + 1)
 
 
-def test_statements_are_planned_anew_while_tables_grow(
-    storage: SqlStorage, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_statements_are_planned_anew_while_tables_grow(storage: SqlStorage) -> None:
     """By the sizes that they have then, less and less often; a new connection begins anew."""
     anew: list[int] = []
     uses: list[int] = []
-    monkeypatch.setattr(storage.dialect, "plan_anew", lambda _: anew.append(len(uses)))
-    for number in range(5 * FIRST_PLANS):
-        storage.claim(attrs.evolve(REQUEST, namespace="empty"), decline)  # one look at nothing
-        uses.append(number)
-    assert anew == [FIRST_PLANS, 2 * FIRST_PLANS, 4 * FIRST_PLANS]
+
+    def note(_connection: object, _cursor: object, statement: str, *_: object) -> None:
+        if statement == "DISCARD PLANS":
+            anew.append(len(uses))
+
+    assert storage._engine is not None
+    event.listen(storage._engine, "before_cursor_execute", note)
+    for _ in range(2):
+        uses.clear()
+        for number in range(5 * FIRST_PLANS):
+            storage.claim(attrs.evolve(REQUEST, namespace="empty"), decline)  # one look at nothing
+            uses.append(number)
+        assert anew == [FIRST_PLANS, 2 * FIRST_PLANS, 4 * FIRST_PLANS]
+        anew.clear()
+        with pytest.raises(StorageUnavailableError):
+            storage._on_writer(end_connection)
+
+
+def end_connection(ask: Access) -> None:
+    """As an administrator does."""
+    ask("SELECT pg_terminate_backend(pg_backend_pid())")
