@@ -23,8 +23,8 @@ LIMIT = RunnerOptions().crash_limit
 def test_poison(scene: Scene) -> None:
     """Its run fails once it has crashed more often than the limit allows; the other runs complete.
 
-    What is kept of it is a dead letter that tells of the crashes. Once its cause is mended it is taken up again by that, with its
-    crashes counted anew.
+    What is kept of it is a dead letter that tells of the crashes. It is taken up again by that with its crashes counted anew: one
+    more does not end it, and once its cause is mended it completes.
     """
     deaths = 0
     while (child := scene.run("bomb", "--runs", str(RUNS))).status != 0:
@@ -37,8 +37,11 @@ def test_poison(scene: Scene) -> None:
     errors = [run.error.type for run in scene.check() if run.error is not None]
     assert errors == ["WorkerLost"]
 
-    scene.journal.mending.touch()
     letter = anyio.run(requeue_all, scene)
+    assert scene.run("bomb", "--runs", str(RUNS)).status == -signal.SIGKILL, (
+        "its crashes are not counted anew"
+    )
+    scene.journal.mending.touch()
     assert (letter.phase, letter.input) == ("explode", "")
     assert (letter.category, letter.error.type) == ("SYSTEM", "WorkerLost")
     assert (letter.attempts, letter.crashes) == (deaths, deaths)
@@ -57,7 +60,9 @@ async def requeue_all(scene: Scene) -> DeadLetter:
         serve=False,
     ) as runtime:
         (letter,) = (await runtime.dead_letters.find()).letters
-        handled = await runtime.dead_letters.find(category="SYSTEM").requeue(reason="mended", actor="ada")
+        handled = await runtime.dead_letters.find(category="SYSTEM").requeue(
+            reason="to be mended", actor="ada"
+        )
         assert (handled.done, handled.refused) == (1, {})
         assert (await runtime.dead_letters.find()).letters == ()
         return letter
