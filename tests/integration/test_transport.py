@@ -5,7 +5,8 @@ from __future__ import annotations
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -84,6 +85,17 @@ async def completed(runtime: Runtime, count: int = 1) -> dict[str, list[int]]:
         handle.id: [event.seq async for event in handle.events() if event.seq is not None]
         for handle in handles
     }
+
+
+@asynccontextmanager
+async def two(storage: Storages, transport: Transport | str) -> AsyncGenerator[tuple[Runtime, Runtime]]:
+    """One that asks and carries nothing out, and one that works."""
+    options: dict[str, Any] = {"pipelines": [counting], "transport": transport}
+    async with (
+        Runtime(storage(), serve=False, **options) as asking,
+        Runtime(storage(), **options) as working,
+    ):
+        yield asking, working
 
 
 @pytest.fixture(params=["memory", "redis"])
@@ -180,10 +192,7 @@ class Meddler(Transport):
 async def test_a_transport_that_mixes_everything_up_is_set_right(sqlite_storage: Storages) -> None:
     """What is missing is read from the storage, what was told is passed over, and what comes too early waits."""
     meddler = Meddler()
-    async with (
-        Runtime(sqlite_storage(), pipelines=[counting], transport=meddler, serve=False) as asking,
-        Runtime(sqlite_storage(), pipelines=[counting], transport=meddler) as working,
-    ):
+    async with two(sqlite_storage, meddler) as (asking, working):
         heap = Heap(asking)
         expected = await completed(working, 10)
         meddler.missed[0](timedelta(seconds=PATIENCE))
@@ -216,10 +225,7 @@ async def test_an_end_that_nobody_could_send_is_found(
     """A process that dies right after a commit sends nothing more: runs that are silent are looked at."""
     monkeypatch.setattr("phaseline._shell.relay.AUDIT", 0.05)
     transport = Cut()
-    async with (
-        Runtime(sqlite_storage(), pipelines=[counting], transport=transport, serve=False) as asking,
-        Runtime(sqlite_storage(), pipelines=[counting], transport=transport) as working,
-    ):
+    async with two(sqlite_storage, transport) as (asking, working):
         heap = Heap(asking)
         expected = await completed(working, 3)
         assert expected == await heap.until(*expected)
@@ -351,11 +357,7 @@ async def test_a_redis_that_is_killed_costs_nothing_but_time(
     sqlite_storage: Storages, server: Server
 ) -> None:
     """Runs go on without it; once it is back, empty, all that was committed meanwhile is told."""
-    options: dict[str, Any] = {"pipelines": [counting], "transport": server.url}
-    async with (
-        Runtime(sqlite_storage(), serve=False, **options) as asking,
-        Runtime(sqlite_storage(), **options) as working,
-    ):
+    async with two(sqlite_storage, server.url) as (asking, working):
         heap = Heap(asking)
         before = await completed(working)
         assert before == await heap.until(*before)
@@ -384,11 +386,7 @@ async def test_what_had_to_be_dropped_is_read(
     lost: list[timedelta] = []
     lose = Relay._lose
     monkeypatch.setattr(Relay, "_lose", lambda relay, ago: (lost.append(ago), lose(relay, ago)))
-    options: dict[str, Any] = {"pipelines": [counting], "transport": server.url}
-    async with (
-        Runtime(sqlite_storage(), serve=False, **options) as asking,
-        Runtime(sqlite_storage(), **options) as working,
-    ):
+    async with two(sqlite_storage, server.url) as (asking, working):
         heap = Heap(asking)
         expected = await completed(working)
         assert expected == await heap.until(*expected)
@@ -433,11 +431,7 @@ async def test_a_redis_that_forgets_everything_is_made_up_for(
 ) -> None:
     """FLUSHALL amid the work: what the readers had not read yet comes from the storage, with the next batch or without one."""
     forgetful = Forgetful(monkeypatch)
-    options: dict[str, Any] = {"pipelines": [counting], "transport": server.url}
-    async with (
-        Runtime(sqlite_storage(), serve=False, **options) as asking,
-        Runtime(sqlite_storage(), **options) as working,
-    ):
+    async with two(sqlite_storage, server.url) as (asking, working):
         heap = Heap(asking)
         expected = await completed(working)
         assert expected == await heap.until(*expected)
