@@ -352,11 +352,23 @@ def server() -> Iterator[Server]:
         yield started
 
 
+@pytest.fixture
+def lost(monkeypatch: pytest.MonkeyPatch) -> list[timedelta]:
+    """For how long something may be missing, as often as a transport says that."""
+    noted: list[timedelta] = []
+    lose = Relay._lose
+    monkeypatch.setattr(Relay, "_lose", lambda relay, ago: (noted.append(ago), lose(relay, ago)))
+    return noted
+
+
 @pytest.mark.parametrize("anyio_backend", ["asyncio"])
 async def test_a_redis_that_is_killed_costs_nothing_but_time(
-    sqlite_storage: Storages, server: Server
+    sqlite_storage: Storages, server: Server, lost: list[timedelta]
 ) -> None:
-    """Runs go on without it; once it is back, empty, all that was committed meanwhile is told."""
+    """Runs go on without it; once it is back, empty, all that was committed meanwhile is told.
+
+    That something it had taken may be missing is told, too: here nothing was.
+    """
     async with two(sqlite_storage, server.url) as (asking, working):
         heap = Heap(asking)
         before = await completed(working)
@@ -373,19 +385,17 @@ async def test_a_redis_that_is_killed_costs_nothing_but_time(
         back = await asking.health()
 
     assert before | meanwhile | after == found
+    assert lost, "who listens was not told of the outage"
     assert took < PATIENCE / 4
     assert (False, None) == (away.transport is None, back.transport)
 
 
 @pytest.mark.parametrize("anyio_backend", ["asyncio"])
 async def test_what_had_to_be_dropped_is_read(
-    sqlite_storage: Storages, server: Server, monkeypatch: pytest.MonkeyPatch
+    sqlite_storage: Storages, server: Server, lost: list[timedelta], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A sender keeps so many batches while Redis is away; a jump in their numbers tells the others of the rest."""
     monkeypatch.setattr("phaseline.transports.redis.sending.MOST_WAITING", 2)
-    lost: list[timedelta] = []
-    lose = Relay._lose
-    monkeypatch.setattr(Relay, "_lose", lambda relay, ago: (lost.append(ago), lose(relay, ago)))
     async with two(sqlite_storage, server.url) as (asking, working):
         heap = Heap(asking)
         expected = await completed(working)
@@ -401,23 +411,29 @@ async def test_what_had_to_be_dropped_is_read(
 
 
 class Forgetful:
-    """Has Redis forget everything in the moment in which it takes batches, before anybody can read them."""
+    """Has Redis forget everything in the moment in which it takes batches, before anybody can read them.
+
+    Before it takes any all of them come together, so that none is left by which another one would be missed.
+    """
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.is_on = False
+        self.is_on = self.takes = False
         self.forgotten = 0
         pipeline = redis.Redis.pipeline
 
         def forgetting(client: redis.Redis, **options: Any) -> Any:
             if not self.is_on:
                 return pipeline(client, **options)
+            if not self.takes:
+                raise redis.ConnectionError("the test waits until all is there")
             made = pipeline(client, transaction=True)
             execute = made.execute
 
             def flush() -> object:
-                self.forgotten += 1
                 made.flushall()
-                return execute()
+                told = execute()
+                self.is_on, self.forgotten = False, self.forgotten + 1
+                return told
 
             made.execute = flush
             return made
@@ -435,13 +451,13 @@ async def test_a_redis_that_forgets_everything_is_made_up_for(
         heap = Heap(asking)
         expected = await completed(working)
         assert expected == await heap.until(*expected)
-        for is_followed in (True, False):
-            forgetful.is_on = True
+        for times, is_followed in enumerate((True, False), 1):
+            forgetful.is_on, forgetful.takes = True, False
             expected |= await completed(working, 2)
+            forgetful.takes = True
             with anyio.fail_after(PATIENCE):
-                while not forgetful.forgotten:  # noqa: ASYNC110  # a thread counts
+                while forgetful.forgotten < times:  # noqa: ASYNC110  # a thread counts
                     await anyio.sleep(0.01)
-            forgetful.is_on, forgetful.forgotten = False, 0
             if is_followed:
                 expected |= await completed(working)
             assert expected == await heap.until(*expected)
