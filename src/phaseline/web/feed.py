@@ -35,14 +35,13 @@ from phaseline.options import check_unit
 from phaseline.run import RunRecord
 from phaseline.runs import summary_of
 from phaseline.web.access import Action, everything
+from phaseline.web.followed import FollowedRun, FollowedRuns
 from phaseline.web.guard import Visitor
 from phaseline.web.hub import EVERYTHING, PAGE, Ending, Hub, Told, Topic
 
 A = TypeVar("A")
 log: Final = logging.getLogger("phaseline.web")
 
-MOST_RUNS: Final = 10_000
-"""Runs of a wide subscription of which it is remembered how far a client is."""
 MOST_RESUMED: Final = 1_000
 """Runs that one subscription takes up again."""
 
@@ -79,28 +78,6 @@ class FeedLimits:
 DEFAULT_LIMITS: Final = FeedLimits()
 
 
-class _Position:
-    """How far a client is in one run."""
-
-    __slots__ = ("is_checked", "is_pinned", "is_refused", "known", "told")
-
-    def __init__(self, told: int, *, pinned: bool = False) -> None:
-        self.told: int = told
-        """The last number that was told, or is about to be."""
-        self.known = 0
-        """The last number that there is, as far as is known."""
-        self.is_pinned: bool = pinned
-        """Whether this very run was asked for."""
-        self.is_checked = False
-        """Whether the client may hear of it."""
-        self.is_refused = False
-
-    @property
-    def is_asked_for(self) -> bool:
-        """Whether this very run was asked for, and the answer is not there yet."""
-        return self.is_pinned and not self.is_checked
-
-
 class Feed(Generic[A]):
     """The events that one client hears; open it with ``with``, and have it served by one task.
 
@@ -115,9 +92,7 @@ class Feed(Generic[A]):
         self._asks = visitor.access.may is not everything
         """Whether each run of a wide subscription has to be asked about."""
         self._topics: dict[Topic, None] = {}
-        self._positions: dict[str, _Position] = {}
-        self._behind: dict[str, None] = {}
-        """Runs of which something is to be read."""
+        self._followed = FollowedRuns(pinned=limits.subscriptions)
         self._waiting: deque[Told | A] = deque()
         self._wake: LoopEvent | None = None
         self._sending_since = math.inf
@@ -154,19 +129,18 @@ class Feed(Generic[A]):
         check_run_id(run_id, "a subscription")
         async with self._lock:
             self._add(Topic.run(run_id))
-            position = self._positions[run_id] = _Position(after, pinned=True)
-            self._behind.pop(run_id, None)
+            followed = self._followed.follow(run_id, after, pinned=True)
             try:
                 run = await self._audible(run_id)
             except BaseException:
                 self._remove(Topic.run(run_id))
                 raise
-            position.is_checked = True
-            position.known = max(position.known, run.seq)
-            position.told = min(after, position.known)
-            if position.told < position.known:
+            followed.is_checked = True
+            followed.known = max(followed.known, run.seq)
+            followed.told = min(after, followed.known)
+            if followed.told < followed.known:
                 self._read_later(run_id)
-            return position.known
+            return followed.known
 
     async def follow_all(
         self,
@@ -199,7 +173,7 @@ class Feed(Generic[A]):
                 raise SubscriptionError(f"no pipeline {pipeline!a} is registered here; look at its spelling")
             check_asked(newer_than, "newer_than")
             self._add(topic)
-            self._forget_refused()
+            self._followed.forget_refused()
             try:
                 newest = await self._runs(pipeline, None)
                 begun: Sequence[RunRecord] = ()
@@ -229,45 +203,16 @@ class Feed(Generic[A]):
         self._topics.pop(topic, None)
         self._hub.unlisten(self, topic)
         is_wide = any(known.kind != "run" for known in self._topics)
-        left = [topic.name] if topic.kind == "run" else self._unpinned()
+        left = [topic.name] if topic.kind == "run" else self._followed.unpinned()
         for run_id in left:
-            position = self._positions.get(run_id)
-            if is_wide and position is not None and position.is_checked and position.told < position.known:
-                # Another subscription may cover it, and be owed what was not told yet: that is asked before it is told.
-                position.is_pinned = position.is_checked = False
-                self._forget_one_too_many()
-            else:
-                self._forget(run_id)
-
-    def _unpinned(self) -> list[str]:
-        return [run_id for run_id, position in self._positions.items() if not position.is_pinned]
-
-    def _forget_refused(self) -> None:
-        """Have runs asked about anew that no subscription covered until now."""
-        for run_id in self._unpinned():
-            if self._positions[run_id].is_refused:
-                self._forget(run_id)
-
-    def _forget(self, run_id: str) -> None:
-        self._positions.pop(run_id, None)
-        self._behind.pop(run_id, None)
+            self._followed.release(run_id, may_be_covered=is_wide)
 
     def _take_up(self, resumed: Mapping[str, int]) -> None:
         for run_id, seq in resumed.items():
-            known = self._positions.get(run_id)
+            known = self._followed.get(run_id)
             if known is None or not known.is_pinned:
-                self._widely(run_id, seq)
+                self._followed.follow(run_id, seq)
                 self._read_later(run_id)
-
-    def _widely(self, run_id: str, told: int) -> _Position:
-        """Count from here on how far the client is in a run that it did not name."""
-        position = self._positions[run_id] = _Position(told)
-        self._forget_one_too_many()
-        return position
-
-    def _forget_one_too_many(self) -> None:
-        if len(self._positions) > MOST_RUNS + self._limits.subscriptions:
-            self._forget(next(known for known, kept in self._positions.items() if not kept.is_pinned))
 
     async def _runs(self, pipeline: str | None, after: str | None) -> Sequence[RunRecord]:
         """Give the newest run, or those that began after one."""
@@ -295,33 +240,33 @@ class Feed(Generic[A]):
     def tell(self, told: Told) -> None:
         """Take an event; never blocks. What finds no room is read once there is some."""
         event, has_room = told.event, len(self._waiting) < self._limits.buffer
-        position = self._positions.get(event.run_id)
-        if position is None:
+        followed = self._followed.get(event.run_id)
+        if followed is None:
             if has_room and not self._asks:
                 self._put(told)
                 return
             if event.seq is None:  # what is told live alone does not wait
                 return
-            position = self._widely(event.run_id, event.seq - 1)
-            position.is_checked = not self._asks
-        if position.is_refused:
+            followed = self._followed.follow(event.run_id, event.seq - 1)
+            followed.is_checked = not self._asks
+        if followed.is_refused:
             return
-        is_level = has_room and position.is_checked and event.run_id not in self._behind
+        is_level = has_room and followed.is_checked and not self._followed.is_behind(event.run_id)
         if event.seq is None:
             if is_level:
                 self._put(told)
-        elif is_level and event.seq == position.told + 1:
-            position.told = position.known = event.seq
+        elif is_level and event.seq == followed.told + 1:
+            followed.told = followed.known = event.seq
             self._put(told)
         else:
             self.moved(event.run_id, event.seq)
 
     def moved(self, run_id: str, seq: int) -> None:
         """Take note that a run has events up to this number."""
-        position = self._positions.get(run_id)
-        if position is not None:
-            position.known = max(position.known, seq)
-            if position.told < position.known and not position.is_asked_for:
+        followed = self._followed.get(run_id)
+        if followed is not None:
+            followed.known = max(followed.known, seq)
+            if followed.told < followed.known and not followed.is_asked_for:
                 self._read_later(run_id)
 
     def answer(self, answer: A) -> None:
@@ -336,7 +281,7 @@ class Feed(Generic[A]):
         self._wake_up()
 
     def _read_later(self, run_id: str) -> None:
-        self._behind[run_id] = None
+        self._followed.fall_behind(run_id)
         self._wake_up()
 
     def _wake_up(self) -> None:
@@ -365,8 +310,9 @@ class Feed(Generic[A]):
         with self._scope:
             while self.ending is None:
                 await self._flush(send)
-                if self._behind:
-                    await self._catch_up(next(iter(self._behind)), send)
+                followed = self._followed.next_behind
+                if followed is not None:
+                    await self._catch_up(followed, send)
                 elif not self._waiting and self.ending is None:
                     self._wake = new_event()
                     await self._wake.wait()
@@ -383,43 +329,39 @@ class Feed(Generic[A]):
         finally:
             self._sending_since = math.inf
 
-    async def _catch_up(self, run_id: str, send: Callable[[Told | A], Awaitable[object]]) -> None:
+    async def _catch_up(self, followed: FollowedRun, send: Callable[[Told | A], Awaitable[object]]) -> None:
         """Tell a page of what is stored of a run; it goes behind the others then."""
-        position = self._positions[run_id]
         try:
-            if not position.is_checked and not await self._check(run_id, position):
+            if not followed.is_checked and not await self._check(followed):
+                self._followed.was_read(followed, has_more=False)
                 return
-            page = await stored(self._hub.runner, run_id, position.told, PAGE)
+            page = await stored(self._hub.runner, followed.id, followed.told, PAGE)
         except PhaselineError:
-            log.exception("events of run %s could not be read for a client", run_id)
+            log.exception("events of run %s could not be read for a client", followed.id)
             self.end(Ending.FAULT)
             return
         for event in page:
-            if self._positions.get(run_id) is not position:  # it was unsubscribed from meanwhile, or anew
+            if self._followed.get(followed.id) is not followed:  # it was unsubscribed from meanwhile, or anew
                 return
-            position.told = event.seq or position.told
+            followed.told = event.seq or followed.told
             await self._send(Told(event), send)
-        if self._positions.get(run_id) is position:
-            del self._behind[run_id]
-            if len(page) == PAGE or (page and position.told < position.known):
-                self._behind[run_id] = None
+        has_more = len(page) == PAGE or (bool(page) and followed.told < followed.known)
+        self._followed.was_read(followed, has_more=has_more)
 
-    async def _check(self, run_id: str, position: _Position) -> bool:
+    async def _check(self, followed: FollowedRun) -> bool:
         """Ask whether the client may hear of a run that it did not name, or said itself how far it is in."""
         runner = self._hub.runner
-        head = partial(runner.storage.head, runner.options.namespace, run_id)
+        head = partial(runner.storage.head, runner.options.namespace, followed.id)
         run = await patiently(runner.clock, partial(runner.read, head))
         is_covered = run is not None and (
             EVERYTHING in self._topics or Topic.pipeline(run.pipeline) in self._topics
         )
         if run is not None and is_covered and await self._may_hear(run):
-            position.is_checked = True
-            position.known = max(position.known, run.seq)
-            position.told = min(position.told, position.known)
+            followed.is_checked = True
+            followed.known = max(followed.known, run.seq)
+            followed.told = min(followed.told, followed.known)
             return True
-        position.is_refused = True
-        if self._positions.get(run_id) is position:
-            self._behind.pop(run_id, None)
+        followed.is_refused = True
         return False
 
 

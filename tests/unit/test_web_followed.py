@@ -1,0 +1,56 @@
+"""How far a client of live events is in its runs: so many of them, read in turn."""
+
+from __future__ import annotations
+
+import pytest
+
+from phaseline.web import followed
+from phaseline.web.followed import FollowedRuns
+
+
+def test_the_oldest_that_was_not_asked_for_makes_room(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A run that was subscribed to stays, and so does one that is counted anew."""
+    monkeypatch.setattr(followed, "MOST_RUNS", 2)
+    runs = FollowedRuns(pinned=1)
+    runs.follow("named", 0, pinned=True)
+    for run_id in ("one", "two", "two", "three"):
+        runs.follow(run_id, 0)
+        runs.fall_behind(run_id)
+
+    assert ["two", "three"] == runs.unpinned()
+    assert [True, False, True] == [runs.get(run_id) is not None for run_id in ("named", "one", "two")]
+    assert [False, True] == [runs.is_behind(run_id) for run_id in ("one", "two")]
+
+
+def test_runs_are_read_in_turn() -> None:
+    """One of which there is more goes after the others; one that was asked for anew keeps the turn that it got by that."""
+    runs = FollowedRuns(pinned=2)
+    one, two = runs.follow("one", 0), runs.follow("two", 0)
+    for run in (one, two):
+        runs.fall_behind(run.id)
+    runs.was_read(one, has_more=True)
+    assert two is runs.next_behind
+    runs.was_read(two, has_more=False)
+    assert one is runs.next_behind
+    anew = runs.follow("one", 5, pinned=True)
+    assert runs.next_behind is None
+    runs.fall_behind("one")
+    runs.was_read(one, has_more=False)
+    assert anew is runs.next_behind
+
+
+@pytest.mark.parametrize(
+    ("told", "is_checked", "may_be_covered", "stays"),
+    [(1, True, True, True), (2, True, True, False), (1, False, True, False), (1, True, False, False)],
+)
+def test_what_is_owed_outlives_a_subscription(
+    told: int, is_checked: bool, may_be_covered: bool, stays: bool
+) -> None:
+    """Only where another one may cover the run; that is asked again then."""
+    runs = FollowedRuns(pinned=1)
+    run = runs.follow("a", told, pinned=True)
+    run.known, run.is_checked = 2, is_checked
+    runs.release("a", may_be_covered=may_be_covered)
+
+    assert stays is (runs.get("a") is run)
+    assert (not stays) or (run.is_pinned, run.is_checked) == (False, False)
