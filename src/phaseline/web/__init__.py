@@ -14,6 +14,6 @@ except ImportError as _error:
 
 from phaseline.web.access import Access, Action, Authorize, allow_all, everything
 from phaseline.web.app import asgi_app
-from phaseline.web.routers import fastapi_router
+from phaseline.web.fastapi import fastapi_router
 
 __all__ = ["Access", "Action", "Authorize", "allow_all", "asgi_app", "everything", "fastapi_router"]

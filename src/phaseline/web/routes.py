@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from phaseline.control import Verb
-from phaseline.web import about, asked, commands, letters, models, reads, schedules
+from phaseline.web import about, asked, commands, letters, models, runs, schedules
 from phaseline.web.access import Action
 from phaseline.web.calls import Handler, Route
 
@@ -54,9 +54,9 @@ def _pipeline() -> Iterator[Route]:
         "POST", "/pipeline/start", "startRun", Action.START, commands.start, body=asked.Start, status=201,
         problems=_STARTS, follow=_NEXT, headers=("Idempotency-Key",),
     )  # fmt: skip
-    yield _get("/pipeline/{id}/state", "getState", Action.READ, reads.show_state, answer=models.StateView)
+    yield _get("/pipeline/{id}/state", "getState", Action.READ, runs.show_state, answer=models.StateView)
     yield _get(
-        "/pipeline/{id}/checkpoints", "getCheckpoints", Action.READ, reads.show_checkpoints,
+        "/pipeline/{id}/checkpoints", "getCheckpoints", Action.READ, runs.show_checkpoints,
         answer=models.CheckpointsView, problems=("pipeline-not-registered",),
     )  # fmt: skip
     yield _to(
@@ -77,27 +77,27 @@ def _pipeline() -> Iterator[Route]:
 def _runs() -> Iterator[Route]:
     marks = ("invalid-mark",)
     yield _get(
-        "/runs", "listRuns", Action.LIST, reads.list_runs, query=asked.Runs, answer=models.RunsView, problems=marks,
+        "/runs", "listRuns", Action.LIST, runs.list_runs, query=asked.Runs, answer=models.RunsView, problems=marks,
         follow={name: {"id": "$response.body#/runs/0/id"} for name in _NEXT},
     )  # fmt: skip
     yield _get(
-        "/runs/counts", "countRuns", Action.STATS, reads.count_runs, query=asked.Selection, answer=models.CountsView,
+        "/runs/counts", "countRuns", Action.STATS, runs.count_runs, query=asked.Selection, answer=models.CountsView,
         problems=marks,
     )  # fmt: skip
     yield _get(
-        "/runs/{id}", "getRun", Action.READ, reads.show_run, answer=models.RunDetail,
+        "/runs/{id}", "getRun", Action.READ, runs.show_run, answer=models.RunDetail,
         problems=("pipeline-not-registered",),
     )  # fmt: skip
     yield _get(
         "/runs/{id}/events",
         "getEvents",
         Action.READ,
-        reads.list_events,
+        runs.list_events,
         query=asked.Events,
         answer=models.EventsView,
     )
     yield _get(
-        "/runs/{id}/stream", "streamEvents", Action.SUBSCRIBE, reads.stream_events, query=asked.Stream,
+        "/runs/{id}/stream", "streamEvents", Action.SUBSCRIBE, runs.stream_events, query=asked.Stream,
         media_type="text/event-stream", problems=("pipeline-not-registered",), headers=("Last-Event-ID",),
     )  # fmt: skip
     yield from (_of_verb(verb) for verb in Verb if verb not in _NOT_PLAIN)

@@ -17,9 +17,9 @@ from phaseline.web.access import checked_authorize
 from phaseline.web.calls import Call, Route
 from phaseline.web.guard import Guard, Source, Visitor
 from phaseline.web.origins import checked_origins, comes_from
+from phaseline.web.parsing import read_body, read_query
 from phaseline.web.problems import problem_of
 from phaseline.web.rates import RateLimit, rate_limit
-from phaseline.web.reading import read_body, read_query
 
 MAX_BODY: Final = 1024 * 1024
 """Bytes of a body where the host does not say."""
