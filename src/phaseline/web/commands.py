@@ -77,8 +77,9 @@ async def resume_by_id(call: Call) -> StateView:
     if asked.checkpoint is not None:
         await call.visitor.run(Action.ROLLBACK, call.run.id)
         await control(Verb.ROLLBACK, to=asked.checkpoint)
-        if (await call.state()).state != RunState.ROLLED_BACK:
-            return await call.state()
+        where = await call.state()
+        if where.state != RunState.ROLLED_BACK:
+            return where
     await control(Verb.RESUME)
     return await call.state()
 
