@@ -95,12 +95,12 @@ class SocketIO:
         self.server: Any = socketio.AsyncServer(
             async_mode="asgi", cors_allowed_origins=self._may_come_from, max_http_buffer_size=LONGEST,
         )  # fmt: skip
+        """The ``socketio.AsyncServer``: a host may add events of its own to it."""
         for name, handler in (
             ("connect", self._connect), ("disconnect", self._disconnect), ("subscribe", self._subscribe),
             ("unsubscribe", self._unsubscribe),
         ):  # fmt: skip
             self.server.on(name, handler)
-        """The ``socketio.AsyncServer``: a host may add events of its own to it."""
         self._app: Any = socketio.ASGIApp(self.server, socketio_path=None)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
