@@ -60,7 +60,7 @@ from phaseline._engine.commands import (
     Succeed,
 )
 from phaseline._engine.control import verb_of
-from phaseline.abc import Storage, Unit
+from phaseline.abc import Storage
 from phaseline.control import TABLE, kind_of
 from phaseline.limits import joined, limit_text
 from phaseline.plan import NodeKind, Plan
@@ -69,6 +69,7 @@ from phaseline.storage.memory import MemoryStorage
 from phaseline.storage.sql.store import SqlStorage
 from phaseline.testing.checker import check
 from phaseline.timetable import ScheduleRecord, key_of, slot_text, turn_of
+from phaseline.units import Unit
 
 T = TypeVar("T")
 MOST_RUNS = 4

@@ -12,7 +12,6 @@ from phaseline._engine.commands import NO_OFFER, Command, Offer
 from phaseline._engine.decide import WAITING_PHASES, Verdict, fold
 from phaseline._engine.liveness import liveness
 from phaseline._engine.snapshot import Draft, ItemCount, Snapshot, is_ended
-from phaseline.abc import Outcome, Unit
 from phaseline.derive import derive_machine
 from phaseline.edges import takes_given
 from phaseline.events import (
@@ -39,6 +38,7 @@ from phaseline.run import (
     WaitKind,
 )
 from phaseline.storage.memory import MemoryStorage
+from phaseline.units import Outcome, Unit
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 LEASE = timedelta(seconds=30)

@@ -14,12 +14,13 @@ from phaseline._engine.commands import NO_OFFER, Begin, Command, Offer
 from phaseline._engine.decide import Verdict, fold
 from phaseline._engine.snapshot import Draft, Snapshot
 from phaseline._engine.verdicts import Refused
-from phaseline.abc import ClaimRequest, DueRuns, DueWaits, HeldPhase, Outcome, RunRows, Storage, Unit
+from phaseline.abc import ClaimRequest, DueRuns, DueWaits, HeldPhase, Storage
 from phaseline.finding import RunFilter
 from phaseline.plan import NodeKind, Plan
 from phaseline.run import Definition, PhaseRecord, RunRecord
 from phaseline.testing.stored import stored_runs
 from phaseline.timetable import ScheduleRecord
+from phaseline.units import Outcome, RunRows, Unit
 
 START = datetime(2030, 1, 1, tzinfo=UTC)
 LEASE = timedelta(seconds=30)

@@ -8,8 +8,8 @@ from time import perf_counter
 import anyio
 
 from phaseline import Context, CustomEvent, Pipeline, RunHandle, Runtime, phase
-from phaseline.abc import Outcome, Unit
 from phaseline.storage.sql.store import SqlStorage
+from phaseline.units import Outcome, Unit
 
 Told = tuple[str, int]
 """Id of a run, and the number of an event."""

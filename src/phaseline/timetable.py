@@ -10,8 +10,8 @@ from typing import Final, Literal, NamedTuple, TypeAlias
 import attrs
 import msgspec
 
-from phaseline.abc import Outcome, Unit
 from phaseline.slots import Rule
+from phaseline.units import Outcome, Unit
 
 Overlap: TypeAlias = Literal["skip", "allow", "queue"]
 """What becomes of a slot while an earlier run of its schedule goes on: it is let go, fired all the same, or waits."""

@@ -14,18 +14,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, rule, run_state_machine_as_test
 from msgspec.structs import replace
 
-from phaseline.abc import (
-    Claimed,
-    ClaimRequest,
-    Message,
-    MessageKind,
-    RunRows,
-    SavedValue,
-    StepResult,
-    Storage,
-    Unit,
-    WorkerRecord,
-)
+from phaseline.abc import Claimed, ClaimRequest, Storage, WorkerRecord
 from phaseline.events import CheckpointCreated, Emitted, Event, PhaseRetrying, PhaseSkipped, Transition
 from phaseline.finding import RunFilter
 from phaseline.run import (
@@ -45,6 +34,7 @@ from phaseline.storage.memory import MemoryStorage
 from phaseline.storage.sql.store import SqlStorage
 from phaseline.testing.storage.base import PLENTY
 from phaseline.testing.storage.build import NOW, Take, make_message, make_phase, make_run, make_unit, of_plan
+from phaseline.units import Message, MessageKind, RunRows, SavedValue, StepResult, Unit
 
 # --------------------------------------------------------------------- small worlds, so that things meet
 SPACES = st.sampled_from(["one", "two"])

@@ -12,13 +12,13 @@ from typing import Any
 import pytest
 from tests.databases import Database
 
-from phaseline.abc import Outcome
 from phaseline.run import PhaseRecord, PhaseState, WaitKind
 from phaseline.storage.memory import MemoryStorage
 from phaseline.storage.sql.store import SqlStorage
 from phaseline.testing import StorageContract
 from phaseline.testing.storage.base import write
 from phaseline.testing.storage.build import ERROR, NAMESPACE, NOW, make_phase, make_run, make_unit, new_run
+from phaseline.units import Outcome
 
 
 class TestMemory(StorageContract):

@@ -13,11 +13,11 @@ from tests.databases import Database
 from tests.servers import Server
 
 from phaseline import Pipeline, Runtime, phase
-from phaseline.abc import Outcome, Unit
 from phaseline.errors import StorageUnavailableError
 from phaseline.storage.sql.store import SqlStorage
 from phaseline.testing.accounts import Reply
 from phaseline.testing.checker import check
+from phaseline.units import Outcome, Unit
 
 RUNS, EVERY, TIMES = 12, 3, 6
 

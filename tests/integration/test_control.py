@@ -15,7 +15,7 @@ from anyio.lowlevel import checkpoint
 from msgspec.structs import replace
 
 from phaseline import Context, PhaseState, Pipeline, Retry, RunHandle, RunState, Runtime, each, phase
-from phaseline.abc import HeldPhase, Outcome, Storage, Unit
+from phaseline.abc import HeldPhase, Storage
 from phaseline.control import ACTIVE, STATES, TABLE, Verb, allowed_in, kind_of
 from phaseline.errors import (
     CommandRefusedError,
@@ -29,6 +29,7 @@ from phaseline.run import ENDED_STATES
 from phaseline.storage.sql.store import SqlStorage
 from phaseline.testing import EventRecorder, FakeClock
 from phaseline.testing.checker import check
+from phaseline.units import Outcome, Unit
 
 OpenRuntime = Callable[..., Runtime]
 BOUND = 10.0

@@ -14,11 +14,11 @@ import anyio
 import pytest
 
 from phaseline import Context, Pipeline, Runtime, phase
-from phaseline.abc import Outcome, Unit
 from phaseline.errors import StorageUnavailableError
 from phaseline.phase import CustomEvent
 from phaseline.storage.sql.store import SqlStorage
 from phaseline.testing.checker import check
+from phaseline.units import Outcome, Unit
 
 PATIENCE = 30
 in_thread = anyio.to_thread.run_sync

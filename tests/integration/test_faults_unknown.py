@@ -9,10 +9,10 @@ import anyio
 import pytest
 
 from phaseline import Pipeline, Runtime, phase
-from phaseline.abc import Outcome, RunRows, Unit
 from phaseline.errors import StorageUnavailableError
 from phaseline.storage.sql.store import SqlStorage
 from phaseline.testing.checker import check
+from phaseline.units import Outcome, RunRows, Unit
 
 PATIENCE = 30
 

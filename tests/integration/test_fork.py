@@ -28,7 +28,7 @@ from phaseline import (
     phase,
     start_child,
 )
-from phaseline.abc import Outcome, Storage, Unit
+from phaseline.abc import Storage
 from phaseline.errors import (
     CommandRefusedError,
     DefinitionError,
@@ -40,6 +40,7 @@ from phaseline.errors import (
 )
 from phaseline.testing import FakeClock
 from phaseline.testing.checker import check
+from phaseline.units import Outcome, Unit
 
 __all__ = ["anyio_backend"]
 OpenRuntime = Callable[..., Runtime]

@@ -17,7 +17,7 @@ from phaseline import Again, Context, Pipeline, Retry, RunState, Runtime, Skip, 
 from phaseline._engine.commands import Command
 from phaseline._shell.live import LiveRun
 from phaseline._shell.runner import Runner
-from phaseline.abc import KEPT, Storage
+from phaseline.abc import Storage
 from phaseline.errors import (
     DecodeError,
     EncodeError,
@@ -29,6 +29,7 @@ from phaseline.errors import (
 from phaseline.run import PhaseRecord
 from phaseline.storage.sql.store import SqlStorage
 from phaseline.testing import FakeClock
+from phaseline.units import KEPT
 
 __all__ = ["anyio_backend"]
 OpenRuntime = Callable[..., Runtime]

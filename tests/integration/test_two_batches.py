@@ -11,9 +11,9 @@ import anyio
 import pytest
 
 from phaseline import Pipeline, RunHandle, Runtime, each, phase
-from phaseline.abc import Outcome, RunRows, Unit
 from phaseline.errors import StorageRefusedError
 from phaseline.storage.sql.store import SqlStorage
+from phaseline.units import Outcome, RunRows, Unit
 
 PATIENCE = 10
 

@@ -30,12 +30,12 @@ from phaseline._engine.commands import (
     Succeed,
 )
 from phaseline._engine.decide import fold
-from phaseline.abc import Message, MessageKind
 from phaseline.drawing import to_dict
 from phaseline.errors import DefinitionError, DuplicatePhaseError, TemplateError, TypeMismatchError
 from phaseline.plan import NodeKind, Plan
 from phaseline.run import ErrorCategory, ErrorInfo, PhaseState, WaitKind
 from phaseline.testing.storage.build import make_phase, new_run
+from phaseline.units import Message, MessageKind
 
 CHILD = "child"
 ERROR = ErrorInfo(category=ErrorCategory.PROCESSING, type="ChildRunError", message="no", phase="worker")

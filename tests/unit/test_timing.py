@@ -17,9 +17,9 @@ from phaseline._engine import timing
 from phaseline._engine.commands import Begin, Command, Expire, Fail, Offer, Pause, Resume, Start, Succeed
 from phaseline._engine.decide import fold
 from phaseline._engine.snapshot import Snapshot
-from phaseline.abc import Unit
 from phaseline.run import ErrorCategory, ErrorInfo, PhaseRecord, PhaseState, RunRecord, RunState
 from phaseline.testing.storage.build import make_phase, make_run, make_wait
+from phaseline.units import Unit
 
 SECOND = timedelta(seconds=1)
 BOOM = ErrorInfo(category=ErrorCategory.PROCESSING, type="Boom", message="boom")

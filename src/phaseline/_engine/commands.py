@@ -9,8 +9,8 @@ from typing import Any, TypeAlias
 
 import msgspec
 
-from phaseline.abc import Unit
 from phaseline.run import ErrorInfo, Progress
+from phaseline.units import Unit
 
 Emission: TypeAlias = tuple[str, Mapping[str, Any]]
 """Name and payload of an application's own event."""

@@ -44,7 +44,6 @@ from phaseline._engine.rollback import undone
 from phaseline._engine.snapshot import Draft, Snapshot
 from phaseline._engine.verdicts import Fenced, Refused
 from phaseline._engine.waits import begin_wait, elapse, receive
-from phaseline.abc import SavedValue, StepResult
 from phaseline.plan import NodeKind
 from phaseline.run import (
     SETTLED_STATES,
@@ -55,6 +54,7 @@ from phaseline.run import (
     PhaseState,
     Progress,
 )
+from phaseline.units import SavedValue, StepResult
 
 RUNNING = PhaseState.RUNNING
 WAITING_PHASES = frozenset({PhaseState.PENDING, PhaseState.RETRYING})

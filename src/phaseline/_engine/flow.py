@@ -13,10 +13,10 @@ from phaseline._engine.endings import cancel_rest, collector, fail_item, skip_ar
 from phaseline._engine.liveness import first_live, length_of, liveness
 from phaseline._engine.snapshot import Draft, ItemCount, is_ended, item_state
 from phaseline._engine.waits import begin_wait
-from phaseline.abc import KEPT, StepResult
 from phaseline.edges import Race
 from phaseline.plan import Items, NodeKind, PlanNode
 from phaseline.run import STANDING_STATES, PhaseRecord, PhaseState, RunState
+from phaseline.units import KEPT, StepResult
 
 MAP, TEST, FAILED, IDLE = NodeKind.MAP, NodeKind.TEST, PhaseState.FAILED, RunState.IDLE
 

@@ -15,8 +15,8 @@ from phaseline._engine.commands import NO_OFFER, Fork
 from phaseline._engine.flow import flow_on, take_up
 from phaseline._engine.snapshot import Copy, Draft, Snapshot
 from phaseline._engine.timing import begun_anew
-from phaseline.abc import RunRows
 from phaseline.run import PhaseRecord, RunRecord, RunState
+from phaseline.units import RunRows
 
 
 def obstacle(draft: Draft, order: Fork) -> str:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from phaseline.abc import Message, MessageKind
 from phaseline.run import ENDED_STATES, PhaseRecord, PhaseState, WaitKind
+from phaseline.units import Message, MessageKind
 
 if TYPE_CHECKING:
     from phaseline._engine.snapshot import Draft

@@ -17,7 +17,6 @@ from msgspec.structs import replace
 
 from phaseline._engine import messages, timing
 from phaseline._engine.liveness import RowOf, liveness
-from phaseline.abc import AMENDED, Message, RunRows, SavedValue, StepResult, Unit
 from phaseline.edges import GIVEN
 from phaseline.errors import InvalidTransitionError
 from phaseline.events import CheckpointCreated, Event, Head, Transition
@@ -32,6 +31,7 @@ from phaseline.run import (
     RunState,
     SignalRecord,
 )
+from phaseline.units import AMENDED, Message, RunRows, SavedValue, StepResult, Unit
 
 ENDED_PHASES = frozenset({PhaseState.COMPLETED, PhaseState.FAILED, PhaseState.SKIPPED})
 _AMENDED = frozenset(AMENDED)

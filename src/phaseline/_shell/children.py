@@ -13,7 +13,6 @@ from phaseline._engine.commands import Attach, Cancel, ChildEnded, Retry, Succee
 from phaseline._shell.controlling import carry_out
 from phaseline._shell.failure import describe
 from phaseline._shell.starting import Parent, StartOptions, prepared
-from phaseline.abc import MessageKind
 from phaseline.errors import (
     ChildRunError,
     CodecError,
@@ -24,6 +23,7 @@ from phaseline.errors import (
 from phaseline.finding import RunFilter
 from phaseline.plan import Binding, Plan
 from phaseline.run import ENDED_STATES, RunRecord, RunState
+from phaseline.units import MessageKind
 
 if TYPE_CHECKING:
     from phaseline._shell.live import Job, LiveRun

@@ -16,7 +16,7 @@ from phaseline._engine.snapshot import Draft
 from phaseline._engine.verdicts import Refused
 from phaseline._shell.ids import commit_ids
 from phaseline._shell.live import Job, LiveRun
-from phaseline.abc import Clock, Outcome, Storage
+from phaseline.abc import Clock, Storage
 from phaseline.control import allowed_in
 from phaseline.errors import (
     CommandRefusedError,
@@ -25,6 +25,7 @@ from phaseline.errors import (
     StorageUnavailableError,
 )
 from phaseline.run import PhaseRecord
+from phaseline.units import Outcome
 
 MAX_TRIES = 100
 """Times a unit is decided anew because somebody else moved its run; each time one of the two got through."""

@@ -19,7 +19,7 @@ from phaseline._engine.commands import Emission, RecordStep, Save
 from phaseline._shell.live import Job
 from phaseline._shell.outage import patiently
 from phaseline._shell.upstream import upstream
-from phaseline.abc import KEPT, Transaction
+from phaseline.abc import Transaction
 from phaseline.codec import ValueCodec, any_codec, from_json_text, plain_codec, to_json_text
 from phaseline.deps import Dep, missing
 from phaseline.errors import (
@@ -37,6 +37,7 @@ from phaseline.run import Progress
 from phaseline.signature import returned_type
 from phaseline.step import Node, Wait
 from phaseline.texts import storable_key, storable_text
+from phaseline.units import KEPT
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection

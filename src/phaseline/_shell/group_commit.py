@@ -20,7 +20,7 @@ from phaseline._shell.committer import MAX_TRIES, Committer, KeyTaken, Promised,
 from phaseline._shell.live import ANY_COMPANY, Folded, Job, LiveRun, Ticket, Verdicts
 from phaseline._shell.outage import OUTAGE_PAUSE
 from phaseline._shell.threads import Threads
-from phaseline.abc import Outcome, RunRows, Storage
+from phaseline.abc import Storage
 from phaseline.errors import (
     PhaselineError,
     RunNotFoundError,
@@ -28,6 +28,7 @@ from phaseline.errors import (
 )
 from phaseline.loops import LoopEvent, new_event
 from phaseline.run import PhaseRecord
+from phaseline.units import Outcome, RunRows
 
 log: Final = logging.getLogger("phaseline.committer")
 

@@ -13,11 +13,11 @@ import attrs
 from phaseline._engine.commands import Command
 from phaseline._engine.decide import Verdict
 from phaseline._engine.snapshot import Draft, Snapshot
-from phaseline.abc import RunRows, Unit
 from phaseline.errors import RunNotFoundError
 from phaseline.loops import LoopEvent
 from phaseline.nothing import NOTHING
 from phaseline.run import PhaseRecord, PhaseState
+from phaseline.units import RunRows, Unit
 
 if TYPE_CHECKING:
     from phaseline.plan import Binding, Items, PlanNode

@@ -13,7 +13,6 @@ from phaseline._engine.commands import ChildEnded
 from phaseline._shell.background import survived
 from phaseline._shell.children import cancel_for, ended, has_ended
 from phaseline._shell.controlling import carry_out, commit_to
-from phaseline.abc import Message, MessageKind
 from phaseline.errors import (
     CommandRefusedError,
     PipelineNotRegisteredError,
@@ -21,6 +20,7 @@ from phaseline.errors import (
     StorageUnavailableError,
 )
 from phaseline.loops import new_event
+from phaseline.units import Message, MessageKind
 
 if TYPE_CHECKING:
     from phaseline._shell.live import LiveRun

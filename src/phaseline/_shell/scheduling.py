@@ -12,7 +12,6 @@ import msgspec
 from phaseline._shell.background import survived
 from phaseline._shell.runner import Runner
 from phaseline._shell.starting import StartOptions, prepared
-from phaseline.abc import Outcome
 from phaseline.errors import MissingDependencyError, PhaselineError
 from phaseline.finding import RunFilter
 from phaseline.loops import new_event
@@ -20,6 +19,7 @@ from phaseline.marks import attribute_mark
 from phaseline.plan import Plan
 from phaseline.slots import zone_of
 from phaseline.timetable import DueSchedules, ScheduleRecord, Timetable, key_of, slot_text, turn_of
+from phaseline.units import Outcome
 
 log: Final = logging.getLogger("phaseline.schedules")
 

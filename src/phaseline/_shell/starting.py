@@ -14,7 +14,6 @@ from phaseline._engine.snapshot import Draft, Snapshot
 from phaseline._shell.committer import KeyTaken
 from phaseline._shell.ids import new_run_id
 from phaseline._shell.live import Job, LiveRun
-from phaseline.abc import Unit
 from phaseline.codec import same_json
 from phaseline.deps import missing
 from phaseline.errors import KeyConflictError, StorageUnavailableError
@@ -22,6 +21,7 @@ from phaseline.limits import Rate, joined, limit_text, limits_text
 from phaseline.plan import Plan
 from phaseline.run import INPUT, RunRecord, RunState
 from phaseline.times import later
+from phaseline.units import Unit
 
 if TYPE_CHECKING:
     from phaseline._shell.runner import Runner

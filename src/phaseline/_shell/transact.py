@@ -16,8 +16,9 @@ from phaseline._engine.snapshot import Draft, Snapshot
 from phaseline._shell.context import BodyContext
 from phaseline._shell.live import Job
 from phaseline._shell.outage import OUTAGE_PAUSE, patiently
-from phaseline.abc import RunRows, Transaction
+from phaseline.abc import Transaction
 from phaseline.errors import LeaseLostError, RunNotFoundError, StorageUnavailableError
+from phaseline.units import RunRows
 
 if TYPE_CHECKING:
     from phaseline._shell.runner import Runner

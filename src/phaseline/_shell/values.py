@@ -11,13 +11,14 @@ from pydantic_core import to_json
 from phaseline._engine.liveness import first_live
 from phaseline._shell.live import LARGE, Job, LiveRun, Stored
 from phaseline._shell.threads import Threads
-from phaseline.abc import KEPT, Storage
+from phaseline.abc import Storage
 from phaseline.codec import ValueCodec
 from phaseline.compose import Err, Ok, Skipped
 from phaseline.edges import Edge, Gather, Given, Merge, Race, Source
 from phaseline.errors import DecodeError, NoOutputError
 from phaseline.plan import Items, NodeKind, PlanNode
 from phaseline.run import FINISHED, INPUT, PhaseRecord, PhaseState
+from phaseline.units import KEPT
 
 T = TypeVar("T")
 _GONE = object()

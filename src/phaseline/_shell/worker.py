@@ -24,8 +24,9 @@ from phaseline._shell.mail import Mail
 from phaseline._shell.overdue import Overdue
 from phaseline._shell.runner import Runner
 from phaseline._shell.tending import tend
-from phaseline.abc import Claimed, ClaimRequest, HeldPhase, RunRows, Unit, WorkerRecord
+from phaseline.abc import Claimed, ClaimRequest, HeldPhase, WorkerRecord
 from phaseline.loops import loop_post, new_event
+from phaseline.units import RunRows, Unit
 
 log = logging.getLogger("phaseline.worker")
 

@@ -22,11 +22,7 @@ from phaseline.abc import (
     DueWaits,
     Grant,
     HeldPhase,
-    Message,
-    Outcome,
-    RunRows,
     Storage,
-    Unit,
     WorkerRecord,
 )
 from phaseline.events import CheckpointCreated, Event
@@ -48,6 +44,7 @@ from phaseline.storage.letterbox import LetterBox
 from phaseline.storage.memory_run import MemoryRun, guards_hold, takes_key
 from phaseline.storage.memory_timetable import MemoryTimetable
 from phaseline.timetable import Timetable
+from phaseline.units import Message, Outcome, RunRows, Unit
 
 WAITING = frozenset({PhaseState.PENDING, PhaseState.RETRYING})
 _First = TypeVar("_First", int, datetime)

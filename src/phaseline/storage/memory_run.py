@@ -6,9 +6,9 @@ from collections.abc import Collection, Iterable
 
 from msgspec.structs import replace
 
-from phaseline.abc import KEPT, SavedValue, Unit
 from phaseline.events import CheckpointCreated, Event
 from phaseline.run import INPUT, PhaseRecord, RunRecord, SignalRecord
+from phaseline.units import KEPT, SavedValue, Unit
 
 
 class MemoryRun:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from datetime import datetime
 
-from phaseline.abc import Outcome, Unit
 from phaseline.timetable import DueSchedules, ScheduleRecord, Timetable
+from phaseline.units import Outcome, Unit
 
 
 class MemoryTimetable(Timetable):

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from phaseline.abc import Message, MessageKind, Storage
+from phaseline.abc import Storage
 from phaseline.events import ChildStarted
 from phaseline.run import ENDED_STATES, PhaseRecord, PhaseState, RunRecord, WaitKind
 from phaseline.testing.stored import StoredRun
+from phaseline.units import Message, MessageKind
 
 PLENTY = 1_000_000
 

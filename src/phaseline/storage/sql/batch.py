@@ -8,9 +8,9 @@ from typing import Any
 
 import attrs
 
-from phaseline.abc import KEPT, Unit
 from phaseline.events import CheckpointCreated
 from phaseline.storage.sql import forks, lanes, rows
+from phaseline.units import KEPT, Unit
 
 Rows = list[tuple[Any, ...]]
 

@@ -12,21 +12,12 @@ from typing import Any, Final
 
 import attrs
 
-from phaseline.abc import (
-    ClaimRequest,
-    DueRuns,
-    DueWait,
-    DueWaits,
-    Grant,
-    HeldPhase,
-    RunRows,
-    Unit,
-    WorkerRecord,
-)
+from phaseline.abc import ClaimRequest, DueRuns, DueWait, DueWaits, Grant, HeldPhase, WorkerRecord
 from phaseline.limits import Slots, rates_in
 from phaseline.run import SETTLED_STATES, STANDING_STATES, Definition, RunRecord, RunState
 from phaseline.storage.sql import lanes, reads, rows, starts
 from phaseline.storage.sql.access import Access
+from phaseline.units import RunRows, Unit
 
 log: Final = logging.getLogger("phaseline.storage")
 

@@ -10,12 +10,12 @@ from sqlalchemy import Connection, or_, select
 from sqlalchemy import event as events
 from sqlalchemy.orm import Session
 
-from phaseline.abc import Unit
 from phaseline.codec import same_json
 from phaseline.errors import KeyConflictError, RuntimeUsageError, StorageUnavailableError
 from phaseline.storage.sql import schema
 from phaseline.storage.sql.batch import Batch, gather
 from phaseline.storage.sql.dialect import Dialect
+from phaseline.units import Unit
 
 T = TypeVar("T")
 log: Final = logging.getLogger("phaseline.storage")

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from itertools import chain
 
-from phaseline.abc import Message
 from phaseline.run import Definition
 from phaseline.storage.sql import rows
 from phaseline.storage.sql.access import Access
+from phaseline.units import Message
 
 _COLUMNS = ", ".join(f"m.{name}" for name in rows.MESSAGE)
 ALL_HEARD = (

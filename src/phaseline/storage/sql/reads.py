@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from phaseline.abc import RunRows
 from phaseline.events import Event
 from phaseline.run import INPUT, Checkpoint, PhaseRecord, RunRecord, SignalRecord
 from phaseline.storage.sql import rows
 from phaseline.storage.sql.access import Access
+from phaseline.units import RunRows
 
 RUN_COLUMNS = ", ".join(rows.RUN)
 PHASE_COLUMNS = ", ".join(rows.PHASE_READ)

@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 from pydantic_core import from_json, to_json
 
-from phaseline.abc import AMENDED, Message, MessageKind, StepResult, WorkerRecord
+from phaseline.abc import WorkerRecord
 from phaseline.events import CheckpointCreated, Event, Transition, rebuilt
 from phaseline.letters import DeadLetter
 from phaseline.run import (
@@ -24,6 +24,7 @@ from phaseline.run import (
     SignalRecord,
     WaitKind,
 )
+from phaseline.units import AMENDED, Message, MessageKind, StepResult
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MICROSECOND = timedelta(microseconds=1)

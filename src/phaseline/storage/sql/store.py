@@ -27,13 +27,9 @@ from phaseline.abc import (
     DueWaits,
     Grant,
     HeldPhase,
-    Message,
     Nudge,
-    Outcome,
-    RunRows,
     Storage,
     Transaction,
-    Unit,
     WorkerRecord,
 )
 from phaseline.errors import SchemaVersionError, StorageUnavailableError, StorageURLError
@@ -64,6 +60,7 @@ from phaseline.storage.sql.sqlite import SqliteDialect
 from phaseline.storage.sql.timetable import SqlTimetable
 from phaseline.storage.sql.transaction import SqlTransaction
 from phaseline.timetable import Timetable
+from phaseline.units import Message, Outcome, RunRows, Unit
 
 T = TypeVar("T")
 log: Final = logging.getLogger("phaseline.storage")

@@ -11,12 +11,12 @@ from typing import Any, TypeVar
 import msgspec
 from sqlalchemy.exc import IntegrityError
 
-from phaseline.abc import Outcome, Unit
 from phaseline.storage.sql import rows
 from phaseline.storage.sql.access import Access
 from phaseline.storage.sql.batch import gather
 from phaseline.storage.sql.dialect import Conflict
 from phaseline.timetable import DueSchedules, ScheduleRecord, Timetable
+from phaseline.units import Outcome, Unit
 
 T = TypeVar("T")
 

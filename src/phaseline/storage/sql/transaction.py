@@ -8,13 +8,14 @@ from typing import Any
 from sqlalchemy import Connection, Engine, event
 from sqlalchemy.exc import DBAPIError, IntegrityError
 
-from phaseline.abc import RunRows, Transaction, Unit
+from phaseline.abc import Transaction
 from phaseline.errors import RuntimeUsageError, StorageError, StorageUnavailableError
 from phaseline.storage.sql import reads
 from phaseline.storage.sql.access import Access
 from phaseline.storage.sql.batch import gather
 from phaseline.storage.sql.dialect import Conflict, Dialect
 from phaseline.storage.sql.faults import translated
+from phaseline.units import RunRows, Unit
 
 ENDING = frozenset({"BEGIN", "COMMIT", "END", "ROLLBACK", "ABORT", "START"})
 """First words of statements that a body may not run: they would end the transaction, or begin another one."""

@@ -11,9 +11,10 @@ from typing import TypeVar
 
 import pytest
 
-from phaseline.abc import Claimed, ClaimRequest, Grant, Outcome, Storage, Unit
+from phaseline.abc import Claimed, ClaimRequest, Grant, Storage
 from phaseline.run import Definition, PhaseRecord, RunRecord
 from phaseline.testing.storage.build import DEFINITION, NAMESPACE, NOW
+from phaseline.units import Outcome, Unit
 
 T = TypeVar("T")
 MakeStorage = Callable[[], Storage]

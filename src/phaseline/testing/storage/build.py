@@ -8,7 +8,6 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from phaseline.abc import Message, MessageKind, RunRows, SavedValue, StepResult, Unit
 from phaseline.events import Event, PhaseStarted
 from phaseline.letters import DeadLetter
 from phaseline.run import (
@@ -24,6 +23,7 @@ from phaseline.run import (
     SignalRecord,
     WaitKind,
 )
+from phaseline.units import Message, MessageKind, RunRows, SavedValue, StepResult, Unit
 
 NAMESPACE = "default"
 FINGERPRINT = "plan-1"

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 import pytest
 from msgspec.structs import replace
 
-from phaseline.abc import RunRows, StepResult, Storage, Unit
+from phaseline.abc import Storage
 from phaseline.events import CheckpointCreated
 from phaseline.run import SETTLED_STATES, PhaseRecord, PhaseState
 from phaseline.testing.storage.base import COMMITTED, StorageTests, ask, everything, read, write
@@ -28,6 +28,7 @@ from phaseline.testing.storage.build import (
     new_run,
     of_plan,
 )
+from phaseline.units import RunRows, StepResult, Unit
 
 WAITING = (PhaseState.PENDING, PhaseState.RETRYING)
 

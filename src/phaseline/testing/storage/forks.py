@@ -6,7 +6,7 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from phaseline.abc import KEPT, SavedValue, StepResult, Storage, Unit
+from phaseline.abc import Storage
 from phaseline.events import PipelineForked
 from phaseline.finding import RunFilter
 from phaseline.run import PhaseRecord, PhaseState, RunRecord
@@ -30,6 +30,7 @@ from phaseline.testing.storage.build import (
     make_run,
     make_unit,
 )
+from phaseline.units import KEPT, SavedValue, StepResult, Unit
 
 PATHS = ["a", "b", "c", "d"]
 

@@ -8,7 +8,7 @@ import attrs
 import pytest
 from msgspec.structs import replace
 
-from phaseline.abc import HeldPhase, StepResult, Storage, WorkerRecord
+from phaseline.abc import HeldPhase, Storage, WorkerRecord
 from phaseline.events import CheckpointCreated, Emitted, PhaseFailed, PhaseSkipped, PhaseStarted, Transition
 from phaseline.run import Checkpoint, Definition, ErrorInfo, PhaseState, Progress
 from phaseline.testing.storage.base import (
@@ -32,6 +32,7 @@ from phaseline.testing.storage.build import (
     new_run,
     paths_of,
 )
+from phaseline.units import StepResult
 
 ROWS = 10_000
 PATHS = 3_000

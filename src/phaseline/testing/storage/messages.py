@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from msgspec.structs import replace
 
-from phaseline.abc import Message, MessageKind, Outcome, Storage, Unit
+from phaseline.abc import Storage
 from phaseline.finding import EVERY_RUN
 from phaseline.run import PhaseState, RunState, WaitKind
 from phaseline.testing.storage.base import (
@@ -29,6 +29,7 @@ from phaseline.testing.storage.build import (
     new_run,
     of_plan,
 )
+from phaseline.units import Message, MessageKind, Outcome, Unit
 
 
 def unheard(storage: Storage, *plans: str, limit: int = PLENTY, namespace: str = NAMESPACE) -> set[Message]:

@@ -7,7 +7,7 @@ from itertools import chain
 
 from msgspec.structs import replace
 
-from phaseline.abc import Outcome, StepResult, Storage
+from phaseline.abc import Storage
 from phaseline.events import CheckpointCreated
 from phaseline.finding import EVERY_RUN, RunFilter
 from phaseline.run import PhaseState, RunRecord, RunState
@@ -34,6 +34,7 @@ from phaseline.testing.storage.build import (
     make_unit,
     new_run,
 )
+from phaseline.units import Outcome, StepResult
 
 PATHS = ["a", "b"]
 

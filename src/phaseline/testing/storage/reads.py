@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from phaseline.abc import StepResult, Storage
+from phaseline.abc import Storage
 from phaseline.events import (
     ENGINE_EVENTS,
     CheckpointCreated,
@@ -55,6 +55,7 @@ from phaseline.testing.storage.build import (
     make_unit,
     new_run,
 )
+from phaseline.units import StepResult
 
 
 def at(seq: int, phase: str | None = None, transition: Transition | None = None) -> dict[str, Any]:

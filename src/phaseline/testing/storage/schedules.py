@@ -8,10 +8,11 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from phaseline.abc import Outcome, Storage
+from phaseline.abc import Storage
 from phaseline.testing.storage.base import PLENTY, MakeStorage, StorageTests, at_once, read
 from phaseline.testing.storage.build import NAMESPACE, NOW, SECOND, make_phase, new_run
 from phaseline.timetable import ScheduleRecord
+from phaseline.units import Outcome
 
 
 def make_schedule(name: str = "daily", **fields: Any) -> ScheduleRecord:

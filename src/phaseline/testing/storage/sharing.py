@@ -9,7 +9,7 @@ from itertools import chain
 
 from msgspec.structs import replace
 
-from phaseline.abc import Nudge, Outcome, Storage
+from phaseline.abc import Nudge, Storage
 from phaseline.events import Emitted
 from phaseline.run import PhaseState
 from phaseline.testing.storage.base import (
@@ -34,6 +34,7 @@ from phaseline.testing.storage.build import (
     new_run,
 )
 from phaseline.testing.storage.leases import make_worker
+from phaseline.units import Outcome
 
 WORKERS = 2
 """Threads that use a storage at the same time, each with one of its own where it is shared."""

@@ -8,7 +8,7 @@ import msgspec
 import pytest
 from msgspec.structs import replace
 
-from phaseline.abc import KEPT, SavedValue, StepResult, Storage, Unit
+from phaseline.abc import Storage
 from phaseline.events import CheckpointCreated, PhaseCompleted
 from phaseline.run import PhaseRecord, PhaseState, RunState
 from phaseline.testing.storage.base import COMMITTED, FENCED, STALE, StorageTests, everything, read, write
@@ -26,6 +26,7 @@ from phaseline.testing.storage.build import (
     make_unit,
     new_run,
 )
+from phaseline.units import KEPT, SavedValue, StepResult, Unit
 
 
 def always_default(records: Iterable[msgspec.Struct]) -> set[str]:
