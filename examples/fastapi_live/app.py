@@ -22,7 +22,7 @@ from fastapi import Cookie, FastAPI, Form, HTTPException, Response
 from fastapi.responses import FileResponse
 from starlette.requests import HTTPConnection
 
-from phaseline import Runtime
+from phaseline import Context, Runtime
 from phaseline.recipes.task_preparation import Subtask, Task, TemplateDecomposer, task_preparation_pipeline
 from phaseline.web import Access, asgi_app
 
@@ -36,9 +36,9 @@ class Unhurried:
     def __init__(self, seconds: float) -> None:
         self._seconds = seconds
 
-    async def decompose(self, task: Task) -> Sequence[Subtask]:
+    async def __call__(self, task: Task, ctx: Context, /) -> Sequence[Subtask]:
         await anyio.sleep(self._seconds)
-        return await TemplateDecomposer().decompose(task)
+        return TemplateDecomposer()(task, ctx)
 
 
 class Tokens:

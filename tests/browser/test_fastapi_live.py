@@ -8,7 +8,6 @@ from datetime import UTC, datetime, timedelta
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from types import ModuleType
-from typing import Any
 
 import anyio
 import jwt
@@ -21,7 +20,7 @@ from tests.talking import talking
 from tests.web_client import client_of
 from tests.web_server import serving
 
-from phaseline import Runtime
+from phaseline import Context, Runtime
 from phaseline.recipes.task_preparation import Subtask, Task, TemplateDecomposer, task_preparation_pipeline
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "fastapi_live" / "app.py"
@@ -54,10 +53,9 @@ class Gated:
     def __init__(self) -> None:
         self.gate = anyio.Event()
 
-    async def decompose(self, task: Task) -> Any:
+    async def __call__(self, task: Task, ctx: Context, /) -> list[Subtask]:
         await self.gate.wait()
-        subtasks: list[Subtask] = [*await TemplateDecomposer().decompose(task)]
-        return subtasks
+        return TemplateDecomposer()(task, ctx)
 
 
 @pytest.fixture

@@ -1,54 +1,46 @@
-"""The product's own command, ``python -m phaseline.recipes.task_preparation``, with its bodies written down."""
+"""The product's own command, ``python -m phaseline.recipes.task_preparation``, with the calls of its parts written down."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Sequence
 
-import attrs
 from effects import note_async, noted
 
-from phaseline import Context, phase
+from phaseline import Context, Pipeline
 from phaseline.recipes.task_preparation import (
-    Decompose,
     EnrichedSubtask,
     Prompt,
     Subtask,
     Task,
-    enrich,
-    generate_prompts,
-    pipeline,
+    TemplateDecomposer,
+    TemplateEnricher,
+    TemplatePromptWriter,
+    __main__,
+    task_preparation_pipeline,
 )
-from phaseline.recipes.task_preparation.__main__ import main
 
 
-class NotedDecompose(Decompose):
-    name = "decompose"
-
-    async def run(self, task: Task, ctx: Context) -> list[Subtask]:
-        await note_async(ctx.phase, "begin", ctx)
-        subtasks = await super().run(task, ctx)
-        await note_async(ctx.phase, "end", ctx)
-        return subtasks
+async def decompose(task: Task, ctx: Context) -> list[Subtask]:
+    await note_async(ctx.phase, "begin", ctx)
+    subtasks = TemplateDecomposer()(task, ctx)
+    await note_async(ctx.phase, "end", ctx)
+    return subtasks
 
 
-def noted_enrich(subtask: Subtask, ctx: Context) -> EnrichedSubtask:
+def enrich(subtask: Subtask, task: Task, ctx: Context) -> EnrichedSubtask:
     with noted(ctx):
-        return enrich(subtask, ctx)
+        return TemplateEnricher()(subtask, task, ctx)
 
 
-def noted_generate_prompts(subtasks: list[EnrichedSubtask], ctx: Context) -> list[Prompt]:
+def write(task: Task, subtasks: Sequence[EnrichedSubtask], ctx: Context) -> list[Prompt]:
     with noted(ctx):
-        return generate_prompts(subtasks, ctx)
+        return TemplatePromptWriter()(task, subtasks, ctx)
 
 
-def like(original: Any, body: Callable[..., Any]) -> Any:
-    """Make a phase with the options of another one."""
-    return phase(**attrs.asdict(original.options, recurse=False))(body)
+def noted_pipeline() -> Pipeline[Task, list[Prompt]]:
+    return task_preparation_pipeline(decompose, enrich, write)
 
 
-pipeline.Decompose = NotedDecompose
-pipeline.enrich = like(enrich, noted_enrich)
-pipeline.generate_prompts = like(generate_prompts, noted_generate_prompts)
-sys.exit(main())
+__main__.task_preparation_pipeline = noted_pipeline
+sys.exit(__main__.main())

@@ -221,4 +221,4 @@ def test_failed_run_ends_with_one(capsys, monkeypatch):
 
     assert 1 == code
     assert ("FAILED", []) == (found["state"], found["prompts"])
-    assert "is FAILED: ValidationError: " in err
+    assert "is FAILED: InvalidPlanError: " in err

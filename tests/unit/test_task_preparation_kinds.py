@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections import Counter
 
-import anyio
 import attrs
 import pytest
 from pydantic import ValidationError
@@ -15,7 +14,6 @@ from phaseline.recipes.task_preparation import (
     ProjectContext,
     Task,
     TaskKind,
-    TemplateDecomposer,
     enrich_subtask,
     kind_of,
     task_kinds,
@@ -318,7 +316,7 @@ def test_kind_can_be_added():
     )
     kinds = (kind, *task_kinds())
     task = Task.from_text("A platformer with 5 lives")
-    subtasks = anyio.run(TemplateDecomposer(kinds).decompose, task)
+    subtasks = decompose(task, kinds)
     prompts = write_prompts(task, [enrich_subtask(subtask, task, kinds) for subtask in subtasks], kinds)
 
     assert "data of the level: “A platformer with 5 lives”" == subtasks[0].title

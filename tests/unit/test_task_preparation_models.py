@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from itertools import pairwise
-
 import pytest
 from pydantic import ValidationError
 
 from phaseline.recipes.task_preparation import (
     Category,
-    Decomposition,
     Effort,
     ProjectContext,
     Subtask,
@@ -142,53 +139,11 @@ def test_effort_adds_up():
     assert "2 h" == str(Effort(min_hours=2, max_hours=2))
 
 
-# --------------------------------------------------------------------- decompositions
+# --------------------------------------------------------------------- subtasks
 def test_priority_begins_at_one():
     """There is nothing before the first."""
     with pytest.raises(ValidationError, match="greater than or equal to 1"):
         subtask("a", priority=0)
-
-
-def test_unknown_dependency_is_named():
-    """A dependency on a title that no subtask has is refused with both titles."""
-    with pytest.raises(
-        ValidationError, match=r"'b' depends on 'c', which is no title .* there are: 'a', 'b'"
-    ):
-        Decomposition(subtasks=(subtask("a"), subtask("b", "c")))
-
-
-@pytest.mark.parametrize(
-    ("subtasks", "cycle"),
-    [
-        ((subtask("a", "a"),), "'a' needs 'a'"),
-        ((subtask("a", "b"), subtask("b", "c"), subtask("c", "a")), "'a' needs 'b' needs 'c' needs 'a'"),
-    ],
-)
-def test_cycle_is_named(subtasks, cycle):
-    """Subtasks that wait for each other are refused, and the error walks once around the cycle."""
-    with pytest.raises(ValidationError) as caught:
-        Decomposition(subtasks=subtasks)
-
-    said = caught.value.errors()[0]["msg"]
-    _, _, around = said.partition("form a cycle: ")
-    walked = around.partition(";")[0].split(" needs ")
-    expected = cycle.split(" needs ")
-    assert walked[0] == walked[-1]
-    assert sorted(expected[:-1]) == sorted(walked[:-1])
-    needs = {repr(s.title): {repr(title) for title in s.dependencies} for s in subtasks}
-    assert all(second in needs[first] for first, second in pairwise(walked))
-
-
-def test_title_is_unique():
-    """Dependencies name titles, so no two subtasks share one."""
-    with pytest.raises(ValidationError, match="two subtasks have the title 'a'"):
-        Decomposition(subtasks=(subtask("a"), subtask("a")))
-
-
-def test_decomposition_is_not_empty():
-    """Nothing to do is no decomposition."""
-    with pytest.raises(ValidationError, match="at least 1 item"):
-        Decomposition(subtasks=())
 
 
 # --------------------------------------------------------------------- order

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import threading
 from datetime import timedelta
+from functools import partial
 
+import anyio
 import pytest
 
 from phaseline import ErrorCategory, PhaseState, Runtime
@@ -11,8 +14,11 @@ from phaseline.errors import InvalidInputError, PipelineFailedError
 from phaseline.recipes.task_preparation import (
     Category,
     Effort,
+    PlanLimits,
     ProjectContext,
+    Prompt,
     Subtask,
+    SubtaskGenerated,
     Task,
     enrich_subtask,
     task_preparation_pipeline,
@@ -26,6 +32,7 @@ TASK = Task.from_text(
     "Build an expense approval workflow. Employees submit expenses with receipts; managers approve or reject each.",
     context=ProjectContext(tech_stack=("FastAPI", "PostgreSQL"), coding_standards=("Clean Code",)),
 )
+ANY = PlanLimits(categories=frozenset())
 STATES = ("IDLE", "INITIALIZING", "DECOMPOSING", "ENRICHING", "GENERATING_PROMPTS", "COMPLETED")
 
 
@@ -47,7 +54,7 @@ class Given:
     def __init__(self, *subtasks, failures=0):
         self.subtasks, self.failures, self.calls = subtasks, failures, 0
 
-    async def decompose(self, task):
+    async def __call__(self, task, ctx):
         """Fail, or give the subtasks."""
         self.calls += 1
         if self.calls <= self.failures:
@@ -85,19 +92,108 @@ async def test_each_subtask_is_told():
         told = [event async for event in handle.events() if event.type == "SUBTASK_GENERATED"]
 
     expected = [
-        {"index": index, "total": 8, "subtask": made.model_dump(mode="json")}
+        {"draft": 1, "index": index, "total": 8, "subtask": made.model_dump(mode="json")}
         for index, made in enumerate(decompose(TASK), start=1)
     ]
     assert expected == [event.data for event in told]
     assert {"decompose"} == {event.phase for event in told}
 
 
-async def test_decomposer_can_be_replaced():
-    """Whatever has an async decompose takes the place of the templates."""
-    run = await task_preparation_pipeline(Given(subtask("only"))).run(TASK)
+# --------------------------------------------------------------------- parts of one's own
+async def plan_of_one(task, ctx):
+    """Take a task apart into one subtask, on the event loop."""
+    await anyio.lowlevel.checkpoint()
+    return [subtask(f"{task.title} of {ctx.pipeline}")]
 
-    assert [Category.SERVICE] == [prompt.category for prompt in run.output]
-    assert "### 1. only" in run.output[0].text
+
+def enrich_in_thread(made, task, ctx):
+    """Add a line that says where it was made."""
+    stored = ctx.blocking.step("where", threading.current_thread().name.partition("-").__getitem__, 0)
+    return enrich_subtask(made, task).model_copy(update={"tech_requirements": (f"made in {stored}",)})
+
+
+class Writer:
+    """A prompt writer that is no function."""
+
+    async def __call__(self, task, subtasks, ctx):
+        """Write the titles down."""
+        await anyio.lowlevel.checkpoint()
+        lines = [f"{made.title}: {made.tech_requirements[0]}" for made in subtasks]
+        return (Prompt(category=Category.SERVICE, title=task.title, text="\n".join(lines)),)
+
+
+async def test_parts_can_be_replaced():
+    """Functions and callables of one's own take the place of the templates: async ones on the loop, others in a thread."""
+    run = await task_preparation_pipeline(plan_of_one, enrich_in_thread, Writer(), limits=ANY).run(TASK)
+
+    title = "Build an expense approval workflow"
+    assert [(title, f"{title} of task-preparation: made in phaseline")] == [
+        (p.title, p.text) for p in run.output
+    ]
+
+
+async def test_part_may_be_given_with_arguments():
+    """A partial of an async function is awaited."""
+
+    async def named(prefix, task, ctx):
+        await anyio.lowlevel.checkpoint()
+        return [subtask(f"{prefix} {task.title}")]
+
+    run = await task_preparation_pipeline(partial(named, "now:"), limits=ANY).run(TASK)
+
+    assert "### 1. now: Build an expense approval workflow" in run.output[0].text
+
+
+class Telling:
+    """A decomposer that tells its subtasks while it makes them, and makes two drafts."""
+
+    tells_subtasks = True
+
+    def __call__(self, task, ctx):
+        """Tell a draft of one, and then the plan."""
+        made = [subtask("first"), subtask("second")]
+        ctx.emit(SubtaskGenerated(draft=1, index=1, total=None, subtask=subtask("never")))
+        for index, each in enumerate(made, start=1):
+            ctx.emit(SubtaskGenerated(draft=2, index=index, total=None, subtask=each))
+        return made
+
+
+async def test_decomposer_may_tell_its_subtasks_by_itself():
+    """What it told is not told again."""
+    pipeline = task_preparation_pipeline(Telling(), limits=ANY)
+    async with Runtime(pipelines=[pipeline]) as runtime:
+        handle = await runtime.start(pipeline, TASK)
+        told = [event.data async for event in handle.events() if event.type == "SUBTASK_GENERATED"]
+
+    assert [(1, 1, "never"), (2, 1, "first"), (2, 2, "second")] == [
+        (data["draft"], data["index"], data["subtask"]["title"]) for data in told
+    ]
+
+
+@pytest.mark.parametrize(
+    ("parts", "phase", "message"),
+    [
+        ({"decomposer": lambda *_: None}, "decompose", "no sequence of subtasks, but of type NoneType"),
+        ({"enricher": lambda made, *_: made}, "enrich[", "'only' is refused: it is of type Subtask"),
+        (
+            {"enricher": lambda made, task, _: enrich_subtask(subtask("other", "only"), task)},
+            "enrich[",
+            "'only' is refused: its field 'title' was changed.*; its field 'dependencies' was changed",
+        ),
+        ({"prompt_writer": lambda *_: "text"}, "generate_prompts", "is refused: it is of type str"),
+        ({"prompt_writer": lambda *_: ["text"]}, "generate_prompts", "an instance of Prompt, got str"),
+    ],
+)
+async def test_part_that_gives_something_else_fails_at_once(parts, phase, message):
+    """What a part gives is checked, and what is wrong with it is not tried again."""
+    pipeline = task_preparation_pipeline(**{"decomposer": Given(subtask("only")), **parts}, limits=ANY)
+    with pytest.raises(PipelineFailedError, match=message) as caught:
+        await pipeline.run(TASK)
+
+    error = caught.value.run.error
+    assert error is not None
+    assert ErrorCategory.VALIDATION == error.category
+    assert error.phase.startswith(phase)
 
 
 @pytest.mark.parametrize(
@@ -105,15 +201,15 @@ async def test_decomposer_can_be_replaced():
     [
         ((subtask("a", "b"), subtask("b", "a")), "cycle"),
         ((subtask("a", "gone"),), "'gone'"),
-        ((), "at least 1 item"),
+        ((), "there are no subtasks"),
     ],
 )
 async def test_bad_decomposition_fails_at_once(subtasks, message):
-    """What is no decomposition fails the phase by name; trying again would not help."""
+    """What is no plan fails the phase by name; trying again would not help."""
     decomposer = Given(*subtasks)
 
     with pytest.raises(PipelineFailedError, match=message) as caught:
-        await task_preparation_pipeline(decomposer).run(TASK)
+        await task_preparation_pipeline(decomposer, limits=ANY).run(TASK)
 
     error = caught.value.run.error
     assert error is not None
@@ -124,7 +220,7 @@ async def test_bad_decomposition_fails_at_once(subtasks, message):
 async def test_failing_decomposer_is_tried_four_times():
     """Three failures are waited out; the subtasks of the fourth attempt are told once each."""
     clock, decomposer = FakeClock(), Given(subtask("only"), failures=3)
-    pipeline = task_preparation_pipeline(decomposer)
+    pipeline = task_preparation_pipeline(decomposer, limits=ANY)
     async with Runtime(pipelines=[pipeline], clock=clock) as runtime:
         handle = await runtime.start(pipeline, TASK)
         await clock.advance(timedelta(seconds=10))
@@ -139,7 +235,7 @@ async def test_failing_decomposer_is_tried_four_times():
 async def test_decomposer_that_keeps_failing_fails_the_run():
     """After the fourth failure the run ends as FAILED."""
     clock, decomposer = FakeClock(), Given(subtask("only"), failures=9)
-    pipeline = task_preparation_pipeline(decomposer)
+    pipeline = task_preparation_pipeline(decomposer, limits=ANY)
     async with Runtime(pipelines=[pipeline], clock=clock) as runtime:
         handle = await runtime.start(pipeline, TASK)
         await clock.advance(timedelta(seconds=10))

@@ -11,7 +11,6 @@ from phaseline.recipes.task_preparation.enrichment import enrich_subtask
 from phaseline.recipes.task_preparation.kinds import kind_of
 from phaseline.recipes.task_preparation.models import (
     Category,
-    Decomposition,
     Effort,
     EnrichedSubtask,
     ProjectContext,
@@ -21,24 +20,26 @@ from phaseline.recipes.task_preparation.models import (
     categories_in_order,
     in_dependency_order,
 )
-from phaseline.recipes.task_preparation.phases import (
-    Decompose,
-    Decomposer,
-    SubtaskGenerated,
-    enrich,
-    generate_prompts,
-)
+from phaseline.recipes.task_preparation.parts import Decomposer, Enricher, PromptWriter, SubtaskGenerated
 from phaseline.recipes.task_preparation.pipeline import task_preparation_pipeline
+from phaseline.recipes.task_preparation.plans import InvalidPlanError, PlanLimits, problems_of
 from phaseline.recipes.task_preparation.prompts import write_prompts
-from phaseline.recipes.task_preparation.templates import TemplateDecomposer
+from phaseline.recipes.task_preparation.templates import (
+    TemplateDecomposer,
+    TemplateEnricher,
+    TemplatePromptWriter,
+)
 
 __all__ = [
     # the pipeline and its parts
-    "task_preparation_pipeline", "Decompose", "enrich", "generate_prompts", "SubtaskGenerated",
-    "Decomposer", "TemplateDecomposer", "enrich_subtask", "write_prompts",
+    "task_preparation_pipeline", "SubtaskGenerated",
+    "Decomposer", "Enricher", "PromptWriter",
+    "TemplateDecomposer", "TemplateEnricher", "TemplatePromptWriter", "enrich_subtask", "write_prompts",
+    # plans
+    "PlanLimits", "problems_of", "InvalidPlanError",
     # kinds of tasks
     "TaskKind", "task_kinds", "kind_of",
     # values
-    "Task", "ProjectContext", "Category", "Subtask", "Effort", "Decomposition", "EnrichedSubtask", "Prompt",
+    "Task", "ProjectContext", "Category", "Subtask", "Effort", "EnrichedSubtask", "Prompt",
     "in_dependency_order", "categories_in_order",
 ]  # fmt: skip

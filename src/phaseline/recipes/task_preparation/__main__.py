@@ -109,7 +109,8 @@ def _line(event: Event) -> str | None:
     match event.type:
         case "SUBTASK_GENERATED":
             subtask = data["subtask"]
-            text = f"subtask {data['index']} of {data['total']}: {subtask['title']} [{subtask['category']}]"
+            of = "" if data["total"] is None else f" of {data['total']}"
+            text = f"subtask {data['index']}{of}: {subtask['title']} [{subtask['category']}]"
         case "PHASE_STARTED":
             text = f"{event.phase} started" + (f", attempt {data['attempt']}" if data["attempt"] > 1 else "")
         case "PHASE_COMPLETED":
@@ -131,7 +132,7 @@ def _as_json(run: Run[list[Prompt]], events: Sequence[Event]) -> Mapping[str, ob
         "run_id": run.id,
         "state": run.state,
         "history": list(run.states),
-        "subtasks": [event.data["subtask"] for event in events if event.type == "SUBTASK_GENERATED"],
+        "subtasks": _last_draft(events),
         "prompts": [prompt.model_dump(mode="json") for prompt in prompts],
         "checkpoints": [
             {"id": c.id, "phase": c.phase, "revision": c.revision, "created_at": c.created_at.isoformat()}
@@ -150,6 +151,17 @@ def _as_json(run: Run[list[Prompt]], events: Sequence[Event]) -> Mapping[str, ob
             for event in events
         ],
     }
+
+
+def _last_draft(events: Sequence[Event]) -> list[object]:
+    """Give the subtasks of the last plan that was made."""
+    subtasks: list[object] = []
+    for event in events:
+        if event.type == "SUBTASK_GENERATED":
+            if event.data["index"] == 1:
+                subtasks.clear()
+            subtasks.append(event.data["subtask"])
+    return subtasks
 
 
 def _say(text: str) -> None:

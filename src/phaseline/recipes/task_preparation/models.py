@@ -8,7 +8,7 @@ import json
 import re
 from collections.abc import Iterable, Mapping
 from enum import StrEnum
-from graphlib import CycleError, TopologicalSorter
+from graphlib import TopologicalSorter
 from typing import Annotated, ClassVar, Self, TypeVar
 
 from pydantic import (
@@ -56,11 +56,13 @@ Line = Annotated[str, AfterValidator(_not_blank), AfterValidator(lambda text: " 
 """A text with something in it, with its white space collapsed."""
 
 
-class _Value(BaseModel):
+class Value(BaseModel):
+    """A frozen value that knows its fields."""
+
     model_config: ClassVar[ConfigDict] = ConfigDict(frozen=True, extra="forbid")
 
 
-class ProjectContext(_Value):
+class ProjectContext(Value):
     """What holds in the project that a task belongs to."""
 
     tech_stack: tuple[Line, ...] = ()
@@ -71,7 +73,7 @@ class ProjectContext(_Value):
     """Anything else that whoever does the work should see."""
 
 
-class Task(_Value):
+class Task(Value):
     """A piece of software to build or change, in free words."""
 
     title: Line
@@ -122,7 +124,7 @@ def shortened(line: str, limit: int) -> str:
     return (line[:limit].rpartition(" ")[0] or line[: limit - 1]) + "…"
 
 
-class Effort(_Value):
+class Effort(Value):
     """An estimate of the work."""
 
     min_hours: float = Field(gt=0, allow_inf_nan=False)
@@ -146,16 +148,16 @@ class Effort(_Value):
         return Effort(min_hours=self.min_hours + other.min_hours, max_hours=self.max_hours + other.max_hours)
 
 
-class Subtask(_Value):
+class Subtask(Value):
     """A part of a task that one person can finish in one go."""
 
     category: Category
     title: Line
-    """Unique within its decomposition."""
+    """Unique within its plan."""
     description: Text
     requirements: tuple[Text, ...] = ()
     dependencies: tuple[Line, ...] = ()
-    """Titles of the subtasks of the same decomposition that must be done before."""
+    """Titles of the subtasks of the same plan that must be done before."""
     estimated_effort: Effort
     priority: int = Field(ge=1)
     """1 goes first."""
@@ -172,7 +174,7 @@ class EnrichedSubtask(Subtask):
     best_practices: tuple[Text, ...] = ()
 
 
-class Prompt(_Value):
+class Prompt(Value):
     """Instructions for one category of a task, ready to be given to whoever writes the code."""
 
     category: Category
@@ -184,37 +186,6 @@ class Prompt(_Value):
 AnySubtask = TypeVar("AnySubtask", bound=Subtask)
 
 
-class Decomposition(_Value):
-    """The subtasks of one task: titles are unique, dependencies exist and have no cycle."""
-
-    subtasks: tuple[Subtask, ...] = Field(min_length=1)
-
-    @model_validator(mode="after")
-    def _consistent(self) -> Self:
-        known: set[str] = set()
-        for subtask in self.subtasks:
-            if subtask.title in known:
-                msg = f"two subtasks have the title {subtask.title!r}; dependencies need a title that only one has"
-                raise ValueError(msg)
-            known.add(subtask.title)
-        for subtask in self.subtasks:
-            for title in subtask.dependencies:
-                if title not in known:
-                    msg = (
-                        f"subtask {subtask.title!r} depends on {title!r}, which is no title of this decomposition; "
-                        f"there are: {', '.join(map(repr, sorted(known)))}"
-                    )
-                    raise ValueError(msg)
-        try:
-            _sorter(self.subtasks).prepare()
-        except CycleError as error:
-            # graphlib lists each node before the one that needs it; read backwards it says who needs whom.
-            cycle = " needs ".join(repr(title) for title in reversed(error.args[1]))
-            msg = f"the dependencies form a cycle: {cycle}; take one of them out"
-            raise ValueError(msg) from error
-        return self
-
-
 def in_dependency_order(subtasks: Iterable[AnySubtask]) -> list[AnySubtask]:
     """Put each subtask after those it depends on; among those that could be next, by priority, then as given.
 
@@ -222,7 +193,7 @@ def in_dependency_order(subtasks: Iterable[AnySubtask]) -> list[AnySubtask]:
     """
     by_title = {subtask.title: subtask for subtask in subtasks}
     place = {title: (subtask.priority, index) for index, (title, subtask) in enumerate(by_title.items())}
-    sorter = _sorter(by_title.values())
+    sorter = dependency_sorter(by_title.values())
     sorter.prepare()
     ready: list[tuple[tuple[int, int], str]] = []
     order: list[AnySubtask] = []
@@ -255,5 +226,9 @@ def categories_in_order(subtasks: Iterable[Subtask]) -> list[Category]:
     return order
 
 
-def _sorter(subtasks: Iterable[Subtask]) -> TopologicalSorter[str]:
-    return TopologicalSorter({subtask.title: subtask.dependencies for subtask in subtasks})
+def dependency_sorter(subtasks: Iterable[Subtask]) -> TopologicalSorter[str]:
+    """Give the graph of titles, each with those it depends on."""
+    sorter: TopologicalSorter[str] = TopologicalSorter()
+    for subtask in subtasks:
+        sorter.add(subtask.title, *subtask.dependencies)
+    return sorter

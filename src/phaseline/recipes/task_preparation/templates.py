@@ -4,18 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from anyio import to_thread
-
+from phaseline import Context
 from phaseline.recipes.task_preparation.catalog import Slot, SubtaskTexts, TaskKind, plan
+from phaseline.recipes.task_preparation.enrichment import enrich_subtask
 from phaseline.recipes.task_preparation.kinds import kind_of
-from phaseline.recipes.task_preparation.models import Decomposition, Effort, Subtask, Task
+from phaseline.recipes.task_preparation.models import Effort, EnrichedSubtask, Prompt, Subtask, Task
+from phaseline.recipes.task_preparation.prompts import write_prompts
 from phaseline.recipes.task_preparation.reading import read
 from phaseline.recipes.task_preparation.stack import stack_of
 from phaseline.recipes.task_preparation.wording import Wording, fill
 
 
 class TemplateDecomposer:
-    """Takes a task apart by rules and word lists, without asking anybody.
+    """Takes a task apart by rules and word lists, without asking anybody; the same task always gives the same plan.
 
     Args:
         kinds: The kinds of tasks it knows; by default those that ship with the recipe.
@@ -24,10 +25,39 @@ class TemplateDecomposer:
     def __init__(self, kinds: Sequence[TaskKind] | None = None) -> None:
         self._kinds = kinds
 
-    async def decompose(self, task: Task) -> Sequence[Subtask]:
-        """Give the eight subtasks of the task; the same task always gives the same ones."""
-        # In a thread: the texts are read from files at first, and a task may be long.
-        return await to_thread.run_sync(decompose, task, self._kinds)
+    def __call__(self, task: Task, _ctx: Context, /) -> list[Subtask]:
+        """Give the eight subtasks of the task."""
+        return decompose(task, self._kinds)
+
+
+class TemplateEnricher:
+    """Adds what the task's stack, standards and rules, and good practice, ask for.
+
+    Args:
+        kinds: The kinds of tasks it knows; by default those that ship with the recipe.
+    """
+
+    def __init__(self, kinds: Sequence[TaskKind] | None = None) -> None:
+        self._kinds = kinds
+
+    def __call__(self, subtask: Subtask, task: Task, _ctx: Context, /) -> EnrichedSubtask:
+        """Give the subtask with what was added."""
+        return enrich_subtask(subtask, task, self._kinds)
+
+
+class TemplatePromptWriter:
+    """Writes one prompt for each category, in dependency order.
+
+    Args:
+        kinds: The kinds of tasks it knows; by default those that ship with the recipe.
+    """
+
+    def __init__(self, kinds: Sequence[TaskKind] | None = None) -> None:
+        self._kinds = kinds
+
+    def __call__(self, task: Task, subtasks: Sequence[EnrichedSubtask], _ctx: Context, /) -> list[Prompt]:
+        """Give the prompts."""
+        return write_prompts(task, subtasks, self._kinds)
 
 
 def decompose(task: Task, kinds: Sequence[TaskKind] | None = None) -> list[Subtask]:
@@ -35,8 +65,7 @@ def decompose(task: Task, kinds: Sequence[TaskKind] | None = None) -> list[Subta
     texts = kind_of(task, kinds).subtask
     wording = Wording(task, read(task.title, task.description), stack_of(task))
     titles = {key: fill(text.title, wording.fields) for key, text in texts.items()}
-    made = (_subtask(slot, texts[slot.key], wording, titles, at) for at, slot in enumerate(plan().subtask, 1))
-    return list(Decomposition(subtasks=tuple(made)).subtasks)
+    return [_subtask(slot, texts[slot.key], wording, titles, at) for at, slot in enumerate(plan().subtask, 1)]
 
 
 def _subtask(
