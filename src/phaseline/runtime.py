@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack
+from copy import copy
 from datetime import datetime, timedelta
 from functools import partial
 from types import TracebackType
@@ -204,6 +205,21 @@ class Runtime:
 
     def __repr__(self) -> str:
         return f"Runtime({self._storage!r})"
+
+    def client(self) -> Runtime:
+        """The same one, as if made with ``serve=False``: for a process that only starts runs and asks about them.
+
+        The two share what was given to this one, so only one of them can be open.
+
+        Raises:
+            RuntimeUsageError: This one is open.
+        """
+        if self._runner is not None:
+            msg = f"{self!r} is open and serves: use it as it is, or make its client before it is opened"
+            raise RuntimeUsageError(msg)
+        twin = copy(self)
+        twin._serve, twin._options = False, attrs.evolve(self._options, queues=frozenset[str]())  # noqa: SLF001  # its own
+        return twin
 
     # ------------------------------------------------------------------ open and close
     async def __aenter__(self) -> Self:

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
-from typing import Any, Final
+from typing import Final
 
 import attrs
 from starlette.responses import PlainTextResponse
 
-from phaseline.errors import DefinitionError
+from phaseline.views import HealthView, PipelineName, PipelinesView, PipelineView, StatsView
 from phaseline.web.calls import Call
-from phaseline.web.models import HealthView, PipelineName, PipelinesView, PipelineView, StatsView
 
 log: Final = logging.getLogger("phaseline.web")
 
@@ -26,18 +24,7 @@ async def list_pipelines(call: Call) -> PipelinesView:
 
 async def show_pipeline(call: Call) -> PipelineView:
     """Show a pipeline: its graph, and JSON schemas of what it takes, as for a form by which runs are started."""
-    found = call.pipeline(call.name, call.query.version)
-    return PipelineView(
-        name=found.name, version=found.version, graph=found.to_dict(), input_schema=_schema(found.input_schema),
-        output_schema=_schema(found.output_schema), signals=_schema(found.signal_schemas),
-    )  # fmt: skip
-
-
-def _schema(make: Callable[[], Mapping[str, Any]]) -> Mapping[str, Any] | None:
-    try:
-        return make()
-    except DefinitionError:  # the type holds something that JSON schema cannot describe
-        return None
+    return PipelineView.of(call.pipeline(call.name, call.query.version))
 
 
 async def draw_pipeline(call: Call) -> PlainTextResponse:

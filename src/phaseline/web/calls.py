@@ -14,10 +14,11 @@ from phaseline.finding import RunSummary
 from phaseline.pipeline import Pipeline
 from phaseline.runs import summary_by_id
 from phaseline.runtime import Runtime
+from phaseline.showing import state_of
+from phaseline.views import StateView
 from phaseline.web.access import Access, Action
 from phaseline.web.asked import Body, Query
 from phaseline.web.guard import Visitor
-from phaseline.web.models import StateView
 from phaseline.web.problems import INVALID_REQUEST, UNKNOWN_PIPELINE, RequestError
 
 
@@ -55,13 +56,13 @@ class Call:
         """The schedule or pipeline that the path names."""
         return str(self.request.path_params["name"])
 
-    async def summary(self, run_id: str | None = None) -> RunSummary:
-        """A run as it is now; by default the one that it is about."""
-        return await summary_by_id(self.runtime.runner, run_id or self.run.id)
+    async def summary(self, run_id: str) -> RunSummary:
+        """A run as it is now."""
+        return await summary_by_id(self.runtime.runner, run_id)
 
     async def state(self, run_id: str | None = None) -> StateView:
         """Where a run is now; by default the one that it is about."""
-        return StateView.of(await self.summary(run_id))
+        return await state_of(self.runtime, run_id or self.run.id)
 
     def pipeline(self, name: str | None, version: str | None) -> Pipeline[Any, Any]:
         """Give the pipeline that is named; where only one is served, it need not be.

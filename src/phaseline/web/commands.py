@@ -11,9 +11,9 @@ from phaseline.errors import InvalidInputError, InvalidSignalError, KeyConflictE
 from phaseline.finding import RunSummary
 from phaseline.run import RunState
 from phaseline.signals import Signal
+from phaseline.views import StateView
 from phaseline.web.access import Access, Action
 from phaseline.web.calls import Call, Handler
-from phaseline.web.models import StateView
 from phaseline.web.problems import INVALID_REQUEST, RequestError
 
 SUMMARIES = {

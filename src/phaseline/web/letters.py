@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from phaseline.errors import DefinitionError, RunNotFoundError
 from phaseline.letters import DeadLetter
+from phaseline.views import LettersView, LetterView, StateView
 from phaseline.web.access import Action, everything
 from phaseline.web.calls import Call
-from phaseline.web.models import LettersView, LetterView, StateView
 from phaseline.web.problems import INVALID_REQUEST, RequestError
 
 

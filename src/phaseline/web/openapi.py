@@ -6,14 +6,14 @@ import re
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from http import HTTPStatus
-from typing import Any, Final, cast
+from typing import Any, ClassVar, Final, cast
 
-from pydantic import BaseModel
+from pydantic import BaseModel, ConfigDict, Field
 from pydantic.json_schema import models_json_schema
 
+from phaseline.views import RUN_ID
 from phaseline.web import problems
 from phaseline.web.calls import Route
-from phaseline.web.models import RUN_ID, Problem
 
 REF: Final = "#/components/schemas/{model}"
 _PARAMETER: Final = re.compile(r"{(\w+)}")
@@ -34,6 +34,17 @@ _ALWAYS: Final = (
     "storage-unavailable",
 )
 _WITH_BODY: Final = ("malformed", "too-large", "not-json-type")
+
+
+class Problem(BaseModel):
+    """A problem document (RFC 9457); some kinds have more members."""
+
+    model_config: ClassVar[ConfigDict] = ConfigDict(extra="allow")
+
+    type: str = Field(examples=["urn:phaseline:problem:unknown-run"])
+    title: str
+    status: int
+    detail: str
 
 
 def document(routes: Sequence[Route], *, title: str, version: str) -> dict[str, Any]:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
+from phaseline import views
 from phaseline.control import Verb
-from phaseline.web import about, asked, commands, letters, models, runs, schedules
+from phaseline.web import about, asked, commands, letters, runs, schedules
 from phaseline.web.access import Action
 from phaseline.web.calls import Handler, Route
 
@@ -35,7 +36,7 @@ def _get(path: str, name: str, action: Action | None, handler: Handler, **more: 
 
 
 def _to(method: str, path: str, name: str, action: Action, handler: Handler, **more: Any) -> Route:
-    given: dict[str, Any] = {"answer": models.StateView, "body": asked.Command, **more}
+    given: dict[str, Any] = {"answer": views.StateView, "body": asked.Command, **more}
     return Route(method=method, path=path, name=name, action=action, handler=handler, **given)
 
 
@@ -54,10 +55,10 @@ def _pipeline() -> Iterator[Route]:
         "POST", "/pipeline/start", "startRun", Action.START, commands.start, body=asked.Start, status=201,
         problems=_STARTS, follow=_NEXT, headers=("Idempotency-Key",),
     )  # fmt: skip
-    yield _get("/pipeline/{id}/state", "getState", Action.READ, runs.show_state, answer=models.StateView)
+    yield _get("/pipeline/{id}/state", "getState", Action.READ, runs.show_state, answer=views.StateView)
     yield _get(
         "/pipeline/{id}/checkpoints", "getCheckpoints", Action.READ, runs.show_checkpoints,
-        answer=models.CheckpointsView, problems=("pipeline-not-registered",),
+        answer=views.CheckpointsView, problems=("pipeline-not-registered",),
     )  # fmt: skip
     yield _to(
         "PATCH", "/pipeline/pause", "pauseRunById", Action.PAUSE, commands.command(Verb.PAUSE), body=asked.PauseById,
@@ -71,21 +72,21 @@ def _pipeline() -> Iterator[Route]:
         "POST", "/pipeline/rollback", "rollbackRunById", Action.ROLLBACK, commands.command(Verb.ROLLBACK),
         body=asked.RollbackById, problems=(*_REFUSED, "unknown-checkpoint"),
     )  # fmt: skip
-    yield _get("/pipeline/stats", "getStats", Action.STATS, about.stats, answer=models.StatsView)
+    yield _get("/pipeline/stats", "getStats", Action.STATS, about.stats, answer=views.StatsView)
 
 
 def _runs() -> Iterator[Route]:
     marks = ("invalid-mark",)
     yield _get(
-        "/runs", "listRuns", Action.LIST, runs.list_runs, query=asked.Runs, answer=models.RunsView, problems=marks,
+        "/runs", "listRuns", Action.LIST, runs.list_runs, query=asked.Runs, answer=views.RunsView, problems=marks,
         follow={name: {"id": "$response.body#/runs/0/id"} for name in _NEXT},
     )  # fmt: skip
     yield _get(
-        "/runs/counts", "countRuns", Action.STATS, runs.count_runs, query=asked.Selection, answer=models.CountsView,
+        "/runs/counts", "countRuns", Action.STATS, runs.count_runs, query=asked.Selection, answer=views.CountsView,
         problems=marks,
     )  # fmt: skip
     yield _get(
-        "/runs/{id}", "getRun", Action.READ, runs.show_run, answer=models.RunDetail,
+        "/runs/{id}", "getRun", Action.READ, runs.show_run, answer=views.RunDetail,
         problems=("pipeline-not-registered",),
     )  # fmt: skip
     yield _get(
@@ -94,7 +95,7 @@ def _runs() -> Iterator[Route]:
         Action.READ,
         runs.list_events,
         query=asked.Events,
-        answer=models.EventsView,
+        answer=views.EventsView,
     )
     yield _get(
         "/runs/{id}/stream", "streamEvents", Action.SUBSCRIBE, runs.stream_events, query=asked.Stream,
@@ -118,7 +119,7 @@ def _letters() -> Iterator[Route]:
     first = {"id": "$response.body#/letters/0/run_id"}
     yield _get(
         "/dead-letters", "listDeadLetters", Action.LIST, letters.list_letters, query=asked.Letters,
-        answer=models.LettersView, follow={"requeueDeadLetter": first, "getRun": first},
+        answer=views.LettersView, follow={"requeueDeadLetter": first, "getRun": first},
     )  # fmt: skip
     for name, action, handler in (
         ("requeue", Action.REQUEUE, letters.requeue), ("discard", Action.DISCARD, letters.discard),
@@ -130,12 +131,12 @@ def _letters() -> Iterator[Route]:
 
 def _schedules() -> Iterator[Route]:
     unknown = ("unknown-schedule",)
-    view: dict[str, Any] = {"answer": models.ScheduleView, "body": None}
+    view: dict[str, Any] = {"answer": views.ScheduleView, "body": None}
     yield _get(
-        "/schedules", "listSchedules", Action.LIST, schedules.list_schedules, answer=models.SchedulesView
+        "/schedules", "listSchedules", Action.LIST, schedules.list_schedules, answer=views.SchedulesView
     )
     yield _get(
-        "/schedules/{name}", "getSchedule", Action.READ, schedules.show_schedule, answer=models.ScheduleView,
+        "/schedules/{name}", "getSchedule", Action.READ, schedules.show_schedule, answer=views.ScheduleView,
         problems=unknown,
     )  # fmt: skip
     yield _to(
@@ -171,7 +172,7 @@ def _schedules() -> Iterator[Route]:
 def _about() -> Iterator[Route]:
     version: dict[str, Any] = {"query": asked.Version, "problems": ("unknown-pipeline",)}
     yield _get(
-        "/pipelines", "listPipelines", Action.LIST, about.list_pipelines, answer=models.PipelinesView,
+        "/pipelines", "listPipelines", Action.LIST, about.list_pipelines, answer=views.PipelinesView,
         follow={
             name: {"name": "$response.body#/pipelines/0/name", "version": "$response.body#/pipelines/0/version"}
             for name in ("getPipeline", "drawPipeline")
@@ -182,7 +183,7 @@ def _about() -> Iterator[Route]:
         "getPipeline",
         Action.READ,
         about.show_pipeline,
-        answer=models.PipelineView,
+        answer=views.PipelineView,
         **version,
     )
     yield _get(
@@ -193,7 +194,7 @@ def _about() -> Iterator[Route]:
         media_type="text/plain",
         **version,
     )
-    yield _get("/health", "getHealth", Action.HEALTH, about.health, answer=models.HealthView)
+    yield _get("/health", "getHealth", Action.HEALTH, about.health, answer=views.HealthView)
 
 
 ROUTES: Final = (*_pipeline(), *_runs(), *_letters(), *_schedules(), *_about())

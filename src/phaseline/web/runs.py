@@ -7,18 +7,14 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import Any
 
-from pydantic_core import from_json
 from starlette.responses import Response
 
-from phaseline.errors import NoOutputError
 from phaseline.events import Event
 from phaseline.finding import RunSummary
-from phaseline.run import ENDED_STATES, Run, RunState
+from phaseline.run import ENDED_STATES
 from phaseline.runs import Runs
-from phaseline.web.access import Access, Action
-from phaseline.web.asked import Selection, Stream
-from phaseline.web.calls import Call
-from phaseline.web.models import (
+from phaseline.showing import detail_of
+from phaseline.views import (
     CheckpointsView,
     CheckpointView,
     CountsView,
@@ -29,6 +25,9 @@ from phaseline.web.models import (
     RunView,
     StateView,
 )
+from phaseline.web.access import Access, Action
+from phaseline.web.asked import Selection, Stream
+from phaseline.web.calls import Call
 from phaseline.web.problems import INVALID_REQUEST, RequestError
 from phaseline.web.sse import EventStream
 from phaseline.wire import to_wire
@@ -68,21 +67,7 @@ async def show_state(call: Call) -> StateView:
 
 async def show_run(call: Call) -> RunDetail:
     """Show a run with its phases, its history, and its output if there is one."""
-    handle = await call.runtime.get(call.run.id)
-    run = await handle.run()
-    return RunDetail.with_all(await call.summary(), run, await _output_of(call, run))
-
-
-async def _output_of(call: Call, run: Run[object]) -> Any:
-    """The output as JSON data; None where there is none."""
-    if run.state != RunState.COMPLETED:
-        return None
-    try:
-        output = run.output
-    except NoOutputError:  # the phase that gives it was skipped
-        return None
-    text, _ = call.pipeline(run.pipeline, run.version).plan.whole.encode(output)
-    return from_json(text)
+    return await detail_of(call.runtime, call.run.id)
 
 
 async def show_checkpoints(call: Call) -> CheckpointsView:

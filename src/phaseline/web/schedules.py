@@ -6,8 +6,8 @@ import logging
 from typing import Final
 
 from phaseline.errors import ScheduleError
+from phaseline.views import SchedulesView, ScheduleView, StateView
 from phaseline.web.calls import Call
-from phaseline.web.models import SchedulesView, ScheduleView, StateView
 
 log: Final = logging.getLogger("phaseline.web")
 

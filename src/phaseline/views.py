@@ -1,8 +1,8 @@
-"""What is told of runs over the network: the shapes of answers."""
+"""What is told of runs, schedules and pipelines to people and other programs: the same over the network and on the command line."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from itertools import islice
 from typing import Any, ClassVar, Final, Self
@@ -10,8 +10,10 @@ from typing import Any, ClassVar, Final, Self
 from pydantic import BaseModel, ConfigDict, Field
 
 from phaseline.control import allowed_in
+from phaseline.errors import DefinitionError
 from phaseline.finding import RunSummary
 from phaseline.letters import DeadLetter
+from phaseline.pipeline import Pipeline
 from phaseline.run import Checkpoint, ErrorInfo, PhaseRecord, Run
 from phaseline.schedules import Schedule
 
@@ -20,7 +22,7 @@ RUN_ID = "0199f3a1c0de7c4a8f5b2d6e9a1b3c5d"
 
 
 class View(BaseModel):
-    """Base of answers."""
+    """Base of what is told."""
 
     model_config: ClassVar[ConfigDict] = ConfigDict(frozen=True)
 
@@ -332,6 +334,22 @@ class PipelineView(PipelineName):
     output_schema: Mapping[str, Any] | None
     signals: Mapping[str, Any] | None
 
+    @classmethod
+    def of(cls, pipeline: Pipeline[Any, Any]) -> Self:
+        """Show it."""
+        return cls(
+            name=pipeline.name, version=pipeline.version, graph=pipeline.to_dict(),
+            input_schema=_schema(pipeline.input_schema), output_schema=_schema(pipeline.output_schema),
+            signals=_schema(pipeline.signal_schemas),
+        )  # fmt: skip
+
+
+def _schema(make: Callable[[], Mapping[str, Any]]) -> Mapping[str, Any] | None:
+    try:
+        return make()
+    except DefinitionError:  # the type holds something that JSON schema cannot describe
+        return None
+
 
 class HealthView(View):
     """How the service is."""
@@ -339,14 +357,3 @@ class HealthView(View):
     ok: bool
     problems: tuple[str, ...]
     """Where something is wrong: in the storage, the broker, the transport of events, the queues, the workers or the threads."""
-
-
-class Problem(BaseModel):
-    """A problem document (RFC 9457); some kinds have more members."""
-
-    model_config: ClassVar[ConfigDict] = ConfigDict(extra="allow")
-
-    type: str = Field(examples=["urn:phaseline:problem:unknown-run"])
-    title: str
-    status: int
-    detail: str
