@@ -9,6 +9,7 @@ from types import ModuleType
 import pytest
 
 from phaseline import control
+from phaseline.cli import codes
 from phaseline.web import problems, routes
 
 ROOT = Path(__file__).parents[2]
@@ -16,7 +17,12 @@ ROOT = Path(__file__).parents[2]
 
 @pytest.mark.parametrize(
     ("page", "module"),
-    [("how-to/control.md", control), ("reference/web.md", routes), ("reference/web.md", problems)],
+    [
+        ("how-to/control.md", control),
+        ("how-to/cli.md", codes),
+        ("reference/web.md", routes),
+        ("reference/web.md", problems),
+    ],
 )
 def test_tables_are_those_of_the_code(page: str, module: ModuleType) -> None:
     """Write one anew with ``python -c "from phaseline.control import *; print(to_markdown())"``."""

@@ -29,7 +29,7 @@ from tests.servers import Server
 from phaseline import Pipeline, Runtime, cli, phase
 from phaseline._shell import waiting
 from phaseline.abc import Nudge
-from phaseline.cli import codes
+from phaseline.cli.codes import ExitCode
 from phaseline.errors import (
     MissingExtraError,
     RunNotFoundError,
@@ -99,15 +99,15 @@ def test_the_command(
 ) -> None:
     """``check`` fails before ``upgrade`` and passes after it; what ``sql`` prints is what an upgrade runs."""
     given = (postgres_server.url, "--schema", without_tables)
-    assert run("db", "check", *given) == codes.FAILED
-    assert run("db", "sql", *given) == codes.OK
+    assert run("db", "check", *given) == ExitCode.FAILED
+    assert run("db", "sql", *given) == ExitCode.DONE
     script = capsys.readouterr().out
     engine = create_engine(postgres_server.url, isolation_level="AUTOCOMMIT")
     with engine.connect() as connection:
         connection.exec_driver_sql(script)
     engine.dispose()
-    assert run("db", "check", *given) == codes.OK
-    assert run("db", "upgrade", *given) == codes.OK
+    assert run("db", "check", *given) == ExitCode.DONE
+    assert run("db", "upgrade", *given) == ExitCode.DONE
     assert "is up to date" in capsys.readouterr().out
 
 

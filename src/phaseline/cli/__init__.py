@@ -1,38 +1,29 @@
-"""The ``phaseline`` command: the tables of a storage, the worker of a runtime and how all is, templates of pipelines."""
+"""The ``phaseline`` command (extra ``cli``): runs looked at, commanded and served, from a shell."""
 
 from __future__ import annotations
 
-import argparse
 import sys
 from collections.abc import Sequence
+from importlib import import_module
 
-from phaseline.cli import db, doctor, template, worker
-from phaseline.cli.codes import EXIT_CODES, FAILED, UNUSABLE
-from phaseline.cli.places import NoRuntimeError
-from phaseline.errors import MissingExtraError, SchemaVersionError, StorageError, TemplateError
+from phaseline.cli.codes import ExitCode
+from phaseline.errors import MissingExtraError
 
 __all__ = ["main"]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; gives the exit code."""
-    given = _parser().parse_args(arguments)
     try:
-        code: int = given.do(given)
-    except SchemaVersionError as error:
-        print(error, file=sys.stderr)
-        return FAILED
-    except (StorageError, MissingExtraError, TemplateError, NoRuntimeError) as error:
-        print(error, file=sys.stderr)
-        return UNUSABLE
-    return code
+        for name in ("typer", "rich"):
+            import_module(name)
+    except ImportError:
+        print(MissingExtraError("the command phaseline", "cli"), file=sys.stderr)
+        return ExitCode.UNUSABLE
+    from phaseline.cli.app import app
 
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="phaseline", description=__doc__, epilog=EXIT_CODES)
-    areas = parser.add_subparsers(required=True, metavar="AREA")
-    db.add_to(areas.add_parser)
-    worker.add_to(areas.add_parser)
-    doctor.add_to(areas.add_parser)
-    template.add_to(areas.add_parser)
-    return parser
+    try:
+        app(args=None if arguments is None else [*arguments], prog_name="phaseline")
+    except SystemExit as ended:
+        return ended.code if isinstance(ended.code, int) else ExitCode.UNUSABLE
+    raise AssertionError  # a command ends by its exit code

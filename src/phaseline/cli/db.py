@@ -2,62 +2,76 @@
 
 from __future__ import annotations
 
-import argparse
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Annotated, TypeAlias
 
-from phaseline.cli.codes import EXIT_CODES, OK
+import typer
+
+from phaseline.cli.options import Json
+from phaseline.cli.output import print_json
 from phaseline.errors import SchemaVersionError
 
-
-def add_to(add_parser: Callable[..., argparse.ArgumentParser]) -> None:
-    """Add the command to the command line."""
-    db = add_parser("db", help="the tables of a storage", epilog=EXIT_CODES)
-    verbs = db.add_subparsers(required=True, metavar="VERB")
-    for name, do, text in (
-        ("upgrade", _upgrade, "bring the tables up to date; safe to run from several places at once"),
-        ("check", _check, "say whether the tables are up to date"),
-        ("sql", _sql, "print the statements that an upgrade would run, for somebody else to run"),
-    ):
-        verb = verbs.add_parser(name, help=text, epilog=EXIT_CODES)
-        verb.add_argument(
-            "url", metavar="URL", help="postgresql://user:password@host/database, or sqlite:///path"
-        )
-        verb.add_argument(
-            "--schema", default="phaseline", help="schema of the tables in PostgreSQL (default phaseline)"
-        )
-        verb.set_defaults(do=do)
-
-
-def _upgrade(given: argparse.Namespace) -> int:
-    from phaseline.storage.sql import migrations
+if TYPE_CHECKING:
     from phaseline.storage.sql.store import SqlStorage
 
-    storage = SqlStorage(given.url, schema=given.schema)
+app: typer.Typer = typer.Typer(help="The tables of a storage.", no_args_is_help=True)
+
+Url: TypeAlias = Annotated[
+    str,
+    typer.Argument(
+        metavar="URL",
+        envvar="DATABASE_URL",
+        show_default=False,
+        help="postgresql://user:password@host/database, or sqlite:///path.",
+    ),
+]
+Schema: TypeAlias = Annotated[str, typer.Option(help="Schema of the tables in PostgreSQL.")]
+
+
+@app.command()
+def upgrade(url: Url, schema: Schema = "phaseline", as_json: Json = False) -> None:
+    """Bring the tables up to date; safe to run from several places at once."""
+    from phaseline.storage.sql import migrations
+
+    storage = _storage(url, schema)
     found = storage.migrate()
+    if as_json:
+        print_json({"storage": repr(storage), "found": found, "version": migrations.LATEST})
+        return
     done = "is up to date" if found == migrations.LATEST else f"was brought from version {found} up"
     print(f"{storage!r} {done}: version {migrations.LATEST}")
-    return OK
 
 
-def _check(given: argparse.Namespace) -> int:
+@app.command()
+def check(url: Url, schema: Schema = "phaseline", as_json: Json = False) -> None:
+    """Say whether the tables are up to date; exit code 1 if they are of another version."""
     from phaseline.storage.sql import migrations
-    from phaseline.storage.sql.store import SqlStorage
 
-    storage = SqlStorage(given.url, schema=given.schema)
+    storage = _storage(url, schema)
     found = storage.schema_version()
+    if as_json:
+        print_json({"storage": repr(storage), "found": found, "version": migrations.LATEST})
     if found != migrations.LATEST:
         raise SchemaVersionError(repr(storage), found, migrations.LATEST)
-    print(f"{storage!r} is up to date: version {found}")
-    return OK
+    if not as_json:
+        print(f"{storage!r} is up to date: version {found}")
 
 
-def _sql(given: argparse.Namespace) -> int:
+@app.command()
+def sql(url: Url, schema: Schema = "phaseline", as_json: Json = False) -> None:
+    """Print the statements that an upgrade would run, for somebody else to run."""
+    statements = [*_statements(_storage(url, schema).upgrade_statements())]
+    if as_json:
+        print_json({"statements": statements})
+        return
+    for statement in statements:
+        print(statement)
+
+
+def _storage(url: str, schema: str) -> SqlStorage:
     from phaseline.storage.sql.store import SqlStorage
 
-    storage = SqlStorage(given.url, schema=given.schema)
-    for statement in _statements(storage.upgrade_statements()):
-        print(statement)
-    return OK
+    return SqlStorage(url, schema=schema)
 
 
 def _statements(texts: Sequence[str]) -> Iterator[str]:

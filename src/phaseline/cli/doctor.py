@@ -2,65 +2,44 @@
 
 from __future__ import annotations
 
-import argparse
-import json
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import timedelta
+from functools import partial
+from typing import Annotated
 
 import anyio
+import typer
 
-from phaseline.cli.codes import EXIT_CODES, FAILED, OK, UNUSABLE
-from phaseline.cli.places import runtime_at
+from phaseline.cli.codes import ExitCode
+from phaseline.cli.options import SPAN, Json, RuntimePlace, span
+from phaseline.cli.output import print_json
+from phaseline.cli.places import place_of, runtime_of
 from phaseline.health import PATIENCE, Health
 
 
-def add_to(add_parser: Callable[..., argparse.ArgumentParser]) -> None:
-    """Add the command to the command line."""
-    doctor = add_parser(
-        "doctor",
-        help="say whether storage, broker, queues and workers of a runtime are well",
-        description="Look at what the workers of a runtime share; nothing is served and nothing changed. The threads of a "
-        "worker are known to its own process alone: runtime.health().",
-        epilog=EXIT_CODES,
-    )
-    doctor.add_argument(
-        "runtime",
-        metavar="MODULE:NAME",
-        help="where the runtime is, or a function that makes it: shop.worker:runtime",
-    )
-    doctor.add_argument("--json", action="store_true", help="print all that was found as one JSON object")
-    doctor.add_argument(
-        "--patience",
-        metavar="SECONDS",
-        type=_seconds,
-        default=PATIENCE,
-        help=f"how long a phase may wait for a worker (default {PATIENCE.total_seconds():g})",
-    )
-    doctor.set_defaults(do=_examine)
+def doctor(
+    runtime: RuntimePlace = None,
+    *,
+    as_json: Json = False,
+    patience: Annotated[
+        timedelta, typer.Option(metavar=SPAN, parser=span, help="How long a phase may wait for a worker.")
+    ] = PATIENCE,
+) -> None:
+    """Say whether storage, broker, queues and workers of a runtime are well; exit code 1 if something is not.
 
-
-def _seconds(text: str) -> timedelta:
-    try:
-        found = timedelta(seconds=float(text))
-    except (ValueError, OverflowError):
-        found = timedelta(-1)
-    if found < timedelta(0):
-        msg = f"{text!r} is no number of seconds"
-        raise argparse.ArgumentTypeError(msg)
-    return found
-
-
-def _examine(given: argparse.Namespace) -> int:
-    runtime = runtime_at(given.runtime)
-
-    async def examine() -> Health:
-        return await runtime.health(patience=given.patience)
-
-    health = anyio.run(examine)
-    print(json.dumps(health.to_dict(), indent=2) if given.json else "\n".join(_text(health)))
+    Looks at what the workers of a runtime share; nothing is served and nothing changed. The threads of a worker are known to
+    its own process alone: runtime.health().
+    """
+    found = runtime_of(place_of(runtime))
+    health = anyio.run(partial(found.health, patience=patience))
+    if as_json:
+        print_json(health.to_dict())
+    else:
+        print("\n".join(_text(health)))
     if health.storage is not None:
-        return UNUSABLE
-    return OK if health.ok else FAILED
+        raise typer.Exit(ExitCode.UNUSABLE)
+    if not health.ok:
+        raise typer.Exit(ExitCode.FAILED)
 
 
 def _text(health: Health) -> Iterator[str]:

@@ -1,30 +1,115 @@
-"""Where a runtime is, on the command line: ``module:name``."""
+"""Where a runtime is, on the command line: ``MODULE:NAME``, or the URL of a storage for what needs no code."""
 
 from __future__ import annotations
 
 import importlib
 import sys
 from pathlib import Path
+from typing import Final
 
+import attrs
+
+from phaseline.cli.configuration import FILE, configuration
 from phaseline.runtime import Runtime
+from phaseline.settings import Settings
+
+SQLITE: Final = "sqlite:///"
+HOW: Final = (
+    "write MODULE:NAME, such as shop.worker:runtime, or the URL of its storage for what needs no code"
+)
 
 
 class NoRuntimeError(Exception):
-    """What the command line names is no runtime that can be served."""
+    """What the command line names is no runtime that can be used."""
 
 
-def runtime_at(place: str) -> Runtime:
-    """Import the runtime that ``module:name`` names, from the directory of the process too.
+@attrs.frozen
+class Place:
+    """What was said of where the runtime is."""
+
+    text: str = attrs.field(repr=False)
+    """``MODULE:NAME``, or a URL, which may hold a password."""
+    folder: Path
+    """Where modules are looked for too."""
+    settings: Settings | None = None
+    """Of the environment, where that names the storage."""
+
+    @property
+    def is_url(self) -> bool:
+        """Whether only the storage is known, and no pipeline."""
+        return "://" in self.text or self.text == "memory"
+
+
+def place_of(given: str | None, folder: Path | None = None) -> Place:
+    """Find out where the runtime is: as given, else as the project's file says, else the storage of the environment.
+
+    Raises:
+        NoRuntimeError: Nothing says it.
+        ConfigurationError: The file cannot be read.
+        SettingsError: The environment cannot be.
+    """
+    here = folder or Path.cwd()
+    if given:
+        return Place(given, here)
+    told = configuration(here)
+    if told is not None:
+        return Place(told.runtime, told.path.parent)
+    settings = Settings.from_env()
+    if settings.database_url is not None:
+        return Place(settings.database_url, here, settings)
+    raise NoRuntimeError(
+        f"nothing says which runtime is meant: {HOW}, as --runtime, in PHASELINE_RUNTIME, or as runtime in "
+        f"[tool.phaseline] of {FILE}; DATABASE_URL names a storage too"
+    )
+
+
+def runtime_of(place: Place, *, namespace: str | None = None) -> Runtime:
+    """Give the runtime that is named; of a URL, one that knows no pipeline and serves nothing.
+
+    Raises:
+        NoRuntimeError: There is none, or it is in another namespace.
+        StorageURLError: The URL names no storage.
+    """
+    if not place.is_url:
+        found = runtime_at(place.text, place.folder)
+        if namespace not in (None, found.namespace):
+            raise NoRuntimeError(
+                f"{place.text} is in namespace {found.namespace!r}, not {namespace!r}: leave --namespace out, or name a "
+                "runtime of that namespace"
+            )
+        return found
+    path = place.text.removeprefix(SQLITE).partition("?")[0]
+    if place.text.startswith(SQLITE) and not Path(path).is_file():
+        raise NoRuntimeError(
+            f"there is no file {path!r}: check the path; whoever opens a runtime on it makes it"
+        )
+    return Runtime(
+        place.text,
+        namespace="default" if namespace is None else namespace,
+        settings=place.settings,
+        serve=False,
+    )
+
+
+def client_of(place: Place, *, namespace: str | None = None) -> Runtime:
+    """Give the runtime that is named, serving nothing, as one that looks on and commands.
+
+    Raises:
+        NoRuntimeError, StorageURLError: As ``runtime_of``.
+    """
+    return runtime_of(place, namespace=namespace).client()
+
+
+def runtime_at(place: str, folder: Path | None = None) -> Runtime:
+    """Import the runtime that ``module:name`` names, from a folder too: by default that of the process.
 
     Raises:
         NoRuntimeError: There is none.
     """
     module_name, colon, name = place.partition(":")
     if not (colon and module_name and name):
-        raise NoRuntimeError(
-            f"{place!r} does not name a runtime; write MODULE:NAME, such as shop.worker:runtime"
-        )
-    if (here := str(Path.cwd())) not in sys.path:
+        raise NoRuntimeError(f"{place!r} does not name a runtime; {HOW}")
+    if (here := str(folder or Path.cwd())) not in sys.path:
         sys.path.insert(0, here)
     try:
         found: object = importlib.import_module(module_name)

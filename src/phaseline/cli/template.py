@@ -2,40 +2,39 @@
 
 from __future__ import annotations
 
-import argparse
 import json
-import sys
-from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated
 
-from phaseline.cli.codes import EXIT_CODES, OK, UNUSABLE
+import typer
 
+from phaseline.cli.options import Json
+from phaseline.cli.output import print_json
 
-def add_to(add_parser: Callable[..., argparse.ArgumentParser]) -> None:
-    """Add the command to the command line."""
-    template = add_parser("template", help="pipelines as TOML or JSON", epilog=EXIT_CODES)
-    verbs = template.add_subparsers(required=True, metavar="VERB")
-    schema = verbs.add_parser("schema", help="print the JSON schema of templates, for an editor")
-    schema.set_defaults(do=_schema)
-    text = "say whether a template is one, of phases that installed plugins offer"
-    check = verbs.add_parser("check", help=text, epilog=EXIT_CODES)
-    check.add_argument("file", metavar="FILE", help="its name ends in .toml or .json")
-    check.set_defaults(do=_check)
+app: typer.Typer = typer.Typer(help="Pipelines as TOML or JSON.", no_args_is_help=True)
 
 
-def _schema(given: argparse.Namespace) -> int:  # noqa: ARG001  # as of every verb
+@app.command()
+def schema() -> None:
+    """Print the JSON schema of templates, for an editor."""
     from phaseline import templates
 
     print(json.dumps(templates.json_schema(), indent=2))
-    return OK
 
 
-def _check(given: argparse.Namespace) -> int:
+@app.command()
+def check(
+    file: Annotated[
+        Path,
+        typer.Argument(exists=True, dir_okay=False, readable=True, help="Its name ends in .toml or .json."),
+    ],
+    as_json: Json = False,
+) -> None:
+    """Say whether a template is one, of phases that installed plugins offer."""
     from phaseline import templates
 
-    try:
-        plan = templates.load(given.file).plan
-    except OSError as error:
-        print(error, file=sys.stderr)
-        return UNUSABLE
-    print(f"{given.file}: pipeline {plan.name!r}, version {plan.version!r}, fingerprint {plan.fingerprint}")
-    return OK
+    plan = templates.load(str(file)).plan
+    if as_json:
+        print_json({"pipeline": plan.name, "version": plan.version, "fingerprint": plan.fingerprint})
+        return
+    print(f"{file}: pipeline {plan.name!r}, version {plan.version!r}, fingerprint {plan.fingerprint}")

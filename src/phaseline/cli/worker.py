@@ -2,78 +2,76 @@
 
 from __future__ import annotations
 
-import argparse
 import logging
 import os
 import signal
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
+from typing import Annotated, Final, Literal
 
 import anyio
+import typer
 
-from phaseline.cli.codes import EXIT_CODES, OK
-from phaseline.cli.places import NoRuntimeError, runtime_at
+from phaseline.cli.codes import ExitCode
+from phaseline.cli.options import RuntimePlace
+from phaseline.cli.places import NoRuntimeError, place_of, runtime_of
 from phaseline.runtime import Runtime
 from phaseline.serving import serve
 
-STOPPING = (signal.SIGTERM, signal.SIGINT)
+log: Final = logging.getLogger("phaseline.worker")
 
-
-def add_to(add_parser: Callable[..., argparse.ArgumentParser]) -> None:
-    """Add the command to the command line."""
-    worker = add_parser(
-        "worker",
-        help="serve a runtime until SIGTERM or Ctrl-C, then drain it",
-        description="Serve a runtime: its storage is polled, and on PostgreSQL notifications make it quick. SIGTERM or "
-        "Ctrl-C drains it: bodies may go on for Runtime(drain=...), what is left is handed over. A second one ends the "
-        "process at once.",
-        epilog=EXIT_CODES,
-    )
-    worker.add_argument(
-        "runtime",
-        metavar="MODULE:NAME",
-        help="where the runtime is, or a function that makes it: shop.worker:runtime",
-    )
-    worker.add_argument("--backend", choices=["asyncio", "trio"], default="asyncio", help="default asyncio")
-    worker.add_argument(
-        "--log",
-        metavar="LEVEL",
-        default="INFO",
-        type=_level,
-        help="of what is written to stderr (default INFO)",
-    )
-    worker.set_defaults(do=_work)
+STOPPING: Final = (signal.SIGTERM, signal.SIGINT)
 
 
 def _level(name: str) -> str:
     if name.upper() not in logging.getLevelNamesMapping():
-        raise argparse.ArgumentTypeError(f"{name!r} is none of {', '.join(logging.getLevelNamesMapping())}")
+        raise typer.BadParameter(f"{name!r} is none of {', '.join(logging.getLevelNamesMapping())}")
     return name.upper()
 
 
-def _work(given: argparse.Namespace) -> int:
-    logging.basicConfig(level=given.log, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    runtime = runtime_at(given.runtime)
-    if not runtime.serves:
-        msg = f"{given.runtime} was made with serve=False, or with no queues: it would do nothing"
-        raise NoRuntimeError(msg)
-    anyio.run(_serve, runtime, backend=given.backend)
-    return OK
+def worker(
+    runtime: RuntimePlace = None,
+    *,
+    backend: Annotated[Literal["asyncio", "trio"], typer.Option(help="The event loop.")] = "asyncio",
+    level: Annotated[
+        str, typer.Option("--log", metavar="LEVEL", parser=_level, help="Of what is written to stderr.")
+    ] = "INFO",
+) -> None:
+    """Serve a runtime until SIGTERM or Ctrl-C, then drain it.
+
+    Its storage is polled, and on PostgreSQL notifications make it quick. Draining: bodies may go on for Runtime(drain=...),
+    what is left is handed over. A second signal ends the process at once. The exit code is 0 after SIGTERM, 130 after Ctrl-C.
+    """
+    logging.basicConfig(level=level, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    place = place_of(runtime)
+    if place.is_url:
+        raise NoRuntimeError(
+            "a worker needs the pipelines too: write MODULE:NAME, such as shop.worker:runtime"
+        )
+    found = runtime_of(place)
+    if not found.serves:
+        raise NoRuntimeError(
+            f"{place.text} was made with serve=False, or with no queues: it would do nothing"
+        )
+    if anyio.run(_serve, found, backend=backend) == signal.SIGINT:
+        raise typer.Exit(ExitCode.INTERRUPTED)
 
 
-async def _serve(runtime: Runtime) -> None:
+async def _serve(runtime: Runtime) -> signal.Signals | None:
+    """Serve it until told to stop; gives by what."""
     stopped = anyio.Event()
+    told: list[signal.Signals] = []
+
+    async def heed(signals: AsyncIterator[signal.Signals]) -> None:
+        async for number in signals:
+            if told:
+                os._exit(128 + number)  # told twice: others take over what it held
+            told.append(number)
+            log.info("told to stop: bodies may end, what is left is handed over")
+            stopped.set()
+
     async with anyio.create_task_group() as tasks:
         with anyio.open_signal_receiver(*STOPPING) as signals:
-            tasks.start_soon(_heed, signals, stopped)
+            tasks.start_soon(heed, signals)
             await serve(runtime, stopped, lambda: None)
         tasks.cancel_scope.cancel()
-
-
-async def _heed(signals: AsyncIterator[signal.Signals], stopped: anyio.Event) -> None:
-    async for number in signals:
-        if stopped.is_set():
-            os._exit(128 + number)  # told twice: others take over what it held
-        logging.getLogger("phaseline.worker").info(
-            "told to stop: bodies may end, what is left is handed over"
-        )
-        stopped.set()
+    return told[0] if told else None

@@ -1,0 +1,44 @@
+"""All commands put together."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import typer
+from typer.core import TyperGroup
+
+from phaseline.cli import db, doctor, template, worker
+from phaseline.cli.codes import EPILOG, code_of
+from phaseline.cli.configuration import ConfigurationError
+from phaseline.cli.output import plain
+from phaseline.cli.places import NoRuntimeError
+from phaseline.errors import PhaselineError
+
+
+class Commands(TyperGroup):
+    """Errors of phaseline are told in their words, and by the exit code."""
+
+    def invoke(self, ctx: Any) -> Any:  # of the click that typer brings with it
+        """Carry out the command."""
+        try:
+            return super().invoke(ctx)
+        except (PhaselineError, NoRuntimeError, ConfigurationError) as error:
+            print(plain(str(error), lines=True), file=sys.stderr)
+            raise typer.Exit(code_of(error)) from error
+
+
+# Help and errors as plain text, that a pipe and a narrow terminal take too; tracebacks as Python writes them, for rich's
+# would show what variables hold.
+app: typer.Typer = typer.Typer(
+    cls=Commands,
+    help="Durable phase pipelines: look at runs, command and serve them.",
+    epilog=EPILOG,
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
+app.add_typer(db.app, name="db")
+app.add_typer(template.app, name="template")
+app.command("worker")(worker.worker)
+app.command("doctor")(doctor.doctor)

@@ -1,0 +1,154 @@
+"""What is wrong with what a command line was given, told by all commands alike."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from phaseline import Runtime, cli
+from phaseline.cli.app import app
+from phaseline.cli.codes import MEANINGS, ExitCode, code_of
+from phaseline.cli.configuration import Configuration, ConfigurationError, configuration
+from phaseline.cli.output import plain
+from phaseline.errors import PhaselineError, RunNotFoundError, RuntimeUsageError, SchemaVersionError
+
+HERE = {"PHASELINE_RUNTIME": None, "DATABASE_URL": None, "COLUMNS": "200", "TERMINAL_WIDTH": None}
+"""An environment that says nothing."""
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The directory of the process."""
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def ask(*arguments: str, **environment: str) -> Result:
+    return CliRunner().invoke(app, [*arguments], env={**HERE, **environment})
+
+
+def test_without_the_extra_it_is_told_what_to_install(monkeypatch, capsys):
+    """And nothing else, with the code of what cannot be used."""
+    monkeypatch.setitem(sys.modules, "typer", None)
+    assert ExitCode.UNUSABLE == cli.main(["worker", "shop:runtime"])
+    assert "pip install 'phaseline[cli]'" in capsys.readouterr().err
+
+
+def test_a_command_that_there_is_not(folder):
+    """What was meant is guessed."""
+    found = ask("worke")
+    assert ExitCode.UNUSABLE == found.exit_code
+    assert "Did you mean 'worker'?" in found.stderr
+
+
+def test_nothing_says_which_runtime(folder):
+    """All the ways to say it are told."""
+    found = ask("doctor")
+    assert ExitCode.UNUSABLE == found.exit_code
+    told = ("MODULE:NAME", "--runtime", "PHASELINE_RUNTIME", "pyproject.toml", "DATABASE_URL")
+    assert [] == [each for each in told if each not in found.stderr]
+
+
+def test_a_file_that_is_not_there_is_not_made(folder):
+    """Who mistypes a path is told so, rather than that all is well with an empty storage."""
+    found = ask("doctor", "sqlite:///nothing.db")
+    assert ExitCode.UNUSABLE == found.exit_code
+    assert "there is no file 'nothing.db'" in found.stderr
+    assert [] == [*folder.iterdir()]
+
+
+def test_the_storage_of_the_environment_is_enough_where_no_code_is_needed(folder):
+    """``DATABASE_URL``, with the other settings of a runtime."""
+    Runtime("sqlite:///runs.db")._storage.migrate()
+    found = ask("doctor", "--json", DATABASE_URL="sqlite:///runs.db")
+    assert ExitCode.DONE == found.exit_code, found.stderr
+    assert json.loads(found.stdout)["ok"]
+    broken = ask("doctor", DATABASE_URL="sqlite:///runs.db", REDIS_PORT="many")
+    assert (ExitCode.UNUSABLE, True) == (broken.exit_code, "REDIS_PORT" in broken.stderr)
+    assert "a worker needs the pipelines too" in ask("worker", DATABASE_URL="sqlite:///runs.db").stderr
+
+
+@pytest.mark.parametrize(
+    ("text", "key", "problem"),
+    [
+        ("[tool.phaseline", None, "it is no TOML"),
+        ("[tool.phaseline]\nruntim = 'a:b'", "tool.phaseline.runtim", "did you mean 'runtime'"),
+        ("[tool.phaseline]\nruntime = 3", "tool.phaseline.runtime", "it is 3"),
+        ("tool.phaseline = 3", "tool.phaseline", r"write \[tool.phaseline\]"),
+    ],
+)
+def test_a_broken_settings_file_is_told_with_file_key_and_remedy(folder, text, key, problem):
+    """And with the exit code of what cannot be used."""
+    path = folder / "pyproject.toml"
+    path.write_text(text, "utf-8")
+    with pytest.raises(ConfigurationError, match=problem) as caught:
+        configuration(folder)
+    assert (path, key) == (caught.value.path, caught.value.key)
+    found = ask("doctor")
+    assert (ExitCode.UNUSABLE, f"{caught.value}\n") == (found.exit_code, found.stderr)
+
+
+def test_the_projects_file_is_found_from_below(folder):
+    """Modules are looked for beside it; what says nothing of phaseline is none."""
+    (folder / "pyproject.toml").write_text("[tool.phaseline]\nruntime = 'bakery:runtime'", "utf-8")
+    (folder / "bakery.py").write_text("from phaseline import Runtime\nruntime = Runtime()", "utf-8")
+    (below := folder / "src" / "deep").mkdir(parents=True)
+    assert Configuration("bakery:runtime", folder / "pyproject.toml") == configuration(below)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(below)
+        patch.setattr(sys, "path", [*sys.path])
+        assert ExitCode.DONE == ask("doctor").exit_code
+    sys.modules.pop("bakery")
+    (folder / "src" / "pyproject.toml").write_text("[project]\nname = 'x'", "utf-8")
+    assert configuration(below) is None
+
+
+def test_a_storage_that_cannot_be_reached_is_told_without_its_password(folder):
+    """Whatever the command."""
+    found = ask("db", "check", "postgresql://ann:hush@127.0.0.1:1/shop")
+    assert ExitCode.UNUSABLE == found.exit_code
+    assert "127.0.0.1:1" in found.stderr
+    assert "hush" not in found.output
+
+
+def test_tables_are_told_as_json(folder):
+    """One document for each command; that they are behind is told by the exit code too."""
+    url = "sqlite:///runs.db"
+    assert ExitCode.FAILED == (found := ask("db", "check", url, "--json")).exit_code
+    assert 0 == json.loads(found.stdout)["found"]
+    assert "CREATE TABLE" in " ".join(json.loads(ask("db", "sql", url, "--json").stdout)["statements"])
+    upgraded = json.loads(ask("db", "upgrade", "--json", DATABASE_URL=url).stdout)
+    assert json.loads(ask("db", "check", url, "--json").stdout)["found"] == upgraded["version"]
+
+
+def test_each_error_has_a_code():
+    """Whatever is not told otherwise is something that could not be asked."""
+    assert (ExitCode.NOT_FOUND, ExitCode.FAILED) == (
+        code_of(RunNotFoundError("x")),
+        code_of(SchemaVersionError("here", 1, 2)),
+    )
+    assert ExitCode.UNUSABLE == code_of(PhaselineError())
+    assert set(ExitCode) == set(MEANINGS)
+
+
+def test_texts_of_others_cannot_command_a_terminal():
+    """What cannot be printed is escaped."""
+    assert r"red \x1b[31m\x07 one\ntwo é" == plain("red \x1b[31m\x07 one\ntwo é")
+    assert "one\ntwo" == plain("one\ntwo", lines=True)
+
+
+async def test_a_client_serves_nothing():
+    """It is the same runtime otherwise, and cannot be made of an open one."""
+    runtime = Runtime(namespace="acme")
+    client = runtime.client()
+    assert (True, False, "acme") == (runtime.serves, client.serves, client.namespace)
+    async with client:
+        assert {} == await client.find().count()
+        with pytest.raises(RuntimeUsageError, match="is open and serves"):
+            client.client()
+    async with runtime:
+        assert runtime.serves
