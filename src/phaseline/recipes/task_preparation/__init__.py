@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from phaseline.recipes.task_preparation.catalog import TaskKind, task_kinds
 from phaseline.recipes.task_preparation.enrichment import enrich_subtask
+from phaseline.recipes.task_preparation.gate import PLAN_REVIEW, PlanRefusedError, PlanReview, PlanReviewed
 from phaseline.recipes.task_preparation.kinds import kind_of
 from phaseline.recipes.task_preparation.models import (
     Category,
@@ -37,6 +38,8 @@ __all__ = [
     "TemplateDecomposer", "TemplateEnricher", "TemplatePromptWriter", "enrich_subtask", "write_prompts",
     # plans
     "PlanLimits", "problems_of", "InvalidPlanError",
+    # a person between plan and work
+    "PLAN_REVIEW", "PlanReview", "PlanReviewed", "PlanRefusedError",
     # kinds of tasks
     "TaskKind", "task_kinds", "kind_of",
     # values
