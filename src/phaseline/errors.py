@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 if TYPE_CHECKING:
-    from phaseline.run import ErrorInfo, Run
+    from phaseline.run import ErrorCategory, ErrorInfo, Run
 
 
 class PhaselineError(Exception):
@@ -19,6 +19,8 @@ class PhaselineError(Exception):
 
     retryable: ClassVar[bool] = False
     """Whether the same call may succeed later without any change by the caller."""
+    category: ClassVar[ErrorCategory | None] = None
+    """What kind of failure it is of a phase that it ends; None to have that told by its class."""
 
 
 # --------------------------------------------------------------------- definition time

@@ -29,7 +29,7 @@ def test_import_is_light(fresh, record_property):
     """Importing the package loads no backend library, no framework of the web or the command line and no pytest; the time is reported, not judged."""
     record_property("import_seconds", fresh["seconds"])
     heavy = {
-        "sqlalchemy", "redis", "dramatiq", "pytest", "hypothesis", "starlette", "fastapi", "limits", "typer", "rich",
+        "sqlalchemy", "redis", "dramatiq", "pytest", "hypothesis", "starlette", "fastapi", "limits", "pydantic_ai", "typer", "rich",
     }  # fmt: skip
     loaded = {name.partition(".")[0] for name in fresh["modules"]}
 

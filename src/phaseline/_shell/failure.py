@@ -7,7 +7,13 @@ from collections.abc import Callable
 from traceback import format_exception
 from typing import Any
 
-from phaseline.errors import CodecError, InvalidTransitionError, MissingDependencyError, StorageError
+from phaseline.errors import (
+    CodecError,
+    InvalidTransitionError,
+    MissingDependencyError,
+    PhaselineError,
+    StorageError,
+)
 from phaseline.run import ErrorCategory, ErrorInfo
 from phaseline.texts import without_secrets
 
@@ -27,6 +33,8 @@ NEVER_RETRIED = frozenset({ErrorCategory.VALIDATION, ErrorCategory.STATE})
 def categorize(error: BaseException, classify: Classify | None = None) -> ErrorCategory:
     """Say what kind of failure an exception is; the host is asked first, if it wants to be."""
     said = None if classify is None else _said(classify, error)
+    if said is None and isinstance(error, PhaselineError):
+        said = error.category
     if said is not None:
         return said
     if isinstance(error, TimeoutError):
