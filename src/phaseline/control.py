@@ -23,6 +23,21 @@ class Verb(StrEnum):
     DISCARD = "discard"
 
 
+SUMMARIES: Mapping[Verb, str] = {
+    Verb.PAUSE: "Have no phase of a run start from now on.",
+    Verb.RESUME: "Go on with a run that is PAUSED or ROLLED_BACK.",
+    Verb.CANCEL: "End a run for good, at once.",
+    Verb.RETRY: "Take a FAILED run up again where it failed.",
+    Verb.RERUN_FROM: "Do a phase of a run that has ended, and all after it, once more.",
+    Verb.RESTART: "Do a run that has ended once more.",
+    Verb.ROLLBACK: "Take a run back to where it was after a phase.",
+    Verb.FORK: "Begin another run as a copy of this one, up to a place.",
+    Verb.ANNOTATE: "Write something into the history of a run.",
+    Verb.DISCARD: "Let go of a dead letter; its run stays FAILED.",
+}
+"""What each does, in a line: the same words wherever it can be given."""
+
+
 ACTIVE = "an active state"
 """Stands for all labels of phases."""
 

@@ -83,6 +83,20 @@ def attributes_of(marks: Iterable[str]) -> dict[str, Attribute]:
     return {name: json.loads(value) for name, _, value in pairs}
 
 
+def attribute_from(text: str) -> tuple[str, Attribute]:
+    """Read ``name=value``: the value is JSON, or a text where it is none."""
+    name, _, value = text.partition("=")
+    try:
+        found: Attribute = json.loads(value, parse_constant=_no_constant)
+    except ValueError:
+        return name, value
+    return name, found
+
+
+def _no_constant(name: str) -> None:
+    raise ValueError(name)  # NaN and the infinities are no JSON
+
+
 def _checked_tags(tags: object) -> list[object]:
     if isinstance(tags, str) or not isinstance(tags, Iterable):
         raise InvalidMarkError(f"tags={_shown(tags)}", "a list of texts is needed")

@@ -6,10 +6,13 @@ from typing import Any
 
 from pydantic_core import from_json
 
-from phaseline.errors import NoOutputError
+from phaseline.errors import InvalidInputError, InvalidSignalError, NoOutputError
+from phaseline.finding import RunSummary
+from phaseline.pipeline import Pipeline
 from phaseline.run import Run, RunState
 from phaseline.runs import summary_by_id
 from phaseline.runtime import Runtime
+from phaseline.signals import Signal
 from phaseline.views import RunDetail, StateView
 
 
@@ -45,7 +48,32 @@ def _output_of(runtime: Runtime, run: Run[object]) -> Any:
         output = run.output
     except NoOutputError:  # the phase that gives it was skipped
         return None
-    definition = run.pipeline, run.version
-    pipeline = next(each for each in runtime.pipelines if definition == (each.name, each.version))
-    text, _ = pipeline.plan.whole.encode(output)
+    text, _ = pipeline_of(runtime, run).plan.whole.encode(output)
     return from_json(text)
+
+
+def pipeline_of(runtime: Runtime, run: Run[object] | RunSummary) -> Pipeline[Any, Any]:
+    """Give the pipeline of a run that was read in this runtime, and so is registered there."""
+    definition = run.pipeline, run.version
+    return next(each for each in runtime.pipelines if definition == (each.name, each.version))
+
+
+async def send(
+    runtime: Runtime, run_id: str, signal: str, value: Any, *, key: str | None = None, id_: str | None = None
+) -> None:
+    """Send a run a signal by its name, with JSON data as its value.
+
+    Raises:
+        InvalidSignalError: The value is not what the pipeline waits for.
+        RunNotFoundError, PipelineNotRegisteredError: As ``detail_of``.
+        UnknownSignalError, SignalRefusedError, EncodeError, StorageError: As ``RunHandle.signal``.
+    """
+    handle = await runtime.get(run_id)
+    found = await summary_by_id(runtime.runner, run_id)
+    door = pipeline_of(runtime, found).plan.signals.get(signal)
+    try:
+        # Where nothing waits for it, sending says so.
+        sent: Any = value if door is None else door.encode_input(value)[1]
+    except InvalidInputError as error:
+        raise InvalidSignalError(error.what, error.problems, says="does not fit") from None
+    await handle.signal(Signal[Any](signal), sent, key=key, id=id_)

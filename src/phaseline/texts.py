@@ -50,6 +50,21 @@ def without_secrets(text: str) -> str:
     )
 
 
+def printable(text: str, *, lines: bool = False) -> str:
+    """Show a text that somebody else wrote: what cannot be printed is escaped, so that it cannot command a terminal.
+
+    Args:
+        text: The text.
+        lines: Whether it may have several.
+    """
+    if text.isprintable():
+        return text
+    return "".join(
+        each if each.isprintable() or (lines and each == "\n") else each.encode("unicode_escape").decode()
+        for each in text
+    )
+
+
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """Give a question after what was meant, or nothing where no known word is near."""
     near = get_close_matches(word, list(known), n=1)

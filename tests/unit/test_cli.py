@@ -13,8 +13,8 @@ from phaseline import Runtime, cli
 from phaseline.cli.app import app
 from phaseline.cli.codes import MEANINGS, ExitCode, code_of
 from phaseline.cli.configuration import Configuration, ConfigurationError, configuration
-from phaseline.cli.output import plain
 from phaseline.errors import PhaselineError, RunNotFoundError, RuntimeUsageError, SchemaVersionError
+from phaseline.texts import printable
 
 HERE = {"PHASELINE_RUNTIME": None, "DATABASE_URL": None, "COLUMNS": "200", "TERMINAL_WIDTH": None}
 """An environment that says nothing."""
@@ -137,8 +137,8 @@ def test_each_error_has_a_code():
 
 def test_texts_of_others_cannot_command_a_terminal():
     """What cannot be printed is escaped."""
-    assert r"red \x1b[31m\x07 one\ntwo é" == plain("red \x1b[31m\x07 one\ntwo é")
-    assert "one\ntwo" == plain("one\ntwo", lines=True)
+    assert r"red \x1b[31m\x07 one\ntwo é" == printable("red \x1b[31m\x07 one\ntwo é")
+    assert "one\ntwo" == printable("one\ntwo", lines=True)
 
 
 async def test_a_client_serves_nothing():

@@ -8,12 +8,13 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
-from phaseline.cli import db, doctor, template, worker
+from phaseline.cli import db, doctor, runs, template, worker
+from phaseline.cli.client import told
 from phaseline.cli.codes import EPILOG, code_of
 from phaseline.cli.configuration import ConfigurationError
-from phaseline.cli.output import plain
 from phaseline.cli.places import NoRuntimeError
 from phaseline.errors import PhaselineError
+from phaseline.texts import printable
 
 
 class Commands(TyperGroup):
@@ -24,7 +25,7 @@ class Commands(TyperGroup):
         try:
             return super().invoke(ctx)
         except (PhaselineError, NoRuntimeError, ConfigurationError) as error:
-            print(plain(str(error), lines=True), file=sys.stderr)
+            print(printable(told(error), lines=True), file=sys.stderr)
             raise typer.Exit(code_of(error)) from error
 
 
@@ -38,6 +39,7 @@ app: typer.Typer = typer.Typer(
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
+app.add_typer(runs.app, name="runs")
 app.add_typer(db.app, name="db")
 app.add_typer(template.app, name="template")
 app.command("worker")(worker.worker)

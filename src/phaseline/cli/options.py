@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import re
-from datetime import timedelta
-from typing import Annotated, Final, TypeAlias
+import sys
+from datetime import UTC, datetime, timedelta
+from getpass import getuser
+from pathlib import Path
+from typing import Annotated, Any, Final, Literal, TypeAlias
 
 import typer
+from pydantic_core import from_json
 
 _UNITS: Final = {"": 1, "s": 1, "m": 60, "h": 3_600, "d": 86_400, "w": 604_800}
 _SPAN: Final = re.compile(r"(\d{1,9}(?:\.\d{1,6})?)([smhdw]?)")
@@ -38,4 +42,90 @@ RuntimePlace: TypeAlias = Annotated[
         help="Where the runtime is, or a function that makes it: shop.worker:runtime. By default PHASELINE_RUNTIME, then "
         "runtime in [tool.phaseline] of pyproject.toml.",
     ),
+]
+
+
+def moment(text: str) -> datetime:
+    """Read a moment: ISO 8601, local time where it has no zone, or how long ago it was."""
+    if _SPAN.fullmatch(text.strip()) is not None:
+        return datetime.now(UTC) - span(text)
+    try:
+        return datetime.fromisoformat(text.strip()).astimezone(UTC)
+    except (ValueError, OverflowError):
+        raise typer.BadParameter(
+            f"{text!r} is no moment: write 2026-11-28T09:00+01:00, or how long ago, as 90s, 15m, 12h, 30d, 2w"
+        ) from None
+
+
+def json_value(text: str) -> Any:
+    """Read a value: JSON, or from a file, ``@order.json``, ``@-`` for the standard input."""
+    try:
+        if text == "@-":
+            text = sys.stdin.read()
+        elif text.startswith("@"):
+            text = Path(text[1:]).read_text("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise typer.BadParameter(f"{text[1:]!r} cannot be read: {error}") from None
+    try:
+        return from_json(text, allow_inf_nan=False)
+    except ValueError as error:
+        raise typer.BadParameter(f"it is no JSON: {error}; a text stands in quotes, '\"text\"'") from None
+
+
+Runtimes: TypeAlias = Annotated[
+    str | None,
+    typer.Option(
+        "--runtime",
+        "-r",
+        metavar="PLACE",
+        envvar="PHASELINE_RUNTIME",
+        show_envvar=False,
+        show_default=False,
+        help="MODULE:NAME, or the URL of a storage for what needs no code. By default PHASELINE_RUNTIME, then runtime in "
+        "[tool.phaseline] of pyproject.toml, then DATABASE_URL.",
+    ),
+]
+Namespace: TypeAlias = Annotated[
+    str | None,
+    typer.Option(
+        envvar="PHASELINE_NAMESPACE",
+        show_envvar=False,
+        show_default=False,
+        help="Of the runs, where the runtime is named by a URL.",
+    ),
+]
+Reason: TypeAlias = Annotated[str, typer.Option(help="Why, for the run's history.")]
+Actor: TypeAlias = Annotated[
+    str,
+    typer.Option(
+        envvar="PHASELINE_ACTOR",
+        show_envvar=False,
+        default_factory=lambda: f"user:{getuser()}",
+        show_default="user:<login name>",
+        help="Who does it, for the run's history.",
+    ),
+]
+Pipelines: TypeAlias = Annotated[
+    list[str], typer.Option("--pipeline", help="Name of a pipeline; may be repeated.")
+]
+Versions: TypeAlias = Annotated[
+    list[str], typer.Option("--version", help="Of the pipeline; may be repeated.")
+]
+States: TypeAlias = Annotated[list[str], typer.Option("--state", help="State; may be repeated.")]
+Tags: TypeAlias = Annotated[list[str], typer.Option("--tag", help="Tag that they have; may be repeated.")]
+Attributes: TypeAlias = Annotated[
+    list[str],
+    typer.Option("--attribute", metavar="NAME=VALUE", help="Attribute that they have; may be repeated."),
+]
+Since: TypeAlias = Annotated[
+    datetime | None,
+    typer.Option(metavar="WHEN", parser=moment, help="From then on: ISO 8601, or how long ago, 2h."),
+]
+Until: TypeAlias = Annotated[
+    datetime | None, typer.Option(metavar="WHEN", parser=moment, help="Before then.")
+]
+Order: TypeAlias = Annotated[Literal["newest", "oldest"], typer.Option(help="Which come first.")]
+Limit: TypeAlias = Annotated[int, typer.Option(min=1, max=10_000, help="How many at most.")]
+After: TypeAlias = Annotated[
+    str | None, typer.Option(metavar="PLACE", help="Where to go on: next of the page before.")
 ]

@@ -6,8 +6,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field
-from pydantic_core import from_json
 
+from phaseline.marks import attribute_from
 from phaseline.views import RUN_ID
 
 Text = Annotated[str, Field(max_length=2_000)]
@@ -205,15 +205,7 @@ class Selection(Query):
     @property
     def attributes(self) -> dict[str, Any]:
         """Names and values."""
-        parts = (each.partition("=") for each in self.attribute)
-        return {name: _value_of(text) for name, _, text in parts}
-
-
-def _value_of(text: str) -> Any:
-    try:
-        return from_json(text, allow_inf_nan=False)
-    except ValueError:
-        return text
+        return dict(map(attribute_from, self.attribute))
 
 
 class Paging(Query):

@@ -4,28 +4,16 @@ from __future__ import annotations
 
 from datetime import timedelta
 from functools import partial
-from typing import Any
 
-from phaseline.control import Verb
-from phaseline.errors import InvalidInputError, InvalidSignalError, KeyConflictError
+from phaseline.control import SUMMARIES, Verb
+from phaseline.errors import KeyConflictError
 from phaseline.finding import RunSummary
 from phaseline.run import RunState
-from phaseline.signals import Signal
+from phaseline.showing import send
 from phaseline.views import StateView
 from phaseline.web.access import Access, Action
 from phaseline.web.calls import Call, Handler
 from phaseline.web.problems import INVALID_REQUEST, RequestError
-
-SUMMARIES = {
-    Verb.PAUSE: "Have no phase of a run start from now on.",
-    Verb.RESUME: "Go on with a run that is PAUSED or ROLLED_BACK.",
-    Verb.CANCEL: "End a run for good, at once.",
-    Verb.RETRY: "Take a FAILED run up again where it failed.",
-    Verb.RERUN_FROM: "Do a phase of a run that has ended, and all after it, once more.",
-    Verb.RESTART: "Do a run that has ended once more.",
-    Verb.ROLLBACK: "Take a run back to where it was after a phase.",
-    Verb.ANNOTATE: "Write something into the history of a run.",
-}
 
 
 async def start(call: Call) -> StateView:
@@ -94,12 +82,5 @@ async def fork(call: Call) -> StateView:
 async def signal(call: Call) -> StateView:
     """Send a run what it waits for."""
     asked = call.body
-    door = call.pipeline(call.run.pipeline, call.run.version).plan.signals.get(asked.signal)
-    try:
-        # Where nothing waits for it, sending says so.
-        value: Any = asked.value if door is None else door.encode_input(asked.value)[1]
-    except InvalidInputError as error:
-        raise InvalidSignalError(error.what, error.problems, says="does not fit") from None
-    handle = await call.runtime.get(call.run.id)
-    await handle.signal(Signal[Any](asked.signal), value, key=asked.key, id=asked.id)
+    await send(call.runtime, call.run.id, asked.signal, asked.value, key=asked.key, id_=asked.id)
     return await call.state()

@@ -1,0 +1,249 @@
+"""``phaseline runs``: runs looked at and let go of; what commands them is in ``commands``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import timedelta
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from phaseline.cli import commands
+from phaseline.cli.client import with_client
+from phaseline.cli.options import (
+    SPAN,
+    After,
+    Attributes,
+    Json,
+    Limit,
+    Namespace,
+    Order,
+    Pipelines,
+    Runtimes,
+    Since,
+    States,
+    Tags,
+    Until,
+    Versions,
+    span,
+)
+from phaseline.cli.output import console, print_json, print_rows, when
+from phaseline.marks import attribute_from
+from phaseline.pipeline import Pipeline
+from phaseline.run import Run
+from phaseline.runs import Runs
+from phaseline.runtime import Runtime
+from phaseline.showing import detail_of, pipeline_of
+from phaseline.texts import printable
+from phaseline.views import CountsView, RunDetail, RunsView, RunView
+
+app: typer.Typer = typer.Typer(help="Runs: look at them, and command them.", no_args_is_help=True)
+commands.add_to(app)
+
+RunId = Annotated[str, typer.Argument(metavar="ID", help="Id of the run.", show_default=False)]
+
+
+@app.command("list")
+def list_runs(
+    runtime: Runtimes = None,
+    *,
+    namespace: Namespace = None,
+    pipeline: Pipelines = [],
+    version: Versions = [],
+    state: States = [],
+    ended: Annotated[
+        bool | None,
+        typer.Option(
+            "--ended/--going-on", help="Only those that have ended, or have not.", show_default=False
+        ),
+    ] = None,
+    tag: Tags = [],
+    attribute: Attributes = [],
+    since: Since = None,
+    until: Until = None,
+    parent: Annotated[str | None, typer.Option(metavar="ID", help="Started by this run.")] = None,
+    forked_from: Annotated[str | None, typer.Option(metavar="ID", help="Copied from this run.")] = None,
+    text: Annotated[
+        str,
+        typer.Option(
+            help="Part of id, key, pipeline, a tag, an attribute, or of what the run failed with.",
+            show_default=False,
+        ),
+    ] = "",
+    order: Order = "newest",
+    limit: Limit = 100,
+    after: After = None,
+    ids: Annotated[bool, typer.Option("--ids", help="Print only ids, one a line, for xargs.")] = False,
+    as_json: Json = False,
+) -> None:
+    """List runs, page by page."""
+
+    async def page(client: Runtime) -> RunsView:
+        found = await client.find(
+            pipeline=pipeline or None, version=version or None, state=state or None, ended=ended, tags=tag,
+            attributes=dict(map(attribute_from, attribute)), since=since, until=until, parent=parent,
+            forked_from=forked_from, text=text, order=order, limit=limit, after=after,
+        )  # fmt: skip
+        return RunsView(runs=tuple(map(RunView.of, found.runs)), next=found.next)
+
+    found = with_client(runtime, namespace, page)
+    if as_json:
+        print_json(found)
+    elif ids:
+        for run in found.runs:
+            print(run.id)
+    else:
+        print_rows(
+            ("id", "pipeline", "state", "created", "about"), map(_row, found.runs), "no run fulfils that"
+        )
+        if found.next is not None:
+            typer.echo(f"there are more: --after {found.next}", err=True)
+
+
+def _row(run: RunView) -> Sequence[str]:
+    attributes = (f"{name}={value}" for name, value in run.attributes.items())
+    marks = " ".join([*(f"#{tag}" for tag in run.tags), *attributes])
+    where = "" if run.phase is None else f"at {run.phase}"
+    error = "" if run.error is None else f"{run.error.type}: {run.error.message}"
+    return (
+        run.id,
+        run.pipeline,
+        run.state,
+        when(run.created_at),
+        "; ".join(filter(None, (where, error, marks))),
+    )
+
+
+@app.command("counts")
+def count_runs(
+    runtime: Runtimes = None,
+    *,
+    namespace: Namespace = None,
+    pipeline: Pipelines = [],
+    version: Versions = [],
+    state: States = [],
+    tag: Tags = [],
+    attribute: Attributes = [],
+    since: Since = None,
+    until: Until = None,
+    as_json: Json = False,
+) -> None:
+    """Count runs by state."""
+
+    def found(client: Runtime) -> Runs:
+        return client.find(
+            pipeline=pipeline or None, version=version or None, state=state or None, tags=tag,
+            attributes=dict(map(attribute_from, attribute)), since=since, until=until,
+        )  # fmt: skip
+
+    counts = with_client(runtime, namespace, lambda client: found(client).count())
+    view = CountsView(counts=counts, total=sum(counts.values()))
+    if as_json:
+        print_json(view)
+    else:
+        rows = [*((state, str(count)) for state, count in view.counts.items()), ("total", str(view.total))]
+        print_rows(("state", "runs"), rows, "no run fulfils that")
+
+
+@app.command("show")
+def show_run(
+    run_id: RunId, runtime: Runtimes = None, *, namespace: Namespace = None, as_json: Json = False
+) -> None:
+    """Show a run with its phases, its history, and its output if there is one."""
+    if as_json:
+        print_json(with_client(runtime, namespace, lambda client: detail_of(client, run_id)))
+        return
+
+    async def read(client: Runtime) -> tuple[RunDetail, Run[object], Pipeline[Any, Any]]:
+        shown, run = await detail_of(client, run_id), await (await client.get(run_id)).run()
+        return shown, run, pipeline_of(client, run)
+
+    from phaseline.console import print_picture
+
+    shown, run, pipeline = with_client(runtime, namespace, read)
+    print_picture(run, pipeline, console())
+    for name, value in _facts(shown, run):
+        print(f"{name}: {printable(value)}")
+    if shown.output is not None:
+        print_json({"output": shown.output})
+
+
+def _facts(shown: RunDetail, run: Run[object]) -> Iterator[tuple[str, str]]:
+    """What is told of a run in a line each; what it has not is left out."""
+    facts: Mapping[str, str | None] = {
+        "key": shown.key,
+        "tags": " ".join(shown.tags),
+        "attributes": " ".join(f"{name}={value}" for name, value in shown.attributes.items()),
+        "created": when(run.created_at),
+        "ended": when(run.ended_at),
+        "copy of": run.forked_from,
+        "started by": run.parent_id,
+        "checkpoints": " ".join(f"{point.id} ({point.phase})" for point in run.checkpoints),
+        "obeys": " ".join(shown.allowed),
+    }
+    yield from ((name, value) for name, value in facts.items() if value)
+
+
+@app.command("export")
+def export_run(
+    run_id: RunId,
+    runtime: Runtimes = None,
+    *,
+    namespace: Namespace = None,
+    values: Annotated[
+        bool, typer.Option(help="With input, outputs, and what the application put into events.")
+    ] = True,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", dir_okay=False, writable=True, help="File to write.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Write all that is stored of a run as a document: Markdown, or JSON."""
+
+    async def export(client: Runtime) -> str:
+        found = await (await client.get(run_id)).export(values=values)
+        return f"{found.to_json()}\n" if as_json else found.to_markdown()
+
+    text = with_client(runtime, namespace, export)
+    if output is None:
+        print(text, end="")
+    else:
+        output.write_text(text, "utf-8")
+
+
+@app.command("purge")
+def purge_runs(
+    runtime: Runtimes = None,
+    *,
+    namespace: Namespace = None,
+    older_than: Annotated[
+        timedelta,
+        typer.Option(metavar=SPAN, parser=span, show_default=False, help="Ended at least so long ago: 30d."),
+    ],
+    pipeline: Pipelines = [],
+    version: Versions = [],
+    state: States = [],
+    tag: Tags = [],
+    attribute: Attributes = [],
+    yes: Annotated[
+        bool, typer.Option("--yes", help="Delete them; without it they are counted only.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Delete runs that ended long ago, each as a whole; what goes on is never deleted."""
+
+    async def purge(client: Runtime) -> int:
+        return await client.purge(
+            older_than=older_than, pipeline=pipeline or None, version=version or None, state=state or None, tags=tag,
+            attributes=dict(map(attribute_from, attribute)), dry_run=not yes,
+        )  # fmt: skip
+
+    try:
+        found = with_client(runtime, namespace, purge)
+    except ValueError as error:  # such as a state in which a run has not ended
+        raise typer.BadParameter(str(error)) from error
+    if as_json:
+        print_json({"runs": found, "deleted": yes})
+    else:
+        print(f"{found:,} runs deleted" if yes else f"{found:,} runs ended so long ago; --yes deletes them")

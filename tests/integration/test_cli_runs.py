@@ -1,0 +1,225 @@
+"""Runs looked at and commanded at a shell."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import anyio
+import pytest
+from tests.apps.kiosk import asking, letters
+from typer.testing import CliRunner, Result
+
+from phaseline import Pipeline, Runtime
+from phaseline.cli.app import app
+from phaseline.cli.codes import ExitCode
+from phaseline.exports import RunExport
+
+
+class Kiosk:
+    """A database, and the command line beside it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.url = f"sqlite:///{folder}/runs.db"
+
+    def start(
+        self, pipeline: Pipeline[Any, Any], value: object, *, serve: bool = True, **options: Any
+    ) -> str:
+        """Begin a run, and have it served until it stands; gives its id."""
+
+        async def begun() -> str:
+            async with Runtime(self.url, pipelines=[letters, asking], serve=serve) as runtime:
+                handle = await runtime.start(pipeline, value, **options)
+                if serve:
+                    async for event in handle.events():
+                        if event.type == "PHASE_STARTED" and event.phase == "wait_for_approved":
+                            break
+                return handle.id
+
+        return anyio.run(begun)
+
+    def serve(self) -> None:
+        """Have all runs come to their ends."""
+
+        async def served() -> None:
+            async with Runtime(self.url, pipelines=[letters, asking]) as runtime:
+                async for run in runtime.find(ended=False):
+                    await (await runtime.get(run.id)).wait()
+
+        anyio.run(served)
+
+    def ask(self, *arguments: str, place: str = "tests.apps.kiosk:make", **environment: str) -> Result:
+        """Give the command line."""
+        here = {"KIOSK_STORAGE": self.url, "PHASELINE_RUNTIME": place, "PHASELINE_ACTOR": "user:ann"}
+        return CliRunner().invoke(app, [*arguments], env={**here, **environment})
+
+    def data(self, *arguments: str, **given: str) -> Any:
+        """Give it, with --json; gives the one document."""
+        found = self.ask(*arguments, "--json", **given)
+        assert "" == found.stderr
+        return json.loads(found.stdout)
+
+
+@pytest.fixture
+def kiosk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Kiosk:
+    """On a file of its own, with nothing in it."""
+    monkeypatch.chdir(Path(__file__).parents[2])
+    found = Kiosk(tmp_path)
+    Runtime(found.url)._storage.migrate()
+    return found
+
+
+def test_runs_are_listed_by_their_storage_alone(kiosk):
+    """As a table, as ids for other programs, and as JSON; page by page."""
+    first = kiosk.start(letters, "one two", tags=["urgent"], attributes={"shop": 7})
+    second = kiosk.start(letters, "endless")
+    listed = kiosk.ask("runs", "list", place=kiosk.url)
+    assert ["ID", "PIPELINE", "STATE", "CREATED", "ABOUT"] == listed.stdout.splitlines()[0].split()
+    assert [second, first] == [line.split()[0] for line in listed.stdout.splitlines()[1:]]
+    assert "#urgent shop=7" in listed.stdout
+    assert r"Abort: it has no end\x1b[31m" in listed.stdout
+    assert f"{first}\n" == kiosk.ask("runs", "list", "--ids", "--attribute", "shop=7").stdout
+    page = kiosk.data("runs", "list", "--limit", "1", "--order", "oldest")
+    assert ([first], first) == ([run["id"] for run in page["runs"]], page["next"])
+    rest = kiosk.data(
+        "runs", "list", "--order", "oldest", "--after", page["next"], "--since", "1h", "--ended"
+    )
+    assert ([second], None) == ([run["id"] for run in rest["runs"]], rest["next"])
+    assert {"counts": {"COMPLETED": 1, "FAILED": 1}, "total": 2} == kiosk.data("runs", "counts")
+    none = kiosk.ask("runs", "list", "--state", "PAUSED")
+    assert (ExitCode.DONE, "", "no run fulfils that\n") == (none.exit_code, none.stdout, none.stderr)
+
+
+def test_a_run_is_shown_with_its_phases(kiosk):
+    """As a tree, and as JSON in the words of the HTTP surface."""
+    run_id = kiosk.start(letters, "one endless")
+    shown = kiosk.ask("runs", "show", run_id)
+    assert ExitCode.DONE == shown.exit_code, shown.stderr
+    assert "letters FAILED" in shown.stdout
+    assert "\x1b" not in shown.stdout
+    tree = [line.strip("│├└─ ").split("  ")[0] for line in shown.stdout.splitlines()[1:5]]
+    assert ["✓ split", "✗ measure", "✗ [1]", "○ total"] == tree
+    assert "obeys: retry rerun_from restart rollback fork annotate discard" in shown.stdout
+    data = kiosk.data("runs", "show", run_id)
+    assert ("FAILED", "measure[1]", None) == (data["state"], data["error"]["phase"], data["output"])
+    done = kiosk.start(letters, "one two")
+    assert json.loads(kiosk.ask("runs", "show", done).stdout.partition("annotate\n")[2]) == {"output": 6}
+
+
+def test_runs_are_commanded(kiosk):
+    """In the words of the API; who did it, and why, stands in their history."""
+    run_id = kiosk.start(letters, "one", serve=False)
+    paused = kiosk.ask("runs", "pause", run_id, "--reason", "lunch")
+    assert (ExitCode.DONE, f"{run_id} is PAUSED\n") == (paused.exit_code, paused.stdout)
+    assert "PAUSED" != kiosk.data("runs", "resume", run_id)["done"][0]["state"]
+    kiosk.data("runs", "annotate", run_id, "--note", "late")
+    kiosk.serve()
+    assert "ROLLED_BACK" == kiosk.data("runs", "rollback", run_id, "--to", "split")["done"][0]["state"]
+    copy = kiosk.data("runs", "fork", run_id, "--at", "split")["id"]
+    kiosk.data("runs", "restart", run_id)
+    kiosk.serve()
+    kiosk.data("runs", "rerun-from", run_id, "--phase", "measure")
+    kiosk.data("runs", "cancel", run_id)
+    export = RunExport.model_validate_json(kiosk.ask("runs", "export", run_id, "--json").stdout)
+    told = [
+        (event.type, event.data.get("reason"), event.data["actor"])
+        for event in export.events
+        if "actor" in event.data
+    ]
+    assert ("PIPELINE_PAUSED", "lunch", "user:ann") == told[0]
+    assert {"user:ann"} == {actor for _, _, actor in told}
+    assert run_id == kiosk.data("runs", "show", copy)["forked_from"]
+
+
+def test_a_signal_is_sent(kiosk, tmp_path):
+    """As JSON, of a file too."""
+    run_id = kiosk.start(asking, "may I")
+    wrong = kiosk.ask("runs", "signal", run_id, "approved", '"perhaps"')
+    assert (ExitCode.UNUSABLE, True) == (wrong.exit_code, "does not fit" in wrong.stderr)
+    assert ExitCode.NOT_FOUND == kiosk.ask("runs", "signal", run_id, "aproved", "true").exit_code
+    assert "it is no JSON" in kiosk.ask("runs", "signal", run_id, "approved", "yes").stderr
+    assert "cannot be read" in kiosk.ask("runs", "signal", run_id, "approved", "@nothing.json").stderr
+    (tmp_path / "yes.json").write_text("true")
+    assert (
+        run_id == kiosk.data("runs", "signal", run_id, "approved", f"@{tmp_path}/yes.json", "--id", "1")["id"]
+    )
+    kiosk.serve()
+    assert [["may", "I"], True] == kiosk.data("runs", "show", run_id)["output"]
+
+
+def test_what_is_refused_is_told_with_the_state(kiosk):
+    """And stops none of the others; the exit code says of what kind the first refusal is."""
+    done, failed = kiosk.start(letters, "one"), kiosk.start(letters, "endless")
+    found = kiosk.ask("runs", "retry", done, failed)
+    assert ExitCode.REFUSED == found.exit_code
+    assert f"run {done} is COMPLETED, where retry is not possible" in found.stderr
+    assert f"{failed} is " in found.stdout
+    missing = kiosk.ask("runs", "cancel", "nobody", "--json")
+    assert ExitCode.NOT_FOUND == missing.exit_code
+    document = json.loads(missing.stdout)
+    assert ([], ["nobody"]) == (document["done"], [*document["refused"]])
+    assert ExitCode.NOT_FOUND == kiosk.ask("runs", "rerun-from", done, "--phase", "nowhere").exit_code
+    assert ExitCode.NOT_FOUND == kiosk.ask("runs", "rollback", done, "--to", "nowhere").exit_code
+    for command in ("show", "export"):
+        unknown = kiosk.ask("runs", command, "nobody")
+        assert (ExitCode.NOT_FOUND, True) == (unknown.exit_code, "no run 'nobody'" in unknown.stderr)
+
+
+def test_what_needs_code_says_so(kiosk):
+    """Where only the storage is named."""
+    run_id = kiosk.start(letters, "one")
+    for command in ("show", "pause"):
+        found = kiosk.ask("runs", command, run_id, place=kiosk.url)
+        assert ExitCode.NOT_FOUND == found.exit_code
+        assert "name the runtime that has it: --runtime MODULE:NAME" in found.stderr
+
+
+def test_a_runtime_in_memory_is_not_seen_from_outside(kiosk):
+    """Rather than that it has no runs."""
+    found = kiosk.ask("runs", "list", KIOSK_STORAGE="memory")
+    assert (ExitCode.UNUSABLE, True) == (found.exit_code, "in the memory of its own process" in found.stderr)
+    assert "is in namespace 'default', not 'acme'" in kiosk.ask("runs", "list", "--namespace", "acme").stderr
+    assert [] == kiosk.data("runs", "list", "--namespace", "acme", place=kiosk.url)["runs"]
+
+
+def test_runs_are_exported(kiosk, tmp_path):
+    """As Markdown, or as JSON, to a file or not."""
+    run_id = kiosk.start(letters, "one two")
+    assert kiosk.ask("runs", "export", run_id).stdout.startswith("# Run ")
+    path = tmp_path / "run.json"
+    assert (
+        ExitCode.DONE
+        == kiosk.ask("runs", "export", run_id, "--json", "--no-values", "-o", str(path)).exit_code
+    )
+    assert RunExport.model_validate_json(path.read_text()).input.value is None
+
+
+def test_runs_are_purged_only_when_it_is_said(kiosk):
+    """Without --yes they are counted."""
+    kiosk.start(letters, "one")
+    assert {"runs": 1, "deleted": False} == kiosk.data("runs", "purge", "--older-than", "0")
+    assert {"runs": 0, "deleted": True} == kiosk.data("runs", "purge", "--older-than", "1d", "--yes")
+    assert {"runs": 1, "deleted": True} == kiosk.data("runs", "purge", "--older-than", "0s", "--yes")
+    going = kiosk.ask("runs", "purge", "--older-than", "0", "--state", "PAUSED")
+    assert (ExitCode.UNUSABLE, True) == (going.exit_code, "has not ended" in going.stderr)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "problem"),
+    [
+        (["list", "--since", "yesterday"], "is no moment"),
+        (["list", "--state", "paused"], "did you mean 'PAUSED'"),
+        (["list", "--attribute", "=1"], "an attribute named"),
+        (["list", "--limit", "0"], "--limit"),
+        (["list", "--sate", "PAUSED"], "No such option"),
+        (["purge"], "--older-than"),
+        (["pause"], "ID"),
+        (["rerun-from", "x"], "--phase"),
+    ],
+)  # fmt: skip
+def test_what_makes_no_sense_is_refused(kiosk, arguments, problem):
+    """With the code of a command line that is wrong."""
+    found = kiosk.ask("runs", *arguments)
+    assert (ExitCode.UNUSABLE, "") == (found.exit_code, found.stdout)
+    assert problem in found.stderr

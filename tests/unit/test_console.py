@@ -1,0 +1,164 @@
+"""How a run looks on a terminal."""
+
+from __future__ import annotations
+
+import io
+import sys
+from datetime import UTC, datetime, timedelta
+from importlib import reload
+
+import pytest
+from rich.console import Console
+
+import phaseline.console
+from phaseline import Pipeline, each, phase
+from phaseline.console import picture, took
+from phaseline.errors import MissingExtraError
+from phaseline.outline import outline
+from phaseline.run import ErrorCategory, ErrorInfo, PhaseRecord, PhaseState, Progress, Run, WaitKind
+
+NOW = datetime(2026, 11, 28, 12, tzinfo=UTC)
+
+
+@phase
+async def split(text: str) -> list[str]:
+    return text.split()
+
+
+@phase
+async def clean(word: str) -> str:
+    return word
+
+
+@phase
+async def measure(word: str) -> int:
+    return len(word)
+
+
+@phase
+async def total(lengths: list[int]) -> int:
+    return sum(lengths)
+
+
+letters = Pipeline("letters", split >> each(Pipeline("word", clean >> measure)) >> total)
+PLANNED = [node.path for node in letters.plan.nodes]
+
+
+def row(path: str, state: PhaseState = PhaseState.COMPLETED, **more: object) -> PhaseRecord:
+    ended = NOW if state in {PhaseState.COMPLETED, PhaseState.FAILED} else None
+    given = {
+        "queue": "default",
+        "priority": 100,
+        "available_at": NOW,
+        "started_at": NOW - timedelta(seconds=2),
+    }
+    return PhaseRecord(path=path, state=state, ended_at=ended, **{**given, **more})
+
+
+def of(*rows: PhaseRecord, state: str = "WORD", error: ErrorInfo | None = None) -> Run[int]:
+    return Run(
+        id="1j1bpti4l334vq0sg87ck0", pipeline="letters", version="1", state=state, phases={each.path: each for each in rows},
+        created_at=NOW, started_at=NOW - timedelta(seconds=3), ended_at=None, error=error,
+    )  # fmt: skip
+
+
+def drawn(run: Run[int], *, width: int = 100, terminal: bool = False, **options: object) -> str:
+    console = Console(
+        file=io.StringIO(),
+        width=width,
+        force_terminal=terminal,
+        color_system="standard" if terminal else None,
+    )
+    console.print(picture(run, letters, now=NOW, **options))
+    return console.file.getvalue()
+
+
+def test_what_is_to_come_stands_in_the_order_of_the_plan():
+    """And what an item of a map has yet to go through, with it."""
+    split_, map_, total_ = outline({"split": row("split"), "word": row("word", PhaseState.RUNNING, total=2), "word[0]/clean": row("word[0]/clean"),
+                                    "word[1]/clean": row("word[1]/clean"), "word[1]/measure": row("word[1]/measure")}, PLANNED)  # fmt: skip
+    assert ("split", "word", "total") == (split_.name, map_.name, total_.name)
+    assert (PhaseState.PENDING, None) == (total_.state, total_.row)
+    assert (1, 2) == (map_.done, map_.total)
+    (first,) = map_.inner
+    assert ("[0]", PhaseState.RUNNING, ["clean", "measure"]) == (
+        first.name,
+        first.state,
+        [each.name for each in first.inner],
+    )
+
+
+def test_of_a_large_map_only_what_matters_is_listed():
+    """However many items there are."""
+    items = [row(f"enrich[{i}]", PhaseState.RUNNING if i % 2 else PhaseState.COMPLETED) for i in range(2_000)]
+    (map_,) = outline({each.path: each for each in [row("enrich", PhaseState.RUNNING, total=3_000), *items]})
+    assert (1_000, 3_000, 8, 992) == (map_.done, map_.total, len(map_.inner), map_.left_out)
+
+
+def test_a_run_is_drawn_as_a_tree():
+    """With bars, waits, failures and progress."""
+    error = ErrorInfo(category=ErrorCategory.PROCESSING, type="ValueError", message="no \x1b[31m length")
+    told = drawn(
+        of(
+            row("split"),
+            row("word", PhaseState.RUNNING, total=3),
+            row("word[0]/clean", PhaseState.RETRYING, attempt=2, error=error),
+            row("word[1]/clean", PhaseState.RUNNING, progress=Progress(done=3, note="a\x1b[2J")),
+            row("word[2]/clean", PhaseState.RUNNING, wait_kind=WaitKind.SIGNAL, due_at=NOW),
+            row("total", PhaseState.SKIPPED, reason="nothing to sum"),
+        )
+    )
+    assert "letters WORD 3.0 s 1j1bpti4l334vq0sg87ck0" in told
+    assert "✓ split  2.0 s" in told
+    assert r"↻ clean  attempt 2  ValueError: no \x1b[31m length  2.0 s" in told
+    assert r"● clean  3  a\x1b[2J  2.0 s" in told
+    assert "waits for a signal until 2026-11-28 12:00:00 UTC" in told
+    assert "- total  nothing to sum" in told
+    assert "0 of 3" in told
+    assert "━" in told
+    assert "\x1b" not in told
+
+
+@pytest.mark.parametrize("width", [20, 40])
+def test_a_narrow_terminal_is_enough(width):
+    """Nothing is wider than it, and nothing is cut off."""
+    error = ErrorInfo(category=ErrorCategory.PROCESSING, type="ValueError", message="a long text " * 5)
+    run = of(row("split"), row("word", PhaseState.RUNNING, total=3), row("total", PhaseState.FAILED, error=error),
+             state="FAILED", error=error)  # fmt: skip
+    told = drawn(run, width=width)
+    assert width >= max(map(len, told.splitlines()))
+    assert 10 == sum(line.count("long") for line in told.splitlines())
+
+
+def test_a_terminal_that_knows_only_ascii_is_enough():
+    """Signs and guides are others."""
+    text = io.TextIOWrapper(io.BytesIO(), "ascii")
+    console = Console(file=text, width=80)
+    run = of(row("split"), row("word", PhaseState.RUNNING, total=3))
+    console.print(picture(run, letters, now=NOW, ascii_only=console.options.ascii_only))
+    text.flush()
+    assert b"+ split" in text.buffer.getvalue()
+
+
+def test_colours_are_for_terminals(monkeypatch):
+    """That were not asked to be without."""
+    assert "\x1b[" in drawn(of(row("split")), terminal=True)
+    monkeypatch.setenv("NO_COLOR", "1")
+    assert "\x1b[3" not in drawn(of(row("split")), terminal=True)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"), [(0.04, "0.0 s"), (59.9, "59.9 s"), (185, "3:05"), (7_800, "2:10:00"), (-1, "0.0 s")]
+)
+def test_times_are_told_as_people_read_them(seconds, text):
+    """Tenths of seconds, minutes, hours."""
+    assert text == took(timedelta(seconds=seconds))
+
+
+def test_without_the_extra_it_is_told_what_to_install(monkeypatch):
+    """On import."""
+    with monkeypatch.context() as patch:
+        patch.setitem(sys.modules, "rich", None)
+        with pytest.raises(MissingExtraError, match=r"phaseline\[cli\]"):
+            reload(phaseline.console)
+    reload(phaseline.console)
