@@ -5,6 +5,7 @@ from __future__ import annotations
 from phaseline.bus import EventBus
 from phaseline.children import start_child
 from phaseline.compose import Err, Ok, Skipped, branch, each, parallel, when
+from phaseline.context import Context, CustomEvent
 from phaseline.deps import Dep
 from phaseline.errors import PhaselineError
 from phaseline.events import Event, Transition
@@ -13,7 +14,7 @@ from phaseline.graph import Ref
 from phaseline.handle import RunHandle
 from phaseline.limits import Rate
 from phaseline.machine import StateMachine, Transitions
-from phaseline.phase import Context, CustomEvent, Phase, phase
+from phaseline.phase import Phase, phase
 from phaseline.pipeline import Dag, Pipeline
 from phaseline.retry import Retry
 from phaseline.run import Checkpoint, ErrorCategory, PhaseRecord, PhaseState, Run, RunState

@@ -10,8 +10,8 @@ from typing import Any, ClassVar, Generic, Literal, TypeVar, Union, get_args, ov
 import attrs
 from pydantic import BaseModel, ConfigDict
 
+from phaseline.context import Context
 from phaseline.errors import DefinitionError, NoCommonInputError, TypeMismatchError
-from phaseline.phase import Context
 from phaseline.run import ErrorInfo
 from phaseline.signature import accepts, common_type, signature_of, type_name
 from phaseline.step import Node, node_from

@@ -12,17 +12,11 @@ from typing import Any, Generic, Literal, TypeVar, cast, overload
 import attrs
 from typing_extensions import Unpack
 
+from phaseline.context import Context
 from phaseline.errors import DefinitionError, TypeMismatchError
 from phaseline.nothing import NOTHING
 from phaseline.options import check_name, check_options
-from phaseline.phase import (
-    Context,
-    FunctionPhase,
-    Options,
-    PhaseOptions,
-    option_names,
-    with_needs,
-)
+from phaseline.phase import FunctionPhase, Options, PhaseOptions, option_names, with_needs
 from phaseline.signals import Signal
 from phaseline.signature import Signature, accepts, signature_of, type_name
 from phaseline.step import Node, Wait, node_from

@@ -7,9 +7,9 @@ from typing import Any
 
 import attrs
 
+from phaseline.context import CustomEvent
 from phaseline.errors import DefinitionError
 from phaseline.events import Emitted, Event
-from phaseline.phase import CustomEvent
 
 Kind = type[Event] | type[CustomEvent] | str
 

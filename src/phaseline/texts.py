@@ -83,3 +83,13 @@ def _checked(value: object, what: str) -> str:
             problem = "a lone surrogate is no text; decode the bytes it came from with errors='replace'"
             raise EncodeError(what, [problem]) from error
     return value if type(value) is str else str.__str__(value)  # drivers know no subclasses
+
+
+def snake(name: str) -> str:
+    """Give a name in CamelCase as snake_case."""
+    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", name).lower()
+
+
+def upper_snake(name: str) -> str:
+    """Give a name as UPPER_SNAKE, with everything that is no letter or digit as ``_``."""
+    return re.sub(r"[^A-Za-z0-9]+", "_", snake(name)).upper()

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from phaseline.context import Context
 from phaseline.errors import DefinitionError
-from phaseline.phase import Context, Phase
+from phaseline.phase import Phase
 from phaseline.plan import Call
 from phaseline.signature import accepts, signature_of, type_name
 

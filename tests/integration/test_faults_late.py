@@ -14,8 +14,8 @@ import anyio
 import pytest
 
 from phaseline import Context, Pipeline, Runtime, phase
+from phaseline.context import CustomEvent
 from phaseline.errors import StorageUnavailableError
-from phaseline.phase import CustomEvent
 from phaseline.storage.sql.store import SqlStorage
 from phaseline.testing.checker import check
 from phaseline.units import Outcome, Unit

@@ -15,7 +15,8 @@ from tests.loops import BOTH_LOOPS, anyio_backend  # noqa: F401  # a fixture
 from tests.web_client import client_of, streaming
 
 from phaseline import Pipeline, Runtime, Signal, each
-from phaseline.phase import Context, phase
+from phaseline.context import Context
+from phaseline.phase import phase
 from phaseline.storage.sql.store import SqlStorage
 from phaseline.web import Access, asgi_app, sse
 

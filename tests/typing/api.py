@@ -53,8 +53,9 @@ from phaseline import (
 )
 from phaseline.children import StartedRun
 from phaseline.compose import Branch, Each, Parallel, When
+from phaseline.context import BlockingContext
 from phaseline.machine import Change, MachineSnapshot
-from phaseline.phase import BlockingContext, FunctionPhase
+from phaseline.phase import FunctionPhase
 from phaseline.run import StateChange
 from phaseline.step import Chain, Node, Wait
 

@@ -9,6 +9,7 @@ import pytest
 
 from phaseline import Dep, ErrorCategory, Phase, Pipeline, Run, each, phase
 from phaseline._shell.failure import describe
+from phaseline.context import Context
 from phaseline.deps import checked_deps
 from phaseline.errors import (
     DefinitionError,
@@ -18,7 +19,6 @@ from phaseline.errors import (
     RunNotSettledError,
     StorageURLError,
 )
-from phaseline.phase import Context
 from phaseline.run import ErrorInfo
 
 

@@ -21,6 +21,7 @@ from phaseline._shell.outage import patiently
 from phaseline._shell.upstream import upstream
 from phaseline.abc import Transaction
 from phaseline.codec import ValueCodec, any_codec, from_json_text, plain_codec, to_json_text
+from phaseline.context import BlockingContext, Context, CustomEvent
 from phaseline.deps import Dep, missing
 from phaseline.errors import (
     DefinitionError,
@@ -32,7 +33,6 @@ from phaseline.errors import (
 )
 from phaseline.events import PhaseProgress
 from phaseline.loops import Post, loop_post
-from phaseline.phase import BlockingContext, Context, CustomEvent
 from phaseline.run import Progress
 from phaseline.signature import returned_type
 from phaseline.step import Node, Wait

@@ -12,6 +12,7 @@ import attrs
 from phaseline.children import start_child
 from phaseline.codec import ValueCodec
 from phaseline.compose import Each, branch, parallel, shared_input, when
+from phaseline.context import Context
 from phaseline.errors import (
     DefinitionError,
     DuplicatePhaseError,
@@ -22,7 +23,7 @@ from phaseline.errors import (
 )
 from phaseline.graph import Ref
 from phaseline.limits import Rate
-from phaseline.phase import Context, Options, Phase
+from phaseline.phase import Options, Phase
 from phaseline.pipeline import Dag, Pipeline
 from phaseline.retry import Retry
 from phaseline.signals import Signal
