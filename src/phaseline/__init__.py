@@ -24,18 +24,19 @@ from phaseline.schedules import SLOT, Schedule, Schedules
 from phaseline.signals import Signal
 from phaseline.step import wait_for
 from phaseline.subscriptions import Subscription
+from phaseline.usage import Budget, Usage
 from phaseline.wishes import Abort, Again, Finish, RetryAfter, Skip
 
 __all__ = [
     # definition
     "Pipeline", "Phase", "phase", "each", "parallel", "when", "branch", "Dag", "Ref",
     "Signal", "wait_for", "start_child",
-    "Ok", "Err", "Skipped", "Retry", "Rate", "Dep",
+    "Ok", "Err", "Skipped", "Retry", "Rate", "Budget", "Dep",
     # what a body sees and may raise
     "Context", "CustomEvent", "Skip", "Abort", "Again", "RetryAfter", "Finish",
     # running
     "Runtime", "RunHandle", "Run", "RunState", "PhaseRecord", "PhaseState", "Checkpoint", "ErrorCategory",
-    "Commanded", "Runs", "RunPage", "RunSummary", "Orphans", "Schedules", "Schedule", "SLOT",
+    "Usage", "Commanded", "Runs", "RunPage", "RunSummary", "Orphans", "Schedules", "Schedule", "SLOT",
     # events
     "EventBus", "Subscription", "Event", "Transition",
     # state machines

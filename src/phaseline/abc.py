@@ -18,6 +18,7 @@ from phaseline.finding import EVERY_RUN, RunFilter
 from phaseline.letters import EVERY_LETTER, DeadLetter, LetterFilter, LetterKey
 from phaseline.run import Checkpoint, Definition, RunRecord
 from phaseline.units import Message, Outcome, RunRows, Unit
+from phaseline.usage import Usage
 
 if TYPE_CHECKING:
     from phaseline.timetable import Timetable
@@ -421,6 +422,10 @@ class Storage(ABC):
     @abstractmethod
     def count(self, namespace: str, wanted: RunFilter = EVERY_RUN) -> Mapping[str, int]:
         """How many runs ``wanted.matches``, by state; states of none are left out."""
+
+    @abstractmethod
+    def usage(self, namespace: str, wanted: RunFilter = EVERY_RUN) -> Usage:
+        """What was used in all runs that ``wanted.matches``, by their ``spending``."""
 
     @abstractmethod
     def letters(

@@ -26,6 +26,7 @@ from phaseline.retry import NO_RETRY, Retry
 from phaseline.signature import accepts, element_type, type_name
 from phaseline.step import Chain, Node, Subgraph, Wait
 from phaseline.undoing import undo_of
+from phaseline.usage import Budget
 
 
 def compile_plan(
@@ -37,6 +38,7 @@ def compile_plan(
     *,
     concurrency: int | None = None,
     rate: Rate | None = None,
+    budget: Budget | None = None,
 ) -> Plan:
     """Compile what a user composed.
 
@@ -64,6 +66,7 @@ def compile_plan(
         fingerprint=fingerprint_of(nodes, output),
         timeout=timeout,
         limits=limits_text(concurrency, rate, "pipeline", name),
+        budget=budget,
     )
     plan.check_doors()
     return plan

@@ -15,6 +15,7 @@ from phaseline.errors import DefinitionError
 from phaseline.events import ENGINE_EVENTS
 from phaseline.step import Node
 from phaseline.texts import upper_snake
+from phaseline.usage import Usage
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
@@ -55,6 +56,10 @@ class BlockingContext(Protocol):
 
     def save(self, value: object, /) -> bool:
         """Do as ``Context.save`` does."""
+        ...
+
+    def reserve(self, key: str, at_most: Usage, /) -> None:
+        """Do as ``Context.reserve`` does."""
         ...
 
     def result_of(self, phase: Node[Any, T], /) -> T:
@@ -168,6 +173,46 @@ class Context(ABC):
                 function has ``ctx.blocking.save``.
             LeaseLostError: This worker no longer holds the phase; nothing was stored.
         """
+
+    @abstractmethod
+    def spend(self, key: str, usage: Usage, /) -> None:
+        """Record what was used of something that is paid for; stored with the next commit of the attempt, however it ends.
+
+        Inside of a step it is stored with the step's result, so that a step which is not called again uses nothing again. What
+        a body used that was taken over by another worker cannot be stored any more.
+
+        Args:
+            key: Name for it: that of the step, where it is used in one; 1 to 500 characters.
+            usage: How much.
+
+        Raises:
+            EncodeError: The key is no text that can be stored, or more was used than can be meant: 10 to the power of 12
+                tokens or requests, a million of cost.
+        """
+
+    @abstractmethod
+    def reserve(self, key: str, at_most: Usage, /) -> Coroutine[Any, Any, None]:
+        """Ask whether the run's budget allows so much, and keep it for what is used next: calls beside it count it, too.
+
+        Without a budget this does nothing. Ask inside of the step, which is not called again once it is stored. ``spend`` with this key lets go of it, and so does the end of the attempt. Where the
+        process dies in between, nobody knows what was used: it stays reserved for as long as the run is there.
+
+        Args:
+            key: As with ``spend``.
+            at_most: What the call cannot go beyond.
+
+        Raises:
+            BudgetExceededError: The budget does not allow it; left alone, it fails the run.
+            EncodeError: As with ``spend``.
+            RuntimeUsageError: The phase is transactional; or it was called in a thread, where a body that is a plain
+                function has ``ctx.blocking.reserve``.
+            LeaseLostError: This worker no longer holds the phase.
+        """
+
+    @property
+    @abstractmethod
+    def has_budget(self) -> bool:
+        """Whether the run has a budget."""
 
     @property
     @abstractmethod

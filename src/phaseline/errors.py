@@ -497,6 +497,33 @@ class UnknownCheckpointError(RunError, LookupError):
         )
 
 
+class BudgetExceededError(RunError):
+    """A body was about to use more than the budget of its pipeline allows; what it did not use yet, it does not use.
+
+    It is of the category STATE, which is not retried: the run fails. It goes on with ``retry`` where its pipeline has a
+    larger budget.
+    """
+
+    def __init__(
+        self,
+        run_id: str,
+        phase: str,
+        key: str,
+        *,
+        bounds: Sequence[str],
+        at_most: Any,
+        used: Any,
+        reserved: Any,
+    ) -> None:
+        super().__init__(
+            f"phase {phase!r} of run {run_id} was about to use {at_most} for {key!r}, which passes the bound of its "
+            f"pipeline's budget on {' and '.join(bounds)}: used are {used}; reserved, by calls that are on their way or were "
+            f"cut off, {reserved}. Give the pipeline a larger budget= and retry the run"
+        )
+        self.run_id, self.phase, self.key, self.bounds = run_id, phase, key, tuple(bounds)
+        self.at_most, self.used, self.reserved = at_most, used, reserved
+
+
 class LeaseLostError(RunError):
     """A worker tried to finish a phase that is no longer its own; nothing of it was stored."""
 

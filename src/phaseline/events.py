@@ -8,12 +8,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from copy import deepcopy
 from datetime import datetime
+from decimal import Decimal
 from enum import StrEnum
 from typing import Any, ClassVar, TypedDict
 
 import msgspec
 
 from phaseline.run import Checkpoint, ErrorCategory, ErrorInfo
+from phaseline.usage import Usage
 
 
 class Transition(msgspec.Struct, frozen=True, gc=False):
@@ -372,6 +374,35 @@ class PhaseProgress(Event, frozen=True, kw_only=True, gc=False):
     note: str = ""
 
 
+class UsageRecorded(Event, frozen=True, kw_only=True, gc=False):
+    """A body used something that is paid for; stored with its next commit, also where its attempt failed."""
+
+    wire_name = "USAGE_RECORDED"
+    own_fields: ClassVar[tuple[str, ...]] = ("key", "requests", "input_tokens", "output_tokens", "cost")
+
+    key: str
+    """Name that the body gave to it: that of the step, where it was used in one."""
+    requests: int
+    input_tokens: int
+    output_tokens: int
+    cost: Decimal
+
+    @property
+    def usage(self) -> Usage:
+        """How much."""
+        return Usage(
+            requests=self.requests,
+            input_tokens=self.input_tokens,
+            output_tokens=self.output_tokens,
+            cost=self.cost,
+        )
+
+    @property
+    def data(self) -> dict[str, Any]:
+        """The name and the amounts; the cost as the text of a decimal number."""
+        return {**super().data, "cost": f"{self.cost.normalize():f}"}
+
+
 class CheckpointCreated(Event, frozen=True, kw_only=True, gc=False):
     """A position was stored to which the run can be taken back."""
 
@@ -414,7 +445,7 @@ _KINDS: tuple[type[Event], ...] = (
     DeadLetterDiscarded, SignalReceived, ChildStarted,
     PhaseStarted, PhaseCompleted, PhaseFailed, PhaseDeadLettered, PhaseRetrying, PhaseSkipped,
     PhaseCompensated, PhaseCompensationFailed, PhaseProgress,
-    ErrorOccurred, CheckpointCreated,
+    ErrorOccurred, CheckpointCreated, UsageRecorded,
 )  # fmt: skip
 ENGINE_EVENTS: Mapping[str, type[Event]] = {kind.wire_name: kind for kind in _KINDS}
 """Kinds the engine itself tells, by wire name; an application's own names must differ."""
@@ -451,6 +482,8 @@ def rebuilt(
         own["severity"] = Severity(own["severity"])
     if "again_at" in own:
         own["again_at"] = datetime.fromisoformat(own["again_at"])
+    if kind is UsageRecorded:
+        own["cost"] = Decimal(own["cost"])
     if "paths" in own:
         own["paths"] = tuple(own["paths"])
     known = {name: own[name] for name in kind.own_fields if name in own}

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from datetime import datetime
+from decimal import Decimal
 from typing import Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict
 from pydantic_core import to_json
 
 from phaseline.markup import escaped, of_json, table
+from phaseline.usage import Usage
 
 SHOWN_VALUE = 4_000
 """Characters of a value that Markdown shows."""
@@ -92,6 +94,25 @@ class ExportedCheckpoint(_Part):
     created_at: datetime
 
 
+class ExportedUsage(_Part):
+    """What was used of something that is paid for."""
+
+    requests: int
+    input_tokens: int
+    output_tokens: int
+    cost: Decimal
+
+    @classmethod
+    def of(cls, usage: Usage) -> ExportedUsage:
+        """Show it."""
+        return cls(
+            requests=usage.requests,
+            input_tokens=usage.input_tokens,
+            output_tokens=usage.output_tokens,
+            cost=usage.cost,
+        )
+
+
 class ExportedEvent(_Part):
     """A fact of the run's history."""
 
@@ -141,6 +162,9 @@ class RunExport(_Part):
     timeout_seconds: float | None
     deadline: datetime | None
     error: ExportedError | None
+    usage: ExportedUsage
+    """In all."""
+    usage_by_phase: Mapping[str, ExportedUsage]
     input: ExportedValue
     output: ExportedValue | None
     """None where the run has none."""
@@ -207,6 +231,7 @@ def _facts(run: RunExport) -> Iterator[tuple[str, str]]:
         "tags": ", ".join(run.tags), "attributes": ", ".join(attributes), "a copy of": run.forked_from,
         "started by": run.parent_id, "at its phase": run.parent_path,
         "timeout": None if run.timeout_seconds is None else f"{run.timeout_seconds:g} s",
+        "used": _used(run.usage) if run.usage_by_phase else None,
     }  # fmt: skip
     yield from ((name, escaped(str(value))) for name, value in facts.items() if value not in (None, ""))
     times = {
@@ -216,6 +241,10 @@ def _facts(run: RunExport) -> Iterator[tuple[str, str]]:
         "deadline": run.deadline,
     }
     yield from ((name, _time(moment)) for name, moment in times.items() if moment is not None)
+
+
+def _used(usage: ExportedUsage) -> str:
+    return f"{usage.requests} requests, {usage.input_tokens} + {usage.output_tokens} tokens, cost {usage.cost.normalize():f}"
 
 
 def _phase(phase: ExportedPhase) -> tuple[str, ...]:

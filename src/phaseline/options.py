@@ -14,6 +14,7 @@ from phaseline.errors import DefinitionError, EncodeError
 from phaseline.limits import Rate
 from phaseline.retry import LONGEST, Retry
 from phaseline.texts import did_you_mean, storable_key
+from phaseline.usage import Budget
 
 NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*\Z")
 LABEL = re.compile(r"[A-Z_][A-Z0-9_]*\Z")
@@ -185,6 +186,12 @@ def check_rate(rate: object, option: str, what: str) -> None:
         raise DefinitionError(
             f"{what}: {option}: per={per} is no time of up to ten years in which bodies could begin"
         )
+
+
+def check_budget(budget: object, what: str) -> None:
+    """Refuse what is no budget."""
+    if budget is not None and not isinstance(budget, Budget):
+        raise DefinitionError(f"{what}: budget={budget!r} is none; write budget=Budget(cost=Decimal('2.50'))")
 
 
 def check_requires(requires: object, phase: str) -> None:

@@ -34,6 +34,7 @@ from phaseline.limits import Rate
 from phaseline.loops import loop_here
 from phaseline.machine import Transitions
 from phaseline.options import (
+    check_budget,
     check_concurrency,
     check_name,
     check_rate,
@@ -47,6 +48,7 @@ from phaseline.retry import Retry
 from phaseline.run import ENDED_STATES, Run
 from phaseline.step import Node, Subgraph
 from phaseline.storage.memory import MemoryStorage
+from phaseline.usage import Budget
 
 Selected: TypeAlias = "str | Pipeline[Any, Any]"
 """A pipeline by name, or itself."""
@@ -102,6 +104,7 @@ class Pipeline(Subgraph[In_contra, Out_co]):
         timeout: timedelta | None = None,
         concurrency: int | None = None,
         rate: Rate | None = None,
+        budget: Budget | None = None,
     ) -> None:
         """Compile the phases into a plan.
 
@@ -115,6 +118,8 @@ class Pipeline(Subgraph[In_contra, Out_co]):
             concurrency: How many bodies of its runs may run at once, in all processes together; None for any number.
                 Inside of another pipeline that one's counts.
             rate: How many of them may be begun in a time, each attempt by itself: ``Rate(10, per=timedelta(minutes=1))``.
+            budget: How much a run may use of what is paid for, as far as its bodies say so with ``ctx.reserve`` before they use
+                it. Inside of another pipeline that one's counts.
 
         Raises:
             DefinitionError: Two phases share a path, types are missing or do not fit, a label or the version is misused, ….
@@ -125,11 +130,12 @@ class Pipeline(Subgraph[In_contra, Out_co]):
         check_span(timeout, "timeout", f"pipeline {name!r}")
         check_concurrency(concurrency, "concurrency", f"pipeline {name!r}")
         check_rate(rate, "rate", f"pipeline {name!r}")
+        check_budget(budget, f"pipeline {name!r}")
         super().__init__(name, body)
         self.version = version
         self.retry = retry
         self.plan: Plan = compile_plan(
-            name, version, self.body, retry, timeout, concurrency=concurrency, rate=rate
+            name, version, self.body, retry, timeout, concurrency=concurrency, rate=rate, budget=budget
         )
         warn_of_endless(self.plan, self.plan.endless)
 
@@ -306,6 +312,7 @@ class Dag(Wires[In]):
         timeout: timedelta | None = None,
         concurrency: int | None = None,
         rate: Rate | None = None,
+        budget: Budget | None = None,
     ) -> Pipeline[In, Out]:
         """Make a pipeline of what was added.
 
@@ -317,6 +324,7 @@ class Dag(Wires[In]):
             timeout: As with ``Pipeline``.
             concurrency: As with ``Pipeline``.
             rate: As with ``Pipeline``.
+            budget: As with ``Pipeline``.
 
         Raises:
             DefinitionError: A step leads nowhere, a reference stands in another graph, or as with ``Pipeline``.
@@ -329,6 +337,7 @@ class Dag(Wires[In]):
             timeout=timeout,
             concurrency=concurrency,
             rate=rate,
+            budget=budget,
         )
 
 

@@ -25,6 +25,7 @@ from phaseline.phase import Phase
 from phaseline.retry import Retry
 from phaseline.run import Definition
 from phaseline.step import Node
+from phaseline.usage import Budget
 
 Items = tuple[int, ...]
 """Which instance of a node: the index in each of the maps around it, outermost first; empty outside of maps."""
@@ -244,6 +245,8 @@ class Plan:
     """How long a run may be active; None: what the runtime says."""
     limits: str | None = None
     """Limits on the bodies of its runs, as ``phaseline.limits`` writes them."""
+    budget: Budget | None = None
+    """How much a run may use; None: as much as it likes."""
     checkpoints: bool = True
     """Whether the positions of its runs are noted."""
 

@@ -23,6 +23,7 @@ from phaseline.errors import (
     RunNotSettledError,
 )
 from phaseline.marks import Attribute, attributes_of, tags_of
+from phaseline.usage import Spending, Usage, total
 
 if TYPE_CHECKING:
     from phaseline.events import Event
@@ -193,6 +194,8 @@ class RunRecord(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """Number of the event that tells of its dead letter, as long as there is one."""
     error: ErrorInfo | None = None
     """What it failed with."""
+    spending: Spending | None = None
+    """What was used in it, and is reserved; None as long as that is nothing."""
     undo_after: int | None = None
     """While a rollback is unfinished: number of the last fact whose phase it keeps, 0 for none."""
     parent_id: str | None = None
@@ -370,6 +373,9 @@ class Run(Generic[Out_co]):
     attributes: Mapping[str, Attribute] = attrs.field(factory=dict[str, Attribute])
     forked_from: str | None = None
     """Id of the run that it is a copy of."""
+    usage_by_phase: Mapping[str, Usage] = attrs.field(factory=dict[str, Usage])
+    """What was used, by path of the phase in the pipeline: items of a map are counted together. What was rolled back or
+    retried was used all the same; what a copy took over was used by the other run."""
     _landmarks: Sequence[Event] = attrs.field(default=(), repr=False, alias="landmarks")
     """Facts that moved the state or made a checkpoint."""
     _output: Out_co | None = attrs.field(default=None, alias="output")
@@ -404,6 +410,11 @@ class Run(Generic[Out_co]):
         if self._missing is not None:
             raise NoOutputError(self.id, self._missing)
         return cast("Out_co", self._output)  # None only where Out_co itself holds None
+
+    @property
+    def usage(self) -> Usage:
+        """What was used in all."""
+        return total(self.usage_by_phase.values())
 
     @cached_property
     def history(self) -> tuple[StateChange, ...]:

@@ -24,6 +24,7 @@ from phaseline.errors import (
 )
 from phaseline.finding import Commanded, Order, Orphans, RunFilter, RunPage, RunSummary
 from phaseline.run import ENDED_STATES, Definition, RunRecord, RunState
+from phaseline.usage import Usage
 
 PAGE = 100
 """Runs of a page where the caller does not say."""
@@ -48,7 +49,7 @@ class Runs:
 
     ``async for run in runs`` walks through them, page after page behind the scenes: a run that is created, or changes
     its state, meanwhile is met or not, and none is met twice. ``await runs`` gives one page. ``await runs.count()``
-    counts.
+    counts, ``await runs.usage()`` adds up what they used.
     """
 
     _runner: Runner
@@ -81,6 +82,18 @@ class Runs:
         runner = self._runner
         count = partial(runner.storage.count, runner.options.namespace, self._wanted)
         return dict(sorted((await runner.read(count)).items()))
+
+    async def usage(self) -> Usage:
+        """Add up what was used in them; whatever limit, order and place to begin at were given.
+
+        Raises:
+            StorageError: They cannot be read.
+        """
+        runner = self._runner
+        usage: Usage = await runner.read(
+            partial(runner.storage.usage, runner.options.namespace, self._wanted)
+        )
+        return usage
 
     async def control(
         self,

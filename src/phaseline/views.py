@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from datetime import datetime
+from decimal import Decimal
 from itertools import islice
 from typing import Any, ClassVar, Final, Self
 
@@ -16,6 +17,7 @@ from phaseline.letters import DeadLetter
 from phaseline.pipeline import Pipeline
 from phaseline.run import Checkpoint, ErrorInfo, PhaseRecord, Run
 from phaseline.schedules import Schedule
+from phaseline.usage import Usage
 
 RUN_ID = "0199f3a1c0de7c4a8f5b2d6e9a1b3c5d"
 """Of examples."""
@@ -146,6 +148,26 @@ MOST_PHASES: Final = 1_000
 """Phases of a run that are shown: a map may have very many items."""
 
 
+class UsageView(View):
+    """What was used of something that is paid for."""
+
+    requests: int
+    input_tokens: int
+    output_tokens: int
+    cost: Decimal = Field(examples=["0.0042"])
+    """As a text, so that nothing of it is lost."""
+
+    @classmethod
+    def of(cls, usage: Usage) -> Self:
+        """Show it."""
+        return cls(
+            requests=usage.requests,
+            input_tokens=usage.input_tokens,
+            output_tokens=usage.output_tokens,
+            cost=usage.cost,
+        )
+
+
 class RunDetail(RunView):
     """A run, with all that is known of it but its events."""
 
@@ -156,6 +178,10 @@ class RunDetail(RunView):
     """How many more there are."""
     history: tuple[MoveView, ...]
     checkpoints: tuple[CheckpointView, ...]
+    usage: UsageView
+    """What was used in all."""
+    usage_by_phase: Mapping[str, UsageView]
+    """By path of the phase in the pipeline."""
     output: Any
     """Of a run that is COMPLETED."""
 
@@ -166,7 +192,8 @@ class RunDetail(RunView):
         return cls.model_validate(
             {
                 **_facts_of(summary),
-                "forked_from": run.forked_from, "output": output,
+                "forked_from": run.forked_from, "output": output, "usage": UsageView.of(run.usage),
+                "usage_by_phase": {path: UsageView.of(usage) for path, usage in run.usage_by_phase.items()},
                 "phases": tuple(map(PhaseView.of, shown)), "phases_left_out": max(0, len(run.phases) - MOST_PHASES),
                 "history": tuple(MoveView(source=m.source, target=m.target, at=m.at) for m in run.history),
                 "checkpoints": tuple(map(CheckpointView.of, run.checkpoints)),

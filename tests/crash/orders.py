@@ -12,6 +12,7 @@ import os
 import signal
 import sys
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from datetime import datetime, timedelta, tzinfo
 from functools import partial, reduce
 from pathlib import Path
@@ -37,7 +38,7 @@ from phaseline import (
     start_child,
 )
 from phaseline._shell import clock
-from phaseline.errors import KeyConflictError, PhaselineError
+from phaseline.errors import KeyConflictError, PhaselineError, ScheduleNotFoundError
 from phaseline.storage.sql.store import SqlStorage
 from phaseline.testing.accounts import Moment, Reply
 from phaseline.testing.faults import Faults, die
@@ -283,6 +284,10 @@ async def _keep_schedule(runtime: Runtime, pipeline: Pipeline[int, Any], end: Pa
     second = timedelta(seconds=1)
     await runtime.schedules.put("ticks", pipeline, input=1, every=second, overlap="allow", catch_up="all")
     while not await anyio.Path(end).exists():  # noqa: ASYNC110  # another process makes the file
+        await anyio.sleep(0.05)
+    with suppress(ScheduleNotFoundError):  # somebody was faster
+        await runtime.schedules.delete("ticks")
+    while await runtime.find(ended=False).count():  # noqa: ASYNC110  # as above
         await anyio.sleep(0.05)
     return []
 

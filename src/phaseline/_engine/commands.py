@@ -11,6 +11,7 @@ import msgspec
 
 from phaseline.run import ErrorInfo, Progress
 from phaseline.units import Unit
+from phaseline.usage import Spent, Usage
 
 Emission: TypeAlias = tuple[str, Mapping[str, Any]]
 """Name and payload of an application's own event."""
@@ -73,6 +74,8 @@ class Succeed(msgspec.Struct, frozen=True, gc=False):
     """Where this output is stored already: the path of a value that the phase was given."""
     has_saved: bool = False
     """Whether something is stored that the body saved of itself, to be let go of now."""
+    spent: tuple[Spent, ...] = ()
+    """What the body used since its last step, or the beginning of the attempt."""
 
 
 class Judge(msgspec.Struct, frozen=True, gc=False):
@@ -102,6 +105,8 @@ class Fail(msgspec.Struct, frozen=True, gc=False):
     progress: Progress | None = None
     saved: str | None = None
     """What the body saved of itself last, if that is not stored yet; encoded."""
+    spent: tuple[Spent, ...] = ()
+    """As of ``Succeed``."""
 
 
 class Postpone(msgspec.Struct, frozen=True, gc=False):
@@ -116,6 +121,8 @@ class Postpone(msgspec.Struct, frozen=True, gc=False):
     progress: Progress | None = None
     saved: str | None = None
     """As of ``Fail``."""
+    spent: tuple[Spent, ...] = ()
+    """As of ``Succeed``."""
 
 
 class SkipPhase(msgspec.Struct, frozen=True, gc=False):
@@ -133,6 +140,8 @@ class SkipPhase(msgspec.Struct, frozen=True, gc=False):
     same_as: str | None = None
     has_saved: bool = False
     """As of ``Succeed``, both."""
+    spent: tuple[Spent, ...] = ()
+    """As of ``Succeed``."""
 
 
 class FinishRun(msgspec.Struct, frozen=True, gc=False):
@@ -147,6 +156,8 @@ class FinishRun(msgspec.Struct, frozen=True, gc=False):
     same_as: str | None = None
     has_saved: bool = False
     """As of ``Succeed``, both."""
+    spent: tuple[Spent, ...] = ()
+    """As of ``Succeed``."""
 
 
 class RecordStep(msgspec.Struct, frozen=True, gc=False):
@@ -158,6 +169,8 @@ class RecordStep(msgspec.Struct, frozen=True, gc=False):
     result: str
     emitted: tuple[Emission, ...] = ()
     progress: Progress | None = None
+    spent: tuple[Spent, ...] = ()
+    """As of ``Succeed``."""
 
 
 class Save(msgspec.Struct, frozen=True, gc=False):
@@ -167,6 +180,16 @@ class Save(msgspec.Struct, frozen=True, gc=False):
     fence: int
     value: str
     """Encoded."""
+
+
+class Reserve(msgspec.Struct, frozen=True, gc=False):
+    """A body is about to use something; refused where the run's budget does not allow so much."""
+
+    path: str
+    fence: int
+    key: str
+    """Name under which it says what it has used."""
+    at_most: Usage
 
 
 class Attach(msgspec.Struct, frozen=True, gc=False):
@@ -199,6 +222,8 @@ class Release(msgspec.Struct, frozen=True, gc=False):
     fence: int
     saved: str | None = None
     """As of ``Fail``."""
+    spent: tuple[Spent, ...] = ()
+    """As of ``Succeed``."""
 
 
 class Reclaim(msgspec.Struct, frozen=True, gc=False):
@@ -334,6 +359,7 @@ Command: TypeAlias = (
     | FinishRun
     | RecordStep
     | Save
+    | Reserve
     | Attach
     | ChildEnded
     | Release

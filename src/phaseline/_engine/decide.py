@@ -31,6 +31,7 @@ from phaseline._engine.commands import (
     Reclaim,
     RecordStep,
     Release,
+    Reserve,
     Save,
     SkipPhase,
     Start,
@@ -42,6 +43,7 @@ from phaseline._engine.endings import fail_for_good, fail_overdue, finish_run, s
 from phaseline._engine.flow import flow_on, open_map, open_node, start, unfold_map
 from phaseline._engine.rollback import undone
 from phaseline._engine.snapshot import Draft, Snapshot
+from phaseline._engine.spending import reserve, settle, spend
 from phaseline._engine.verdicts import Fenced, Refused
 from phaseline._engine.waits import begin_wait, elapse, receive
 from phaseline.plan import NodeKind
@@ -136,8 +138,11 @@ def decide(draft: Draft, command: Command, offer: Offer) -> None:  # noqa: C901,
             _record_step(draft, command)
         case Save():
             _save(draft, _held(draft, command.path, command.fence), command.value)
+        case Reserve():
+            reserve(draft, _held(draft, command.path, command.fence), command)
         case Release():
             row = _held(draft, command.path, command.fence)
+            settle(draft, row, command.spent)
             _save_last(draft, row, command.saved)
             evolve_phase.phase_retrying(draft, row, "handed_over", draft.now)
         case Reclaim():
@@ -192,6 +197,7 @@ def _begin(draft: Draft, command: Begin, offer: Offer) -> None:
 def _succeed(draft: Draft, command: Succeed, offer: Offer) -> None:
     path = command.path
     row = _held(draft, path, command.fence)
+    settle(draft, row, command.spent)
     if command.has_saved:
         _save(draft, row, None)
     if command.emitted:
@@ -220,6 +226,7 @@ def _judge(draft: Draft, command: Judge) -> None:
 
 def _skip(draft: Draft, command: SkipPhase) -> None:
     row = _held(draft, command.path, command.fence)
+    settle(draft, row, command.spent)
     if command.has_saved:
         _save(draft, row, None)
     _tell(draft, row.path, command.emitted)
@@ -236,6 +243,7 @@ def _skip(draft: Draft, command: SkipPhase) -> None:
 
 def _finish(draft: Draft, command: FinishRun) -> None:
     row = _with_progress(_held(draft, command.path, command.fence), command.progress)
+    settle(draft, row, command.spent)
     if command.has_saved:
         _save(draft, row, None)
     _tell(draft, row.path, command.emitted)
@@ -254,6 +262,7 @@ def _given_same(draft: Draft, row: PhaseRecord, path: str) -> PhaseRecord:
 
 def _fail(draft: Draft, command: Fail) -> None:
     row = _with_progress(_held(draft, command.path, command.fence), command.progress)
+    settle(draft, row, command.spent)
     _save_last(draft, row, command.saved)
     if command.again_at is None:
         fail_for_good(draft, row, command.error)
@@ -264,6 +273,7 @@ def _fail(draft: Draft, command: Fail) -> None:
 
 def _postpone(draft: Draft, command: Postpone) -> None:
     row = _with_progress(_held(draft, command.path, command.fence), command.progress)
+    settle(draft, row, command.spent)
     _save_last(draft, row, command.saved)
     _tell(draft, row.path, command.emitted)
     if row.postponed < command.limit:
@@ -276,6 +286,8 @@ def _postpone(draft: Draft, command: Postpone) -> None:
 
 def _record_step(draft: Draft, command: RecordStep) -> None:
     row = _held(draft, command.path, command.fence)
+    if command.spent:
+        spend(draft, row, command.spent)
     _tell(draft, row.path, command.emitted)
     if command.progress is not None:
         draft.rows[row.path] = _with_progress(row, command.progress)

@@ -32,6 +32,7 @@ from phaseline.run import (
     SignalRecord,
 )
 from phaseline.units import AMENDED, Message, RunRows, SavedValue, StepResult, Unit
+from phaseline.usage import Spending
 
 ENDED_PHASES = frozenset({PhaseState.COMPLETED, PhaseState.FAILED, PhaseState.SKIPPED})
 _AMENDED = frozenset(AMENDED)
@@ -273,7 +274,7 @@ class Draft:
     @property
     def is_empty(self) -> bool:
         """Whether nothing was decided, so that there is nothing to commit."""
-        return not (self.events or self.rows or self.steps or self.saved)
+        return not (self.events or self.rows or self.steps or self.saved or self._changes)
 
     # ------------------------------------------------------------------ rows
     def row(self, path: str) -> PhaseRecord | None:
@@ -333,6 +334,16 @@ class Draft:
         """Number of the event that tells of the run's dead letter, as this unit sees it."""
         seq: int | None = self._changes.get("letter", self.run.letter)
         return seq
+
+    @property
+    def spending(self) -> Spending | None:
+        """What was used in the run and is reserved, as this unit sees it."""
+        spending: Spending | None = self._changes.get("spending", self.run.spending)
+        return spending
+
+    @spending.setter
+    def spending(self, spending: Spending | None) -> None:
+        self._changes["spending"] = spending
 
     # ------------------------------------------------------------------ signals
     def all_signals(self) -> dict[int, SignalRecord]:

@@ -10,7 +10,7 @@ from typing import Final, NamedTuple
 
 import anyio
 
-from phaseline._engine.commands import Command, Offer, Receive
+from phaseline._engine.commands import Command, Offer, Receive, Reserve
 from phaseline._engine.decide import fold_one
 from phaseline._engine.snapshot import Draft
 from phaseline._engine.verdicts import Refused
@@ -19,6 +19,7 @@ from phaseline._shell.live import Job, LiveRun
 from phaseline.abc import Clock, Storage
 from phaseline.control import allowed_in
 from phaseline.errors import (
+    BudgetExceededError,
     CommandRefusedError,
     LeaseLostError,
     SignalRefusedError,
@@ -26,6 +27,7 @@ from phaseline.errors import (
 )
 from phaseline.run import PhaseRecord
 from phaseline.units import Outcome
+from phaseline.usage import NO_SPENDING, total
 
 MAX_TRIES = 100
 """Times a unit is decided anew because somebody else moved its run; each time one of the two got through."""
@@ -195,8 +197,15 @@ class DirectCommitter(Committer):
 
 def refusal(
     live: LiveRun, command: Command, verdict: Refused | None
-) -> LeaseLostError | CommandRefusedError | SignalRefusedError:
+) -> LeaseLostError | CommandRefusedError | SignalRefusedError | BudgetExceededError:
     """Tell why a command changed nothing."""
+    if verdict is not None and isinstance(command, Reserve):
+        spending = live.snapshot.run.spending or NO_SPENDING
+        used, reserved = spending.used, total(each.usage for each in spending.reserved)
+        return BudgetExceededError(
+            live.id, command.path, command.key,
+            bounds=verdict.reason.split(), at_most=command.at_most, used=used, reserved=reserved,
+        )  # fmt: skip
     if verdict is not None and isinstance(command, Receive):
         return SignalRefusedError(live.id, command.signal, verdict.state, verdict.reason)
     if verdict is not None:

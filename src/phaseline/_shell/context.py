@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from anyio import from_thread
 from anyio.lowlevel import EventLoopToken, current_token
 
-from phaseline._engine.commands import Emission, RecordStep, Save
+from phaseline._engine.commands import Emission, RecordStep, Reserve, Save
 from phaseline._shell.live import Job
 from phaseline._shell.outage import patiently
 from phaseline._shell.upstream import upstream
@@ -38,6 +38,7 @@ from phaseline.signature import returned_type
 from phaseline.step import Node, Wait
 from phaseline.texts import storable_key, storable_text
 from phaseline.units import KEPT
+from phaseline.usage import Spent, Usage, check_recordable
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
@@ -265,12 +266,44 @@ class BodyContext(Context):
         """Commit a step's result together with what was emitted before it."""
         text, copy = codec.encode(result)
         row = self._job.row
-        command = RecordStep(row.path, row.fence, key, text, self.take_emitted(), self.take_progress())
-        await self._runner.submit(self._job.live, command)
+        spent, self._job.spent = self._job.spent, []
+        command = RecordStep(
+            row.path, row.fence, key, text, self.take_emitted(), self.take_progress(), tuple(spent)
+        )
+        try:
+            await self._runner.submit(self._job.live, command)
+        except StorageRefusedError:  # it was used all the same
+            self._job.spent = [*spent, *self._job.spent]
+            raise
         self.heartbeat()
         assert self._steps is not None  # noqa: S101  # looked up before
         self._steps[key] = text
         return copy
+
+    # ------------------------------------------------------------------ what it uses
+    def spend(self, key: str, usage: Usage, /) -> None:
+        key = storable_key(key, what=f"the name of what phase {self.phase!r} used")
+        check_recordable(usage, f"what phase {self.phase!r} used for {key!r}")
+        self._job.spent.append(Spent(key, usage))
+
+    @property
+    def has_budget(self) -> bool:
+        return self._job.live.snapshot.plan.budget is not None
+
+    def reserve(self, key: str, at_most: Usage, /) -> Coroutine[Any, Any, None]:
+        self._check_loop("reserve")
+        return self.keep_of_budget(key, at_most)
+
+    async def keep_of_budget(self, key: str, at_most: Usage) -> None:
+        """Do as ``reserve`` does."""
+        key = storable_key(key, what=f"the name of what phase {self.phase!r} is about to use")
+        check_recordable(at_most, f"what phase {self.phase!r} is about to use for {key!r}")
+        if self.transaction is not None:
+            msg = f"phase {self.phase!r} is transactional and stores everything at once, at its end: it cannot reserve"
+            raise RuntimeUsageError(msg)
+        if self.has_budget:
+            row = self._job.row
+            await self._runner.submit(self._job.live, Reserve(row.path, row.fence, key, at_most))
 
     # ------------------------------------------------------------------ what it saves of itself
     @property
@@ -336,6 +369,10 @@ class _Blocking(BlockingContext):
     def save(self, value: object, /) -> bool:
         self._check_thread("save")
         return self._await(partial(self._context.store_saved, value))
+
+    def reserve(self, key: str, at_most: Usage, /) -> None:
+        self._check_thread("reserve")
+        self._await(partial(self._context.keep_of_budget, key, at_most))
 
     def result_of(self, phase: Node[Any, T], /) -> T:
         self._check_thread("result_of")

@@ -10,6 +10,7 @@ from phaseline._shell.live import LiveRun
 from phaseline.errors import NoOutputError
 from phaseline.events import CheckpointCreated, Event
 from phaseline.run import Run, RunState
+from phaseline.usage import NO_SPENDING
 
 if TYPE_CHECKING:
     from phaseline._shell.runner import Runner
@@ -36,7 +37,7 @@ def picture(
         landmarks=tuple(landmarks), phases=dict(live.snapshot.rows), created_at=record.created_at,
         started_at=record.started_at, ended_at=record.ended_at, error=record.error,
         parent_id=record.parent_id, parent_path=record.parent_path,
-        tags=record.tags, attributes=record.attributes, forked_from=record.forked_from, output=output, missing=missing,
+        usage_by_phase=(record.spending or NO_SPENDING).phases, tags=record.tags, attributes=record.attributes, forked_from=record.forked_from, output=output, missing=missing,
     )  # fmt: skip
 
 

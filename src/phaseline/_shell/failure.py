@@ -8,6 +8,7 @@ from traceback import format_exception
 from typing import Any
 
 from phaseline.errors import (
+    BudgetExceededError,
     CodecError,
     InvalidTransitionError,
     MissingDependencyError,
@@ -43,7 +44,7 @@ def categorize(error: BaseException, classify: Classify | None = None) -> ErrorC
         isinstance(error, CodecError) or type(error).__name__ == "ValidationError"
     ):  # pydantic's, whichever version
         return ErrorCategory.VALIDATION
-    if isinstance(error, InvalidTransitionError):
+    if isinstance(error, InvalidTransitionError | BudgetExceededError):
         return ErrorCategory.STATE
     if isinstance(error, MemoryError | OSError | MissingDependencyError | StorageError):
         return ErrorCategory.SYSTEM

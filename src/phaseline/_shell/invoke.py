@@ -87,7 +87,8 @@ async def invoke(runner: Runner, job: Job) -> Command | Draft:  # noqa: C901, PL
     if context is None:
         return Succeed(row.path, row.fence, text, length, same_as=same_as)
     emitted, progress = context.take_emitted(), context.take_progress()
-    return Succeed(row.path, row.fence, text, length, emitted, progress, same_as, context.has_saved)
+    saved, spent = context.has_saved, job.used()
+    return Succeed(row.path, row.fence, text, length, emitted, progress, same_as, saved, spent)
 
 
 def timeout_of(runner: Runner, job: Job) -> timedelta | None:
@@ -147,7 +148,7 @@ def interrupted(runner: Runner, job: Job) -> Command | None:
             msg = f"the body of phase {job.row.path!r} cancelled the task that it runs in"
             return _failed(runner, job, None, RuntimeError(msg))
         case Interruption.HANDED_OVER:
-            return Release(job.row.path, job.row.fence, job.saved)
+            return Release(job.row.path, job.row.fence, job.saved, job.used())
         case _:
             return None
 
@@ -164,8 +165,10 @@ def _command_for(
         case Again():
             emitted, progress = _taken(context)
             again_at = later(runner.clock.now(), error.after)
-            reason, saved = error.reason, job.saved
-            return Postpone(row.path, row.fence, again_at, reason, MAX_POSTPONED, emitted, progress, saved)
+            reason, saved, spent = error.reason, job.saved, job.used()
+            return Postpone(
+                row.path, row.fence, again_at, reason, MAX_POSTPONED, emitted, progress, saved, spent
+            )
         case Skip():
             return _skipped(runner, job, context, error, handed_on)
         case Finish():
@@ -179,11 +182,13 @@ def _skipped(runner: Runner, job: Job, context: BodyContext | None, skip: Skip, 
     emitted, progress = _taken(context)
     has_saved = context is not None and context.has_saved
     if binding.undoes:  # there was nothing to undo
-        return Succeed(row.path, row.fence, "null", None, emitted, progress, None, has_saved)
+        return Succeed(row.path, row.fence, "null", None, emitted, progress, None, has_saved, job.used())
     if skip.output is NOTHING:
         passes = accepts(binding.output_type, binding.call.input_type)
         length = handed_on if passes and binding.is_counted else None
-        return SkipPhase(row.path, row.fence, skip.reason, None, passes, length, emitted, None, has_saved)
+        return SkipPhase(
+            row.path, row.fence, skip.reason, None, passes, length, emitted, None, has_saved, job.used()
+        )
     try:
         text, copy = binding.output.encode(skip.output)
     except CodecError as error:
@@ -198,6 +203,7 @@ def _skipped(runner: Runner, job: Job, context: BodyContext | None, skip: Skip, 
         emitted=emitted,
         same_as=job.same_as(text),
         has_saved=has_saved,
+        spent=job.used(),
     )
 
 
@@ -211,7 +217,7 @@ def _finished(runner: Runner, job: Job, context: BodyContext | None, finish: Fin
     except (CodecError, DefinitionError) as error:
         return _failed(runner, job, context, error)
     has_saved = context is not None and context.has_saved
-    return FinishRun(row.path, row.fence, text, *_taken(context), job.same_as(text), has_saved)
+    return FinishRun(row.path, row.fence, text, *_taken(context), job.same_as(text), has_saved, job.used())
 
 
 def _failed(runner: Runner, job: Job, context: BodyContext | None, error: BaseException) -> Command:
@@ -228,14 +234,14 @@ def _failed(runner: Runner, job: Job, context: BodyContext | None, error: BaseEx
         again_at, error, info = None, broken, describe(broken, path, traceback=traceback)
     if again_at is None:
         job.live.cause = error
-    return Fail(path, job.row.fence, info, again_at, progress, job.saved)
+    return Fail(path, job.row.fence, info, again_at, progress, job.saved, job.used())
 
 
 def unstorable(runner: Runner, job: Job, error: StorageError) -> Fail:
     """Make a command of a result that the storage does not take."""
     job.live.cause = error
     info = describe(error, job.row.path, runner.options.classify)
-    return Fail(job.row.path, job.row.fence, info, None)
+    return Fail(job.row.path, job.row.fence, info, None, spent=job.used())
 
 
 def _again_at(runner: Runner, job: Job, error: BaseException, category: ErrorCategory) -> datetime | None:

@@ -18,6 +18,7 @@ from phaseline.loops import LoopEvent
 from phaseline.nothing import NOTHING
 from phaseline.run import PhaseRecord, PhaseState
 from phaseline.units import RunRows, Unit
+from phaseline.usage import Spent
 
 if TYPE_CHECKING:
     from phaseline.plan import Binding, Items, PlanNode
@@ -67,6 +68,7 @@ class Job:
         "row",
         "saved",
         "seat",
+        "spent",
         "text",
     )
 
@@ -88,6 +90,8 @@ class Job:
         """The same, encoded."""
         self.saved: str | None = None
         """What the body saved of itself last, encoded, if that is not stored yet."""
+        self.spent: list[Spent] = []
+        """What the body used since its last step."""
         self.given: Stored | None = None
         """What the body was given, if it is large and the whole of one stored value."""
 
@@ -99,6 +103,10 @@ class Job:
     def is_interrupted(self) -> bool:
         """Whether its result is wanted no more; a call, for it changes while one waits."""
         return self.interruption is not None
+
+    def used(self) -> tuple[Spent, ...]:
+        """What is to be stored of it with the end of the attempt."""
+        return tuple(self.spent) if self.spent else ()
 
     def hand_on(self) -> None:
         """Let who takes its output next have the copy; to be called at the commit, before anybody is told of it."""

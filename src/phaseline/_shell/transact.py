@@ -83,7 +83,9 @@ def _work(
         text, copy = job.binding.output.encode(_called(body, transaction))
         length = len(copy) if job.binding.is_counted else None
         emitted, progress = context.take_emitted(), context.take_progress()
-        command = Succeed(row.path, row.fence, text, length, emitted, progress, job.same_as(text))
+        command = Succeed(
+            row.path, row.fence, text, length, emitted, progress, job.same_as(text), spent=job.used()
+        )
         if job.is_interrupted():  # it returned after all, but too late
             raise LeaseLostError(run.id, row.path, row.fence)
         rows = transaction.lock(run.namespace, run.id, run.revision)

@@ -45,6 +45,7 @@ from phaseline.storage.memory_run import MemoryRun, guards_hold, takes_key
 from phaseline.storage.memory_timetable import MemoryTimetable
 from phaseline.timetable import Timetable
 from phaseline.units import Message, Outcome, RunRows, Unit
+from phaseline.usage import Usage, total
 
 WAITING = frozenset({PhaseState.PENDING, PhaseState.RETRYING})
 _First = TypeVar("_First", int, datetime)
@@ -452,6 +453,10 @@ class MemoryStorage(Storage):
     def count(self, namespace: str, wanted: RunFilter = EVERY_RUN) -> Mapping[str, int]:
         runs = (self._runs[namespace, run_id].run for run_id in self._between(namespace, wanted))
         return Counter(run.state for run in runs if wanted.matches(run))
+
+    def usage(self, namespace: str, wanted: RunFilter = EVERY_RUN) -> Usage:
+        runs = (self._runs[namespace, run_id].run for run_id in self._between(namespace, wanted))
+        return total(run.spending.used for run in runs if run.spending is not None and wanted.matches(run))
 
     def _between(self, namespace: str, wanted: RunFilter) -> list[str]:
         """The ids among which the runs are that are wanted, in order."""

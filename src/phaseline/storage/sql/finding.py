@@ -18,6 +18,7 @@ from phaseline.run import ENDED_STATES, RunRecord
 from phaseline.storage.sql import rows
 from phaseline.storage.sql.access import Access
 from phaseline.storage.sql.dialect import Dialect
+from phaseline.usage import AMOUNTS, Usage, total, usage_of
 
 _COLUMNS = ", ".join(f"r.{name}" for name in rows.RUN)
 _RUNS = "phaseline_pipeline_run r"
@@ -95,6 +96,18 @@ def count(ask: Access, namespace: str, wanted: RunFilter) -> Mapping[str, int]:
         )
         counts.update(dict(map(tuple, ask(statement, part.values))))
     return counts
+
+
+def usage(ask: Access, namespace: str, wanted: RunFilter) -> Usage:
+    """Add up what was used in runs."""
+    amounts = [f"sum(CAST({ask.dialect.field('r.spending', name)} AS bigint))" for name in AMOUNTS]
+    found: list[Usage] = []
+    for part in _ranges(ask, namespace, wanted, apart=True):
+        part = part.which("r.spending IS NOT NULL")  # noqa: PLW2901
+        statement = f"SELECT {', '.join(amounts)} FROM {part.source} WHERE {part.where}"  # noqa: S608  # names of ours
+        sums = ask(statement, part.values).one()
+        found.append(usage_of(dict(zip(AMOUNTS, (each or 0 for each in sums), strict=True))))
+    return total(found)
 
 
 # --------------------------------------------------------------------- where they stand

@@ -25,6 +25,7 @@ from phaseline.run import (
     WaitKind,
 )
 from phaseline.units import AMENDED, Message, MessageKind, StepResult
+from phaseline.usage import spending_from, spending_text
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MICROSECOND = timedelta(microseconds=1)
@@ -32,7 +33,7 @@ MICROSECOND = timedelta(microseconds=1)
 RUN = (
     "namespace", "id", "pipeline", "version", "fingerprint", "state", "revision", "seq", "epoch", "priority", "key",
     "while_open", "signals", "marks", "timeout", "deadline", "active_ms", "active_since", "expires_at", "letter", "undo_after",
-    "error", "created_at", "updated_at", "started_at", "ended_at", "limits", "forked_from", "parent_id", "parent_path",
+    "spending", "error", "created_at", "updated_at", "started_at", "ended_at", "limits", "forked_from", "parent_id", "parent_path",
     "parent_generation",
 )  # fmt: skip
 RUN_CHANGES = (
@@ -101,7 +102,7 @@ def run_amended(run: RunRecord) -> tuple[Any, ...]:
 def _amended(run: RunRecord) -> tuple[Any, ...]:
     return (
         marks_text(run), micros(run.deadline), run.active_ms, micros(run.active_since), micros(run.expires_at),
-        run.letter, run.undo_after,
+        run.letter, run.undo_after, spending_text(run.spending),
     )  # fmt: skip
 
 
@@ -218,6 +219,7 @@ def run_from(row: Row) -> RunRecord:
     """The record of a row of ``RUN``."""
     data: dict[str, Any] = dict(zip(RUN, row, strict=True))
     data["error"] = _error(data["error"])
+    data["spending"] = spending_from(data["spending"])
     data["while_open"] = bool(data["while_open"])
     data["marks"] = () if data["marks"] is None else tuple(data["marks"].split("\n"))
     data["timeout"] = None if data["timeout"] is None else timedelta(microseconds=data["timeout"])

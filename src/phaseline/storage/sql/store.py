@@ -61,6 +61,7 @@ from phaseline.storage.sql.timetable import SqlTimetable
 from phaseline.storage.sql.transaction import SqlTransaction
 from phaseline.timetable import Timetable
 from phaseline.units import Message, Outcome, RunRows, Unit
+from phaseline.usage import Usage
 
 T = TypeVar("T")
 log: Final = logging.getLogger("phaseline.storage")
@@ -481,6 +482,10 @@ class SqlStorage(Storage):
     def count(self, namespace: str, wanted: RunFilter = EVERY_RUN) -> Mapping[str, int]:
         with self._reading_one_moment() as ask:
             return finding.count(ask, namespace, wanted)
+
+    def usage(self, namespace: str, wanted: RunFilter = EVERY_RUN) -> Usage:
+        with self._reading_one_moment() as ask:
+            return finding.usage(ask, namespace, wanted)
 
     def letters(
         self,

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from decimal import Decimal
+from typing import Any, Final
 
 from msgspec.structs import replace
 
@@ -24,6 +25,7 @@ from phaseline.run import (
     WaitKind,
 )
 from phaseline.units import Message, MessageKind, RunRows, SavedValue, StepResult, Unit
+from phaseline.usage import Reservation, Spending, Usage
 
 NAMESPACE = "default"
 FINGERPRINT = "plan-1"
@@ -218,13 +220,22 @@ def decline(rows: RunRows, paths: Sequence[str], now: datetime) -> None:
     """Grant nothing."""
 
 
+SPENDING: Final = Spending(
+    {
+        "prepare": Usage(requests=2, input_tokens=1_200, output_tokens=3, cost=Decimal("0.0042")),
+        "order/prepare": Usage(requests=1, cost=Decimal("7e-9")),
+    },
+    (Reservation("order[7]/prepare", 3, "call 1", Usage(requests=1, input_tokens=2**53)),),
+)
+
+
 def full_runs() -> list[RunRecord]:
     """Rows of a run that between them have a value of their own in every field."""
     failed = make_run(
         namespace="space", pipeline="prepare", version="1.2.3", fingerprint="f00d", state=RunState.FAILED.value,
         seq=41, epoch=3, priority=7, limits="2 pipeline prepare\n1 key order 7", key="order 7", while_open=True, signals=2, marks=("#urgent", "customer=42"), error=ERROR, created_at=NOW, updated_at=NOW + 3 * SECOND,
         started_at=NOW + SECOND, ended_at=NOW + 2 * SECOND, timeout=90 * SECOND, deadline=NOW + 60 * SECOND, active_ms=1_500, letter=40,
-        undo_after=17, forked_from="run-0", parent_id="parent", parent_path="order[7]/prepare", parent_generation=2,
+        undo_after=17, spending=SPENDING, forked_from="run-0", parent_id="parent", parent_path="order[7]/prepare", parent_generation=2,
     )  # fmt: skip
     active = replace(
         failed, letter=None, undo_after=None, state="DECOMPOSING", error=None, priority=999, ended_at=None, active_since=NOW + SECOND / 1_000,

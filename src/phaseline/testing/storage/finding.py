@@ -1,7 +1,8 @@
-"""``find`` and ``count``: the runs that a filter means, in the order of their ids."""
+"""``find``, ``count`` and ``usage``: the runs that a filter means, in the order of their ids."""
 
 from __future__ import annotations
 
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ from phaseline.finding import EVERY_RUN, RunFilter
 from phaseline.run import ErrorCategory, ErrorInfo, RunRecord, RunState
 from phaseline.testing.storage.base import PLENTY, StorageTests, read, write
 from phaseline.testing.storage.build import NAMESPACE, NOW, SECOND, following, make_run, make_unit
+from phaseline.usage import NANO, Spending, Usage, total
 
 BROKEN = ErrorInfo(category=ErrorCategory.SYSTEM, type="OSError", message='Disk "A" is 100% full')
 
@@ -93,6 +95,15 @@ CASES: list[tuple[RunFilter, list[int]]] = [
 ]
 
 
+def usage_of(number: int) -> Usage | None:
+    """What was used in a run of ``various_runs``: in every second one something, of which a part is beyond 32 bits."""
+    if number % 2:
+        return None
+    return Usage(
+        requests=1, input_tokens=10**11 + number, output_tokens=number, cost=number * Decimal("0.7") + NANO
+    )
+
+
 class Finding(StorageTests):
     """Runs are found by all that is known of them."""
 
@@ -100,8 +111,13 @@ class Finding(StorageTests):
         ("wanted", "expected"), CASES, ids=lambda case: "" if isinstance(case, list) else None
     )
     def test_what_is_wanted_is_found(self, storage: Storage, wanted: RunFilter, expected: list[int]) -> None:
-        """Those that ``matches`` says, in either order, and counted by state."""
-        runs = various_runs()
+        """Those that ``matches`` says, in either order, counted by state, and with what was used in them added up."""
+        runs = [
+            run
+            if (usage := usage_of(n)) is None
+            else replace(run, spending=Spending({"a": usage, "b": Usage()}))
+            for n, run in enumerate(various_runs())
+        ]
         write(storage, *(make_unit(run) for run in runs))
         write(storage, *(make_unit(replace(run, namespace="else")) for run in runs[:3]))
         assert [n for n, run in enumerate(runs) if wanted.matches(run)] == expected
@@ -109,6 +125,8 @@ class Finding(StorageTests):
         assert found(storage, wanted, newest_first=True) == expected[::-1]
         states = [runs[n].state for n in expected]
         assert dict(storage.count(NAMESPACE, wanted)) == {state: states.count(state) for state in states}
+        used = [usage for n in expected if (usage := usage_of(n)) is not None]
+        assert storage.usage(NAMESPACE, wanted) == total(used)
 
     @pytest.mark.parametrize("wanted", [EVERY_RUN, RunFilter(ended=True), RunFilter(marks=("#a",))])
     @pytest.mark.parametrize("newest_first", [False, True])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from decimal import Decimal
 from itertools import count
 from typing import Any
 
@@ -41,6 +42,7 @@ from phaseline.events import (
     Severity,
     SignalReceived,
     Transition,
+    UsageRecorded,
 )
 from phaseline.run import Checkpoint, PhaseState, RunState
 from phaseline.testing.storage.base import PLENTY, StorageTests, everything, read, write
@@ -123,6 +125,14 @@ def every_kind_of_event() -> list[Event]:
         ),
         PhaseSkipped(**at(next(number), "a"), reason=""),
         CheckpointCreated(**at(next(number), "a", move), checkpoint="run:13", revision=2, epoch=3),
+        UsageRecorded(
+            **at(next(number), "a[3]"),
+            key="call",
+            requests=2,
+            input_tokens=3,
+            output_tokens=4,
+            cost=Decimal("5.000000001"),
+        ),
         Emitted(**at(next(number), "a", move), name="ORDER_SHIPPED", payload=payload),
         Emitted(**at(next(number)), name="NOTHING_MORE", payload={}),
     ]

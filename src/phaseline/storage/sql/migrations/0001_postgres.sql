@@ -60,6 +60,7 @@ CREATE TABLE phaseline_pipeline_run (
     limits text, -- that each of its phases is under, a line each
     forked_from text, -- id of the run that it is a copy of
     error text,
+    spending text, -- what was used, and is reserved: an object of sums and their parts
     parent_id text COLLATE "C", -- the run that started it
     parent_path text, -- the phase there that waits for it
     input text NOT NULL,

@@ -34,6 +34,7 @@ CREATE TABLE phaseline_pipeline_run (
     parent_path TEXT, -- the phase there that waits for it
     parent_generation INTEGER,
     error TEXT,
+    spending TEXT, -- what was used, and is reserved: an object of sums and their parts
     undo_after INTEGER CHECK (undo_after >= 0), -- number of the last event whose phase a rollback keeps that is unfinished
     created_at INTEGER NOT NULL,
     updated_at INTEGER NOT NULL,

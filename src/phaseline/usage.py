@@ -1,0 +1,220 @@
+"""What the work of a run uses up that is paid for: how much, how much it may be, and what is known of it in the run's row."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from decimal import ROUND_UP, Decimal
+from typing import Any
+
+import msgspec
+from msgspec.structs import force_setattr
+
+from phaseline.errors import DefinitionError, EncodeError
+
+NANO: Decimal = Decimal("1e-9")
+"""Costs are counted in billionths: so much a single token of the cheapest models costs, and sums of them are exact."""
+MOST: int = 10**12
+"""The largest amount that is recorded at once; the largest cost is a millionth of it. So sums fit into what databases count in."""
+
+
+def _problem_of(amount: object, name: str) -> str | None:
+    """Say what is the matter with an amount, if anything is."""
+    if name != "cost":
+        is_one = type(amount) is int and amount >= 0
+        return None if is_one else f"{amount!r} is no whole number from 0 on"
+    if type(amount) is int:
+        amount = Decimal(amount)
+    if not isinstance(amount, Decimal):
+        return f"{amount!r} is no Decimal; write Decimal('0.25')"
+    return None if amount.is_finite() and 0 <= amount < MOST else f"{amount} is no amount from 0 to {MOST:,}"
+
+
+def _in_billionths(cost: Decimal | int) -> Decimal:
+    return Decimal(cost).quantize(NANO, ROUND_UP)
+
+
+AMOUNTS: tuple[str, ...] = ("requests", "input_tokens", "output_tokens", "cost")
+"""What is counted of a usage."""
+
+
+class Usage(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """What was used: ``Usage(requests=1, input_tokens=1_200, output_tokens=80, cost=Decimal("0.0042"))``; they add up with ``+``.
+
+    Raises:
+        EncodeError: An amount is no whole number from 0 on, or the cost is no such Decimal.
+    """
+
+    requests: int = 0
+    """Calls to whoever is paid."""
+    input_tokens: int = 0
+    output_tokens: int = 0
+    cost: Decimal = Decimal(0)
+    """In whatever currency the host counts; ``phaseline.ai`` counts in US dollars. Rounded up to billionths."""
+
+    def __post_init__(self) -> None:
+        for name in AMOUNTS:
+            if problem := _problem_of(getattr(self, name), name):
+                raise EncodeError(f"{name} of a usage", [problem])
+        force_setattr(self, "cost", _in_billionths(self.cost))
+
+    @property
+    def tokens(self) -> int:
+        """Of both kinds."""
+        return self.input_tokens + self.output_tokens
+
+    def __add__(self, other: Usage) -> Usage:
+        return Usage(
+            requests=self.requests + other.requests, input_tokens=self.input_tokens + other.input_tokens,
+            output_tokens=self.output_tokens + other.output_tokens, cost=self.cost + other.cost,
+        )  # fmt: skip
+
+    def __str__(self) -> str:
+        """Write it for people."""
+        return f"{self.requests} requests, {self.tokens} tokens, cost {self.cost.normalize():f}"
+
+
+NOTHING_USED: Usage = Usage()
+
+
+BOUNDS: tuple[str, ...] = ("cost", "tokens", "requests")
+"""What a budget may bound."""
+
+
+class Budget(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """How much a run may use at most: ``Budget(cost=Decimal("2.50"))``; None: as much as it likes.
+
+    Raises:
+        DefinitionError: A bound is none, or there is none.
+    """
+
+    cost: Decimal | None = None
+    """In the currency in which ``Usage`` counts."""
+    tokens: int | None = None
+    """Of both kinds."""
+    requests: int | None = None
+
+    def __post_init__(self) -> None:
+        given = {name: bound for name in BOUNDS if (bound := getattr(self, name)) is not None}
+        if not given:
+            msg = "a Budget() without a bound bounds nothing; say Budget(cost=Decimal('2.50')), tokens= or requests="
+            raise DefinitionError(msg)
+        for name, bound in given.items():
+            if problem := _problem_of(bound, name):
+                msg = f"{name} of a budget: {problem}"
+                raise DefinitionError(msg)
+        if self.cost is not None:
+            force_setattr(self, "cost", _in_billionths(self.cost))
+
+    def passed_by(self, usage: Usage) -> tuple[str, ...]:
+        """The names of the bounds that so much would go beyond."""
+        return tuple(
+            name
+            for name in BOUNDS
+            if (bound := getattr(self, name)) is not None and getattr(usage, name) > bound
+        )
+
+
+def check_recordable(usage: object, what: str) -> None:
+    """Refuse what is no usage, or more than can be meant.
+
+    Raises:
+        EncodeError: It is.
+    """
+    if not isinstance(usage, Usage):
+        raise EncodeError(
+            what, [f"expected a Usage, got {type(usage).__name__}; write Usage(requests=1, ...)"]
+        )
+    if max(usage.requests, usage.input_tokens, usage.output_tokens, int(usage.cost * 1_000_000)) > MOST:
+        raise EncodeError(
+            what,
+            [
+                f"{usage} is more than can be meant: at most {MOST:,} at once, and {MOST // 1_000_000:,} of cost"
+            ],
+        )
+
+
+class Spent(msgspec.Struct, frozen=True, gc=False):
+    """What a body used, under the name that it gave to it."""
+
+    key: str
+    usage: Usage
+
+
+class Reservation(msgspec.Struct, frozen=True, gc=False):
+    """What an attempt of a phase may be about to use."""
+
+    path: str
+    """Of the phase."""
+    fence: int
+    """Of the attempt."""
+    key: str
+    usage: Usage
+
+
+class Spending(msgspec.Struct, frozen=True, gc=False):
+    """What is known of a run in its row."""
+
+    phases: Mapping[str, Usage] = {}
+    """What was used, by path of the phase in the pipeline: items of a map are counted together."""
+    reserved: tuple[Reservation, ...] = ()
+    """What is being used, or was when an attempt was cut off: nobody knows of such a call whether it was paid."""
+
+    @property
+    def used(self) -> Usage:
+        """What was used in all."""
+        return total(self.phases.values())
+
+    @property
+    def claimed(self) -> Usage:
+        """That, and what is reserved."""
+        return self.used + total(reservation.usage for reservation in self.reserved)
+
+
+NO_SPENDING: Spending = Spending()
+
+
+def total(usages: Iterable[Usage]) -> Usage:
+    """Add up."""
+    return sum(usages, NOTHING_USED)
+
+
+# --------------------------------------------------------------------- as texts
+def usage_data(usage: Usage) -> dict[str, int]:
+    """What was used as plain data; the cost in billionths."""
+    return {
+        "requests": usage.requests, "input_tokens": usage.input_tokens, "output_tokens": usage.output_tokens,
+        "cost": int(usage.cost / NANO),
+    }  # fmt: skip
+
+
+def usage_of(data: Mapping[str, Any]) -> Usage:
+    """Read what ``usage_data`` made."""
+    amounts = {name: int(data[name]) for name in ("requests", "input_tokens", "output_tokens")}
+    return Usage(**amounts, cost=int(data["cost"]) * NANO)
+
+
+def spending_text(spending: Spending | None) -> str | None:
+    """As it stands in a run's row: an object with the sums, by which a database adds up runs, and their parts."""
+    if spending is None:
+        return None
+    parts: dict[str, Any] = {
+        **usage_data(spending.used),
+        "phases": {path: usage_data(usage) for path, usage in spending.phases.items()},
+    }
+    if spending.reserved:
+        parts["reserved"] = [[r.path, r.fence, r.key, usage_data(r.usage)] for r in spending.reserved]
+    return msgspec.json.encode(parts).decode()
+
+
+def spending_from(text: str | None) -> Spending | None:
+    """Read what ``spending_text`` wrote."""
+    if text is None:
+        return None
+    parts = msgspec.json.decode(text)
+    return Spending(
+        {path: usage_of(usage) for path, usage in parts["phases"].items()},
+        tuple(
+            Reservation(path, fence, key, usage_of(usage))
+            for path, fence, key, usage in parts.get("reserved", ())
+        ),
+    )
