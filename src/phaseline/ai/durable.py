@@ -29,9 +29,9 @@ from pydantic_ai.toolsets import AbstractToolset
 from phaseline.ai.named import model_named
 from phaseline.ai.problems import translated
 from phaseline.ai.steps import Steps
+from phaseline.context import Context
 from phaseline.errors import DefinitionError, EncodeError
 from phaseline.loops import is_asyncio
-from phaseline.phase import Context
 
 _ALL: Final[frozenset[ToolsetKind]] = frozenset({"function", "mcp", "dynamic"})
 

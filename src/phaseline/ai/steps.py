@@ -19,7 +19,7 @@ from pydantic_ai.durable_exec import (
 )
 from pydantic_ai.messages import BaseToolCallPart, ModelResponse
 
-from phaseline.phase import Context
+from phaseline.context import Context
 
 
 class Steps(CallableOperationBackend[None]):
