@@ -12,7 +12,9 @@ import json, sys, threading, time
 started = time.perf_counter()
 import phaseline
 seconds = time.perf_counter() - started
-json.dump({"seconds": seconds, "modules": sorted(sys.modules), "threads": threading.active_count()}, sys.stdout)
+found = {"seconds": seconds, "modules": sorted(sys.modules), "threads": threading.active_count()}
+import phaseline.recipes.task_preparation
+json.dump(found | {"of_recipe": sorted(sys.modules)}, sys.stdout)
 """
 
 
@@ -39,3 +41,8 @@ def test_import_is_light(fresh, record_property):
 def test_import_has_no_effects(fresh):
     """Importing the package starts no thread."""
     assert 1 == fresh["threads"]
+
+
+def test_the_recipe_asks_no_model_by_itself(fresh):
+    """Its parts that do are imported by whoever wants them."""
+    assert "pydantic_ai" not in fresh["of_recipe"]

@@ -45,11 +45,31 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 async def _prepare(request: Request) -> tuple[Run[list[Prompt]], list[Event]]:
-    pipeline = task_preparation_pipeline()
+    pipeline = _pipeline(request.model)
     async with Runtime(request.storage, pipelines=[pipeline]) as runtime:
         handle = await _begin(runtime, pipeline, request)
         events = [event async for event in _told(handle, aloud=not request.as_json)]
         return await handle.wait(), events
+
+
+def _pipeline(model: str | None) -> Pipeline[Task, list[Prompt]]:
+    """Have a model do the work, if one is named.
+
+    Raises:
+        ModelSetupError: It cannot be asked; nothing was stored.
+    """
+    if model is None:
+        return task_preparation_pipeline()
+    # Only who asks a model needs the extra, and the second that its import takes.
+    from phaseline.ai import model_named  # noqa: PLC0415
+    from phaseline.recipes.task_preparation.agents import (  # noqa: PLC0415
+        AgentDecomposer,
+        AgentEnricher,
+        AgentPromptWriter,
+    )
+
+    model_named(model)
+    return task_preparation_pipeline(AgentDecomposer(model), AgentEnricher(model), AgentPromptWriter(model))
 
 
 def _show(request: Request, run: Run[list[Prompt]], events: Sequence[Event]) -> None:

@@ -22,12 +22,15 @@ examples:
       --tech-stack FastAPI,PostgreSQL --standard "Clean Code" --rule naming=snake_case > prompts.md
   {_PROGRAM} - --storage sqlite:///runs.db < task.txt
   {_PROGRAM} --storage sqlite:///runs.db --resume RUN_ID
+  {_PROGRAM} --model anthropic:claude-sonnet-4-5 --storage sqlite:///runs.db - < task.txt
 
 The prompts go to standard output, progress and errors to standard error.
 
 The task is taken apart by rules, word lists and templates: offline, the same text for the same task, and no
-understanding of it beyond its words. In Python, any Decomposer takes their place, such as one that asks a model:
-task_preparation_pipeline(decomposer).
+understanding of it beyond its words. With --model a model takes it apart, enriches it and says how to go about it; that
+needs phaseline[ai], the library of the provider (pydantic-ai-slim[openai], [anthropic], [google], ...) and its key in the
+environment (OPENAI_API_KEY, ANTHROPIC_API_KEY, GOOGLE_API_KEY, ...). What it has answered is paid for once, also with --resume;
+name it there again. In Python, any Decomposer takes the place of the templates: task_preparation_pipeline(decomposer).
 
 exit codes: 0 done, 1 the run failed, 2 wrong usage or a storage that cannot be used, 130 interrupted
 """
@@ -43,6 +46,8 @@ class Request:
     as_json: bool
     output: Path | None
     """A folder for the prompts, instead of standard output."""
+    model: str | None = None
+    """Who does the work; None: the templates of the recipe."""
 
 
 def parse(arguments: Sequence[str] | None) -> Request:
@@ -54,7 +59,7 @@ def parse(arguments: Sequence[str] | None) -> Request:
     parser = _parser()
     given = parser.parse_args(arguments)
     work = _task(parser, given) if given.resume is None else _run_id(parser, given)
-    return Request(work, given.storage, given.json, given.output)
+    return Request(work, given.storage, given.json, given.output, given.model)
 
 
 def _run_id(parser: argparse.ArgumentParser, given: argparse.Namespace) -> str:
@@ -136,6 +141,9 @@ def _parser() -> argparse.ArgumentParser:
         "--resume",
         metavar="RUN_ID",
         help="go on with this run of the storage; its task is stored, so give no TEXT",
+    )
+    parser.add_argument(
+        "--model", metavar="NAME", help="have a model do it, such as openai:gpt-5; by default nobody is asked"
     )
     parser.add_argument(
         "--output",
