@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Final
 
 from anyio import to_thread
 from pydantic_ai import RunContext
-from pydantic_ai.agent import AbstractAgent, EventStreamHandler
+from pydantic_ai.agent import AbstractAgent, AgentModelSettings, EventStreamHandler
 from pydantic_ai.capabilities import AbstractCapability
 from pydantic_ai.capabilities.abstract import WrapRunHandler
 from pydantic_ai.durable_exec import (
@@ -23,9 +23,11 @@ from pydantic_ai.durable_exec import (
 )
 from pydantic_ai.models import Model, ModelResolutionContext
 from pydantic_ai.run import AgentRunResult
+from pydantic_ai.settings import ModelSettings
 from pydantic_ai.tools import AgentDepsT
 from pydantic_ai.toolsets import AbstractToolset
 
+from phaseline.ai.costs import MAX_TOKENS
 from phaseline.ai.named import model_named
 from phaseline.ai.problems import translated
 from phaseline.ai.steps import Steps
@@ -125,6 +127,15 @@ class DurableCalls(BaseDurabilityCapability[AgentDepsT]):
     def get_default_conversation_id(self, run_id: str) -> str:
         """Give its conversation one, too."""
         return conversation_id_from_run_id(run_id)
+
+    def get_model_settings(self) -> AgentModelSettings[AgentDepsT] | None:
+        """Bound answers where there is a budget, and the caller does not: nobody could tell what they cost at most."""
+
+        def bounded(run: RunContext[AgentDepsT]) -> ModelSettings:
+            given = run.model_settings or {}
+            return {} if given.get("max_tokens") else {"max_tokens": MAX_TOKENS}
+
+        return bounded if self._context.has_budget else None
 
     async def resolve_model_id(
         self, ctx: ModelResolutionContext[AgentDepsT], *, model_id: str

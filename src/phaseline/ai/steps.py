@@ -8,10 +8,12 @@ from typing import Any
 
 from pydantic_ai import RunContext
 from pydantic_ai.durable_exec import (
+    JSON_CODEC,
     CallableOperationBackend,
     DurableOperationId,
     EventStreamHandlerId,
     JournalOperationNamer,
+    ModelCompactMessagesId,
     ModelRequestId,
     RoleBasedOperationConfig,
     ToolsetCallToolId,
@@ -19,6 +21,7 @@ from pydantic_ai.durable_exec import (
 )
 from pydantic_ai.messages import BaseToolCallPart, ModelResponse
 
+from phaseline.ai.costs import Asked, reserve, used
 from phaseline.context import Context
 
 
@@ -53,15 +56,25 @@ class Steps(CallableOperationBackend[None]):
             return await body()  # who listens is told again
         executed = False
 
+        key = self._key(operation_id, name, cache_key)
+
         async def carry_out() -> Any:
             nonlocal executed
             executed = True
-            return await body()
+            asked = _asked(operation_id, cache_key)
+            return await body() if asked is None else await self._paid(key, asked, body)
 
-        key = self._key(operation_id, name, cache_key)
         result: object = await self._context.step(key, carry_out)
         record_durable_unit(executed=executed)
         return result
+
+    async def _paid(self, key: str, asked: Asked, body: Callable[[], Awaitable[object]]) -> object:
+        """Make a request, if the budget of the run allows it; what it used is stored with the answer."""
+        at_most = await reserve(self._context, key, asked) if self._context.has_budget else None
+        payload = await body()
+        answer: ModelResponse = JSON_CODEC.load(ModelResponse, payload)
+        self._context.spend(key, used(answer, at_most))
+        return payload
 
     def _key(self, operation_id: DurableOperationId, name: str, parts: tuple[object, ...]) -> str:
         """Name a step by its place in the run of the agent, which is the same on the next attempt.
@@ -81,6 +94,19 @@ class Steps(CallableOperationBackend[None]):
         key = f"{self._prefix}/{run.run_step}/{what}"
         self._seen[key] += 1
         return key if self._seen[key] == 1 else f"{key}#{self._seen[key]}"
+
+
+def _asked(operation_id: DurableOperationId, parts: tuple[Any, ...]) -> Asked | None:
+    """Give what a model is asked; None of operations that ask none."""
+    match operation_id, parts:
+        case ModelRequestId(model_name=model), (_, messages, settings, parameters, run):
+            return Asked(model, run, messages, settings, parameters)
+        case ModelCompactMessagesId(model_name=model), (_, request, _, run):
+            return Asked(
+                model, run, request.messages, request.model_settings, request.model_request_parameters
+            )
+        case _:
+            return None
 
 
 def _place(run: RunContext[Any]) -> int:
