@@ -9,6 +9,7 @@ from effects import note_async, noted
 
 from phaseline import Context, Pipeline
 from phaseline.recipes.task_preparation import (
+    Catalog,
     EnrichedSubtask,
     Prompt,
     Subtask,
@@ -38,7 +39,7 @@ def write(task: Task, subtasks: Sequence[EnrichedSubtask], ctx: Context) -> list
         return TemplatePromptWriter()(task, subtasks, ctx)
 
 
-def noted_pipeline() -> Pipeline[Task, list[Prompt]]:
+def noted_pipeline(catalog: Catalog) -> Pipeline[Task, list[Prompt]]:
     return task_preparation_pipeline(decompose, enrich, write)
 
 

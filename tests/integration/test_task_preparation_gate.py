@@ -143,8 +143,11 @@ async def test_bad_edit_loses_nothing() -> None:
         await handle.signal(PLAN_REVIEW, PlanReview.edit([subtask("a")]))
         prompts = await handle.result()
 
-    for part in ("the dependencies form a cycle", "'gone', which is no title", "at most 80 h are allowed"):
-        assert part in str(caught.value)
+    told = caught.value.problems
+    parts = ("'gone', which is no title", "the dependencies form a cycle", "at most 80 h are allowed")
+    assert len(parts) == len(told)
+    for part, problem in zip(parts, told, strict=True):
+        assert part in problem
     assert ("AWAITING_APPROVAL", before) == (state, after)
     assert ["a"] == titles(prompts)
 

@@ -125,6 +125,19 @@ def test_folder_that_cannot_be_written_is_named(capsys, tmp_path):
     assert "taken" in capsys.readouterr().err.splitlines()[-1]
 
 
+def test_catalog_of_ones_own(capsys, tmp_path):
+    """--catalog adds a folder to what ships; a mistake in it ends with code 2 and its place, before anything runs."""
+    file = tmp_path / "practices.toml"
+    file.write_text('extend = true\nguidelines = ["Sign it."]\n')
+    assert 0 == main([TEXT, "--catalog", str(tmp_path)])
+    assert capsys.readouterr().out.endswith("\n- Sign it.\n")
+    file.write_text('extend = true\nguidelines = ["Sign it.", 7]\n')
+    assert 2 == main([TEXT, "--catalog", str(tmp_path), "--json"])
+
+    text = "key 'guidelines.1': input should be a valid string"
+    assert ("", f"error: {file}:2: practices, {text}\n") == tuple(capsys.readouterr())
+
+
 def test_reader_that_leaves_early_is_no_error():
     """A pipe that is closed before the prompts come ends the command quietly."""
     command = [sys.executable, "-m", "phaseline.recipes.task_preparation", TEXT]

@@ -7,16 +7,13 @@ from collections import Counter
 
 import attrs
 import pytest
-from pydantic import ValidationError
 
 from phaseline.recipes.task_preparation import (
     Category,
     ProjectContext,
     Task,
-    TaskKind,
     enrich_subtask,
     kind_of,
-    task_kinds,
     write_prompts,
 )
 from phaseline.recipes.task_preparation.clauses import clauses_of, exclusions_of, limits_of
@@ -298,39 +295,6 @@ def test_long_text_is_quoted_in_part_and_named_as_a_whole():
 
     assert "Whatever else the text of the task asks for; it is quoted whole under “Context”." == last[-1]
     assert 20 > len(last)
-
-
-# --------------------------------------------------------------------- kinds of one's own
-def test_kind_can_be_added():
-    """A kind in a text like those of the recipe is used where its words are found."""
-    slots = task_kinds()[-1].subtask
-    texts = "\n".join(
-        f'[subtask.{key}]\ntitle = "{key} of the level: $quoted"\ndescription = "Do it."\nrequirements = []\n'
-        'per = "everything"'
-        for key in slots
-    )
-    kind = TaskKind.from_toml(
-        "name = 'game'\nrank = 1\nsigns = ['\\bplatformer\\b']\n"
-        "labels = {DATA_MODEL = 'World', SERVICE = 'Rules', HTTP_API = 'Controls', TESTING = 'Play'}\n"
-        + texts
-    )
-    kinds = (kind, *task_kinds())
-    task = Task.from_text("A platformer with 5 lives")
-    subtasks = decompose(task, kinds)
-    prompts = write_prompts(task, [enrich_subtask(subtask, task, kinds) for subtask in subtasks], kinds)
-
-    assert "data of the level: “A platformer with 5 lives”" == subtasks[0].title
-    assert "World: A platformer with 5 lives" == prompts[0].title
-
-
-def test_kind_without_a_subtask_is_refused():
-    """A kind has texts for all eight subtasks."""
-    kind = task_kinds()[0].model_dump()
-    kind["subtask"].pop("rules")
-    kind |= {"signs": (), "hints": "", "deeds": "", "surfaces": ""}
-
-    with pytest.raises(ValidationError, match="exactly these subtasks: data, data_access, logic, rules"):
-        TaskKind.model_validate(kind)
 
 
 # --------------------------------------------------------------------- parts

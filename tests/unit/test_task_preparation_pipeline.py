@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 import threading
 from datetime import timedelta
 from functools import partial
@@ -263,3 +265,28 @@ async def test_blank_task_is_refused_before_anything_runs():
     with pytest.raises(InvalidInputError, match=r"description: .*the text is empty"):
         await task_preparation_pipeline(decomposer).run({"title": "Tea", "description": " "})  # type: ignore[arg-type]  # the mistake under test
     assert 0 == decomposer.calls
+
+
+HOSTILE = "{x.__class__} {0} $name ${thing} $$ %s %(task)s \\1 {{ job }} `rm` </task> # Guidelines"
+
+
+async def test_text_of_users_is_never_a_template():
+    """Whatever looks like a template stays as it is, wherever it comes from, in every prompt."""
+    context = ProjectContext(
+        tech_stack=("FastAPI", f"Own {HOSTILE}"),
+        coding_standards=(f"Standard {HOSTILE}",),
+        project_rules={f"Rule {HOSTILE}": f"says {HOSTILE}"},
+        custom_data={f"Key {HOSTILE}": [f"Value {HOSTILE}"]},
+    )
+    task = Task(title=f"Sell {HOSTILE}", description=f"Members buy tea. {HOSTILE}", context=context)
+    prompts = await task_preparation_pipeline()(task)
+
+    as_json = json.dumps(HOSTILE)[1:-1]
+    for prompt in prompts:
+        for start in ("Own ", "Standard ", "Rule ", "says ", "Members buy tea. "):
+            assert start + HOSTILE in prompt.text, start
+        for start in ("Key ", "Value "):
+            assert start + as_json in prompt.text, start
+        assert prompt.title.endswith(f": Sell {HOSTILE}")
+        assert 1 == prompt.text.count("\n## Guidelines\n")
+        assert not re.search(r"<(module|class|Task|bound)\b", prompt.text)

@@ -24,7 +24,7 @@ from phaseline.recipes.task_preparation import (
     enrich_subtask,
     write_prompts,
 )
-from phaseline.recipes.task_preparation.catalog import practices
+from phaseline.recipes.task_preparation.catalog import Catalog
 from phaseline.recipes.task_preparation.stack import stack_of
 from phaseline.recipes.task_preparation.templates import decompose
 
@@ -384,7 +384,7 @@ def test_prompts_hold_everything(text, stack):
             wanted += [*subtask.requirements, *subtask.dependencies, *subtask.tech_requirements]
             wanted += subtask.best_practices
         assert [] == [part for part in wanted if part not in prompt.text]
-        guidelines = [*practices().by_category[prompt.category].guidelines, *practices().guidelines]
+        guidelines = [*Catalog.read().practices[prompt.category].guidelines, *Catalog.read().guidelines]
         assert prompt.text.endswith(
             "\n".join(["## Guidelines\n", *(f"- {line}" for line in guidelines)]) + "\n"
         )

@@ -6,8 +6,10 @@ one for each category of work. ``python -m phaseline.recipes.task_preparation`` 
 
 from __future__ import annotations
 
-from phaseline.recipes.task_preparation.catalog import TaskKind, task_kinds
+from phaseline.recipes.task_preparation.catalog import Catalog
+from phaseline.recipes.task_preparation.content import TaskKind, Technology
 from phaseline.recipes.task_preparation.enrichment import enrich_subtask
+from phaseline.recipes.task_preparation.files import CatalogError, CatalogProblem
 from phaseline.recipes.task_preparation.gate import PLAN_REVIEW, PlanRefusedError, PlanReview, PlanReviewed
 from phaseline.recipes.task_preparation.kinds import kind_of
 from phaseline.recipes.task_preparation.models import (
@@ -40,8 +42,8 @@ __all__ = [
     "PlanLimits", "problems_of", "InvalidPlanError",
     # a person between plan and work
     "PLAN_REVIEW", "PlanReview", "PlanReviewed", "PlanRefusedError",
-    # kinds of tasks
-    "TaskKind", "task_kinds", "kind_of",
+    # what the templates know
+    "Catalog", "CatalogError", "CatalogProblem", "Technology", "TaskKind", "kind_of",
     # values
     "Task", "ProjectContext", "Category", "Subtask", "Effort", "EnrichedSubtask", "Prompt",
     "in_dependency_order", "categories_in_order",

@@ -13,6 +13,7 @@ import anyio
 
 from phaseline import Event, PhaselineError, Pipeline, Run, RunHandle, RunState, Runtime
 from phaseline.recipes.task_preparation.arguments import MEMORY, Request, parse
+from phaseline.recipes.task_preparation.catalog import Catalog
 from phaseline.recipes.task_preparation.models import Prompt, Task
 from phaseline.recipes.task_preparation.pipeline import task_preparation_pipeline
 
@@ -30,7 +31,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     request = parse(arguments)
     try:
-        run, events = anyio.run(_prepare, request)
+        pipeline = _pipeline(request.model, Catalog.read(*request.catalog))
+        run, events = anyio.run(_prepare, request, pipeline)
         _show(request, run, events)
     except PhaselineError as error:
         _say(f"error: {error}")
@@ -44,22 +46,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return DONE if run.state == RunState.COMPLETED else FAILED
 
 
-async def _prepare(request: Request) -> tuple[Run[list[Prompt]], list[Event]]:
-    pipeline = _pipeline(request.model)
+async def _prepare(
+    request: Request, pipeline: Pipeline[Task, list[Prompt]]
+) -> tuple[Run[list[Prompt]], list[Event]]:
     async with Runtime(request.storage, pipelines=[pipeline]) as runtime:
         handle = await _begin(runtime, pipeline, request)
         events = [event async for event in _told(handle, aloud=not request.as_json)]
         return await handle.wait(), events
 
 
-def _pipeline(model: str | None) -> Pipeline[Task, list[Prompt]]:
+def _pipeline(model: str | None, catalog: Catalog) -> Pipeline[Task, list[Prompt]]:
     """Have a model do the work, if one is named.
 
     Raises:
         ModelSetupError: It cannot be asked; nothing was stored.
     """
     if model is None:
-        return task_preparation_pipeline()
+        return task_preparation_pipeline(catalog=catalog)
     # Only who asks a model needs the extra, and the second that its import takes.
     from phaseline.ai import model_named  # noqa: PLC0415
     from phaseline.recipes.task_preparation.agents import (  # noqa: PLC0415
@@ -69,7 +72,11 @@ def _pipeline(model: str | None) -> Pipeline[Task, list[Prompt]]:
     )
 
     model_named(model)
-    return task_preparation_pipeline(AgentDecomposer(model), AgentEnricher(model), AgentPromptWriter(model))
+    return task_preparation_pipeline(
+        AgentDecomposer(model),
+        AgentEnricher(model, catalog=catalog),
+        AgentPromptWriter(model, catalog=catalog),
+    )
 
 
 def _show(request: Request, run: Run[list[Prompt]], events: Sequence[Event]) -> None:

@@ -32,7 +32,7 @@ needs phaseline[ai], the library of the provider (pydantic-ai-slim[openai], [ant
 environment (OPENAI_API_KEY, ANTHROPIC_API_KEY, GOOGLE_API_KEY, ...). What it has answered is paid for once, also with --resume;
 name it there again. In Python, any Decomposer takes the place of the templates: task_preparation_pipeline(decomposer).
 
-exit codes: 0 done, 1 the run failed, 2 wrong usage or a storage that cannot be used, 130 interrupted
+exit codes: 0 done, 1 the run failed, 2 wrong usage, or a storage or catalog that cannot be used, 130 interrupted
 """
 
 
@@ -44,6 +44,8 @@ class Request:
     """A task to prepare, or the id of a run to go on with."""
     storage: str
     as_json: bool
+    catalog: Sequence[Path]
+    """Folders of one's own content."""
     output: Path | None
     """A folder for the prompts, instead of standard output."""
     model: str | None = None
@@ -59,7 +61,7 @@ def parse(arguments: Sequence[str] | None) -> Request:
     parser = _parser()
     given = parser.parse_args(arguments)
     work = _task(parser, given) if given.resume is None else _run_id(parser, given)
-    return Request(work, given.storage, given.json, given.output, given.model)
+    return Request(work, given.storage, given.json, given.catalog, given.output, given.model)
 
 
 def _run_id(parser: argparse.ArgumentParser, given: argparse.Namespace) -> str:
@@ -144,6 +146,14 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--model", metavar="NAME", help="have a model do it, such as openai:gpt-5; by default nobody is asked"
+    )
+    parser.add_argument(
+        "--catalog",
+        action="append",
+        default=[],
+        type=Path,
+        metavar="DIR",
+        help="a folder with technologies, practices and kinds of tasks of your own; may be repeated",
     )
     parser.add_argument(
         "--output",

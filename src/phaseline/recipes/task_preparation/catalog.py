@@ -1,276 +1,129 @@
-"""The texts and word lists that ship with the recipe, read once from the TOML files in ``data`` and checked."""
+"""The technologies, practices and kinds of tasks that the templates of the recipe know: those that ship with it, and one's own."""
 
 from __future__ import annotations
 
-import re
-import tomllib
-from collections.abc import Mapping
-from functools import cache
-from importlib.resources import files
-from typing import Annotated, ClassVar, Literal, Self
+import os
+from collections.abc import Iterator, Mapping
+from functools import cache, cached_property
+from pathlib import Path
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, TypeAdapter, field_validator
+import attrs
 
-from phaseline.recipes.task_preparation.models import Category
-
-_DATA = files("phaseline.recipes.task_preparation") / "data"
-
-Words = Annotated[frozenset[str], BeforeValidator(str.split)]
-"""Written in the file as one text with white space between the words."""
+from phaseline.recipes.task_preparation.content import KindPractice, Practice, TaskKind, Technology, words_of
+from phaseline.recipes.task_preparation.files import CatalogError, CatalogProblem
+from phaseline.recipes.task_preparation.folders import Entry, Folders
+from phaseline.recipes.task_preparation.lexicon import DATA
+from phaseline.recipes.task_preparation.lexicon import Entry as Table
+from phaseline.recipes.task_preparation.models import Category, Text
 
 
-Source = Literal[
-    "record", "action", "route", "concern",
-    "data", "rule", "interface", "other", "everything",
-    "limit", "exclusion",
-]  # fmt: skip
-"""What of a task a subtask has one requirement for each of."""
+class _Guidelines(Table):
+    guidelines: tuple[Text, ...]
 
 
-def _sign(text: str) -> re.Pattern[str]:
-    return re.compile(text, re.IGNORECASE)
+@attrs.frozen(slots=False, eq=False)
+class Catalog:
+    """What the templates know. ``Catalog.read()`` is what ships with the recipe."""
 
-
-class _Entry(BaseModel):
-    model_config: ClassVar[ConfigDict] = ConfigDict(frozen=True, extra="forbid")
-
-
-class _PerCategory(_Entry):
-    """Texts of which each category has its own."""
-
-    def for_category(self, category: Category) -> tuple[str, ...]:
-        """Give those of one category."""
-        text: str | tuple[str, ...] = getattr(self, category.value.lower())
-        return (text,) if isinstance(text, str) else text
-
-
-class VerbClass(_Entry):
-    """Verbs that ask for the same kind of work; its texts take the fields of an action."""
-
-    name: str
-    words: Words
-    also_nouns: Words = frozenset()
-    route: str
-    requirement: str
-    test: str
-
-
-class Lexicon(_Entry):
-    """The words by which a task is read."""
-
-    stop: Words
-    framing: Words
-    generic: Words
-    tools: Words
-    domain_beside: Mapping[str, Words]
-    """Words of software that are words of the domain where one of these words is in the text."""
-    foreign: Words
-    verbs_only: Words
-    abstract: Words
-    adjectives: Words
-    people: Words
-    nouns_in_ing: Words
-    uncountable: Words
-    irregular: Mapping[str, str]
-    """Singular by plural."""
-    nominal: Mapping[str, str]
-    """Verb by the noun of its action."""
-    participles: Mapping[str, str]
-    """Verb by irregular participle."""
-    results: Mapping[str, str]
-    """What is stored when something is done, by verb."""
-    verbs: tuple[VerbClass, ...]
-
-
-class Concern(_PerCategory):
-    """A matter that a task brings with it, such as payments."""
-
-    name: str
-    words: Words
-    data_model: str
-    service: str
-    http_api: str
-    testing: str
-
-
-class Elsewhere(_PerCategory):
-    """What a technology asks for in tasks that are not about HTTP."""
-
-    data_model: tuple[str, ...]
-    service: tuple[str, ...]
-    http_api: tuple[str, ...]
-    testing: tuple[str, ...]
-
-
-class Technology(_PerCategory):
-    """A technology that is known by name."""
-
-    name: str
-    role: Literal["framework", "database", "cache", "frontend", "language"]
-    aliases: Annotated[tuple[str, ...], BeforeValidator(lambda text: text.split(", "))]
-    in_text: Words
-    """Words distinctive enough to be recognised in running text."""
-    in_context: tuple[re.Pattern[str], ...] = ()
-    """Regular expressions, case-sensitive, for names that are common words as well."""
-    documents: bool = False
-    """Whether it is a database of documents."""
-    orm: str = ""
-    odm: str = ""
-    migrations: str = ""
-    tests: str = ""
-    data_model: tuple[str, ...]
-    service: tuple[str, ...]
-    http_api: tuple[str, ...]
-    testing: tuple[str, ...]
-    elsewhere: Elsewhere | None = None
-
-
-class Slot(_Entry):
-    """What one of the eight subtasks is whatever the kind of the task."""
-
-    key: str
-    category: Category
-    needs: tuple[str, ...]
-    hours: tuple[float, float]
-    hours_per: tuple[float, float]
-
-
-class Plan(_Entry):
-    """The eight subtasks, each after those it needs, and the lines for what a task has several of."""
-
-    lines: Mapping[str, str]
-    subtask: tuple[Slot, ...]
-
-
-class Clauses(_Entry):
-    """How the sentences of a task are sorted."""
-
-    topics: Mapping[str, Words]
-    """Words in the singular, by what they speak of."""
-    exclusions: Mapping[str, tuple[str, ...]]
-    """Regular expressions of what a task may rule out, by surface."""
-    formats: Mapping[Literal["names"], tuple[str, ...]]
-
-
-class Practice(_Entry):
-    """What holds for a category whatever the task."""
-
-    marks: Words
-    best_practices: tuple[str, ...]
+    technologies: tuple[Technology, ...]
+    practices: Mapping[Category, Practice]
+    """What holds for each category whatever the task."""
     guidelines: tuple[str, ...]
-
-
-class Practices(_Entry):
-    """The practices of each category, and the guidelines of all."""
-
-    by_category: Mapping[Category, Practice]
-    guidelines: tuple[str, ...]
-
-
-class SubtaskTexts(_Entry):
-    """What a subtask says for tasks of one kind, before it is filled in."""
-
-    title: str
-    description: str
-    requirements: tuple[str, ...]
-    per: tuple[Source, ...] = ()
-
-    @field_validator("per", mode="before")
-    @classmethod
-    def _split(cls, text: object) -> object:
-        return text.split() if isinstance(text, str) else text
-
-
-class KindPractice(_Entry):
-    """What holds for a category in tasks of one kind."""
-
-    best_practices: tuple[str, ...]
-    guidelines: tuple[str, ...]
-
-
-class TaskKind(_Entry):
-    """A kind of task: the words that reveal it, and what its subtasks say. See ``data/kinds/web.toml``."""
-
-    name: str
-    rank: int
-    """Decides between kinds for which the words speak equally; the lower wins."""
-    enough: int = 3
-    """The least score at which a task is taken to be of this kind."""
-    surfaces: Words = frozenset()
-    signs: tuple[Annotated[re.Pattern[str], BeforeValidator(_sign)], ...] = ()
-    hints: Words = frozenset()
-    deeds: Words = frozenset()
-    labels: Mapping[Category, str]
-    subtask: Mapping[str, SubtaskTexts]
-    """By key of the slot; there is one for each slot."""
-    practices: Mapping[Category, KindPractice] = {}
-
-    @field_validator("subtask")
-    @classmethod
-    def _fills_every_slot(cls, texts: Mapping[str, SubtaskTexts]) -> Mapping[str, SubtaskTexts]:
-        keys = [slot.key for slot in plan().subtask]
-        if set(keys) != set(texts):
-            msg = f"a kind has texts for exactly these subtasks: {', '.join(keys)}"
-            raise ValueError(msg)
-        return texts
-
-    def practice(self, category: Category) -> KindPractice | Practice:
-        """Give what holds for a category, by default what holds whatever the kind."""
-        return self.practices.get(category) or practices().by_category[category]
+    """What closes each prompt."""
+    kinds: tuple[TaskKind, ...]
+    """By rank; the last one is that of tasks whose words reveal none."""
 
     @classmethod
-    def from_toml(cls, text: str) -> Self:
-        """Read a kind from a text like those in ``data/kinds``.
+    def read(cls, *folders: str | os.PathLike[str], shipped: bool = True) -> Catalog:
+        """Read a catalog from folders, each with some of ``technologies.toml``, ``practices.toml`` and ``kinds/*.toml``.
+
+        An entry takes the place of an earlier one of the same name; with ``extend = true`` it adds to that.
+
+        Args:
+            *folders: Where the files are, in the order in which they add to each other.
+            shipped: Whether they add to what ships with the recipe, or stand alone.
 
         Raises:
-            tomllib.TOMLDecodeError: It is not TOML.
-            pydantic.ValidationError: It does not describe a kind.
+            CatalogError: Files hold mistakes; each is told with file, line, entry and key.
         """
-        return cls.model_validate(tomllib.loads(text))
+        return _shipped() if shipped and not folders else _read(*map(Path, folders), shipped=shipped)
+
+    def practice(self, kind: TaskKind, category: Category) -> KindPractice | Practice:
+        """Give what holds for a category in tasks of a kind, by default what holds whatever the kind."""
+        return kind.practices.get(category) or self.practices[category]
+
+    @cached_property
+    def by_alias(self) -> Mapping[tuple[str, ...], Technology]:
+        """The technologies by the words of the names that they go by."""
+        return {alias: technology for technology in self.technologies for alias in _aliases(technology)}
+
+    @cached_property
+    def by_word(self) -> Mapping[str, Technology]:
+        """The technologies by words that name them in running text."""
+        return {word: technology for technology in self.technologies for word in technology.in_text}
 
 
 @cache
-def lexicon() -> Lexicon:
-    """Give the word lists."""
-    return Lexicon.model_validate(_read("words"))
+def _shipped() -> Catalog:
+    return _read(shipped=True)
 
 
-@cache
-def concerns() -> tuple[Concern, ...]:
-    """Give the known concerns."""
-    return TypeAdapter(tuple[Concern, ...]).validate_python(_read("concerns")["concern"])
+def _read(*folders: Path, shipped: bool) -> Catalog:
+    found = Folders()
+    if shipped:
+        found.add(DATA, strict=False)
+    for folder in folders:
+        found.add(folder)
+    technologies = found.models(found.technologies, Technology)
+    practices = found.models({name: e for name, e in found.practices.items() if name}, Practice)
+    guidelines = found.models({name: e for name, e in found.practices.items() if not name}, _Guidelines)
+    kinds = found.models(found.kinds, TaskKind)
+    problems = [*found.problems, *_doubles(technologies, found.technologies)]
+    if not problems:
+        problems += _missing(", ".join(map(str, folders)), practices, kinds)
+    if problems:
+        raise CatalogError(problems)
+    return Catalog(
+        tuple(technologies.values()),
+        {category: practices[category] for category in Category},
+        tuple(text for part in guidelines.values() for text in part.guidelines),
+        tuple(sorted(kinds.values(), key=lambda kind: kind.rank)),
+    )
 
 
-@cache
-def technologies() -> tuple[Technology, ...]:
-    """Give the known technologies."""
-    return TypeAdapter(tuple[Technology, ...]).validate_python(_read("technologies")["technology"])
+def _aliases(technology: Technology) -> Iterator[tuple[str, ...]]:
+    yield from map(words_of, (technology.name, *technology.aliases))
 
 
-@cache
-def plan() -> Plan:
-    """Give the eight subtasks."""
-    return Plan.model_validate(_read("subtasks"))
+def _doubles(
+    technologies: Mapping[str, Technology], entries: Mapping[str, Entry]
+) -> Iterator[CatalogProblem]:
+    """Tell where two technologies go by one name."""
+    owner: dict[tuple[str, ...] | str, str] = {}
+    for name, technology in technologies.items():
+        for key, names in (("aliases", _aliases(technology)), ("in_text", technology.in_text)):
+            for word in names:
+                other = owner.setdefault(word, name)
+                if other != name:
+                    said = word if isinstance(word, str) else " ".join(word)
+                    text = f"{other!r} goes by {said!r} too; take another name, or replace that entry by one of its name"
+                    yield entries[name].problem((key,), text)
 
 
-@cache
-def clauses() -> Clauses:
-    """Give what sorts the sentences of a task."""
-    return Clauses.model_validate(_read("clauses"))
-
-
-@cache
-def task_kinds() -> tuple[TaskKind, ...]:
-    """Give the kinds of tasks that ship with the recipe, by rank."""
-    texts = [file.read_text("utf-8") for file in (_DATA / "kinds").iterdir() if file.name.endswith(".toml")]
-    return tuple(sorted(map(TaskKind.from_toml, texts), key=lambda kind: kind.rank))
-
-
-@cache
-def practices() -> Practices:
-    """Give what holds for each category."""
-    return Practices.model_validate(_read("practices"))
-
-
-def _read(name: str) -> dict[str, object]:
-    return tomllib.loads((_DATA / f"{name}.toml").read_text("utf-8"))
+def _missing(
+    folders: str, practices: Mapping[str, Practice], kinds: Mapping[str, TaskKind]
+) -> Iterator[CatalogProblem]:
+    """Tell what a catalog that stands alone cannot do without."""
+    for category in Category:
+        if category not in practices:
+            yield CatalogProblem(
+                folders,
+                None,
+                "practices",
+                category,
+                "a catalog that stands alone has practices of each category",
+            )
+    if not kinds:
+        yield CatalogProblem(
+            folders, None, "kinds", "", "a catalog that stands alone has a kind of tasks at least"
+        )

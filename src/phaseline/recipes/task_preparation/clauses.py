@@ -8,7 +8,7 @@ from functools import cache
 
 import attrs
 
-from phaseline.recipes.task_preparation import catalog
+from phaseline.recipes.task_preparation import lexicon
 from phaseline.recipes.task_preparation.english import singular
 from phaseline.recipes.task_preparation.models import shortened
 
@@ -95,7 +95,7 @@ def exclusions_of(text: str) -> tuple[Exclusion, ...]:
 def formats_of(text: str) -> tuple[str, ...]:
     """Give the formats that a text names."""
     words = {word.casefold() for word in _WORD.findall(text[:MAX_READ])}
-    named = catalog.clauses().formats["names"]
+    named = lexicon.clauses().formats["names"]
     return tuple(name for name in named if set(name.casefold().split()) <= words)
 
 
@@ -126,13 +126,13 @@ def _pieces(line: str) -> Iterator[str]:
 def _without_stop(limit: str) -> str:
     """Drop what stands where the unit should be and is none: 'at most 5 at'."""
     head, _, last = limit.rpartition(" ")
-    return head if last.casefold() in catalog.lexicon().stop else limit
+    return head if last.casefold() in lexicon.lexicon().stop else limit
 
 
 def _topics(clause: str) -> frozenset[str]:
     said = _WORD.findall(clause.casefold())
     words = {*said, *map(singular, said)}
-    topics = {topic for topic, known in catalog.clauses().topics.items() if known & words}
+    topics = {topic for topic, known in lexicon.clauses().topics.items() if known & words}
     if re.search(r"\d", clause):
         topics.add("rule")
     if _CALLABLE.search(clause):
@@ -144,13 +144,13 @@ def _topics(clause: str) -> frozenset[str]:
 def _excluded() -> dict[str, re.Pattern[str]]:
     return {
         surface: re.compile(rf"\b(?:{'|'.join(named)})\b", re.IGNORECASE)
-        for surface, named in catalog.clauses().exclusions.items()
+        for surface, named in lexicon.clauses().exclusions.items()
     }
 
 
 @cache
 def _exclusion() -> re.Pattern[str]:
-    named = "|".join(name for names in catalog.clauses().exclusions.values() for name in names)
+    named = "|".join(name for names in lexicon.clauses().exclusions.values() for name in names)
     thing = rf"(?:{named}){_NOT_MEANT}"
     listed = rf",(?: (?:a|an|any))? {thing}(?=,? (?:or|nor|and) )"
     another = (

@@ -9,7 +9,7 @@ from typing import Literal
 
 import attrs
 
-from phaseline.recipes.task_preparation.catalog import VerbClass, lexicon, technologies
+from phaseline.recipes.task_preparation.lexicon import VerbClass, lexicon
 
 Form = Literal["base", "s", "ing", "ed"]
 
@@ -131,13 +131,7 @@ def _is_participle(word: str) -> bool:
 @cache
 def _no_content() -> frozenset[str]:
     lex = lexicon()
-    return lex.stop | lex.generic | lex.adjectives | lex.framing | lex.tools | technology_words()
-
-
-@cache
-def technology_words() -> frozenset[str]:
-    """Give the words that name a technology the recipe knows, wherever they stand."""
-    return frozenset(word for technology in technologies() for word in technology.in_text)
+    return lex.stop | lex.generic | lex.adjectives | lex.framing | lex.tools
 
 
 @cache

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Annotated, Final, Literal, Self
 
-from pydantic import AfterValidator, model_validator
+from pydantic import AfterValidator, ValidationError, model_validator
+from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from phaseline import Context, CustomEvent, PhaselineError, Retry, Signal, phase
 from phaseline.recipes.task_preparation.models import Line, Subtask, Task, Value, shortened
@@ -95,7 +96,10 @@ def review_signal(limits: PlanLimits) -> Signal[PlanReview]:
 
     def within_limits(review: PlanReview) -> PlanReview:
         if review.subtasks and (problems := problems_of(review.subtasks, limits)):
-            raise ValueError("; ".join(problems))
+            # Each by itself: whoever is told gets them as a list.
+            errors = [PydanticCustomError("plan", "{problem}", {"problem": problem}) for problem in problems]
+            details = [InitErrorDetails(type=error, loc=("subtasks",), input=None) for error in errors]
+            raise ValidationError.from_exception_data("PlanReview", details)
         return review
 
     return Signal[Annotated[PlanReview, AfterValidator(within_limits)]](PLAN_REVIEW.name)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 
-from phaseline.recipes.task_preparation.catalog import TaskKind, lexicon, task_kinds
+from phaseline.recipes.task_preparation.catalog import Catalog
 from phaseline.recipes.task_preparation.clauses import MAX_READ, exclusions_of
+from phaseline.recipes.task_preparation.content import TaskKind
 from phaseline.recipes.task_preparation.english import is_english, singular
+from phaseline.recipes.task_preparation.lexicon import lexicon
 from phaseline.recipes.task_preparation.models import Task
 from phaseline.recipes.task_preparation.reading import read
 from phaseline.recipes.task_preparation.stack import Stack, stack_of
@@ -19,19 +20,20 @@ _MOST_DEEDS = 3
 _WORD = re.compile(r"[^\W_]+(?:-[^\W_]+)*")
 
 
-def kind_of(task: Task, kinds: Sequence[TaskKind] | None = None) -> TaskKind:
+def kind_of(task: Task, catalog: Catalog | None = None) -> TaskKind:
     """Tell the kind of a task; the last one by rank where the words reveal none.
 
     Args:
         task: What to look at.
-        kinds: What it may be; by default the kinds that ship with the recipe.
+        catalog: Which kinds there are; by default those that ship with the recipe.
     """
-    ranked = sorted(task_kinds() if kinds is None else kinds, key=lambda kind: kind.rank)
+    catalog = catalog or Catalog.read()
+    ranked = catalog.kinds
     text = f"{task.title}\n{task.description}"[:MAX_READ]
     if not is_english(_WORD.findall(text.casefold())):
         return ranked[-1]
     excluded = {surface for exclusion in exclusions_of(text) for surface in exclusion.surfaces}
-    evidence = _Evidence(task)
+    evidence = _Evidence(task, catalog)
     possible = [kind for kind in ranked if not kind.surfaces & excluded] or ranked[-1:]
     best = max(possible, key=evidence.score)
     return best if evidence.score(best) >= best.enough else ranked[-1]
@@ -40,11 +42,13 @@ def kind_of(task: Task, kinds: Sequence[TaskKind] | None = None) -> TaskKind:
 class _Evidence:
     """What in a task speaks for one kind or another."""
 
-    def __init__(self, task: Task) -> None:
+    def __init__(self, task: Task, catalog: Catalog) -> None:
         self._title, self._text = _asserted(task.title), _asserted(task.description)
         self._in_title, self._in_text = _words(self._title), _words(self._text)
-        self._stack: Stack = stack_of(task)
-        self._deeds = [action.kind.name for action in read(task.title, task.description).actions]
+        self._stack: Stack = stack_of(task, catalog)
+        self._deeds = [
+            action.kind.name for action in read(task.title, task.description, catalog.by_word).actions
+        ]
 
     def score(self, kind: TaskKind) -> int:
         """Add up what speaks for a kind."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from phaseline import Pipeline, each
+from phaseline.recipes.task_preparation.catalog import Catalog
 from phaseline.recipes.task_preparation.gate import AWAITING_APPROVAL, apply_review, review_signal
 from phaseline.recipes.task_preparation.models import Prompt, Task
 from phaseline.recipes.task_preparation.parts import Decomposer, Enricher, PromptWriter
@@ -26,6 +27,7 @@ def task_preparation_pipeline(
     *,
     approval: bool = False,
     limits: PlanLimits | None = None,
+    catalog: Catalog | None = None,
 ) -> Pipeline[Task, list[Prompt]]:
     """Make the pipeline that turns a task into prompts.
 
@@ -39,11 +41,12 @@ def task_preparation_pipeline(
         approval: Whether the plan waits for a person, in the state ``AWAITING_APPROVAL``, until somebody sends the signal
             ``PLAN_REVIEW``.
         limits: What a plan may be; by default at most 60 subtasks, and one of each category at least.
+        catalog: What those parts know that are not given; by default what ships with the recipe.
     """
     limits = limits or PlanLimits()
-    decompose = decompose_with(decomposer or TemplateDecomposer(), limits)
-    enrich = enrich_with(enricher or TemplateEnricher())
-    generate_prompts = generate_prompts_with(prompt_writer or TemplatePromptWriter())
+    decompose = decompose_with(decomposer or TemplateDecomposer(catalog), limits)
+    enrich = enrich_with(enricher or TemplateEnricher(catalog))
+    generate_prompts = generate_prompts_with(prompt_writer or TemplatePromptWriter(catalog))
     if not approval:
         return Pipeline(NAME, decompose >> each(enrich, limit=8) >> generate_prompts, version="1")
     approved = decompose.wait_for(review_signal(limits), name=AWAITING_APPROVAL) >> apply_review

@@ -8,7 +8,8 @@ from functools import reduce
 from itertools import chain
 from operator import add
 
-from phaseline.recipes.task_preparation.catalog import TaskKind, practices
+from phaseline.recipes.task_preparation.catalog import Catalog
+from phaseline.recipes.task_preparation.content import TaskKind
 from phaseline.recipes.task_preparation.kinds import kind_of
 from phaseline.recipes.task_preparation.markdown import fence, inline, item, paragraph
 from phaseline.recipes.task_preparation.models import (
@@ -23,16 +24,17 @@ from phaseline.recipes.task_preparation.stack import stack_of
 
 
 def write_prompts(
-    task: Task, subtasks: Sequence[EnrichedSubtask], kinds: Sequence[TaskKind] | None = None
+    task: Task, subtasks: Sequence[EnrichedSubtask], catalog: Catalog | None = None
 ) -> list[Prompt]:
     """Write one prompt for each category that has subtasks, each after those whose work it builds on.
 
     Args:
         task: The whole.
         subtasks: Its parts.
-        kinds: What kinds of task there are; by default those that ship with the recipe.
+        catalog: What is known of technologies and kinds; by default what ships with the recipe.
     """
-    kind = kind_of(task, kinds)
+    catalog = catalog or Catalog.read()
+    kind = kind_of(task, catalog)
     ordered = in_dependency_order(subtasks)
     categories = categories_in_order(ordered)
     label_of = {subtask.title: kind.labels[subtask.category] for subtask in ordered}
@@ -43,6 +45,7 @@ def write_prompts(
             text=_text(
                 task,
                 kind,
+                catalog,
                 category,
                 [subtask for subtask in ordered if subtask.category is category],
                 place=f"{place} of {len(categories)}",
@@ -56,6 +59,7 @@ def write_prompts(
 def _text(
     task: Task,
     kind: TaskKind,
+    catalog: Catalog,
     category: Category,
     own: Sequence[EnrichedSubtask],
     *,
@@ -67,7 +71,7 @@ def _text(
         f"# {kind.labels[category]}: {inline(task.title)}",
         f"This is part {place} of the task. It has {_count(len(own), 'subtask')}, estimated at {effort} in all.",
         *_context(task),
-        *_section("Tech stack", _stack(task)),
+        *_section("Tech stack", _stack(task, catalog)),
         *_section("Technology requirements", _union(subtask.tech_requirements for subtask in own)),
         *_standards(task, own),
         *_section("Best practices", _union(subtask.best_practices for subtask in own)),
@@ -75,7 +79,7 @@ def _text(
         *chain.from_iterable(
             _subtask(number, subtask, label_of) for number, subtask in enumerate(own, start=1)
         ),
-        *_section("Guidelines", (*kind.practice(category).guidelines, *practices().guidelines)),
+        *_section("Guidelines", (*catalog.practice(kind, category).guidelines, *catalog.guidelines)),
     ]
     return "\n\n".join(sections) + "\n"
 
@@ -89,10 +93,10 @@ def _context(task: Task) -> Iterator[str]:
         yield fence(json.dumps(dict(task.context.custom_data), indent=2, ensure_ascii=False), "json")
 
 
-def _stack(task: Task) -> Iterable[str]:
+def _stack(task: Task, catalog: Catalog) -> Iterable[str]:
     if task.context.tech_stack:
         return map(inline, task.context.tech_stack)
-    named = [technology.name for technology in stack_of(task).known]
+    named = [technology.name for technology in stack_of(task, catalog).known]
     return named or ["Not stated: use what the project uses already, and say what you took it to be."]
 
 

@@ -8,11 +8,10 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 
 import attrs
 
-from phaseline.recipes.task_preparation.catalog import Concern, VerbClass, concerns, lexicon
 from phaseline.recipes.task_preparation.english import (
     Verb,
     base_of,
@@ -22,9 +21,9 @@ from phaseline.recipes.task_preparation.english import (
     is_plural,
     plural,
     singular,
-    technology_words,
     verb_forms,
 )
+from phaseline.recipes.task_preparation.lexicon import Concern, VerbClass, concerns, lexicon
 
 MAX_READ = 20_000
 """Characters of a description that are read for its words."""
@@ -96,8 +95,14 @@ class Reading:
     """The strongest first."""
 
 
-def read(title: str, description: str) -> Reading:
-    """Read a task; its title and the first sentence of the description weigh more."""
+def read(title: str, description: str, tools: Collection[str] = ()) -> Reading:
+    """Read a task; its title and the first sentence of the description weigh more.
+
+    Args:
+        title: Of the task.
+        description: Of the task.
+        tools: Words, in lower case, that name technologies and no things of the domain.
+    """
     nouns, actions = _Nouns(), list[Action]()
     description = description[:MAX_READ]
     texts = (description,) if title.rstrip("…") in " ".join(description.split()) else (title, description)
@@ -105,7 +110,7 @@ def read(title: str, description: str) -> Reading:
     domain = _domain_words(word for tokens in sentences for word in tokens)
     for index, tokens in enumerate(sentences):
         weight = 8 if index < 2 else 4  # noqa: PLR2004  # those two
-        done = _Sentence(tokens, nouns, domain, weight).read()
+        done = _Sentence(tokens, nouns, domain, weight, tools).read()
         for result in {lexicon().results.get(action.verb): None for action in done}:
             nouns.add((result,) if result else (), weight // 2)
         actions += done
@@ -162,6 +167,7 @@ class _Sentence:
     domain: frozenset[str]
     """Words of software that are words of the domain in this text."""
     weight: int
+    tools: Collection[str]
     actions: list[Action] = attrs.field(factory=list[Action])
     pending: list[Verb] = attrs.field(factory=list[Verb])
     """Verbs whose object has not come yet."""
@@ -185,7 +191,7 @@ class _Sentence:
                     self._act((*self.last[:-1], *map(plural, map(singular, self.last[-1:]))))
                 elif verb.kind.name == "account":
                     self.nouns.add(("user",), self.weight)
-            elif (is_content(word) or word in self.domain) and not self._is_no_noun(index):
+            elif self._names(word) and not self._is_no_noun(index):
                 self.phrase.append(word)
             else:
                 self._pass(word)
@@ -193,6 +199,10 @@ class _Sentence:
         self._close()
         self._act(())
         return self.actions
+
+    def _names(self, word: str) -> bool:
+        """Tell whether a word may be part of the name of something in the domain."""
+        return (is_content(word) and word not in self.tools) or word in self.domain
 
     def _pass(self, word: str) -> None:
         """Take a word that belongs to no phrase."""
@@ -316,7 +326,7 @@ def action_of(verb: str, *words: str) -> Action:
     return Action(verb_forms()[verb].kind, verb, words)
 
 
-def subject_of(title: str) -> str:
+def subject_of(title: str, tools: Collection[str] = ()) -> str:
     """Give what a title is about in at most eight words, such as ``invoice tracker for freelancers``.
 
     Empty if the title has no words.
@@ -328,7 +338,7 @@ def subject_of(title: str) -> str:
     cut, words = end > MAX_SUBJECT, words[: min(end, MAX_SUBJECT)]
     while words and words[-1].casefold() in lexicon().stop and not _is_phrasal(words[-2:]):
         del words[-1]
-    if words and words[0][1:].islower() and words[0].casefold() not in technology_words():
+    if words and words[0][1:].islower() and words[0].casefold() not in tools:
         words[0] = words[0].lower()
     return " ".join(words) + ("…" if cut else "")
 

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import re
-from functools import cache
-
 import attrs
 
-from phaseline.recipes.task_preparation.catalog import Technology, technologies
+from phaseline.recipes.task_preparation.catalog import Catalog
+from phaseline.recipes.task_preparation.content import Technology, words_of
 from phaseline.recipes.task_preparation.models import Task
-
-_WORD = re.compile(r"[.]?[^\W_]+(?:[.][^\W_]+)*[#+]*")
 
 
 @attrs.frozen
@@ -39,37 +35,26 @@ class Stack:
         return next((technology.tests for technology in self.known if technology.tests), "")
 
 
-def stack_of(task: Task) -> Stack:
+def stack_of(task: Task, catalog: Catalog | None = None) -> Stack:
     """Recognise the technologies that the project names or, if it names none, those that the task's words name."""
-    stated = task.context.tech_stack
+    catalog, stated = catalog or Catalog.read(), task.context.tech_stack
     if not stated:
-        return Stack(_mentioned(f"{task.title}\n{task.description}"), (), stated=False)
-    found = {name: _recognise(name) for name in stated}
+        return Stack(_mentioned(f"{task.title}\n{task.description}", catalog), (), stated=False)
+    found = {name: _recognise(name, catalog) for name in stated}
     known = tuple(dict.fromkeys(technology for technology in found.values() if technology is not None))
     return Stack(known, tuple(name for name, technology in found.items() if technology is None), stated=True)
 
 
-def words_of(name: str) -> tuple[str, ...]:
-    """Take a name apart into lower-case words, keeping '.', '#' and '+' where they belong to a name."""
-    return tuple(_WORD.findall(name.casefold()))
-
-
-def _recognise(name: str) -> Technology | None:
+def _recognise(name: str, catalog: Catalog) -> Technology | None:
     """Find the technology whose longest alias the name begins with, so that 'Spring Boot 3' is Spring Boot."""
     words = words_of(name)
     for length in range(len(words), 0, -1):
-        if technology := _by_alias().get(words[:length]):
+        if technology := catalog.by_alias.get(words[:length]):
             return technology
     return None
 
 
-def _mentioned(text: str) -> tuple[Technology, ...]:
-    by_word = {word: technology for technology in technologies() for word in technology.in_text}
-    said = [by_word[word] for word in words_of(text) if word in by_word]
-    meant = [known for known in technologies() if any(name.search(text) for name in known.in_context)]
+def _mentioned(text: str, catalog: Catalog) -> tuple[Technology, ...]:
+    said = [catalog.by_word[word] for word in words_of(text) if word in catalog.by_word]
+    meant = [known for known in catalog.technologies if any(name.search(text) for name in known.in_context)]
     return tuple(dict.fromkeys(said + meant))
-
-
-@cache
-def _by_alias() -> dict[tuple[str, ...], Technology]:
-    return {words_of(alias): technology for technology in technologies() for alias in technology.aliases}

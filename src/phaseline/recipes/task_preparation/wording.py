@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from string import Template
 
 import attrs
 
-from phaseline.recipes.task_preparation.catalog import Concern, Source, Technology, lexicon, plan
 from phaseline.recipes.task_preparation.clauses import (
     Clause,
     clauses_of,
@@ -16,7 +15,9 @@ from phaseline.recipes.task_preparation.clauses import (
     formats_of,
     limits_of,
 )
+from phaseline.recipes.task_preparation.content import Source, Technology
 from phaseline.recipes.task_preparation.english import indefinite, plural, singular
+from phaseline.recipes.task_preparation.lexicon import Concern, lexicon, plan
 from phaseline.recipes.task_preparation.models import Category, Task, shortened
 from phaseline.recipes.task_preparation.reading import Action, Reading, action_of, is_clause, subject_of
 from phaseline.recipes.task_preparation.stack import Stack
@@ -39,6 +40,8 @@ class Wording:
     task: Task
     reading: Reading
     stack: Stack
+    tools: Collection[str] = ()
+    """Words, in lower case, that name technologies."""
 
     @cached_property
     def records(self) -> tuple[str, ...]:
@@ -68,7 +71,7 @@ class Wording:
     @cached_property
     def _general(self) -> Mapping[str, str]:
         """What tasks of every kind may name."""
-        subject = subject_of(self.task.title)
+        subject = subject_of(self.task.title, self.tools)
         quoted = f"“{shortened(self.task.title, _MAX_QUOTED)}”"
         named = subject and not is_clause(subject)
         purpose = f"the {subject}" if named else f"“{subject}”" if subject else quoted

@@ -12,7 +12,7 @@ from pydantic_ai.settings import ModelSettings
 from phaseline import Context
 from phaseline.ai import DurableCalls
 from phaseline.recipes.task_preparation.agents.frames import ENRICHER, REPAIRS, of_subtask
-from phaseline.recipes.task_preparation.catalog import TaskKind
+from phaseline.recipes.task_preparation.catalog import Catalog
 from phaseline.recipes.task_preparation.enrichment import enrich_subtask
 from phaseline.recipes.task_preparation.models import EnrichedSubtask, Subtask, Task, Value
 
@@ -31,7 +31,7 @@ class AgentEnricher:
         self,
         model: Model | str,
         *,
-        kinds: Sequence[TaskKind] | None = None,
+        catalog: Catalog | None = None,
         repairs: int = REPAIRS,
         settings: ModelSettings | None = None,
     ) -> None:
@@ -39,11 +39,11 @@ class AgentEnricher:
 
         Args:
             model: As ``"anthropic:claude-sonnet-4-5"``, or one of pydantic-ai's own.
-            kinds: What kinds of task there are; by default those that ship with the recipe.
+            catalog: What is known of technologies and kinds; by default what ships with the recipe.
             repairs: How often the model may mend its answer.
             settings: Such as ``{"temperature": 0}``.
         """
-        self._kinds: Sequence[TaskKind] | None = kinds
+        self._catalog: Catalog | None = catalog
         self._agent: Agent[None, Additions] = Agent(
             model,
             name="enrich",
@@ -61,7 +61,7 @@ class AgentEnricher:
             EncodeError: The task is longer than what a model is told.
             ModelCallError: The model gave nothing of use; another attempt may help where it is a ``ModelOutageError``.
         """
-        known = await to_thread.run_sync(enrich_subtask, subtask, task, self._kinds)  # it reads files
+        known = await to_thread.run_sync(enrich_subtask, subtask, task, self._catalog)  # it reads files
         calls: DurableCalls[None] = DurableCalls(ctx)
         result = await self._agent.run(of_subtask(task, known), capabilities=[calls])
         more = result.output

@@ -12,7 +12,7 @@ from pydantic_ai.settings import ModelSettings
 from phaseline import Context
 from phaseline.ai import DurableCalls
 from phaseline.recipes.task_preparation.agents.frames import PROMPT_WRITER, REPAIRS, of_prompt
-from phaseline.recipes.task_preparation.catalog import TaskKind
+from phaseline.recipes.task_preparation.catalog import Catalog
 from phaseline.recipes.task_preparation.markdown import item
 from phaseline.recipes.task_preparation.models import EnrichedSubtask, Prompt, Task, Text, Value
 from phaseline.recipes.task_preparation.prompts import write_prompts
@@ -33,7 +33,7 @@ class AgentPromptWriter:
         self,
         model: Model | str,
         *,
-        kinds: Sequence[TaskKind] | None = None,
+        catalog: Catalog | None = None,
         repairs: int = REPAIRS,
         settings: ModelSettings | None = None,
     ) -> None:
@@ -41,11 +41,11 @@ class AgentPromptWriter:
 
         Args:
             model: As ``"anthropic:claude-sonnet-4-5"``, or one of pydantic-ai's own.
-            kinds: What kinds of task there are; by default those that ship with the recipe.
+            catalog: What is known of technologies and kinds; by default what ships with the recipe.
             repairs: How often the model may mend its answer.
             settings: Such as ``{"temperature": 0}``.
         """
-        self._kinds: Sequence[TaskKind] | None = kinds
+        self._catalog: Catalog | None = catalog
         self._agent: Agent[None, Approach] = Agent(
             model,
             name="prompt",
@@ -68,7 +68,7 @@ class AgentPromptWriter:
                 ``ModelOutageError``.
         """
         prompts: list[Prompt] = []
-        texts = await to_thread.run_sync(write_prompts, task, subtasks, self._kinds)  # it reads files
+        texts = await to_thread.run_sync(write_prompts, task, subtasks, self._catalog)  # it reads files
         for known in texts:
             calls: DurableCalls[None] = DurableCalls(ctx, key=f"prompt/{known.category.lower()}")
             asked = of_prompt(task, known.category, known.text)
