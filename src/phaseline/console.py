@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from importlib import import_module
-from typing import Any, Final
+from typing import Any, Final, Generic, TypeVar
 
 from phaseline.errors import MissingExtraError
 
@@ -14,18 +15,28 @@ try:
 except ImportError as _error:
     raise MissingExtraError("phaseline.console", "cli") from _error
 
-from rich.console import Console, Group, RenderableType
+import anyio
+import attrs
+from anyio import to_thread
+from msgspec.structs import replace
+from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
+from rich.live import Live
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 from rich.tree import Tree
 
+from phaseline.events import Event, PhaseProgress
+from phaseline.handle import RunHandle
 from phaseline.outline import Entry, outline
 from phaseline.pipeline import Pipeline
-from phaseline.run import ENDED_STATES, PhaseRecord, PhaseState, Run, RunState
+from phaseline.run import ENDED_STATES, ErrorInfo, PhaseRecord, PhaseState, Progress, Run, RunState
+from phaseline.showing import pipeline_of
 from phaseline.texts import printable
 
-__all__ = ["picture"]
+__all__ = ["watch", "Picture"]
+
+Out = TypeVar("Out")
 
 STYLES: Final = {
     PhaseState.PENDING: "dim", PhaseState.RUNNING: "cyan", PhaseState.COMPLETED: "green", PhaseState.FAILED: "red",
@@ -42,6 +53,9 @@ ASCII_SIGNS: Final = {
 """For terminals that know no more."""
 BAR: Final = 20
 """Columns of a bar, where there is room."""
+SHORTEST: Final = 0.1
+TICK: Final = 0.5
+"""Seconds between two looks at a run of which there is news, at least, and between two drawings of one of which there is none."""
 
 
 def style_of(state: str) -> str:
@@ -53,28 +67,26 @@ def style_of(state: str) -> str:
     return next((style for known, style in ends.items() if known == state), "cyan")
 
 
-def picture(
-    run: Run[Any],
-    pipeline: Pipeline[Any, Any] | None = None,
-    *,
-    now: datetime | None = None,
-    ascii_only: bool = False,
-) -> RenderableType:
-    """Draw a run: what it is, and its phases as a tree, with bars of those that tell how far they are.
+@attrs.frozen
+class Picture:
+    """A run as rich draws it: what it is, and its phases as a tree, with bars of those that tell how far they are."""
 
-    Args:
-        run: The run.
-        pipeline: Its pipeline: what is yet to come is drawn too.
-        now: The time that running phases are measured by; None leaves their times out.
-        ascii_only: Use no signs that only newer terminals know.
-    """
-    signs = ASCII_SIGNS if ascii_only else SIGNS
-    tree = Tree(_head(run, now), guide_style="dim")
-    planned = () if pipeline is None else [node.path for node in pipeline.plan.nodes]
-    _hang(tree, outline(run.phases, planned), signs, now)
-    if run.error is None or run.state != RunState.FAILED:
-        return tree
-    return Group(tree, Text(f"{run.error.type}: {printable(run.error.message)}", style="red"))
+    run: Run[Any]
+    pipeline: Pipeline[Any, Any] | None = None
+    """Its pipeline: what is yet to come is drawn too."""
+    now: datetime | None = None
+    """The time that running phases are measured by; None leaves their times out."""
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        """Draw it, as wide as there is room, and with no signs that the terminal does not know."""
+        run = self.run
+        look = _Look(ASCII_SIGNS if options.ascii_only else SIGNS, self.now, min(BAR, options.max_width // 4))
+        planned = () if self.pipeline is None else [node.path for node in self.pipeline.plan.nodes]
+        tree = Tree(_head(run, self.now), guide_style="dim")
+        look.hang(tree, outline(run.phases, planned))
+        yield tree
+        if run.error is not None and run.state == RunState.FAILED:
+            yield Text(f"{run.error.type}: {printable(run.error.message)}", style="red")
 
 
 def _head(run: Run[Any], now: datetime | None) -> Text:
@@ -87,27 +99,37 @@ def _head(run: Run[Any], now: datetime | None) -> Text:
     )
 
 
-def _hang(tree: Tree, entries: Sequence[Entry], signs: dict[PhaseState, str], now: datetime | None) -> None:
-    for entry in entries:
-        branch = tree.add(_label(entry, signs[entry.state], now))
-        _hang(branch, entry.inner, signs, now)
-        if entry.left_out:
-            branch.add(Text(f"and {entry.left_out:,} more", style="dim"))
+@attrs.frozen
+class _Look:
+    """How phases are drawn."""
 
+    signs: Mapping[PhaseState, str]
+    now: datetime | None
+    bar: int
+    """Columns of a bar."""
 
-def _label(entry: Entry, sign: str, now: datetime | None) -> RenderableType:
-    text = Text.assemble((f"{sign} {printable(entry.name)}", STYLES[entry.state]))
-    for part in _facts(entry, now):
-        text.append(f"  {part}", "dim" if entry.state is not PhaseState.FAILED else "red")
-    if entry.done is None or entry.state is not PhaseState.RUNNING:
-        return text
-    grid = Table.grid(padding=(0, 1))
-    grid.add_column(overflow="fold")
-    grid.add_column(width=BAR)
-    grid.add_row(
-        text, ProgressBar(total=entry.total, completed=entry.done, width=BAR, pulse=entry.total is None)
-    )
-    return grid
+    def hang(self, tree: Tree, entries: Sequence[Entry]) -> None:
+        """Hang phases into a tree."""
+        for entry in entries:
+            branch = tree.add(self._label(entry))
+            self.hang(branch, entry.inner)
+            if entry.left_out:
+                branch.add(Text(f"and {entry.left_out:,} more", style="dim"))
+
+    def _label(self, entry: Entry) -> RenderableType:
+        text = Text.assemble((f"{self.signs[entry.state]} {printable(entry.name)}", STYLES[entry.state]))
+        for part in _facts(entry, self.now):
+            text.append(f"  {part}", "dim" if entry.state is not PhaseState.FAILED else "red")
+        if entry.done is None or entry.state is not PhaseState.RUNNING:
+            return text
+        grid = Table.grid(padding=(0, 1))
+        grid.add_column(overflow="fold")
+        grid.add_column(width=self.bar)
+        grid.add_row(
+            text,
+            ProgressBar(total=entry.total, completed=entry.done, width=self.bar, pulse=entry.total is None),
+        )
+        return grid
 
 
 def _facts(entry: Entry, now: datetime | None) -> Iterator[str]:
@@ -153,6 +175,111 @@ def took(span: timedelta) -> str:
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
 
 
-def print_picture(run: Run[Any], pipeline: Pipeline[Any, Any] | None, console: Console) -> None:
-    """Print how a run is."""
-    console.print(picture(run, pipeline, now=datetime.now(UTC), ascii_only=console.options.ascii_only))
+async def watch(handle: RunHandle[Out], *, console: Console | None = None) -> Run[Out]:
+    """Show a run while it goes on, until it ends, and give it.
+
+    On a terminal its phases are drawn as a tree that moves: bars, attempts, what is waited for. Where there is none, or one
+    that cannot move its cursor, each event is a line. What another process does is seen a moment later.
+
+    Args:
+        handle: On the run.
+        console: Where to draw: a ``rich.console.Console``; by default the standard output.
+
+    Raises:
+        RunNotVisibleError: It was started in a transaction that is not committed yet.
+        RuntimeNotOpenError: The runtime was closed before the run had ended.
+        StorageError: It cannot be read.
+    """
+    target = console or Console(highlight=False, markup=False)
+    if target.is_terminal and not target.is_dumb_terminal:
+        return await _Screen(handle, target).show()
+    async for event in handle.events():
+        await to_thread.run_sync(partial(target.print, line_of(event), soft_wrap=True))
+    return await handle.run()
+
+
+class _Screen(Generic[Out]):
+    """A run on a terminal: drawn when something is new, and, as times go on, twice a second."""
+
+    def __init__(self, handle: RunHandle[Out], console: Console) -> None:
+        self._handle, self._console = handle, console
+        self._news: anyio.Event = anyio.Event()
+        self._told: dict[str, Progress] = {}
+        """What bodies told of themselves since the latest commit."""
+        self._is_over = False
+        self._failed: Exception | None = None
+
+    async def show(self) -> Run[Out]:
+        """Draw until the run has ended."""
+        # Drawn in a thread: a terminal that is slow holds up nobody else.
+        live = Live(console=self._console, auto_refresh=False)
+        run: Run[Out] | None = None
+        await to_thread.run_sync(live.start)
+        try:
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(self._follow)
+                try:
+                    run = await self._draw(live)
+                except Exception as error:  # noqa: BLE001  # as in _follow
+                    self._failed = self._failed or error
+                tasks.cancel_scope.cancel()
+        finally:
+            live.stop()
+        if self._failed is not None:
+            raise self._failed
+        assert run is not None  # noqa: S101  # else there was an error
+        return run
+
+    async def _follow(self) -> None:
+        try:
+            async for event in self._handle.events():
+                if isinstance(event, PhaseProgress) and event.phase is not None:
+                    self._told[event.phase] = Progress(done=event.done, total=event.total, note=event.note)
+                self._news.set()
+        except Exception as error:  # noqa: BLE001  # raised by show(), so that no task group wraps it
+            self._failed = error
+        self._is_over = True
+        self._news.set()
+
+    async def _draw(self, live: Live) -> Run[Out]:
+        while True:
+            is_over, self._news = self._is_over, anyio.Event()
+            began = anyio.current_time()
+            run = await self._handle.run()
+            pipeline = pipeline_of(self._handle.runtime, run)
+            pause = max(SHORTEST, 4 * (anyio.current_time() - began))  # a large run is not read all the time
+            await self._put(live, run, pipeline)
+            if is_over:
+                return run
+            await anyio.sleep(pause)
+            while not self._news.is_set():
+                with anyio.move_on_after(TICK):
+                    await self._news.wait()
+                if not self._news.is_set():
+                    await self._put(live, run, pipeline)
+
+    async def _put(self, live: Live, run: Run[Out], pipeline: Pipeline[Any, Any]) -> None:
+        shown = attrs.evolve(run, phases={path: self._newest(path, row) for path, row in run.phases.items()})
+        drawn = Picture(shown, pipeline, datetime.now(UTC))
+        await to_thread.run_sync(partial(live.update, drawn, refresh=True))
+
+    def _newest(self, path: str, row: PhaseRecord) -> PhaseRecord:
+        """A row with what its body told since it was stored."""
+        told = self._told.get(path)
+        return row if told is None or row.state is not PhaseState.RUNNING else replace(row, progress=told)
+
+
+def line_of(event: Event) -> Text:
+    """An event as a line of text."""
+    parts = [f"{event.at.astimezone():%H:%M:%S}", printable(event.type), printable(event.phase or "")]
+    if event.transition is not None:
+        parts.append(f"{event.transition.source} -> {event.transition.target}")
+    error: object = getattr(event, "error", None)
+    if isinstance(error, ErrorInfo):
+        parts.append(f"{error.type}: {printable(error.message)}")
+    elif isinstance(event, PhaseProgress):
+        parts.append(f"{event.done:g}" + ("" if event.total is None else f" of {event.total:g}"))
+        parts.append(printable(event.note))
+    elif (reason := getattr(event, "reason", "")) and isinstance(reason, str):
+        parts.append(printable(reason))
+    return Text(" ".join(part for part in parts if part))

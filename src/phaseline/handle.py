@@ -52,6 +52,11 @@ class RunHandle(Generic[Out_co]):
     def __repr__(self) -> str:
         return f"RunHandle({self.id!r})"
 
+    @property
+    def runtime(self) -> Runtime:
+        """Where it was got."""
+        return self._runtime
+
     async def state(self) -> str:
         """The state it is in now."""
         await self._seen()

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import importlib
 import re
 import shlex
 import sys
 from pathlib import Path
 
-import anyio
 from typer.testing import CliRunner, Result
 
 from phaseline.cli.app import app
@@ -59,21 +57,8 @@ def test_each_command_of_the_guide_does_what_it_says(tmp_path, monkeypatch):
     for kind, text in blocks:
         if kind in FILES and not (tmp_path / FILES[kind]).exists():
             (tmp_path / FILES[kind]).write_text(text, "utf-8")
-    shop = importlib.import_module("shop")
-    monkeypatch.setitem(sys.modules, "shop", shop)
-
-    async def some() -> None:
-        async with shop.runtime as runtime:
-            await runtime.run(shop.letters, "three small words")
-            await (await runtime.start(shop.letters, "not 4 words")).wait()
-            waiting = await runtime.start(shop.approval, "may I")
-            async for event in waiting.events():
-                if event.type == "PHASE_STARTED" and event.phase == "wait_for_approved":
-                    break
-
-    anyio.run(some)
     shell = Shell()
     lines = [line for kind, text in blocks if kind == "console" for line in text.splitlines()]
     typed = [shell.type(line.removeprefix("$ ")) for line in lines if line.startswith("$ ")]
     assert len(typed) > 10
-    del sys.modules["shop"]
+    sys.modules.pop("shop")

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from tests.counted import world
 from tests.databases import Database
+from tests.kiosk import Kiosk
 
 from phaseline import Pipeline, Runtime
 from phaseline.abc import Storage
@@ -64,3 +65,12 @@ def open_runtime(storage: Callable[[], Storage], clock: FakeClock) -> Callable[.
         return Runtime(storage(), pipelines=pipelines, clock=clock, **options)
 
     return make
+
+
+@pytest.fixture
+def kiosk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Kiosk:
+    """An application on a file of its own, with nothing in it, and the command line beside it."""
+    monkeypatch.chdir(Path(__file__).parents[2])
+    found = Kiosk(tmp_path)
+    Runtime(found.url)._storage.migrate()
+    return found

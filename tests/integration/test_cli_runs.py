@@ -3,71 +3,12 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
-from typing import Any
 
-import anyio
 import pytest
 from tests.apps.kiosk import asking, letters
-from typer.testing import CliRunner, Result
 
-from phaseline import Pipeline, Runtime
-from phaseline.cli.app import app
 from phaseline.cli.codes import ExitCode
 from phaseline.exports import RunExport
-
-
-class Kiosk:
-    """A database, and the command line beside it."""
-
-    def __init__(self, folder: Path) -> None:
-        self.url = f"sqlite:///{folder}/runs.db"
-
-    def start(
-        self, pipeline: Pipeline[Any, Any], value: object, *, serve: bool = True, **options: Any
-    ) -> str:
-        """Begin a run, and have it served until it stands; gives its id."""
-
-        async def begun() -> str:
-            async with Runtime(self.url, pipelines=[letters, asking], serve=serve) as runtime:
-                handle = await runtime.start(pipeline, value, **options)
-                if serve:
-                    async for event in handle.events():
-                        if event.type == "PHASE_STARTED" and event.phase == "wait_for_approved":
-                            break
-                return handle.id
-
-        return anyio.run(begun)
-
-    def serve(self) -> None:
-        """Have all runs come to their ends."""
-
-        async def served() -> None:
-            async with Runtime(self.url, pipelines=[letters, asking]) as runtime:
-                async for run in runtime.find(ended=False):
-                    await (await runtime.get(run.id)).wait()
-
-        anyio.run(served)
-
-    def ask(self, *arguments: str, place: str = "tests.apps.kiosk:make", **environment: str) -> Result:
-        """Give the command line."""
-        here = {"KIOSK_STORAGE": self.url, "PHASELINE_RUNTIME": place, "PHASELINE_ACTOR": "user:ann"}
-        return CliRunner().invoke(app, [*arguments], env={**here, **environment})
-
-    def data(self, *arguments: str, **given: str) -> Any:
-        """Give it, with --json; gives the one document."""
-        found = self.ask(*arguments, "--json", **given)
-        assert "" == found.stderr
-        return json.loads(found.stdout)
-
-
-@pytest.fixture
-def kiosk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Kiosk:
-    """On a file of its own, with nothing in it."""
-    monkeypatch.chdir(Path(__file__).parents[2])
-    found = Kiosk(tmp_path)
-    Runtime(found.url)._storage.migrate()
-    return found
 
 
 def test_runs_are_listed_by_their_storage_alone(kiosk):

@@ -12,7 +12,7 @@ from rich.console import Console
 
 import phaseline.console
 from phaseline import Pipeline, each, phase
-from phaseline.console import picture, took
+from phaseline.console import Picture, took
 from phaseline.errors import MissingExtraError
 from phaseline.outline import outline
 from phaseline.run import ErrorCategory, ErrorInfo, PhaseRecord, PhaseState, Progress, Run, WaitKind
@@ -62,14 +62,14 @@ def of(*rows: PhaseRecord, state: str = "WORD", error: ErrorInfo | None = None) 
     )  # fmt: skip
 
 
-def drawn(run: Run[int], *, width: int = 100, terminal: bool = False, **options: object) -> str:
+def drawn(run: Run[int], *, width: int = 100, terminal: bool = False) -> str:
     console = Console(
         file=io.StringIO(),
         width=width,
         force_terminal=terminal,
         color_system="standard" if terminal else None,
     )
-    console.print(picture(run, letters, now=NOW, **options))
+    console.print(Picture(run, letters, NOW))
     return console.file.getvalue()
 
 
@@ -135,7 +135,7 @@ def test_a_terminal_that_knows_only_ascii_is_enough():
     text = io.TextIOWrapper(io.BytesIO(), "ascii")
     console = Console(file=text, width=80)
     run = of(row("split"), row("word", PhaseState.RUNNING, total=3))
-    console.print(picture(run, letters, now=NOW, ascii_only=console.options.ascii_only))
+    console.print(Picture(run, letters, NOW))
     text.flush()
     assert b"+ split" in text.buffer.getvalue()
 

@@ -8,7 +8,7 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
-from phaseline.cli import db, doctor, runs, template, worker
+from phaseline.cli import db, doctor, run, runs, template, worker
 from phaseline.cli.client import told
 from phaseline.cli.codes import EPILOG, code_of
 from phaseline.cli.configuration import ConfigurationError
@@ -39,6 +39,7 @@ app: typer.Typer = typer.Typer(
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
+app.command("run")(run.run)
 app.add_typer(runs.app, name="runs")
 app.add_typer(db.app, name="db")
 app.add_typer(template.app, name="template")

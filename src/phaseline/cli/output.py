@@ -24,9 +24,10 @@ def print_json(data: BaseModel | Mapping[str, Any]) -> None:
     print(json.dumps(found, indent=2, ensure_ascii=False))
 
 
-def console() -> Console:
+def console(*, stderr: bool = False) -> Console:
     """Where texts are printed: in colour on a terminal, and as wide as they are elsewhere."""
-    return Console(highlight=False, markup=False, width=None if sys.stdout.isatty() else UNBOUNDED)
+    stream = sys.stderr if stderr else sys.stdout
+    return Console(stderr=stderr, highlight=False, markup=False, width=None if stream.isatty() else UNBOUNDED)
 
 
 def print_rows(columns: Sequence[str], rows: Iterable[Sequence[str]], empty: str) -> None:

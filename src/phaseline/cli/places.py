@@ -5,11 +5,13 @@ from __future__ import annotations
 import importlib
 import sys
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import attrs
 
 from phaseline.cli.configuration import FILE, configuration
+from phaseline.errors import PipelineNotRegisteredError
+from phaseline.pipeline import Pipeline
 from phaseline.runtime import Runtime
 from phaseline.settings import Settings
 
@@ -98,6 +100,25 @@ def client_of(place: Place, *, namespace: str | None = None) -> Runtime:
         NoRuntimeError, StorageURLError: As ``runtime_of``.
     """
     return runtime_of(place, namespace=namespace).client()
+
+
+def pipeline_in(runtime: Runtime, name: str | None, version: str | None) -> Pipeline[Any, Any]:
+    """Give the pipeline that is named; where the runtime has only one, it need not be.
+
+    Raises:
+        PipelineNotRegisteredError: There is no such pipeline.
+        NoRuntimeError: It is not said which of several.
+    """
+    found = [
+        each for each in runtime.pipelines if name in (None, each.name) and version in (None, each.version)
+    ]
+    if len(found) == 1:
+        return found[0]
+    if found or name is None:
+        known = ", ".join(each.name if name is None else each.version for each in found) or "none"
+        what = "the pipeline" if name is None else f"--version of {name!r}"
+        raise NoRuntimeError(f"say {what}: {known}")
+    raise PipelineNotRegisteredError(name, repr(runtime), runtime.names, version=version)
 
 
 def runtime_at(place: str, folder: Path | None = None) -> Runtime:

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from anyio import to_thread
 
 from phaseline.cli import commands
 from phaseline.cli.client import with_client
+from phaseline.cli.codes import ExitCode
 from phaseline.cli.options import (
     SPAN,
     After,
@@ -31,12 +34,13 @@ from phaseline.cli.options import (
 from phaseline.cli.output import console, print_json, print_rows, when
 from phaseline.marks import attribute_from
 from phaseline.pipeline import Pipeline
-from phaseline.run import Run
+from phaseline.run import Run, RunState
 from phaseline.runs import Runs
 from phaseline.runtime import Runtime
 from phaseline.showing import detail_of, pipeline_of
 from phaseline.texts import printable
 from phaseline.views import CountsView, RunDetail, RunsView, RunView
+from phaseline.wire import to_json
 
 app: typer.Typer = typer.Typer(help="Runs: look at them, and command them.", no_args_is_help=True)
 commands.add_to(app)
@@ -159,10 +163,10 @@ def show_run(
         shown, run = await detail_of(client, run_id), await (await client.get(run_id)).run()
         return shown, run, pipeline_of(client, run)
 
-    from phaseline.console import print_picture
+    from phaseline.console import Picture
 
     shown, run, pipeline = with_client(runtime, namespace, read)
-    print_picture(run, pipeline, console())
+    console().print(Picture(run, pipeline, datetime.now(UTC)))
     for name, value in _facts(shown, run):
         print(f"{name}: {printable(value)}")
     if shown.output is not None:
@@ -183,6 +187,33 @@ def _facts(shown: RunDetail, run: Run[object]) -> Iterator[tuple[str, str]]:
         "obeys": " ".join(shown.allowed),
     }
     yield from ((name, value) for name, value in facts.items() if value)
+
+
+@app.command("watch")
+def watch_run(
+    run_id: RunId,
+    runtime: Runtimes = None,
+    *,
+    namespace: Namespace = None,
+    after: Annotated[
+        int, typer.Option(min=0, help="With --json: number of the last event that is known.")
+    ] = 0,
+    as_json: Annotated[bool, typer.Option("--json", help="Print each event as a line of JSON.")] = False,
+) -> None:
+    """Show a run while it goes on, until it ends; exit code 1 if it ends otherwise than COMPLETED."""
+
+    async def watched(client: Runtime) -> str:
+        from phaseline.console import watch
+
+        handle = await client.get(run_id)
+        if not as_json:
+            return (await watch(handle, console=console())).state
+        async for event in handle.events(after=after):
+            await to_thread.run_sync(partial(print, to_json(event), flush=True))
+        return await handle.state()
+
+    if with_client(runtime, namespace, watched) != RunState.COMPLETED:
+        raise typer.Exit(ExitCode.FAILED)
 
 
 @app.command("export")
