@@ -17,6 +17,7 @@ from phaseline.events import Event
 from phaseline.finding import EVERY_RUN, RunFilter
 from phaseline.letters import EVERY_LETTER, DeadLetter, LetterFilter, LetterKey
 from phaseline.run import Checkpoint, Definition, RunRecord
+from phaseline.statistics import Grouping, Statistics
 from phaseline.units import Message, Outcome, RunRows, Unit
 from phaseline.usage import Usage
 
@@ -426,6 +427,12 @@ class Storage(ABC):
     @abstractmethod
     def usage(self, namespace: str, wanted: RunFilter = EVERY_RUN) -> Usage:
         """What was used in all runs that ``wanted.matches``, by their ``spending``."""
+
+    @abstractmethod
+    def statistics(
+        self, namespace: str, wanted: RunFilter = EVERY_RUN, by: Grouping = "pipeline"
+    ) -> Sequence[Statistics]:
+        """How all runs that ``wanted.matches`` went, or their phases, group by group, in the order of their names."""
 
     @abstractmethod
     def letters(

@@ -15,7 +15,7 @@ from typing import Any, ClassVar, TypedDict
 import msgspec
 
 from phaseline.run import Checkpoint, ErrorCategory, ErrorInfo
-from phaseline.usage import Usage
+from phaseline.usage import Usage, cost_text
 
 
 class Transition(msgspec.Struct, frozen=True, gc=False):
@@ -400,7 +400,7 @@ class UsageRecorded(Event, frozen=True, kw_only=True, gc=False):
     @property
     def data(self) -> dict[str, Any]:
         """The name and the amounts; the cost as the text of a decimal number."""
-        return {**super().data, "cost": f"{self.cost.normalize():f}"}
+        return {**super().data, "cost": cost_text(self.cost)}
 
 
 class CheckpointCreated(Event, frozen=True, kw_only=True, gc=False):

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from datetime import datetime
 from decimal import Decimal
-from typing import Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, PlainSerializer
 from pydantic_core import to_json
 
 from phaseline.markup import escaped, of_json, table
-from phaseline.usage import Usage
+from phaseline.usage import Usage, cost_text
 
 SHOWN_VALUE = 4_000
 """Characters of a value that Markdown shows."""
@@ -100,7 +100,7 @@ class ExportedUsage(_Part):
     requests: int
     input_tokens: int
     output_tokens: int
-    cost: Decimal
+    cost: Annotated[Decimal, PlainSerializer(cost_text)]
 
     @classmethod
     def of(cls, usage: Usage) -> ExportedUsage:
@@ -244,7 +244,7 @@ def _facts(run: RunExport) -> Iterator[tuple[str, str]]:
 
 
 def _used(usage: ExportedUsage) -> str:
-    return f"{usage.requests} requests, {usage.input_tokens} + {usage.output_tokens} tokens, cost {usage.cost.normalize():f}"
+    return f"{usage.requests} requests, {usage.input_tokens} + {usage.output_tokens} tokens, cost {cost_text(usage.cost)}"
 
 
 def _phase(phase: ExportedPhase) -> tuple[str, ...]:

@@ -24,6 +24,7 @@ from phaseline.errors import (
 )
 from phaseline.finding import Commanded, Order, Orphans, RunFilter, RunPage, RunSummary
 from phaseline.run import ENDED_STATES, Definition, RunRecord, RunState
+from phaseline.statistics import GROUPINGS, Grouping, Statistics
 from phaseline.usage import Usage
 
 PAGE = 100
@@ -49,7 +50,7 @@ class Runs:
 
     ``async for run in runs`` walks through them, page after page behind the scenes: a run that is created, or changes
     its state, meanwhile is met or not, and none is met twice. ``await runs`` gives one page. ``await runs.count()``
-    counts, ``await runs.usage()`` adds up what they used.
+    counts, ``await runs.usage()`` adds up what they used, ``await runs.statistics()`` tells how they went.
     """
 
     _runner: Runner
@@ -94,6 +95,26 @@ class Runs:
             partial(runner.storage.usage, runner.options.namespace, self._wanted)
         )
         return usage
+
+    async def statistics(self, by: Grouping = "pipeline") -> Sequence[Statistics]:
+        """How they went, or their phases, in numbers; whatever limit, order and place to begin at were given.
+
+        Args:
+            by: What is told apart: ``"pipeline"``, ``"phase"``, or the ``"day"`` in UTC on which runs were created.
+
+        Returns:
+            One for each group, in the order of their names.
+
+        Raises:
+            DefinitionError: It is none of these.
+            StorageError: They cannot be read.
+        """
+        if by not in GROUPINGS:
+            raise DefinitionError(f"by={by!r}: runs are told apart by {', '.join(map(repr, GROUPINGS))}")
+        runner = self._runner
+        read = partial(runner.storage.statistics, runner.options.namespace, self._wanted, by)
+        found: Sequence[Statistics] = await runner.read(read)
+        return found
 
     async def control(
         self,

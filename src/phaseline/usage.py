@@ -33,6 +33,11 @@ def _in_billionths(cost: Decimal | int) -> Decimal:
     return Decimal(cost).quantize(NANO, ROUND_UP)
 
 
+def cost_text(cost: Decimal) -> str:
+    """A cost as people write it: without trailing zeros, and never with an exponent."""
+    return f"{cost.normalize():f}"
+
+
 AMOUNTS: tuple[str, ...] = ("requests", "input_tokens", "output_tokens", "cost")
 """What is counted of a usage."""
 
@@ -70,7 +75,7 @@ class Usage(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
     def __str__(self) -> str:
         """Write it for people."""
-        return f"{self.requests} requests, {self.tokens} tokens, cost {self.cost.normalize():f}"
+        return f"{self.requests} requests, {self.tokens} tokens, cost {cost_text(self.cost)}"
 
 
 NOTHING_USED: Usage = Usage()

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
 from itertools import islice
-from typing import Any, ClassVar, Final, Self
+from typing import Annotated, Any, ClassVar, Final, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, PlainSerializer
 
 from phaseline.control import allowed_in
 from phaseline.errors import DefinitionError
@@ -17,7 +17,8 @@ from phaseline.letters import DeadLetter
 from phaseline.pipeline import Pipeline
 from phaseline.run import Checkpoint, ErrorInfo, PhaseRecord, Run
 from phaseline.schedules import Schedule
-from phaseline.usage import Usage
+from phaseline.statistics import Percentiles, Statistics
+from phaseline.usage import Usage, cost_text
 
 RUN_ID = "0199f3a1c0de7c4a8f5b2d6e9a1b3c5d"
 """Of examples."""
@@ -154,7 +155,7 @@ class UsageView(View):
     requests: int
     input_tokens: int
     output_tokens: int
-    cost: Decimal = Field(examples=["0.0042"])
+    cost: Annotated[Decimal, PlainSerializer(cost_text)] = Field(examples=["0.0042"])
     """As a text, so that nothing of it is lost."""
 
     @classmethod
@@ -230,6 +231,53 @@ class CountsView(View):
 
     counts: Mapping[str, int] = Field(examples=[{"COMPLETED": 12, "FAILED": 1}])
     total: int
+
+
+class PercentilesView(View):
+    """How long something took, in seconds: so many percent of them no longer than this."""
+
+    p50: float
+    p95: float
+    p99: float
+    most: float
+
+    @classmethod
+    def of(cls, found: Percentiles | None) -> Self | None:
+        """Show them, if there are any."""
+        if found is None:
+            return None
+        spans = (found.p50, found.p95, found.p99, found.most)
+        return cls(**dict(zip(cls.model_fields, map(timedelta.total_seconds, spans), strict=True)))
+
+
+class GroupView(View):
+    """How the runs of one group went, or the phases."""
+
+    group: str = Field(examples=["task-preparation"])
+    """Name of the pipeline, its name and the path of the phase, or the day."""
+    states: Mapping[str, int] = Field(examples=[{"COMPLETED": 12, "FAILED": 1}])
+    success_rate: float | None
+    """Of those that completed or failed."""
+    duration_seconds: PercentilesView | None
+    """How long those that completed took."""
+    waited_seconds: PercentilesView | None
+    """How long until they were begun."""
+    usage: UsageView
+
+    @classmethod
+    def of(cls, found: Statistics) -> Self:
+        """Show it."""
+        return cls(
+            group=found.group, states=found.states, success_rate=found.success_rate, usage=UsageView.of(found.usage),
+            duration_seconds=PercentilesView.of(found.duration), waited_seconds=PercentilesView.of(found.waited),
+        )  # fmt: skip
+
+
+class StatisticsView(View):
+    """How runs went, in numbers."""
+
+    groups: tuple[GroupView, ...]
+    """In the order of their names."""
 
 
 class StatsView(CountsView):

@@ -167,6 +167,9 @@ async def test_runs_are_listed(client: httpx2.AsyncClient, runtime: Runtime) -> 
     rest = await ok(client.get("/runs", params={"limit": 2, "order": "oldest", "after": first["next"]}))
     assert (ids, None) == ([run["id"] for run in (*first["runs"], *rest["runs"])], rest["next"])
     assert {"counts": {"FAILED": 3}, "total": 3} == await ok(client.get("/runs/counts"))
+    (group,) = (await ok(client.get("/runs/statistics?by=day&state=FAILED")))["groups"]
+    assert (group["states"], group["success_rate"], group["usage"]["cost"]) == ({"FAILED": 3}, 0, "0")
+    assert group["waited_seconds"].keys() == {"p50", "p95", "p99", "most"}
     shown = first["runs"][0]
     assert ("summed", "ValueError", ["t0"]) == (shown["phase"], shown["error"]["type"], shown["tags"])
 

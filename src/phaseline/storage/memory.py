@@ -39,6 +39,7 @@ from phaseline.run import (
     PhaseState,
     RunRecord,
 )
+from phaseline.statistics import Grouping, Statistics, summed_up
 from phaseline.storage.heaps import DueHeap, Entry, WaitingEntry, WaitingRows
 from phaseline.storage.letterbox import LetterBox
 from phaseline.storage.memory_run import MemoryRun, guards_hold, takes_key
@@ -457,6 +458,13 @@ class MemoryStorage(Storage):
     def usage(self, namespace: str, wanted: RunFilter = EVERY_RUN) -> Usage:
         runs = (self._runs[namespace, run_id].run for run_id in self._between(namespace, wanted))
         return total(run.spending.used for run in runs if run.spending is not None and wanted.matches(run))
+
+    def statistics(
+        self, namespace: str, wanted: RunFilter = EVERY_RUN, by: Grouping = "pipeline"
+    ) -> Sequence[Statistics]:
+        found = (self._runs[namespace, run_id] for run_id in self._between(namespace, wanted))
+        samples = (sample for each in found if wanted.matches(each.run) for sample in each.samples(by))
+        return summed_up(samples)
 
     def _between(self, namespace: str, wanted: RunFilter) -> list[str]:
         """The ids among which the runs are that are wanted, in order."""

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Iterator
+from datetime import UTC, datetime, timedelta
 
 from msgspec.structs import replace
 
 from phaseline.events import CheckpointCreated, Event
 from phaseline.run import INPUT, PhaseRecord, RunRecord, SignalRecord
+from phaseline.statistics import Grouping, Sample, phase_group
 from phaseline.units import KEPT, SavedValue, Unit
+from phaseline.usage import NO_SPENDING, total
 
 
 class MemoryRun:
@@ -42,6 +45,25 @@ class MemoryRun:
         """Numbers of the events whose checkpoint is gone with its phase."""
         self.commits: set[int] = set()
         """Ids of the units that have events."""
+
+    def samples(self, by: Grouping) -> Iterator[Sample]:
+        """What is counted of it for statistics."""
+        run = self.run
+        day = run.created_at.astimezone(UTC).date().isoformat()
+        used = (run.spending or NO_SPENDING).phases.items()
+        if by == "phase":
+            for row in self.phases.values():
+                if row.gone_in_epoch is None:
+                    group, began = phase_group(run.pipeline, row.path), row.started_at
+                    yield Sample(
+                        group, row.state, _between(began, row.ended_at), _between(row.available_at, began)
+                    )
+            for path, usage in used:
+                yield Sample(phase_group(run.pipeline, path), None, None, None, usage)
+            return
+        took, waited = _between(run.started_at, run.ended_at), _between(run.created_at, run.started_at)
+        group = run.pipeline if by == "pipeline" else day
+        yield Sample(group, run.state, took, waited, total(usage for _, usage in used))
 
     def write(self, unit: Unit) -> None:
         """Write a unit whose guards hold."""
@@ -141,3 +163,7 @@ def _are_new(stored: MemoryRun | None, unit: Unit) -> bool:
         return False
     ids = {signal.id for signal in known.values()} - {None}
     return not any(signal.seq in known or signal.id in ids for signal in unit.signals)
+
+
+def _between(began: datetime | None, ended: datetime | None) -> timedelta | None:
+    return None if began is None or ended is None else ended - began

@@ -8,6 +8,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field
 
 from phaseline.marks import attribute_from
+from phaseline.statistics import Grouping
 from phaseline.views import RUN_ID
 
 Text = Annotated[str, Field(max_length=2_000)]
@@ -206,6 +207,13 @@ class Selection(Query):
     def attributes(self) -> dict[str, Any]:
         """Names and values."""
         return dict(map(attribute_from, self.attribute))
+
+
+class Statistics(Selection):
+    """How which runs went is meant."""
+
+    by: Grouping = "pipeline"
+    """What is told apart."""
 
 
 class Paging(Query):

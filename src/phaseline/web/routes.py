@@ -86,6 +86,10 @@ def _runs() -> Iterator[Route]:
         problems=marks,
     )  # fmt: skip
     yield _get(
+        "/runs/statistics", "getStatistics", Action.STATS, runs.show_statistics, query=asked.Statistics,
+        answer=views.StatisticsView, problems=marks,
+    )  # fmt: skip
+    yield _get(
         "/runs/{id}", "getRun", Action.READ, runs.show_run, answer=views.RunDetail,
         problems=("pipeline-not-registered",),
     )  # fmt: skip

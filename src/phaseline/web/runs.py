@@ -20,10 +20,12 @@ from phaseline.views import (
     CountsView,
     EventsView,
     EventView,
+    GroupView,
     RunDetail,
     RunsView,
     RunView,
     StateView,
+    StatisticsView,
 )
 from phaseline.web.access import Access, Action
 from phaseline.web.asked import Selection, Stream
@@ -45,6 +47,12 @@ async def count_runs(call: Call) -> CountsView:
     """Count runs by state."""
     counts = await _found(call, call.query).count()
     return CountsView(counts=counts, total=sum(counts.values()))
+
+
+async def show_statistics(call: Call) -> StatisticsView:
+    """Say how runs went, in numbers."""
+    groups = await _found(call, call.query).statistics(call.query.by)
+    return StatisticsView(groups=tuple(map(GroupView.of, groups)))
 
 
 def _found(call: Call, asked: Selection, **paging: Any) -> Runs:

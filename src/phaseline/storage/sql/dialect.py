@@ -165,6 +165,10 @@ class Dialect(ABC):
     def field(self, column: str, name: str) -> str:
         """Give the expression for a field of a JSON object in a column."""
 
+    @abstractmethod
+    def without_indices(self, path: str) -> str:
+        """Give the expression for the path of a phase without the indices of items: ``enrich`` for ``enrich[3]``."""
+
     @property
     def exists(self) -> bool:
         """Whether there is a database to look at; False only where a look would make one."""

@@ -31,7 +31,7 @@ FEW = 1_000
 
 
 @attrs.frozen
-class _Range:
+class Range:
     """Some of the runs that are looked for: they stand side by side in an index, in the order of their ids."""
 
     source: str = _RUNS
@@ -40,7 +40,7 @@ class _Range:
     state: str = "r.state"
     """Column that holds their state, in the index that they stand in if it has one."""
 
-    def which(self, *conditions: str, values: tuple[Any, ...] = ()) -> _Range:
+    def which(self, *conditions: str, values: tuple[Any, ...] = ()) -> Range:
         """Those of them that fulfil conditions."""
         return attrs.evolve(self, conditions=(*self.conditions, *conditions), values=(*self.values, *values))
 
@@ -69,13 +69,13 @@ def find(  # as the port has it
     also = () if besides is None else (besides,)
     pages = [
         list(_page(ask, part.which(*also), after=after, limit=limit, newest_first=newest_first))
-        for part in _ranges(ask, namespace, wanted)
+        for part in ranges(ask, namespace, wanted)
     ]
     return list(merge(*pages, key=lambda run: run.id, reverse=newest_first))[:limit]
 
 
 def _page(
-    ask: Access, part: _Range, *, after: str | None, limit: int, newest_first: bool
+    ask: Access, part: Range, *, after: str | None, limit: int, newest_first: bool
 ) -> Iterator[RunRecord]:
     if after is not None:
         part = part.which(f"{part.key} {'<' if newest_first else '>'} ?", values=(after,))
@@ -90,7 +90,7 @@ def _page(
 def count(ask: Access, namespace: str, wanted: RunFilter) -> Mapping[str, int]:
     """Count runs by state."""
     counts: dict[str, int] = {}
-    for part in _ranges(ask, namespace, wanted, apart=True):
+    for part in ranges(ask, namespace, wanted, apart=True):
         statement = (
             f"SELECT {part.state}, count(*) FROM {part.source} WHERE {part.where} GROUP BY {part.state}"  # noqa: S608  # names of ours
         )
@@ -102,7 +102,7 @@ def usage(ask: Access, namespace: str, wanted: RunFilter) -> Usage:
     """Add up what was used in runs."""
     amounts = [f"sum(CAST({ask.dialect.field('r.spending', name)} AS bigint))" for name in AMOUNTS]
     found: list[Usage] = []
-    for part in _ranges(ask, namespace, wanted, apart=True):
+    for part in ranges(ask, namespace, wanted, apart=True):
         part = part.which("r.spending IS NOT NULL")  # noqa: PLW2901
         statement = f"SELECT {', '.join(amounts)} FROM {part.source} WHERE {part.where}"  # noqa: S608  # names of ours
         sums = ask(statement, part.values).one()
@@ -111,7 +111,7 @@ def usage(ask: Access, namespace: str, wanted: RunFilter) -> Usage:
 
 
 # --------------------------------------------------------------------- where they stand
-def _ranges(ask: Access, namespace: str, wanted: RunFilter, *, apart: bool = False) -> list[_Range]:
+def ranges(ask: Access, namespace: str, wanted: RunFilter, *, apart: bool = False) -> list[Range]:
     """Give the ranges that hold all runs that are wanted, each run in one.
 
     Args:
@@ -122,7 +122,7 @@ def _ranges(ask: Access, namespace: str, wanted: RunFilter, *, apart: bool = Fal
     """
     if wanted.parent is not None or wanted.forked_from is not None:
         index = "run_parent" if wanted.parent is not None else "run_forked"
-        come_of = _Range(f"{_RUNS}{ask.dialect.by(index)}").which(
+        come_of = Range(f"{_RUNS}{ask.dialect.by(index)}").which(
             "r.namespace = ?", *[_HAS_MARK] * len(wanted.marks), values=(namespace, *wanted.marks)
         )
         for column, value in (
@@ -135,20 +135,20 @@ def _ranges(ask: Access, namespace: str, wanted: RunFilter, *, apart: bool = Fal
         first, few = _rarest(ask, namespace, wanted.marks)
         if few or (wanted.states is None and wanted.ended is None):
             others = tuple(mark for mark in wanted.marks if mark != first)
-            marked = _Range(_MARKED).which("m.namespace = ?", "m.mark = ?", values=(namespace, first))
+            marked = Range(_MARKED).which("m.namespace = ?", "m.mark = ?", values=(namespace, first))
             return [_compared(ask.dialect, marked.which(*[_HAS_MARK] * len(others), values=others), wanted)]
-    all_ = _Range().which(
+    all_ = Range().which(
         "r.namespace = ?", *[_HAS_MARK] * len(wanted.marks), values=(namespace, *wanted.marks)
     )
     parts = _by_state(ask.dialect, all_, wanted, apart=apart)
     return [_compared(ask.dialect, part, attrs.evolve(wanted, states=None, ended=None)) for part in parts]
 
 
-def _by_state(dialect: Dialect, all_: _Range, wanted: RunFilter, *, apart: bool) -> list[_Range]:
+def _by_state(dialect: Dialect, all_: Range, wanted: RunFilter, *, apart: bool) -> list[Range]:
     states, ended = wanted.states, wanted.ended
     if states is None and ended is None and not apart:
         return [all_]
-    parts: list[_Range] = []
+    parts: list[Range] = []
     outcome = f"r.{dialect.outcome}"
     going = attrs.evolve(all_, source=f"{_RUNS}{dialect.by('run_open')}").which("r.ended_at IS NULL")
     over = attrs.evolve(all_, source=f"{_RUNS}{dialect.by('run_ended')}", state=outcome).which(
@@ -178,7 +178,7 @@ def _rarest(ask: Access, namespace: str, marks: Sequence[str]) -> tuple[str, boo
 
 
 # --------------------------------------------------------------------- what is compared row by row
-def _compared(dialect: Dialect, part: _Range, wanted: RunFilter) -> _Range:
+def _compared(dialect: Dialect, part: Range, wanted: RunFilter) -> Range:
     for column, names in (
         ("r.pipeline", wanted.pipelines), ("r.version", wanted.versions), ("r.state", wanted.states)
     ):  # fmt: skip

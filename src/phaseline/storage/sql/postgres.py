@@ -138,6 +138,9 @@ class PostgresDialect(Dialect):
     def field(self, column: str, name: str) -> str:
         return f"({column}::json ->> '{name}')"
 
+    def without_indices(self, path: str) -> str:
+        return f"regexp_replace({path}, '\\[[0-9]+\\]', '', 'g')"
+
     # ------------------------------------------------------------------ faults
     @property
     def driver_error(self) -> type[Exception]:

@@ -21,6 +21,7 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
 
 from phaseline.errors import StorageUnavailableError, StorageURLError
+from phaseline.statistics import without_indices
 from phaseline.storage.sql import batch as columns
 from phaseline.storage.sql import rows
 from phaseline.storage.sql.batch import Batch, Rows
@@ -85,6 +86,7 @@ class SqliteDialect(Dialect):
         @event.listens_for(engine, "connect")
         def set_up(connection: Any, _: object) -> None:
             connection.execute("PRAGMA synchronous = FULL")
+            connection.create_function("phaseline_without_indices", 1, without_indices, deterministic=True)
 
         return engine
 
@@ -157,6 +159,9 @@ class SqliteDialect(Dialect):
 
     def field(self, column: str, name: str) -> str:
         return f"json_extract({column}, '$.{name}')"
+
+    def without_indices(self, path: str) -> str:
+        return f"phaseline_without_indices({path})"
 
 
 def path_of(url: str) -> str:

@@ -37,6 +37,7 @@ from phaseline.events import Event
 from phaseline.finding import EVERY_RUN, RunFilter
 from phaseline.letters import EVERY_LETTER, DeadLetter, LetterFilter, LetterKey
 from phaseline.run import Checkpoint, Definition, PhaseState, RunRecord
+from phaseline.statistics import Grouping, Statistics
 from phaseline.storage.sql import (
     ageing,
     backlog,
@@ -49,6 +50,7 @@ from phaseline.storage.sql import (
     purging,
     reads,
     rows,
+    statistics,
 )
 from phaseline.storage.sql.access import Access
 from phaseline.storage.sql.batch import Batch, gather
@@ -486,6 +488,12 @@ class SqlStorage(Storage):
     def usage(self, namespace: str, wanted: RunFilter = EVERY_RUN) -> Usage:
         with self._reading_one_moment() as ask:
             return finding.usage(ask, namespace, wanted)
+
+    def statistics(
+        self, namespace: str, wanted: RunFilter = EVERY_RUN, by: Grouping = "pipeline"
+    ) -> Sequence[Statistics]:
+        with self._reading_one_moment() as ask:
+            return statistics.statistics(ask, namespace, wanted, by)
 
     def letters(
         self,

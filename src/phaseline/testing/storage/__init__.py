@@ -27,6 +27,7 @@ from phaseline.testing.storage.rates import Rates
 from phaseline.testing.storage.reads import Reads
 from phaseline.testing.storage.schedules import Schedules
 from phaseline.testing.storage.sharing import Sharing
+from phaseline.testing.storage.statistics import StatisticsOfRuns
 from phaseline.testing.storage.waits import Waits
 from phaseline.testing.storage.writes import Writes
 
@@ -37,6 +38,7 @@ class StorageContract(
     Writes,
     Reads,
     Finding,
+    StatisticsOfRuns,
     Epochs,
     Forks,
     Purging,
