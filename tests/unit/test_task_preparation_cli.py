@@ -11,6 +11,7 @@ from itertools import pairwise
 
 import pytest
 
+from phaseline.recipes.task_preparation import PreparedTask
 from phaseline.recipes.task_preparation.__main__ import main
 
 TEXT = (
@@ -115,6 +116,22 @@ def test_prompts_go_to_files(capsys, tmp_path):
     ]
     assert printed == "\n".join(file.read_text("utf-8") for file in files)
     assert "" == capsys.readouterr().out
+
+
+def test_all_goes_to_one_file(capsys, tmp_path):
+    """--output with a name that ends in .md or .json writes plan and prompts as one document; it may be repeated."""
+    files = tmp_path / "new" / "prompts.md", tmp_path / "prompts.json"
+    assert 0 == main([TEXT, *(part for file in files for part in ("--output", str(file)))])
+    out, err = capsys.readouterr()
+    markdown, made = (
+        files[0].read_text("utf-8"),
+        PreparedTask.model_validate_json(files[1].read_text("utf-8")),
+    )
+
+    assert ("", [f"wrote {file}" for file in files]) == (out, err.splitlines()[-2:])
+    assert made.to_markdown() == markdown
+    assert markdown.startswith("# Plan\n")
+    assert all(prompt.text in markdown for prompt in made.prompts)
 
 
 def test_folder_that_cannot_be_written_is_named(capsys, tmp_path):

@@ -301,7 +301,7 @@ def test_technology_is_recognised(name, known):
     assert [known] == [technology.name for technology in stack_of(task_of("Sell tea", (name,))).known]
 
 
-@pytest.mark.parametrize("name", ["Kafka", "Gopher", "Expression engine", "Springfield"])
+@pytest.mark.parametrize("name", ["NATS", "Gopher", "Expression engine", "Springfield"])
 def test_unknown_technology_is_kept(name):
     """A name that is not known is not taken for one that begins alike, and it is not lost."""
     stack = stack_of(task_of("Sell tea", (name,)))
@@ -323,7 +323,7 @@ def test_enrichment_adds_what_the_project_asks():
     """An enriched subtask is the subtask, plus technology, standards, rules and practice of its category."""
     task = task_of(
         "Sell tea",
-        ("FastAPI", "Kafka"),
+        ("FastAPI", "NATS"),
         coding_standards=("Clean Code", "90 % test coverage"),
         project_rules={"naming": "snake_case", "api-prefix": "/v1"},
     )
@@ -332,7 +332,7 @@ def test_enrichment_adds_what_the_project_asks():
 
     assert dict(subtask) == {name: value for name, value in enriched if name in Subtask.model_fields}
     assert any("APIRouter" in text for text in enriched.tech_requirements)
-    assert any(text.startswith("Kafka: ") for text in enriched.tech_requirements)
+    assert any(text.startswith("NATS: ") for text in enriched.tech_requirements)
     assert ("Clean Code",) == enriched.coding_standards
     assert {"naming": "snake_case", "api-prefix": "/v1"} == enriched.project_rules
     assert enriched.best_practices

@@ -27,6 +27,7 @@ from phaseline.recipes.task_preparation.parts import Decomposer, Enricher, Promp
 from phaseline.recipes.task_preparation.pipeline import task_preparation_pipeline
 from phaseline.recipes.task_preparation.plans import InvalidPlanError, PlanLimits, problems_of
 from phaseline.recipes.task_preparation.prompts import write_prompts
+from phaseline.recipes.task_preparation.result import PreparedTask, prepared_task
 from phaseline.recipes.task_preparation.templates import (
     TemplateDecomposer,
     TemplateEnricher,
@@ -40,6 +41,8 @@ __all__ = [
     "TemplateDecomposer", "TemplateEnricher", "TemplatePromptWriter", "enrich_subtask", "write_prompts",
     # plans
     "PlanLimits", "problems_of", "InvalidPlanError",
+    # what a run made, as a document
+    "prepared_task", "PreparedTask",
     # a person between plan and work
     "PLAN_REVIEW", "PlanReview", "PlanReviewed", "PlanRefusedError",
     # what the templates know

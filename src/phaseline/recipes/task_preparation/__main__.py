@@ -5,17 +5,19 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import anyio
+import attrs
 
 from phaseline import Event, PhaselineError, Pipeline, Run, RunHandle, RunState, Runtime
 from phaseline.recipes.task_preparation.arguments import MEMORY, Request, parse
 from phaseline.recipes.task_preparation.catalog import Catalog
 from phaseline.recipes.task_preparation.models import Prompt, Task
 from phaseline.recipes.task_preparation.pipeline import task_preparation_pipeline
+from phaseline.recipes.task_preparation.result import PreparedTask, plan_told, prepared_task
 
 DONE, FAILED, BAD_USAGE, INTERRUPTED = 0, 1, 2, 130
 
@@ -32,8 +34,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     request = parse(arguments)
     try:
         pipeline = _pipeline(request.model, Catalog.read(*request.catalog))
-        run, events = anyio.run(_prepare, request, pipeline)
-        _show(request, run, events)
+        outcome = anyio.run(_prepare, request, pipeline)
+        _show(request, outcome)
     except PhaselineError as error:
         _say(f"error: {error}")
         return BAD_USAGE
@@ -43,16 +45,26 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         _say("interrupted")
         return INTERRUPTED
-    return DONE if run.state == RunState.COMPLETED else FAILED
+    return DONE if outcome.made is not None else FAILED
 
 
-async def _prepare(
-    request: Request, pipeline: Pipeline[Task, list[Prompt]]
-) -> tuple[Run[list[Prompt]], list[Event]]:
+@attrs.frozen
+class Outcome:
+    """What became of the run."""
+
+    run: Run[list[Prompt]]
+    events: Sequence[Event]
+    made: PreparedTask | None
+    """None where it did not complete."""
+
+
+async def _prepare(request: Request, pipeline: Pipeline[Task, list[Prompt]]) -> Outcome:
     async with Runtime(request.storage, pipelines=[pipeline]) as runtime:
         handle = await _begin(runtime, pipeline, request)
         events = [event async for event in _told(handle, aloud=not request.as_json)]
-        return await handle.wait(), events
+        run = await handle.wait()
+        made = await prepared_task(handle) if run.state == RunState.COMPLETED else None
+        return Outcome(run, events, made)
 
 
 def _pipeline(model: str | None, catalog: Catalog) -> Pipeline[Task, list[Prompt]]:
@@ -79,25 +91,32 @@ def _pipeline(model: str | None, catalog: Catalog) -> Pipeline[Task, list[Prompt
     )
 
 
-def _show(request: Request, run: Run[list[Prompt]], events: Sequence[Event]) -> None:
-    prompts = run.output if run.state == RunState.COMPLETED else []
-    if request.output is not None:
-        _write(prompts, request.output)
+def _show(request: Request, outcome: Outcome) -> None:
+    run, made = outcome.run, outcome.made
+    if made is not None:
+        for path in request.output:
+            for file, text in _files(made, path):
+                file.parent.mkdir(parents=True, exist_ok=True)
+                file.write_text(text, "utf-8")
+                _say(f"wrote {file}")
     if request.as_json:
-        _print(json.dumps(_as_json(run, events)) + "\n")
-    elif request.output is None:
-        _print("\n".join(prompt.text for prompt in prompts))
-    if run.state != RunState.COMPLETED:
+        _print(json.dumps(_as_json(outcome)) + "\n")
+    elif made is not None and not request.output:
+        _print("\n".join(prompt.text for prompt in made.prompts))
+    if made is None:
         why = f": {run.error.type}: {run.error.message}" if run.error else ""
         _say(f"run {run.id} is {run.state}{why}")
 
 
-def _write(prompts: Sequence[Prompt], folder: Path) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
-    for place, prompt in enumerate(prompts, start=1):
-        file = folder / f"{place}-{prompt.category.lower().replace('_', '-')}.md"
-        file.write_text(prompt.text, "utf-8")
-        _say(f"wrote {file}")
+def _files(made: PreparedTask, path: Path) -> Iterator[tuple[Path, str]]:
+    """Give what is written at a path, by file."""
+    if path.suffix == ".json" and not path.is_dir():
+        yield path, made.to_json()
+    elif path.suffix == ".md" and not path.is_dir():
+        yield path, made.to_markdown()
+    else:
+        for place, prompt in enumerate(made.prompts, start=1):
+            yield path / f"{place}-{prompt.category.lower().replace('_', '-')}.md", prompt.text
 
 
 def _print(text: str) -> None:
@@ -153,13 +172,15 @@ def _line(event: Event) -> str | None:
     return f"{event.at:%H:%M:%S} {text}"
 
 
-def _as_json(run: Run[list[Prompt]], events: Sequence[Event]) -> Mapping[str, object]:
-    prompts = run.output if run.state == RunState.COMPLETED else []
+def _as_json(outcome: Outcome) -> Mapping[str, object]:
+    run, events, made = outcome.run, outcome.events, outcome.made
+    subtasks = plan_told(events) if made is None else made.subtasks
+    prompts = () if made is None else made.prompts
     return {
         "run_id": run.id,
         "state": run.state,
         "history": list(run.states),
-        "subtasks": _last_draft(events),
+        "subtasks": [subtask.model_dump(mode="json") for subtask in subtasks],
         "prompts": [prompt.model_dump(mode="json") for prompt in prompts],
         "checkpoints": [
             {"id": c.id, "phase": c.phase, "revision": c.revision, "created_at": c.created_at.isoformat()}
@@ -178,17 +199,6 @@ def _as_json(run: Run[list[Prompt]], events: Sequence[Event]) -> Mapping[str, ob
             for event in events
         ],
     }
-
-
-def _last_draft(events: Sequence[Event]) -> list[object]:
-    """Give the subtasks of the last plan that was made."""
-    subtasks: list[object] = []
-    for event in events:
-        if event.type == "SUBTASK_GENERATED":
-            if event.data["index"] == 1:
-                subtasks.clear()
-            subtasks.append(event.data["subtask"])
-    return subtasks
 
 
 def _say(text: str) -> None:

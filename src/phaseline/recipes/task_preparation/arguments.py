@@ -46,8 +46,8 @@ class Request:
     as_json: bool
     catalog: Sequence[Path]
     """Folders of one's own content."""
-    output: Path | None
-    """A folder for the prompts, instead of standard output."""
+    output: Sequence[Path]
+    """Where to write instead of standard output: files for all, by what their names end in, and folders for a file per prompt."""
     model: str | None = None
     """Who does the work; None: the templates of the recipe."""
 
@@ -157,9 +157,12 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--output",
+        action="append",
+        default=[],
         type=Path,
-        metavar="DIR",
-        help="write one Markdown file per prompt into this folder, not to stdout",
+        metavar="PATH",
+        help="write here, not to stdout: plan and prompts into a file that ends in .md or .json, or one Markdown file per "
+        "prompt into a folder; may be repeated",
     )
     parser.add_argument("--json", action="store_true", help="print one JSON object, and nothing else")
     return parser

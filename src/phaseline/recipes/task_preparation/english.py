@@ -24,6 +24,7 @@ _SOUNDS_LIKE_A_VOWEL = re.compile(
     re.IGNORECASE,
 )
 _SOUNDS_LIKE_A_CONSONANT = re.compile(r"one\b|once\b|eu|ewe", re.IGNORECASE)
+_DOUBLED = re.compile(r"([bdgmnprt])\1\Z")
 _NO_ADVERBS = frozenset("family reply supply assembly anomaly monopoly italy".split())
 
 
@@ -120,7 +121,10 @@ def base_of(word: str) -> str:
     verb = verb_forms().get(word)
     if not is_activity(word):
         return word
-    return verb.base if verb is not None else word.removesuffix("ing")
+    stem = word.removesuffix("ing")
+    if verb is not None:
+        return verb.base
+    return stem[:-1] if _DOUBLED.search(stem) else stem
 
 
 def _is_participle(word: str) -> bool:

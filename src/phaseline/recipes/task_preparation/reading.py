@@ -35,13 +35,14 @@ MAX_SUBJECT = 8
 
 _SENTENCE_END = re.compile(r"[!?;:]|[.](?=\s|\Z)|\n\s*\n|\n\s*(?:[-*•]|\d+[.)])\s")
 _TOKEN = re.compile(r"[^\W_]+(?:[-'\u2019.][^\W_]+)*|[,()\[\]{}\"\u201c\u201d/&|\u2013\u2014]")
-_NAME = re.compile(r"[^\W_]+(?:[-'\u2019.][^\W_]+)*[#+]*")
-_ASIDE = re.compile(r"[,;:(){}\[\]\"\u201c\u201d\u2013\u2014]|\s-\s")
+_NAME = re.compile(r"\d{1,3}(?:,\d{3})+|[^\W_]+(?:[-'\u2019.][^\W_]+)*[#+]*")
+_ASIDE = re.compile(r"(?<!\d),|,(?!\d)|[;:(){}\[\]\"\u201c\u201d\u2013\u2014]|\s-\s")
 _ASKING = re.compile(
     r"\A(?:as an? .{1,60}?\b(?:i|we) (?:want|need|would like|wish)|\w+(?: \w+){0,3}? (?:should|must|can|could|may|will|want|need))"
     r"(?: be able)?(?: to)? ",
     re.IGNORECASE,
 )
+_GREETING = re.compile(r"\A(?:hi|hello|hey|dear)\b[^,.!:\n]{0,40}[,!:]\s+", re.IGNORECASE)
 _PHRASE_ENDS = frozenset("with without that using who whose via including users members people".split())
 _CLAUSE_ENDS = frozenset("which where so when while but because if".split())
 _MODALS = frozenset("can could may must might shall should will would to".split())
@@ -49,6 +50,8 @@ _SUBJECTS = frozenset("i we you they who that".split())
 _DETERMINERS = frozenset(
     "a an the this that these those my our your his her its their all each every any several multiple own new other another".split()
 )
+_AFTER_VERBS = frozenset("a an the our my your their its his her all each every".split())
+"""Behind the first word of a phrase, they make it a verb that no list knows: 'upgrade our backend'."""
 _PRONOUNS = frozenset({"it", "them"})
 _BE = frozenset("is are was were be been being gets get".split())
 _JOINS = frozenset({",", "and", "or", "/", "&", "then"})
@@ -332,9 +335,15 @@ def subject_of(title: str, tools: Collection[str] = ()) -> str:
     Empty if the title has no words.
     """
     text = _ASKING.sub("", title, count=1)
-    words = _without_lead(_ASIDE.split(text.strip(), maxsplit=1)[0]) or _without_lead(text)
+    text = _GREETING.sub("", text.strip(), count=1)
+    words = _without_lead(_ASIDE.split(text, maxsplit=1)[0]) or _without_lead(text)
     ends = _CLAUSE_ENDS if is_clause(" ".join(words)) else _CLAUSE_ENDS | _PHRASE_ENDS
     end = next((i for i, word in enumerate(words) if i > 0 and word.casefold() in ends), len(words))
+    vague = lexicon().generic | lexicon().adjectives | lexicon().tools
+    if all(
+        word.casefold() in vague for word in words[:end]
+    ):  # "command line tool": only what follows tells which
+        end = len(words)
     cut, words = end > MAX_SUBJECT, words[: min(end, MAX_SUBJECT)]
     while words and words[-1].casefold() in lexicon().stop and not _is_phrasal(words[-2:]):
         del words[-1]
@@ -347,7 +356,7 @@ def is_clause(phrase: str) -> bool:
     """Tell whether a phrase says what to do ('upload receipts', 'teachers set tests') rather than what to build."""
     first, second, third = (*phrase.casefold().split(), "", "", "")[:3]
     verb = verb_forms().get(first)
-    if _is_phrasal([first, second]):
+    if _is_phrasal([first, second]) or second in _AFTER_VERBS:
         return True
     if verb is None or verb.form != "base":
         doing = verb_forms().get(second)
