@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 import attrs
 
+from phaseline.codec import same_json
 from phaseline.errors import RuntimeUsageError, StorageUnavailableError
 from phaseline.events import Event
 from phaseline.finding import EVERY_RUN, RunFilter
@@ -198,10 +199,10 @@ class Storage(ABC):
     With ``blocking = False`` everything is called on the event loop itself. Times are aware UTC.
     """
 
-    blocking: ClassVar[bool] = True
-    shared: ClassVar[bool] = True
+    blocking: bool = True
+    shared: bool = True
     """Whether other processes can open the same one."""
-    transactional: ClassVar[bool] = False
+    transactional: bool = False
     """Whether a phase's body, and a host that starts a run, may write in one transaction with it."""
     transaction_limit: timedelta | None = None
     """Bound of a transactional phase that has none of its own, where others cannot write meanwhile."""
@@ -256,13 +257,20 @@ class Storage(ABC):
             StorageRefusedError: One of them cannot be stored; of all others nothing is known, as above.
         """
 
-    async def insert_on(self, connection: Any, unit: Unit, tell: Callable[[], object]) -> str:  # noqa: ARG002  # not here
+    async def insert_on(
+        self,
+        connection: Any,  # noqa: ARG002  # not here, as all of these
+        unit: Unit,  # noqa: ARG002
+        tell: Callable[[], object],  # noqa: ARG002
+        same: Callable[[str, str], bool] = same_json,  # noqa: ARG002
+    ) -> str:
         """Insert a run in a transaction of the host's; gives its id, or that of the run that holds its key.
 
         Args:
             connection: What the host is in a transaction on.
             unit: Inserts the run; starts nothing.
             tell: Called once the transaction is committed, where that can be known.
+            same: Says whether two encoded inputs are the same.
 
         Raises:
             KeyConflictError: The key stands for a run that was started with another input.

@@ -230,6 +230,15 @@ class DecodeError(CodecError):
         )
 
 
+class DecryptionError(CodecError):
+    """What is stored cannot be decrypted."""
+
+    def __init__(self, key_id: str | None, problem: str) -> None:
+        super().__init__(f"what is stored cannot be decrypted: {problem}")
+        self.key_id = key_id
+        """Of the key that it names; None if it is not encrypted."""
+
+
 class WireError(CodecError):
     """What came from elsewhere is no event."""
 

@@ -13,6 +13,7 @@ import pytest
 from tests.databases import Database
 
 from phaseline.run import PhaseRecord, PhaseState, WaitKind
+from phaseline.storage.encoded import EncodedStorage
 from phaseline.storage.memory import MemoryStorage
 from phaseline.storage.sql.store import SqlStorage
 from phaseline.testing import StorageContract
@@ -25,6 +26,24 @@ class TestMemory(StorageContract):
     @pytest.fixture
     def make_storage(self) -> Callable[[], MemoryStorage]:
         return MemoryStorage
+
+
+class Marked:
+    """Marks each text on its way in; so what was not written, or was not read, by it is seen."""
+
+    def encode(self, text: str, /) -> str:
+        return f"~{text}"
+
+    def decode(self, text: str, /) -> str:
+        assert text.startswith("~")
+        assert not text.startswith("~~")
+        return text[1:]
+
+
+class TestEncodedMemory(StorageContract):
+    @pytest.fixture
+    def make_storage(self) -> Callable[[], EncodedStorage]:
+        return lambda: EncodedStorage(MemoryStorage(), Marked())
 
 
 class _SqlTests(StorageContract):

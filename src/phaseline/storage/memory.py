@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from itertools import islice
-from typing import ClassVar, TypeVar
+from typing import TypeVar
 
 import attrs
 from msgspec.structs import replace
@@ -56,8 +56,8 @@ _Key = tuple[str, str]
 class MemoryStorage(Storage):
     """Holds everything in dictionaries. Belongs to one process; what it holds is gone with it."""
 
-    blocking: ClassVar[bool] = False
-    shared: ClassVar[bool] = False
+    blocking = False
+    shared = False
 
     def __init__(self) -> None:
         self._runs: dict[_Key, MemoryRun] = {}

@@ -10,7 +10,6 @@ from sqlalchemy import Connection, or_, select
 from sqlalchemy import event as events
 from sqlalchemy.orm import Session
 
-from phaseline.codec import same_json
 from phaseline.errors import KeyConflictError, RuntimeUsageError, StorageUnavailableError
 from phaseline.storage.sql import schema
 from phaseline.storage.sql.batch import Batch, gather
@@ -114,7 +113,9 @@ def _rolled_back(session: Session) -> None:
         session.info[_WAITING].clear()
 
 
-def insert_run(connection: Connection, unit: Unit, schema_name: str | None) -> str:
+def insert_run(
+    connection: Connection, unit: Unit, schema_name: str | None, same: Callable[[str, str], bool]
+) -> str:
     """Insert a run that starts nothing yet; gives its id, or that of the run that holds its key.
 
     Raises:
@@ -130,7 +131,7 @@ def insert_run(connection: Connection, unit: Unit, schema_name: str | None) -> s
         ):  # not the row count, which some drivers do not tell of inserts
             _insert_rest(connection, rows, schema_name)
             return unit.run.id
-        holder = _holder(connection, unit, schema_name)
+        holder = _holder(connection, unit, schema_name, same)
         if holder is not None:
             return holder
     raise StorageUnavailableError(
@@ -146,7 +147,9 @@ def _insert_rest(connection: Connection, rows: Batch, schema_name: str | None) -
             connection.execute(tables[name].insert(), _dicts(name, values))
 
 
-def _holder(connection: Connection, unit: Unit, schema_name: str | None) -> str | None:
+def _holder(
+    connection: Connection, unit: Unit, schema_name: str | None, same: Callable[[str, str], bool]
+) -> str | None:
     """Find the run that holds the key; None if it has let go of it this moment."""
     table, run = schema.tables(schema_name)["pipeline_run"].c, unit.run
     found = connection.execute(
@@ -160,7 +163,7 @@ def _holder(connection: Connection, unit: Unit, schema_name: str | None) -> str 
     if found is None:
         return None
     assert run.key is not None  # noqa: S101  # an id is new, so it was the key that stood in the way
-    if not same_json(found.input, unit.input or ""):
+    if not same(found.input, unit.input or ""):
         raise KeyConflictError(run.key, run.pipeline, found.id)
     run_id: str = found.id
     return run_id

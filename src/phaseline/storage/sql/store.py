@@ -13,7 +13,7 @@ from collections.abc import Callable, Collection, Generator, Iterable, Mapping, 
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 from functools import partial
-from typing import Any, ClassVar, Final, TypeVar
+from typing import Any, Final, TypeVar
 
 import attrs
 from sqlalchemy import Connection, Engine
@@ -32,6 +32,7 @@ from phaseline.abc import (
     Transaction,
     WorkerRecord,
 )
+from phaseline.codec import same_json
 from phaseline.errors import SchemaVersionError, StorageUnavailableError, StorageURLError
 from phaseline.events import Event
 from phaseline.finding import EVERY_RUN, RunFilter
@@ -80,7 +81,7 @@ was planned for small tables reads all of a namespace where it should look keys 
 class SqlStorage(Storage):
     """Runs in the tables of a database."""
 
-    transactional: ClassVar[bool] = True
+    transactional = True
 
     def __init__(
         self, url: str, *, schema: str = "phaseline", answer_within: timedelta = ANSWER_WITHIN
@@ -347,13 +348,19 @@ class SqlStorage(Storage):
         return self._repeated(partial(self._once, work), on_writer=False)
 
     # ------------------------------------------------------------------ the host's transactions
-    async def insert_on(self, connection: Any, unit: Unit, tell: Callable[[], object]) -> str:
+    async def insert_on(
+        self,
+        connection: Any,
+        unit: Unit,
+        tell: Callable[[], object],
+        same: Callable[[str, str], bool] = same_json,
+    ) -> str:
         dialect, run = self.dialect, unit.run
 
         def insert(inner: Connection) -> str:
             hosted.check_kind(inner, dialect)
             hosted.check_transaction(inner)
-            run_id = hosted.insert_run(inner, unit, dialect.schema_name)
+            run_id = hosted.insert_run(inner, unit, dialect.schema_name, same)
             queues = frozenset(row.queue for row in unit.inserted if row.state is PhaseState.PENDING)
             dialect.announce(inner, run.namespace, Nudge(queues=queues))
             return run_id

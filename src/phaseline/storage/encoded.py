@@ -1,0 +1,405 @@
+"""A storage in which what users and bodies gave is stored as a codec writes it: encrypted, say.
+
+What is written passes the codec on its way in and what is read on its way out, at the port, so that neither the engine nor the
+adapters know of it. Encoded are values (inputs, outputs, results of steps, what bodies saved, signals, inputs of schedules),
+the payloads of an application's own events, and the words of errors and progress. Not encoded is what runs are found
+by and told of: names, ids, keys, tags, attributes, kinds and categories of errors, reasons, times and numbers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Any, Final, Protocol, TypeVar
+
+from msgspec.structs import replace
+
+from phaseline.abc import (
+    Backlog,
+    Claimed,
+    ClaimRequest,
+    DueRuns,
+    DueWaits,
+    Grant,
+    HeldPhase,
+    Nudge,
+    Storage,
+    Transaction,
+    WorkerRecord,
+)
+from phaseline.codec import from_json_text, same_json, to_json_text
+from phaseline.errors import StorageUnavailableError
+from phaseline.events import Emitted, ErrorOccurred, Event, PhaseFailed, PhaseRetrying, PipelineFailed
+from phaseline.finding import EVERY_RUN, RunFilter
+from phaseline.letters import EVERY_LETTER, DeadLetter, LetterFilter, LetterKey
+from phaseline.run import Checkpoint, Definition, ErrorInfo, PhaseRecord, RunRecord
+from phaseline.statistics import Grouping, Statistics
+from phaseline.timetable import DueSchedules, ScheduleRecord, Timetable
+from phaseline.units import Message, Outcome, RunRows, Unit
+from phaseline.usage import Usage
+
+PAYLOAD: Final = "encoded"
+"""Name under which an event's payload stands, which is an object."""
+Row = TypeVar("Row", RunRecord, PhaseRecord)
+
+
+class PayloadCodec(Protocol):
+    """Writes texts as others, and reads them; called from many threads."""
+
+    def encode(self, text: str, /) -> str:
+        """Write a text."""
+        ...
+
+    def decode(self, text: str, /) -> str:
+        """Read what ``encode`` wrote.
+
+        Raises:
+            DecodeError: It is none of that, or cannot be read any more.
+        """
+        ...
+
+
+class EncodedStorage(Storage):
+    """Stores in another storage what a codec makes of it."""
+
+    def __init__(self, storage: Storage, codec: PayloadCodec) -> None:
+        """Stand before a storage, which is opened and closed with this one.
+
+        Args:
+            storage: Where all is kept.
+            codec: Writes and reads what is encoded.
+        """
+        self._inner: Storage = storage
+        self._texts: _Texts = _Texts(codec)
+        self.blocking, self.shared, self.transactional = (
+            storage.blocking,
+            storage.shared,
+            storage.transactional,
+        )
+        self.transaction_limit = storage.transaction_limit
+        self.nudges, self.is_server = storage.nudges, storage.is_server
+        self.reach = storage.reach
+
+    def __repr__(self) -> str:
+        return f"{self._inner!r}, encoded"
+
+    # ------------------------------------------------------------------ what passes the codec
+    def commit(self, units: Sequence[Unit]) -> list[Outcome]:
+        return self._inner.commit([self._texts.written(unit) for unit in units])
+
+    def claim(self, request: ClaimRequest, grant: Grant) -> Claimed:
+        units: dict[tuple[str, int], Unit] = {}
+
+        def granted(rows: RunRows, paths: Sequence[str], now: datetime) -> Unit | None:
+            unit = grant(self._texts.read(rows), paths, now)
+            if unit is None:
+                return None
+            units[unit.run.id, unit.commit_id] = unit
+            return self._texts.written(unit)
+
+        claimed = self._inner.claim(request, granted)
+        return Claimed(
+            [units[unit.run.id, unit.commit_id] for unit in claimed.units], claimed.waiting, claimed.next_due
+        )
+
+    async def insert_on(
+        self,
+        connection: Any,
+        unit: Unit,
+        tell: Callable[[], object],
+        same: Callable[[str, str], bool] = same_json,
+    ) -> str:
+        def same_text(one: str, other: str) -> bool:
+            return same(self._texts.plain(one), self._texts.plain(other))
+
+        return await self._inner.insert_on(connection, self._texts.written(unit), tell, same_text)
+
+    def begin(self) -> Transaction:
+        return _EncodedTransaction(self._inner.begin(), self._texts)
+
+    @property
+    def timetable(self) -> Timetable:
+        return _EncodedTimetable(self._inner.timetable, self._texts)
+
+    def load(self, namespace: str, run_id: str, since: int = 0) -> RunRows | None:
+        rows = self._inner.load(namespace, run_id, since)
+        return None if rows is None else self._texts.read(rows)
+
+    def head(self, namespace: str, run_id: str) -> RunRecord | None:
+        run = self._inner.head(namespace, run_id)
+        return None if run is None else self._texts.with_error(run, self._texts.plain)
+
+    def find(
+        self,
+        namespace: str,
+        wanted: RunFilter = EVERY_RUN,
+        *,
+        after: str | None = None,
+        limit: int,
+        newest_first: bool = False,
+    ) -> Sequence[RunRecord]:
+        found = self._inner.find(namespace, wanted, after=after, limit=limit, newest_first=newest_first)
+        return [self._texts.with_error(run, self._texts.plain) for run in found]
+
+    def letters(
+        self,
+        namespace: str,
+        wanted: LetterFilter = EVERY_LETTER,
+        *,
+        after: LetterKey | None = None,
+        limit: int,
+        newest_first: bool = False,
+    ) -> Sequence[DeadLetter]:
+        found = self._inner.letters(namespace, wanted, after=after, limit=limit, newest_first=newest_first)
+        return [replace(letter, error=self._texts.error(letter.error, self._texts.plain)) for letter in found]
+
+    def values(self, namespace: str, run_id: str, paths: Iterable[str]) -> Mapping[str, str]:
+        return self._texts.all_plain(self._inner.values(namespace, run_id, paths))
+
+    def steps(self, namespace: str, run_id: str, path: str, generation: int) -> Mapping[str, str]:
+        return self._texts.all_plain(self._inner.steps(namespace, run_id, path, generation))
+
+    def events(self, namespace: str, run_id: str, after: int, limit: int) -> Sequence[Event]:
+        return [
+            self._texts.event_read(event) for event in self._inner.events(namespace, run_id, after, limit)
+        ]
+
+    # ------------------------------------------------------------------ what is handed on as it is
+    def open(self) -> None:
+        self._inner.open()
+
+    def migrate(self) -> int:
+        return self._inner.migrate()
+
+    def close(self) -> None:
+        self._inner.close()
+
+    def now(self) -> datetime:
+        return self._inner.now()
+
+    def nudge(self, namespace: str, nudge: Nudge) -> None:
+        self._inner.nudge(namespace, nudge)
+
+    def listen(self, namespace: str, heard: Callable[[Nudge], object]) -> Callable[[], None]:
+        return self._inner.listen(namespace, heard)
+
+    def is_committed(self, namespace: str, run_id: str, commit_id: int) -> bool:
+        return self._inner.is_committed(namespace, run_id, commit_id)
+
+    def age(self, namespace: str, now: datetime | None, waited: timedelta, limit: int) -> int:
+        return self._inner.age(namespace, now, waited, limit)
+
+    def workers(self, namespace: str) -> Sequence[WorkerRecord]:
+        return self._inner.workers(namespace)
+
+    def enlist(self, worker: WorkerRecord) -> Sequence[WorkerRecord]:
+        return self._inner.enlist(worker)
+
+    def retire(self, namespace: str, worker_id: str) -> None:
+        self._inner.retire(namespace, worker_id)
+
+    def renew(self, namespace: str, worker_id: str, now: datetime, until: datetime) -> Collection[HeldPhase]:
+        return self._inner.renew(namespace, worker_id, now, until)
+
+    def lost(
+        self,
+        namespace: str,
+        now: datetime | None,
+        dead_workers: Collection[str],
+        definitions: Collection[Definition],
+        limit: int,
+    ) -> Sequence[HeldPhase]:
+        return self._inner.lost(namespace, now, dead_workers, definitions, limit)
+
+    def due(
+        self, namespace: str, now: datetime | None, definitions: Collection[Definition], limit: int
+    ) -> DueWaits:
+        return self._inner.due(namespace, now, definitions, limit)
+
+    def overdue(
+        self, namespace: str, now: datetime | None, definitions: Collection[Definition], limit: int
+    ) -> DueRuns:
+        return self._inner.overdue(namespace, now, definitions, limit)
+
+    def messages(self, namespace: str, definitions: Collection[Definition], limit: int) -> Sequence[Message]:
+        return self._inner.messages(namespace, definitions, limit)
+
+    def heard(self, namespace: str, messages: Sequence[Message]) -> None:
+        self._inner.heard(namespace, messages)
+
+    def backlog(self, namespace: str, now: datetime | None) -> Sequence[Backlog]:
+        return self._inner.backlog(namespace, now)
+
+    def count(self, namespace: str, wanted: RunFilter = EVERY_RUN) -> Mapping[str, int]:
+        return self._inner.count(namespace, wanted)
+
+    def usage(self, namespace: str, wanted: RunFilter = EVERY_RUN) -> Usage:
+        return self._inner.usage(namespace, wanted)
+
+    def statistics(
+        self, namespace: str, wanted: RunFilter = EVERY_RUN, by: Grouping = "pipeline"
+    ) -> Sequence[Statistics]:
+        return self._inner.statistics(namespace, wanted, by)
+
+    def purge(self, namespace: str, wanted: RunFilter, limit: int) -> Sequence[str]:
+        return self._inner.purge(namespace, wanted, limit)
+
+    def keyed(self, namespace: str, pipeline: str, key: str) -> str | None:
+        return self._inner.keyed(namespace, pipeline, key)
+
+    def checkpoints(self, namespace: str, run_id: str) -> Sequence[Checkpoint]:
+        return self._inner.checkpoints(namespace, run_id)
+
+
+class _EncodedTransaction(Transaction):
+    """That of a transactional phase; what its body writes itself is the body's own."""
+
+    def __init__(self, transaction: Transaction, texts: _Texts) -> None:
+        self._inner: Transaction = transaction
+        self._texts: _Texts = texts
+
+    @property
+    def connection(self) -> Any:
+        return self._inner.connection
+
+    def lock(self, namespace: str, run_id: str, since: int) -> RunRows | None:
+        rows = self._inner.lock(namespace, run_id, since)
+        return None if rows is None else self._texts.read(rows)
+
+    def write(self, unit: Unit) -> None:
+        self._inner.write(self._texts.written(unit))
+
+    def commit(self) -> None:
+        self._inner.commit()
+
+    def roll_back(self) -> None:
+        self._inner.roll_back()
+
+    def abandon(self) -> None:
+        self._inner.abandon()
+
+    def fault(self, error: BaseException) -> StorageUnavailableError | None:
+        return self._inner.fault(error)
+
+
+class _EncodedTimetable(Timetable):
+    """Keeps the inputs of schedules encoded."""
+
+    def __init__(self, timetable: Timetable, texts: _Texts) -> None:
+        self._inner: Timetable = timetable
+        self._texts: _Texts = texts
+
+    def get(self, namespace: str, name: str) -> ScheduleRecord | None:
+        found = self._inner.get(namespace, name)
+        return None if found is None else self._with(found, self._texts.plain)
+
+    def all(self, namespace: str) -> Sequence[ScheduleRecord]:
+        return [self._with(found, self._texts.plain) for found in self._inner.all(namespace)]
+
+    def put(self, schedule: ScheduleRecord, expected: int) -> bool:
+        return self._inner.put(self._with(schedule, self._texts.coded), expected)
+
+    def delete(self, namespace: str, name: str) -> bool:
+        return self._inner.delete(namespace, name)
+
+    def due(self, namespace: str, now: datetime | None, after: str, limit: int) -> DueSchedules:
+        found = self._inner.due(namespace, now, after, limit)
+        return DueSchedules([self._with(each, self._texts.plain) for each in found.schedules], found.next_at)
+
+    def fire(self, schedule: ScheduleRecord, expected: int, unit: Unit | None) -> Outcome:
+        coded = None if unit is None else self._texts.written(unit)
+        return self._inner.fire(self._with(schedule, self._texts.coded), expected, coded)
+
+    def _with(self, schedule: ScheduleRecord, change: Callable[[str], str]) -> ScheduleRecord:
+        return schedule if schedule.input is None else replace(schedule, input=change(schedule.input))
+
+
+class _Texts:
+    """Encodes and decodes the texts in records."""
+
+    def __init__(self, codec: PayloadCodec) -> None:
+        self.coded: Callable[[str], str] = codec.encode
+        self.plain: Callable[[str], str] = codec.decode
+
+    # ------------------------------------------------------------------ on the way in
+    def written(self, unit: Unit) -> Unit:
+        """The unit as it is stored."""
+        coded = self.coded
+        return replace(
+            unit,
+            run=self.with_error(unit.run, coded),
+            input=coded(unit.input) if unit.input else unit.input,  # a copy takes over that of its origin
+            inserted=[self._phase(row, coded) for row in unit.inserted],
+            updated=[(self._phase(row, coded), fence) for row, fence in unit.updated],
+            dropped=[(self._phase(row, coded), fence) for row, fence in unit.dropped],
+            outputs={path: coded(text) for path, text in unit.outputs.items()},
+            events=[self._event_written(event) for event in unit.events],
+            steps=[replace(step, result=coded(step.result)) for step in unit.steps],
+            saved=[
+                each if each.value is None else replace(each, value=coded(each.value)) for each in unit.saved
+            ],
+            signals=[
+                each if each.value is None else replace(each, value=coded(each.value))
+                for each in unit.signals
+            ],
+            letter=None
+            if unit.letter is None
+            else replace(unit.letter, error=self.error(unit.letter.error, coded)),
+            begins=[self.written(begun) for begun in unit.begins],
+        )
+
+    def _event_written(self, event: Event) -> Event:
+        if isinstance(event, Emitted):
+            text = self.coded(to_json_text(dict(event.payload), what="the payload of an event"))
+            return replace(event, payload={PAYLOAD: text})
+        return self._told(event, self.coded)
+
+    # ------------------------------------------------------------------ on the way out
+    def read(self, rows: RunRows) -> RunRows:
+        """Rows as they were given to ``written``."""
+        plain = self.plain
+        return replace(
+            rows,
+            run=self.with_error(rows.run, plain),
+            phases=[self._phase(row, plain) for row in rows.phases],
+            signals=[
+                each if each.value is None else replace(each, value=plain(each.value))
+                for each in rows.signals
+            ],
+            input=None if rows.input is None else plain(rows.input),
+        )
+
+    def event_read(self, event: Event) -> Event:
+        """An event as it was given to ``written``."""
+        if isinstance(event, Emitted):
+            payload: Any = from_json_text(self.plain(str(event.payload[PAYLOAD])))
+            return replace(event, payload=payload)
+        return self._told(event, self.plain)
+
+    def all_plain(self, texts: Mapping[str, str]) -> Mapping[str, str]:
+        """Texts by name."""
+        return {name: self.plain(text) for name, text in texts.items()}
+
+    # ------------------------------------------------------------------ both ways
+    def error(self, error: ErrorInfo, change: Callable[[str], str]) -> ErrorInfo:
+        """An error with other words."""
+        traceback = None if error.traceback is None else change(error.traceback)
+        return replace(error, message=change(error.message), traceback=traceback)
+
+    def with_error(self, row: Row, change: Callable[[str], str]) -> Row:
+        """A row whose error has other words."""
+        return row if row.error is None else replace(row, error=self.error(row.error, change))
+
+    def _phase(self, row: PhaseRecord, change: Callable[[str], str]) -> PhaseRecord:
+        row = self.with_error(row, change)
+        if row.progress is None or not row.progress.note:
+            return row
+        return replace(row, progress=replace(row.progress, note=change(row.progress.note)))
+
+    def _told(self, event: Event, change: Callable[[str], str]) -> Event:
+        if isinstance(event, PipelineFailed | PhaseFailed | ErrorOccurred):
+            return replace(event, error=self.error(event.error, change))
+        if isinstance(event, PhaseRetrying):
+            error = None if event.error is None else self.error(event.error, change)
+            return replace(event, error=error, note=change(event.note) if event.note else "")
+        return event

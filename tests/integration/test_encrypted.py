@@ -1,0 +1,144 @@
+"""Of what users and bodies give nothing can be read in the tables, and everything goes on as without encryption."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from anyio import to_thread
+from pydantic import BaseModel
+from sqlalchemy import create_engine, text
+from tests.databases import TABLES, Database
+
+from phaseline import Again, Context, CustomEvent, Pipeline, Retry, Runtime, Signal, each, phase, wait_for
+from phaseline.abc import Storage
+from phaseline.crypto import EncryptedCodec, encrypted
+from phaseline.errors import DecryptionError, KeyConflictError
+from phaseline.storage.sql.store import SqlStorage
+from phaseline.testing.checker import check
+
+CANARY = "canary-7f3a"
+CODEC = EncryptedCodec({"1": secrets.token_bytes(32)})
+GO = Signal[str]("go")
+
+
+class Seen(CustomEvent):
+    what: str
+
+
+class Order(BaseModel):
+    secret: str
+
+
+@phase(retry=Retry(attempts=3, wait=timedelta(0)))
+async def work(order: Order, ctx: Context) -> list[str]:
+    ctx.emit(Seen(what=order.secret))
+    ctx.progress(1, 2, order.secret)
+    step = await ctx.step("step", lambda: order.secret)
+    await ctx.save({"at": order.secret})
+    if ctx.attempt == 1:
+        raise Again(after=timedelta(0), reason=order.secret)
+    if ctx.attempt == 2:
+        raise ValueError(f"failed with {order.secret}") from RuntimeError(order.secret)
+    assert (step, ctx.saved) == (order.secret, {"at": order.secret})
+    return [order.secret, order.secret]
+
+
+@phase
+async def again(value: str) -> str:
+    return value.upper()
+
+
+@phase(transactional=True)
+def last(value: str, ctx: Context) -> str:
+    assert ctx.connection.exec_driver_sql("SELECT 1").scalar_one() == 1
+    raise ValueError(value)
+
+
+whole = Pipeline("whole", work >> each(again) >> wait_for(GO) >> last)
+
+
+async def leave_traces(storage: Storage) -> None:
+    """Have a canary pass everything that is stored."""
+    async with Runtime(storage, pipelines=[whole], tracebacks=True) as runtime:
+        order = Order(secret=CANARY)
+        await runtime.schedules.put("nightly", whole, input=order, cron="0 3 * * *")
+        handle = await runtime.start(whole, order, key="k")
+        with pytest.raises(KeyConflictError):
+            await runtime.start(whole, Order(secret=CANARY * 2), key="k")
+        await handle.signal(GO, CANARY)
+        run = await handle.wait()
+        assert run.error is not None
+        assert run.error.message == CANARY
+        assert [event.data["what"] async for event in handle.events() if event.type == "SEEN"] == [CANARY] * 2
+        copy = await handle.fork(at="work")
+        await copy.signal(GO, CANARY)
+        assert (await copy.wait()).error == run.error
+        (letter, *_) = (await runtime.dead_letters.find()).letters
+        assert letter.error.message == CANARY
+        of_schedule = await runtime.schedules.trigger("nightly")
+        await of_schedule.signal(GO, CANARY)
+        assert (await of_schedule.wait()).error == run.error
+    await to_thread.run_sync(check_all, storage)
+
+
+def check_all(storage: Storage) -> None:
+    storage.open()
+    check(storage)
+    storage.close()
+
+
+def read_all(folder: Path) -> bytes:
+    return b"".join(file.read_bytes() for file in folder.iterdir())
+
+
+def dumped(database: Database) -> str:
+    """All that is in the tables."""
+    engine = create_engine(database.url)
+    with engine.connect() as connection:
+        rows = [
+            str(tuple(row))
+            for table in TABLES
+            for row in connection.execute(text(f'SELECT * FROM "{database.schema}".{table}'))  # noqa: S608  # names of ours
+        ]
+    engine.dispose()
+    return "\n".join(rows)
+
+
+@pytest.mark.parametrize("anyio_backend", ["asyncio"])
+@pytest.mark.parametrize("is_encrypted", [False, True])
+async def test_no_canary_is_in_a_file(tmp_path: Path, is_encrypted: bool) -> None:
+    """But for its name, nothing tells what it is; without encryption it is there, so the search finds it."""
+    storage: Storage = SqlStorage(f"sqlite:///{tmp_path / 'runs.db'}")
+    await leave_traces(encrypted(storage, CODEC) if is_encrypted else storage)
+    octets = await to_thread.run_sync(read_all, tmp_path)
+    assert len(octets) > 10_000
+    assert (CANARY.encode() in octets or CANARY.upper().encode() in octets) == (not is_encrypted)
+
+
+@pytest.mark.parametrize("anyio_backend", ["asyncio"])
+@pytest.mark.parametrize("is_encrypted", [False, True])
+async def test_no_canary_is_in_tables(postgres: Database, is_encrypted: bool) -> None:
+    """As in a file."""
+    storage: Storage = postgres.storage()
+    await leave_traces(encrypted(storage, CODEC) if is_encrypted else storage)
+    told = (await to_thread.run_sync(dumped, postgres)).lower()
+    assert len(told) > 10_000
+    assert (CANARY in told) == (not is_encrypted)
+
+
+@pytest.mark.parametrize("anyio_backend", ["asyncio"])
+async def test_a_key_that_is_gone(sqlite_storage: Callable[[], Storage]) -> None:
+    """Says which one, to whoever reads the run; runs of other keys go on."""
+    hello = Pipeline("hello", again)
+    async with Runtime(encrypted(sqlite_storage(), CODEC), pipelines=[hello]) as runtime:
+        old = await runtime.start(hello, "old")
+        assert await old.result() == "OLD"
+    other = EncryptedCodec({"2": secrets.token_bytes(32)})
+    async with Runtime(encrypted(sqlite_storage(), other), pipelines=[hello]) as runtime:
+        with pytest.raises(DecryptionError, match="the key '1' is not there"):
+            await (await runtime.get(old.id, hello)).result()
+        assert await (await runtime.start(hello, "new")).result() == "NEW"
