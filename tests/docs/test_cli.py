@@ -31,8 +31,11 @@ class Shell:
             self.variables[kept] = self._run(rest.removesuffix(")")).stdout.strip()
             assert self.variables[kept], line
             return 0
-        first, _, second = line.partition(" | xargs ")
-        found = self._run(f"{second} {self._run(first).stdout}" if second else first)
+        first, _, second = line.partition(" | xargs -r ")
+        found = self._run(first)
+        if second:
+            assert found.stdout, first
+            found = self._run(f"{second} {found.stdout}")
         assert int(told or 0) == found.exit_code, f"{line}\n{found.output}"
         return found.exit_code
 

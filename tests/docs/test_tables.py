@@ -9,7 +9,7 @@ from types import ModuleType
 import pytest
 
 from phaseline import control
-from phaseline.cli import codes
+from phaseline.cli import codes, verbs
 from phaseline.web import problems, routes
 
 ROOT = Path(__file__).parents[2]
@@ -20,6 +20,7 @@ ROOT = Path(__file__).parents[2]
     [
         ("how-to/control.md", control),
         ("how-to/cli.md", codes),
+        ("how-to/cli.md", verbs),
         ("reference/web.md", routes),
         ("reference/web.md", problems),
     ],

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
+from tests.apps.kiosk import letters
 
 from phaseline.cli.codes import ExitCode
 
@@ -52,3 +53,88 @@ def test_what_cannot_be_started_is_told(kiosk, arguments, code, problem):
     assert (code, "") == (found.exit_code, found.stdout)
     assert problem in found.stderr
     assert 0 == kiosk.data("runs", "counts")["total"]
+
+
+# --------------------------------------------------------------------- dead letters
+def test_dead_letters_are_seen_to(kiosk):
+    """Listed, tried again, let go of."""
+    first, second = (kiosk.start(letters, "endless") for _ in range(2))
+    listed = kiosk.ask("dead-letters", "list", place=kiosk.url)
+    assert [second, first] == [line.split()[0] for line in listed.stdout.splitlines()[1:]]
+    assert r"Abort: it has no end\x1b[31m" in listed.stdout
+    page = kiosk.data(
+        "dead-letters", "list", "--limit", "1", "--category", "PROCESSING", "--pipeline", "letters"
+    )
+    assert [second] == [letter["run_id"] for letter in page["letters"]]
+    rest = kiosk.ask("dead-letters", "list", "--ids", "--after", page["next"])
+    assert f"{first}\n" == rest.stdout
+    assert "no place to go on at" in kiosk.ask("dead-letters", "list", "--after", "x").stderr
+    assert "FAILED" == kiosk.data("dead-letters", "discard", first)["done"][0]["state"]
+    assert "FAILED" != kiosk.data("dead-letters", "requeue", second)["done"][0]["state"]
+    assert [] == kiosk.data("dead-letters", "list")["letters"]
+    again = kiosk.ask("dead-letters", "discard", first)
+    assert (ExitCode.REFUSED, True) == (
+        again.exit_code,
+        "is FAILED, where discard is not possible" in again.stderr,
+    )
+
+
+# --------------------------------------------------------------------- schedules
+def test_schedules_are_kept(kiosk):
+    """Stored, listed, paused, triggered, filled in and deleted."""
+    stored = kiosk.data(
+        "schedules", "put", "nightly", "letters", '"one two"', "--cron", "30 2 * * *", "--tz", "Europe/Berlin"
+    )
+    assert ("letters", "Europe/Berlin", None) == (stored["pipeline"], stored["tz"], stored["every_seconds"])
+    assert (
+        3600 == kiosk.data("schedules", "put", "hourly", "letters", '"one"', "--every", "1h")["every_seconds"]
+    )
+    table = kiosk.ask("schedules", "list", place=kiosk.url).stdout.splitlines()
+    assert ["NAME", "hourly", "nightly"] == [line.split()[0] for line in table]
+    assert kiosk.data("schedules", "pause", "nightly", place=kiosk.url)["paused"]
+    assert "paused" in kiosk.ask("schedules", "show", "nightly", place=kiosk.url).stdout
+    assert not kiosk.data("schedules", "resume", "nightly", place=kiosk.url)["paused"]
+    triggered = kiosk.data("schedules", "trigger", "nightly")["id"]
+    filled = kiosk.ask("schedules", "backfill", "hourly", "--since", "3h", "--until", "0s")
+    assert 3 == len(filled.stdout.split())
+    assert {triggered, *filled.stdout.split()} == {run["id"] for run in kiosk.data("runs", "list")["runs"]}
+    assert {"deleted": "nightly"} == kiosk.data("schedules", "delete", "nightly", place=kiosk.url)
+    gone = kiosk.ask("schedules", "show", "nightly")
+    assert (ExitCode.NOT_FOUND, True) == (gone.exit_code, "known: 'hourly'" in gone.stderr)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "problem"),
+    [
+        (["put", "x", "letters", '"one"'], "cron"),
+        (["put", "x", "letters", '"one"', "--cron", "nightly"], "cron"),
+        (["put", "x", "letters", "--every", "1h"], "input of pipeline 'letters'"),
+        (["put", "x", "letters", '"one"', "--every", "1h", "--tz", "Mars/North"], "tz"),
+        (["put", "x", "letters", '"one"', "--every", "1h", "--overlap", "maybe"], "--overlap"),
+    ],
+)
+def test_a_schedule_that_cannot_work_is_refused(kiosk, arguments, problem):
+    """Nothing is stored."""
+    found = kiosk.ask("schedules", *arguments)
+    assert (ExitCode.UNUSABLE, True) == (found.exit_code, problem in found.stderr), found.stderr
+    assert [] == kiosk.data("schedules", "list")["schedules"]
+
+
+# --------------------------------------------------------------------- graphs
+def test_graphs_are_drawn(kiosk):
+    """As a tree, as Mermaid, and as data."""
+    tree = kiosk.ask("graph", "letters").stdout
+    assert [
+        "letters 1",
+        "├── split  takes the input",
+        "├── measure  map  takes split",
+        "│   └── measure[]  takes an item",
+        "└── total  takes measure",
+    ] == [line.rstrip() for line in tree.splitlines()]
+    assert kiosk.ask("graph", "letters", "--format", "mermaid").stdout == letters.to_mermaid()
+    assert kiosk.ask("graph", "letters", "--format", "states").stdout == letters.transitions.to_mermaid()
+    data = kiosk.data("graph", "letters")
+    assert ({"type": "string"}, "letters") == (data["input_schema"], data["graph"]["name"])
+    assert ["letters", "asking"] == [each["name"] for each in kiosk.data("pipelines")["pipelines"]]
+    several = kiosk.ask("graph")
+    assert (ExitCode.UNUSABLE, True) == (several.exit_code, "letters, asking" in several.stderr)

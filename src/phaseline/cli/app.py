@@ -8,7 +8,7 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
-from phaseline.cli import db, doctor, run, runs, template, worker
+from phaseline.cli import db, doctor, graph, letters, run, runs, schedules, template, worker
 from phaseline.cli.client import told
 from phaseline.cli.codes import EPILOG, code_of
 from phaseline.cli.configuration import ConfigurationError
@@ -41,6 +41,10 @@ app: typer.Typer = typer.Typer(
 )
 app.command("run")(run.run)
 app.add_typer(runs.app, name="runs")
+app.add_typer(letters.app, name="dead-letters")
+app.add_typer(schedules.app, name="schedules")
+app.command("pipelines")(graph.pipelines)
+app.command("graph")(graph.graph)
 app.add_typer(db.app, name="db")
 app.add_typer(template.app, name="template")
 app.command("worker")(worker.worker)

@@ -20,7 +20,7 @@ from phaseline.texts import printable
 from phaseline.views import StateView
 
 Ids: TypeAlias = Annotated[
-    list[str], typer.Argument(metavar="ID...", help="Id of the run, or several.", show_default=False)
+    list[str], typer.Argument(metavar="ID", help="Id of the run, or several.", show_default=False)
 ]
 Id: TypeAlias = Annotated[str, typer.Argument(metavar="ID", help="Id of the run.", show_default=False)]
 PLAIN = (Verb.PAUSE, Verb.RESUME, Verb.CANCEL, Verb.RETRY, Verb.RESTART)

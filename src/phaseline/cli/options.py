@@ -57,8 +57,10 @@ def moment(text: str) -> datetime:
         ) from None
 
 
-def json_value(text: str) -> Any:
+def json_value(text: Any) -> Any:
     """Read a value: JSON, or from a file, ``@order.json``, ``@-`` for the standard input."""
+    if not isinstance(text, str):  # a default
+        return text
     try:
         if text == "@-":
             text = sys.stdin.read()

@@ -1,0 +1,52 @@
+"""Whatever operators do has its name in the API, on the command line, and over the network."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import reduce
+
+import pytest
+import typer
+
+import phaseline
+from phaseline import templates
+from phaseline.cli.app import app
+from phaseline.cli.verbs import DEEDS
+from phaseline.control import Verb
+from phaseline.dead_letters import DeadLetters
+from phaseline.web.routes import ROUTES
+
+
+def commands(of: typer.Typer, before: str = "") -> Iterator[str]:
+    for command in of.registered_commands:
+        assert command.name is not None or command.callback is not None
+        yield before + (command.name or command.callback.__name__)
+    for group in of.registered_groups:
+        yield from commands(group.typer_instance, f"{before}{group.name} ")
+
+
+def test_each_command_stands_in_the_table():
+    """Once; and the table has no other."""
+    assert sorted(commands(app)) == sorted(deed.command for deed in DEEDS)
+
+
+def test_each_route_stands_in_the_table():
+    """Whatever can be done over the network can be done at a shell."""
+    assert sorted(f"{route.method} {route.path}" for route in ROUTES) == sorted(
+        route for deed in DEEDS for route in deed.routes
+    )
+
+
+@pytest.mark.parametrize("deed", DEEDS, ids=[deed.command for deed in DEEDS])
+def test_each_name_in_the_api_is_one(deed):
+    """And has the words of the command."""
+    if deed.api:
+        where = {**vars(phaseline), "DeadLetters": DeadLetters, "templates": templates}
+        first, *rest = deed.api.split(".")
+        assert reduce(getattr, rest, where[first]) is not None
+
+
+def test_each_verb_has_its_command():
+    """Under its own name."""
+    known = {deed.command.rpartition(" ")[2].replace("-", "_") for deed in DEEDS}
+    assert {str(verb) for verb in Verb} <= known
