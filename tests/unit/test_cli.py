@@ -9,10 +9,11 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner, Result
 
-from phaseline import Runtime, cli
+from phaseline import Runtime, __version__, cli
 from phaseline.cli.app import app
 from phaseline.cli.codes import MEANINGS, ExitCode, code_of
 from phaseline.cli.configuration import Configuration, ConfigurationError, configuration
+from phaseline.cli.output import print_rows
 from phaseline.errors import PhaselineError, RunNotFoundError, RuntimeUsageError, SchemaVersionError
 from phaseline.texts import printable
 
@@ -139,6 +140,70 @@ def test_texts_of_others_cannot_command_a_terminal():
     """What cannot be printed is escaped."""
     assert r"red \x1b[31m\x07 one\ntwo é" == printable("red \x1b[31m\x07 one\ntwo é")
     assert "one\ntwo" == printable("one\ntwo", lines=True)
+
+
+def test_a_mistake_in_the_application_is_told_with_its_place(folder, monkeypatch):
+    """Be it one that phaseline finds, or another."""
+    monkeypatch.syspath_prepend(folder)
+    (folder / "mistaken.py").write_text(
+        "from phaseline import Runtime\nruntime = Runtime(concurrency=0)", "utf-8"
+    )
+    found = ask("doctor", "mistaken:runtime")
+    assert ExitCode.UNUSABLE == found.exit_code
+    assert 'mistaken.py", line 2' in found.stderr
+    (folder / "broken.py").write_text("import nowhere_at_all", "utf-8")
+    with pytest.raises(ModuleNotFoundError, match="nowhere_at_all"):
+        CliRunner().invoke(app, ["doctor", "broken:runtime"], catch_exceptions=False)
+
+
+def test_the_version_is_told():
+    """Without a runtime."""
+    assert (ExitCode.DONE, f"phaseline {__version__}\n") == (
+        ask("--version").exit_code,
+        ask("--version").stdout,
+    )
+
+
+@pytest.mark.parametrize(
+    ("words", "meant"),
+    [("phaseline ru", "runs"), ("phaseline runs pa", "pause"), ("phaseline runs list --state PA", "PAUSED")],
+)
+def test_a_shell_completes_commands_options_and_states(words, meant):
+    """As bash asks for it."""
+    asked = {
+        "_PHASELINE_COMPLETE": "complete_bash",
+        "COMP_WORDS": words,
+        "COMP_CWORD": str(len(words.split()) - 1),
+    }
+    found = CliRunner().invoke(app, [], env={**HERE, **asked}, prog_name="phaseline")
+    assert meant in found.stdout.split()
+
+
+def test_a_table_that_is_too_wide_for_a_terminal_is_told_in_lines(monkeypatch, capsys):
+    """In a pipe it stays a table, however wide."""
+    rows = [("1j1bpti4l334vq0sg87ck0", "letters", "PAUSED", "a\x1b[31m" * 9, ""), ("x", "y", "z", "", "")]
+    columns = ("id", "pipeline", "state", "about", "more")
+    print_rows(columns, rows, "none")
+    assert ["ID", "1j1bpti4l334vq0sg87ck0", "x"] == [
+        line.split()[0] for line in capsys.readouterr().out.splitlines()
+    ]
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    monkeypatch.setenv("COLUMNS", "40")
+    print_rows(columns, rows, "none")
+    first, second, _ = capsys.readouterr().out.split("\n\n")
+    assert "id: 1j1bpti4l334vq0sg87ck0\npipeline: letters\nstate: PAUSED\n" == first.partition("about")[0]
+    assert "id: x\npipeline: y\nstate: z" == second
+    assert "\x1b" not in first
+    print_rows(columns, [], "none")
+    assert ("", "none\n") == capsys.readouterr()
+
+
+def test_a_database_that_is_away_is_told_without_its_password(folder):
+    """By what looks at runs too."""
+    found = ask("runs", "list", "-r", "postgresql://ann:hush@127.0.0.1:1/shop")
+    assert (ExitCode.UNUSABLE, "") == (found.exit_code, found.stdout)
+    assert "127.0.0.1:1" in found.stderr
+    assert "hush" not in found.stderr
 
 
 async def test_a_client_serves_nothing():

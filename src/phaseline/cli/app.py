@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import sys
-from typing import Any
+from typing import Annotated, Any
 
 import typer
 from typer.core import TyperGroup
 
+from phaseline import __version__
 from phaseline.cli import db, doctor, graph, letters, run, runs, schedules, template, worker
 from phaseline.cli.client import told
 from phaseline.cli.codes import EPILOG, code_of
@@ -33,7 +34,6 @@ class Commands(TyperGroup):
 # would show what variables hold.
 app: typer.Typer = typer.Typer(
     cls=Commands,
-    help="Durable phase pipelines: look at runs, command and serve them.",
     epilog=EPILOG,
     no_args_is_help=True,
     rich_markup_mode=None,
@@ -49,3 +49,21 @@ app.add_typer(db.app, name="db")
 app.add_typer(template.app, name="template")
 app.command("worker")(worker.worker)
 app.command("doctor")(doctor.doctor)
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        print(f"phaseline {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def main(
+    version: Annotated[  # told as soon as it is read
+        bool,
+        typer.Option(
+            "--version", callback=_version, is_eager=True, help="Print the version, and nothing else."
+        ),
+    ] = False,
+) -> None:
+    """Durable phase pipelines: look at runs, command and serve them."""

@@ -12,6 +12,8 @@ from typing import Annotated, Any, Final, Literal, TypeAlias
 import typer
 from pydantic_core import from_json
 
+from phaseline.run import RunState
+
 _UNITS: Final = {"": 1, "s": 1, "m": 60, "h": 3_600, "d": 86_400, "w": 604_800}
 _SPAN: Final = re.compile(r"(\d{1,9}(?:\.\d{1,6})?)([smhdw]?)")
 
@@ -113,7 +115,14 @@ Pipelines: TypeAlias = Annotated[
 Versions: TypeAlias = Annotated[
     list[str], typer.Option("--version", help="Of the pipeline; may be repeated.")
 ]
-States: TypeAlias = Annotated[list[str], typer.Option("--state", help="State; may be repeated.")]
+States: TypeAlias = Annotated[
+    list[str],
+    typer.Option(
+        "--state",
+        help="State: that of a run, or the label of a phase; may be repeated.",
+        autocompletion=lambda: [str(state) for state in RunState],
+    ),
+]
 Tags: TypeAlias = Annotated[list[str], typer.Option("--tag", help="Tag that they have; may be repeated.")]
 Attributes: TypeAlias = Annotated[
     list[str],

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import importlib
 import sys
+import traceback
 from pathlib import Path
 from typing import Any, Final
 
 import attrs
 
 from phaseline.cli.configuration import FILE, configuration
-from phaseline.errors import PipelineNotRegisteredError
+from phaseline.errors import PhaselineError, PipelineNotRegisteredError
 from phaseline.pipeline import Pipeline
 from phaseline.runtime import Runtime
 from phaseline.settings import Settings
@@ -140,6 +141,9 @@ def runtime_at(place: str, folder: Path | None = None) -> Runtime:
         raise NoRuntimeError(
             f"there is no module {error.name!r} in {here} or among what is installed"
         ) from error
+    except PhaselineError:
+        traceback.print_exc()  # a mistake inside of it: its author wants to see where
+        raise
     for part in name.split("."):
         if not hasattr(found, part):
             raise NoRuntimeError(f"the module {module_name!r} has no {name!r}")
