@@ -28,6 +28,16 @@ def test_runs_are_listed_by_their_storage_alone(kiosk):
     )
     assert ([second], None) == ([run["id"] for run in rest["runs"]], rest["next"])
     assert {"counts": {"COMPLETED": 1, "FAILED": 1}, "total": 2} == kiosk.data("runs", "counts")
+    (group,) = kiosk.data("runs", "statistics", place=kiosk.url)["groups"]
+    assert ("letters", 0.5, {"COMPLETED": 1, "FAILED": 1}) == (
+        group["group"],
+        group["success_rate"],
+        group["states"],
+    )
+    phases = kiosk.ask("runs", "statistics", "--by", "phase").stdout.splitlines()
+    assert ["PHASE", "letters/measure", "letters/split", "letters/total"] == [
+        line.split()[0] for line in phases
+    ]
     none = kiosk.ask("runs", "list", "--state", "PAUSED")
     assert (ExitCode.DONE, "", "no run fulfils that\n") == (none.exit_code, none.stdout, none.stderr)
 

@@ -11,9 +11,10 @@ from typing import Annotated, Any
 import typer
 from anyio import to_thread
 
-from phaseline.cli import commands
+from phaseline.cli import commands, figures
 from phaseline.cli.client import with_client
 from phaseline.cli.codes import ExitCode
+from phaseline.cli.figures import used
 from phaseline.cli.options import (
     SPAN,
     After,
@@ -35,15 +36,16 @@ from phaseline.cli.output import console, print_json, print_rows, when
 from phaseline.marks import attribute_from
 from phaseline.pipeline import Pipeline
 from phaseline.run import Run, RunState
-from phaseline.runs import Runs
 from phaseline.runtime import Runtime
 from phaseline.showing import detail_of, pipeline_of
 from phaseline.texts import printable
-from phaseline.views import CountsView, RunDetail, RunsView, RunView
+from phaseline.usage import Usage
+from phaseline.views import RunDetail, RunsView, RunView
 from phaseline.wire import to_json
 
 app: typer.Typer = typer.Typer(help="Runs: look at them, and command them.", no_args_is_help=True)
 commands.add_to(app)
+figures.add_to(app)
 
 RunId = Annotated[str, typer.Argument(metavar="ID", help="Id of the run.", show_default=False)]
 
@@ -119,37 +121,6 @@ def _row(run: RunView) -> Sequence[str]:
     )
 
 
-@app.command("counts")
-def count_runs(
-    runtime: Runtimes = None,
-    *,
-    namespace: Namespace = None,
-    pipeline: Pipelines = [],
-    version: Versions = [],
-    state: States = [],
-    tag: Tags = [],
-    attribute: Attributes = [],
-    since: Since = None,
-    until: Until = None,
-    as_json: Json = False,
-) -> None:
-    """Count runs by state."""
-
-    def found(client: Runtime) -> Runs:
-        return client.find(
-            pipeline=pipeline or None, version=version or None, state=state or None, tags=tag,
-            attributes=dict(map(attribute_from, attribute)), since=since, until=until,
-        )  # fmt: skip
-
-    counts = with_client(runtime, namespace, lambda client: found(client).count())
-    view = CountsView(counts=counts, total=sum(counts.values()))
-    if as_json:
-        print_json(view)
-    else:
-        rows = [*((state, str(count)) for state, count in view.counts.items()), ("total", str(view.total))]
-        print_rows(("state", "runs"), rows, "no run fulfils that")
-
-
 @app.command("show")
 def show_run(
     run_id: RunId, runtime: Runtimes = None, *, namespace: Namespace = None, as_json: Json = False
@@ -183,6 +154,7 @@ def _facts(shown: RunDetail, run: Run[object]) -> Iterator[tuple[str, str]]:
         "ended": when(run.ended_at),
         "copy of": run.forked_from,
         "started by": run.parent_id,
+        "used": "" if run.usage == Usage() else used(shown.usage),
         "checkpoints": " ".join(f"{point.id} ({point.phase})" for point in run.checkpoints),
         "obeys": " ".join(shown.allowed),
     }

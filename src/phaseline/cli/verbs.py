@@ -20,6 +20,7 @@ DEEDS: Final = (
     Deed("Runtime.start", "run", ("POST /pipeline/start",)),
     Deed("Runtime.find", "runs list", ("GET /runs",), needs_code=False),
     Deed("Runs.count", "runs counts", ("GET /runs/counts", "GET /pipeline/stats"), needs_code=False),
+    Deed("Runs.statistics", "runs statistics", ("GET /runs/statistics",), needs_code=False),
     Deed(
         "RunHandle.run",
         "runs show",
