@@ -204,6 +204,8 @@ class RunRecord(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """Path of the phase there that waits for it."""
     parent_generation: int | None = None
     """Generation of that phase: how often what it had committed was undone or redone before."""
+    trace: str | None = None
+    """Trace context of who started it, for the spans of whichever process works on it; None where nobody traces."""
     created_at: datetime
     updated_at: datetime
     """Time of the latest commit."""

@@ -54,6 +54,7 @@ from phaseline.health import PATIENCE, Health
 from phaseline.interest import Kind, interest
 from phaseline.limits import Rate
 from phaseline.marks import Attribute, marks_of
+from phaseline.observing import Observers
 from phaseline.options import check_unit
 from phaseline.pipeline import Pipeline, Selected, names_of, open_hosts, warn_of_endless
 from phaseline.retry import Retry
@@ -195,6 +196,8 @@ class Runtime:
         self._serve, self._retain, self._age_after = serve, retain, age_after
         self._deps, self._clock = checked_deps(deps), clock
         self.bus: EventBus = bus or EventBus()
+        self.observers: Observers = Observers()
+        """What takes traces and figures, of ``phaseline.otel`` and ``phaseline.prometheus``; for adapters, not for applications."""
         if on_error is not None:
             self.bus.subscribe(on_error, types=[ErrorOccurred], own=True)
         self._runner: Runner | None = None
@@ -246,6 +249,7 @@ class Runtime:
         runner = Runner(
             self._storage, self._queue, plans=[p.plan for p in self._pipelines.values()],
             deps=self._deps, clock=self._clock, bus=self.bus, options=self._options,
+            observers=self.observers,
         )  # fmt: skip
         # Left in reverse: what writes is stopped before the storage closes, and its threads go last.
         stack.callback(runner.close)

@@ -32,6 +32,7 @@ def test_import_is_light(fresh, record_property):
     record_property("import_seconds", fresh["seconds"])
     heavy = {
         "sqlalchemy", "redis", "dramatiq", "pytest", "hypothesis", "starlette", "fastapi", "limits", "pydantic_ai", "typer", "rich",
+        "opentelemetry", "prometheus_client",
     }  # fmt: skip
     loaded = {name.partition(".")[0] for name in fresh["modules"]}
 

@@ -56,7 +56,7 @@ def _record(draft: Draft, order: Fork) -> RunRecord:
     return RunRecord(
         namespace=run.namespace, id=order.run_id, pipeline=run.pipeline, version=run.version, fingerprint=run.fingerprint,
         state=str(RunState.IDLE), revision=0, seq=0, priority=run.priority, limits=run.limits, marks=run.marks,
-        timeout=run.timeout, deadline=deadline, forked_from=run.id, created_at=now, updated_at=now,
+        timeout=run.timeout, deadline=deadline, forked_from=run.id, trace=run.trace, created_at=now, updated_at=now,
     )  # fmt: skip
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Coroutine, Generator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from datetime import datetime, timedelta
 from functools import partial
 from inspect import isawaitable
@@ -18,6 +18,7 @@ from anyio.lowlevel import EventLoopToken, current_token
 from phaseline._engine.commands import Emission, RecordStep, Reserve, Save
 from phaseline._shell.live import Job
 from phaseline._shell.outage import patiently
+from phaseline._shell.traced import UNTRACED
 from phaseline._shell.upstream import upstream
 from phaseline.abc import Transaction
 from phaseline.codec import ValueCodec, any_codec, from_json_text, plain_codec, to_json_text
@@ -227,8 +228,14 @@ class BodyContext(Context):
             stored = await self.stored_step(key)
             if stored is not None:
                 return codec.decode(stored)
-            result = fn(*args, **kwargs)
-            return await self.store_step(key, codec, await result if isawaitable(result) else result)
+            with self.traced_step(key):
+                result = fn(*args, **kwargs)
+                return await self.store_step(key, codec, await result if isawaitable(result) else result)
+
+    def traced_step(self, key: str) -> AbstractContextManager[object]:
+        """Open the span of a step that is carried out."""
+        tracing = self._runner.observers.tracing
+        return UNTRACED if tracing is None else tracing.step(self._job.live.snapshot.run, self.phase, key)
 
     @contextmanager
     def opened(self, key: str, fn: Callable[..., Any]) -> Generator[ValueCodec[Any]]:
@@ -361,10 +368,11 @@ class _Blocking(BlockingContext):
             stored = self._await(partial(self._context.stored_step, key))
             if stored is not None:
                 return codec.decode(stored)
-            result = fn(*args, **kwargs)
-            if isawaitable(result):
-                result = self._await(partial(_awaited, result))
-            return self._await(partial(self._context.store_step, key, codec, result))
+            with self._context.traced_step(key):
+                result = fn(*args, **kwargs)
+                if isawaitable(result):
+                    result = self._await(partial(_awaited, result))
+                return self._await(partial(self._context.store_step, key, codec, result))
 
     def save(self, value: object, /) -> bool:
         self._check_thread("save")

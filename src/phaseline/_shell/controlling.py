@@ -26,6 +26,7 @@ from phaseline._engine.control import verb_of
 from phaseline._shell.committer import KeyTaken
 from phaseline._shell.ids import new_run_id
 from phaseline._shell.live import LiveRun
+from phaseline._shell.traced import commanded
 from phaseline.control import Verb, allowed_in
 from phaseline.errors import CommandRefusedError, DefinitionError, UnknownCheckpointError, UnknownPhaseError
 from phaseline.texts import did_you_mean, storable_text
@@ -103,7 +104,8 @@ async def carry_out(runner: Runner, run_id: str, order: Order) -> LiveRun:
         return order
 
     try:
-        return await commit_to(runner, run_id, checked)
+        async with commanded(runner, run_id, str(verb_of(order))):
+            return await commit_to(runner, run_id, checked)
     except KeyTaken:
         live = await runner.load(run_id)
         raise await _key_taken(runner, live, order) from None

@@ -30,6 +30,7 @@ from phaseline._shell.invoke import interrupted, invoke, unstorable
 from phaseline._shell.live import Interruption, Job, LiveRun
 from phaseline._shell.nudges import Nudges
 from phaseline._shell.threads import Threads
+from phaseline._shell.traced import tell_of_commit, traced
 from phaseline._shell.values import Values
 from phaseline.abc import Clock, HeldPhase, Queue, Storage
 from phaseline.bus import EventBus
@@ -43,6 +44,7 @@ from phaseline.errors import (
 )
 from phaseline.events import Event
 from phaseline.limits import Rate
+from phaseline.observing import Observers
 from phaseline.plan import Plan
 from phaseline.retry import NO_RETRY, Retry
 from phaseline.run import (
@@ -126,6 +128,7 @@ class Runner:
         clock: Clock | None = None,
         bus: EventBus | None = None,
         options: RunnerOptions | None = None,
+        observers: Observers | None = None,
     ) -> None:
         self.storage = storage
         self.reach: Callable[[str], None] = storage.reach
@@ -133,6 +136,7 @@ class Runner:
         self.options: RunnerOptions = options or DEFAULT_OPTIONS
         self.clock: Clock = clock or SystemClock()
         self.bus: EventBus = bus or EventBus()
+        self.observers: Observers = observers or Observers()
         self.publish: Callable[[Sequence[Event]], None] = self.bus.publish
         """Tells events of this process; where there is a transport, it does so in the bus's place."""
         self.deps: Mapping[Dep[Any], Any] = deps or {}
@@ -275,7 +279,8 @@ class Runner:
             job.seat = seat
             self.reach("body.begin")
             call = invoke_bounded if job.binding.is_bounded else invoke
-            command = await call(self, job)
+            untraced = self.observers.tracing is None
+            command = await (call(self, job) if untraced else traced(self, job, call))
             job.seat = None
             self.reach("body.end")
             if job.is_interrupted():
@@ -451,6 +456,8 @@ class Runner:
         self._thread_seats -= draft.threads
         if draft.events:
             self.publish(draft.events)
+            if self.observers.on_commit:
+                tell_of_commit(self, draft.run, draft.events, draft.rows)
         if draft.waits:
             self._nudge(draft.all_rows() if draft.opens else draft.rows.values(), draft.now)
         if draft.begins or draft.messages:
@@ -467,6 +474,7 @@ class Runner:
         for unit in draft.begins:
             if unit.events:
                 self.publish(unit.events)
+                tell_of_commit(self, unit.run, unit.events, {row.path: row for row in unit.inserted})
             self._nudge(unit.inserted, draft.now)
             if unit.run.expires_at is not None and self.on_expiry is not None:
                 self.on_expiry(unit.run.expires_at)

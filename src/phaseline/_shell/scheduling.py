@@ -12,6 +12,7 @@ import msgspec
 from phaseline._shell.background import survived
 from phaseline._shell.runner import Runner
 from phaseline._shell.starting import StartOptions, prepared
+from phaseline._shell.traced import starting
 from phaseline.errors import MissingDependencyError, PhaselineError
 from phaseline.finding import RunFilter
 from phaseline.loops import new_event
@@ -99,7 +100,10 @@ class Scheduler:
         try:
             if slot is not None:
                 value = input_of(plan, schedule, slot)
-                made = prepared(runner, plan, value, options_of(schedule, slot))
+                with starting(runner, plan.name) as span:
+                    made = prepared(runner, plan, value, options_of(schedule, slot))
+                    if span is not None:
+                        span.tell(run_id=made[0].id)
         except MissingDependencyError as error:  # others may have it
             self._leave_alone(schedule, str(error))
             return None

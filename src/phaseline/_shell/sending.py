@@ -6,6 +6,7 @@ from phaseline._engine.commands import Receive
 from phaseline._shell.controlling import commit_to
 from phaseline._shell.live import LiveRun
 from phaseline._shell.runner import Runner
+from phaseline._shell.traced import commanded
 from phaseline.errors import DefinitionError, InvalidSignalError, UnknownSignalError
 from phaseline.signals import Signal
 from phaseline.texts import storable_key
@@ -47,4 +48,5 @@ async def send(
         text, _ = doors[name].encode(value, refuse=InvalidSignalError)
         return Receive(name, text, key, id_)
 
-    return await commit_to(runner, run_id, received)
+    async with commanded(runner, run_id, "signal"):
+        return await commit_to(runner, run_id, received)

@@ -14,6 +14,7 @@ from phaseline._engine.snapshot import Draft, Snapshot
 from phaseline._shell.committer import KeyTaken
 from phaseline._shell.ids import new_run_id
 from phaseline._shell.live import Job, LiveRun
+from phaseline._shell.traced import starting
 from phaseline.codec import same_json
 from phaseline.deps import missing
 from phaseline.errors import KeyConflictError, StorageUnavailableError
@@ -81,6 +82,14 @@ async def start(runner: Runner, plan: Plan, value: object, options: StartOptions
         ValueError: The deadline is no moment to come; nothing was stored.
         KeyConflictError: The key stands for a run that was started with another input; nothing was stored.
     """
+    with starting(runner, plan.name) as span:
+        live = await _start(runner, plan, value, options)
+        if span is not None:
+            span.tell(run_id=live.id)
+    return live
+
+
+async def _start(runner: Runner, plan: Plan, value: object, options: StartOptions) -> LiveRun:
     for _ in range(KEY_TRIES):
         live, command = _new_run(runner, plan, value, options)
         try:
@@ -102,11 +111,15 @@ async def start(runner: Runner, plan: Plan, value: object, options: StartOptions
 
 async def start_on(runner: Runner, connection: Any, plan: Plan, value: object, options: StartOptions) -> str:
     """Insert a run in a transaction of the host's; gives its id, or that of the run that holds its key."""
-    _, _, unit = prepared(runner, plan, value, options)
-    queues = {row.queue for row in unit.inserted}
-    return await runner.storage.insert_on(
-        connection, unit, lambda: [runner.queue.put(queue) for queue in queues]
-    )
+    with starting(runner, plan.name) as span:
+        _, _, unit = prepared(runner, plan, value, options)
+        queues = {row.queue for row in unit.inserted}
+        run_id = await runner.storage.insert_on(
+            connection, unit, lambda: [runner.queue.put(queue) for queue in queues]
+        )
+        if span is not None:
+            span.tell(run_id=run_id)
+    return run_id
 
 
 def prepared(runner: Runner, plan: Plan, value: object, options: StartOptions) -> tuple[LiveRun, Draft, Unit]:
@@ -138,13 +151,13 @@ def _new_run(runner: Runner, plan: Plan, value: object, options: StartOptions) -
     text, copy = plan.input.encode_input(value)
     now = runner.clock.now()
     timeout = options.timeout or plan.timeout or runner.options.timeout
-    of = options.parent
+    of, tracing = options.parent, runner.observers.tracing
     record = RunRecord(
         namespace=runner.options.namespace, id=new_run_id(now), pipeline=plan.name, version=plan.version,
         fingerprint=plan.fingerprint, state=str(RunState.IDLE), revision=0, seq=0, priority=options.priority,
         key=options.key, while_open=options.while_open, marks=options.marks, timeout=timeout,
         deadline=_deadline(options.deadline, now), limits=_limits(runner, plan, options), created_at=now, updated_at=now,
-        **({} if of is None else of.fields),
+        trace=None if tracing is None else tracing.carried(), **({} if of is None else of.fields),
     )  # fmt: skip
     live = LiveRun(Snapshot(plan, record), text)
     live.keep(INPUT, copy, text)

@@ -34,7 +34,7 @@ RUN = (
     "namespace", "id", "pipeline", "version", "fingerprint", "state", "revision", "seq", "epoch", "priority", "key",
     "while_open", "signals", "marks", "timeout", "deadline", "active_ms", "active_since", "expires_at", "letter", "undo_after",
     "spending", "error", "created_at", "updated_at", "started_at", "ended_at", "limits", "forked_from", "parent_id", "parent_path",
-    "parent_generation",
+    "parent_generation", "trace",
 )  # fmt: skip
 RUN_CHANGES = (
     "state",
@@ -114,7 +114,7 @@ def run_row(run: RunRecord) -> tuple[Any, ...]:
         run.namespace, run.id, run.pipeline, run.version, run.fingerprint, run.state, run.revision, run.seq, run.epoch,
         run.priority, run.key, run.while_open, run.signals, marks, timeout, *times, _encode(run.error),
         micros(run.created_at), micros(run.updated_at), micros(run.started_at), micros(run.ended_at),
-        run.limits, run.forked_from, run.parent_id, run.parent_path, run.parent_generation,
+        run.limits, run.forked_from, run.parent_id, run.parent_path, run.parent_generation, run.trace,
     )  # fmt: skip
 
 

@@ -236,6 +236,7 @@ def full_runs() -> list[RunRecord]:
         seq=41, epoch=3, priority=7, limits="2 pipeline prepare\n1 key order 7", key="order 7", while_open=True, signals=2, marks=("#urgent", "customer=42"), error=ERROR, created_at=NOW, updated_at=NOW + 3 * SECOND,
         started_at=NOW + SECOND, ended_at=NOW + 2 * SECOND, timeout=90 * SECOND, deadline=NOW + 60 * SECOND, active_ms=1_500, letter=40,
         undo_after=17, spending=SPENDING, forked_from="run-0", parent_id="parent", parent_path="order[7]/prepare", parent_generation=2,
+        trace="00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
     )  # fmt: skip
     active = replace(
         failed, letter=None, undo_after=None, state="DECOMPOSING", error=None, priority=999, ended_at=None, active_since=NOW + SECOND / 1_000,

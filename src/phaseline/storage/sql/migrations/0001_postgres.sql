@@ -63,6 +63,7 @@ CREATE TABLE phaseline_pipeline_run (
     spending text, -- what was used, and is reserved: an object of sums and their parts
     parent_id text COLLATE "C", -- the run that started it
     parent_path text, -- the phase there that waits for it
+    trace text, -- trace context of who started it
     input text NOT NULL,
     CHECK (phaseline_run_is_possible(
         revision, seq, epoch, priority, signals, ended_at, timeout, deadline, active_ms, active_since, expires_at, state, key,

@@ -33,6 +33,7 @@ CREATE TABLE phaseline_pipeline_run (
     parent_id TEXT, -- the run that started it
     parent_path TEXT, -- the phase there that waits for it
     parent_generation INTEGER,
+    trace TEXT, -- trace context of who started it
     error TEXT,
     spending TEXT, -- what was used, and is reserved: an object of sums and their parts
     undo_after INTEGER CHECK (undo_after >= 0), -- number of the last event whose phase a rollback keeps that is unfinished
