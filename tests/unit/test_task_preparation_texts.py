@@ -18,6 +18,8 @@ from hypothesis import strategies as st
 from phaseline.recipes.task_preparation import (
     Category,
     Effort,
+    EnrichedSubtask,
+    PreparedTask,
     ProjectContext,
     Subtask,
     Task,
@@ -470,6 +472,41 @@ def test_hostile_text_stays_literal(text):
         for line in (task.title, task.context.tech_stack[1]):
             assert line in prompt.text
     assert all(headings in SHAPES for headings in shape(task))
+
+
+@pytest.mark.parametrize("text", HOSTILE)
+def test_hostile_text_of_a_decomposer_stays_in_its_place(text):
+    """What a plan, or what was added to it, says changes no heading either."""
+    task = task_of("Sell tea")
+    made = EnrichedSubtask(
+        category=Category.SERVICE,
+        title=text,
+        description=text,
+        requirements=(text,),
+        estimated_effort=Effort(min_hours=1, max_hours=1),
+        priority=1,
+        tech_requirements=(text,),
+        coding_standards=(text,),
+        project_rules={text: text},
+        best_practices=(text,),
+    )
+    (prompt,) = write_prompts(task, [made])
+
+    headings = [heading.split(" ")[0] for heading in outline(prompt.text)]
+    assert ["#", *["##"] * 5, "##", "###", "##"] == headings
+    document = PreparedTask(run_id="1", subtasks=(made,), prompts=(prompt,)).to_markdown()
+    assert ["#", *headings] == [heading.split(" ")[0] for heading in outline(document) if heading != "---"]
+
+
+@pytest.mark.parametrize("name", ["FastAPI", "PostgreSQL"])
+def test_only_the_beginning_of_an_endless_text_is_read(name):
+    """What stands behind the first 20,000 characters is kept in the prompts, and is not searched through."""
+    text = f"{'Members book a class. ' * 950}Use {name}."
+
+    assert ((), (name,)) == tuple(
+        tuple(known.name for known in stack_of(task_of(f"{begin}{text}", ())).known)
+        for begin in ("", f"Use {name}. ")
+    )
 
 
 markup = st.text(st.sampled_from("ab `~#>-=+*_<!|[]():\\{}$%&1.\n\r\t\u2028"), min_size=1).filter(str.strip)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import attrs
 
 from phaseline.recipes.task_preparation.catalog import Catalog
+from phaseline.recipes.task_preparation.clauses import MAX_READ
 from phaseline.recipes.task_preparation.content import Technology, words_of
 from phaseline.recipes.task_preparation.models import Task
 
@@ -39,7 +40,7 @@ def stack_of(task: Task, catalog: Catalog | None = None) -> Stack:
     """Recognise the technologies that the project names or, if it names none, those that the task's words name."""
     catalog, stated = catalog or Catalog.read(), task.context.tech_stack
     if not stated:
-        return Stack(_mentioned(f"{task.title}\n{task.description}", catalog), (), stated=False)
+        return Stack(_mentioned(f"{task.title}\n{task.description}"[:MAX_READ], catalog), (), stated=False)
     found = {name: _recognise(name, catalog) for name in stated}
     known = tuple(dict.fromkeys(technology for technology in found.values() if technology is not None))
     return Stack(known, tuple(name for name, technology in found.items() if technology is None), stated=True)
