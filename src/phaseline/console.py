@@ -53,6 +53,8 @@ ASCII_SIGNS: Final = {
 """For terminals that know no more."""
 BAR: Final = 20
 """Columns of a bar, where there is room."""
+PACE: Final = 5
+"""How many times as long as reading and drawing took the pause is until this is done again."""
 SHORTEST: Final = 0.1
 TICK: Final = 0.5
 """Seconds between two looks at a run of which there is news, at least, and between two drawings of one of which there is none."""
@@ -162,10 +164,10 @@ def _awaited(row: PhaseRecord) -> str:
 
 
 def _between(begin: datetime | None, end: datetime | None) -> str:
-    return "" if begin is None or end is None else took(end - begin)
+    return "" if begin is None or end is None else shown_span(end - begin)
 
 
-def took(span: timedelta) -> str:
+def shown_span(span: timedelta) -> str:
     """A time as people read it: ``1.2 s``, ``3:05``, ``2:10:00``."""
     seconds = max(0.0, span.total_seconds())
     if seconds < 60:  # noqa: PLR2004  # a minute
@@ -247,13 +249,13 @@ class _Screen(Generic[Out]):
             began = anyio.current_time()
             run = await self._handle.run()
             pipeline = pipeline_of(self._handle.runtime, run)
-            pause = max(SHORTEST, 4 * (anyio.current_time() - began))  # a large run is not read all the time
             await self._put(live, run, pipeline)
             if is_over:
                 return run
-            await anyio.sleep(pause)
+            took = anyio.current_time() - began
+            await anyio.sleep(max(SHORTEST, PACE * took))  # a large run is not read all the time
             while not self._news.is_set():
-                with anyio.move_on_after(TICK):
+                with anyio.move_on_after(max(TICK, PACE * took)):
                     await self._news.wait()
                 if not self._news.is_set():
                     await self._put(live, run, pipeline)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Final
 
 import attrs
@@ -47,7 +47,10 @@ class _Node:
         """Give the node at a path below this one, and make it if need be."""
         node = self
         for part in _PART.findall(path):
-            node = node.inner.setdefault(part, _Node(part))
+            below = node.inner.get(part)
+            if below is None:
+                below = node.inner[part] = _Node(part)
+            node = below
         return node
 
 
@@ -79,22 +82,28 @@ def _fill(node: _Node, plan: _Node) -> None:
 
 
 def _entry(node: _Node) -> Entry:
-    inner = tuple(map(_entry, node.inner.values()))
-    row, left_out = node.row, 0
+    row, inner, left_out = node.row, [*node.inner.values()], 0
     done = total = None
     if row is not None and row.progress is not None:
         done, total = row.progress.done, row.progress.total
     if row is not None and row.total is not None:
-        done, total = float(sum(each.state in _OVER for each in inner)), float(row.total)
-        matters = [each for each in inner if each.state in _OF_INTEREST]
-        inner, left_out = tuple(matters[:MOST_ITEMS]), max(0, len(matters) - MOST_ITEMS)
-    state = _state_of(each.state for each in inner) if row is None else row.state
-    return Entry(name=node.name, state=state, row=row, done=done, total=total, inner=inner, left_out=left_out)
+        states = [
+            *map(_state, inner)
+        ]  # there may be very many: entries are made of those alone that are listed
+        done, total = float(sum(state in _OVER for state in states)), float(row.total)
+        matters = [item for item, state in zip(inner, states, strict=True) if state in _OF_INTEREST]
+        inner, left_out = matters[:MOST_ITEMS], max(0, len(matters) - MOST_ITEMS)
+    return Entry(
+        name=node.name, state=_state(node), row=row, done=done, total=total, inner=tuple(map(_entry, inner)),
+        left_out=left_out,
+    )  # fmt: skip
 
 
-def _state_of(states: Iterator[PhaseState]) -> PhaseState:
-    """The state of what is no phase itself, from those of its phases."""
-    found = [*states]
+def _state(node: _Node) -> PhaseState:
+    """The state of a node; of what is no phase itself, from those of its phases."""
+    if node.row is not None:
+        return node.row.state
+    found = [*map(_state, node.inner.values())]
     if PhaseState.FAILED in found:
         return PhaseState.FAILED
     if not found or all(state is PhaseState.PENDING for state in found):

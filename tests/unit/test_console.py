@@ -12,7 +12,7 @@ from rich.console import Console
 
 import phaseline.console
 from phaseline import Pipeline, each, phase
-from phaseline.console import Picture, took
+from phaseline.console import Picture, shown_span
 from phaseline.errors import MissingExtraError
 from phaseline.outline import outline
 from phaseline.run import ErrorCategory, ErrorInfo, PhaseRecord, PhaseState, Progress, Run, WaitKind
@@ -152,7 +152,7 @@ def test_colours_are_for_terminals(monkeypatch):
 )
 def test_times_are_told_as_people_read_them(seconds, text):
     """Tenths of seconds, minutes, hours."""
-    assert text == took(timedelta(seconds=seconds))
+    assert text == shown_span(timedelta(seconds=seconds))
 
 
 def test_without_the_extra_it_is_told_what_to_install(monkeypatch):
