@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 import pydantic_ai.models
 import pytest
+from aiohttp import web
 from anyio import to_thread
 from pydantic_ai import Agent, FunctionToolset, ModelRetry, RunContext
 from pydantic_ai.exceptions import (
@@ -249,6 +250,36 @@ async def test_what_no_attempt_mends_is_not_tried_again(
     error = await failure(asking(agent), tracebacks=True)
     assert text in error.message
     assert KEY not in f"{error.message}{error.traceback}"
+
+
+async def test_a_provider_over_http(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The library of a provider asks a server of ours: a rate limit is sat out, a key that is refused is told to nobody."""
+    asked: list[str] = []
+
+    async def answer(request: web.Request) -> web.Response:
+        asked.append(request.path)
+        if len(asked) == 1:
+            error = {"message": "slow down", "code": "rate_limit_exceeded"}
+            return web.json_response({"error": error}, status=429, headers={"retry-after": "0"})
+        error = {"message": f"Incorrect API key provided: {KEY}", "code": "invalid_api_key"}
+        return web.json_response({"error": error}, status=401)
+
+    app = web.Application()
+    app.router.add_post("/v1/chat/completions", answer)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    try:
+        monkeypatch.setenv("OPENAI_API_KEY", KEY)
+        monkeypatch.setenv("OPENAI_BASE_URL", f"http://127.0.0.1:{runner.addresses[0][1]}/v1")
+        agent = Agent("openai-chat:gpt-5", name="judge", defer_model_check=True)
+        with pydantic_ai.models.override_allow_model_requests(True):
+            run = await ended(asking(agent), tracebacks=True)
+    finally:
+        await runner.cleanup()
+    assert run.error is not None
+    assert (run.error.type, run.phases["ask"].attempt, len(asked)) == ("ModelSetupError", 2, 2)
+    assert KEY not in f"{run.error.message}{run.error.traceback}"
 
 
 async def test_what_a_model_did_wrong_at_last_is_told() -> None:
