@@ -7,6 +7,7 @@ from datetime import timedelta
 from decimal import Decimal
 from typing import Any
 
+import anyio
 import pydantic_ai.models
 import pytest
 from pydantic_ai import Agent, BinaryContent
@@ -17,7 +18,7 @@ from pydantic_ai.settings import ModelSettings
 from pydantic_ai.usage import RequestUsage
 from tests.loops import anyio_backend
 
-from phaseline import Budget, Context, Pipeline, Retry, Run, RunState, Runtime, Usage, phase
+from phaseline import Budget, Context, Pipeline, Retry, Run, RunState, Runtime, Usage, each, phase
 from phaseline.ai import DurableCalls
 from phaseline.ai.costs import MAX_TOKENS
 
@@ -145,3 +146,30 @@ async def test_what_nobody_can_count_is_refused_with_a_budget() -> None:
     assert run.error is not None
     assert (run.error.type, "gives files to a model" in run.error.message) == ("DefinitionError", True)
     assert model.settings_of == []
+
+
+async def test_requests_side_by_side_wait_for_what_is_reserved(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A budget that has room for one at a time is no reason to fail: each uses less than it reserved."""
+    monkeypatch.setattr("phaseline.ai.costs.PAUSE", timedelta(milliseconds=1))
+    at_once: list[int] = []
+    running = 0
+
+    async def answer(messages: list[ModelMessage], info: AgentInfo) -> ModelResponse:
+        nonlocal running
+        running += 1
+        at_once.append(running)
+        await anyio.sleep(0.005)
+        running -= 1
+        return ModelResponse([TextPart("done")], usage=TOLD)
+
+    agent = Agent(FunctionModel(answer), name="clerk")
+
+    @phase
+    async def ask(number: int, ctx: Context) -> str:
+        return (await agent.run(str(number), capabilities=[DurableCalls(ctx)])).output
+
+    pipeline = Pipeline("asking", each(ask), budget=Budget(tokens=MAX_TOKENS + 8_000))
+    async with Runtime("memory", pipelines=[pipeline]) as runtime:
+        run = await (await runtime.start(pipeline, [1, 2, 3])).wait()
+    assert run.state == RunState.COMPLETED, run.error
+    assert (at_once, run.usage.requests) == ([1, 1, 1], 3)

@@ -20,10 +20,11 @@ from pydantic_ai.messages import (
 from pydantic_ai.models.function import AgentInfo, DeltaToolCall, FunctionModel
 from tests.loops import anyio_backend
 
-from phaseline import Event, Pipeline, Run, RunState, Runtime
+from phaseline import Budget, Context, Event, Pipeline, Run, RunState, Runtime
 from phaseline.recipes.task_preparation import (
     Category,
     Effort,
+    EnrichedSubtask,
     PlanLimits,
     ProjectContext,
     Prompt,
@@ -262,10 +263,14 @@ def test_what_is_complete_of_a_plan_that_is_written() -> None:
 
 
 # --------------------------------------------------------------------- texts of others
+def bare(subtask: Subtask, task: Task, ctx: Context) -> EnrichedSubtask:
+    return EnrichedSubtask(**dict(subtask))
+
+
 PARTS: list[Callable[[FunctionModel], Pipeline[Task, list[Prompt]]]] = [
     lambda model: task_preparation_pipeline(AgentDecomposer(model)),
-    lambda model: task_preparation_pipeline(enricher=AgentEnricher(model)),
-    lambda model: task_preparation_pipeline(prompt_writer=AgentPromptWriter(model)),
+    lambda model: task_preparation_pipeline(lambda *_: GOOD, AgentEnricher(model)),
+    lambda model: task_preparation_pipeline(lambda *_: GOOD, bare, AgentPromptWriter(model)),
 ]
 
 
@@ -337,6 +342,17 @@ async def test_prompts_that_are_stored_are_not_asked_for_again() -> None:
     assert (len(played.asked), len(run.output)) == (5, 4)
 
 
+async def test_a_budget_ends_a_preparation() -> None:
+    """Before the request that could pass it; what was used by then is told."""
+    played = Played(plan(*GOOD))
+    pipeline = task_preparation_pipeline(
+        AgentDecomposer(played.model), AgentEnricher(played.model), budget=Budget(requests=1)
+    )
+    run, _ = await ended(pipeline)
+    assert run.error is not None
+    assert (run.error.type, run.usage.requests, len(played.asked)) == ("BudgetExceededError", 1, 1)
+
+
 # --------------------------------------------------------------------- the command
 def answering(messages: list[ModelMessage], info: AgentInfo) -> dict[str, Any]:
     """What is wanted of each part."""
@@ -372,6 +388,18 @@ def test_the_command_with_a_model(
     assert set(names) == {"openai:gpt-5"}
     assert [prompts.count(text) for text in ("- Taste.", "- Sell.", "- Sold.")] == [4, 4, 4]
     assert "subtask 1: tables [DATA_MODEL]" in told
+    assert "used 9 requests" in told
+
+
+@pytest.mark.parametrize(
+    ("given", "text"),
+    [(("--budget", "2"), "name it with --model"), (("--model", "x:y", "--budget", "-1"), "such as 0.50")],
+)
+def test_a_budget_that_is_none(given: tuple[str, ...], text: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """It is refused with what to write."""
+    with pytest.raises(SystemExit) as error:
+        main(["Sell tea", *given])
+    assert (error.value.code, text in capsys.readouterr().err) == (2, True)
 
 
 @pytest.mark.parametrize(("name", "text"), [("nobody:x", "Unknown model"), ("groq:x", "slim[groq]")])

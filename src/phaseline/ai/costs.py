@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import timedelta
 from decimal import Decimal
 from typing import Any, Final
 
+import anyio
 import attrs
 from genai_prices import Usage as Tokens
 from genai_prices import calc_price
@@ -27,6 +29,9 @@ from phaseline.usage import Usage
 
 MAX_TOKENS: Final = 16_384
 """Of an answer, where the run has a budget and nobody says how long an answer may be."""
+PATIENCE: Final = 60
+"""Times that a request waits for others to end, where what they may use and itself are more than the budget allows."""
+PAUSE: Final = timedelta(seconds=1)
 _FRAME: Final = 2_000
 """Tokens that a provider puts around what is asked, to explain tools and roles to its model."""
 _MOST: Final = Decimal(1_000_000)
@@ -62,17 +67,34 @@ async def reserve(context: Context, key: str, asked: Asked) -> Usage:
     written = (asked.settings or {}).get("max_tokens") or MAX_TOKENS
     tokens = Usage(requests=1, input_tokens=read, output_tokens=written)
     cost = _most_expensive(asked, read, written)
-    try:
-        await context.reserve(key, tokens + Usage(cost=_MOST if cost is None else cost))
+    if cost is not None:
+        await _patiently(context, key, tokens + Usage(cost=cost))
+        return tokens + Usage(cost=cost)
+    try:  # so much is only allowed where the cost has no bound
+        await _patiently(context, key, tokens + Usage(cost=_MOST))
     except BudgetExceededError as error:
-        if cost is None and "cost" in error.bounds:
-            raise ModelSetupError(
-                f"nobody knows the price of model {asked.model!r}, and the budget of pipeline {context.pipeline!r} bounds "
-                "the cost; bound tokens= or requests= instead, or take a model whose price is known",
-                model=asked.model,
-            ) from error
-        raise
-    return tokens + Usage(cost=cost or Decimal(0))
+        if "cost" not in error.bounds:
+            raise
+        raise ModelSetupError(
+            f"nobody knows the price of model {asked.model!r}, and the budget of pipeline {context.pipeline!r} bounds the "
+            "cost; bound tokens= or requests= instead, or take a model whose price is known",
+            model=asked.model,
+        ) from error
+    await context.reserve(key, tokens)  # in the place of what was kept
+    return tokens
+
+
+async def _patiently(context: Context, key: str, at_most: Usage) -> None:
+    """Wait for requests beside this one: what they do not use of their reservations is there for this one."""
+    for _ in range(PATIENCE):
+        try:
+            return await context.reserve(key, at_most)
+        except BudgetExceededError as error:
+            if error.reserved == Usage() or (at_most.cost == _MOST and "cost" in error.bounds):
+                raise
+        context.heartbeat()
+        await anyio.sleep(PAUSE.total_seconds())
+    return await context.reserve(key, at_most)
 
 
 def used(answer: ModelResponse, at_most: Usage | None) -> Usage:

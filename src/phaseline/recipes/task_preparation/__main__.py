@@ -12,7 +12,7 @@ from typing import Any
 import anyio
 import attrs
 
-from phaseline import Event, PhaselineError, Pipeline, Run, RunHandle, RunState, Runtime
+from phaseline import Budget, Event, PhaselineError, Pipeline, Run, RunHandle, RunState, Runtime
 from phaseline.recipes.task_preparation.arguments import MEMORY, Request, parse
 from phaseline.recipes.task_preparation.catalog import Catalog
 from phaseline.recipes.task_preparation.models import Prompt, Task
@@ -33,7 +33,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     request = parse(arguments)
     try:
-        pipeline = _pipeline(request.model, Catalog.read(*request.catalog))
+        pipeline = _pipeline(request.model, request.budget, Catalog.read(*request.catalog))
         outcome = anyio.run(_prepare, request, pipeline)
         _show(request, outcome)
     except PhaselineError as error:
@@ -67,7 +67,7 @@ async def _prepare(request: Request, pipeline: Pipeline[Task, list[Prompt]]) -> 
         return Outcome(run, events, made)
 
 
-def _pipeline(model: str | None, catalog: Catalog) -> Pipeline[Task, list[Prompt]]:
+def _pipeline(model: str | None, budget: Budget | None, catalog: Catalog) -> Pipeline[Task, list[Prompt]]:
     """Have a model do the work, if one is named.
 
     Raises:
@@ -88,6 +88,8 @@ def _pipeline(model: str | None, catalog: Catalog) -> Pipeline[Task, list[Prompt
         AgentDecomposer(model),
         AgentEnricher(model, catalog=catalog),
         AgentPromptWriter(model, catalog=catalog),
+        catalog=catalog,
+        budget=budget,
     )
 
 
@@ -103,6 +105,8 @@ def _show(request: Request, outcome: Outcome) -> None:
         _print(json.dumps(_as_json(outcome)) + "\n")
     elif made is not None and not request.output:
         _print("\n".join(prompt.text for prompt in made.prompts))
+    if run.usage.requests:
+        _say(f"used {run.usage}")
     if made is None:
         why = f": {run.error.type}: {run.error.message}" if run.error else ""
         _say(f"run {run.id} is {run.state}{why}")

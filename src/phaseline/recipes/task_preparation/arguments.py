@@ -5,12 +5,15 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
+from decimal import Decimal, InvalidOperation
 from pathlib import Path
 
 import attrs
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
+from phaseline import Budget
+from phaseline.errors import DefinitionError
 from phaseline.recipes.task_preparation.models import ProjectContext, Task
 
 MEMORY = "memory"
@@ -22,7 +25,7 @@ examples:
       --tech-stack FastAPI,PostgreSQL --standard "Clean Code" --rule naming=snake_case > prompts.md
   {_PROGRAM} - --storage sqlite:///runs.db < task.txt
   {_PROGRAM} --storage sqlite:///runs.db --resume RUN_ID
-  {_PROGRAM} --model anthropic:claude-sonnet-4-5 --storage sqlite:///runs.db - < task.txt
+  {_PROGRAM} --model anthropic:claude-sonnet-4-5 --budget 2 --storage sqlite:///runs.db - < task.txt
 
 The prompts go to standard output, progress and errors to standard error.
 
@@ -50,6 +53,8 @@ class Request:
     """Where to write instead of standard output: files for all, by what their names end in, and folders for a file per prompt."""
     model: str | None = None
     """Who does the work; None: the templates of the recipe."""
+    budget: Budget | None = None
+    """What that may cost."""
 
 
 def parse(arguments: Sequence[str] | None) -> Request:
@@ -60,8 +65,10 @@ def parse(arguments: Sequence[str] | None) -> Request:
     """
     parser = _parser()
     given = parser.parse_args(arguments)
+    if given.budget is not None and given.model is None:
+        parser.error("--budget bounds what a model costs; name it with --model, or leave the budget out")
     work = _task(parser, given) if given.resume is None else _run_id(parser, given)
-    return Request(work, given.storage, given.json, given.catalog, given.output, given.model)
+    return Request(work, given.storage, given.json, given.catalog, given.output, given.model, given.budget)
 
 
 def _run_id(parser: argparse.ArgumentParser, given: argparse.Namespace) -> str:
@@ -148,6 +155,12 @@ def _parser() -> argparse.ArgumentParser:
         "--model", metavar="NAME", help="have a model do it, such as openai:gpt-5; by default nobody is asked"
     )
     parser.add_argument(
+        "--budget",
+        type=_budget,
+        metavar="USD",
+        help="what the model may cost at most; a request that could cost more is not made, and the run fails",
+    )
+    parser.add_argument(
         "--catalog",
         action="append",
         default=[],
@@ -166,6 +179,14 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--json", action="store_true", help="print one JSON object, and nothing else")
     return parser
+
+
+def _budget(text: str) -> Budget:
+    try:
+        return Budget(cost=Decimal(text))
+    except (InvalidOperation, DefinitionError) as error:
+        msg = f"{text!r} is no amount of US dollars, such as 0.50"
+        raise argparse.ArgumentTypeError(msg) from error
 
 
 def _rule(text: str) -> tuple[str, str]:

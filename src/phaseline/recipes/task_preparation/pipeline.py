@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from phaseline import Pipeline, each
+from phaseline import Budget, Pipeline, each
 from phaseline.recipes.task_preparation.catalog import Catalog
 from phaseline.recipes.task_preparation.gate import AWAITING_APPROVAL, apply_review, review_signal
 from phaseline.recipes.task_preparation.models import Prompt, Task
@@ -28,6 +28,7 @@ def task_preparation_pipeline(
     approval: bool = False,
     limits: PlanLimits | None = None,
     catalog: Catalog | None = None,
+    budget: Budget | None = None,
 ) -> Pipeline[Task, list[Prompt]]:
     """Make the pipeline that turns a task into prompts.
 
@@ -42,12 +43,17 @@ def task_preparation_pipeline(
             ``PLAN_REVIEW``.
         limits: What a plan may be; by default at most 60 subtasks, and one of each category at least.
         catalog: What those parts know that are not given; by default what ships with the recipe.
+        budget: What a run may use at most where parts ask a model; by default as much as they like.
     """
     limits = limits or PlanLimits()
     decompose = decompose_with(decomposer or TemplateDecomposer(catalog), limits)
     enrich = enrich_with(enricher or TemplateEnricher(catalog))
     generate_prompts = generate_prompts_with(prompt_writer or TemplatePromptWriter(catalog))
     if not approval:
-        return Pipeline(NAME, decompose >> each(enrich, limit=8) >> generate_prompts, version="1")
+        return Pipeline(
+            NAME, decompose >> each(enrich, limit=8) >> generate_prompts, version="1", budget=budget
+        )
     approved = decompose.wait_for(review_signal(limits), name=AWAITING_APPROVAL) >> apply_review
-    return Pipeline(NAME, approved >> each(enrich, limit=8) >> generate_prompts, version="1+approval")
+    return Pipeline(
+        NAME, approved >> each(enrich, limit=8) >> generate_prompts, version="1+approval", budget=budget
+    )

@@ -11,7 +11,7 @@ from pydantic_ai.settings import ModelSettings
 
 from phaseline import Context
 from phaseline.ai import DurableCalls
-from phaseline.recipes.task_preparation.agents.frames import ENRICHER, REPAIRS, of_subtask
+from phaseline.recipes.task_preparation.agents.frames import ENRICHER, REPAIRS, check, of_subtask
 from phaseline.recipes.task_preparation.catalog import Catalog
 from phaseline.recipes.task_preparation.enrichment import enrich_subtask
 from phaseline.recipes.task_preparation.models import EnrichedSubtask, Subtask, Task, Value
@@ -61,6 +61,7 @@ class AgentEnricher:
             EncodeError: The task is longer than what a model is told.
             ModelCallError: The model gave nothing of use; another attempt may help where it is a ``ModelOutageError``.
         """
+        check(task)
         known = await to_thread.run_sync(enrich_subtask, subtask, task, self._catalog)  # it reads files
         calls: DurableCalls[None] = DurableCalls(ctx)
         result = await self._agent.run(of_subtask(task, known), capabilities=[calls])

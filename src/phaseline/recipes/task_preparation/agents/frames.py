@@ -41,6 +41,15 @@ Call the tool once, with how to go about these subtasks: the steps in their orde
 check that all is done. Each is one or two sentences, specific to this task. Follow the standards and rules of the project."""
 
 
+def check(task: Task) -> None:
+    """Refuse a task that is too long for a model, before more is done with it.
+
+    Raises:
+        EncodeError: It is.
+    """
+    _bounded(task, _task(task))
+
+
 def of_plan(task: Task, limits: PlanLimits) -> str:
     """Ask for a plan.
 

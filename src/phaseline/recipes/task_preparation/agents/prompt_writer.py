@@ -11,7 +11,7 @@ from pydantic_ai.settings import ModelSettings
 
 from phaseline import Context
 from phaseline.ai import DurableCalls
-from phaseline.recipes.task_preparation.agents.frames import PROMPT_WRITER, REPAIRS, of_prompt
+from phaseline.recipes.task_preparation.agents.frames import PROMPT_WRITER, REPAIRS, check, of_prompt
 from phaseline.recipes.task_preparation.catalog import Catalog
 from phaseline.recipes.task_preparation.markdown import item
 from phaseline.recipes.task_preparation.models import EnrichedSubtask, Prompt, Task, Text, Value
@@ -68,6 +68,7 @@ class AgentPromptWriter:
                 ``ModelOutageError``.
         """
         prompts: list[Prompt] = []
+        check(task)
         texts = await to_thread.run_sync(write_prompts, task, subtasks, self._catalog)  # it reads files
         for known in texts:
             calls: DurableCalls[None] = DurableCalls(ctx, key=f"prompt/{known.category.lower()}")
