@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 if TYPE_CHECKING:
     from phaseline.run import ErrorCategory, ErrorInfo, Run
+    from phaseline.usage import Usage
 
 
 class PhaselineError(Exception):
@@ -520,17 +521,23 @@ class BudgetExceededError(RunError):
         key: str,
         *,
         bounds: Sequence[str],
-        at_most: Any,
-        used: Any,
-        reserved: Any,
+        at_most: Usage,
+        used: Usage,
+        reserved: Usage,
     ) -> None:
         super().__init__(
             f"phase {phase!r} of run {run_id} was about to use {at_most} for {key!r}, which passes the bound of its "
             f"pipeline's budget on {' and '.join(bounds)}: used are {used}; reserved, by calls that are on their way or were "
             f"cut off, {reserved}. Give the pipeline a larger budget= and retry the run"
         )
-        self.run_id, self.phase, self.key, self.bounds = run_id, phase, key, tuple(bounds)
-        self.at_most, self.used, self.reserved = at_most, used, reserved
+        self.run_id: str = run_id
+        self.phase: str = phase
+        self.key: str = key
+        self.bounds: tuple[str, ...] = tuple(bounds)
+        """Those that it would pass: ``cost``, ``tokens``, ``requests``."""
+        self.at_most: Usage = at_most
+        self.used: Usage = used
+        self.reserved: Usage = reserved
 
 
 class LeaseLostError(RunError):
