@@ -163,6 +163,8 @@ def test_runs_are_purged_only_when_it_is_said(kiosk):
         (["list", "--state", "paused"], "did you mean 'PAUSED'"),
         (["list", "--attribute", "=1"], "an attribute named"),
         (["list", "--limit", "0"], "--limit"),
+        (["list", "--text", "x" * 201], "longer than 200 characters"),
+        (["counts", "--tag", ""], "a tag"),
         (["list", "--sate", "PAUSED"], "No such option"),
         (["purge"], "--older-than"),
         (["pause"], "ID"),

@@ -53,6 +53,7 @@ from phaseline import (
 )
 from phaseline.children import StartedRun
 from phaseline.compose import Branch, Each, Parallel, When
+from phaseline.console import watch
 from phaseline.context import BlockingContext
 from phaseline.machine import Change, MachineSnapshot
 from phaseline.phase import FunctionPhase
@@ -363,6 +364,10 @@ assert_type(approval, Ref[Approval])
 assert_type(asking.wait_for(STARS, timeout=HOUR, default="*"), Ref[str | None])
 assert_type(asking.sleep_for(HOUR, asked_words), Ref[Words])
 assert_type(approvals.signal_schemas(), dict[str, dict[str, Any]])
+
+
+async def look(handle: RunHandle[str]) -> None:
+    assert_type(await watch(handle), Run[str])
 
 
 async def send(handle: RunHandle[str]) -> None:

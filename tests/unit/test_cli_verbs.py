@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import reduce
+from inspect import signature
 
 import pytest
 import typer
@@ -16,18 +17,31 @@ from phaseline.control import Verb
 from phaseline.dead_letters import DeadLetters
 from phaseline.web.routes import ROUTES
 
+NO_DOCUMENT = {"worker", "template schema"}
+"""Commands that print none, or nothing else."""
 
-def commands(of: typer.Typer, before: str = "") -> Iterator[str]:
+
+def callbacks(of: typer.Typer, before: str = "") -> Iterator[tuple[str, Callable[..., object]]]:
     for command in of.registered_commands:
-        assert command.name is not None or command.callback is not None
-        yield before + (command.name or command.callback.__name__)
+        assert command.callback is not None
+        yield before + (command.name or command.callback.__name__), command.callback
     for group in of.registered_groups:
-        yield from commands(group.typer_instance, f"{before}{group.name} ")
+        yield from callbacks(group.typer_instance, f"{before}{group.name} ")
+
+
+COMMANDS = dict(callbacks(app))
+
+
+def test_each_command_can_answer_a_program():
+    """With one JSON document."""
+    assert NO_DOCUMENT == {
+        name for name, call in COMMANDS.items() if "as_json" not in signature(call).parameters
+    }
 
 
 def test_each_command_stands_in_the_table():
     """Once; and the table has no other."""
-    assert sorted(commands(app)) == sorted(deed.command for deed in DEEDS)
+    assert sorted(COMMANDS) == sorted(deed.command for deed in DEEDS)
 
 
 def test_each_route_stands_in_the_table():

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-from typing import TypeVar
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, TypeVar
 
 import anyio
+import typer
 
 from phaseline.cli.places import Place, client_of, place_of
 from phaseline.errors import PipelineNotRegisteredError, RuntimeUsageError
+from phaseline.marks import attribute_from
+from phaseline.runs import Runs
 from phaseline.runtime import Runtime
 
 T = TypeVar("T")
@@ -41,3 +44,27 @@ def with_client(place: str | None, namespace: str | None, do: Callable[[Runtime]
             return await do(client)
 
     return anyio.run(opened)
+
+
+def runs_of(
+    client: Runtime,
+    *,
+    pipeline: Sequence[str],
+    version: Sequence[str],
+    state: Sequence[str],
+    tag: Sequence[str],
+    attribute: Sequence[str],
+    **more: Any,
+) -> Runs:
+    """Ask for runs by what options say; an option that was not given is an empty list.
+
+    Raises:
+        BadParameter: An option makes no sense.
+    """
+    try:
+        return client.find(
+            pipeline=pipeline or None, version=version or None, state=state or None, tags=tag,
+            attributes=dict(map(attribute_from, attribute)), **more,
+        )  # fmt: skip
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from error

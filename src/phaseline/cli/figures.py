@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from phaseline.cli.client import with_client
+from phaseline.cli.client import runs_of, with_client
 from phaseline.cli.options import (
     Attributes,
     Json,
@@ -20,7 +20,6 @@ from phaseline.cli.options import (
     Versions,
 )
 from phaseline.cli.output import print_json, print_rows
-from phaseline.marks import attribute_from
 from phaseline.runtime import Runtime
 from phaseline.statistics import Grouping
 from phaseline.views import CountsView, GroupView, PercentilesView, StatisticsView, UsageView
@@ -50,9 +49,8 @@ def counts(
     """Count runs by state."""
 
     async def count(client: Runtime) -> CountsView:
-        found = await client.find(
-            pipeline=pipeline or None, version=version or None, state=state or None, tags=tag,
-            attributes=dict(map(attribute_from, attribute)), since=since, until=until,
+        found = await runs_of(
+            client, pipeline=pipeline, version=version, state=state, tag=tag, attribute=attribute, since=since, until=until,
         ).count()  # fmt: skip
         return CountsView(counts=found, total=sum(found.values()))
 
@@ -81,9 +79,8 @@ def statistics(
     """Say how runs went, in numbers: how many came to which end, how long they took and waited, and what they used."""
 
     async def read(client: Runtime) -> StatisticsView:
-        found = await client.find(
-            pipeline=pipeline or None, version=version or None, state=state or None, tags=tag,
-            attributes=dict(map(attribute_from, attribute)), since=since, until=until,
+        found = await runs_of(
+            client, pipeline=pipeline, version=version, state=state, tag=tag, attribute=attribute, since=since, until=until,
         ).statistics(by)  # fmt: skip
         return StatisticsView(groups=tuple(map(GroupView.of, found)))
 

@@ -12,7 +12,7 @@ import typer
 from anyio import to_thread
 
 from phaseline.cli import commands, figures
-from phaseline.cli.client import with_client
+from phaseline.cli.client import runs_of, with_client
 from phaseline.cli.codes import ExitCode
 from phaseline.cli.figures import used
 from phaseline.cli.options import (
@@ -86,9 +86,8 @@ def list_runs(
     """List runs, page by page."""
 
     async def page(client: Runtime) -> RunsView:
-        found = await client.find(
-            pipeline=pipeline or None, version=version or None, state=state or None, ended=ended, tags=tag,
-            attributes=dict(map(attribute_from, attribute)), since=since, until=until, parent=parent,
+        found = await runs_of(
+            client, pipeline=pipeline, version=version, state=state, tag=tag, attribute=attribute, ended=ended, since=since, until=until, parent=parent,
             forked_from=forked_from, text=text, order=order, limit=limit, after=after,
         )  # fmt: skip
         return RunsView(runs=tuple(map(RunView.of, found.runs)), next=found.next)
