@@ -295,6 +295,34 @@ async def test_what_a_model_did_wrong_at_last_is_told() -> None:
     assert "'maybe' is neither yes nor no" in error.message
 
 
+async def test_a_retry_asks_anew_what_was_answered_in_vain() -> None:
+    """Each time: what was closed is not used again, and what is answered then is stored as ever."""
+    answers = ["maybe", "perhaps", "yes"]
+    asked: list[str] = []
+
+    async def answer(messages: list[ModelMessage], info: AgentInfo) -> ModelResponse:
+        asked.append(answers[len(asked)])
+        return ModelResponse([TextPart(asked[-1])])
+
+    agent = Agent(FunctionModel(answer), name="judge", retries=0)
+
+    @agent.output_validator
+    def plain(answer: str) -> str:
+        if answer != "yes":
+            raise ModelRetry("say yes or no")
+        return answer
+
+    pipeline = asking(agent)
+    async with Runtime("memory", pipelines=[pipeline]) as runtime:
+        handle = await runtime.start(pipeline, "hello")
+        for tries in (1, 2):
+            assert (await handle.wait()).state == RunState.FAILED
+            assert len(asked) == tries
+            await handle.retry()
+        assert await handle.result() == "yes"
+        assert asked == answers
+
+
 async def test_the_errors_of_a_tool_stay_its_own() -> None:
     """They are retried as those of any other body; what cannot be stored is not."""
     agent = Agent(TestModel(), name="clerk")

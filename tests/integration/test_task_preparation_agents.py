@@ -201,6 +201,19 @@ async def test_a_plan_is_given_up(answer: Answer, error: str, text: str) -> None
     assert (len(played.asked), run.phases["decompose"].attempt) == (3, 1)
 
 
+async def test_a_plan_that_was_given_up_is_asked_for_anew() -> None:
+    """When the run is retried; its subtasks are told as another draft."""
+    played = Played(plan(*CYCLE), plan(*GOOD))
+    pipeline = task_preparation_pipeline(AgentDecomposer(played.model, repairs=0))
+    async with Runtime("memory", pipelines=[pipeline]) as runtime:
+        handle = await runtime.start(pipeline, TASK)
+        assert (await handle.wait()).state == RunState.FAILED
+        await handle.retry()
+        assert (await handle.wait()).state == RunState.COMPLETED
+        events = [event async for event in handle.events()]
+    assert told(events) == numbered(1, CYCLE) + numbered(2, GOOD)
+
+
 async def test_limits_are_the_callers() -> None:
     """A plan without the categories that are not wanted is one."""
     limits = PlanLimits(categories=frozenset({Category.SERVICE}), max_subtasks=1)

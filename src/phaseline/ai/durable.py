@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping
 from copy import copy
 from typing import Any, ClassVar, Final
@@ -28,8 +27,9 @@ from pydantic_ai.tools import AgentDepsT
 from pydantic_ai.toolsets import AbstractToolset
 
 from phaseline.ai.costs import MAX_TOKENS
+from phaseline.ai.keys import Keys
 from phaseline.ai.named import model_named
-from phaseline.ai.problems import translated
+from phaseline.ai.problems import follows_from_answers, translated
 from phaseline.ai.steps import Steps
 from phaseline.context import Context
 from phaseline.errors import DefinitionError, EncodeError
@@ -93,7 +93,7 @@ class DurableCalls(BaseDurabilityCapability[AgentDepsT]):
             )
         super().__init__(models=models, event_stream_handler=event_stream_handler, name=key)
         self._context: Context = context
-        self._seen: Counter[str] = Counter()
+        self._keys: Keys = Keys(context, self.name)
 
     # ------------------------------------------------------------------ what pydantic-ai asks
     def for_agent(self, agent: AbstractAgent[AgentDepsT, Any]) -> AbstractCapability[AgentDepsT]:
@@ -107,7 +107,7 @@ class DurableCalls(BaseDurabilityCapability[AgentDepsT]):
                 "an agent without a name has steps without one: Agent(..., name='triage') or DurableCalls(ctx, key='triage')"
             )
         bound = copy(self)
-        bound._seen = Counter()  # noqa: SLF001  # of the same class
+        bound._keys = Keys(self._context, self.name or agent.name or "")  # noqa: SLF001  # of the same class
         with translated():
             return super(DurableCalls, bound).for_agent(agent)
 
@@ -118,7 +118,7 @@ class DurableCalls(BaseDurabilityCapability[AgentDepsT]):
 
     def get_durable_operation_backend(self) -> DurableOperationBackend[None]:
         """Give what carries the operations out."""
-        return Steps(self._context, self.name, self._seen)
+        return Steps(self._context, self.name, self._keys)
 
     def get_default_run_id(self) -> str:
         """Give the run of the agent an id that it has on the next attempt, too."""
@@ -160,10 +160,13 @@ class DurableCalls(BaseDurabilityCapability[AgentDepsT]):
 
     async def wrap_run(self, ctx: RunContext[AgentDepsT], *, handler: WrapRunHandler) -> AgentRunResult[Any]:
         """Keep what is only told again, of steps that are stored, out of traces."""
+        await self._keys.open()
         with replay_scope():
             return await super().wrap_run(ctx, handler=handler)
 
     async def on_run_error(self, ctx: RunContext[AgentDepsT], *, error: BaseException) -> AgentRunResult[Any]:
         """Say in errors of this library what went wrong."""
+        if follows_from_answers(error):
+            await self._keys.close()
         with translated():
             return await super().on_run_error(ctx, error=error)

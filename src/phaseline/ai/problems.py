@@ -104,6 +104,11 @@ def translated() -> Generator[None]:
         raise told from error
 
 
+def follows_from_answers(error: BaseException) -> bool:
+    """Whether it comes of what the model has answered, so that the same answers will always lead to it."""
+    return isinstance(error, UnexpectedModelBehavior | UsageLimitExceeded)
+
+
 def translation(error: Exception) -> PhaselineError | None:
     """Say in errors of this library what an exception of pydantic-ai's means; None if it is to be left as it is."""
     told: PhaselineError | None = None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -22,25 +21,26 @@ from pydantic_ai.durable_exec import (
 from pydantic_ai.messages import BaseToolCallPart, ModelResponse
 
 from phaseline.ai.costs import Asked, reserve, used
+from phaseline.ai.keys import Keys
 from phaseline.context import Context
 
 
 class Steps(CallableOperationBackend[None]):
     """Carries each operation of one run of an agent out as a step of the phase that it runs in."""
 
-    def __init__(self, context: Context, prefix: str, seen: Counter[str]) -> None:
+    def __init__(self, context: Context, prefix: str, keys: Keys) -> None:
         """Say where the steps are stored.
 
         Args:
             context: Of the phase.
-            prefix: Begins the keys of all steps of this run.
-            seen: How often each key was asked for in this run.
+            prefix: Begins what pydantic-ai calls its operations.
+            keys: Of the steps of this run.
         """
         super().__init__(
             namer=JournalOperationNamer(prefix),
             config=RoleBasedOperationConfig[None](model=None, event=None, capability=None, tool=None),
         )
-        self._context, self._prefix, self._seen = context, prefix, seen
+        self._context, self._prefix, self._keys = context, prefix, keys
 
     async def execute(
         self,
@@ -91,9 +91,7 @@ class Steps(CallableOperationBackend[None]):
             case _:
                 what = name.removeprefix(f"{self._prefix}__")
                 what = f"{_place(run)}/{what}" if run.tool_call_id else what
-        key = f"{self._prefix}/{run.run_step}/{what}"
-        self._seen[key] += 1
-        return key if self._seen[key] == 1 else f"{key}#{self._seen[key]}"
+        return self._keys.key(f"{run.run_step}/{what}")
 
 
 def _asked(operation_id: DurableOperationId, parts: tuple[Any, ...]) -> Asked | None:

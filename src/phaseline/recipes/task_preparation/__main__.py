@@ -160,6 +160,7 @@ def _line(event: Event) -> str | None:
         case "SUBTASK_GENERATED":
             subtask = data["subtask"]
             of = "" if data["total"] is None else f" of {data['total']}"
+            of += "" if data["draft"] == 1 else f" of draft {data['draft']}"
             text = f"subtask {data['index']}{of}: {subtask['title']} [{subtask['category']}]"
         case "PHASE_STARTED":
             text = f"{event.phase} started" + (f", attempt {data['attempt']}" if data["attempt"] > 1 else "")

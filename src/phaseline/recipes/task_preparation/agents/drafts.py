@@ -6,6 +6,7 @@ import json
 from collections.abc import AsyncIterable
 from itertools import count
 from typing import Any
+from uuid import uuid4
 
 from pydantic import ValidationError
 from pydantic_ai import AgentStreamEvent, RunContext
@@ -29,6 +30,8 @@ class Drafts:
     def __init__(self, context: Context) -> None:
         self._context = context
         self._number = 0
+        self._name = uuid4().hex
+        """Of this attempt."""
 
     async def hear(self, run: RunContext[Any], events: AsyncIterable[AgentStreamEvent]) -> None:
         """Tell each subtask, and store that it was told, as soon as the model has written the whole of it."""
@@ -55,7 +58,7 @@ class Drafts:
 
     async def _next(self, run: RunContext[Any]) -> int:
         """Number a draft: an earlier attempt may have told drafts, of answers that were not stored in the end."""
-        mine = f"{self._context.attempt}.{run.run_step}"
+        mine = f"{self._name}.{run.run_step}"
 
         def claim() -> str:
             return mine
