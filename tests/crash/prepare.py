@@ -39,8 +39,8 @@ def write(task: Task, subtasks: Sequence[EnrichedSubtask], ctx: Context) -> list
         return TemplatePromptWriter()(task, subtasks, ctx)
 
 
-def noted_pipeline(catalog: Catalog) -> Pipeline[Task, list[Prompt]]:
-    return task_preparation_pipeline(decompose, enrich, write)
+def noted_pipeline(approval: bool, catalog: Catalog) -> Pipeline[Task, list[Prompt]]:
+    return task_preparation_pipeline(decompose, enrich, write, approval=approval, catalog=catalog)
 
 
 __main__.task_preparation_pipeline = noted_pipeline

@@ -17,6 +17,7 @@ from phaseline.recipes.task_preparation.__main__ import main
 TEXT = (
     "Build an expense approval workflow. Employees submit expenses; managers approve or reject each expense."
 )
+REVIEWED = ("--resume", "some", "--storage", "sqlite:///{tmp}/runs.db")
 STATES = ["IDLE", "INITIALIZING", "DECOMPOSING", "ENRICHING", "GENERATING_PROMPTS", "COMPLETED"]
 
 
@@ -155,6 +156,43 @@ def test_catalog_of_ones_own(capsys, tmp_path):
     assert ("", f"error: {file}:2: practices, {text}\n") == tuple(capsys.readouterr())
 
 
+def test_plan_waits_for_approval(capsys, tmp_path, database):
+    """--approval prints the plan and ends with code 3; a bad edit is refused, and a good one gives its prompts."""
+    assert 3 == main([TEXT, "--storage", database, "--approval"])
+    out, err = capsys.readouterr()
+    plan = json.loads(out)
+    run_id = err.splitlines()[0].split()[1]
+    resume, file = ["--storage", database, "--resume", run_id], tmp_path / "plan.json"
+    assert err.endswith(f"the plan waits: --resume {run_id} with --approve, --refuse REASON or --edit FILE\n")
+
+    assert 3 == main([*resume, "--json"])
+    assert plan == json.loads(capsys.readouterr().out)["subtasks"]
+
+    file.write_text(json.dumps(plan[1:]))
+    assert 2 == main([*resume, "--edit", str(file)])
+    assert "which is no title of the plan" in capsys.readouterr().err
+
+    file.write_text(json.dumps([{**plan[0], "requirements": ["Only this."]}, *plan[1:]]))
+    assert 0 == main([*resume, "--edit", str(file), "--by", "ada"])
+    assert "\n- Only this.\n" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("review", "code", "end"),
+    [
+        (["--approve"], 0, " pipeline completed\n"),
+        (["--refuse", "we buy it", "--by", "ada"], 1, "was refused by ada: we buy it"),
+    ],
+)
+def test_plan_is_approved_or_refused(capsys, database, review, code, end):
+    """What a person says of the plan that waits decides how the command ends."""
+    main([TEXT, "--storage", database, "--approval"])
+    run_id = capsys.readouterr().err.splitlines()[0].split()[1]
+
+    assert code == main(["--storage", database, "--resume", run_id, *review])
+    assert end in capsys.readouterr().err
+
+
 def test_reader_that_leaves_early_is_no_error():
     """A pipe that is closed before the prompts come ends the command quietly."""
     command = [sys.executable, "-m", "phaseline.recipes.task_preparation", TEXT]
@@ -199,6 +237,12 @@ def test_help_says_what_is_needed(capsys):
             "leave out TEXT and what",
         ),
         ([TEXT, "--unknown"], "unrecognized arguments: --unknown"),
+        ([TEXT, "--approval"], "--approval needs a --storage in which the plan can wait"),
+        ([TEXT, "--approve"], "reviewed of a run that waits: say which by --resume"),
+        ([*REVIEWED, "--refuse", " "], "--refuse: .*a refusal says why"),
+        ([*REVIEWED, "--edit", "{tmp}/none.json"], r"--edit: .*none\.json cannot be read: No such file"),
+        ([*REVIEWED, "--edit", "{tmp}"], "cannot be read: Is a directory"),
+        ([*REVIEWED, "--approve", "--refuse", "x"], "not allowed with argument --approve"),
     ],
 )
 def test_bad_arguments_are_refused(capsys, tmp_path, arguments, message):

@@ -12,14 +12,25 @@ from typing import Any
 import anyio
 import attrs
 
-from phaseline import Budget, Event, PhaselineError, Pipeline, Run, RunHandle, RunState, Runtime
+from phaseline import (
+    Budget,
+    Event,
+    PhaselineError,
+    PhaseState,
+    Pipeline,
+    Run,
+    RunHandle,
+    RunState,
+    Runtime,
+)
 from phaseline.recipes.task_preparation.arguments import MEMORY, Request, parse
 from phaseline.recipes.task_preparation.catalog import Catalog
+from phaseline.recipes.task_preparation.gate import AWAITING_APPROVAL, PLAN_REVIEW
 from phaseline.recipes.task_preparation.models import Prompt, Task
 from phaseline.recipes.task_preparation.pipeline import task_preparation_pipeline
 from phaseline.recipes.task_preparation.result import PreparedTask, plan_told, prepared_task
 
-DONE, FAILED, BAD_USAGE, INTERRUPTED = 0, 1, 2, 130
+DONE, FAILED, BAD_USAGE, WAITS, INTERRUPTED = 0, 1, 2, 3, 130
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -29,12 +40,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
         arguments: By default those of the process.
 
     Returns:
-        The exit code: 0 done, 1 the run failed, 2 bad usage, 130 interrupted.
+        The exit code: 0 done, 1 the run failed, 2 bad usage, 3 the plan waits for approval, 130 interrupted.
     """
     request = parse(arguments)
     try:
-        pipeline = _pipeline(request.model, request.budget, Catalog.read(*request.catalog))
-        outcome = anyio.run(_prepare, request, pipeline)
+        catalog = Catalog.read(*request.catalog)
+        # Both shapes: a run goes on as it began, whatever is asked for now.
+        pipelines = [
+            _pipeline(request.model, request.budget, catalog, approval=approval) for approval in (False, True)
+        ]
+        outcome = anyio.run(_prepare, request, pipelines)
         _show(request, outcome)
     except PhaselineError as error:
         _say(f"error: {error}")
@@ -45,6 +60,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         _say("interrupted")
         return INTERRUPTED
+    if outcome.waits:
+        return WAITS
     return DONE if outcome.made is not None else FAILED
 
 
@@ -56,25 +73,37 @@ class Outcome:
     events: Sequence[Event]
     made: PreparedTask | None
     """None where it did not complete."""
+    waits: bool
+    """Whether its plan waits for a person."""
 
 
-async def _prepare(request: Request, pipeline: Pipeline[Task, list[Prompt]]) -> Outcome:
-    async with Runtime(request.storage, pipelines=[pipeline]) as runtime:
-        handle = await _begin(runtime, pipeline, request)
+async def _prepare(request: Request, pipelines: Sequence[Pipeline[Task, list[Prompt]]]) -> Outcome:
+    async with Runtime(request.storage, pipelines=pipelines) as runtime:
+        handle = await _begin(runtime, pipelines[request.approval], request)
+        if request.review is not None:
+            await handle.signal(PLAN_REVIEW, request.review)
         events = [event async for event in _told(handle, aloud=not request.as_json)]
-        run = await handle.wait()
+        waits = await _waits(handle)
+        run = await handle.run() if waits else await handle.wait()
         made = await prepared_task(handle) if run.state == RunState.COMPLETED else None
-        return Outcome(run, events, made)
+        return Outcome(run, events, made, waits)
 
 
-def _pipeline(model: str | None, budget: Budget | None, catalog: Catalog) -> Pipeline[Task, list[Prompt]]:
+async def _waits(handle: RunHandle[Any]) -> bool:
+    wait = (await handle.run()).phases.get(AWAITING_APPROVAL)
+    return wait is not None and wait.state == PhaseState.RUNNING
+
+
+def _pipeline(
+    model: str | None, budget: Budget | None, catalog: Catalog, *, approval: bool
+) -> Pipeline[Task, list[Prompt]]:
     """Have a model do the work, if one is named.
 
     Raises:
         ModelSetupError: It cannot be asked; nothing was stored.
     """
     if model is None:
-        return task_preparation_pipeline(catalog=catalog)
+        return task_preparation_pipeline(approval=approval, catalog=catalog)
     # Only who asks a model needs the extra, and the second that its import takes.
     from phaseline.ai import model_named  # noqa: PLC0415
     from phaseline.recipes.task_preparation.agents import (  # noqa: PLC0415
@@ -88,6 +117,7 @@ def _pipeline(model: str | None, budget: Budget | None, catalog: Catalog) -> Pip
         AgentDecomposer(model),
         AgentEnricher(model, catalog=catalog),
         AgentPromptWriter(model, catalog=catalog),
+        approval=approval,
         catalog=catalog,
         budget=budget,
     )
@@ -107,7 +137,12 @@ def _show(request: Request, outcome: Outcome) -> None:
         _print("\n".join(prompt.text for prompt in made.prompts))
     if run.usage.requests:
         _say(f"used {run.usage}")
-    if made is None:
+    if outcome.waits:
+        if not request.as_json:
+            plan = [subtask.model_dump(mode="json") for subtask in plan_told(outcome.events)]
+            _print(json.dumps(plan, indent=2, ensure_ascii=False) + "\n")
+        _say(f"the plan waits: --resume {run.id} with --approve, --refuse REASON or --edit FILE")
+    elif made is None:
         why = f": {run.error.type}: {run.error.message}" if run.error else ""
         _say(f"run {run.id} is {run.state}{why}")
 
@@ -146,12 +181,14 @@ async def _begin(
 
 
 async def _told(handle: RunHandle[Any], *, aloud: bool) -> AsyncIterator[Event]:
-    """Give the stored events of the run until it ends, and print a line for those a person wants to see."""
+    """Give the stored events of the run until it ends or waits, and print a line for those a person wants to see."""
     async for event in handle.events():
         if aloud and (line := _line(event)):
             _say(line)
         if event.seq is not None:
             yield event
+        if event.type == "PHASE_STARTED" and event.phase == AWAITING_APPROVAL and await _waits(handle):
+            return
 
 
 def _line(event: Event) -> str | None:

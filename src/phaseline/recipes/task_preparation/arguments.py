@@ -9,14 +9,16 @@ from decimal import Decimal, InvalidOperation
 from pathlib import Path
 
 import attrs
-from pydantic import ValidationError
+from pydantic import TypeAdapter, ValidationError
 from pydantic_core import ErrorDetails
 
 from phaseline import Budget
 from phaseline.errors import DefinitionError
-from phaseline.recipes.task_preparation.models import ProjectContext, Task
+from phaseline.recipes.task_preparation.gate import PlanReview
+from phaseline.recipes.task_preparation.models import ProjectContext, Subtask, Task
 
 MEMORY = "memory"
+_PLAN = TypeAdapter(list[Subtask])
 _SQLITE = "sqlite:///"
 _PROGRAM = "python -m phaseline.recipes.task_preparation"
 _EPILOG = f"""\
@@ -25,6 +27,8 @@ examples:
       --tech-stack FastAPI,PostgreSQL --standard "Clean Code" --rule naming=snake_case > prompts.md
   {_PROGRAM} - --storage sqlite:///runs.db < task.txt
   {_PROGRAM} --storage sqlite:///runs.db --resume RUN_ID
+  {_PROGRAM} --storage sqlite:///runs.db --approval - < task.txt > plan.json
+  {_PROGRAM} --storage sqlite:///runs.db --resume RUN_ID --edit plan.json > prompts.md
   {_PROGRAM} --model anthropic:claude-sonnet-4-5 --budget 2 --storage sqlite:///runs.db - < task.txt
 
 The prompts go to standard output, progress and errors to standard error.
@@ -35,7 +39,8 @@ needs phaseline[ai], the library of the provider (pydantic-ai-slim[openai], [ant
 environment (OPENAI_API_KEY, ANTHROPIC_API_KEY, GOOGLE_API_KEY, ...). What it has answered is paid for once, also with --resume;
 name it there again. In Python, any Decomposer takes the place of the templates: task_preparation_pipeline(decomposer).
 
-exit codes: 0 done, 1 the run failed, 2 wrong usage, or a storage or catalog that cannot be used, 130 interrupted
+exit codes: 0 done, 1 the run failed, 2 wrong usage, or a storage or catalog that cannot be used, 3 the plan waits for
+approval, 130 interrupted
 """
 
 
@@ -51,6 +56,10 @@ class Request:
     """Folders of one's own content."""
     output: Sequence[Path]
     """Where to write instead of standard output: files for all, by what their names end in, and folders for a file per prompt."""
+    approval: bool = False
+    """Whether the plan waits for a person."""
+    review: PlanReview | None = None
+    """What a person says of the plan that waits."""
     model: str | None = None
     """Who does the work; None: the templates of the recipe."""
     budget: Budget | None = None
@@ -67,8 +76,39 @@ def parse(arguments: Sequence[str] | None) -> Request:
     given = parser.parse_args(arguments)
     if given.budget is not None and given.model is None:
         parser.error("--budget bounds what a model costs; name it with --model, or leave the budget out")
+    review = _review(parser, given)
     work = _task(parser, given) if given.resume is None else _run_id(parser, given)
-    return Request(work, given.storage, given.json, given.catalog, given.output, given.model, given.budget)
+    return Request(
+        work,
+        given.storage,
+        given.json,
+        given.catalog,
+        given.output,
+        approval=given.approval,
+        review=review,
+        model=given.model,
+        budget=given.budget,
+    )
+
+
+def _review(parser: argparse.ArgumentParser, given: argparse.Namespace) -> PlanReview | None:
+    if given.approval and given.storage == MEMORY:
+        parser.error("--approval needs a --storage in which the plan can wait; memory forgets")
+    if not (given.approve or given.refuse is not None or given.edit is not None):
+        return None
+    if given.resume is None:
+        parser.error("a plan is reviewed of a run that waits: say which by --resume")
+    try:
+        if given.approve:
+            return PlanReview.approve(by=given.by)
+        if given.refuse is not None:
+            return PlanReview.refuse(given.refuse, by=given.by)
+        return PlanReview.edit(_PLAN.validate_json(given.edit.read_bytes()), by=given.by)
+    except ValidationError as error:
+        where = "--refuse" if given.edit is None else f"--edit {given.edit}"
+        parser.error(f"{where}: " + "; ".join(map(_problem, error.errors())))
+    except OSError as error:
+        parser.error(f"--edit: {given.edit} cannot be read: {error.strerror}")
 
 
 def _run_id(parser: argparse.ArgumentParser, given: argparse.Namespace) -> str:
@@ -115,7 +155,8 @@ def _standard_input(parser: argparse.ArgumentParser) -> str:
 
 
 def _problem(details: ErrorDetails) -> str:
-    return f"{'.'.join(map(str, details['loc']))}: {details['msg'].removeprefix('Value error, ')}"
+    where, what = ".".join(map(str, details["loc"])), details["msg"].removeprefix("Value error, ")
+    return f"{where}: {what}" if where else what
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -151,6 +192,23 @@ def _parser() -> argparse.ArgumentParser:
         metavar="RUN_ID",
         help="go on with this run of the storage; its task is stored, so give no TEXT",
     )
+    parser.add_argument(
+        "--approval",
+        action="store_true",
+        help="have the plan wait for approval: it is printed as JSON, and the command ends",
+    )
+    review = parser.add_mutually_exclusive_group()
+    review.add_argument(
+        "--approve", action="store_true", help="with --resume: go on with the plan that waits"
+    )
+    review.add_argument("--refuse", metavar="REASON", help="with --resume: end the run, which fails")
+    review.add_argument(
+        "--edit",
+        type=Path,
+        metavar="FILE",
+        help="with --resume: go on with the plan in this JSON file instead",
+    )
+    parser.add_argument("--by", default="", metavar="NAME", help="who approves, refuses or edits")
     parser.add_argument(
         "--model", metavar="NAME", help="have a model do it, such as openai:gpt-5; by default nobody is asked"
     )
