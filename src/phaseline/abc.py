@@ -154,6 +154,16 @@ class Backlog:
     """When the first of them fell due."""
 
 
+@attrs.frozen
+class Tally:
+    """How much waits, each counted up to a bound."""
+
+    waiting: Mapping[str, int]
+    """Phases that are due and that no worker has taken, by queue."""
+    letters: Mapping[str, int]
+    """Dead letters, by name of the pipeline."""
+
+
 class Transaction(ABC):
     """A transaction that a phase's body and its commit share; used by one thread, but for ``abandon``."""
 
@@ -391,6 +401,14 @@ class Storage(ABC):
 
         Runs whose state is one of ``SETTLED_STATES`` are passed over. Judged at ``now``; None: by the storage's own
         clock. It must cost little however many phases wait: workers ask every few seconds.
+        """
+
+    @abstractmethod
+    def tally(self, namespace: str, now: datetime | None, at_most: int) -> Tally:
+        """Count what waits for a worker and is due, as ``backlog`` judges it, and dead letters.
+
+        Of each queue, priority and definition, and of the letters of all pipelines together, ``at_most`` are counted, so that
+        asking costs a bounded time however many there are.
         """
 
     @abstractmethod

@@ -8,7 +8,7 @@ from types import ModuleType
 
 import pytest
 
-from phaseline import control
+from phaseline import control, measuring
 from phaseline.cli import codes, verbs
 from phaseline.web import problems, routes
 
@@ -19,6 +19,7 @@ ROOT = Path(__file__).parents[2]
     ("page", "module"),
     [
         ("how-to/control.md", control),
+        ("how-to/observe.md", measuring),
         ("how-to/cli.md", codes),
         ("how-to/cli.md", verbs),
         ("reference/web.md", routes),

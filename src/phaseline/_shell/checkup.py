@@ -5,16 +5,22 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from contextlib import suppress
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
+
+import attrs
 
 from phaseline._shell.ids import host_identity, is_gone
-from phaseline.abc import Backlog, Queue, Storage
+from phaseline.abc import Backlog, Queue, Storage, Tally
 from phaseline.errors import QueueUnavailableError, StorageError
-from phaseline.health import Health, QueueHealth, ThreadsHealth, WorkerHealth
+from phaseline.health import PATIENCE, Health, QueueHealth, ThreadsHealth, WorkerHealth
+from phaseline.measuring import Figures
 from phaseline.run import Definition
 
 if TYPE_CHECKING:
     from phaseline._shell.runner import Runner, RunnerOptions
+
+MOST_COUNTED: Final = 10_000
+"""Phases of a lane, and dead letters, that are counted."""
 
 
 def examine(
@@ -54,6 +60,19 @@ def examine_closed(
         return examine(storage, queue, known, options, patience)
     finally:
         storage.close()
+
+
+def figures_of(runner: Runner) -> Figures:
+    """Look at the same, and count what waits; blocks where the storage does."""
+    storage, options, now = runner.storage, runner.options, runner.clock.sql_now()
+    health = examine(storage, runner.queue, runner.plans, options, PATIENCE, now=now)
+    tally: Tally | None = None
+    if health.storage is None:
+        try:
+            tally = storage.tally(options.namespace, now, MOST_COUNTED)
+        except StorageError as error:  # it went away in between
+            health = attrs.evolve(health, storage=str(error))
+    return Figures(health, tally, storage.shared, runner.served)
 
 
 def threads_of(runner: Runner) -> ThreadsHealth:

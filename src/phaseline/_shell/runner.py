@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Collection, Coroutine, Iterable, Mapping, Sequence
+from contextvars import Context, copy_context
 from datetime import UTC, datetime, timedelta
 from functools import cached_property, partial
 from typing import Any, TypeVar
@@ -44,6 +45,7 @@ from phaseline.errors import (
 )
 from phaseline.events import Event
 from phaseline.limits import Rate
+from phaseline.loops import Post, loop_post
 from phaseline.observing import Observers
 from phaseline.plan import Plan
 from phaseline.retry import NO_RETRY, Retry
@@ -115,6 +117,9 @@ class Runner:
     """Told when a commit has told other runs something."""
     on_due: Callable[[datetime], None] | None = None
     """Told when a commit leaves a phase that waits, until the moment at which its wait ends by itself."""
+    _post: Post
+    _context: Context
+    """In which tasks begin that other threads ask for: by it the libraries of event loops know where they are."""
     _rests: Timer | None = None
     """Goes off when runs are forgotten that rest."""
 
@@ -207,6 +212,7 @@ class Runner:
     def open(self, tasks: TaskGroup) -> None:
         """Begin to write batches, and be able to do several things at once."""
         self._tasks, self._crew = tasks, crew_of(tasks)
+        self._post, self._context = loop_post(), copy_context()
         if isinstance(self.committer, GroupCommitter):
             for _ in range(self.committer.batches):
                 self.spawn(self.committer.run)
@@ -215,6 +221,19 @@ class Runner:
         """Run something beside everything else, for as long as this process serves."""
         assert self._tasks is not None  # noqa: S101  # only a plan that is a line is driven without tasks
         self._tasks.start_soon(fn, *args)
+
+    def spawn_soon(self, fn: Callable[..., Coroutine[Any, Any, object]], *args: Any) -> None:
+        """Do as ``spawn``, from any thread; where nothing is served any more, nothing is done.
+
+        Raises:
+            RuntimeError: The event loop has ended.
+        """
+
+        def spawn() -> None:
+            if not self.closed:
+                self._context.run(self.spawn, fn, *args)
+
+        self._post(spawn)
 
     # ------------------------------------------------------------------ runs
     def has_body(self, held: HeldPhase) -> bool:

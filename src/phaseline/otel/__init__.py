@@ -1,4 +1,4 @@
-"""Spans for OpenTelemetry, of runs, attempts of phases and steps: ``instrument(runtime)``."""
+"""Spans and figures for OpenTelemetry: ``instrument(runtime)``."""
 
 from __future__ import annotations
 

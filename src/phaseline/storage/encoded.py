@@ -24,6 +24,7 @@ from phaseline.abc import (
     HeldPhase,
     Nudge,
     Storage,
+    Tally,
     Transaction,
     WorkerRecord,
 )
@@ -229,6 +230,9 @@ class EncodedStorage(Storage):
 
     def backlog(self, namespace: str, now: datetime | None) -> Sequence[Backlog]:
         return self._inner.backlog(namespace, now)
+
+    def tally(self, namespace: str, now: datetime | None, at_most: int) -> Tally:
+        return self._inner.tally(namespace, now, at_most)
 
     def count(self, namespace: str, wanted: RunFilter = EVERY_RUN) -> Mapping[str, int]:
         return self._inner.count(namespace, wanted)

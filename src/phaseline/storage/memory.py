@@ -23,6 +23,7 @@ from phaseline.abc import (
     Grant,
     HeldPhase,
     Storage,
+    Tally,
     WorkerRecord,
 )
 from phaseline.events import CheckpointCreated, Event
@@ -411,6 +412,22 @@ class MemoryStorage(Storage):
                     place = stored.run.definition, row.queue
                     first[place] = min(row.available_at, first.get(place, row.available_at))
         return [Backlog(*place, since) for place, since in first.items()]
+
+    def tally(self, namespace: str, now: datetime | None, at_most: int) -> Tally:
+        now = now or self.now()
+        lanes: Counter[tuple[str, int, Definition, str | None]] = Counter()
+        for (of, _), stored in self._runs.items():
+            if of != namespace or stored.run.state in SETTLED_STATES:
+                continue
+            lanes.update(
+                (row.queue, row.priority, stored.run.definition, row.limits)
+                for row in stored.phases.values()
+                if row.state in WAITING and row.available_at <= now
+            )
+        waiting: Counter[str] = Counter()
+        for (queue, *_), count in lanes.items():
+            waiting[queue] += min(count, at_most)
+        return Tally(waiting, Counter(letter.pipeline for letter in self.letters(namespace, limit=at_most)))
 
     # ------------------------------------------------------------------ read
     def load(self, namespace: str, run_id: str, since: int = 0) -> RunRows | None:

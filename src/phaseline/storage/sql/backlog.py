@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 from phaseline.abc import Backlog
@@ -35,3 +36,20 @@ def backlog(ask: Access, namespace: str, now: datetime | None) -> Sequence[Backl
         place = Definition(pipeline, version, fingerprint), queue
         first[place] = min(due_at, first.get(place, due_at))
     return [Backlog(*place, rows.time_of(due_at)) for place, due_at in first.items()]
+
+
+def waiting(ask: Access, namespace: str, now: datetime | None, at_most: int) -> Mapping[str, int]:
+    """Count what is due on each queue, up to a bound in each lane; runs that stand have nothing in a lane."""
+    expression = ask.dialect.now if now is None else "CAST(? AS BIGINT)"
+    moment = () if now is None else (rows.micros(now),)
+    counts: Counter[str] = Counter()
+    for lane, count in map(
+        tuple,
+        ask(
+            f"{lanes.EVERY}SELECT l.lane, (SELECT count(*) FROM (SELECT 1 {_OF_LANE} AND p.available_at <= {expression} LIMIT ?) d) "  # noqa: S608  # names of ours
+            "FROM lanes l WHERE l.lane IS NOT NULL",
+            (namespace, namespace, namespace, *moment, at_most),
+        ),
+    ):
+        counts[lanes.parts(lane)[1]] += count
+    return {queue: count for queue, count in counts.items() if count}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from phaseline.letters import DeadLetter, LetterFilter, LetterKey
@@ -43,3 +43,13 @@ def find(
         (*bound, limit),
     )
     return [rows.letter_from(row) for row in found]
+
+
+def count(ask: Access, namespace: str, at_most: int) -> Mapping[str, int]:
+    """Count letters by pipeline, up to a bound in all."""
+    found = ask(
+        "SELECT d.pipeline, count(*) FROM (SELECT pipeline FROM phaseline_dead_letter WHERE namespace = ? ORDER BY at LIMIT ?) d "
+        "GROUP BY d.pipeline",
+        (namespace, at_most),
+    )
+    return {str(pipeline): int(number) for pipeline, number in map(tuple, found)}

@@ -29,6 +29,7 @@ from phaseline.abc import (
     HeldPhase,
     Nudge,
     Storage,
+    Tally,
     Transaction,
     WorkerRecord,
 )
@@ -466,6 +467,12 @@ class SqlStorage(Storage):
     def backlog(self, namespace: str, now: datetime | None) -> Sequence[Backlog]:
         with self._reading() as ask:
             return backlog.backlog(ask, namespace, now)
+
+    def tally(self, namespace: str, now: datetime | None, at_most: int) -> Tally:
+        with self._reading() as ask:
+            return Tally(
+                backlog.waiting(ask, namespace, now, at_most), letters.count(ask, namespace, at_most)
+            )
 
     # ------------------------------------------------------------------ read
     def load(self, namespace: str, run_id: str, since: int = 0) -> RunRows | None:

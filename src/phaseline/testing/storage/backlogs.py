@@ -1,10 +1,10 @@
-"""``backlog``: what waits for a worker, told for each definition and queue."""
+"""``backlog`` and ``tally``: what waits for a worker, told for each definition and queue."""
 
 from __future__ import annotations
 
 from datetime import datetime
 
-from phaseline.abc import Backlog, Storage
+from phaseline.abc import Backlog, Storage, Tally
 from phaseline.run import PhaseState, RunState
 from phaseline.testing.storage.base import StorageTests, ask, write
 from phaseline.testing.storage.build import (
@@ -13,7 +13,10 @@ from phaseline.testing.storage.build import (
     NOW,
     SECOND,
     Take,
+    make_letter,
     make_phase,
+    make_run,
+    make_unit,
     new_run,
     of_plan,
 )
@@ -74,6 +77,30 @@ class Backlogs(StorageTests):
         )
         ask(storage, Take(), limit=1)
         assert backlog_of(storage) == {Backlog(DEFINITION, "default", NOW - SECOND)}
+
+    def test_what_waits_is_counted_by_queue_up_to_a_bound(self, storage: Storage) -> None:
+        """The bound is that of a queue of one definition and priority; what nobody may take is not counted."""
+        write(
+            storage,
+            new_run("x", *[make_phase(name, available_at=NOW - SECOND) for name in "abcd"]),
+            new_run("y", make_phase("a", PhaseState.RETRYING, available_at=NOW, priority=1)),
+            new_run("z", make_phase("a", available_at=NOW, queue="mails")),
+            new_run("l", make_phase("a", available_at=NOW + SECOND, queue="late")),
+            new_run("p", make_phase("a", available_at=NOW), state=RunState.PAUSED),
+            new_run("o", make_phase("a", available_at=NOW), namespace="other"),
+        )
+        assert storage.tally(NAMESPACE, NOW, 10) == Tally({"default": 5, "mails": 1}, {})
+        assert storage.tally(NAMESPACE, NOW, 3) == Tally({"default": 4, "mails": 1}, {})
+
+    def test_letters_are_counted_by_pipeline_up_to_a_bound(self, storage: Storage) -> None:
+        """Those of the namespace."""
+        for number, name in enumerate(["one", "one", "two"]):
+            letter = make_letter(f"run-{number}", pipeline=name, at=NOW + number * SECOND)
+            run = make_run(letter.run_id, pipeline=name, state=RunState.FAILED.value, letter=letter.seq)
+            write(storage, make_unit(run, letter=letter))
+        assert storage.tally(NAMESPACE, None, 10) == Tally({}, {"one": 2, "two": 1})
+        assert storage.tally(NAMESPACE, None, 2) == Tally({}, {"one": 2})
+        assert storage.tally("other", None, 10) == Tally({}, {})
 
     def test_the_storage_may_judge_by_its_own_clock(self, storage: Storage) -> None:
         """Where no moment is given."""

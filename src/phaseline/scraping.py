@@ -1,0 +1,80 @@
+"""Figures that stand in the storage, for those who ask from whichever thread and at whatever rate."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from datetime import timedelta
+from functools import partial
+from typing import Final
+
+from phaseline._shell.checkup import figures_of
+from phaseline.errors import RuntimeNotOpenError
+from phaseline.loops import loop_here
+from phaseline.measuring import Figures
+from phaseline.runtime import Runtime
+
+log: Final = logging.getLogger("phaseline.scraping")
+
+MAX_AGE: Final = timedelta(seconds=15)
+"""How long what was read is given again, by default."""
+PATIENCE: Final = 2.0
+"""Seconds for which somebody who asks waits for the storage, and then gets what was known before."""
+GIVEN_UP: Final = 10.0
+"""Seconds after which a reading that has not come is begun anew: its event loop may have ended."""
+TOO_OLD: Final = 10
+"""Times the greatest age at which what was read is not told any more."""
+
+
+class Scraper:
+    """Reads the figures of one runtime, at most once in a time, however often it is asked."""
+
+    def __init__(self, runtime: Runtime, max_age: timedelta = MAX_AGE) -> None:
+        self._runtime = runtime
+        self._max_age = max_age.total_seconds()
+        self._lock = threading.Lock()
+        self._reading: tuple[threading.Event, float] | None = None
+        """What is set when the reading that is under way has come, and since when it is."""
+        self._figures: Figures | None = None
+        self._read_at = 0.0
+
+    def figures(self) -> Figures | None:
+        """Give the figures, or None if the runtime is not open, or they could not be read; from any thread.
+
+        On an event loop, where nobody may wait, it gives what was read before, and has it read anew.
+        """
+        if time.monotonic() - self._read_at >= self._max_age:
+            try:
+                ready = self._begin()
+            except (RuntimeNotOpenError, RuntimeError):  # it is closed, or its loop has ended
+                return None
+            if loop_here() is None:
+                ready.wait(PATIENCE)
+        is_fresh = time.monotonic() - self._read_at < max(self._max_age, 1) * TOO_OLD
+        return self._figures if is_fresh else None
+
+    def _begin(self) -> threading.Event:
+        with self._lock:
+            now = time.monotonic()
+            if self._reading is not None and now - self._reading[1] < GIVEN_UP:
+                return self._reading[0]
+            ready = threading.Event()
+            self._runtime.runner.spawn_soon(self._read, ready)
+            self._reading = ready, now
+            return ready
+
+    async def _read(self, ready: threading.Event) -> None:
+        try:
+            runner = self._runtime.runner
+            self._figures = await runner.read(partial(figures_of, runner))
+            self._read_at = time.monotonic()
+        except Exception:
+            log.exception("the figures of %r could not be read", self._runtime)
+        finally:
+            self._done(ready)
+
+    def _done(self, ready: threading.Event) -> None:
+        with self._lock:
+            self._reading = None
+        ready.set()
