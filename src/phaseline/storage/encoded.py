@@ -72,14 +72,13 @@ class EncodedStorage(Storage):
         """
         self._inner: Storage = storage
         self._texts: _Texts = _Texts(codec)
-        self.blocking, self.shared, self.transactional = (
-            storage.blocking,
-            storage.shared,
-            storage.transactional,
-        )
-        self.transaction_limit = storage.transaction_limit
-        self.nudges, self.is_server = storage.nudges, storage.is_server
-        self.reach = storage.reach
+        self.blocking: bool = storage.blocking
+        self.shared: bool = storage.shared
+        self.transactional: bool = storage.transactional
+        self.transaction_limit: timedelta | None = storage.transaction_limit
+        self.nudges: bool = storage.nudges
+        self.is_server: bool = storage.is_server
+        self.reach: Callable[[str], None] = storage.reach
 
     def __repr__(self) -> str:
         return f"{self._inner!r}, encoded"
