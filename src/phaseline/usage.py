@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from decimal import ROUND_UP, Decimal
-from typing import Any
+from decimal import ROUND_UP, Context, Decimal
+from typing import Any, Final
 
 import msgspec
 from msgspec.structs import force_setattr
@@ -13,6 +13,8 @@ from phaseline.errors import DefinitionError, EncodeError
 
 NANO: Decimal = Decimal("1e-9")
 """Costs are counted in billionths: so much a single token of the cheapest models costs, and sums of them are exact."""
+_EXACT: Final = Context(prec=60)
+"""In which costs are counted, whatever precision the host and bodies have set for their own arithmetic."""
 MOST: int = 10**12
 """The largest amount that is recorded at once; the largest cost is a millionth of it. So sums fit into what databases count in."""
 
@@ -30,12 +32,12 @@ def _problem_of(amount: object, name: str) -> str | None:
 
 
 def _in_billionths(cost: Decimal | int) -> Decimal:
-    return Decimal(cost).quantize(NANO, ROUND_UP)
+    return Decimal(cost).quantize(NANO, ROUND_UP, _EXACT)
 
 
 def cost_text(cost: Decimal) -> str:
     """A cost as people write it: without trailing zeros, and never with an exponent."""
-    return f"{cost.normalize():f}"
+    return f"{cost.normalize(_EXACT):f}"
 
 
 AMOUNTS: tuple[str, ...] = ("requests", "input_tokens", "output_tokens", "cost")
@@ -70,7 +72,7 @@ class Usage(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     def __add__(self, other: Usage) -> Usage:
         return Usage(
             requests=self.requests + other.requests, input_tokens=self.input_tokens + other.input_tokens,
-            output_tokens=self.output_tokens + other.output_tokens, cost=self.cost + other.cost,
+            output_tokens=self.output_tokens + other.output_tokens, cost=_EXACT.add(self.cost, other.cost),
         )  # fmt: skip
 
     def __str__(self) -> str:
@@ -129,7 +131,8 @@ def check_recordable(usage: object, what: str) -> None:
         raise EncodeError(
             what, [f"expected a Usage, got {type(usage).__name__}; write Usage(requests=1, ...)"]
         )
-    if max(usage.requests, usage.input_tokens, usage.output_tokens, int(usage.cost * 1_000_000)) > MOST:
+    amounts = max(usage.requests, usage.input_tokens, usage.output_tokens)
+    if amounts > MOST or usage.cost > MOST // 1_000_000:
         raise EncodeError(
             what,
             [
@@ -188,14 +191,14 @@ def usage_data(usage: Usage) -> dict[str, int]:
     """What was used as plain data; the cost in billionths."""
     return {
         "requests": usage.requests, "input_tokens": usage.input_tokens, "output_tokens": usage.output_tokens,
-        "cost": int(usage.cost / NANO),
+        "cost": int(_EXACT.divide(usage.cost, NANO)),
     }  # fmt: skip
 
 
 def usage_of(data: Mapping[str, Any]) -> Usage:
     """Read what ``usage_data`` made."""
     amounts = {name: int(data[name]) for name in ("requests", "input_tokens", "output_tokens")}
-    return Usage(**amounts, cost=int(data["cost"]) * NANO)
+    return Usage(**amounts, cost=_EXACT.multiply(int(data["cost"]), NANO))
 
 
 def spending_text(spending: Spending | None) -> str | None:

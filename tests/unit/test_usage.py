@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from decimal import Decimal
+from decimal import Decimal, localcontext
 from typing import Any
 
 import pytest
@@ -197,3 +197,16 @@ def test_sums_are_exact(usages: list[Usage]) -> None:
     assert spending_from(spending_text(spending)) == spending
     assert total(usages).cost == sum(usage.cost for usage in usages)
     assert all(usage.cost.as_tuple().exponent == -9 for usage in usages)
+
+
+def test_costs_are_exact_in_any_arithmetic() -> None:
+    """A host that rounds its own decimal numbers early neither breaks the count nor blurs it."""
+    with localcontext() as context:
+        context.prec = 4
+        usage = Usage(cost=Decimal("12345.678901234")) + Usage(cost=Decimal("0.000000001"))
+        check_recordable(usage, "what was used")
+        spending = Spending({"buy": usage})
+        assert str(usage.cost) == "12345.678901235"
+        assert str(usage).endswith("cost 12345.678901235")
+        assert spending_from(spending_text(spending)) == spending
+        assert Budget(cost=Decimal("12345.678901234")).passed_by(usage) == ("cost",)
