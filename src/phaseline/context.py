@@ -179,7 +179,7 @@ class Context(ABC):
         """Record what was used of something that is paid for; stored with the next commit of the attempt, however it ends.
 
         Inside of a step it is stored with the step's result, so that a step which is not called again uses nothing again. What
-        a body used that was taken over by another worker cannot be stored any more.
+        a body used since its last step cannot be stored any more where its run was cancelled, or another worker took over.
 
         Args:
             key: Name for it: that of the step, where it is used in one; 1 to 500 characters.
@@ -194,8 +194,10 @@ class Context(ABC):
     def reserve(self, key: str, at_most: Usage, /) -> Coroutine[Any, Any, None]:
         """Ask whether the run's budget allows so much, and keep it for what is used next: calls beside it count it, too.
 
-        Without a budget this does nothing. Ask inside of the step, which is not called again once it is stored. ``spend`` with this key lets go of it, and so does the end of the attempt. Where the
-        process dies in between, nobody knows what was used: it stays reserved for as long as the run is there.
+        Without a budget this does nothing. Ask inside of the step, which is not called again once it is stored. ``spend``
+        with this key lets go of it, and so does the end of the attempt; to reserve once more under it takes the place of what was
+        reserved, so calls side by side need a key each. Where the body is stopped in between, as by its timeout, or its process
+        dies, nobody knows what was used: it stays reserved for as long as the run is there.
 
         Args:
             key: As with ``spend``.

@@ -16,6 +16,7 @@ from phaseline.errors import BudgetExceededError, EncodeError, PipelineFailedErr
 from phaseline.events import UsageRecorded
 from phaseline.run import ErrorCategory
 from phaseline.storage.sql.store import SqlStorage
+from phaseline.testing import FakeClock
 from phaseline.testing.checker import check
 
 __all__ = ["anyio_backend"]
@@ -149,6 +150,30 @@ async def test_two_processes_share_a_budget(database: Callable[[], SqlStorage]) 
     (refused,) = refusals
     assert (refused.bounds, refused.at_most, refused.used) == (("requests",), CALL, Usage())
     assert refused.reserved == CALL
+
+
+@pytest.mark.parametrize("anyio_backend", ["asyncio"])
+async def test_calls_that_take_too_long_do_not_pass_the_budget() -> None:
+    """What a timeout stops may have been paid for: the attempts after it have so much less."""
+    clock, calls = FakeClock(), 0
+
+    @phase(retry=Retry(attempts=9, wait=timedelta(0)), timeout=timedelta(seconds=1))
+    async def ask(value: int, ctx: Context) -> int:
+        nonlocal calls
+        await ctx.reserve("call", CALL)
+        calls += 1
+        await anyio.sleep_forever()
+        raise AssertionError  # pragma: no cover  # it is never awake
+
+    asking = Pipeline("asking", ask, budget=Budget(requests=2))
+    async with Runtime("memory", pipelines=[asking], clock=clock) as runtime:
+        handle = await runtime.start(asking, 1)
+        for _ in range(3):
+            await clock.advance(timedelta(seconds=1))
+        run = await handle.wait()
+        check(runtime.runner.storage)
+    assert run.error is not None
+    assert (run.error.type, calls, run.phases["ask"].attempt) == ("BudgetExceededError", 2, 3)
 
 
 @pytest.mark.parametrize("anyio_backend", ["asyncio"])

@@ -82,7 +82,6 @@ def endings(row: PhaseRecord, spent: tuple[Spent, ...]) -> dict[str, Command]:
         "postpone": Postpone(*at, later, "", 9, spent=spent),
         "skip": SkipPhase(*at, "", None, passes_input=True, spent=spent),
         "finish": FinishRun(*at, "1", spent=spent),
-        "release": Release(*at, spent=spent),
     }
 
 
@@ -105,6 +104,20 @@ def test_what_is_used_is_not_reserved_any_more() -> None:
     run.do(RecordStep(row.path, row.fence, "one", "1", spent=(Spent("one", ONE),)))
     kept = Reservation("buy", row.fence, "two", ONE)
     assert run.snapshot.run.spending == Spending({"buy": ONE}, (kept,))
+
+
+@pytest.mark.parametrize("cut_off", [True, False])
+def test_what_was_stopped_in_the_midst_stays_reserved(*, cut_off: bool) -> None:
+    """By its timeout, or since its worker was closed: whoever was asked may take money for it all the same."""
+    run, row = begun(Budget(requests=2))
+    run.do(Reserve(row.path, row.fence, "call", ONE))
+    at, spent = (row.path, row.fence), (Spent("other", ONE),)
+    run.do(Fail(*at, ERROR, run.now, spent=spent, cut_off=True) if cut_off else Release(*at, spent=spent))
+    kept = Reservation("buy", row.fence, "call", ONE)
+    assert run.snapshot.run.spending == Spending({"buy": ONE}, (kept,))
+    run.do(Begin((row.path,)), offer=offer_of(run))
+    again = run.snapshot.rows["buy"]
+    assert refused_for(run, Reserve(row.path, again.fence, "call", ONE)) == "requests"
 
 
 def test_what_was_cut_off_stays_reserved() -> None:

@@ -107,6 +107,8 @@ class Fail(msgspec.Struct, frozen=True, gc=False):
     """What the body saved of itself last, if that is not stored yet; encoded."""
     spent: tuple[Spent, ...] = ()
     """As of ``Succeed``."""
+    cut_off: bool = False
+    """Whether it was stopped from outside, in the midst of whatever it did."""
 
 
 class Postpone(msgspec.Struct, frozen=True, gc=False):

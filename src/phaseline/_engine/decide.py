@@ -142,7 +142,7 @@ def decide(draft: Draft, command: Command, offer: Offer) -> None:  # noqa: C901,
             reserve(draft, _held(draft, command.path, command.fence), command)
         case Release():
             row = _held(draft, command.path, command.fence)
-            settle(draft, row, command.spent)
+            spend(draft, row, command.spent)  # what it reserved stays: it was stopped in the midst of it
             _save_last(draft, row, command.saved)
             evolve_phase.phase_retrying(draft, row, "handed_over", draft.now)
         case Reclaim():
@@ -262,7 +262,7 @@ def _given_same(draft: Draft, row: PhaseRecord, path: str) -> PhaseRecord:
 
 def _fail(draft: Draft, command: Fail) -> None:
     row = _with_progress(_held(draft, command.path, command.fence), command.progress)
-    settle(draft, row, command.spent)
+    (spend if command.cut_off else settle)(draft, row, command.spent)
     _save_last(draft, row, command.saved)
     if command.again_at is None:
         fail_for_good(draft, row, command.error)

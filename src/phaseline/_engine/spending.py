@@ -49,7 +49,7 @@ def reserve(draft: Draft, row: PhaseRecord, order: Reserve) -> None:
 
 
 def settle(draft: Draft, row: PhaseRecord, spent: Sequence[Spent]) -> None:
-    """An attempt ended by itself: nothing is reserved for it any more. What was cut off stays reserved."""
+    """An attempt ended by itself: nothing is reserved for it any more. For one that was cut off it stays, by ``spend`` alone."""
     if spent:
         spend(draft, row, spent)
     spending = draft.spending

@@ -234,7 +234,8 @@ def _failed(runner: Runner, job: Job, context: BodyContext | None, error: BaseEx
         again_at, error, info = None, broken, describe(broken, path, traceback=traceback)
     if again_at is None:
         job.live.cause = error
-    return Fail(path, job.row.fence, info, again_at, progress, job.saved, job.used())
+    cut_off = job.interruption is not None
+    return Fail(path, job.row.fence, info, again_at, progress, job.saved, job.used(), cut_off)
 
 
 def unstorable(runner: Runner, job: Job, error: StorageError) -> Fail:
