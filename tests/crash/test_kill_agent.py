@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections import Counter
 from pathlib import Path
 
+import pytest
 from tests.crash.test_kill import Bench, bench, kill
 
 __all__ = ["bench"]
 PROGRAM = (str(Path(__file__).with_name("agents.py")), "agent")
 
 
+@pytest.mark.timeout(120)  # each process imports pydantic-ai, which takes seconds, and many on a busy machine
 def test_killed_while_an_agent_asks(bench: Bench) -> None:
     """No answer that was stored is paid for twice, neither after an outage of the provider nor after the crash."""
     process = bench.begin(*PROGRAM, hold="request 3:begin")
