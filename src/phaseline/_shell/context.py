@@ -84,13 +84,8 @@ class BodyContext(Context):
 
     @property
     def log(self) -> logging.LoggerAdapter[logging.Logger]:
-        extra = {
-            "run_id": self.run_id,
-            "pipeline": self.pipeline,
-            "phase": self.phase,
-            "attempt": self.attempt,
-        }
-        return logging.LoggerAdapter(logging.getLogger(f"phaseline.phase.{self._job.node.path}"), extra)
+        logger = logging.getLogger(f"phaseline.phase.{self._job.node.path}")
+        return logging.LoggerAdapter(logger, self._job.log_fields)
 
     @property
     def blocking(self) -> BlockingContext:

@@ -27,6 +27,7 @@ from phaseline._shell.outage import patiently
 from phaseline._shell.transact import transact
 from phaseline.compose import Question
 from phaseline.errors import CodecError, DefinitionError, EncodeError, StorageError
+from phaseline.logs import called
 from phaseline.loops import is_meant_for_us
 from phaseline.nothing import NOTHING
 from phaseline.run import ErrorCategory
@@ -55,6 +56,7 @@ async def invoke(runner: Runner, job: Job) -> Command | Draft:  # noqa: C901, PL
     value: Any
     value, job.given = NO_COPY if binding.takes is None else live.copies.pop(binding.takes, NO_COPY)
     handed_on = 0
+    token = called.set(job)
     try:
         if value is NOTHING:
             value = await patiently(runner.clock, partial(runner.values.for_job, job))
@@ -80,6 +82,8 @@ async def invoke(runner: Runner, job: Job) -> Command | Draft:  # noqa: C901, PL
         if is_meant_for_us(error):
             raise
         return _command_for(runner, job, context, error, handed_on)
+    finally:
+        called.reset(token)
     if binding.hands_on:
         job.copy, job.text = copy, text
     length = len(copy) if binding.is_counted else None
@@ -115,6 +119,7 @@ def _length(value: object) -> int:
 async def _look(runner: Runner, job: Job) -> Command:
     """Look at a value where no body is called: ask a test, count the list of a map, or start a run with it."""
     row, question = job.row, job.binding.source
+    token = called.set(job)
     try:
         value: Any = await runner.values.for_node(job.live, job.node, job.items)
         if job.binding.child is not None:
@@ -130,6 +135,8 @@ async def _look(runner: Runner, job: Job) -> Command:
         if is_meant_for_us(error):
             raise
         return _failed(runner, job, None, error)
+    finally:
+        called.reset(token)
     return Judge(row.path, row.fence, verdict)
 
 

@@ -96,6 +96,12 @@ class Job:
         """What the body was given, if it is large and the whole of one stored value."""
 
     @property
+    def log_fields(self) -> dict[str, object]:
+        """What log records tell of it."""
+        run, row = self.live.snapshot.run, self.row
+        return {"run_id": run.id, "pipeline": run.pipeline, "phase": row.path, "attempt": row.attempt}
+
+    @property
     def is_called(self) -> bool:
         """Whether its body was not seen to end yet."""
         return self.live.jobs.get(self.row.path) is self
