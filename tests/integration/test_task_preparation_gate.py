@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from pathlib import Path
 
+import pydantic_ai.models
 import pytest
+from pydantic_ai.messages import ModelMessage
+from pydantic_ai.models.function import AgentInfo, DeltaToolCall, FunctionModel
 from tests.loops import BOTH_LOOPS, anyio_backend
 
 from phaseline import RunHandle, Runtime, Transitions
@@ -21,9 +25,12 @@ from phaseline.recipes.task_preparation import (
     Prompt,
     Subtask,
     Task,
+    plan_told,
+    prepared_task,
     task_preparation_pipeline,
 )
-from phaseline.testing import FakeClock
+from phaseline.recipes.task_preparation.agents import AgentDecomposer
+from phaseline.testing import EventRecorder, FakeClock
 
 __all__ = ["anyio_backend"]
 
@@ -129,6 +136,37 @@ async def test_edited_plan_takes_its_place(tmp_path: Path) -> None:
     assert [("edit", ["Book a class", "Cancel it"])] == [
         (data["verdict"], [made["title"] for made in data["subtasks"]]) for data in told
     ]
+
+
+async def test_plan_of_a_model_is_edited() -> None:
+    """The plan that waits is the model's last draft, and what is edited takes its place; the model is asked no more."""
+    made = [subtask("Book a class"), subtask("Cancel it", "Book a class")]
+    answers = [[subtask("Book a class", "nothing")], made]
+
+    async def answer(
+        messages: list[ModelMessage], info: AgentInfo
+    ) -> AsyncIterator[dict[int, DeltaToolCall]]:
+        plan = [each.model_dump(mode="json") for each in answers.pop(0)]
+        text = json.dumps({"subtasks": plan})
+        yield {0: DeltaToolCall(info.output_tools[0].name, text, tool_call_id=f"call {len(messages)}")}
+
+    limits = PlanLimits(categories=frozenset())
+    decomposer = AgentDecomposer(FunctionModel(stream_function=answer), limits=limits)
+    pipeline, clock = task_preparation_pipeline(decomposer, approval=True, limits=limits), FakeClock()
+    with pydantic_ai.models.override_allow_model_requests(False):
+        async with Runtime(pipelines=[pipeline], clock=clock) as runtime:
+            with EventRecorder(runtime.bus) as recorder:
+                handle = await runtime.start(pipeline, TASK)
+                await until_it_waits(handle, clock)
+            edited = [made[0], subtask("Move it", "Book a class")]
+            await handle.signal(PLAN_REVIEW, PlanReview.edit(edited, by="ada"))
+            prompts = await handle.result()
+            document = await prepared_task(handle)
+
+    assert [] == answers
+    assert made == plan_told(recorder.events)
+    assert ["Book a class", "Move it"] == titles(prompts)
+    assert tuple(edited) == document.subtasks
 
 
 async def test_bad_edit_loses_nothing() -> None:

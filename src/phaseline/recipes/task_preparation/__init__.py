@@ -27,7 +27,7 @@ from phaseline.recipes.task_preparation.parts import Decomposer, Enricher, Promp
 from phaseline.recipes.task_preparation.pipeline import task_preparation_pipeline
 from phaseline.recipes.task_preparation.plans import InvalidPlanError, PlanLimits, problems_of
 from phaseline.recipes.task_preparation.prompts import write_prompts
-from phaseline.recipes.task_preparation.result import PreparedTask, prepared_task
+from phaseline.recipes.task_preparation.result import PreparedTask, plan_told, prepared_task
 from phaseline.recipes.task_preparation.templates import (
     TemplateDecomposer,
     TemplateEnricher,
@@ -42,7 +42,7 @@ __all__ = [
     # plans
     "PlanLimits", "problems_of", "InvalidPlanError",
     # what a run made, as a document
-    "prepared_task", "PreparedTask",
+    "prepared_task", "PreparedTask", "plan_told",
     # a person between plan and work
     "PLAN_REVIEW", "PlanReview", "PlanReviewed", "PlanRefusedError",
     # what the templates know

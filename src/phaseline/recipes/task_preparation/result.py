@@ -58,7 +58,12 @@ async def prepared_task(handle: RunHandle[list[Prompt]]) -> PreparedTask:
 
 
 def plan_told(events: Iterable[Event]) -> list[Subtask]:
-    """Give the plan that the events of a run tell of last: the newest draft, or what a person put in its place."""
+    """Give the plan that the events of a run tell of last: the newest draft, or what a person put in its place.
+
+    Args:
+        events: In their order. While a model writes, the plan is the part of it that was told; for a run that was forked
+            from another one, of which those events tell, it may be empty.
+    """
     plan: list[Subtask] = []
     for event in events:
         if event.type == "SUBTASK_GENERATED":
