@@ -38,7 +38,8 @@ class Unhurried:
 
     async def __call__(self, task: Task, ctx: Context, /) -> Sequence[Subtask]:
         await anyio.sleep(self._seconds)
-        return TemplateDecomposer()(task, ctx)
+        # In a thread: the templates are read from files at first.
+        return await anyio.to_thread.run_sync(TemplateDecomposer(), task, ctx)
 
 
 class Tokens:

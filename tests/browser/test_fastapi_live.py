@@ -55,7 +55,7 @@ class Gated:
 
     async def __call__(self, task: Task, ctx: Context, /) -> list[Subtask]:
         await self.gate.wait()
-        return TemplateDecomposer()(task, ctx)
+        return await anyio.to_thread.run_sync(TemplateDecomposer(), task, ctx)
 
 
 @pytest.fixture
