@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import io
 import json
+import sys
 
 import pytest
 from tests.apps.kiosk import letters
 
+from phaseline import cli
 from phaseline.cli.codes import ExitCode
 
 
@@ -22,6 +25,25 @@ def test_a_run_is_carried_out_to_its_end(kiosk):
     failed = kiosk.ask("run", "letters", '"endless"')
     assert (ExitCode.FAILED, "null\n") == (failed.exit_code, failed.stdout)
     assert r"Abort: it has no end\x1b[31m" in failed.stderr
+
+
+@pytest.mark.parametrize("command", ["list", "watch", "show"])
+def test_what_a_terminal_cannot_write_is_escaped(kiosk, command, monkeypatch):
+    """And JSON stays JSON."""
+    run_id = kiosk.start(letters, "endless", tags=["größer"])
+    monkeypatch.setenv("PHASELINE_RUNTIME", "tests.apps.kiosk:make")
+    monkeypatch.setenv("KIOSK_STORAGE", kiosk.url)
+
+    def told(*arguments: str) -> str:
+        with monkeypatch.context() as patch:
+            patch.setattr(sys, "stdout", io.TextIOWrapper(io.BytesIO(), "ascii"))
+            cli.main(["runs", command, *([] if command == "list" else [run_id]), *arguments])
+            sys.stdout.flush()
+            return sys.stdout.buffer.getvalue().decode("ascii")
+
+    assert run_id in told() or command == "watch"
+    documents = told("--json")
+    assert all(map(json.loads, documents.splitlines() if command == "watch" else [documents]))
 
 
 def test_a_run_is_only_started(kiosk):

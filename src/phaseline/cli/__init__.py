@@ -22,6 +22,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return ExitCode.UNUSABLE
     from phaseline.cli.app import app
 
+    reconfigure = getattr(sys.stdout, "reconfigure", None)  # what a host put there may have none
+    if reconfigure is not None:
+        reconfigure(errors="backslashreplace")  # rather an escape than no answer
     try:
         app(args=None if arguments is None else [*arguments], prog_name="phaseline")
     except SystemExit as ended:

@@ -7,7 +7,7 @@ import shutil
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
-from typing import Any, Final
+from typing import Any, Final, TextIO
 
 from pydantic import BaseModel
 from rich.console import Console
@@ -18,10 +18,14 @@ UNBOUNDED: Final = 200
 """Columns of what is drawn where there is no terminal."""
 
 
-def print_json(data: BaseModel | Mapping[str, Any]) -> None:
-    """Print one document."""
+def print_json(data: BaseModel | Mapping[str, Any], *, indent: int | None = 2) -> None:
+    """Print one document; without an indent, on one line."""
     found = data.model_dump(mode="json", by_alias=True) if isinstance(data, BaseModel) else data
-    print(json.dumps(found, indent=2, ensure_ascii=False))
+    print(json.dumps(found, indent=indent, ensure_ascii=not _knows_all(sys.stdout)), flush=indent is None)
+
+
+def _knows_all(stream: TextIO) -> bool:
+    return (stream.encoding or "").lower().replace("-", "") == "utf8"
 
 
 def console(*, stderr: bool = False) -> Console:

@@ -33,6 +33,7 @@ from phaseline.cli.options import (
     span,
 )
 from phaseline.cli.output import console, print_json, print_rows, when
+from phaseline.exports import RunExport
 from phaseline.marks import attribute_from
 from phaseline.pipeline import Pipeline
 from phaseline.run import Run, RunState
@@ -41,7 +42,7 @@ from phaseline.showing import detail_of, pipeline_of
 from phaseline.texts import printable
 from phaseline.usage import Usage
 from phaseline.views import RunDetail, RunsView, RunView
-from phaseline.wire import to_json
+from phaseline.wire import to_wire
 
 app: typer.Typer = typer.Typer(help="Runs: look at them, and command them.", no_args_is_help=True)
 commands.add_to(app)
@@ -180,7 +181,7 @@ def watch_run(
         if not as_json:
             return (await watch(handle, console=console())).state
         async for event in handle.events(after=after):
-            await to_thread.run_sync(partial(print, to_json(event), flush=True))
+            await to_thread.run_sync(partial(print_json, to_wire(event), indent=None))
         return await handle.state()
 
     if with_client(runtime, namespace, watched) != RunState.COMPLETED:
@@ -203,15 +204,16 @@ def export_run(
 ) -> None:
     """Write all that is stored of a run as a document: Markdown, or JSON."""
 
-    async def export(client: Runtime) -> str:
-        found = await (await client.get(run_id)).export(values=values)
-        return f"{found.to_json()}\n" if as_json else found.to_markdown()
+    async def export(client: Runtime) -> RunExport:
+        return await (await client.get(run_id)).export(values=values)
 
-    text = with_client(runtime, namespace, export)
-    if output is None:
-        print(text, end="")
+    found = with_client(runtime, namespace, export)
+    if output is not None:
+        output.write_text(f"{found.to_json()}\n" if as_json else found.to_markdown(), "utf-8")
+    elif as_json:
+        print_json(found)
     else:
-        output.write_text(text, "utf-8")
+        print(found.to_markdown(), end="")
 
 
 @app.command("purge")
