@@ -88,6 +88,12 @@ async def test_edited_plan_is_the_plan() -> None:
 
         assert ["Book"] == [made.title for made in (await prepared_task(handle)).subtasks]
 
+        await handle.rerun_from("awaiting_approval")  # and what was edited is so no more where it is approved after all
+        await handle.signal(PLAN_REVIEW, PlanReview.approve())
+        await handle.result()
+
+        assert tuple(decompose(TASK)) == (await prepared_task(handle)).subtasks
+
 
 async def test_plan_that_was_taken_over_is_told() -> None:
     """A copy of a run whose plan was made there has the same plan; of a plan made anew, the new one counts."""

@@ -321,9 +321,12 @@ def test_mistake_in_what_extends_is_told_there(write):
     ]
 
 
-def test_bytes_that_are_no_text_are_told(tmp_path):
-    """The line of the first one is named."""
-    (tmp_path / "technologies.toml").write_bytes(b'[[technology]]\nname = "caf\xe9"\n')
+@pytest.mark.parametrize(
+    "raw", [b'[[technology]]\nname = "caf\xe9"\n', b"\xef\xbb\xbf\n\xe9\n", b'# \r\n"\xff"\r\n']
+)
+def test_bytes_that_are_no_text_are_told(tmp_path, raw):
+    """The line of the first one is named, also behind a mark of the byte order."""
+    (tmp_path / "technologies.toml").write_bytes(raw)
     with pytest.raises(CatalogError, match=r"technologies\.toml:2: this is no text in UTF-8"):
         Catalog.read(tmp_path)
 

@@ -69,7 +69,7 @@ class Document:
             text = raw.decode("utf-8-sig")
             return cls(str(file), text, tomllib.loads(text))
         except UnicodeDecodeError as error:
-            line = raw.count(b"\n", 0, error.start) + 1
+            line = error.object.count(b"\n", 0, error.start) + 1  # without the mark of the byte order
             raise _unreadable(file, line, "this is no text in UTF-8") from error
         except tomllib.TOMLDecodeError as error:
             found = _AT.search(str(error))

@@ -64,15 +64,17 @@ def plan_told(events: Iterable[Event]) -> list[Subtask]:
         events: In their order. While a model writes, the plan is the part of it that was told; for a run that was forked
             from another one, of which those events tell, it may be empty.
     """
-    plan: list[Subtask] = []
+    draft: list[Subtask] = []
+    edited: list[Subtask] = []
     for event in events:
         if event.type == "SUBTASK_GENERATED":
             if event.data["index"] == 1:
-                plan.clear()
-            plan.append(Subtask.model_validate(event.data["subtask"]))
-        elif event.type == "PLAN_REVIEWED" and event.data["subtasks"]:
-            plan = [Subtask.model_validate(subtask) for subtask in event.data["subtasks"]]
-    return plan
+                draft, edited = [], []
+            draft.append(Subtask.model_validate(event.data["subtask"]))
+        elif event.type == "PLAN_REVIEWED":
+            # The last review counts: who approves takes the draft, whatever was edited before.
+            edited = [Subtask.model_validate(subtask) for subtask in event.data["subtasks"]]
+    return edited or draft
 
 
 async def _plan_stored(handle: RunHandle[list[Prompt]]) -> list[Subtask]:
