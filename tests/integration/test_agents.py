@@ -13,6 +13,7 @@ import pytest
 from aiohttp import web
 from anyio import to_thread
 from pydantic_ai import Agent, FunctionToolset, ModelRetry, RunContext
+from pydantic_ai.capabilities import ModelFallback
 from pydantic_ai.exceptions import (
     ContentFilterError,
     ModelAPIError,
@@ -321,6 +322,40 @@ async def test_a_retry_asks_anew_what_was_answered_in_vain() -> None:
             await handle.retry()
         assert await handle.result() == "yes"
         assert asked == answers
+
+
+async def test_what_another_model_answered_is_found_again() -> None:
+    """The one that was away is not asked once more, whose answer would not fit what was done since."""
+    asked: list[str] = []
+
+    def model(name: str) -> FunctionModel:
+        async def answer(messages: list[ModelMessage], info: AgentInfo) -> ModelResponse:
+            asked.append(name)
+            if asked in (["first"], ["first", "second", "first"]):
+                raise http(ModelUnavailableError, 503)
+            if len(messages) == 1:
+                return ModelResponse([ToolCallPart("look", {"where": name})])
+            if len(asked) == 4:
+                raise http(ModelRateLimitError, 429)
+            told = [part.content for part in messages[-1].parts if part.part_kind == "tool-return"]
+            return ModelResponse([TextPart(f"{told}")])
+
+        return FunctionModel(answer, model_name=name)
+
+    second = model("second")
+    agent = Agent(model("first"), name="triage", capabilities=[ModelFallback(second)])
+
+    @agent.tool_plain
+    def look(where: str) -> str:
+        return f"as the {where} one asks"
+
+    pipeline, clock = asking(agent, models={"second": second}), FakeClock()
+    async with Runtime("memory", pipelines=[pipeline], clock=clock) as runtime:
+        handle = await runtime.start(pipeline, "hello")
+        await told(handle, PhaseRetrying)
+        await clock.advance(timedelta(seconds=1))
+        assert await handle.result() == "['as the second one asks']"
+    assert asked == ["first", "second", "first", "second", "first"]
 
 
 async def test_the_errors_of_a_tool_stay_its_own() -> None:

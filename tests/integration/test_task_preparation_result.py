@@ -88,7 +88,9 @@ async def test_edited_plan_is_the_plan() -> None:
 
         assert ["Book"] == [made.title for made in (await prepared_task(handle)).subtasks]
 
-        await handle.rerun_from("awaiting_approval")  # and what was edited is so no more where it is approved after all
+        await handle.rerun_from(
+            "awaiting_approval"
+        )  # and what was edited is so no more where it is approved after all
         await handle.signal(PLAN_REVIEW, PlanReview.approve())
         await handle.result()
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Generator
+from contextlib import contextmanager
 from itertools import count
 from typing import Any
 
@@ -46,12 +48,21 @@ class Keys:
 
         await self._context.step(self._closing, given_up)
 
-    def key(self, place: str) -> str:
-        """Name the step at a place; what is there a second time in one attempt is another step."""
+    @contextmanager
+    def key(self, place: str) -> Generator[str]:
+        """Name the step at a place; what is there a second time in one attempt is another step.
+
+        Who fails there leaves its name to who comes in its place, such as the next model of a fallback. Under a name of its own the
+        next attempt would not find what that one answered, but ask the first one anew, whose answer does not fit what followed.
+        """
         begins = self._prefix if self._round == 1 else f"{self._prefix}~{self._round}"
         key = f"{begins}/{place}"
         self._seen[key] += 1
-        return key if self._seen[key] == 1 else f"{key}#{self._seen[key]}"
+        try:
+            yield key if self._seen[key] == 1 else f"{key}#{self._seen[key]}"
+        except BaseException:
+            self._seen[key] -= 1
+            raise
 
     @property
     def _closing(self) -> str:

@@ -56,15 +56,17 @@ class Steps(CallableOperationBackend[None]):
             return await body()  # who listens is told again
         executed = False
 
-        key = self._key(operation_id, name, cache_key)
+        with self._keys.key(
+            _place_of(operation_id, name.removeprefix(f"{self._prefix}__"), cache_key)
+        ) as key:
 
-        async def carry_out() -> Any:
-            nonlocal executed
-            executed = True
-            asked = _asked(operation_id, cache_key)
-            return await body() if asked is None else await self._paid(key, asked, body)
+            async def carry_out() -> Any:
+                nonlocal executed
+                executed = True
+                asked = _asked(operation_id, cache_key)
+                return await body() if asked is None else await self._paid(key, asked, body)
 
-        result: object = await self._context.step(key, carry_out)
+            result: object = await self._context.step(key, carry_out)
         record_durable_unit(executed=executed)
         return result
 
@@ -76,22 +78,22 @@ class Steps(CallableOperationBackend[None]):
         self._context.spend(key, used(answer, at_most))
         return payload
 
-    def _key(self, operation_id: DurableOperationId, name: str, parts: tuple[object, ...]) -> str:
-        """Name a step by its place in the run of the agent, which is the same on the next attempt.
 
-        What is asked for in one step of the agent comes one after another, but for its tools. These are told apart by
-        their place in the answer that asks for them, which is stored, and not by which of them comes first.
-        """
-        run: RunContext[Any] = next(part for part in parts if isinstance(part, RunContext))  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]  # of any dependencies
-        match operation_id:
-            case ModelRequestId():
-                what = "request"
-            case ToolsetCallToolId():
-                what = f"{_place(run)}/{run.tool_name}"
-            case _:
-                what = name.removeprefix(f"{self._prefix}__")
-                what = f"{_place(run)}/{what}" if run.tool_call_id else what
-        return self._keys.key(f"{run.run_step}/{what}")
+def _place_of(operation_id: DurableOperationId, name: str, parts: tuple[object, ...]) -> str:
+    """Say where in the run of the agent an operation is, which is the same on the next attempt.
+
+    What is asked for in one step of the agent comes one after another, but for its tools. These are told apart by their
+    place in the answer that asks for them, which is stored, and not by which of them comes first.
+    """
+    run: RunContext[Any] = next(part for part in parts if isinstance(part, RunContext))  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]  # of any dependencies
+    match operation_id:
+        case ModelRequestId():
+            what = "request"
+        case ToolsetCallToolId():
+            what = f"{_place(run)}/{run.tool_name}"
+        case _:
+            what = f"{_place(run)}/{name}" if run.tool_call_id else name
+    return f"{run.run_step}/{what}"
 
 
 def _asked(operation_id: DurableOperationId, parts: tuple[Any, ...]) -> Asked | None:
