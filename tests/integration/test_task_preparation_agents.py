@@ -201,6 +201,14 @@ async def test_a_plan_is_given_up(answer: Answer, error: str, text: str) -> None
     assert (len(played.asked), run.phases["decompose"].attempt) == (3, 1)
 
 
+async def test_the_last_answer_is_the_one_that_is_told_of() -> None:
+    """A plan that was refused before it is not: what the model gave in the end was none."""
+    played = Played(plan(*CYCLE), "I cannot help with that.")
+    run, _ = await ended(task_preparation_pipeline(AgentDecomposer(played.model, repairs=1)))
+    assert run.error is not None
+    assert (run.error.type, "cycle" in run.error.message) == ("ModelAnswerError", False)
+
+
 async def test_a_plan_that_was_given_up_is_asked_for_anew() -> None:
     """When the run is retried; its subtasks are told as another draft."""
     played = Played(plan(*CYCLE), plan(*GOOD))

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import ClassVar
 
-from pydantic_ai import Agent, ModelRetry, RunContext
+from pydantic_ai import Agent, ModelRetry
 from pydantic_ai.models import Model
 from pydantic_ai.settings import ModelSettings
 
@@ -20,6 +21,15 @@ class Plan(Value):
     """All subtasks of a task."""
 
     subtasks: tuple[Subtask, ...]
+
+
+class _RefusedPlan(ModelRetry):
+    """A plan of the model that breaks the rules of plans; the model is told."""
+
+    def __init__(self, problems: Sequence[str]) -> None:
+        self.problems = problems
+        reasons = "\n".join(f"- {problem}" for problem in problems)
+        super().__init__(f"the plan is refused:\n{reasons}\nGive the whole plan anew, without these faults.")
 
 
 class AgentDecomposer:
@@ -47,11 +57,10 @@ class AgentDecomposer:
             settings: Such as ``{"temperature": 0}``.
         """
         self._limits: PlanLimits = limits or PlanLimits()
-        self._agent: Agent[list[str], Plan] = Agent(
+        self._agent: Agent[None, Plan] = Agent(
             model,
             name="decompose",
             output_type=Plan,
-            deps_type=list[str],
             instructions=DECOMPOSER,
             model_settings=settings,
             retries={"output": repairs},
@@ -67,21 +76,24 @@ class AgentDecomposer:
             InvalidPlanError: The last plan of the model is none, either; it says why.
             ModelCallError: The model gave none; another attempt may help where it is a ``ModelOutageError``.
         """
-        problems: list[str] = []
-        calls: DurableCalls[list[str]] = DurableCalls(ctx, event_stream_handler=Drafts(ctx).hear)
+        calls: DurableCalls[None] = DurableCalls(ctx, event_stream_handler=Drafts(ctx).hear)
         try:
-            result = await self._agent.run(of_plan(task, self._limits), deps=problems, capabilities=[calls])
+            result = await self._agent.run(of_plan(task, self._limits), capabilities=[calls])
         except ModelAnswerError as error:
-            if problems:
-                raise InvalidPlanError(task.title, problems) from error
+            if (refused := _refused(error)) is not None:
+                raise InvalidPlanError(task.title, refused.problems) from error
             raise
         return list(result.output.subtasks)
 
-    def _check(self, run: RunContext[list[str]], plan: Plan) -> Plan:
-        run.deps[:] = problems_of(plan.subtasks, self._limits)
-        if run.deps:
-            reasons = "\n".join(f"- {problem}" for problem in run.deps)
-            raise ModelRetry(
-                f"the plan is refused:\n{reasons}\nGive the whole plan anew, without these faults."
-            )
+    def _check(self, plan: Plan) -> Plan:
+        if problems := problems_of(plan.subtasks, self._limits):
+            raise _RefusedPlan(problems)
         return plan
+
+
+def _refused(error: ModelAnswerError) -> _RefusedPlan | None:
+    """Give why the last answer was not taken, if it was a plan."""
+    cause = error.__cause__
+    while cause is not None and not isinstance(cause, _RefusedPlan):
+        cause = cause.__cause__
+    return cause
