@@ -9,9 +9,11 @@ import subprocess
 import sys
 from itertools import pairwise
 
+import anyio
 import pytest
 
-from phaseline.recipes.task_preparation import PreparedTask
+from phaseline import Runtime
+from phaseline.recipes.task_preparation import PreparedTask, Task, task_preparation_pipeline
 from phaseline.recipes.task_preparation.__main__ import main
 
 TEXT = (
@@ -191,6 +193,29 @@ def test_plan_is_approved_or_refused(capsys, database, review, code, end):
 
     assert code == main(["--storage", database, "--resume", run_id, *review])
     assert end in capsys.readouterr().err
+
+
+def test_plan_that_nobody_has_seen_is_not_reviewed(capsys, database, monkeypatch):
+    """A review that comes before the plan ends with code 2, and is not kept for it."""
+
+    async def never(task, ctx):
+        await anyio.sleep_forever()
+
+    def pipeline(*_, approval):
+        return task_preparation_pipeline(never, approval=approval)
+
+    async def begin():
+        gated = pipeline(approval=True)
+        async with Runtime(database, pipelines=[gated], serve=False) as runtime:
+            return (await runtime.start(gated, Task.from_text(TEXT))).id
+
+    run_id = anyio.run(begin)
+    resume = ["--storage", database, "--resume", run_id]
+    with monkeypatch.context() as patched:
+        patched.setattr("phaseline.recipes.task_preparation.__main__._pipeline", pipeline)
+        assert 2 == main([*resume, "--approve"])
+    assert f"error: no plan of run {run_id} waits for a review" in capsys.readouterr().err
+    assert 3 == main(resume)
 
 
 def test_reader_that_leaves_early_is_no_error():

@@ -23,6 +23,7 @@ from phaseline import (
     RunState,
     Runtime,
 )
+from phaseline.errors import RuntimeUsageError
 from phaseline.recipes.task_preparation.arguments import MEMORY, Request, parse
 from phaseline.recipes.task_preparation.catalog import Catalog
 from phaseline.recipes.task_preparation.gate import AWAITING_APPROVAL, PLAN_REVIEW
@@ -81,6 +82,9 @@ async def _prepare(request: Request, pipelines: Sequence[Pipeline[Task, list[Pro
     async with Runtime(request.storage, pipelines=pipelines) as runtime:
         handle = await _begin(runtime, pipelines[request.approval], request)
         if request.review is not None:
+            if not await _waits(handle):  # it would be kept for a plan that nobody has seen
+                msg = f"no plan of run {handle.id} waits for a review; --resume it without one, which prints the plan once it does"
+                raise RuntimeUsageError(msg)
             await handle.signal(PLAN_REVIEW, request.review)
         events = [event async for event in _told(handle, aloud=not request.as_json)]
         waits = await _waits(handle)
