@@ -40,7 +40,7 @@ from pydantic_ai.models.test import TestModel
 from tests.loops import anyio_backend
 
 from phaseline import Context, Pipeline, Retry, Run, RunHandle, RunState, Runtime, phase
-from phaseline.ai import DurableCalls, model_named
+from phaseline.ai import DurableCalls, ModelAnswerError, model_named
 from phaseline.ai.problems import translation
 from phaseline.errors import MissingExtraError
 from phaseline.events import Event, PhaseRetrying
@@ -322,6 +322,40 @@ async def test_a_retry_asks_anew_what_was_answered_in_vain() -> None:
             await handle.retry()
         assert await handle.result() == "yes"
         assert asked == answers
+
+
+async def test_a_body_that_goes_on_after_an_answer_in_vain_comes_to_it_again() -> None:
+    """An attempt that follows by itself finds the same answers: nothing of them is asked for twice."""
+    asked: list[str] = []
+
+    async def answer(messages: list[ModelMessage], info: AgentInfo) -> ModelResponse:
+        asked.append("first")
+        return ModelResponse([TextPart("maybe")])
+
+    async def other(messages: list[ModelMessage], info: AgentInfo) -> ModelResponse:
+        asked.append("second")
+        if asked.count("second") < 3:
+            raise http(ModelUnavailableError, 503)
+        return ModelResponse([TextPart("yes")])
+
+    first, second = (
+        Agent(FunctionModel(answer), name="first", retries=0),
+        Agent(FunctionModel(other), name="second"),
+    )
+
+    @first.output_validator
+    def plain(answer: str) -> str:
+        raise ModelRetry("say yes or no")
+
+    @phase(retry=Retry(attempts=3, wait=timedelta(0)))
+    async def ask(prompt: str, ctx: Context) -> str:
+        try:
+            return (await first.run(prompt, capabilities=[DurableCalls(ctx)])).output
+        except ModelAnswerError:
+            return (await second.run(prompt, capabilities=[DurableCalls(ctx)])).output
+
+    run = await ended(Pipeline("asking", ask))
+    assert (run.output, asked) == ("yes", ["first", "second", "second", "second"])
 
 
 async def test_what_another_model_answered_is_found_again() -> None:

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Generator
 from contextlib import contextmanager
-from itertools import count
-from typing import Any
 
 from phaseline.context import Context
 
@@ -15,7 +13,7 @@ class _AbsentError(Exception):
     """A step is not stored."""
 
 
-def _absent() -> Any:
+def _absent() -> int:
     raise _AbsentError
 
 
@@ -23,30 +21,46 @@ class Keys:
     """Names steps by their places in the run of an agent, which are the same on the next attempt.
 
     A model that gave nothing of use would give the same from the storage for ever. So what was stored of a run that came to
-    nothing is closed: who has the phase tried again, asks anew, under other keys.
+    nothing is closed: who has the phase tried again, asks anew, under other keys. The attempts that follow by themselves do not:
+    a body may go on after the error, and comes to it again by what is stored.
     """
 
     def __init__(self, context: Context, prefix: str) -> None:
         """Say where the steps are stored, and how their keys begin."""
         self._context, self._prefix = context, prefix
         self._round = 1
+        self._is_closed = False
         self._seen: Counter[str] = Counter()
 
     async def open(self) -> None:
-        """Find what is not closed."""
-        for self._round in count(1):
-            try:
-                await self._context.step(self._closing, _absent)
-            except _AbsentError:  # it is not stored, and nothing was stored now
+        """Find what is not closed, or was closed by an attempt that this one follows by itself."""
+        while (closed_in := await self._stored(self._closing)) is not None:
+            following = f"{self._prefix}~{self._round + 1}/asked anew"
+            is_begun = await self._stored(following) is not None
+            if (
+                not is_begun and self._context.attempt > closed_in
+            ):  # they count from 1 again where a run is retried
+                self._is_closed = True
                 return
+            if not is_begun:
+                await self._context.step(following, self._attempt)
+            self._round += 1
 
     async def close(self) -> None:
-        """Have another attempt ask anew."""
+        """Have it asked anew when the run is retried."""
+        if not self._is_closed:
+            await self._context.step(self._closing, self._attempt)
 
-        def given_up() -> bool:
-            return True
+    async def _stored(self, key: str) -> int | None:
+        """Give what is stored of a step, and store nothing."""
+        try:
+            stored: int = await self._context.step(key, _absent)
+        except _AbsentError:
+            return None
+        return stored
 
-        await self._context.step(self._closing, given_up)
+    def _attempt(self) -> int:
+        return self._context.attempt
 
     @contextmanager
     def key(self, place: str) -> Generator[str]:
