@@ -9,6 +9,7 @@ from collections.abc import Iterator
 import anyio
 import dramatiq
 import pytest
+from anyio import to_thread
 from dramatiq import Broker, Message
 from dramatiq import Worker as DramatiqWorker
 from dramatiq.brokers.rabbitmq import RabbitmqBroker
@@ -241,8 +242,8 @@ def test_the_thread_that_sends_ends_with_the_runtime(broker, tmp_path):
         )
         async with runtime:
             queue.put("default")
-            assert until(lambda: senders() == before + 1)
-        assert until(lambda: senders() == before)
+            assert await to_thread.run_sync(until, lambda: senders() == before + 1)
+        assert await to_thread.run_sync(until, lambda: senders() == before)
 
     before = senders()
     for _ in range(2):

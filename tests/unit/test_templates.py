@@ -36,14 +36,15 @@ from phaseline.errors import (
     TypeMismatchError,
 )
 from phaseline.recipes.task_preparation import (
-    Decompose,
+    PlanLimits,
     Prompt,
     Task,
     TemplateDecomposer,
-    enrich,
-    generate_prompts,
+    TemplateEnricher,
+    TemplatePromptWriter,
     task_preparation_pipeline,
 )
+from phaseline.recipes.task_preparation.phases import decompose_with, enrich_with, generate_prompts_with
 from phaseline.templates.places import Scanner
 
 
@@ -203,7 +204,11 @@ def test_the_recipe_as_a_template() -> None:
     version = "1"
     steps = ["decompose", { each = "enrich", limit = 8 }, "generate_prompts"]
     """
-    parts = [Decompose(TemplateDecomposer()), enrich, generate_prompts]
+    parts = [
+        decompose_with(TemplateDecomposer(), PlanLimits()),
+        enrich_with(TemplateEnricher()),
+        generate_prompts_with(TemplatePromptWriter()),
+    ]
     pipeline = templates.loads(dedent(text), phases=parts, input=Task, output=list[Prompt])
     expected = task_preparation_pipeline()
     assert pipeline.plan.definition == expected.plan.definition
