@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 import sys
 
 import pytest
@@ -19,6 +20,7 @@ def test_a_run_is_carried_out_to_its_end(kiosk):
     found = kiosk.ask("run", "letters", '"one two"')
     assert (ExitCode.DONE, "6\n") == (found.exit_code, found.stdout)
     assert "PHASE_COMPLETED measure[1]" in found.stderr
+    assert re.match(r"run \w{22}\n\d\d:", found.stderr)
     whole = kiosk.ask("run", "letters", '"one"', "--key", "a", "--tag", "urgent", "--json")
     run = json.loads(whole.stdout)
     assert (3, "COMPLETED", ["urgent"], "a") == (run["output"], run["state"], run["tags"], run["key"])

@@ -99,6 +99,8 @@ def run(
 
         async with found:
             begun.append(await begin(found))
+            if not sys.stderr.isatty():  # where it is drawn, its id stands above
+                print(f"run {begun[0]}", file=sys.stderr, flush=True)
             await watch(await found.get(begun[0]), console=console(stderr=True))
             return await detail_of(found, begun[0])
 
