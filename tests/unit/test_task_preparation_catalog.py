@@ -30,7 +30,7 @@ PHOENIX = """
 name = "Phoenix"
 role = "framework"
 aliases = "elixir phoenix"
-in_text = "phoenix"
+in_text = "Phoenix"
 tests = "ExUnit"
 service = ["Contexts hold the rules; `$name`, {x.__class__} and %s are no fields here."]
 """
@@ -199,7 +199,15 @@ MISTAKES = {
     ),
     "no list of names": (
         {"technologies": TECHNOLOGY + "aliases = 7"},
-        "technologies.toml:4: technology 'HTMX', key 'aliases': input should be a valid tuple",
+        "technologies.toml:4: technology 'HTMX', key 'aliases': write a list, such as [\"…\"]",
+    ),
+    "words with commas": (
+        {"technologies": TECHNOLOGY + 'in_text = "htmx, hx"'},
+        "technologies.toml:4: technology 'HTMX', key 'in_text': divide the words by spaces alone, without commas",
+    ),
+    "no list of texts": (
+        {"technologies": TECHNOLOGY + 'service = "One text."'},
+        "technologies.toml:4: technology 'HTMX', key 'service': write a list, such as [\"…\"]",
     ),
     "no role": (
         {"technologies": '[[technology]]\nname = "HTMX"\nrole = "libary"'},

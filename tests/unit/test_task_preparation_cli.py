@@ -192,7 +192,8 @@ def test_plan_is_approved_or_refused(capsys, database, review, code, end):
     run_id = capsys.readouterr().err.splitlines()[0].split()[1]
 
     assert code == main(["--storage", database, "--resume", run_id, *review])
-    assert end in capsys.readouterr().err
+    err = capsys.readouterr().err
+    assert (True, False) == (end in err, "--retry" in err)
 
 
 def test_plan_that_nobody_has_seen_is_not_reviewed(capsys, database, monkeypatch):
@@ -264,6 +265,7 @@ def test_help_says_what_is_needed(capsys):
         ([TEXT, "--unknown"], "unrecognized arguments: --unknown"),
         ([TEXT, "--approval"], "--approval needs a --storage in which the plan can wait"),
         ([TEXT, "--approve"], "reviewed of a run that waits: say which by --resume"),
+        ([TEXT, "--retry"], "takes up a run that failed: say which by --resume"),
         ([*REVIEWED, "--refuse", " "], "--refuse: .*a refusal says why"),
         ([*REVIEWED, "--edit", "{tmp}/none.json"], r"--edit: .*none\.json cannot be read: No such file"),
         ([*REVIEWED, "--edit", "{tmp}"], "cannot be read: Is a directory"),
@@ -321,3 +323,21 @@ def test_failed_run_ends_with_one(capsys, monkeypatch):
     assert 1 == code
     assert ("FAILED", []) == (found["state"], found["prompts"])
     assert "is FAILED: InvalidPlanError: " in err
+
+
+def test_failed_run_is_taken_up_again(capsys, monkeypatch, database):
+    """--resume alone tells of a run that failed, and how to go on; with --retry it does, and one that is done refuses."""
+    with monkeypatch.context() as broken:
+        broken.setattr("phaseline.recipes.task_preparation.templates.decompose", lambda *_: [])
+        assert 1 == main([TEXT, "--storage", database])
+    err = capsys.readouterr().err
+    resume = ["--storage", database, "--resume", err.split()[1]]
+    assert f"--resume {err.split()[1]} --retry" in err.splitlines()[-1]
+
+    assert 1 == main(resume)
+    assert "" == capsys.readouterr().out
+    assert 0 == main([*resume, "--retry"])
+    out, err = capsys.readouterr()
+    assert ("# Data model", " pipeline completed\n") == (out[:12], err[-20:])
+    assert 2 == main([*resume, "--retry"])
+    assert "is COMPLETED, where retry is not possible" in capsys.readouterr().err

@@ -26,7 +26,7 @@ from phaseline import (
 from phaseline.errors import RuntimeUsageError
 from phaseline.recipes.task_preparation.arguments import MEMORY, Request, parse
 from phaseline.recipes.task_preparation.catalog import Catalog
-from phaseline.recipes.task_preparation.gate import AWAITING_APPROVAL, PLAN_REVIEW
+from phaseline.recipes.task_preparation.gate import AWAITING_APPROVAL, PLAN_REVIEW, PlanRefusedError
 from phaseline.recipes.task_preparation.models import Prompt, Task
 from phaseline.recipes.task_preparation.pipeline import task_preparation_pipeline
 from phaseline.recipes.task_preparation.result import PreparedTask, plan_told, prepared_task
@@ -81,6 +81,8 @@ class Outcome:
 async def _prepare(request: Request, pipelines: Sequence[Pipeline[Task, list[Prompt]]]) -> Outcome:
     async with Runtime(request.storage, pipelines=pipelines) as runtime:
         handle = await _begin(runtime, pipelines[request.approval], request)
+        if request.retry:
+            await handle.retry()
         if request.review is not None:
             if not await _waits(handle):  # it would be kept for a plan that nobody has seen
                 msg = f"no plan of run {handle.id} waits for a review; --resume it without one, which prints the plan once it does"
@@ -147,8 +149,16 @@ def _show(request: Request, outcome: Outcome) -> None:
             _print(json.dumps(plan, indent=2, ensure_ascii=False) + "\n")
         _say(f"the plan waits: --resume {run.id} with --approve, --refuse REASON or --edit FILE")
     elif made is None:
-        why = f": {run.error.type}: {run.error.message}" if run.error else ""
-        _say(f"run {run.id} is {run.state}{why}")
+        _say_how_it_ended(request, run)
+
+
+def _say_how_it_ended(request: Request, run: Run[list[Prompt]]) -> None:
+    why = f": {run.error.type}: {run.error.message}" if run.error else ""
+    _say(f"run {run.id} is {run.state}{why}")
+    refused = run.error is not None and run.error.type == PlanRefusedError.__name__  # would be refused again
+    if run.state == RunState.FAILED and request.storage != MEMORY and not refused:
+        same = "" if request.model is None else f" --model {request.model}"
+        _say(f"to take it up again where it failed: --resume {run.id} --retry{same}")
 
 
 def _files(made: PreparedTask, path: Path) -> Iterator[tuple[Path, str]]:

@@ -26,7 +26,7 @@ examples:
   {_PROGRAM} "Members book a class and cancel up to 2 hours before" \\
       --tech-stack FastAPI,PostgreSQL --standard "Clean Code" --rule naming=snake_case > prompts.md
   {_PROGRAM} - --storage sqlite:///runs.db < task.txt
-  {_PROGRAM} --storage sqlite:///runs.db --resume RUN_ID
+  {_PROGRAM} --storage sqlite:///runs.db --resume RUN_ID [--retry]
   {_PROGRAM} --storage sqlite:///runs.db --approval - < task.txt > plan.json
   {_PROGRAM} --storage sqlite:///runs.db --resume RUN_ID --edit plan.json > prompts.md
   {_PROGRAM} --model anthropic:claude-sonnet-4-5 --budget 2 --storage sqlite:///runs.db - < task.txt
@@ -64,6 +64,8 @@ class Request:
     """Who does the work; None: the templates of the recipe."""
     budget: Budget | None = None
     """What that may cost."""
+    retry: bool = False
+    """Whether a run that failed is taken up again where it did."""
 
 
 def parse(arguments: Sequence[str] | None) -> Request:
@@ -76,6 +78,8 @@ def parse(arguments: Sequence[str] | None) -> Request:
     given = parser.parse_args(arguments)
     if given.budget is not None and given.model is None:
         parser.error("--budget bounds what a model costs; name it with --model, or leave the budget out")
+    if given.retry and given.resume is None:
+        parser.error("--retry takes up a run that failed: say which by --resume")
     review = _review(parser, given)
     work = _task(parser, given) if given.resume is None else _run_id(parser, given)
     return Request(
@@ -88,6 +92,7 @@ def parse(arguments: Sequence[str] | None) -> Request:
         review=review,
         model=given.model,
         budget=given.budget,
+        retry=given.retry,
     )
 
 
@@ -191,6 +196,9 @@ def _parser() -> argparse.ArgumentParser:
         "--resume",
         metavar="RUN_ID",
         help="go on with this run of the storage; its task is stored, so give no TEXT",
+    )
+    parser.add_argument(
+        "--retry", action="store_true", help="with --resume: take up a run that failed again where it did"
     )
     parser.add_argument(
         "--approval",

@@ -59,6 +59,14 @@ def words_of(name: str) -> tuple[str, ...]:
     return tuple(_WORD.findall(name.casefold()))
 
 
+def _in_text(words: frozenset[str]) -> frozenset[str]:
+    """Refuse what would never be found: no word of a text ends in a comma."""
+    if any("," in word for word in words):
+        msg = "divide the words by spaces alone, without commas"
+        raise ValueError(msg)
+    return frozenset(word.casefold() for word in words)
+
+
 class Elsewhere(PerCategory):
     """What a technology asks for in tasks that are not about HTTP."""
 
@@ -77,8 +85,8 @@ class Technology(PerCategory):
     tool in all."""
     aliases: Annotated[tuple[Line, ...], BeforeValidator(split(", "))] = ()
     """What a name in a project's stack may begin with, beside ``name``; whatever its case."""
-    in_text: Words = frozenset()
-    """Words distinctive enough to be recognised in running text."""
+    in_text: Annotated[Words, AfterValidator(_in_text)] = frozenset()
+    """Words distinctive enough to be recognised in running text; whatever their case."""
     in_context: tuple[re.Pattern[str], ...] = ()
     """Regular expressions, case-sensitive, for names that are common words as well."""
     documents: bool = False

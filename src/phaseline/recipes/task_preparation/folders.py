@@ -243,6 +243,8 @@ def _text_of(details: ErrorDetails) -> str:
     match details["type"]:
         case "missing":
             return "this key is missing"
+        case "tuple_type":
+            return 'write a list, such as ["…"]'
         case "extra_forbidden":
             near = get_close_matches(str(details["loc"][-1]), _KEYS, n=1)
             return "this key is not known here" + (f"; did you mean {near[0]!r}?" if near else "")
