@@ -15,7 +15,7 @@ from phaseline.errors import DefinitionError
 from phaseline.events import ENGINE_EVENTS
 from phaseline.step import Node
 from phaseline.texts import upper_snake
-from phaseline.usage import Usage
+from phaseline.usage import Budget, Usage
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
@@ -154,6 +154,10 @@ class Context(ABC):
         """
 
     @abstractmethod
+    def has_step(self, key: str, /) -> bool:
+        """Whether the result of a step is stored, by this attempt or one before it, so that it will not be called."""
+
+    @abstractmethod
     def save(self, value: object, /) -> Coroutine[Any, Any, bool]:
         """Save how far the body is, for the next attempt of this phase; the newest takes the place of what was saved before.
 
@@ -213,8 +217,8 @@ class Context(ABC):
 
     @property
     @abstractmethod
-    def has_budget(self) -> bool:
-        """Whether the run has a budget."""
+    def budget(self) -> Budget | None:
+        """What the run may use at most; None: as much as it likes."""
 
     @property
     @abstractmethod

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 if TYPE_CHECKING:
     from phaseline.run import ErrorCategory, ErrorInfo, Run
-    from phaseline.usage import Usage
+    from phaseline.usage import Budget, Usage
 
 
 class PhaselineError(Exception):
@@ -520,24 +520,30 @@ class BudgetExceededError(RunError):
         phase: str,
         key: str,
         *,
+        budget: Budget,
         bounds: Sequence[str],
         at_most: Usage,
         used: Usage,
         reserved: Usage,
+        cut_off: Usage,
     ) -> None:
         super().__init__(
-            f"phase {phase!r} of run {run_id} was about to use {at_most} for {key!r}, which passes the bound of its "
-            f"pipeline's budget on {' and '.join(bounds)}: used are {used}; reserved, by calls that are on their way or were "
-            f"cut off, {reserved}. Give the pipeline a larger budget= and retry the run"
+            f"phase {phase!r} of run {run_id} was about to use {at_most} for {key!r}, which goes beyond its pipeline's budget "
+            f"of {budget} by its {' and '.join(bounds)}. Used: {used}; reserved by calls on their way: {reserved}; by calls "
+            f"that were cut off: {cut_off}. Give the pipeline a larger budget= and retry the run"
         )
         self.run_id: str = run_id
         self.phase: str = phase
         self.key: str = key
+        self.budget: Budget = budget
         self.bounds: tuple[str, ...] = tuple(bounds)
         """Those that it would pass: ``cost``, ``tokens``, ``requests``."""
         self.at_most: Usage = at_most
         self.used: Usage = used
         self.reserved: Usage = reserved
+        """By calls that are on their way: what they do not use is there for others once they have ended."""
+        self.cut_off: Usage = cut_off
+        """By calls that were cut off: it stays reserved."""
 
 
 class LeaseLostError(RunError):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from decimal import ROUND_UP, Context, Decimal
 from typing import Any, Final
 
@@ -32,12 +32,19 @@ def _problem_of(amount: object, name: str) -> str | None:
 
 
 def _in_billionths(cost: Decimal | int) -> Decimal:
-    return Decimal(cost).quantize(NANO, ROUND_UP, _EXACT)
+    """Round it up, and leave no zeros at its end."""
+    rounded = Decimal(cost).quantize(NANO, ROUND_UP, _EXACT).normalize(_EXACT)
+    is_whole = rounded == rounded.to_integral_value(context=_EXACT)
+    return rounded.quantize(Decimal(1), context=_EXACT) if is_whole else rounded
 
 
 def cost_text(cost: Decimal) -> str:
-    """A cost as people write it: without trailing zeros, and never with an exponent."""
-    return f"{cost.normalize(_EXACT):f}"
+    """A cost as people write it, never with an exponent."""
+    return f"{cost:f}"
+
+
+def _counted(number: int, what: str) -> str:
+    return f"{number:,} {what}" + ("" if number == 1 else "s")
 
 
 AMOUNTS: tuple[str, ...] = ("requests", "input_tokens", "output_tokens", "cost")
@@ -77,7 +84,7 @@ class Usage(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
     def __str__(self) -> str:
         """Write it for people."""
-        return f"{self.requests} requests, {self.tokens} tokens, cost {cost_text(self.cost)}"
+        return f"{_counted(self.requests, 'request')}, {_counted(self.tokens, 'token')}, cost {cost_text(self.cost)}"
 
 
 NOTHING_USED: Usage = Usage()
@@ -111,6 +118,13 @@ class Budget(msgspec.Struct, frozen=True, kw_only=True, gc=False):
                 raise DefinitionError(msg)
         if self.cost is not None:
             force_setattr(self, "cost", _in_billionths(self.cost))
+
+    def __str__(self) -> str:
+        """Write it for people."""
+        cost = [] if self.cost is None else [f"a cost of {cost_text(self.cost)}"]
+        tokens = [] if self.tokens is None else [_counted(self.tokens, "token")]
+        requests = [] if self.requests is None else [_counted(self.requests, "request")]
+        return " and ".join([*cost, *tokens, *requests])
 
     def passed_by(self, usage: Usage) -> tuple[str, ...]:
         """The names of the bounds that so much would go beyond."""
@@ -171,6 +185,14 @@ class Spending(msgspec.Struct, frozen=True, gc=False):
     def used(self) -> Usage:
         """What was used in all."""
         return total(self.phases.values())
+
+    def cut_off(self, fence_of: Callable[[str], int | None]) -> Usage:
+        """What is reserved for attempts that are over, and so will not be let go of.
+
+        Args:
+            fence_of: Gives the fence of the attempt of a phase that is under way; None if there is none.
+        """
+        return total(each.usage for each in self.reserved if fence_of(each.path) != each.fence)
 
     @property
     def claimed(self) -> Usage:

@@ -101,7 +101,7 @@ async def test_a_budget_fails_a_run_before_it_is_passed(
     assert failed.state == RunState.FAILED
     assert failed.error is not None
     assert (failed.error.type, failed.error.category) == ("BudgetExceededError", ErrorCategory.STATE)
-    assert "which passes the bound of its pipeline's budget on cost" in failed.error.message
+    assert "beyond its pipeline's budget of a cost of 1.1 by its cost" in failed.error.message
     assert failed.usage.cost <= Decimal("1.1")
     assert provider.calls <= 4
     async with open_runtime(large, concurrency=8) as runtime:
@@ -149,7 +149,7 @@ async def test_two_processes_share_a_budget(database: Callable[[], SqlStorage]) 
     assert (calls, run.usage) == (1, CALL)
     (refused,) = refusals
     assert (refused.bounds, refused.at_most, refused.used) == (("requests",), CALL, Usage())
-    assert refused.reserved == CALL
+    assert (refused.reserved, refused.cut_off, refused.budget) == (CALL, Usage(), Budget(requests=1))
 
 
 @pytest.mark.parametrize("anyio_backend", ["asyncio"])
@@ -200,6 +200,42 @@ async def test_what_was_undone_was_used_all_the_same(open_runtime: OpenRuntime, 
 
 
 @pytest.mark.parametrize("anyio_backend", ["asyncio"])
+async def test_who_is_refused_is_told_what_will_not_come_back(
+    open_runtime: OpenRuntime, clock: FakeClock
+) -> None:
+    """What is reserved by a call that was cut off, apart from that by calls on their way; and which steps are stored."""
+    steps: list[bool] = []
+    refusals: list[BudgetExceededError] = []
+    reserved = anyio.Event()
+
+    @phase(retry=AT_ONCE, timeout=timedelta(seconds=10))
+    async def ask(value: int, ctx: Context) -> int:
+        steps.append(ctx.has_step("call"))
+        await ctx.step("call", lambda: 1)
+        steps.append(ctx.has_step("call"))
+        try:
+            await ctx.reserve("two", Usage(requests=ctx.attempt))
+        except BudgetExceededError as error:
+            refusals.append(error)
+            raise
+        reserved.set()
+        await anyio.sleep_forever()
+        return value
+
+    asking = Pipeline("asking", ask, budget=Budget(requests=2))
+    async with open_runtime(asking) as runtime:
+        handle = await runtime.start(asking, 1)
+        await reserved.wait()
+        await clock.advance(timedelta(seconds=11))
+        with pytest.raises(PipelineFailedError):
+            await handle.result()
+    (told,) = refusals
+    assert (told.reserved, told.cut_off) == (Usage(), Usage(requests=1))
+    assert "beyond its pipeline's budget of 2 requests by its requests" in str(told)
+    assert steps == [False, True, True, True]
+
+
+@pytest.mark.parametrize("anyio_backend", ["asyncio"])
 async def test_bodies_in_threads(open_runtime: OpenRuntime) -> None:
     """They have the same verbs; a transactional one stores what it used with its output, and cannot reserve."""
 
@@ -207,7 +243,7 @@ async def test_bodies_in_threads(open_runtime: OpenRuntime) -> None:
     def ask(value: int, ctx: Context) -> int:
         with pytest.raises(RuntimeUsageError, match=r"ctx\.blocking\.reserve"):
             ctx.reserve("call", CALL)
-        assert ctx.has_budget
+        assert ctx.budget == Budget(tokens=120)
         ctx.blocking.reserve("call", CALL)
         ctx.spend("call", CALL)
         return value

@@ -25,7 +25,7 @@ from phaseline.errors import (
     SignalRefusedError,
     StorageUnavailableError,
 )
-from phaseline.run import PhaseRecord
+from phaseline.run import PhaseRecord, PhaseState
 from phaseline.units import Outcome
 from phaseline.usage import NO_SPENDING, total
 
@@ -200,15 +200,25 @@ def refusal(
 ) -> LeaseLostError | CommandRefusedError | SignalRefusedError | BudgetExceededError:
     """Tell why a command changed nothing."""
     if verdict is not None and isinstance(command, Reserve):
-        spending = live.snapshot.run.spending or NO_SPENDING
-        used, reserved = spending.used, total(each.usage for each in spending.reserved)
-        return BudgetExceededError(
-            live.id, command.path, command.key,
-            bounds=verdict.reason.split(), at_most=command.at_most, used=used, reserved=reserved,
-        )  # fmt: skip
+        return _exceeded(live, command, verdict.reason.split())
     if verdict is not None and isinstance(command, Receive):
         return SignalRefusedError(live.id, command.signal, verdict.state, verdict.reason)
     if verdict is not None:
         allowed = [str(verb) for verb in allowed_in(verdict.state) if verb not in verdict.barred]
         return CommandRefusedError(live.id, verdict.verb, verdict.state, allowed, verdict.reason)
     return LeaseLostError(live.id, getattr(command, "path", ""), getattr(command, "fence", 0))
+
+
+def _exceeded(live: LiveRun, order: Reserve, bounds: Sequence[str]) -> BudgetExceededError:
+    spending, budget = live.snapshot.run.spending or NO_SPENDING, live.snapshot.plan.budget
+    assert budget is not None  # noqa: S101  # else nothing is refused
+
+    def fence_of(path: str) -> int | None:
+        row = live.snapshot.rows.get(path)
+        return None if row is None or row.state is not PhaseState.RUNNING else row.fence
+
+    on_their_way = (each for each in spending.reserved if fence_of(each.path) == each.fence)
+    return BudgetExceededError(
+        live.id, order.path, order.key, budget=budget, bounds=bounds, at_most=order.at_most, used=spending.used,
+        reserved=total(each.usage for each in on_their_way), cut_off=spending.cut_off(fence_of),
+    )  # fmt: skip

@@ -39,7 +39,7 @@ from phaseline.signature import returned_type
 from phaseline.step import Node, Wait
 from phaseline.texts import storable_key, storable_text
 from phaseline.units import KEPT
-from phaseline.usage import Spent, Usage, check_recordable
+from phaseline.usage import Budget, Spent, Usage, check_recordable
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
@@ -232,6 +232,9 @@ class BodyContext(Context):
         tracing = self._runner.observers.tracing
         return UNTRACED if tracing is None else tracing.step(self._job.live.snapshot.run, self.phase, key)
 
+    def has_step(self, key: str, /) -> bool:
+        return key in (self._steps or ())
+
     @contextmanager
     def opened(self, key: str, fn: Callable[..., Any]) -> Generator[ValueCodec[Any]]:
         """Give the door for a step's result, and keep others from taking its key."""
@@ -289,8 +292,8 @@ class BodyContext(Context):
         self._job.spent.append(Spent(key, usage))
 
     @property
-    def has_budget(self) -> bool:
-        return self._job.live.snapshot.plan.budget is not None
+    def budget(self) -> Budget | None:
+        return self._job.live.snapshot.plan.budget
 
     def reserve(self, key: str, at_most: Usage, /) -> Coroutine[Any, Any, None]:
         self._check_loop("reserve")
@@ -303,7 +306,7 @@ class BodyContext(Context):
         if self.transaction is not None:
             msg = f"phase {self.phase!r} is transactional and stores everything at once, at its end: it cannot reserve"
             raise RuntimeUsageError(msg)
-        if self.has_budget:
+        if self.budget is not None:
             row = self._job.row
             await self._runner.submit(self._job.live, Reserve(row.path, row.fence, key, at_most))
 

@@ -34,8 +34,6 @@ PATIENCE: Final = 60
 PAUSE: Final = timedelta(seconds=1)
 _FRAME: Final = 2_000
 """Tokens that a provider puts around what is asked, to explain tools and roles to its model."""
-_MOST: Final = Decimal(1_000_000)
-"""More than is recorded at once: where a budget bounds the cost, it does not allow this."""
 
 
 @attrs.frozen
@@ -67,21 +65,16 @@ async def reserve(context: Context, key: str, asked: Asked) -> Usage:
     written = (asked.settings or {}).get("max_tokens") or MAX_TOKENS
     tokens = Usage(requests=1, input_tokens=read, output_tokens=written)
     cost = _most_expensive(asked, read, written)
-    if cost is not None:
-        await _patiently(context, key, tokens + Usage(cost=cost))
-        return tokens + Usage(cost=cost)
-    try:  # so much is only allowed where the cost has no bound
-        await _patiently(context, key, tokens + Usage(cost=_MOST))
-    except BudgetExceededError as error:
-        if "cost" not in error.bounds:
-            raise
+    budget = context.budget
+    if cost is None and budget is not None and budget.cost is not None:
         raise ModelSetupError(
             f"nobody knows the price of model {asked.model!r}, and the budget of pipeline {context.pipeline!r} bounds the "
             "cost; bound tokens= or requests= instead, or take a model whose price is known",
             model=asked.model,
-        ) from error
-    await context.reserve(key, tokens)  # in the place of what was kept
-    return tokens
+        )
+    at_most = tokens + Usage(cost=cost or Decimal(0))
+    await _patiently(context, key, at_most)
+    return at_most
 
 
 async def _patiently(context: Context, key: str, at_most: Usage) -> None:
@@ -90,8 +83,8 @@ async def _patiently(context: Context, key: str, at_most: Usage) -> None:
         try:
             return await context.reserve(key, at_most)
         except BudgetExceededError as error:
-            if error.reserved == Usage() or (at_most.cost == _MOST and "cost" in error.bounds):
-                raise
+            if error.budget.passed_by(error.used + error.cut_off + at_most):
+                raise  # also once they have ended
         context.heartbeat()
         await anyio.sleep(PAUSE.total_seconds())
     return await context.reserve(key, at_most)

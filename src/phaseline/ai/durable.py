@@ -135,7 +135,7 @@ class DurableCalls(BaseDurabilityCapability[AgentDepsT]):
             given = run.model_settings or {}
             return {} if given.get("max_tokens") else {"max_tokens": MAX_TOKENS}
 
-        return bounded if self._context.has_budget else None
+        return bounded if self._context.budget is not None else None
 
     async def resolve_model_id(
         self, ctx: ModelResolutionContext[AgentDepsT], *, model_id: str

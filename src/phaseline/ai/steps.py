@@ -72,7 +72,7 @@ class Steps(CallableOperationBackend[None]):
 
     async def _paid(self, key: str, asked: Asked, body: Callable[[], Awaitable[object]]) -> object:
         """Make a request, if the budget of the run allows it; what it used is stored with the answer."""
-        at_most = await reserve(self._context, key, asked) if self._context.has_budget else None
+        at_most = await reserve(self._context, key, asked) if self._context.budget is not None else None
         payload = await body()
         answer: ModelResponse = JSON_CODEC.load(ModelResponse, payload)
         self._context.spend(key, used(answer, at_most))
