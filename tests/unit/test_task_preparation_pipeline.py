@@ -7,12 +7,13 @@ import re
 import threading
 from datetime import timedelta
 from functools import partial
+from typing import Any
 
 import anyio
 import pytest
 
 from phaseline import ErrorCategory, PhaseState, Runtime
-from phaseline.errors import InvalidInputError, PipelineFailedError
+from phaseline.errors import DefinitionError, InvalidInputError, PipelineFailedError
 from phaseline.recipes.task_preparation import (
     Category,
     Effort,
@@ -22,6 +23,7 @@ from phaseline.recipes.task_preparation import (
     Subtask,
     SubtaskGenerated,
     Task,
+    TemplateDecomposer,
     enrich_subtask,
     task_preparation_pipeline,
     write_prompts,
@@ -290,3 +292,11 @@ async def test_text_of_users_is_never_a_template():
         assert prompt.title.endswith(f": Sell {HOSTILE}")
         assert 1 == prompt.text.count("\n## Guidelines\n")
         assert not re.search(r"<(module|class|Task|bound)\b", prompt.text)
+
+
+@pytest.mark.parametrize("part", ["decompose", 3, TemplateDecomposer])
+@pytest.mark.parametrize("place", ["decomposer", "enricher", "prompt_writer"])
+def test_parts_that_cannot_be_called(place: str, part: Any) -> None:
+    """They are refused where the pipeline is made, and not in a run."""
+    with pytest.raises(DefinitionError, match=r"cannot be called|is a class; make an instance"):
+        task_preparation_pipeline(**{place: part})

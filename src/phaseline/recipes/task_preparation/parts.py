@@ -8,6 +8,7 @@ from functools import partial
 from typing import Any, Protocol
 
 from phaseline import Context, CustomEvent
+from phaseline.errors import DefinitionError
 from phaseline.recipes.task_preparation.models import EnrichedSubtask, Prompt, Subtask, Task
 
 
@@ -64,7 +65,17 @@ def tells_subtasks(decomposer: Decomposer) -> bool:
 
 
 def is_async(part: Callable[..., Any]) -> bool:
-    """Tell whether what a call gives is to be awaited."""
+    """Tell whether what a call gives is to be awaited.
+
+    Raises:
+        DefinitionError: It cannot be called.
+    """
+    given: Any = part  # not everybody runs a type checker
+    if not callable(given):
+        msg = f"{given!r} stands in the place of a part of task preparation and cannot be called; give a function, or an instance"
+        raise DefinitionError(msg)
+    if isinstance(part, type):
+        raise DefinitionError(f"{part.__name__} is a class; make an instance of it: {part.__name__}(...)")
     while isinstance(part, partial):
         part = part.func
     called = part if inspect.isroutine(part) else type(part).__call__

@@ -44,6 +44,9 @@ def task_preparation_pipeline(
         limits: What a plan may be; by default at most 60 subtasks, and one of each category at least.
         catalog: What those parts know that are not given; by default what ships with the recipe.
         budget: What a run may use at most where parts ask a model; by default as much as they like.
+
+    Raises:
+        DefinitionError: A part cannot be called.
     """
     limits = limits or PlanLimits()
     decompose = decompose_with(decomposer or TemplateDecomposer(catalog), limits)
