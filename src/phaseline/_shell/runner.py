@@ -325,12 +325,16 @@ class Runner:
                 async with self.committer.alone:
                     job.hand_on()
                     live, granted = self.take_over(result), result.granted
-            elif result is not None:
+            elif result is None:
+                raise LeaseLostError(live.id, job.row.path, job.row.fence)  # noqa: TRY301  # as where it is learnt by the commit
+            else:
                 granted = await self.committer.submit(live, result, job=job, drives=True)
         except LeaseLostError as error:
-            expected = (
-                live.snapshot.run.state in SETTLED_STATES
-            )  # somebody cancelled it, or had it end otherwise
+            row = live.snapshot.rows.get(job.row.path)
+            was_ended = (
+                row is None or row.state is PhaseState.SKIPPED
+            )  # by a command, or since another one was faster
+            expected = was_ended or live.snapshot.run.state in SETTLED_STATES
             log.log(logging.INFO if expected else logging.WARNING, "%s", error)
             if isinstance(result, Attach) and result.unit is None:
                 await let_go(self, job, result.child)
