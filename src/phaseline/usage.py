@@ -186,13 +186,14 @@ class Spending(msgspec.Struct, frozen=True, gc=False):
         """What was used in all."""
         return total(self.phases.values())
 
-    def cut_off(self, fence_of: Callable[[str], int | None]) -> Usage:
-        """What is reserved for attempts that are over, and so will not be let go of.
+    def reserved_by(self, fence_of: Callable[[str], int | None]) -> tuple[Usage, Usage]:
+        """What is reserved by attempts that are under way, and by those that were cut off, who will not let go of it.
 
         Args:
             fence_of: Gives the fence of the attempt of a phase that is under way; None if there is none.
         """
-        return total(each.usage for each in self.reserved if fence_of(each.path) != each.fence)
+        under_way = total(each.usage for each in self.reserved if fence_of(each.path) == each.fence)
+        return under_way, total(each.usage for each in self.reserved if fence_of(each.path) != each.fence)
 
     @property
     def claimed(self) -> Usage:

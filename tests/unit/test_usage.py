@@ -27,7 +27,7 @@ from phaseline._engine.commands import (
     Start,
     Succeed,
 )
-from phaseline._engine.verdicts import Refused
+from phaseline._engine.verdicts import OverBudget
 from phaseline.errors import DefinitionError, EncodeError
 from phaseline.events import UsageRecorded
 from phaseline.run import ErrorCategory, ErrorInfo, PhaseRecord
@@ -62,7 +62,7 @@ def offer_of(run: CheckedRun) -> Offer:
 def refused_for(run: CheckedRun, order: Reserve) -> str | None:
     """The bounds that a reservation would pass, if it is refused."""
     (verdict,) = run.do(order)
-    return verdict.reason if isinstance(verdict, Refused) else None
+    return " ".join(verdict.bounds) if isinstance(verdict, OverBudget) else None
 
 
 def begun(budget: Budget | None) -> tuple[CheckedRun, PhaseRecord]:

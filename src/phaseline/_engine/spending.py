@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from phaseline._engine.commands import Reserve
 from phaseline._engine.snapshot import Draft
-from phaseline._engine.verdicts import Refused
+from phaseline._engine.verdicts import OverBudget
 from phaseline.events import UsageRecorded
 from phaseline.run import PhaseRecord
 from phaseline.usage import NO_SPENDING, NOTHING_USED, Reservation, Spending, Spent
@@ -34,7 +34,7 @@ def reserve(draft: Draft, row: PhaseRecord, order: Reserve) -> None:
     """A body may use so much.
 
     Raises:
-        Refused: The budget of the run does not allow it; the reason names the bounds that it would pass.
+        OverBudget: The budget of the run does not allow it.
     """
     budget = draft.plan.budget
     if budget is None:
@@ -43,7 +43,7 @@ def reserve(draft: Draft, row: PhaseRecord, order: Reserve) -> None:
     others = Spending(spending.phases, _without(spending, row, order.key))
     passed = budget.passed_by(others.claimed + order.at_most)
     if passed:
-        raise Refused("reserve", draft.state, " ".join(passed))
+        raise OverBudget(draft.state, passed)
     asked = Reservation(row.path, row.fence, order.key, order.at_most)
     draft.spending = Spending(others.phases, (*others.reserved, asked))
 

@@ -15,5 +15,14 @@ class Refused(Exception):  # noqa: N818  # a verdict: the shell makes an error o
         """What else this run does not obey now, though others do in its state."""
 
 
+class OverBudget(Refused):
+    """The budget of the run does not allow what a body is about to use."""
+
+    def __init__(self, state: str, bounds: Collection[str]) -> None:
+        super().__init__("reserve", state)
+        self.bounds = tuple(bounds)
+        """Names of those that it would pass."""
+
+
 class Fenced(Exception):  # noqa: N818  # a verdict: the shell makes LeaseLostError of it
     """The phase is not held under the fence that the command carries."""

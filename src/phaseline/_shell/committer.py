@@ -13,7 +13,7 @@ import anyio
 from phaseline._engine.commands import Command, Offer, Receive, Reserve
 from phaseline._engine.decide import fold_one
 from phaseline._engine.snapshot import Draft
-from phaseline._engine.verdicts import Refused
+from phaseline._engine.verdicts import OverBudget, Refused
 from phaseline._shell.ids import commit_ids
 from phaseline._shell.live import Job, LiveRun
 from phaseline.abc import Clock, Storage
@@ -27,7 +27,7 @@ from phaseline.errors import (
 )
 from phaseline.run import PhaseRecord, PhaseState
 from phaseline.units import Outcome
-from phaseline.usage import NO_SPENDING, total
+from phaseline.usage import NO_SPENDING
 
 MAX_TRIES = 100
 """Times a unit is decided anew because somebody else moved its run; each time one of the two got through."""
@@ -199,8 +199,8 @@ def refusal(
     live: LiveRun, command: Command, verdict: Refused | None
 ) -> LeaseLostError | CommandRefusedError | SignalRefusedError | BudgetExceededError:
     """Tell why a command changed nothing."""
-    if verdict is not None and isinstance(command, Reserve):
-        return _exceeded(live, command, verdict.reason.split())
+    if isinstance(verdict, OverBudget) and isinstance(command, Reserve):
+        return _exceeded(live, command, verdict.bounds)
     if verdict is not None and isinstance(command, Receive):
         return SignalRefusedError(live.id, command.signal, verdict.state, verdict.reason)
     if verdict is not None:
@@ -217,8 +217,8 @@ def _exceeded(live: LiveRun, order: Reserve, bounds: Sequence[str]) -> BudgetExc
         row = live.snapshot.rows.get(path)
         return None if row is None or row.state is not PhaseState.RUNNING else row.fence
 
-    on_their_way = (each for each in spending.reserved if fence_of(each.path) == each.fence)
+    reserved, cut_off = spending.reserved_by(fence_of)
     return BudgetExceededError(
         live.id, order.path, order.key, budget=budget, bounds=bounds, at_most=order.at_most, used=spending.used,
-        reserved=total(each.usage for each in on_their_way), cut_off=spending.cut_off(fence_of),
+        reserved=reserved, cut_off=cut_off,
     )  # fmt: skip
