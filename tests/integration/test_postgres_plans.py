@@ -1,10 +1,13 @@
-"""What PostgreSQL reads for a claim: what it is about, however many runs there are, and whenever it was planned."""
+"""What PostgreSQL reads to claim and to write: what it is about, however much there is, and whenever it was planned."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
+from typing import Any
 
 import attrs
+import psycopg
 import pytest
 from sqlalchemy import event
 from tests.databases import fresh_schema
@@ -14,6 +17,7 @@ from phaseline.abc import ClaimRequest
 from phaseline.errors import StorageUnavailableError
 from phaseline.storage.sql import claims
 from phaseline.storage.sql.access import Access
+from phaseline.storage.sql.statements import SECTIONS, STATEMENTS, Statements
 from phaseline.storage.sql.store import FIRST_PLANS, SqlStorage
 from phaseline.testing.storage.base import write
 from phaseline.testing.storage.build import DEFINITION, NAMESPACE, NOW, decline, make_phase, new_run
@@ -23,6 +27,9 @@ REQUEST = ClaimRequest(NAMESPACE, None, frozenset({DEFINITION}), LIMIT, NOW)
 READ = (
     "SELECT idx_tup_fetch + seq_tup_read FROM pg_stat_xact_user_tables "
     "WHERE relid = '{schema}.pipeline_run'::regclass"
+)
+AS_IF_EMPTY = (
+    "UPDATE pg_class SET reltuples = 0, relpages = 500 WHERE relnamespace = '{schema}'::regnamespace"
 )
 
 
@@ -58,6 +65,25 @@ def test_a_claim_looks_up_the_runs_that_it_is_about(storage: SqlStorage) -> None
         return len(found.rows), read
 
     assert storage._on_writer(look) == (LIMIT + 1, LIMIT + 1)
+
+
+def test_a_batch_looks_up_each_row_also_where_tables_are_taken_for_empty(storage: SqlStorage) -> None:
+    """As after autovacuum looked at tables of which every row was purged: what each row is joined with is one other, not all."""
+    joins = [name for name, statement in STATEMENTS.items() if not statement.startswith("INSERT")]
+    statement = Statements(storage.dialect.spell)._written(tuple((name, 0) for name in joins))
+    values = [None] * (sum(len(SECTIONS[name]) for name in joins) + statement.count(b"count(*)"))
+
+    def plan(ask: Access) -> str:
+        ask.connection.exec_driver_sql(AS_IF_EMPTY.format(schema=storage.dialect.schema_name))
+        driver: Any = ask.connection.connection.driver_connection
+        return "\n".join(
+            line for (line,) in psycopg.RawCursor(driver).execute(b"EXPLAIN " + statement, values)
+        )
+
+    found = storage._on_writer(plan)
+    assert len(re.findall(r"Update on|Delete on", found)) == len(joins)
+    assert found.count("Nested Loop") == len(joins), found
+    assert "Join Filter" not in found, found
 
 
 def test_statements_are_planned_anew_while_tables_grow(storage: SqlStorage) -> None:

@@ -117,30 +117,33 @@ def _assigned(names: Sequence[str]) -> str:
 def _updating_runs(changes: Sequence[str]) -> str:
     return (
         f"UPDATE phaseline_pipeline_run r SET {_assigned(changes)} FROM {{}} "  # noqa: S608  # names of ours
-        "WHERE r.namespace = d.namespace AND r.id = d.id AND r.revision = d.expected RETURNING 1"
+        "WHERE r.namespace = ANY (ARRAY[d.namespace]) AND r.id = d.id AND r.revision = d.expected RETURNING 1"
     )
 
 
-STATEMENTS = {  # {} stands for the rows, a table d
+# {} stands for the rows, a table d. Each row is looked up by the key of its table. The namespace is compared as one of an array:
+# a plain equality could be merged on, so that the planner would think of walking all of an index in its order, and do that, once
+# for each row of the batch, where it takes the table for empty.
+STATEMENTS = {
     "run_updates": _updating_runs(rows.RUN_CHANGES),
     "amended_updates": _updating_runs(rows.RUN_AMENDED),
     "run_inserts": _inserting("pipeline_run", columns.RUN_INSERT),
     "phase_updates": (
         f"UPDATE phaseline_phase_execution p SET {_assigned(rows.PHASE_CHANGES)}, "  # noqa: S608  # names of ours
         "lane = d.lane, output = coalesce(d.output, p.output), revision = d.revision FROM {} "
-        "WHERE p.namespace = d.namespace AND p.run_id = d.run_id AND p.path = d.path AND p.epoch = d.epoch "
+        "WHERE p.namespace = ANY (ARRAY[d.namespace]) AND p.run_id = d.run_id AND p.path = d.path AND p.epoch = d.epoch "
         "AND p.fence = d.expected RETURNING 1"
     ),
     "phase_inserts": _inserting("phase_execution", columns.PHASE_INSERT),
     "phase_drops": (
         f"UPDATE phaseline_phase_execution p SET {_assigned(rows.PHASE_DROPPED)}, worker = NULL, lease_expires = NULL, lane = NULL, "  # noqa: S608  # names of ours
         "revision = d.revision FROM {} "
-        "WHERE p.namespace = d.namespace AND p.run_id = d.run_id AND p.path = d.path AND p.epoch = d.epoch "
+        "WHERE p.namespace = ANY (ARRAY[d.namespace]) AND p.run_id = d.run_id AND p.path = d.path AND p.epoch = d.epoch "
         "AND p.fence = d.expected RETURNING 1"
     ),
     "checkpoint_drops": (
         "UPDATE phaseline_checkpoint c SET gone_in_epoch = d.gone_in_epoch FROM {} "
-        "WHERE c.namespace = d.namespace AND c.run_id = d.run_id AND c.phase = d.phase AND c.epoch = d.epoch"
+        "WHERE c.namespace = ANY (ARRAY[d.namespace]) AND c.run_id = d.run_id AND c.phase = d.phase AND c.epoch = d.epoch"
     ),
     "checkpoints": _inserting("checkpoint", columns.CHECKPOINT),
     "events": _inserting("event", columns.EVENT),
@@ -151,23 +154,23 @@ STATEMENTS = {  # {} stands for the rows, a table d
         "ON CONFLICT (namespace, run_id, path, generation, key) DO UPDATE SET result = excluded.result"
     ),
     "unsaved": (
-        "DELETE FROM phaseline_step_result s USING {} WHERE s.namespace = d.namespace AND s.run_id = d.run_id "
+        "DELETE FROM phaseline_step_result s USING {} WHERE s.namespace = ANY (ARRAY[d.namespace]) AND s.run_id = d.run_id "
         "AND s.path = d.path AND s.generation = d.generation AND s.key = d.key"
     ),
     "signals": _inserting("signal", columns.SIGNAL),
     "taken": (
         "UPDATE phaseline_signal s SET taken_by = d.taken_by, revision = d.revision, value = NULL "
-        "FROM {} WHERE s.namespace = d.namespace AND s.run_id = d.run_id AND s.seq = d.seq "
+        "FROM {} WHERE s.namespace = ANY (ARRAY[d.namespace]) AND s.run_id = d.run_id AND s.seq = d.seq "
         "AND s.taken_by IS NULL RETURNING 1"
     ),
     "letter_deletes": (
         "DELETE FROM phaseline_dead_letter l USING {} "
-        "WHERE l.namespace = d.namespace AND l.run_id = d.run_id AND l.seq <> d.seq"
+        "WHERE l.namespace = ANY (ARRAY[d.namespace]) AND l.run_id = d.run_id AND l.seq <> d.seq"
     ),
     "letters": _inserting("dead_letter", columns.LETTER),
     "mark_deletes": (
         "DELETE FROM phaseline_run_mark m USING {} "
-        "WHERE m.namespace = d.namespace AND m.mark = d.mark AND m.run_id = d.run_id"
+        "WHERE m.namespace = ANY (ARRAY[d.namespace]) AND m.mark = d.mark AND m.run_id = d.run_id"
     ),
     "marks": _inserting("run_mark", rows.MARK),
     "messages": _inserting("message", columns.MESSAGE),
