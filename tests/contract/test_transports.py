@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import runpy
 import secrets
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 from tests.servers import Server
@@ -19,6 +21,16 @@ class TestMemory(TransportContract):
     def connect(self) -> Callable[[], Transport]:
         transport = MemoryTransport()
         return lambda: transport
+
+
+class TestFile(TransportContract):
+    """The example of the guide on how to write one."""
+
+    @pytest.fixture
+    def connect(self, tmp_path: Path) -> Callable[[], Transport]:
+        code = Path(__file__).parents[2] / "docs/how-to/code/file_transport.py"
+        make: type[Transport] = runpy.run_path(str(code))["FileTransport"]
+        return lambda: make(f"file://{tmp_path / 'events'}")
 
 
 class TestRedis(TransportContract):
