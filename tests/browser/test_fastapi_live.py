@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
@@ -13,9 +12,6 @@ import anyio
 import jwt
 import pytest
 from playwright.async_api import Page, expect
-from tests.browsers import browser, program
-from tests.conftest import NOT_TESTED
-from tests.servers import ServerMissingError
 from tests.talking import talking
 from tests.web_client import client_of
 from tests.web_server import serving
@@ -28,12 +24,6 @@ TITLE = "Users can reset a forgotten password by e-mail"
 WORD = "of this test"
 SECRET = "0123456789abcdef" * 2
 EIGHT = 8
-
-
-@pytest.fixture(scope="session")
-def anyio_backend() -> str:
-    """Alone asyncio: uvicorn and Playwright know no other."""
-    return "asyncio"
 
 
 @pytest.fixture(scope="session")
@@ -67,22 +57,6 @@ def decomposer() -> Gated:
 def runtime(decomposer: Gated, tmp_path: Path) -> Runtime:
     """That of the example; the application opens it."""
     return Runtime(f"sqlite:///{tmp_path / 'tasks.db'}", pipelines=[task_preparation_pipeline(decomposer)])
-
-
-@pytest.fixture(scope="session")
-def chromium() -> str:
-    """A browser; where there is none, the last line of the run says so."""
-    try:
-        return program()
-    except ServerMissingError:
-        pytest.skip(f"{NOT_TESTED}browser")
-
-
-@pytest.fixture
-async def page(chromium: str) -> AsyncIterator[Page]:
-    """A page of the browser."""
-    async with browser(chromium) as found:
-        yield await found.new_page()
 
 
 async def test_a_person_watches_and_commands_a_run(

@@ -45,8 +45,8 @@ def test_each_command_stands_in_the_table():
 
 
 def test_each_route_stands_in_the_table():
-    """Whatever can be done over the network can be done at a shell."""
-    assert sorted(f"{route.method} {route.path}" for route in ROUTES) == sorted(
+    """Whatever can be done over the network, by who has the right, can be done at a shell."""
+    assert sorted(f"{route.method} {route.path}" for route in ROUTES if route.action is not None) == sorted(
         route for deed in DEEDS for route in deed.routes
     )
 

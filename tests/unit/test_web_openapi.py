@@ -47,4 +47,4 @@ def test_nothing_points_nowhere(described: dict[str, Any]) -> None:
 
 def test_every_right_is_that_of_a_route() -> None:
     """A right that no route asks for would be given in vain."""
-    assert {*Action} == {route.action for route in ROUTES}
+    assert {*Action} == {route.action for route in ROUTES if route.action is not None}

@@ -15,5 +15,15 @@ except ImportError as _error:
 from phaseline.web.access import Access, Action, Authorize, allow_all, everything
 from phaseline.web.app import asgi_app
 from phaseline.web.fastapi import fastapi_router
+from phaseline.web.pages.app import console
 
-__all__ = ["Access", "Action", "Authorize", "allow_all", "asgi_app", "everything", "fastapi_router"]
+__all__ = [
+    "Access",
+    "Action",
+    "Authorize",
+    "allow_all",
+    "asgi_app",
+    "console",
+    "everything",
+    "fastapi_router",
+]

@@ -60,6 +60,11 @@ def asgi_app(
         DefinitionError: An argument makes no sense.
     """
     serving = service("asgi_app", runtime, authorize=authorize, origins=origins, rate=rate, max_body=max_body)
+    return application(serving, live=live, title=title)
+
+
+def application(serving: Service, *, live: FeedLimits, title: str) -> ASGIApp:
+    """Make the application of what answers."""
     routes = (*ROUTES, description(title))
     by_path: defaultdict[str, dict[str, Route]] = defaultdict(dict)
     for route in routes:

@@ -258,3 +258,10 @@ class Version(Query):
     """Which version of a pipeline is meant."""
 
     version: Text | None = None
+
+
+class Rights(Query):
+    """To what something may be done is meant."""
+
+    run: RunId | None = None
+    """The run; without it what may be done at all."""

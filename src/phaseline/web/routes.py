@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from phaseline import views
 from phaseline.control import Verb
-from phaseline.web import about, asked, commands, letters, runs, schedules
+from phaseline.web import about, asked, commands, letters, rights, runs, schedules
 from phaseline.web.access import Action
 from phaseline.web.calls import Handler, Route
 
@@ -198,6 +198,10 @@ def _about() -> Iterator[Route]:
         media_type="text/plain",
         **version,
     )
+    yield _get(
+        "/access", "getAccess", None, rights.show_access, query=asked.Rights, answer=rights.AccessView,
+        problems=("unknown-run",),
+    )  # fmt: skip
     yield _get("/health", "getHealth", Action.HEALTH, about.health, answer=views.HealthView)
 
 

@@ -1,0 +1,1 @@
+"""The pages of the console, on which people see runs and steer them."""

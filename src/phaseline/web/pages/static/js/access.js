@@ -1,0 +1,13 @@
+// Who looks at the page, and what he may: what he may not is not offered. The host checks it all the same.
+import { createContext } from "../vendor/preact.js";
+import { useContext } from "../vendor/hooks.js";
+
+/** @typedef {{actor: string, namespace: string, expires_at: string | null, run_id: string | null, actions: string[]}} Access */
+
+export const AccessContext = createContext(/** @type {Access | null} */ (null));
+
+/** What may be done at all. @returns {(action: string) => boolean} */
+export function useMay() {
+  const access = useContext(AccessContext);
+  return (action) => access !== null && access.actions.includes(action);
+}

@@ -1,0 +1,13 @@
+// All pages: where they are, what one must be allowed to see them, and the module that draws them, loaded when it is asked for.
+
+/** @typedef {{path: string, title: string, icon: string, key: string, needs: string, load: () => Promise<{default: Function}>}} Page */
+
+/** @type {Page[]} */
+export const PAGES = [
+  { path: "runs", title: "Runs", icon: "runs", key: "r", needs: "list", load: () => import("./pages/runs.js") },
+];
+
+/** Pages that are reached from others. */
+export const INNER = {
+  run: () => import("./pages/run.js"),
+};

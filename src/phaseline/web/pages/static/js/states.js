@@ -1,0 +1,24 @@
+// What the states of runs and phases look like: a tone has a colour and an icon, so that nobody has to tell colours apart.
+
+const TONES = {
+  IDLE: "idle", PAUSED: "paused", FAILED: "failed", COMPLETED: "done", ROLLED_BACK: "undone", ROLLING_BACK: "undone",
+  CANCELLED: "cancelled", PENDING: "idle", RUNNING: "active", RETRYING: "retrying", SKIPPED: "skipped",
+  WAITING: "waiting", COMPENSATED: "undone",
+};
+
+/** What is not here is a label of a phase: the run is at it. */
+export const toneOf = (state) => TONES[state] || (/^(WAIT|SLEEP)_FOR/.test(state) ? "waiting" : "active");
+
+/** Groups of states by which runs are looked for, in the order in which they are shown. */
+export const GROUPS = [
+  { name: "ACTIVE", label: "Active", tone: "active", has: (state) => toneOf(state) === "active" },
+  { name: "WAITING", label: "Waiting", tone: "waiting", has: (state) => ["idle", "waiting"].includes(toneOf(state)) },
+  { name: "PAUSED", label: "Paused", tone: "paused", has: (state) => state === "PAUSED" },
+  { name: "FAILED", label: "Failed", tone: "failed", has: (state) => state === "FAILED" },
+  { name: "COMPLETED", label: "Completed", tone: "done", has: (state) => state === "COMPLETED" },
+  { name: "ROLLED_BACK", label: "Rolled back", tone: "undone", has: (state) => toneOf(state) === "undone" },
+  { name: "CANCELLED", label: "Cancelled", tone: "cancelled", has: (state) => state === "CANCELLED" },
+];
+
+/** Whether a run in that state has ended for now. */
+export const isOver = (state) => ["FAILED", "COMPLETED", "ROLLED_BACK", "CANCELLED"].includes(state);

@@ -1,0 +1,88 @@
+"""The files of the console are ours or known ones, small, and ask for nothing elsewhere."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+
+import pytest
+
+from phaseline.web.pages.assets import PAGE, read_assets
+
+ASSETS = read_assets()
+OURS = {name: each.body.decode() for name, each in ASSETS.items() if not name.startswith("vendor/")}
+SCRIPTS = {name: text for name, text in OURS.items() if name.endswith(".js")}
+VENDOR = json.loads(ASSETS["vendor/manifest.json"].body)["files"]
+BUDGET = 80 * 1024
+IMPORT = re.compile(r"""(?:from\s*|import\s*\(?\s*)["']([^"']+)["']""")
+
+
+def digest(raw: bytes) -> str:
+    return hashlib.sha256(raw).hexdigest()
+
+
+@pytest.mark.parametrize("each", VENDOR, ids=lambda each: each["file"])
+def test_what_others_wrote_is_what_they_published(each):
+    """By its digest; where a line had to be changed, with that line changed back."""
+    raw = ASSETS[f"vendor/{each['file']}"].body
+    assert each["sha256"] == digest(raw)
+    if each["change"] is not None:
+        old, new = each["change"]["from"].encode(), each["change"]["to"].encode()
+        assert 1 == raw.count(new)
+        assert each["change"]["published_sha256"] == digest(raw.replace(new, old))
+
+
+def test_what_others_wrote_is_all_in_the_manifest():
+    """With a name, a version and its licence, whose text lies beside it."""
+    known = {each["file"] for each in VENDOR} | {each["licence_file"] for each in VENDOR} | {"manifest.json"}
+    assert known == {name.removeprefix("vendor/") for name in ASSETS if name.startswith("vendor/")}
+    for each in VENDOR:
+        assert each["licence"] in ("MIT", "Apache-2.0")
+        assert re.fullmatch(r"\d+\.\d+\.\d+", each["version"])
+        text = ASSETS[f"vendor/{each['licence_file']}"].body.decode()
+        assert (
+            "Apache License" if each["licence"] == "Apache-2.0" else "Permission is hereby granted"
+        ) in text
+
+
+def test_all_together_is_small():
+    """What a browser could ask for, packed; licences are for readers."""
+    sent = {
+        name: len(each.packed)
+        for name, each in ASSETS.items()
+        if not name.endswith((".LICENSE", "manifest.json"))
+    }
+    assert BUDGET > sum(sent.values()), sent
+
+
+@pytest.mark.parametrize("name", SCRIPTS)
+def test_texts_stay_texts(name):
+    """Nothing makes elements, scripts or styles of a text."""
+    forbidden = r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|\beval\b|new Function|srcdoc|javascript:|dangerously"
+    assert [] == re.findall(forbidden, SCRIPTS[name])
+
+
+@pytest.mark.parametrize("name", OURS)
+def test_nothing_is_asked_for_elsewhere(name):
+    """No address of another host, and none from the root: it works below any path."""
+    text = re.sub(r'xmlns="[^"]*"', "", OURS[name])
+    assert [] == re.findall(r"""https?://|url\(|@import|(?:href|src)=["']/""", text)
+
+
+def test_the_page_has_no_script_or_style_of_its_own():
+    """All of it lies beside it."""
+    assert [] == re.findall(r"<script(?![^>]*src=)|<style|\sstyle=|\son\w+=", OURS[PAGE])
+
+
+def test_each_module_is_there_and_used():
+    """What is imported exists; what exists is imported."""
+    used = {"js/main.js"}
+    for name, text in SCRIPTS.items():
+        for asked in IMPORT.findall(text):
+            parts = name.split("/")[:-1]
+            for part in asked.split("/"):
+                parts = parts[:-1] if part == ".." else parts if part == "." else [*parts, part]
+            used.add("/".join(parts))
+    assert set() == used - {*ASSETS}
+    assert set() == {*SCRIPTS} - used
