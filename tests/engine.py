@@ -73,6 +73,8 @@ class CheckedRun:
         )  # fmt: skip
         self.plan, self.now = plan, now
         self.snapshot = Snapshot(plan, record)
+        self.followed = self.snapshot
+        """The run as another process knows it, that reads after each commit what is new."""
         self.storage = MemoryStorage()
         self.facts: list[Event] = []
         self.not_before = now
@@ -289,8 +291,11 @@ class CheckedRun:
         assert stored.run.signals == len(again.signals)
         self.check_signals()
         assert again.cursor == self.snapshot.cursor
-        counts = [self.open_counts(snapshot) for snapshot in (again, self.snapshot)]
-        assert counts[0] == counts[1]
+        new = self.storage.load("default", self.run_id, self.followed.run.revision)
+        assert new is not None
+        self.followed = self.followed.advanced(new)
+        counts = [self.open_counts(snapshot) for snapshot in (again, self.snapshot, self.followed)]
+        assert counts[0] == counts[1] == counts[2]
         self.check_limits(counts[0])
 
     def check_signals(self) -> None:

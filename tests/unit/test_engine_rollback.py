@@ -26,6 +26,8 @@ from phaseline._engine.commands import (
     Succeed,
 )
 from phaseline._engine.control import Refused
+from phaseline._engine.decide import fold
+from phaseline._engine.snapshot import ItemCount
 from phaseline.events import PhaseCompensated
 from phaseline.run import PhaseState
 
@@ -84,6 +86,20 @@ def test_items_are_undone_each_for_itself_and_what_is_no_phase_is_not() -> None:
     order = [undo(run) for _ in range(3)]
     assert order == ["n1[1]~", "n1[0]~", "n0~"]
     assert (run.state, run.snapshot.rows) == ("ROLLED_BACK", {})
+
+
+def test_items_that_were_kept_are_counted_where_their_map_comes_up_anew() -> None:
+    """Also by a process that knew the run while it was taken back, and reads from then on only what is new."""
+    run, offer = ended([Top(), Top((0,), inner=1)])
+    run.do(RollBack("n1[0]"))
+    assert undo(run) == "n1[1]~"
+    assert sorted(run.snapshot.rows) == ["n0", "n1[0]"]
+    run.do(Resume())
+    assert run.followed.items == {"n1": ItemCount(total=2, spawned=2, ended=1)}
+    run.do(Begin(tuple(row.path for row in run.waiting)), offer=offer)
+    (row,) = run.held
+    draft, _ = fold(run.followed, [Succeed(row.path, row.fence, "1")], run.now, NO_OFFER)
+    assert draft.state == "COMPLETED"
 
 
 def test_what_was_not_committed_is_fenced_off_and_not_undone() -> None:

@@ -99,7 +99,9 @@ class Snapshot:
         snapshot.signals = {**self.signals, **{signal.seq: signal for signal in rows.signals}}
         snapshot.positions = max((row.position + 1 for row in rows.phases), default=0)
         snapshot.positions = max(self.positions, snapshot.positions)
-        touched: dict[tuple[int, Items], None] = {}
+        touched: dict[tuple[int, Items], Mapping[str, PhaseRecord]] = {}
+        """Items of which something was written, each with the rows as they were when its map was counted last."""
+        may_keep = bool(rows.run.epoch) or rows.run.forked_from is not None
         for row in rows.phases:
             if row.gone_in_epoch is not None:
                 snapshot.gone[row.path] = row
@@ -107,12 +109,21 @@ class Snapshot:
             snapshot.rows[row.path] = row
             snapshot.gone.pop(row.path, None)
             node, items = plan.locate(row.path)
-            if node.kind is NodeKind.MAP and row.attempt and row.total is not None:
-                snapshot.items.setdefault(row.path, ItemCount(row.total))
+            if (
+                node.kind is NodeKind.MAP
+                and row.attempt
+                and row.total is not None
+                and row.path not in snapshot.items
+            ):
+                snapshot.items[row.path] = ItemCount(row.total)
+                if (
+                    may_keep
+                ):  # items that were kept are written no more, and were not counted while the map was gone
+                    touched.update(((node.index, (*items, number)), {}) for number in range(row.total))
             if node.scope is not None and node.kind is not NodeKind.UNDO:
-                touched[node.scope, items] = None
-        for scope, items in touched:
-            snapshot._recount(plan.nodes[scope], items, self.rows)  # its own kind
+                touched.setdefault((node.scope, items), self.rows)
+        for (scope, items), before in touched.items():
+            snapshot._recount(plan.nodes[scope], items, before)  # its own kind
         order = plan.order
         while snapshot.cursor < len(order) and is_ended(snapshot.rows.get(order[snapshot.cursor].path)):
             snapshot.cursor += 1
