@@ -145,6 +145,25 @@ class DueRuns:
 
 
 @attrs.frozen
+class LateLevel:
+    """What is not over, and should be by its service level; of which that is not told."""
+
+    run_id: str
+    path: str | None
+    """Of the phase; None: the run itself."""
+
+
+@attrs.frozen
+class LateLevels:
+    """What a look at the service levels came to."""
+
+    levels: Sequence[LateLevel]
+    """Those that were passed, the earliest first."""
+    next_due: datetime | None
+    """When the next one is passed; None if there is none, or if there are more that were passed now."""
+
+
+@attrs.frozen
 class Backlog:
     """Phases of one definition that are due on one queue, and that no worker has taken."""
 
@@ -382,6 +401,16 @@ class Storage(ABC):
         """Runs of these definitions whose ``expires_at`` has come; at most ``limit``.
 
         Times are judged at ``now``; None: by the storage's own clock.
+        """
+
+    @abstractmethod
+    def late(
+        self, namespace: str, now: datetime | None, definitions: Collection[Definition], limit: int
+    ) -> LateLevels:
+        """Runs of these definitions, and phases of them, that have not ended, and whose ``sla_at`` has come; at most ``limit``.
+
+        In whatever state they are; those that are ``breached`` are passed over. Times are judged at ``now``; None: by the
+        storage's own clock.
         """
 
     @abstractmethod

@@ -36,6 +36,7 @@ def compile_plan(
     retry: Retry | None = None,
     timeout: timedelta | None = None,
     *,
+    sla: timedelta | None = None,
     concurrency: int | None = None,
     rate: Rate | None = None,
     budget: Budget | None = None,
@@ -65,6 +66,7 @@ def compile_plan(
         ),
         fingerprint=fingerprint_of(nodes, output),
         timeout=timeout,
+        sla=sla,
         limits=limits_text(concurrency, rate, "pipeline", name),
         budget=budget,
     )
@@ -161,7 +163,7 @@ class Builder:
         node = PlanNode(
             len(self.nodes), self._claim(path), NodeKind.PHASE, options.state_label, options.queue,
             source, wire.after, scope, may_finish=options.may_finish, in_thread=not phase.signature.is_async,
-            limits=limits_text(options.concurrency, options.rate, "phase", f"{self.pipeline}/{path}"),
+            limits=limits_text(options.concurrency, options.rate, "phase", f"{self.pipeline}/{path}"), sla=options.sla,
         )  # fmt: skip
         retry = options.retry or self.retry
         what = f"output of phase {path!r}"

@@ -403,6 +403,23 @@ class UsageRecorded(Event, frozen=True, kw_only=True, gc=False):
         return {**super().data, "cost": cost_text(self.cost)}
 
 
+class SlaBreached(Event, frozen=True, kw_only=True, gc=False):
+    """A phase, or without one the run, was not over when its service level says that it should be; it goes on all the same."""
+
+    wire_name = "SLA_BREACHED"
+    own_fields: ClassVar[tuple[str, ...]] = ("sla_at", "state")
+
+    sla_at: datetime
+    """When it should have been over."""
+    state: str
+    """In which it was: of the phase, or of the run. Where nobody looked before, this is told with its end, just before it."""
+
+    @property
+    def data(self) -> dict[str, Any]:
+        """The state, and when it should have been over (ISO 8601)."""
+        return {"sla_at": self.sla_at.isoformat(), "state": self.state}
+
+
 class CheckpointCreated(Event, frozen=True, kw_only=True, gc=False):
     """A position was stored to which the run can be taken back."""
 
@@ -445,7 +462,7 @@ _KINDS: tuple[type[Event], ...] = (
     DeadLetterDiscarded, SignalReceived, ChildStarted,
     PhaseStarted, PhaseCompleted, PhaseFailed, PhaseDeadLettered, PhaseRetrying, PhaseSkipped,
     PhaseCompensated, PhaseCompensationFailed, PhaseProgress,
-    ErrorOccurred, CheckpointCreated, UsageRecorded,
+    ErrorOccurred, CheckpointCreated, UsageRecorded, SlaBreached,
 )  # fmt: skip
 ENGINE_EVENTS: Mapping[str, type[Event]] = {kind.wire_name: kind for kind in _KINDS}
 """Kinds the engine itself tells, by wire name; an application's own names must differ."""
@@ -480,8 +497,9 @@ def rebuilt(
         own["error"] = ErrorInfo(**{**own["error"], "category": ErrorCategory(own["error"]["category"])})
     if "severity" in own:
         own["severity"] = Severity(own["severity"])
-    if "again_at" in own:
-        own["again_at"] = datetime.fromisoformat(own["again_at"])
+    for moment in ("again_at", "sla_at"):
+        if moment in own:
+            own[moment] = datetime.fromisoformat(own[moment])
     if kind is UsageRecorded:
         own["cost"] = Decimal(own["cost"])
     if "paths" in own:

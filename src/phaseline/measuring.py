@@ -18,6 +18,7 @@ from phaseline.events import (
     PhaseRetrying,
     PhaseSkipped,
     PipelineStarted,
+    SlaBreached,
     UsageRecorded,
 )
 from phaseline.health import Health
@@ -83,6 +84,10 @@ PHASE_RETRIES = Metric(
     "phaseline.phase.retries", _C, "{attempt}", ("pipeline", "phase", "reason"),
     "Attempts after which another one is made: failed, lost, handed_over or again.",
 )  # fmt: skip
+SLA_BREACHES = Metric(
+    "phaseline.sla.breaches", _C, "{breach}", ("pipeline", "phase"),
+    "Phases, and with an empty name of the phase runs, that were not over within their service level.",
+)  # fmt: skip
 USAGE_REQUESTS = Metric(
     "phaseline.usage.requests", _C, "{request}", ("pipeline", "phase"), "Requests that runs have recorded."
 )
@@ -132,7 +137,8 @@ DEAD_LETTERS = Metric(
 )
 
 COUNTED: Final = (
-    RUNS_STARTED, RUNS_ENDED, RUN_DURATION, PHASE_DURATION, PHASE_RETRIES, USAGE_REQUESTS, USAGE_TOKENS, USAGE_COST,
+    RUNS_STARTED, RUNS_ENDED, RUN_DURATION, PHASE_DURATION, PHASE_RETRIES, SLA_BREACHES, USAGE_REQUESTS, USAGE_TOKENS,
+    USAGE_COST,
 )  # fmt: skip
 """What each process counts of its own commits: the sum over all processes is right."""
 READ: Final = (STORAGE_UP, BROKER_UP, WORKERS, QUEUE_WAITING, QUEUE_OLDEST, DEAD_LETTERS)
@@ -162,6 +168,8 @@ def counted(run: RunRecord, events: Sequence[Event], rows: Mapping[str, PhaseRec
             yield RUNS_STARTED, 1, (run.pipeline,)
         elif isinstance(event, UsageRecorded):
             yield from _used(run.pipeline, event)
+        elif isinstance(event, SlaBreached):
+            yield SLA_BREACHES, 1, (run.pipeline, kind_of(event.phase or ""))
         elif event.phase is not None:
             yield from _attempted(run.pipeline, event, event.phase, rows.get(event.phase))
 

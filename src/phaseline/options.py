@@ -35,7 +35,7 @@ _OTHER_WORDS: Mapping[str, str] = {
     "attempts": "retry", "max_attempts": "retry", "max_retries": "retry", "retry_policy": "retry",
     "time_limit": "timeout", "timeout_seconds": "timeout", "heartbeat_timeout": "heartbeat", "task_queue": "queue", "queue_name": "queue",
     "deps": "requires", "dependencies": "requires", "state": "label", "state_label": "label",
-    "rate_limit": "rate", "throttle": "rate",
+    "rate_limit": "rate", "throttle": "rate", "service_level": "sla", "slo": "sla",
 }  # fmt: skip
 
 
@@ -142,6 +142,18 @@ def check_span(span: object, option: str, what: str) -> None:
         raise DefinitionError(f"{what}: a {option} of {span} would end it before it began")
     if span > LONGEST:
         raise DefinitionError(f"{what}: a {option} of {span} is over ten years; leave it out to have none")
+
+
+def check_sla(sla: object, what: str) -> None:
+    """Refuse what is no time within which something could be over."""
+    if sla is None:
+        return
+    sla = check_unit(sla, "sla", what)
+    if sla <= timedelta(0):
+        msg = f"{what}: an sla of {sla} would be passed before it began; say within what time it should be over, or leave it out"
+        raise DefinitionError(msg)
+    if sla > LONGEST:
+        raise DefinitionError(f"{what}: an sla of {sla} is over ten years; leave it out to have none")
 
 
 def check_interval(span: object, option: str, what: str) -> None:

@@ -39,6 +39,7 @@ from phaseline.options import (
     check_rate,
     check_requires,
     check_retry,
+    check_sla,
     check_span,
     check_spelling,
     option_kinds,
@@ -67,6 +68,7 @@ class Options(TypedDict, total=False):
     retry: Retry | None
     timeout: timedelta | None
     heartbeat: timedelta | None
+    sla: timedelta | None
     concurrency: int | None
     rate: Rate | None
     requires: tuple[Dep[Any], ...]
@@ -93,6 +95,8 @@ class Phase(Node[In, Out], ABC):
     """Bound of one attempt, at most ten years; None for none."""
     heartbeat: ClassVar[timedelta | None] = None
     """Longest time without a sign of life (``ctx.heartbeat()``, ``ctx.progress(...)``, a step that ended); None for any."""
+    sla: ClassVar[timedelta | None] = None
+    """Within what time it should be over, waiting and all attempts included; what takes longer is told, and goes on. None: any."""
     concurrency: ClassVar[int | None] = None
     """How many of its bodies may run at once, in all processes together; None for any number."""
     rate: ClassVar[Rate | None] = None
@@ -245,6 +249,7 @@ class PhaseOptions:
     concurrency: int | None = None
     rate: Rate | None = None
     compensate: Callable[..., Any] | None = None
+    sla: timedelta | None = None
 
     def __attrs_post_init__(self) -> None:
         """Refuse options that cannot work."""
@@ -254,6 +259,7 @@ class PhaseOptions:
         check_retry(self.retry, f"phase {self.name!r}")
         check_span(self.timeout, "timeout", f"phase {self.name!r}")
         check_span(self.heartbeat, "heartbeat", f"phase {self.name!r}")
+        check_sla(self.sla, f"phase {self.name!r}")
         check_concurrency(self.concurrency, "concurrency", f"phase {self.name!r}")
         check_rate(self.rate, "rate", f"phase {self.name!r}")
         check_requires(self.requires, self.name)
@@ -295,6 +301,7 @@ def phase(
     retry: Retry | None = None,
     timeout: timedelta | None = None,
     heartbeat: timedelta | None = None,
+    sla: timedelta | None = None,
     concurrency: int | None = None,
     rate: Rate | None = None,
     requires: tuple[Dep[Any], ...] = (),
@@ -312,6 +319,7 @@ def phase(
     retry: Retry | None = None,
     timeout: timedelta | None = None,
     heartbeat: timedelta | None = None,
+    sla: timedelta | None = None,
     concurrency: int | None = None,
     rate: Rate | None = None,
     requires: tuple[Dep[Any], ...] = (),
@@ -330,6 +338,8 @@ def phase(
         timeout: Bound of one attempt, at most ten years; None for none.
         heartbeat: Longest time without a sign of life from the body: ``ctx.heartbeat()``, ``ctx.progress(...)``, or a step
             that ended. An attempt that is silent for longer fails with TIMEOUT. None for any.
+        sla: Within what time it should be over, from when it could begin to its end, waiting and all attempts included. What
+            takes longer is told, once, by ``SLA_BREACHED``, and goes on all the same. None: however long it takes.
         concurrency: How many of its bodies may run at once, in all processes together; None for any number.
         rate: How many of them may be begun in a time, each attempt by itself: ``Rate(10, per=timedelta(minutes=1))``.
         requires: Dependencies that must be provided before a run starts.
@@ -366,6 +376,7 @@ def phase(
             concurrency,
             rate,
             compensate,
+            sla,
         )
         return FunctionPhase(function, options, dict(locals_) if nested else None)
 

@@ -39,6 +39,7 @@ from phaseline.options import (
     check_name,
     check_rate,
     check_retry,
+    check_sla,
     check_span,
     check_version,
 )
@@ -102,6 +103,7 @@ class Pipeline(Subgraph[In_contra, Out_co]):
         version: str = "1",
         retry: Retry | None = None,
         timeout: timedelta | None = None,
+        sla: timedelta | None = None,
         concurrency: int | None = None,
         rate: Rate | None = None,
         budget: Budget | None = None,
@@ -115,6 +117,9 @@ class Pipeline(Subgraph[In_contra, Out_co]):
             retry: For phases that say nothing themselves; by default what the runtime says, else one attempt.
             timeout: How long a run may be active, without pauses, waits and delays; then it fails. By default what the
                 runtime says, else for ever. Inside of another pipeline that one's timeout counts.
+            sla: Within what time a run should be over, from when it could begin, pauses, waits and delays included. One that
+                takes longer is told of, once, by ``SLA_BREACHED``, and goes on all the same. Inside of another pipeline that
+                one's counts.
             concurrency: How many bodies of its runs may run at once, in all processes together; None for any number.
                 Inside of another pipeline that one's counts.
             rate: How many of them may be begun in a time, each attempt by itself: ``Rate(10, per=timedelta(minutes=1))``.
@@ -128,6 +133,7 @@ class Pipeline(Subgraph[In_contra, Out_co]):
         check_version(version, f"pipeline {name!r}")
         check_retry(retry, f"pipeline {name!r}")
         check_span(timeout, "timeout", f"pipeline {name!r}")
+        check_sla(sla, f"pipeline {name!r}")
         check_concurrency(concurrency, "concurrency", f"pipeline {name!r}")
         check_rate(rate, "rate", f"pipeline {name!r}")
         check_budget(budget, f"pipeline {name!r}")
@@ -135,7 +141,15 @@ class Pipeline(Subgraph[In_contra, Out_co]):
         self.version = version
         self.retry = retry
         self.plan: Plan = compile_plan(
-            name, version, self.body, retry, timeout, concurrency=concurrency, rate=rate, budget=budget
+            name,
+            version,
+            self.body,
+            retry,
+            timeout,
+            sla=sla,
+            concurrency=concurrency,
+            rate=rate,
+            budget=budget,
         )
         warn_of_endless(self.plan, self.plan.endless)
 
@@ -310,6 +324,7 @@ class Dag(Wires[In]):
         version: str = "1",
         retry: Retry | None = None,
         timeout: timedelta | None = None,
+        sla: timedelta | None = None,
         concurrency: int | None = None,
         rate: Rate | None = None,
         budget: Budget | None = None,
@@ -322,6 +337,7 @@ class Dag(Wires[In]):
             version: As with ``Pipeline``.
             retry: As with ``Pipeline``.
             timeout: As with ``Pipeline``.
+            sla: As with ``Pipeline``.
             concurrency: As with ``Pipeline``.
             rate: As with ``Pipeline``.
             budget: As with ``Pipeline``.
@@ -335,6 +351,7 @@ class Dag(Wires[In]):
             version=version,
             retry=retry,
             timeout=timeout,
+            sla=sla,
             concurrency=concurrency,
             rate=rate,
             budget=budget,

@@ -110,6 +110,8 @@ class PlanNode:
 
     limits: str | None = None
     """Limits on its bodies, as ``phaseline.limits`` writes them; None for none."""
+    sla: timedelta | None = None
+    """Within what time it should be over."""
     may_finish: bool = False
     """Whether its body may end the whole run."""
     in_thread: bool = False
@@ -243,6 +245,8 @@ class Plan:
     """Digest of the shape."""
     timeout: timedelta | None = None
     """How long a run may be active; None: what the runtime says."""
+    sla: timedelta | None = None
+    """Within what time a run should be over."""
     limits: str | None = None
     """Limits on the bodies of its runs, as ``phaseline.limits`` writes them."""
     budget: Budget | None = None
@@ -254,6 +258,11 @@ class Plan:
     def definition(self) -> Definition:
         """By which its runs are known."""
         return Definition(self.name, self.version, self.fingerprint)
+
+    @cached_property
+    def has_levels(self) -> bool:
+        """Whether a run of it, or a phase, should be over within a time."""
+        return self.sla is not None or any(node.sla is not None for node in self.nodes)
 
     @cached_property
     def input(self) -> ValueCodec[Any]:

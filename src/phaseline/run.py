@@ -186,6 +186,10 @@ class RunRecord(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """Since when it is active, or when it will be: what is put off may run then. None where it is not."""
     expires_at: datetime | None = None
     """When it fails, unless it comes to something else before: by its deadline, or by its timeout if it stays active."""
+    sla_at: datetime | None = None
+    """When it should be over, by the service level of its pipeline; None where that has none, or it is being taken back."""
+    breached: int | None = None
+    """Number of the event that tells that it was not over by then."""
     marks: tuple[str, ...] = ()
     """Its tags and attributes, each as one text, in order."""
     forked_from: str | None = None
@@ -294,6 +298,10 @@ class PhaseRecord(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     run: its id."""
     due_at: datetime | None = None
     """When its wait ends by itself."""
+    sla_at: datetime | None = None
+    """When it should be over, by its service level; it stays as it was when the phase came up."""
+    breached: int | None = None
+    """Number of the event that tells that it was not over by then."""
     first_started_at: datetime | None = None
     """Start of the first attempt; retry policies that end after a time count from it."""
     started_at: datetime | None = None
@@ -375,6 +383,10 @@ class Run(Generic[Out_co]):
     attributes: Mapping[str, Attribute] = attrs.field(factory=dict[str, Attribute])
     forked_from: str | None = None
     """Id of the run that it is a copy of."""
+    sla_at: datetime | None = None
+    """When it should be over, by the service level of its pipeline."""
+    breached: int | None = None
+    """Number of the event that tells that it was not over by then."""
     usage_by_phase: Mapping[str, Usage] = attrs.field(factory=dict[str, Usage])
     """What was used, by path of the phase in the pipeline: items of a map are counted together. What was rolled back or
     retried was used all the same; what a copy took over was used by the other run."""

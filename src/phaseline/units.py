@@ -107,7 +107,18 @@ class Unit(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """To other runs."""
 
 
-AMENDED = ("marks", "deadline", "active_ms", "active_since", "expires_at", "letter", "undo_after", "spending")
+AMENDED = (
+    "marks",
+    "deadline",
+    "active_ms",
+    "active_since",
+    "expires_at",
+    "letter",
+    "undo_after",
+    "spending",
+    "sla_at",
+    "breached",
+)
 """Fields of a run's row that most commits leave as they are."""
 
 

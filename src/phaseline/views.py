@@ -105,6 +105,10 @@ class PhaseView(View):
     progress: ProgressView | None
     waits_for: str | None
     """``signal``, ``timer`` or ``child`` of a phase that waits for one."""
+    sla_at: datetime | None
+    """When it should be over, by its service level."""
+    breached: int | None
+    """Number of the event that tells that it was not over by then."""
     available_at: datetime
     started_at: datetime | None
     ended_at: datetime | None
@@ -118,7 +122,7 @@ class PhaseView(View):
         return cls(
             path=phase.path, state=phase.state, queue=phase.queue, attempt=phase.attempt, failures=phase.failures,
             crashes=phase.crashes, reason=phase.reason, progress=progress, waits_for=phase.wait_kind,
-            available_at=phase.available_at, started_at=phase.started_at, ended_at=phase.ended_at,
+            sla_at=phase.sla_at, breached=phase.breached, available_at=phase.available_at, started_at=phase.started_at, ended_at=phase.ended_at,
             error=ErrorView.of(phase.error),
         )  # fmt: skip
 
@@ -173,6 +177,10 @@ class RunDetail(RunView):
     """A run, with all that is known of it but its events."""
 
     forked_from: str | None
+    sla_at: datetime | None
+    """When it should be over, by the service level of its pipeline."""
+    breached: int | None
+    """Number of the event that tells that it was not over by then."""
     phases: tuple[PhaseView, ...]
     """In the order in which they came up: the first 1 000."""
     phases_left_out: int
@@ -193,7 +201,7 @@ class RunDetail(RunView):
         return cls.model_validate(
             {
                 **_facts_of(summary),
-                "forked_from": run.forked_from, "output": output, "usage": UsageView.of(run.usage),
+                "forked_from": run.forked_from, "sla_at": run.sla_at, "breached": run.breached, "output": output, "usage": UsageView.of(run.usage),
                 "usage_by_phase": {path: UsageView.of(usage) for path, usage in run.usage_by_phase.items()},
                 "phases": tuple(map(PhaseView.of, shown)), "phases_left_out": max(0, len(run.phases) - MOST_PHASES),
                 "history": tuple(MoveView(source=m.source, target=m.target, at=m.at) for m in run.history),

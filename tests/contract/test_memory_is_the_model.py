@@ -115,7 +115,7 @@ def phases(
         "priority": draw(COUNT), "available_at": draw(TIMES), "attempt": draw(COUNT), "failures": draw(COUNT),
         "crashes": draw(COUNT), "postponed": draw(COUNT), "fence": draw(COUNT), "reason": draw(TEXT),
         "progress": draw(st.none() | PROGRESS), "started_at": draw(MAYBE_TIME), "error": draw(st.none() | ERRORS),
-        "length": draw(st.none() | COUNT),
+        "length": draw(st.none() | COUNT), "sla_at": draw(MAYBE_TIME),
     }  # fmt: skip
     if state is PhaseState.RUNNING:
         fields |= {"worker": draw(st.sampled_from(WORKERS)), "lease_expires": draw(TIMES)}
@@ -135,6 +135,8 @@ def phases(
         fields |= {"ended_at": draw(TIMES), "live": state is PhaseState.COMPLETED or has_output}
     if state is PhaseState.FAILED:
         fields["error"] = draw(ERRORS)
+    if fields["sla_at"] is not None:
+        fields["breached"] = draw(st.none() | COUNT)
     return make_phase(path, state, **fields)
 
 
@@ -197,6 +199,7 @@ def units(draw: st.DrawFn, model: Storage, space: str, run_id: str) -> Unit:
     changed: list[tuple[PhaseRecord, int]] = []
     for row in draw(st.lists(st.sampled_from(rows), unique=True, max_size=3)) if rows else []:
         new = draw(phases(row.path, row.position, has_output=row.path in outputs, epoch=row.epoch))
+        new = replace(new, sla_at=row.sla_at, breached=None if row.sla_at is None else new.breached)
         changed.append((new, draw(st.sampled_from([row.fence] * 8 + [row.fence + 1]))))
     if draw(st.integers(0, 19)) == 0:
         changed.append((make_phase("never came up", position=99), 0))
@@ -276,6 +279,8 @@ def times_of(draw: st.DrawFn, base: RunRecord, state: str) -> dict[str, Any]:
         "active_ms": draw(COUNT),
         "active_since": draw(MAYBE_TIME) if base.timeout is not None else None,
         "expires_at": draw(MAYBE_TIME) if is_timed and state not in ENDED_STATES else None,
+        "sla_at": draw(MAYBE_TIME),
+        "breached": draw(st.none() | COUNT),
     }
 
 
@@ -377,6 +382,14 @@ class SqliteLikeMemory(RuleBasedStateMachine):
         def ask(storage: Storage) -> object:
             found = storage.due(space, now, [*map(of_plan, plans)], limit)
             return list(found.waits), found.next_due
+
+        self.both(ask)
+
+    @rule(space=SPACES, now=TIMES, plans=st.sets(st.sampled_from(PLANS)), limit=st.integers(1, 4))
+    def late(self, space: str, now: datetime, plans: set[str], limit: int) -> None:
+        def ask(storage: Storage) -> object:
+            found = storage.late(space, now, [*map(of_plan, plans)], limit)
+            return list(found.levels), found.next_due
 
         self.both(ask)
 

@@ -179,6 +179,14 @@ async def hold(number: int, ctx: Context) -> int:
         return number
 
 
+# --------------------------------------------------------------------- one that is always late
+@phase(sla=timedelta(milliseconds=100))
+async def dawdle(number: int, ctx: Context) -> int:
+    with ctx.dep(JOURNAL).noted(ctx):
+        await anyio.sleep(0.25)
+        return number
+
+
 # --------------------------------------------------------------------- one that kills whoever carries it out
 @phase
 async def explode(number: int, ctx: Context) -> int:
@@ -198,6 +206,7 @@ PIPELINES: dict[str, Pipeline[int, Any]] = {
     "slow": Pipeline("slow", ponder),
     "tick": Pipeline("tick", tick),
     "hold": Pipeline("hold", hold),
+    "late": Pipeline("late", dawdle, sla=timedelta(milliseconds=100)),
     "bomb": Pipeline("bomb", explode),
 }
 LAST = {
@@ -208,6 +217,7 @@ LAST = {
     "slow": "ponder",
     "tick": "tick",
     "hold": "hold",
+    "late": "dawdle",
     "bomb": "explode",
 }
 """The phase that gives the output."""

@@ -50,7 +50,7 @@ async def split(count: int) -> list[int]:
     return list(range(count))
 
 
-@phase(retry=Retry(2, wait=timedelta(0)))
+@phase(retry=Retry(2, wait=timedelta(0)), sla=timedelta(microseconds=1))
 async def work(number: int, ctx: Context) -> int:
     ctx.spend("model", Usage(requests=1, input_tokens=10, output_tokens=2, cost=Decimal("0.5")))
     if number == 0 and ctx.attempt == 1:

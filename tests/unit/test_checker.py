@@ -13,7 +13,14 @@ import pytest
 from msgspec.structs import replace
 
 from phaseline import Context, Pipeline, Retry, Runtime, each, phase
-from phaseline.events import CheckpointCreated, Event, PhaseCompleted, PhaseRetrying, PhaseStarted
+from phaseline.events import (
+    CheckpointCreated,
+    Event,
+    PhaseCompleted,
+    PhaseRetrying,
+    PhaseStarted,
+    SlaBreached,
+)
 from phaseline.run import PhaseState
 from phaseline.storage.memory import MemoryStorage
 from phaseline.testing import accounts
@@ -47,7 +54,7 @@ async def weigh(number: int, ctx: Context) -> int:
     return number * 10
 
 
-@phase(retry=Retry(attempts=2, wait=timedelta(0)))
+@phase(retry=Retry(attempts=2, wait=timedelta(0)), sla=timedelta(hours=1))
 async def settle(weights: list[int], ctx: Context) -> int:
     async def pay() -> int:
         note(ctx, Moment.BEGIN, "pay")
@@ -262,6 +269,24 @@ def run(**changes: Any) -> Tamper:
     return lambda sample: sample.set_run(**changes)
 
 
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def told_late(times: int, **fields: Any) -> Tamper:
+    """Have it told of a phase, or of the run, that it is late."""
+
+    def tamper(sample: Sample) -> None:
+        fact = sample.run.events[-1]
+        for _ in range(times):
+            late = SlaBreached(
+                run_id=fact.run_id, pipeline=fact.pipeline, seq=0, at=fact.at + timedelta(hours=2),
+                **{"sla_at": EPOCH, "state": "RUNNING", **fields},
+            )  # fmt: skip
+            sample.add_event(late)
+
+    return tamper
+
+
 def exceed_rate(sample: Sample) -> None:
     for path in ("weigh[0]", "weigh[1]"):
         sample.set_row(path, limits="1/3600000000 phase order/weigh[]")
@@ -281,6 +306,14 @@ TAMPERED: dict[str, tuple[Tamper, str]] = {
     "the run is in another state": (run(state="SETTLE", ended_at=None), "its events lead to COMPLETED, and its row says SETTLE"),
     "a phase starts after the end": (start_again, "starts 'weigh[1]' while it is COMPLETED"),
     "a phase is begun anew in its epoch": (start_again, "makes it RUNNING, but it was COMPLETED"),
+    "what ended late was not told": (row("settle", sla_at=EPOCH), "and nothing tells of it"),
+    "a run that ended late was not told": (run(sla_at=EPOCH), "the run ended at"),
+    "what is late is told twice": (told_late(2, phase="settle"), "tell more than once that settle is late"),
+    "what is late is told after its end": (
+        lambda s: (told_late(1, phase="settle")(s), s.set_row("settle", breached=s.run.run.seq)), "is late, after its end at"
+    ),
+    "what is late is told too early": (told_late(1, sla_at=datetime(9999, 1, 1, tzinfo=UTC)), "that it was not over at 9999"),
+    "it is told of another one that it is late": (row("settle", breached=1), "no event 1 tells that settle is late"),
     "a phase is committed twice": (commit_twice, "makes it COMPLETED, but it was COMPLETED"),
     "an attempt is left out": (skip_attempt, "starts attempt 3 under fence 2, after attempt 1"),
     "a fence does not rise": (reuse_fence, "under fence 1, after attempt 1 under fence 1"),

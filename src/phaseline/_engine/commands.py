@@ -240,6 +240,13 @@ class Expire(msgspec.Struct, frozen=True, gc=False):
     """Fail the run if its time is over."""
 
 
+class TellLate(msgspec.Struct, frozen=True, gc=False):
+    """Tell of what was not over when it should have been."""
+
+    paths: tuple[str | None, ...]
+    """Of phases; None: the run itself."""
+
+
 class Receive(msgspec.Struct, frozen=True, gc=False):
     """Somebody sent a signal; one whose id is known does nothing."""
 
@@ -367,6 +374,7 @@ Command: TypeAlias = (
     | Release
     | Reclaim
     | Expire
+    | TellLate
     | Receive
     | Elapse
     | Order

@@ -36,11 +36,13 @@ from phaseline._engine.commands import (
     SkipPhase,
     Start,
     Succeed,
+    TellLate,
     Unfold,
 )
 from phaseline._engine.control import obey
 from phaseline._engine.endings import fail_for_good, fail_overdue, finish_run, skip_arm
 from phaseline._engine.flow import flow_on, open_map, open_node, start, unfold_map
+from phaseline._engine.levels import begin_run, tell_late
 from phaseline._engine.rollback import undone
 from phaseline._engine.snapshot import Draft, Snapshot
 from phaseline._engine.spending import reserve, settle, spend
@@ -153,6 +155,8 @@ def decide(draft: Draft, command: Command, offer: Offer) -> None:  # noqa: C901,
             child_ended(draft, command)
         case Expire():
             fail_overdue(draft)
+        case TellLate():
+            tell_late(draft, command)
         case Receive():
             receive(draft, command)
         case Elapse():
@@ -173,6 +177,7 @@ def _held(draft: Draft, path: str, fence: int) -> PhaseRecord:
 def _start(draft: Draft, command: Start, offer: Offer) -> None:
     if draft.run.revision > 0:
         return
+    begin_run(draft, command.available_at)
     for node in draft.plan.entries:
         open_node(draft, node, (), offer, available_at=command.available_at, length=command.length)
 

@@ -10,6 +10,7 @@ from msgspec.structs import replace
 
 from phaseline._engine import evolve_run
 from phaseline._engine.commands import Offer
+from phaseline._engine.levels import level_of, told_if_late
 from phaseline._engine.snapshot import Draft
 from phaseline.events import (
     CheckpointCreated,
@@ -86,7 +87,7 @@ def phase_pending(
     draft.rows[path] = PhaseRecord(
         path=path, state=PENDING, queue=node.queue, priority=draft.run.priority, available_at=available_at,
         position=position, epoch=draft.run.epoch, generation=generation, fence=fence, total=total,
-        limits=limits_of(draft, node),
+        limits=limits_of(draft, node), sla_at=level_of(draft, node, available_at),
     )  # fmt: skip
 
 
@@ -119,6 +120,7 @@ def phase_started(draft: Draft, node: PlanNode, path: str, row: PhaseRecord | No
             path=path, state=RUNNING, queue=node.queue, priority=draft.run.priority, available_at=now,
             position=position, epoch=draft.run.epoch, generation=generation, attempt=1, fence=fence, worker=worker,
             lease_expires=lease, first_started_at=now, started_at=now,
+            sla_at=None if node.sla is None else level_of(draft, node, now),
         )  # fmt: skip
     else:
         attempt, fence = row.attempt + 1, row.fence + 1
@@ -215,6 +217,8 @@ def test_decided(draft: Draft, row: PhaseRecord, *, held: bool) -> None:
 def phase_completed(draft: Draft, row: PhaseRecord, length: int | None) -> None:
     """A phase has its output."""
     now, path = draft.now, row.path
+    if row.sla_at is not None:
+        row = told_if_late(draft, row)
     draft.rows[path] = replace(
         row,
         state=COMPLETED,
@@ -239,6 +243,7 @@ def phase_completed(draft: Draft, row: PhaseRecord, length: int | None) -> None:
 
 def phase_finished_run(draft: Draft, row: PhaseRecord) -> None:
     """A phase has the output of the whole run; where the run is then, its own end tells."""
+    row = told_if_late(draft, row)
     draft.rows[row.path] = replace(
         row, state=COMPLETED, worker=None, lease_expires=None, live=True, reason=FINISHED, error=None,
         ended_at=draft.now, decided=draft.seq + 1,
@@ -253,6 +258,7 @@ def phase_skipped(
     """A phase ended without running to its end; ``live`` if a value is handed on all the same."""
     if draft.state == IDLE:  # it goes on after an end, and this is what it begins with
         evolve_run.pipeline_started(draft)
+    row = told_if_late(draft, row)
     draft.rows[row.path] = replace(
         row, state=PhaseState.SKIPPED, worker=None, lease_expires=None, live=live, length=length, reason=reason,
         error=None, ended_at=draft.now, decided=draft.seq + 1,
@@ -268,6 +274,7 @@ def phase_skipped(
 
 def phase_failed(draft: Draft, row: PhaseRecord, error: ErrorInfo, *, final: bool = False) -> None:
     """A phase failed and is not tried again by itself; not ``final``: a retry of the run takes it up again."""
+    row = told_if_late(draft, row)
     draft.rows[row.path] = replace(
         row, state=PhaseState.FAILED, worker=None, lease_expires=None, live=False, failures=row.failures + 1,
         error=error, ended_at=draft.now, decided=draft.seq + 1 if final else None,
@@ -313,6 +320,7 @@ def phases_cancelled(
     Not ``final``: a retry of the run takes them up again.
     """
     draft.cuts = True
+    rows = [told_if_late(draft, row) for row in rows]
     for row in rows:
         draft.rows[row.path] = replace(
             row, state=PhaseState.SKIPPED, fence=row.fence + 1, worker=None, lease_expires=None, live=False,
@@ -330,6 +338,7 @@ def phases_skipped(draft: Draft, rows: list[PhaseRecord], reason: str, passing: 
     """Phases that a decision left over end at once, fenced off; those at ``passing`` hand on what they would take."""
     if draft.state == IDLE:  # as above
         evolve_run.pipeline_started(draft)
+    rows = [told_if_late(draft, row) for row in rows]
     for row in rows:
         draft.cuts = draft.cuts or row.worker is not None
         draft.rows[row.path] = replace(

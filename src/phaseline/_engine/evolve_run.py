@@ -5,6 +5,7 @@ from __future__ import annotations
 from msgspec.structs import replace
 
 from phaseline._engine.commands import Fork
+from phaseline._engine.levels import begin_run, let_go_of_run, tell_of_run
 from phaseline._engine.snapshot import Draft
 from phaseline._engine.timing import begun_anew, is_timed
 from phaseline.events import (
@@ -54,6 +55,7 @@ def pipeline_started(draft: Draft) -> None:
 
 def pipeline_completed(draft: Draft) -> None:
     """Every phase has ended and none failed."""
+    tell_of_run(draft)
     transition = draft.move(RunState.COMPLETED)
     draft.change_run(ended_at=draft.now)
     draft.events.append(
@@ -69,6 +71,7 @@ def pipeline_completed(draft: Draft) -> None:
 
 def pipeline_failed(draft: Draft, error: ErrorInfo) -> None:
     """A phase failed for good, or its time was over."""
+    tell_of_run(draft)
     transition = draft.move(RunState.FAILED)
     draft.change_run(ended_at=draft.now, error=error)
     draft.events.append(PipelineFailed(**draft.head(), transition=transition, error=error))
@@ -156,12 +159,16 @@ def pipeline_restarted(draft: Draft, phase: str | None, reason: str, actor: str)
 
 def _reopened(draft: Draft, target: RunState = RunState.IDLE) -> Transition | None:
     draft.begin_epoch()
+    had_ended = draft.has_ended
     _go_on(draft)
+    if had_ended and target is RunState.IDLE:
+        begin_run(draft, draft.now)
     return draft.move(target)
 
 
 def pipeline_rolling_back(draft: Draft, to: str | None, last: int, reason: str, actor: str) -> None:
     """What was committed after a phase, or all, is being compensated."""
+    let_go_of_run(draft)
     transition = _reopened(draft, RunState.ROLLING_BACK)
     draft.change_run(undo_after=last)
     draft.events.append(
@@ -183,6 +190,7 @@ def _go_on(draft: Draft) -> None:
 
 def pipeline_rolled_back(draft: Draft, to: str | None, reason: str, actor: str) -> None:
     """It is where it was after the commit of a phase, or before its first."""
+    let_go_of_run(draft)
     draft.begin_epoch()
     transition = draft.move(RunState.ROLLED_BACK)
     draft.change_run(ended_at=draft.now, error=None, undo_after=None)
@@ -209,6 +217,7 @@ def pipeline_annotated(draft: Draft, note: str, reason: str, actor: str) -> None
 
 def pipeline_cancelled(draft: Draft, reason: str, actor: str) -> None:
     """Somebody ended it."""
+    tell_of_run(draft)
     draft.begin_epoch()
     transition = draft.move(RunState.CANCELLED)
     draft.change_run(ended_at=draft.now)

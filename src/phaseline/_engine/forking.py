@@ -13,6 +13,7 @@ from msgspec.structs import replace
 from phaseline._engine import evolve_run, rollback
 from phaseline._engine.commands import NO_OFFER, Fork
 from phaseline._engine.flow import flow_on, take_up
+from phaseline._engine.levels import begin_run
 from phaseline._engine.snapshot import Copy, Draft, Snapshot
 from phaseline._engine.timing import begun_anew
 from phaseline.run import PhaseRecord, RunRecord, RunState
@@ -39,6 +40,7 @@ def fork(draft: Draft, order: Fork) -> None:
     rows = _taken_over([row for row in draft.all_rows() if rollback.is_kept(row, last)])
     copy = Draft(Snapshot.from_rows(draft.plan, RunRows(record, rows)), draft.now)
     evolve_run.pipeline_forked(copy, order, origin=draft.run_id)
+    begin_run(copy, copy.now)
     take_up(copy, copy.plan.members[None], (), NO_OFFER)
     flow_on(copy, NO_OFFER)
     draft.forked = Copy(copy, rows)
@@ -64,4 +66,6 @@ def _taken_over(rows: Sequence[PhaseRecord]) -> list[PhaseRecord]:
     """Rows as the copy has them: decided before its first fact, in the order in which they were."""
     facts = sorted({row.decided or 0 for row in rows}, reverse=True)
     numbers = {fact: -place for place, fact in enumerate(facts)}
-    return [replace(row, epoch=0, decided=numbers[row.decided or 0]) for row in rows]
+    return [
+        replace(row, epoch=0, decided=numbers[row.decided or 0], sla_at=None, breached=None) for row in rows
+    ]

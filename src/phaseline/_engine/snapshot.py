@@ -199,6 +199,7 @@ class Draft:
         "just_ended",
         "known",
         "letter",
+        "level_at",
         "messages",
         "now",
         "opens",
@@ -225,6 +226,8 @@ class Draft:
     """What inserts the other runs that begin with it; known with the unit."""
     messages: Sequence[Message]
     """What it tells other runs; known with the unit."""
+    level_at: datetime | None
+    """The first moment at which something should be over that begins with this unit."""
 
     def __init__(self, base: Snapshot, now: datetime) -> None:
         run = base.run
@@ -271,7 +274,7 @@ class Draft:
         """The copy of the run that begins with this unit."""
         self.expires_at: datetime | None = None
         """When the run fails by its time, where this unit makes that another moment; known with the unit."""
-        self.begins, self.messages = (), ()
+        self.begins, self.messages, self.level_at = (), (), None
         self.just_ended: deque[tuple[PlanNode, Items]] = deque()
         """Nodes from which the flow has yet to go on."""
         self.closed: set[tuple[int, Items]] = set()
@@ -345,6 +348,22 @@ class Draft:
         """Number of the event that tells of the run's dead letter, as this unit sees it."""
         seq: int | None = self._changes.get("letter", self.run.letter)
         return seq
+
+    @property
+    def level(self) -> tuple[datetime | None, int | None]:
+        """When the run should be over, and the number of the event that tells that it was not; as this unit sees it."""
+        changes, run = self._changes, self.run
+        return changes.get("sla_at", run.sla_at), changes.get("breached", run.breached)
+
+    def note_level(self, moment: datetime) -> datetime:
+        """Note that something should be over at a moment."""
+        self.level_at = moment if self.level_at is None else min(moment, self.level_at)
+        return moment
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether the run has ended, as this unit sees it."""
+        return self._changes.get("ended_at", self.run.ended_at) is not None
 
     @property
     def spending(self) -> Spending | None:

@@ -36,7 +36,7 @@ def picture(
         id=record.id, pipeline=record.pipeline, version=record.version, state=record.state,
         landmarks=tuple(landmarks), phases=dict(live.snapshot.rows), created_at=record.created_at,
         started_at=record.started_at, ended_at=record.ended_at, error=record.error,
-        parent_id=record.parent_id, parent_path=record.parent_path,
+        parent_id=record.parent_id, parent_path=record.parent_path, sla_at=record.sla_at, breached=record.breached,
         usage_by_phase=(record.spending or NO_SPENDING).phases, tags=record.tags, attributes=record.attributes, forked_from=record.forked_from, output=output, missing=missing,
     )  # fmt: skip
 

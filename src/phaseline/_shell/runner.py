@@ -117,6 +117,8 @@ class Runner:
     """Told when a commit has told other runs something."""
     on_due: Callable[[datetime], None] | None = None
     """Told when a commit leaves a phase that waits, until the moment at which its wait ends by itself."""
+    on_level: Callable[[datetime], None] | None = None
+    """Told when a commit leaves what should be over at a moment."""
     _post: Post
     _context: Context
     """In which tasks begin that other threads ask for: by it the libraries of event loops know where they are."""
@@ -485,8 +487,8 @@ class Runner:
             self._nudge(draft.all_rows() if draft.opens else draft.rows.values(), draft.now)
         if draft.begins or draft.messages:
             self._tell_of_others(draft)
-        if draft.expires_at is not None and self.on_expiry is not None:
-            self.on_expiry(draft.expires_at)
+        if draft.expires_at is not None or draft.level_at is not None:
+            self._note_times(draft.expires_at, draft.level_at)
         if self.storage.nudges and draft.run.state in SETTLED_STATES:
             self.nudges.ended(live.id)
         if live.jobs and (draft.cuts or draft.run.state in ENDED_STATES):
@@ -499,10 +501,18 @@ class Runner:
                 self.publish(unit.events)
                 tell_of_commit(self, unit.run, unit.events, {row.path: row for row in unit.inserted})
             self._nudge(unit.inserted, draft.now)
-            if unit.run.expires_at is not None and self.on_expiry is not None:
-                self.on_expiry(unit.run.expires_at)
+            levels = (unit.run.sla_at, *(row.sla_at for row in unit.inserted))
+            level_at = min((each for each in levels if each is not None), default=None)
+            self._note_times(unit.run.expires_at, level_at)
         if self.on_message is not None:  # also a run that was started may have: one that had nothing to do
             self.on_message()
+
+    def _note_times(self, expires_at: datetime | None, level_at: datetime | None) -> None:
+        """See to it that somebody looks when a run must be over, and when something should be."""
+        if expires_at is not None and self.on_expiry is not None:
+            self.on_expiry(expires_at)
+        if level_at is not None and self.on_level is not None:
+            self.on_level(level_at)
 
     def _nudge(self, rows: Iterable[PhaseRecord], now: datetime) -> None:
         """See to it that somebody takes up what a commit left waiting."""
@@ -631,6 +641,6 @@ class Runner:
         for threads in (self.bodies, self._writer, self._readers, self._handlers):
             if threads is not None:
                 threads.close()
-        self.on_waiting = self.on_due = self.on_seat = self.on_expiry = self.on_message = None
+        self.on_waiting = self.on_due = self.on_seat = self.on_expiry = self.on_level = self.on_message = None
         self.publish = self.bus.publish
         del self.committer

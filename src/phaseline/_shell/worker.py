@@ -19,9 +19,10 @@ from phaseline._shell.alarms import Alarms
 from phaseline._shell.background import survived
 from phaseline._shell.clock import Timer
 from phaseline._shell.ids import host_identity, is_gone, process_started
+from phaseline._shell.levels import watch_levels
 from phaseline._shell.lookout import Lookout
 from phaseline._shell.mail import Mail
-from phaseline._shell.overdue import Overdue
+from phaseline._shell.overdue import watch_overdue
 from phaseline._shell.runner import Runner
 from phaseline._shell.tending import tend
 from phaseline.abc import Claimed, ClaimRequest, HeldPhase, WorkerRecord
@@ -65,7 +66,7 @@ class Worker:
         runner.nudges.listen()
         runner.on_waiting = self._look_at
         runner.on_seat = self._seat_is_free
-        self._overdue = Overdue(runner)
+        self._watches = (watch_overdue(runner), watch_levels(runner))
         self.busy = False
 
     def serve(self) -> None:
@@ -85,7 +86,8 @@ class Worker:
             runner.keeps = True
             runner.spawn(self._sweep_for_ever)
         else:
-            self._overdue.look_at(runner.clock.now())
+            for watch in self._watches:
+                watch.look_at(runner.clock.now())
         self.serve()
 
     def _enlist(self) -> None:
@@ -248,7 +250,8 @@ class Worker:
                 break
         for worker_id in dead:
             await runner.write(partial(runner.storage.retire, namespace, worker_id))
-        await self._overdue.end()
+        for watch in self._watches:
+            await watch.look()
         runner.drop_resting()
         self._alarms.look()
         self._mail.look()

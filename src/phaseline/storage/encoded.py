@@ -22,6 +22,7 @@ from phaseline.abc import (
     DueWaits,
     Grant,
     HeldPhase,
+    LateLevels,
     Nudge,
     Storage,
     Tally,
@@ -220,6 +221,11 @@ class EncodedStorage(Storage):
         self, namespace: str, now: datetime | None, definitions: Collection[Definition], limit: int
     ) -> DueRuns:
         return self._inner.overdue(namespace, now, definitions, limit)
+
+    def late(
+        self, namespace: str, now: datetime | None, definitions: Collection[Definition], limit: int
+    ) -> LateLevels:
+        return self._inner.late(namespace, now, definitions, limit)
 
     def messages(self, namespace: str, definitions: Collection[Definition], limit: int) -> Sequence[Message]:
         return self._inner.messages(namespace, definitions, limit)

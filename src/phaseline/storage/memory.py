@@ -22,6 +22,8 @@ from phaseline.abc import (
     DueWaits,
     Grant,
     HeldPhase,
+    LateLevel,
+    LateLevels,
     Storage,
     Tally,
     WorkerRecord,
@@ -75,6 +77,8 @@ class MemoryStorage(Storage):
         """Dead letters of each namespace."""
         self._expiries: dict[str, DueHeap] = {}
         """Of each namespace the runs that must be over at a time."""
+        self._levels: dict[str, DueHeap] = {}
+        """Of each namespace the runs and phases that should be over at a time."""
         self._messages: dict[str, dict[Message, None]] = {}
         """Of each namespace those that were not heard."""
         self._workers: dict[_Key, WorkerRecord] = {}
@@ -128,6 +132,8 @@ class MemoryStorage(Storage):
         for row in unit.inserted:
             if row.limits is not None:
                 self._count_slot(key[0], stored.phases.get(row.path), row, row.limits)
+            if row.sla_at is not None:
+                self._levels.setdefault(key[0], DueHeap()).add((row.sla_at, key[1], row.path))
             if row.worker is None and row.ended_at is None:
                 self._await(key, row)
         for row, _ in unit.dropped:
@@ -154,6 +160,8 @@ class MemoryStorage(Storage):
             self._letters.setdefault(key[0], LetterBox()).replace(key[1], unit.letter)
         if unit.run.expires_at is not None:
             self._expiries.setdefault(key[0], DueHeap()).add((unit.run.expires_at, key[1], ""))
+        if unit.run.sla_at is not None:
+            self._levels.setdefault(key[0], DueHeap()).add((unit.run.sla_at, key[1], ""))
         if unit.messages:
             self._messages.setdefault(key[0], {}).update(dict.fromkeys(unit.messages))
         for other in unit.begins:
@@ -330,6 +338,30 @@ class MemoryStorage(Storage):
 
         found, following = heap.first(now or self.now(), limit, holds=still_expires, fits=is_known)
         return DueRuns([run_id for _, run_id, _ in found], following)
+
+    def late(
+        self, namespace: str, now: datetime | None, definitions: Collection[Definition], limit: int
+    ) -> LateLevels:
+        heap = self._levels.get(namespace)
+        if heap is None:
+            return LateLevels((), None)
+
+        def is_open(entry: Entry) -> bool:
+            sla_at, run_id, path = entry
+            stored = self._runs.get((namespace, run_id))
+            found = None if stored is None else stored.phases.get(path) if path else stored.run
+            return (
+                found is not None
+                and found.sla_at == sla_at
+                and found.breached is None
+                and found.ended_at is None
+            )
+
+        def is_known(entry: Entry) -> bool:
+            return self._runs[namespace, entry[1]].run.definition in definitions
+
+        found, following = heap.first(now or self.now(), limit, holds=is_open, fits=is_known)
+        return LateLevels([LateLevel(run_id, path or None) for _, run_id, path in found], following)
 
     def _row(self, namespace: str, run_id: str, path: str) -> PhaseRecord | None:
         """Give a phase that waited once; None if its run was purged."""

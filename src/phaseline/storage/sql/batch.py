@@ -29,6 +29,8 @@ PHASE_UPDATE = (
     "expected",
 )
 PHASE_INSERT = ("namespace", "run_id", *rows.PHASE, "lane", "output", "revision")
+LEVEL_UPDATE = ("breached", *PHASE_UPDATE)
+LEVEL_INSERT = (*PHASE_INSERT, *rows.PHASE_LEVEL)
 PHASE_DROP = (*rows.PHASE_DROPPED, "revision", "namespace", "run_id", "path", "epoch", "expected")
 CHECKPOINT_DROP = ("gone_in_epoch", "namespace", "run_id", "phase", "epoch")
 CHECKPOINT = ("namespace", "run_id", *rows.CHECKPOINT)
@@ -52,6 +54,9 @@ class Batch:
     run_inserts: Rows = attrs.field(factory=Rows)
     phase_updates: Rows = attrs.field(factory=Rows)
     phase_inserts: Rows = attrs.field(factory=Rows)
+    level_updates: Rows = attrs.field(factory=Rows)
+    """Of phases that should be over within a time."""
+    level_inserts: Rows = attrs.field(factory=Rows)
     phase_drops: Rows = attrs.field(factory=Rows)
     checkpoint_drops: Rows = attrs.field(factory=Rows)
     checkpoints: Rows = attrs.field(factory=Rows)
@@ -116,12 +121,18 @@ def _gather_phases(batch: Batch, unit: Unit, head: tuple[str, str]) -> None:
     run, outputs, revision = unit.run, unit.outputs, unit.run.revision
     for row, fence in unit.updated:
         path, changes, lane = row.path, rows.phase_changes(row), lanes.lane_of(run, row)
-        batch.phase_updates.append(
-            (*changes, lane, outputs.get(path), revision, *head, path, row.epoch, fence)
-        )
+        values = (*changes, lane, outputs.get(path), revision, *head, path, row.epoch, fence)
+        if row.sla_at is None:
+            batch.phase_updates.append(values)
+        else:
+            batch.level_updates.append((row.breached, *values))
     for row in unit.inserted:
         lane = lanes.lane_of(run, row)
-        batch.phase_inserts.append((*head, *rows.phase_row(row), lane, outputs.get(row.path), revision))
+        values = (*head, *rows.phase_row(row), lane, outputs.get(row.path), revision)
+        if row.sla_at is None:
+            batch.phase_inserts.append(values)
+        else:
+            batch.level_inserts.append((*values, rows.micros(row.sla_at), row.breached))
 
 
 def _gather_rare(batch: Batch, unit: Unit, head: tuple[str, str]) -> None:

@@ -25,7 +25,7 @@ Candidate = tuple[str, str, int, str | None]
 """Run id, path and priority of a row that waits, and the limits it is under."""
 _STANDING = ", ".join(f"'{state}'" for state in sorted(STANDING_STATES))
 _SETTLED = ", ".join(f"'{state}'" for state in sorted(SETTLED_STATES))
-_OF_DEFINITION = "(r.pipeline, r.version, r.fingerprint) IN"
+OF_DEFINITION = "(r.pipeline, r.version, r.fingerprint) IN"
 _WORKER_COLUMNS = ", ".join(rows.WORKER)
 LARGE_INPUT = 8_192
 """Length from which on the input of a run is read when it is needed, and not with the claim."""
@@ -110,7 +110,7 @@ def _lanes(ask: Access, request: ClaimRequest) -> list[_Lane]:
     """Find the lanes of these definitions and queues, jumping from each to the next."""
     if not request.definitions:
         return []
-    now, given = _moment(ask, request.now)
+    now, given = moment_of(ask, request.now)
     heads = [lanes.head(definition) for definition in sorted(request.definitions)]
     of_lane = "FROM phaseline_phase_execution p WHERE p.namespace = ? AND p.lane = l.lane"
     following = (
@@ -157,7 +157,7 @@ def _first_of(ask: Access, request: ClaimRequest, lane: _Lane, slots: Slots) -> 
     found = ask(
         "SELECT p.available_at, p.run_id, p.path, p.priority, p.limits FROM phaseline_phase_execution p "  # noqa: S608  # names of ours
         "WHERE p.namespace = ? AND p.lane = ? AND p.available_at <= ? "
-        f"AND {_run_is(f'r.state NOT IN ({_SETTLED}) AND {_OF_DEFINITION} ({_triples(request.definitions)})')} "
+        f"AND {run_is(f'r.state NOT IN ({_SETTLED}) AND {OF_DEFINITION} ({triples(request.definitions)})')} "
         "ORDER BY p.available_at, p.run_id, p.path LIMIT ?",
         (request.namespace, lane.name, lane.now, *chain(*request.definitions), room),
     )
@@ -253,12 +253,12 @@ def _leave_alone(run_id: str) -> None:
     log.error("run %s is left alone: what is stored of it cannot be read", run_id, exc_info=True)  # noqa: LOG014  # for handlers
 
 
-def _moment(ask: Access, now: datetime | None) -> tuple[str, tuple[int | None, ...]]:
+def moment_of(ask: Access, now: datetime | None) -> tuple[str, tuple[int | None, ...]]:
     """The moment that times are compared with: its text, and the values in it."""
     return (ask.dialect.now, ()) if now is None else ("CAST(? AS BIGINT)", (rows.micros(now),))
 
 
-def _run_is(condition: str) -> str:
+def run_is(condition: str) -> str:
     """The condition that the run ``r`` of a phase ``p`` fulfils one; it is looked up by its key for each phase that comes up.
 
     Of a join PostgreSQL decides what is looked up by what, and a plan that was made while the tables were empty, which is kept,
@@ -271,7 +271,8 @@ def _marks(values: Collection[Any]) -> str:
     return ", ".join("?" * len(values)) or "NULL"
 
 
-def _triples(definitions: Collection[Definition]) -> str:
+def triples(definitions: Collection[Definition]) -> str:
+    """Marks for what definitions consist of."""
     return f"VALUES {', '.join(['(?, ?, ?)'] * len(definitions)) or '(NULL, NULL, NULL)'}"
 
 
@@ -334,12 +335,12 @@ def lost(  # noqa: PLR0917  # as the port has them
     limit: int,
 ) -> Sequence[HeldPhase]:
     """Read which phases are held by a worker that is gone."""
-    expression, moment = _moment(ask, now)
+    expression, moment = moment_of(ask, now)
     found = ask(
         "SELECT p.run_id, p.path, p.fence FROM phaseline_phase_execution p "  # noqa: S608  # marks only
         "WHERE p.namespace = ? AND p.worker IS NOT NULL "
         f"AND (p.lease_expires <= {expression} OR p.worker IN ({_marks(dead_workers)})) "
-        f"AND {_run_is(f'{_OF_DEFINITION} ({_triples(definitions)})')} ORDER BY p.run_id, p.path LIMIT ?",
+        f"AND {run_is(f'{OF_DEFINITION} ({triples(definitions)})')} ORDER BY p.run_id, p.path LIMIT ?",
         (namespace, *moment, *dead_workers, *chain(*definitions), limit),
     )
     return [HeldPhase(run_id, path, fence) for run_id, path, fence in map(tuple, found)]
@@ -350,10 +351,10 @@ def due(
     ask: Access, namespace: str, now: datetime | None, definitions: Collection[Definition], limit: int
 ) -> DueWaits:
     """Read which waits have come to their time, and when the next one does."""
-    expression, moment = _moment(ask, now)
+    expression, moment = moment_of(ask, now)
     condition = (
         "WHERE p.namespace = ? AND p.state = 'RUNNING' "
-        f"AND {_run_is(f'r.state NOT IN ({_STANDING}) AND {_OF_DEFINITION} ({_triples(definitions)})')}"
+        f"AND {run_is(f'r.state NOT IN ({_STANDING}) AND {OF_DEFINITION} ({triples(definitions)})')}"
     )
     values = (namespace, *chain(*definitions), *moment)
     found = ask(
@@ -376,10 +377,10 @@ def overdue(
     ask: Access, namespace: str, now: datetime | None, definitions: Collection[Definition], limit: int
 ) -> DueRuns:
     """Read which runs must be over, and when the next one must."""
-    expression, moment = _moment(ask, now)
+    expression, moment = moment_of(ask, now)
     condition = (
         f"FROM phaseline_pipeline_run r{ask.dialect.by('run_expiry')} WHERE r.namespace = ? AND r.expires_at IS NOT NULL "
-        f"AND {_OF_DEFINITION} ({_triples(definitions)})"
+        f"AND {OF_DEFINITION} ({triples(definitions)})"
     )
     values = (namespace, *chain(*definitions), *moment)
     found = ask(

@@ -141,7 +141,12 @@ def insert_run(
 
 def _insert_rest(connection: Connection, rows: Batch, schema_name: str | None) -> None:
     tables = schema.tables(schema_name)
-    others = (("phase_execution", rows.phase_inserts), ("event", rows.events), ("run_mark", rows.marks))
+    others = (
+        ("phase_execution", rows.phase_inserts),
+        ("phase_execution", rows.level_inserts),
+        ("event", rows.events),
+        ("run_mark", rows.marks),
+    )
     for name, values in others:
         if values:
             connection.execute(tables[name].insert(), _dicts(name, values))

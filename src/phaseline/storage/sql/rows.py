@@ -33,7 +33,7 @@ MICROSECOND = timedelta(microseconds=1)
 RUN = (
     "namespace", "id", "pipeline", "version", "fingerprint", "state", "revision", "seq", "epoch", "priority", "key",
     "while_open", "signals", "marks", "timeout", "deadline", "active_ms", "active_since", "expires_at", "letter", "undo_after",
-    "spending", "error", "created_at", "updated_at", "started_at", "ended_at", "limits", "forked_from", "parent_id", "parent_path",
+    "spending", "sla_at", "breached", "error", "created_at", "updated_at", "started_at", "ended_at", "limits", "forked_from", "parent_id", "parent_path",
     "parent_generation", "trace",
 )  # fmt: skip
 RUN_CHANGES = (
@@ -56,7 +56,9 @@ PHASE = (
 )  # fmt: skip
 PHASE_CHANGES = PHASE[5:]
 MARK = ("namespace", "mark", "run_id")
-PHASE_READ = (*PHASE, "gone_in_epoch")
+PHASE_LEVEL = ("sla_at", "breached")
+"""Written with the rows of those phases that should be over within a time, and of no others."""
+PHASE_READ = (*PHASE, "gone_in_epoch", *PHASE_LEVEL)
 PHASE_DROPPED = ("state", "generation", "fence", "live", "reason", "ended_at", "decided", "gone_in_epoch")
 CHECKPOINT = ("seq", "id", "phase", "revision", "epoch", "created_at")
 EVENT = ("seq", "type", "phase", "source", "target", "data", "at")
@@ -102,7 +104,7 @@ def run_amended(run: RunRecord) -> tuple[Any, ...]:
 def _amended(run: RunRecord) -> tuple[Any, ...]:
     return (
         marks_text(run), micros(run.deadline), run.active_ms, micros(run.active_since), micros(run.expires_at),
-        run.letter, run.undo_after, spending_text(run.spending),
+        run.letter, run.undo_after, spending_text(run.spending), micros(run.sla_at), run.breached,
     )  # fmt: skip
 
 
@@ -227,6 +229,7 @@ def run_from(row: Row) -> RunRecord:
         "deadline",
         "active_since",
         "expires_at",
+        "sla_at",
         "created_at",
         "updated_at",
         "started_at",
@@ -244,7 +247,15 @@ def phase_from(row: Row) -> PhaseRecord:
     data["error"] = _error(data["error"])
     data["progress"] = None if data["progress"] is None else Progress(**from_json(data["progress"]))
     data["wait_kind"] = None if data["wait_kind"] is None else WaitKind(data["wait_kind"])
-    for name in ("available_at", "lease_expires", "due_at", "first_started_at", "started_at", "ended_at"):
+    for name in (
+        "available_at",
+        "lease_expires",
+        "due_at",
+        "first_started_at",
+        "started_at",
+        "ended_at",
+        "sla_at",
+    ):
         data[name] = moment(data[name])
     return PhaseRecord(**data)
 

@@ -19,12 +19,12 @@ BOOLEANS = frozenset({"live", "while_open"})
 INTEGERS = frozenset(
     "revision seq epoch priority created_at updated_at first_started_at started_at ended_at expected position generation "
     "available_at attempt failures crashes postponed fence lease_expires length total at commit_id pid seen_at due_at signals "
-    "received_at decided gone_in_epoch timeout deadline active_ms active_since expires_at letter undo_after "
+    "received_at decided gone_in_epoch timeout deadline active_ms active_since expires_at letter undo_after sla_at breached "
     "attempts parent_generation".split()
 )
 TABLES: Mapping[str, Sequence[str]] = {
     "pipeline_run": batch.RUN_INSERT,
-    "phase_execution": (*batch.PHASE_INSERT, "gone_in_epoch"),
+    "phase_execution": (*batch.LEVEL_INSERT, "gone_in_epoch"),
     "checkpoint": (*batch.CHECKPOINT, "gone_in_epoch"),
     "event": batch.EVENT,
     "step_result": batch.STEP,

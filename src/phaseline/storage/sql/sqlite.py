@@ -100,6 +100,8 @@ class SqliteDialect(Dialect):
         _run(execute, INSERT_RUN, batch.run_inserts)
         _update(execute, UPDATE_PHASE, batch.phase_updates)
         _run(execute, INSERT_PHASE, batch.phase_inserts)
+        _update(execute, UPDATE_LEVEL, batch.level_updates)
+        _run(execute, INSERT_LEVEL, batch.level_inserts)
         _update(execute, DROP_PHASE, batch.phase_drops)
         _run(execute, DROP_CHECKPOINT, batch.checkpoint_drops)
         _run(execute, INSERT_CHECKPOINT, batch.checkpoints)
@@ -229,14 +231,20 @@ def _updating_runs(changes: Sequence[str]) -> str:
     )
 
 
+def _updating_phases(changes: Sequence[str]) -> str:
+    return (
+        f"UPDATE phaseline_phase_execution SET {_assigned(changes)}, lane = ?, output = coalesce(?, output), "  # noqa: S608  # names of ours
+        "revision = ? WHERE namespace = ? AND run_id = ? AND path = ? AND epoch = ? AND fence = ?"
+    )
+
+
 UPDATE_RUN = _updating_runs(rows.RUN_CHANGES)
 UPDATE_AMENDED = _updating_runs(rows.RUN_AMENDED)
 INSERT_RUN = _inserting("pipeline_run", columns.RUN_INSERT)
-UPDATE_PHASE = (
-    f"UPDATE phaseline_phase_execution SET {_assigned(rows.PHASE_CHANGES)}, lane = ?, output = coalesce(?, output), "  # noqa: S608  # names of ours
-    "revision = ? WHERE namespace = ? AND run_id = ? AND path = ? AND epoch = ? AND fence = ?"
-)
+UPDATE_PHASE = _updating_phases(rows.PHASE_CHANGES)
 INSERT_PHASE = _inserting("phase_execution", columns.PHASE_INSERT)
+UPDATE_LEVEL = _updating_phases(("breached", *rows.PHASE_CHANGES))
+INSERT_LEVEL = _inserting("phase_execution", columns.LEVEL_INSERT)
 DROP_PHASE = (
     f"UPDATE phaseline_phase_execution SET {_assigned(rows.PHASE_DROPPED)}, worker = NULL, lease_expires = NULL, lane = NULL, "  # noqa: S608  # names of ours
     "revision = ? WHERE namespace = ? AND run_id = ? AND path = ? AND epoch = ? AND fence = ?"

@@ -66,6 +66,8 @@ SECTIONS: Mapping[str, Sequence[str]] = {
     "run_inserts": columns.RUN_INSERT,
     "phase_updates": columns.PHASE_UPDATE,
     "phase_inserts": columns.PHASE_INSERT,
+    "level_updates": columns.LEVEL_UPDATE,
+    "level_inserts": columns.LEVEL_INSERT,
     "phase_drops": columns.PHASE_DROP,
     "checkpoint_drops": columns.CHECKPOINT_DROP,
     "checkpoints": columns.CHECKPOINT,
@@ -81,7 +83,7 @@ SECTIONS: Mapping[str, Sequence[str]] = {
     "marks": rows.MARK,
     "messages": columns.MESSAGE,
 }
-GUARDED = ("run_updates", "amended_updates", "phase_updates", "phase_drops", "taken")
+GUARDED = ("run_updates", "amended_updates", "phase_updates", "level_updates", "phase_drops", "taken")
 
 
 def _kind(column: str) -> str:
@@ -121,6 +123,15 @@ def _updating_runs(changes: Sequence[str]) -> str:
     )
 
 
+def _updating_phases(changes: Sequence[str]) -> str:
+    return (
+        f"UPDATE phaseline_phase_execution p SET {_assigned(changes)}, "  # noqa: S608  # names of ours
+        "lane = d.lane, output = coalesce(d.output, p.output), revision = d.revision FROM {} "
+        "WHERE p.namespace = ANY (ARRAY[d.namespace]) AND p.run_id = d.run_id AND p.path = d.path AND p.epoch = d.epoch "
+        "AND p.fence = d.expected RETURNING 1"
+    )
+
+
 # {} stands for the rows, a table d. Each row is looked up by the key of its table. The namespace is compared as one of an array:
 # a plain equality could be merged on, so that the planner would think of walking all of an index in its order, and do that, once
 # for each row of the batch, where it takes the table for empty.
@@ -128,13 +139,10 @@ STATEMENTS = {
     "run_updates": _updating_runs(rows.RUN_CHANGES),
     "amended_updates": _updating_runs(rows.RUN_AMENDED),
     "run_inserts": _inserting("pipeline_run", columns.RUN_INSERT),
-    "phase_updates": (
-        f"UPDATE phaseline_phase_execution p SET {_assigned(rows.PHASE_CHANGES)}, "  # noqa: S608  # names of ours
-        "lane = d.lane, output = coalesce(d.output, p.output), revision = d.revision FROM {} "
-        "WHERE p.namespace = ANY (ARRAY[d.namespace]) AND p.run_id = d.run_id AND p.path = d.path AND p.epoch = d.epoch "
-        "AND p.fence = d.expected RETURNING 1"
-    ),
+    "phase_updates": _updating_phases(rows.PHASE_CHANGES),
     "phase_inserts": _inserting("phase_execution", columns.PHASE_INSERT),
+    "level_updates": _updating_phases(("breached", *rows.PHASE_CHANGES)),
+    "level_inserts": _inserting("phase_execution", columns.LEVEL_INSERT),
     "phase_drops": (
         f"UPDATE phaseline_phase_execution p SET {_assigned(rows.PHASE_DROPPED)}, worker = NULL, lease_expires = NULL, lane = NULL, "  # noqa: S608  # names of ours
         "revision = d.revision FROM {} "

@@ -27,6 +27,7 @@ from phaseline.abc import (
     DueWaits,
     Grant,
     HeldPhase,
+    LateLevels,
     Nudge,
     Storage,
     Tally,
@@ -47,6 +48,7 @@ from phaseline.storage.sql import (
     finding,
     hosted,
     letters,
+    levels,
     mail,
     migrations,
     purging,
@@ -455,6 +457,12 @@ class SqlStorage(Storage):
     ) -> DueRuns:
         with self._reading() as ask:
             return claims.overdue(ask, namespace, now, definitions, limit)
+
+    def late(
+        self, namespace: str, now: datetime | None, definitions: Collection[Definition], limit: int
+    ) -> LateLevels:
+        with self._reading() as ask:
+            return levels.late(ask, namespace, now, definitions, limit)
 
     def messages(self, namespace: str, definitions: Collection[Definition], limit: int) -> Sequence[Message]:
         with self._reading() as ask:

@@ -19,6 +19,7 @@ from phaseline.testing.storage.finding import Finding
 from phaseline.testing.storage.forks import Forks
 from phaseline.testing.storage.leases import Leases
 from phaseline.testing.storage.letters import Letters
+from phaseline.testing.storage.levels import Levels
 from phaseline.testing.storage.limits import Limits
 from phaseline.testing.storage.messages import Messages
 from phaseline.testing.storage.overdue import Overdue
@@ -49,6 +50,7 @@ class StorageContract(
     Waits,
     Messages,
     Overdue,
+    Levels,
     Concurrency,
     Rates,
     Letters,

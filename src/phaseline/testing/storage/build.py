@@ -235,7 +235,7 @@ def full_runs() -> list[RunRecord]:
         namespace="space", pipeline="prepare", version="1.2.3", fingerprint="f00d", state=RunState.FAILED.value,
         seq=41, epoch=3, priority=7, limits="2 pipeline prepare\n1 key order 7", key="order 7", while_open=True, signals=2, marks=("#urgent", "customer=42"), error=ERROR, created_at=NOW, updated_at=NOW + 3 * SECOND,
         started_at=NOW + SECOND, ended_at=NOW + 2 * SECOND, timeout=90 * SECOND, deadline=NOW + 60 * SECOND, active_ms=1_500, letter=40,
-        undo_after=17, spending=SPENDING, forked_from="run-0", parent_id="parent", parent_path="order[7]/prepare", parent_generation=2,
+        undo_after=17, spending=SPENDING, sla_at=NOW + 70 * SECOND, breached=39, forked_from="run-0", parent_id="parent", parent_path="order[7]/prepare", parent_generation=2,
         trace="00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
     )  # fmt: skip
     active = replace(
@@ -251,14 +251,14 @@ def full_phases() -> list[PhaseRecord]:
         "queue": "enrichment", "priority": 7, "available_at": NOW + SECOND, "position": 0, "epoch": 3,
         "generation": 2, "limits": "4 phase prepare/phase", "attempt": 9, "failures": 4, "crashes": 3, "postponed": 2, "fence": 12,
         "reason": "because", "progress": Progress(done=0.1, total=3.5, note="on it"), "started_at": NOW - SECOND,
-        "first_started_at": NOW - 2 * SECOND,
+        "first_started_at": NOW - 2 * SECOND, "sla_at": NOW + 2 * SECOND,
     }  # fmt: skip
     path = "outer/inner[3]/phase"
     return [
         make_phase(path, PhaseState.PENDING, **same),
         make_phase(path, PhaseState.RETRYING, **same, error=ERROR),
         make_phase(path, PhaseState.RUNNING, **same, worker="w-7", lease_expires=NOW + 9 * SECOND),
-        make_phase(path, PhaseState.RUNNING, **same, total=600),
+        make_phase(path, PhaseState.RUNNING, **same, total=600, breached=40),
         make_wait(path, NOW + 4 * SECOND, **{**same, "wait_key": "order 7"}),
         make_wait(path, None, **same),
         make_wait(path, NOW - SECOND, **{**same, "wait_kind": WaitKind.TIMER}),
@@ -276,7 +276,9 @@ def full_phases() -> list[PhaseRecord]:
         make_phase(path, PhaseState.SKIPPED, **same, live=False, ended_at=NOW + 5 * SECOND),
         make_phase(path, PhaseState.SKIPPED, **same, decided=None, ended_at=NOW + 5 * SECOND),
         make_phase(path, PhaseState.FAILED, **same, live=False, error=ERROR, ended_at=NOW + 5 * SECOND),
-        make_phase(path, PhaseState.PENDING, epoch=3, generation=2, limits=same["limits"]),
+        make_phase(
+            path, PhaseState.PENDING, epoch=3, generation=2, limits=same["limits"], sla_at=same["sla_at"]
+        ),
     ]
 
 

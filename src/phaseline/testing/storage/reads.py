@@ -41,6 +41,7 @@ from phaseline.events import (
     PipelineStarted,
     Severity,
     SignalReceived,
+    SlaBreached,
     Transition,
     UsageRecorded,
 )
@@ -125,6 +126,7 @@ def every_kind_of_event() -> list[Event]:
         ),
         PhaseSkipped(**at(next(number), "a"), reason=""),
         CheckpointCreated(**at(next(number), "a", move), checkpoint="run:13", revision=2, epoch=3),
+        SlaBreached(**at(next(number), "a"), sla_at=NOW, state="RETRYING"),
         UsageRecorded(
             **at(next(number), "a[3]"),
             key="call",

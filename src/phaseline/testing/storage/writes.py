@@ -88,7 +88,9 @@ class Writes(StorageTests):
         failed, active = full_runs()
         write(storage, make_unit(replace(failed, revision=1)))
         bare = replace(active, epoch=0, priority=100, started_at=None, updated_at=NOW, seq=0)
-        bare = replace(bare, deadline=None, active_ms=0, active_since=None, expires_at=None)
+        bare = replace(
+            bare, deadline=None, active_ms=0, active_since=None, expires_at=None, sla_at=None, breached=None
+        )
         for revision, run in enumerate([active, failed, bare, failed], start=2):
             changed = replace(run, revision=revision)
             write(storage, make_unit(changed, amended=True))
@@ -97,7 +99,7 @@ class Writes(StorageTests):
     def test_every_field_of_a_phase_can_be_updated(self, storage: Storage) -> None:
         """A row is replaced as a whole, also where a value gives way to none.
 
-        Path, epoch, position and generation say which row it is, and stay.
+        Path, epoch, position, generation, and when it should be over say which row it is, and stay.
         """
         rows = full_phases()
         write(storage, make_unit(make_run(epoch=3), inserted=rows[:1]))

@@ -44,6 +44,8 @@ CREATE TABLE phaseline_pipeline_run (
     active_since bigint,
     parent_generation bigint,
     expires_at bigint, -- when it fails, by its deadline or by its timeout
+    sla_at bigint, -- when it should be over, by its service level
+    breached bigint, -- number of the event that tells that it was not
     letter bigint, -- number of the event that tells of its dead letter, as long as there is one
     undo_after bigint, -- number of the last event whose phase a rollback keeps that is unfinished
     while_open boolean NOT NULL,
@@ -84,6 +86,10 @@ CREATE INDEX pipeline_run_ended ON phaseline_pipeline_run (namespace, outcome, i
 
 -- Those whose time ends; runs without a timeout and a deadline write nothing here.
 CREATE INDEX pipeline_run_expiry ON phaseline_pipeline_run (namespace, expires_at) WHERE expires_at IS NOT NULL;
+
+-- Those that should be over at a time, and of which nothing is told; runs, and below phases, without a service level write nothing here.
+CREATE INDEX pipeline_run_level ON phaseline_pipeline_run (namespace, sla_at)
+    WHERE sla_at IS NOT NULL AND breached IS NULL AND ended_at IS NULL;
 
 -- Runs by the one that started them; those that none did write nothing here.
 CREATE INDEX pipeline_run_parent ON phaseline_pipeline_run (namespace, parent_id, id) WHERE parent_id IS NOT NULL;
@@ -130,6 +136,7 @@ CREATE TABLE phaseline_phase_execution (
     first_started_at bigint,
     started_at bigint,
     ended_at bigint,
+    sla_at bigint, -- when it should be over, by its service level
     epoch integer NOT NULL,
     position integer NOT NULL,
     generation integer NOT NULL,
@@ -144,6 +151,7 @@ CREATE TABLE phaseline_phase_execution (
     total integer,
     decided integer, -- number of the event by which it came to what it stays
     gone_in_epoch integer, -- of the run, which does without it from then on
+    breached integer, -- number of the event that tells that it was not over by then
     live boolean,
     namespace text COLLATE "C" NOT NULL,
     run_id text COLLATE "C" NOT NULL,
@@ -169,6 +177,9 @@ CREATE TABLE phaseline_phase_execution (
 
 CREATE INDEX phase_claim ON phaseline_phase_execution (namespace, lane, available_at, run_id, path)
     WHERE lane IS NOT NULL;
+
+CREATE INDEX phase_level ON phaseline_phase_execution (namespace, sla_at)
+    WHERE sla_at IS NOT NULL AND breached IS NULL AND ended_at IS NULL;
 
 CREATE INDEX phase_wait ON phaseline_phase_execution (namespace, due_at)
     WHERE state = 'RUNNING' AND due_at IS NOT NULL;

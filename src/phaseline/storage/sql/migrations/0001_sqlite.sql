@@ -25,6 +25,8 @@ CREATE TABLE phaseline_pipeline_run (
     active_ms INTEGER NOT NULL CHECK (active_ms >= 0),
     active_since INTEGER,
     expires_at INTEGER, -- when it fails, by its deadline or by its timeout
+    sla_at INTEGER, -- when it should be over, by its service level
+    breached INTEGER, -- number of the event that tells that it was not
     letter INTEGER, -- number of the event that tells of its dead letter, as long as there is one
     marks TEXT CHECK (marks <> ''), -- tags and attributes, one a line
     input TEXT NOT NULL,
@@ -63,6 +65,10 @@ CREATE INDEX phaseline_run_ended ON phaseline_pipeline_run (namespace, state, id
 
 -- Those whose time ends; runs without a timeout and a deadline write nothing here.
 CREATE INDEX phaseline_run_expiry ON phaseline_pipeline_run (namespace, expires_at) WHERE expires_at IS NOT NULL;
+
+-- Those that should be over at a time, and of which nothing is told; runs, and below phases, without a service level write nothing here.
+CREATE INDEX phaseline_run_level ON phaseline_pipeline_run (namespace, sla_at)
+    WHERE sla_at IS NOT NULL AND breached IS NULL AND ended_at IS NULL;
 
 -- Runs by the one that started them; those that none did write nothing here.
 CREATE INDEX phaseline_run_parent ON phaseline_pipeline_run (namespace, parent_id, id) WHERE parent_id IS NOT NULL;
@@ -111,6 +117,8 @@ CREATE TABLE phaseline_phase_execution (
     wait_kind TEXT CHECK (wait_kind IN ('signal', 'timer', 'child')),
     wait_key TEXT CHECK (wait_key <> ''),
     due_at INTEGER,
+    sla_at INTEGER, -- when it should be over, by its service level
+    breached INTEGER, -- number of the event that tells that it was not
     output TEXT,
     revision INTEGER NOT NULL, -- of the run, when this row was last written
     first_started_at INTEGER,
@@ -136,6 +144,9 @@ CREATE TABLE phaseline_phase_execution (
 
 CREATE INDEX phaseline_phase_claim ON phaseline_phase_execution (namespace, lane, available_at, run_id, path)
     WHERE lane IS NOT NULL;
+
+CREATE INDEX phaseline_phase_level ON phaseline_phase_execution (namespace, sla_at)
+    WHERE sla_at IS NOT NULL AND breached IS NULL AND ended_at IS NULL;
 
 CREATE INDEX phaseline_phase_wait ON phaseline_phase_execution (namespace, due_at)
     WHERE state = 'RUNNING' AND due_at IS NOT NULL;

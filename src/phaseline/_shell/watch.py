@@ -1,0 +1,84 @@
+"""What comes to its time by itself is seen to, whether or not a process is busy with it."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable, Collection, Hashable, Sequence
+from datetime import datetime
+from functools import partial
+from typing import TYPE_CHECKING, Final, Generic, TypeVar
+
+from phaseline._shell.background import survived
+from phaseline._shell.clock import Timer
+from phaseline.run import Definition
+
+if TYPE_CHECKING:
+    from phaseline._shell.runner import Runner
+
+log: Final = logging.getLogger("phaseline.watch")
+
+PAGE = 500
+"""How much is looked up at once."""
+
+T = TypeVar("T", bound=Hashable)
+Found = tuple[Sequence[T], datetime | None]
+"""What has come to its time, and when the next one does."""
+
+
+class Watch(Generic[T]):
+    """Finds it: at each sweep, and at the moment that the next one is known to be due."""
+
+    def __init__(
+        self,
+        runner: Runner,
+        known: Collection[Definition],
+        read: Callable[[datetime | None, Collection[Definition]], Found[T]],
+        see_to: Callable[[Sequence[T]], Awaitable[None]],
+        trouble: str,
+    ) -> None:
+        """Watch over runs.
+
+        Args:
+            runner: Of this process.
+            known: Definitions of the runs that are watched; where there are none, nothing is ever read.
+            read: Reads at most ``PAGE`` of what is due at a moment, or by the storage's own clock.
+            see_to: Does what is to be done with what was found.
+            trouble: What is logged where it cannot be done.
+        """
+        self._runner, self._known = runner, known
+        self._read, self._see_to, self._trouble = read, see_to, trouble
+        self._next: tuple[datetime, Timer] | None = None
+
+    def look_at(self, moment: datetime) -> None:
+        """Look at a moment."""
+        if self._next is not None:
+            if self._next[0] <= moment:
+                return
+            self._next[1].cancel()
+        self._next = moment, self._runner.timers.at(moment, self._look)
+
+    def _look(self) -> None:
+        self._next = None
+        self._runner.spawn(self._look_safely)
+
+    async def _look_safely(self) -> None:
+        with survived(log, self._trouble):
+            await self.look()
+
+    async def look(self) -> None:
+        """See to all that is due.
+
+        A clock that is behind the storage's may judge that something has time left; then it is found again.
+        """
+        if not self._known:
+            return
+        runner, seen = self._runner, set[T]()
+        while True:
+            found, following = await runner.read(partial(self._read, runner.clock.sql_now(), self._known))
+            new = [each for each in found if each not in seen]
+            await self._see_to(new)
+            seen.update(new)
+            if len(found) < PAGE or not new:
+                break
+        if following is not None:
+            self.look_at(following)
