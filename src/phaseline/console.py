@@ -87,8 +87,12 @@ class Picture:
         tree = Tree(_head(run, self.now), guide_style="dim")
         look.hang(tree, outline(run.phases, planned))
         yield tree
-        if run.error is not None and run.state == RunState.FAILED:
+        if run.error is not None and run.state == RunState.FAILED and not self._shows(run.error):
             yield Text(f"{run.error.type}: {printable(run.error.message)}", style="red")
+
+    def _shows(self, error: ErrorInfo) -> bool:
+        """Whether an error stands beside its phase already."""
+        return any(row.state is PhaseState.FAILED and row.error == error for row in self.run.phases.values())
 
 
 def _head(run: Run[Any], now: datetime | None) -> Text:

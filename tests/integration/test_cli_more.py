@@ -25,7 +25,7 @@ def test_a_run_is_carried_out_to_its_end(kiosk):
     run = json.loads(whole.stdout)
     assert (3, "COMPLETED", ["urgent"], "a") == (run["output"], run["state"], run["tags"], run["key"])
     failed = kiosk.ask("run", "letters", '"endless"')
-    assert (ExitCode.FAILED, "null\n") == (failed.exit_code, failed.stdout)
+    assert (ExitCode.FAILED, "") == (failed.exit_code, failed.stdout)
     assert r"Abort: it has no end\x1b[31m" in failed.stderr
 
 

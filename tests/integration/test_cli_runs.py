@@ -51,7 +51,7 @@ def test_a_run_is_shown_with_its_phases(kiosk):
     assert "\x1b" not in shown.stdout
     tree = [line.strip("│├└─ ").split("  ")[0] for line in shown.stdout.splitlines()[1:5]]
     assert ["✓ split", "✗ measure", "✗ [1]", "○ total"] == tree
-    assert "obeys: retry rerun_from restart rollback fork annotate discard" in shown.stdout
+    assert "commands: retry rerun-from restart rollback fork annotate discard" in shown.stdout
     data = kiosk.data("runs", "show", run_id)
     assert ("FAILED", "measure[1]", None) == (data["state"], data["error"]["phase"], data["output"])
     done = kiosk.start(letters, "one two")

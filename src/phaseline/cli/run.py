@@ -68,7 +68,7 @@ def run(
     ] = False,
     as_json: Json = False,
 ) -> None:
-    """Start a run, serve the runtime until it has ended, and print its output as JSON.
+    """Start a run, serve the runtime until it has ended, and print its output as JSON, if it completed.
 
     Its progress is told on stderr. The exit code is 1 if it ends otherwise than COMPLETED. With a key that stands for a run,
     that one is watched. With --json the whole run is printed.
@@ -113,6 +113,12 @@ def run(
                 file=sys.stderr,
             )
         raise
-    print_json(ended if as_json else ended.output)
-    if ended.state != RunState.COMPLETED:
+    _print_ended(ended, as_json=as_json)
+
+
+def _print_ended(ended: RunDetail, *, as_json: bool) -> None:
+    completed = ended.state == RunState.COMPLETED
+    if as_json or completed:
+        print_json(ended if as_json else ended.output)
+    if not completed:
         raise typer.Exit(ExitCode.FAILED)

@@ -156,7 +156,7 @@ def _facts(shown: RunDetail, run: Run[object]) -> Iterator[tuple[str, str]]:
         "started by": run.parent_id,
         "used": "" if run.usage == Usage() else used(shown.usage),
         "checkpoints": " ".join(f"{point.id} ({point.phase})" for point in run.checkpoints),
-        "obeys": " ".join(shown.allowed),
+        "commands": " ".join(shown.allowed).replace("_", "-"),
     }
     yield from ((name, value) for name, value in facts.items() if value)
 
