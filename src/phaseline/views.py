@@ -328,6 +328,8 @@ class EventsView(View):
     events: tuple[EventView, ...]
     next: int | None
     """To be given as ``after`` for the next page; null if these were the last for now."""
+    previous: int | None = None
+    """To be given as ``before`` for those before, where that was given; null if these were the first."""
 
 
 class LetterView(View):

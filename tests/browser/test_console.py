@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from starlette.applications import Starlette
 from starlette.routing import Mount
 from tests.web_server import Served, serving
 
-from phaseline import Abort, Context, Pipeline, Runtime, phase
+from phaseline import Abort, Context, Pipeline, RunHandle, Runtime, Signal, each, phase
 from phaseline.web import Access, console
 
 HOSTILE = "<img src=x onerror=alert(1)>"
@@ -66,6 +67,15 @@ class Opened:
     async def goto(self, link: str = "") -> None:
         """Go to a page of it."""
         await self.page.goto(f"{self.served.url}/ops/{link}")
+
+    async def press(self, deed: str, reason: str = "") -> None:
+        """Press a button, and confirm it."""
+        await self.page.get_by_role("button", name=deed, exact=True).click()
+        dialog = self.page.get_by_role("dialog")
+        if reason:
+            await dialog.get_by_label("Reason").fill(reason)
+        await dialog.get_by_role("button", name=deed, exact=True).click()
+        await expect(dialog).to_have_count(0)
 
 
 @asynccontextmanager
@@ -147,3 +157,117 @@ async def test_whoever_is_unknown_is_told_what_to_do(page: Page, runtime: Runtim
         await expect(page.get_by_role("heading", name="You are not signed in")).to_be_visible()
         await expect(page.get_by_text("Signed out")).to_be_visible()
         assert 0 == await page.get_by_role("link", name="Runs", exact=True).count()
+
+
+@phase
+async def split(text: str) -> list[str]:
+    return text.split()
+
+
+@phase
+async def weigh(word: str, ctx: Context) -> int:
+    if word == "heavy" and ctx.attempt == 1 and not gates.open.is_set():
+        raise Abort("too heavy for one")
+    return len(word)
+
+
+@phase
+async def store(pair: tuple[list[int], bool]) -> dict[str, Any]:
+    return {"sum": sum(pair[0]), "password": "hunter2", "note": HOSTILE}
+
+
+APPROVED = Signal[bool]("approved")
+weighing = Pipeline("weighing", split >> each(weigh).wait_for(APPROVED) >> store)
+
+
+@pytest.fixture
+async def scales(tmp_path: Path) -> AsyncIterator[Runtime]:
+    """An open runtime with a graph to look at."""
+    gates.open = anyio.Event()
+    async with Runtime(f"sqlite:///{tmp_path / 'runs.db'}", pipelines=[weighing]) as opened:
+        yield opened
+
+
+async def deeds_of(handle: RunHandle[Any]) -> list[tuple[str, str, str]]:
+    """What people did to a run, and why, as its history has it."""
+    return [
+        (event.type, event.data["actor"], event.data["reason"])
+        async for event in handle.events()
+        if "actor" in event.data
+    ]
+
+
+async def test_a_run_is_watched_and_steered(page: Page, scales: Runtime) -> None:
+    """Drawn as it goes; each button does what the API does, with a reason, and under the name of who pressed it."""
+    handle = await scales.start(weighing, f"one two {HOSTILE} heavy")
+    await handle.wait()
+    async with consoled(page, scales) as opened:
+        await opened.goto(f"#/run/{handle.id}")
+        state = page.locator(".state.large")
+        await expect(state).to_have_text("Failed")
+        await expect(page.get_by_role("region", name="Error")).to_contain_text("too heavy for one")
+        graph = page.get_by_role("group", name="Graph of phases")
+        await expect(graph.get_by_role("button", name="split: Completed")).to_be_visible()
+
+        # It is retried; the item of the map that failed is looked at meanwhile.
+        await graph.get_by_role("button", name="weigh: Failed").click()
+        panel = page.get_by_role("complementary", name="Phase weigh")
+        await expect(panel.get_by_role("listitem")).to_have_count(1)
+        gates.open.set()
+        await opened.press("Retry", "somebody came to help")
+        await expect(state).to_have_text("Wait for approved")
+        await expect(graph.get_by_role("button", name="weigh: Completed, 6 of 6")).to_be_visible()
+        await expect(page.get_by_role("region", name="Waits for")).to_contain_text("approved")
+        await page.keyboard.press("Escape")
+
+        # It is paused and goes on, is taken back, and gets its signal.
+        await opened.press("Pause", "lunch")
+        await expect(state).to_have_text("Paused")
+        await opened.press("Resume")
+        await expect(state).to_have_text("Wait for approved")
+        await opened.press("Roll back", "weighed wrongly")
+        await expect(state).to_have_text("Rolled back")
+        await opened.press("Resume")
+        await expect(state).to_have_text("Wait for approved")
+        await page.get_by_role("button", name="Send a signal").click()
+        await page.get_by_role("dialog").get_by_role("checkbox").check()
+        await page.get_by_role("dialog").get_by_role("button", name="Send a signal").click()
+        await expect(state).to_have_text("Completed")
+        assert await deeds_of(handle) == [
+            ("PIPELINE_RETRIED", "user:ann", "somebody came to help"), ("PIPELINE_PAUSED", "user:ann", "lunch"),
+            ("PIPELINE_RESUMED", "user:ann", ""), ("PIPELINE_PAUSED", "user:ann", "weighed wrongly"),
+            ("PIPELINE_ROLLED_BACK", "user:ann", "weighed wrongly"),
+            ("PIPELINE_RESUMED", "user:ann", ""),
+        ]  # fmt: skip
+
+        # What came of it is there in full, but for what is secret; what people did is found among the events.
+        await page.get_by_role("tab", name="Output").click()
+        values = page.get_by_role("tabpanel")
+        await expect(values).to_contain_text("•••")
+        await expect(values).to_contain_text(HOSTILE)
+        await page.get_by_role("tab", name="Events").click()
+        await page.get_by_label("Kinds of events").select_option("commands")
+        await expect(page.locator("ol.events li")).to_have_count(7)
+        await expect(page.locator("ol.events")).to_contain_text("user:ann weighed wrongly")
+        assert 0 == await page.locator("img[src=x]").count()
+
+        # A copy of it is a run of its own.
+        await page.get_by_role("tab", name="Checkpoints").click()
+        await page.get_by_role("row", name="split").get_by_role("button", name="Fork from here").click()
+        await page.get_by_role("dialog").get_by_role("button", name="Fork", exact=True).click()
+        await expect(page.get_by_role("link", name=handle.id)).to_be_visible()
+        await expect(state).to_have_text("Wait for approved")
+
+
+async def test_who_may_not_sees_no_button(page: Page, scales: Runtime) -> None:
+    """And a page that changes nothing has none at all; a run that is purged says so."""
+    handle = await scales.start(weighing, "one two")
+    async with consoled(page, scales, read_only=True) as opened:
+        await opened.goto(f"#/run/{handle.id}")
+        await expect(page.locator(".state.large")).to_have_text("Wait for approved")
+        assert [] == await page.locator("main header .actions button").all()
+        await scales.control(handle.id, "cancel")
+        await expect(page.locator(".state.large")).to_have_text("Cancelled")
+        await scales.purge(older_than=timedelta(0))
+        await page.reload()
+        await expect(page.get_by_role("heading", name="It is not there")).to_be_visible()

@@ -14,8 +14,11 @@ ASSETS = read_assets()
 OURS = {name: each.body.decode() for name, each in ASSETS.items() if not name.startswith("vendor/")}
 SCRIPTS = {name: text for name, text in OURS.items() if name.endswith(".js")}
 VENDOR = json.loads(ASSETS["vendor/manifest.json"].body)["files"]
-BUDGET = 80 * 1024
-IMPORT = re.compile(r"""(?:from\s*|import\s*\(?\s*)["']([^"']+)["']""")
+FRAME, ALL = 80 * 1024, 128 * 1024
+"""Bytes that a browser loads, packed: the libraries, and what every page needs; all pages together."""
+IMPORT = re.compile(
+    r"""^(?:import|export) (?:[^"';]* from )?["']([^"']+)["'];$|\bimport\(["']([^"']+)["']\)""", re.MULTILINE
+)
 
 
 def digest(raw: bytes) -> str:
@@ -46,14 +49,15 @@ def test_what_others_wrote_is_all_in_the_manifest():
         ) in text
 
 
-def test_all_together_is_small():
-    """What a browser could ask for, packed; licences are for readers."""
+def test_it_is_small():
+    """What a browser could ask for, packed, without what is for readers alone."""
     sent = {
         name: len(each.packed)
         for name, each in ASSETS.items()
         if not name.endswith((".LICENSE", "manifest.json"))
     }
-    assert BUDGET > sum(sent.values()), sent
+    assert ALL > sum(sent.values()), sent
+    assert FRAME > sum(size for name, size in sent.items() if not name.startswith("js/pages/")), sent
 
 
 @pytest.mark.parametrize("name", SCRIPTS)
@@ -79,7 +83,7 @@ def test_each_module_is_there_and_used():
     """What is imported exists; what exists is imported."""
     used = {"js/main.js"}
     for name, text in SCRIPTS.items():
-        for asked in IMPORT.findall(text):
+        for asked in (line or call for line, call in IMPORT.findall(text)):
             parts = name.split("/")[:-1]
             for part in asked.split("/"):
                 parts = parts[:-1] if part == ".." else parts if part == "." else [*parts, part]

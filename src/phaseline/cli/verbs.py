@@ -24,7 +24,14 @@ DEEDS: Final = (
     Deed(
         "RunHandle.run",
         "runs show",
-        ("GET /runs/{id}", "GET /pipeline/{id}/state", "GET /pipeline/{id}/checkpoints"),
+        (
+            "GET /runs/{id}",
+            "GET /runs/{id}/outline",
+            "GET /runs/{id}/phases",
+            "GET /runs/{id}/value",
+            "GET /pipeline/{id}/state",
+            "GET /pipeline/{id}/checkpoints",
+        ),
     ),
     Deed("RunHandle.events", "runs watch", ("GET /runs/{id}/stream", "GET /runs/{id}/events")),
     Deed("RunHandle.pause", "runs pause", ("POST /runs/{id}/pause", "PATCH /pipeline/pause")),

@@ -239,18 +239,47 @@ class Letters(Paging):
     until: Moment | None = None
 
 
+Number = Annotated[int, Field(ge=0, lt=1 << 62)]
+
+
 class Events(Query):
     """Which page of a run's events is meant."""
 
-    after: Annotated[int, Field(ge=0, lt=1 << 62)] = 0
+    after: Number = 0
     """Number of the last event that is known."""
+    before: Number | None = None
+    """Number of the first event that is known: go back from there, as far as the limit says."""
+    type: Annotated[
+        list[Annotated[str, Field(pattern=r"^[A-Z][A-Z0-9_]*$", max_length=100)]], Field(max_length=100)
+    ] = []
+    phase: Name | None = None
+    """Path of a phase; what is in it, such as the items of a map, is meant too."""
     limit: Annotated[int, Field(ge=1, le=500)] = 100
+
+
+class Phases(Query):
+    """Which page of a run's phases is meant."""
+
+    place: Name | None = None
+    """Path in the graph: ``pick[]`` for the items of the map ``pick``."""
+    state: list[Literal["PENDING", "RUNNING", "COMPLETED", "FAILED", "RETRYING", "SKIPPED"]] = []
+    after: Annotated[int, Field(ge=-1, lt=1 << 62)] = -1
+    """``next`` of the page before."""
+    limit: Annotated[int, Field(ge=1, le=500)] = 100
+
+
+class Value(Query):
+    """Which value of a run is meant."""
+
+    of: Literal["input", "output"] = "output"
+    phase: Name | None = None
+    """Path of a phase, whose output is meant; without it that of the run."""
 
 
 class Stream(Query):
     """From where on events are told."""
 
-    after: Annotated[int, Field(ge=0, lt=1 << 62)] = 0
+    after: Number = 0
     """As the header ``Last-Event-ID``, which counts more."""
 
 

@@ -34,6 +34,8 @@ class Call:
     """Of the class that the route names."""
     body: Any
     """Of the class that the route names."""
+    hidden: frozenset[str] = frozenset()
+    """Names of members of values of which nothing is shown."""
 
     @property
     def runtime(self) -> Runtime:

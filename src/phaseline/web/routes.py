@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from phaseline import views
 from phaseline.control import Verb
-from phaseline.web import about, asked, commands, letters, rights, runs, schedules
+from phaseline.web import about, asked, commands, history, letters, outlines, rights, runs, schedules
 from phaseline.web.access import Action
 from phaseline.web.calls import Handler, Route
 
@@ -22,7 +22,7 @@ _PLACES: Final[Mapping[Verb, tuple[str, ...]]] = {
 }  # fmt: skip
 _OF_RUN: Final = {"id": "$response.body#/id"}
 _NEXT: Final[Mapping[str, Mapping[str, str]]] = dict.fromkeys(
-    ("getRun", "getState", "getCheckpoints", "getEvents", "pauseRun", "resumeRun", "cancelRun", "rollbackRun", "forkRun"),
+    ("getRun", "getOutline", "getState", "getCheckpoints", "getEvents", "pauseRun", "resumeRun", "cancelRun", "rollbackRun", "forkRun"),
     _OF_RUN,
 )  # fmt: skip
 """What may be asked for of a run that was answered with."""
@@ -97,10 +97,22 @@ def _runs() -> Iterator[Route]:
         "/runs/{id}/events",
         "getEvents",
         Action.READ,
-        runs.list_events,
+        history.list_events,
         query=asked.Events,
         answer=views.EventsView,
     )
+    yield _get(
+        "/runs/{id}/outline", "getOutline", Action.READ, outlines.show_outline, answer=outlines.OutlineView,
+        follow={"getPhases": _OF_RUN, "getValue": _OF_RUN},
+    )  # fmt: skip
+    yield _get(
+        "/runs/{id}/phases", "getPhases", Action.READ, outlines.list_phases, query=asked.Phases,
+        answer=outlines.PhasesView,
+    )  # fmt: skip
+    yield _get(
+        "/runs/{id}/value", "getValue", Action.READ, outlines.show_value, query=asked.Value,
+        answer=outlines.ValueView, problems=("pipeline-not-registered",),
+    )  # fmt: skip
     yield _get(
         "/runs/{id}/stream", "streamEvents", Action.SUBSCRIBE, runs.stream_events, query=asked.Stream,
         media_type="text/event-stream", problems=("pipeline-not-registered",), headers=("Last-Event-ID",),

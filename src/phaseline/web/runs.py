@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import UTC, datetime
-from functools import partial
 from typing import Any
 
 from starlette.responses import Response
 
-from phaseline.events import Event
 from phaseline.finding import RunSummary
 from phaseline.run import ENDED_STATES
 from phaseline.runs import Runs
@@ -18,8 +16,6 @@ from phaseline.views import (
     CheckpointsView,
     CheckpointView,
     CountsView,
-    EventsView,
-    EventView,
     GroupView,
     RunDetail,
     RunsView,
@@ -31,8 +27,8 @@ from phaseline.web.access import Access, Action
 from phaseline.web.asked import Selection, Stream
 from phaseline.web.calls import Call
 from phaseline.web.problems import INVALID_REQUEST, RequestError
+from phaseline.web.shown import redacted
 from phaseline.web.sse import EventStream
-from phaseline.wire import to_wire
 
 
 async def list_runs(call: Call) -> RunsView:
@@ -75,25 +71,14 @@ async def show_state(call: Call) -> StateView:
 
 async def show_run(call: Call) -> RunDetail:
     """Show a run with its phases, its history, and its output if there is one."""
-    return await detail_of(call.runtime, call.run.id)
+    found = await detail_of(call.runtime, call.run.id)
+    return found.model_copy(update={"output": redacted(found.output, call.hidden)})
 
 
 async def show_checkpoints(call: Call) -> CheckpointsView:
     """List the checkpoints of a run."""
     handle = await call.runtime.get(call.run.id)
     return CheckpointsView(checkpoints=tuple(map(CheckpointView.of, await handle.checkpoints())))
-
-
-async def list_events(call: Call) -> EventsView:
-    """List the stored events of a run, page by page."""
-    runner, asked = call.runtime.runner, call.query
-    read = partial(runner.storage.events, runner.options.namespace, call.run.id, asked.after, asked.limit + 1)
-    found: list[Event] = [*await runner.read(read)]
-    page = found[: asked.limit]
-    return EventsView(
-        events=tuple(EventView.model_validate(to_wire(event)) for event in page),
-        next=page[-1].seq if len(found) > len(page) else None,
-    )
 
 
 async def stream_events(call: Call) -> Response:

@@ -22,6 +22,7 @@ from phaseline.web.guard import Guard, Source
 from phaseline.web.pages.assets import HEADERS, PAGE, Asset, read_assets
 from phaseline.web.rates import DEFAULT
 from phaseline.web.service import MAX_BODY, service
+from phaseline.web.shown import HIDDEN, hidden_names
 
 READING: Final = frozenset({Action.LIST, Action.READ, Action.SUBSCRIBE, Action.HEALTH, Action.STATS})
 """What may be done in a console that changes nothing."""
@@ -32,6 +33,7 @@ def console(
     *,
     authorize: Authorize,
     read_only: bool = False,
+    hidden: Iterable[str] = HIDDEN,
     origins: Iterable[str] = (),
     rate: str | None = DEFAULT,
     max_body: int = MAX_BODY,
@@ -48,6 +50,7 @@ def console(
         runtime: As of ``asgi_app``, with what follows.
         authorize: Says for each request who asks, and what he may. The page sends what a browser sends by itself: cookies.
         read_only: Whether nothing may be changed, whatever ``authorize`` allows.
+        hidden: Names, and ends of names, of members of values of which nothing is shown: ``db_password`` by ``password``.
         origins: Whose pages may use what is at ``api``, beside its own.
         rate: How often each client may ask there.
         max_body: Bytes of a body that are read at most.
@@ -58,6 +61,7 @@ def console(
         DefinitionError: An argument makes no sense.
     """
     serving = service("console", runtime, authorize=authorize, origins=origins, rate=rate, max_body=max_body)
+    serving = attrs.evolve(serving, hidden=hidden_names(hidden))
     if read_only:
         guard = Guard(serving.guard.source, _without_changes(serving.guard.authorize))
         serving = attrs.evolve(serving, guard=guard)

@@ -1,35 +1,97 @@
 // One run, as it is and as it goes on.
-import { html } from "../html.js";
+import { html, useCallback, useEffect, useRef, useState } from "../html.js";
 import { part, read } from "../api.js";
-import { useMay } from "../access.js";
+import { useKeys } from "../keys.js";
 import { useEvents } from "../live.js";
 import { useAtMost, useLoad } from "../loading.js";
+import { go } from "../route.js";
 import { Failed, Loading } from "../parts/notice.js";
+import { Value } from "../parts/value.js";
+import { Deeds } from "./run/deeds.js";
+import { Events } from "./run/events.js";
+import { Graph } from "./run/graph.js";
 import { Facts, Head } from "./run/head.js";
-import { Phases } from "./run/phases.js";
+import { Checkpoints, Usage, hasUsage } from "./run/more.js";
+import { Failure, Waits } from "./run/notes.js";
+import { Phase } from "./run/phase.js";
+import { groupsOf } from "./run/plan.js";
+import { KINDS, Timeline } from "./run/timeline.js";
 
 const LOOK = 300; // milliseconds between two readings, however much happens
+const DRAWN = 500; // events of which the timeline is drawn
+const LAST = Number.MAX_SAFE_INTEGER;
 
 /** @param {{route: {path: string[]}}} props */
 export default function Run({ route: { path: [, id = ""] } }) {
   return html`<${Of} key=${id} id=${id} />`;
 }
 
-function Of({ id }) {
-  const may = useMay();
-  const load = useLoad(async (signal) => {
-    const [run, rights] = await Promise.all([
-      read(`runs/${part(id)}`, {}, signal), read("access", { run: id }, signal),
-    ]);
-    return { run, rights: new Set(rights.actions) };
-  }, [id]);
-  const look = useAtMost(() => load.again(), LOOK);
-  useEvents(may("subscribe") || load.data?.rights.has("subscribe") ? { run: id } : null, { after: 0, event: look, catchUp: load.again });
+async function everything(id, signal) {
+  const [run, rights, attempts] = await Promise.all([
+    read(`runs/${part(id)}/outline`, {}, signal), read("access", { run: id }, signal),
+    read(`runs/${part(id)}/events`, { before: LAST, limit: DRAWN, type: KINDS }, signal),
+  ]);
+  return { run, rights: new Set(rights.actions), attempts };
+}
 
-  if (!load.data) return load.error ? html`<${Failed} error=${load.error} again=${load.again} />` : html`<${Loading} />`;
-  const { run, rights } = load.data;
+function Of({ id }) {
+  const load = useLoad((signal) => everything(id, signal), [id]);
+  const known = load.data?.run;
+  // The graph is that of the pipeline as it is served here; a run of another one is shown without.
+  const pipeline = useLoad((signal) => known ? read(`pipelines/${part(known.pipeline)}`, { version: known.version }, signal) : Promise.resolve(null), [known?.pipeline, known?.version]);
+  const [selected, setSelected] = useState(/** @type {string | null} */ (null));
+  const [tab, setTab] = useState("events");
+
+  const ears = useRef(/** @type {Set<(event: any) => void>} */ (new Set()));
+  const listen = useCallback((call) => {
+    ears.current.add(call);
+    return () => ears.current.delete(call);
+  }, []);
+  const look = useAtMost(() => load.again(), LOOK);
+  const may = load.data?.rights.has("subscribe");
+  useEvents(may ? { run: id } : null, {
+    after: known?.seq || 0, catchUp: load.again,
+    event: (event) => {
+      for (const hear of ears.current) hear(event);
+      look();
+    },
+  });
+  useKeys({ Escape: () => selected ? setSelected(null) : go("#/runs") });
+  useEffect(() => { if (known) document.title = `${known.pipeline} · ${known.state.toLowerCase()} · phaseline`; }, [known?.state]);
+
+  if (!known) return load.error ? html`<${Failed} error=${load.error} again=${load.again} />` : html`<${Loading} />`;
+  const { run, rights, attempts } = load.data;
+  const of = pipeline.data;
+  const select = (path) => setSelected((old) => old === path ? null : path);
+  const graph = of?.graph;
+  const places = new Map(run.phases.map((each) => [each.path, each]));
+  const inner = run.phases.filter(({ path }) => selected !== null && path !== selected && groupsOf(path).includes(selected));
+  const waiting = new Set(run.phases.filter(({ phase }) => phase?.waits_for && phase.state === "RUNNING").map(({ path }) => path));
+  const tabs = {
+    events: "Events", input: "Input", output: "Output", checkpoints: "Checkpoints", ...(hasUsage(run) ? { usage: "Usage and cost" } : {}),
+  };
   return html`
-    <${Head} run=${run} rights=${rights} />
+    <${Head} run=${run}><${Deeds} run=${run} rights=${rights} pipeline=${of} onDone=${load.again} /><//>
     <${Facts} run=${run} />
-    <div class="stack"><${Phases} run=${run} /></div>`;
+    <div class="stack">
+      ${run.error && html`<${Failure} error=${run.error} onSelect=${setSelected} />`}
+      <${Waits} run=${run} pipeline=${of} />
+      <section class="card" aria-label="Phases"><header><h2>Phases</h2>${pipeline.error && html`<span class="muted">The pipeline is not served here as this run began with it: there is no graph.</span>`}</header>
+        <div class=${selected ? "beside" : ""}>
+          <div>${graph ? html`<${Graph} graph=${graph} phases=${run.phases} selected=${selected} onSelect=${select} />` : html`<div class="body muted">${run.phases.map(({ path }) => html`<button class="button small" onClick=${() => select(path)}>${path}</button> `)}</div>`}
+            <${Timeline} events=${attempts.events} isPart=${attempts.previous !== null} waiting=${waiting} selected=${selected} onSelect=${select} /></div>
+          ${selected && html`<${Phase} key=${selected} run=${run} path=${selected} folded=${places.get(selected)} inner=${inner} node=${graph?.nodes.find(({ path }) => path === selected.replace(/\[\d+\]/g, "[]"))} stamp=${run.updated_at} onSelect=${setSelected} />`}
+        </div>
+      </section>
+      <section class="card" aria-label=${tabs[tab]}>
+        <header class="tabs" role="tablist">${Object.entries(tabs).map(([name, label]) => html`<button role="tab" id=${`tab-${name}`} aria-selected=${String(tab === name)} aria-controls="tab" onClick=${() => setTab(name)}>${label}</button>`)}</header>
+        <div class="body" id="tab" role="tabpanel" aria-labelledby=${`tab-${tab}`}>
+          ${tab === "events" && html`<${Events} run=${id} phase=${selected} listen=${listen} />`}
+          ${tab === "input" && html`<${Value} run=${id} of="input" />`}
+          ${tab === "output" && html`<${Value} run=${id} of="output" stamp=${run.state} none=${run.state === "COMPLETED" ? "The phase that gives it was skipped." : "There is one when the run has completed."} />`}
+          ${tab === "checkpoints" && html`<${Checkpoints} run=${run} rights=${rights} pipeline=${of} onDone=${load.again} />`}
+          ${tab === "usage" && html`<${Usage} run=${run} />`}
+        </div>
+      </section>
+    </div>`;
 }

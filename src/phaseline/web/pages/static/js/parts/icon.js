@@ -34,4 +34,4 @@ const PATHS = {
 
 /** @param {{name: keyof typeof PATHS, class?: string}} props */
 export const Icon = ({ name, class: more = "" }) => html`
-  <svg class=${`icon ${more}`} viewBox="0 0 16 16" aria-hidden="true"><path d=${PATHS[name] || PATHS.idle} /></svg>`;
+  <svg class=${`icon ${more}`} viewBox="0 0 16 16" width="16" height="16" aria-hidden="true"><path d=${PATHS[name] || PATHS.idle} /></svg>`;

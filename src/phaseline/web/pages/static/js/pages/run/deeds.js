@@ -1,0 +1,123 @@
+// What people do to a run: each deed with what it means, what it asks for, and a reason.
+import { html, useState } from "../../html.js";
+import { change, part } from "../../api.js";
+import { words } from "../../format.js";
+import { go, href } from "../../route.js";
+import { Dialog } from "../../parts/dialog.js";
+import { Field, initial } from "../../parts/form.js";
+import { Icon } from "../../parts/icon.js";
+import { say } from "../../parts/toast.js";
+
+/** @typedef {{verb: string, label: string, icon: string, means: string, asks?: "phase" | "to" | "at" | "note" | "signal", isGrave?: boolean, isFirst?: boolean}} Deed */
+
+/** @type {Deed[]} in the order in which they are shown */
+export const DEEDS = [
+  { verb: "resume", label: "Resume", icon: "play", isFirst: true, means: "Phases start again." },
+  { verb: "pause", label: "Pause", icon: "pause", isFirst: true, means: "No phase starts from now on. What runs may end, and is kept." },
+  { verb: "retry", label: "Retry", icon: "retrying", isFirst: true, means: "The run goes on where it failed. What completed stays, and steps that were stored are not done again." },
+  { verb: "signal", label: "Send a signal", icon: "signal", isFirst: true, asks: "signal", means: "The run gets what it waits for." },
+  { verb: "rollback", label: "Roll back", icon: "undone", asks: "to", isGrave: true, isFirst: true, means: "What was committed after the chosen place is undone, with its compensations. Resume goes on from there." },
+  { verb: "rerun_from", label: "Run again from a phase", icon: "right", asks: "phase", isGrave: true, means: "The phase, and all after it, is done once more." },
+  { verb: "restart", label: "Restart", icon: "play", isGrave: true, means: "All of it is done once more, with the same input." },
+  { verb: "fork", label: "Fork", icon: "fork", asks: "at", means: "Another run begins as a copy of this one, with all that is committed up to the chosen place." },
+  { verb: "annotate", label: "Write a note", icon: "note", asks: "note", means: "It stands in the history of the run, for everybody who looks at it." },
+  { verb: "requeue", label: "Requeue the dead letter", icon: "letters", means: "The run of the dead letter is taken up again where it failed." },
+  { verb: "discard", label: "Discard the dead letter", icon: "close", isGrave: true, means: "Nobody is told of this failure any more. The run stays failed." },
+  { verb: "cancel", label: "Cancel", icon: "stop", isGrave: true, isFirst: true, means: "The run ends at once and for good, with all that runs and waits in it. It cannot be resumed." },
+];
+
+const pathOf = (verb, id) => verb === "requeue" || verb === "discard" ? `dead-letters/${part(id)}/${verb}` : `runs/${part(id)}/${verb.replaceAll("_", "-")}`;
+
+/** What a run obeys now, and its reader may have it do. @param {any} run @param {Set<string>} rights */
+export function deedsOf(run, rights) {
+  const waits = run.phases.some(({ phase }) => phase?.waits_for === "signal" && phase.state === "RUNNING");
+  return DEEDS.filter(({ verb }) => rights.has(verb) && (verb === "signal" ? waits : verb === "requeue" ? false : run.allowed.includes(verb)));
+}
+
+/** @param {{run: any, rights: Set<string>, pipeline: any, onDone: () => void}} props */
+export function Deeds({ run, rights, pipeline, onDone }) {
+  const [asked, setAsked] = useState(/** @type {Deed | null} */ (null));
+  const all = deedsOf(run, rights);
+  const [first, others] = [all.filter((deed) => deed.isFirst), all.filter((deed) => !deed.isFirst)];
+  return html`
+    ${first.map((deed) => html`<button key=${deed.verb} class=${`button ${deed.verb === "cancel" ? "danger" : ""}`} onClick=${() => setAsked(deed)}><${Icon} name=${deed.icon} />${deed.label}</button>`)}
+    ${others.length > 0 && html`<details class="menu"><summary class="button">More<${Icon} name="down" /></summary><div role="menu">
+      ${others.map((deed) => html`<button role="menuitem" key=${deed.verb} onClick=${(event) => { event.currentTarget.closest("details").open = false; setAsked(deed); }}><${Icon} name=${deed.icon} />${deed.label}</button>`)}</div></details>`}
+    ${asked && html`<${Ask} deed=${asked} run=${run} pipeline=${pipeline} onClose=${() => setAsked(null)} onDone=${() => { setAsked(null); onDone(); }} />`}`;
+}
+
+/** @param {{deed: Deed, run: any, pipeline: any, place?: string, onClose: () => void, onDone: () => void}} props `place`: chosen already */
+export function Ask({ deed, run, pipeline, place = "", onClose, onDone }) {
+  const waiting = waitsOf(run, pipeline);
+  const [given, setGiven] = useState(() => ({ place, reason: "", note: "", signal: waiting[0]?.signal || "", value: initialOf(waiting[0], pipeline) }));
+  const [isBusy, setBusy] = useState(false);
+  const [problem, setProblem] = useState(/** @type {any} */ (null));
+  const set = (changes) => setGiven((old) => ({ ...old, ...changes }));
+  const submit = async (event) => {
+    event.preventDefault();
+    setBusy(true);
+    setProblem(null);
+    try {
+      const answer = await change(pathOf(deed.verb, run.id), bodyOf(deed, given, waiting));
+      say(deed.verb === "fork" ? "The copy has begun" : `${deed.label}: done`);
+      onDone();
+      if (deed.verb === "fork") go(href(["run", answer.id]));
+    } catch (error) {
+      setProblem(error);
+      setBusy(false);
+    }
+  };
+  return html`
+    <${Dialog} title=${deed.label} onClose=${onClose}>
+      <form class="form" onSubmit=${submit}>
+        <p class="muted">${deed.means}</p>
+        ${deed.asks && html`<${Asked} ...${{ deed, run, pipeline, waiting, given, set }} />`}
+        ${deed.verb !== "signal" && html`<label><span class="label">Reason <span class="muted">optional</span></span><textarea rows="2" maxlength="2000" value=${given.reason} onInput=${(event) => set({ reason: event.target.value })}></textarea>
+          <span class="hint">It stands in the history, beside your name.</span></label>`}
+        ${problem && html`<div class="problem" role="alert"><${Icon} name="warning" /><div>${problem.message}${problem.problems?.length > 0 && html`<ul>${problem.problems.map((each) => html`<li>${each}</li>`)}</ul>`}</div></div>`}
+        <footer><button type="button" class="button" onClick=${onClose}>Leave it</button>
+          <button class=${`button main ${deed.isGrave ? "danger" : ""}`} disabled=${isBusy}>${deed.label}</button></footer>
+      </form>
+    <//>`;
+}
+
+/** The signals that are waited for. */
+function waitsOf(run, pipeline) {
+  const nodes = new Map((pipeline?.graph.nodes || []).map((node) => [node.path, node]));
+  return run.phases.filter(({ phase }) => phase?.waits_for === "signal" && phase.state === "RUNNING")
+    .map(({ path }) => ({ path, signal: nodes.get(path)?.signal, key: nodes.get(path)?.key })).filter(({ signal }) => signal);
+}
+
+const schemaOf = (wait, pipeline) => (wait && pipeline?.signals?.[wait.signal]) || {};
+const initialOf = (wait, pipeline) => wait && initial(schemaOf(wait, pipeline), schemaOf(wait, pipeline));
+
+function bodyOf({ asks, verb }, given, waiting) {
+  if (verb === "signal") return { signal: given.signal, value: given.value ?? null, key: waiting.find(({ signal }) => signal === given.signal)?.key ?? null };
+  const body = { reason: given.reason };
+  if (asks === "note") body.note = given.note;
+  else if (asks && given.place) body[asks] = given.place;
+  return body;
+}
+
+function Asked({ deed, run, pipeline, waiting, given, set }) {
+  switch (deed.asks) {
+    case "note":
+      return html`<label><span class="label">Note</span><textarea rows="3" required maxlength="2000" value=${given.note} onInput=${(event) => set({ note: event.target.value })}></textarea></label>`;
+    case "signal": {
+      const wait = waiting.find(({ signal }) => signal === given.signal);
+      const schema = schemaOf(wait, pipeline);
+      return html`<label><span class="label">Signal</span><select value=${given.signal} onChange=${(event) => set({ signal: event.target.value, value: initialOf(waiting.find(({ signal }) => signal === event.target.value), pipeline) })}>
+          ${waiting.map(({ signal, path }) => html`<option value=${signal}>${signal} (${path})</option>`)}</select></label>
+        <${Field} key=${given.signal} schema=${{ title: "Value", ...schema }} root=${schema} name="Value" value=${given.value} onChange=${(value) => set({ value })} />`;
+    }
+    case "phase": {
+      const paths = run.phases.map(({ path }) => path).filter((path) => !path.includes("["));
+      return html`<label><span class="label">Phase</span><select required value=${given.place} onChange=${(event) => set({ place: event.target.value })}>
+        <option value="">Choose one</option>${paths.map((path) => html`<option value=${path}>${path}</option>`)}</select></label>`;
+    }
+    default:
+      return html`<label><span class="label">${deed.asks === "to" ? "Back to" : "Up to"}</span><select value=${given.place} onChange=${(event) => set({ place: event.target.value })}>
+        <option value="">${deed.asks === "to" ? "Before the first phase" : "All that is committed"}</option>
+        ${run.checkpoints.map(({ id, phase }) => html`<option value=${id}>after ${phase}</option>`)}</select></label>`;
+  }
+}

@@ -1,0 +1,153 @@
+"""A run as it is drawn over HTTP: folded, page by page, and only as much of values as can be looked at."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+from tests.loops import anyio_backend  # noqa: F401  # the fixture
+from tests.web_client import client_of
+
+from phaseline import Abort, Pipeline, Runtime, each, phase
+from phaseline.web import Access, asgi_app, console
+
+
+@phase
+async def split(text: str) -> list[str]:
+    return text.split()
+
+
+@phase
+async def weigh(word: str) -> dict[str, str]:
+    if word == "bad":
+        raise Abort("it is bad")
+    return {"word": word, "api_token": f"secret of {word}"}
+
+
+@phase
+async def gather(words: list[dict[str, str]]) -> dict[str, Any]:
+    return {"words": words, "password": "hunter2", "long": "x" * 10_000}
+
+
+weighing = Pipeline("weighing", split >> each(weigh) >> gather)
+
+
+async def everybody(_: Any) -> Access:
+    return Access("user:42")
+
+
+@pytest.fixture
+async def runtime() -> AsyncIterator[Runtime]:
+    async with Runtime(pipelines=[weighing]) as opened:
+        yield opened
+
+
+async def test_items_are_folded(runtime: Runtime) -> None:
+    """However many there are they are one line, with counts; the first of many of each phase is there by itself."""
+    handle = await runtime.start(weighing, " ".join(["good"] * 30 + ["bad"]))
+    await handle.wait()
+    async with client_of(asgi_app(runtime, authorize=everybody)) as client:
+        told = (await client.get(f"/runs/{handle.id}/outline")).json()
+        places = {each["path"]: each for each in told["phases"]}
+        assert ["split", "weigh", "weigh[]"] == [*places]
+        assert ("COMPLETED", None) == (places["split"]["phase"]["state"], places["weigh[]"]["phase"])
+        assert 31 == sum(places["weigh[]"]["states"].values())
+        assert 1 == places["weigh[]"]["states"]["FAILED"]
+        assert "it is bad" == told["error"]["message"]
+        assert told["seq"] == max([event.seq async for event in handle.events()])
+
+
+async def test_phases_come_page_by_page(runtime: Runtime) -> None:
+    """All, or those at a place in a state; each once."""
+    handle = await runtime.start(weighing, "a b c d e f g")
+    await handle.wait()
+    async with client_of(asgi_app(runtime, authorize=everybody)) as client:
+        met: list[str] = []
+        after = -1
+        while after is not None:
+            page = (await client.get(f"/runs/{handle.id}/phases", params={"limit": 2, "after": after})).json()
+            met += [each["path"] for each in page["phases"]]
+            after = page["next"]
+        assert ["split", "weigh", *(f"weigh[{number}]" for number in range(7)), "gather"] == met
+        items = {"place": "weigh[]", "state": "COMPLETED"}
+        assert 7 == len((await client.get(f"/runs/{handle.id}/phases", params=items)).json()["phases"])
+        failed = {"place": "weigh[]", "state": "FAILED"}
+        assert [] == (await client.get(f"/runs/{handle.id}/phases", params=failed)).json()["phases"]
+
+
+async def test_values_are_shown_in_part_and_without_secrets(runtime: Runtime) -> None:
+    """In the console; what programs are told is whole."""
+    handle = await runtime.start(weighing, "a b")
+    await handle.wait()
+    async with client_of(console(runtime, authorize=everybody), "/api") as client:
+        path = f"/runs/{handle.id}/value"
+        output = (await client.get(path)).json()
+        assert ["•••", "•••"] == [each["api_token"] for each in output["value"]["words"]]
+        assert "•••" == output["value"]["password"]
+        assert {"$left_out": 6_000} == output["value"]["long"][1]
+        assert output["characters"] > 10_000
+        assert "a b" == (await client.get(path, params={"of": "input"})).json()["value"]
+        item = (await client.get(path, params={"phase": "weigh[1]"})).json()
+        assert {"word": "b", "api_token": "•••"} == item["value"]
+        assert not (await client.get(path, params={"phase": "nowhere"})).json()["is_there"]
+        assert 422 == (await client.get(path, params={"phase": "weigh[1]", "of": "input"})).status_code
+        assert "hunter2" not in (await client.get(f"/runs/{handle.id}")).text
+    async with client_of(asgi_app(runtime, authorize=everybody)) as client:
+        assert "hunter2" == (await client.get(f"/runs/{handle.id}")).json()["output"]["password"]
+
+
+async def test_a_run_without_an_output_has_none_to_show(runtime: Runtime) -> None:
+    """One that failed, for example."""
+    handle = await runtime.start(weighing, "bad")
+    await handle.wait()
+    async with client_of(asgi_app(runtime, authorize=everybody)) as client:
+        assert not (await client.get(f"/runs/{handle.id}/value")).json()["is_there"]
+
+
+async def test_events_are_read_backward(runtime: Runtime) -> None:
+    """From the end to the first, each once, in order within a page."""
+    handle = await runtime.start(weighing, "a b c")
+    await handle.wait()
+    numbers = [event.seq async for event in handle.events()]
+    async with client_of(asgi_app(runtime, authorize=everybody)) as client:
+        met: list[int] = []
+        before: int | None = 2**53
+        while before is not None:
+            page = (
+                await client.get(f"/runs/{handle.id}/events", params={"before": before, "limit": 5})
+            ).json()
+            met = [each["seq"] for each in page["events"]] + met
+            before = page["previous"]
+            assert page["next"] is None
+        assert numbers == met
+        nothing = (await client.get(f"/runs/{handle.id}/events", params={"before": 1})).json()
+        assert ([], None) == (nothing["events"], nothing["previous"])
+
+
+@pytest.mark.parametrize("way", [{"before": 2**53}, {"after": 0}])
+async def test_events_of_some_kinds_or_phases_are_found(runtime: Runtime, way: dict[str, int]) -> None:
+    """Forward and back, also where a page is smaller than what is found."""
+    handle = await runtime.start(weighing, "a b c d bad")
+    await handle.wait()
+    async with client_of(asgi_app(runtime, authorize=everybody)) as client:
+
+        async def found(**wanted: Any) -> list[tuple[str, str | None]]:
+            met: list[Any] = []
+            params = {**way, **wanted, "limit": 2}
+            while True:
+                page = (await client.get(f"/runs/{handle.id}/events", params=params)).json()
+                met += page["events"]
+                if page["next"] is None and page["previous"] is None:
+                    return sorted((each["type"], each["phase"]) for each in met)
+                params |= {"before": page["previous"]} if "before" in way else {"after": page["next"]}
+
+        assert ["weigh", *(f"weigh[{number}]" for number in range(5))] == [
+            path for _, path in await found(type=["PHASE_STARTED"], phase="weigh")
+        ]
+        assert [
+            ("PHASE_FAILED", "weigh"),
+            ("PHASE_FAILED", "weigh[4]"),
+            ("PIPELINE_FAILED", None),
+        ] == await found(type=["PHASE_FAILED", "PIPELINE_FAILED"])
+        assert [] == await found(phase="nowhere")

@@ -1,0 +1,77 @@
+"""What people are shown of values: within bounds, and without secrets."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from phaseline.errors import DefinitionError
+from phaseline.web.shown import (
+    HIDDEN,
+    IN_ITS_PLACE,
+    LEFT_OUT,
+    LONGEST_TEXT,
+    MOST_IN_ALL,
+    MOST_INSIDE,
+    Shown,
+    hidden_names,
+    is_hidden,
+    redacted,
+)
+
+NAMES = hidden_names(HIDDEN)
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=20),
+    lambda inner: st.lists(inner, max_size=5) | st.dictionaries(st.sampled_from(["a", "b", "token"]), inner),
+)
+
+
+@pytest.mark.parametrize(
+    "name", ["password", "db_password", "dbPassword", "API-KEY", "accessToken", "token", "IBAN"]
+)
+def test_secrets_are_known_by_the_ends_of_names(name):
+    """However they are written."""
+    assert is_hidden(name, NAMES)
+
+
+@pytest.mark.parametrize("name", ["input_tokens", "secretary", "name", "passwords_sent", ""])
+def test_other_names_are_shown(name):
+    """Also those in which such a name stands further ahead."""
+    assert not is_hidden(name, NAMES)
+
+
+@given(JSON)
+def test_small_values_are_shown_whole(value):
+    """But for what is hidden, wherever it stands."""
+    shown = Shown(NAMES).of(value)
+    assert redacted(value, NAMES) == shown
+    assert redacted(value, frozenset()) == value == Shown(frozenset()).of(value)
+
+
+def test_what_is_hidden_is_not_shown_in_any_depth():
+    """Nor what is in it."""
+    value = [{"user": {"name": "ann", "password": {"old": "a", "new": "b"}}}]
+    assert [{"user": {"name": "ann", "password": IN_ITS_PLACE}}] == Shown(NAMES).of(value)
+
+
+def test_long_texts_lists_and_objects_are_cut():
+    """And it is said how much is missing."""
+    assert ["x" * LONGEST_TEXT, {LEFT_OUT: 5}] == Shown(NAMES).of("x" * (LONGEST_TEXT + 5))
+    assert {LEFT_OUT: 7} == Shown(NAMES).of([*range(MOST_INSIDE + 7)])[-1]
+    assert 7 == Shown(NAMES).of({str(each): each for each in range(MOST_INSIDE + 7)})[LEFT_OUT]
+
+
+def test_many_small_values_are_cut_too():
+    """However they lie in one another, an answer stays small."""
+    value = [[[each] * 100 for each in range(100)] for _ in range(100)]
+    assert len(json.dumps(Shown(NAMES).of(value))) < 20 * MOST_IN_ALL
+
+
+@pytest.mark.parametrize("names", ["password", [""], [1]])
+def test_names_that_are_none_are_refused(names):
+    """A single text would hide all that ends with one of its letters."""
+    with pytest.raises(DefinitionError, match="hidden="):
+        hidden_names(names)
