@@ -18,7 +18,7 @@ ROOT = Path(__file__).parents[2]
 @pytest.mark.parametrize(
     ("page", "module"),
     [
-        ("how-to/control.md", control),
+        ("reference/control.md", control),
         ("how-to/observe.md", measuring),
         ("how-to/cli.md", codes),
         ("how-to/cli.md", verbs),
