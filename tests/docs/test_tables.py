@@ -1,12 +1,14 @@
-"""Tables in the documentation that are written by the code are as the code writes them now."""
+"""What of the documentation is written by the code, tables and a picture, is as the code writes it now."""
 
 from __future__ import annotations
 
+import re
 import tomllib
 from pathlib import Path
 from types import ModuleType
 
 import pytest
+from docs.tools import GENERATED, llms, picture, schema
 
 from phaseline import control, measuring
 from phaseline.cli import codes, verbs
@@ -42,3 +44,46 @@ def test_the_rooms_are_listed_in_the_order_that_is_checked() -> None:
     page = (ROOT / "docs/explanation/architecture.md").read_text()
     shown = page.partition("<!-- layers of pyproject.toml -->\n```text\n")[2].partition("\n```")[0]
     assert shown.splitlines() == [layer.replace("(", "").replace(")", "") for layer in layers]
+
+
+@pytest.mark.parametrize("path", GENERATED, ids=lambda path: path.name)
+def test_file_is_as_the_code_writes_it(path):
+    """Write it anew with ``python -m docs.tools``."""
+    assert GENERATED[path]() == path.read_text("utf-8")
+
+
+def test_the_picture_has_every_room():
+    """Each room of the contract of imports stands on one floor."""
+    shown = [room for floor in picture.FLOORS for room in floor.rooms]
+    assert sorted(picture.listed()) == sorted(shown)
+
+
+def test_arrows_of_the_picture_lead_down():
+    """No module imports from a floor above its own."""
+    row = {floor.title: floor.place[0] for floor in picture.FLOORS}
+    assert [] == [(a, b) for a, others in picture.arrows().items() for b in others if row[a] >= row[b]]
+
+
+def test_a_picture_that_cannot_be_drawn_in_floors_is_refused():
+    """Floors whose modules import each other are no floors."""
+    mixed = (
+        picture.Floor("a", "", {"run", "runtime"}, (0, 0, 1)),
+        picture.Floor("b", "", {"pipeline"}, (1, 0, 1)),
+    )
+    with pytest.raises(ValueError, match="do not part the rooms"):
+        picture.arrows(mixed)
+
+
+def test_a_column_of_which_nothing_is_said_is_refused(monkeypatch):
+    """Nobody has to remember the page when a column is added."""
+    own = {**schema.OWN, "signal": {"name": "Name of the signal."}}
+    monkeypatch.setattr(schema, "OWN", own)
+    with pytest.raises(LookupError, match=r"signal of which nothing is said: \['received_at'"):
+        schema.page()
+
+
+def test_contents_for_language_models_name_every_page():
+    """Each once, and with a word about it: so no page is left out of the navigation, either."""
+    links = re.findall(r"^- \[.+?\]\((.+?)\): \S", llms.contents(), re.MULTILINE)
+    there = {str(file.relative_to(llms.DOCS).with_suffix(".html")) for file in llms.DOCS.rglob("*.md")}
+    assert sorted(there) == sorted(links)
