@@ -38,6 +38,8 @@ Out = TypeVar("Out")
 LONGEST_NAME: Final = 100
 MOST_SLOTS: Final = 10_000
 """Slots that are filled in at once."""
+MOST_SHOWN: Final = 100
+"""Slots to come that are told at once."""
 EARLIEST: Final = datetime(1970, 1, 1, tzinfo=UTC)
 """Of what is filled in."""
 CLOCKS_APART: Final = timedelta(seconds=5)
@@ -172,6 +174,27 @@ class Schedules:
         """All schedules of the namespace, in the order of their names."""
         found = await self._runner.read(partial(self._timetable.all, self._namespace))
         return [_shown(schedule) for schedule in found]
+
+    async def upcoming(self, name: str, /, *, limit: int = 10) -> Sequence[datetime]:
+        """The next slots of a schedule from now on, in its time zone; of a paused one those that there would be.
+
+        Args:
+            name: The schedule's.
+            limit: How many, 1 to 100; there are fewer where its cron text fires no more.
+
+        Raises:
+            ScheduleError: The limit makes no sense.
+            ScheduleNotFoundError: There is none of this name.
+        """
+        if isinstance(limit, bool) or limit not in range(1, MOST_SHOWN + 1):
+            raise ScheduleError(name, f"upcoming(limit={limit!r}) is no number from 1 to {MOST_SHOWN}")
+        schedule = await self._known(name)
+        begin = self._runner.clock.now()
+        if schedule.next_at is not None:  # it is one of them, also where it is due already
+            begin = min(begin, schedule.next_at - timedelta.resolution)
+        slots = schedule.rule.upcoming(begin)
+        found = await to_thread.run_sync(list, islice(slots, limit))  # a rare one takes a while
+        return [slot.astimezone(zone_of(schedule.zone)) for slot in found]
 
     async def delete(self, name: str, /) -> None:
         """Delete a schedule; its runs stay, and go on.

@@ -37,7 +37,7 @@ class Rule:
 
     def after(self, moment: datetime) -> datetime | None:
         """The first slot behind a moment, in UTC; None if there is none."""
-        return next(self._from(moment), None)
+        return next(self.upcoming(moment), None)
 
     def latest(self, known: datetime, until: datetime) -> datetime:
         """The last slot that is not behind ``until``; ``known`` is one, so that there is one."""
@@ -54,12 +54,13 @@ class Rule:
 
     def between(self, after: datetime, until: datetime) -> Iterator[datetime]:
         """The slots behind a moment, up to another one which may be the last."""
-        for slot in self._from(after):
+        for slot in self.upcoming(after):
             if slot > until:
                 return
             yield slot
 
-    def _from(self, moment: datetime) -> Iterator[datetime]:
+    def upcoming(self, moment: datetime) -> Iterator[datetime]:
+        """The slots behind a moment, in UTC, as far as the calendar goes."""
         if self.every is None:
             # On the day on which a clock is set back a step forward may come out before the moment.
             yield from (slot for slot in _steps(self._sim(moment)) if slot > moment)

@@ -362,6 +362,17 @@ class LettersView(View):
     next: str | None
 
 
+class HandledView(View):
+    """What a command to many runs came to, as far as it went."""
+
+    done: int
+    """Runs that obeyed."""
+    refused: Mapping[str, str]
+    """Why others did not, by id."""
+    next: str | None
+    """To be given as ``after``, to go on; null if these were the last."""
+
+
 class ScheduleView(View):
     """A schedule as it stands."""
 
@@ -390,6 +401,12 @@ class ScheduleView(View):
             priority=schedule.priority, paused=schedule.paused, next_at=schedule.next_at,
             last_slot=schedule.last_slot, created_at=schedule.created_at, updated_at=schedule.updated_at,
         )  # fmt: skip
+
+
+class SlotsView(View):
+    """The next slots of a schedule, in its time zone; of a paused one those that there would be."""
+
+    slots: tuple[datetime, ...]
 
 
 class SchedulesView(View):

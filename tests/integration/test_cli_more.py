@@ -118,6 +118,8 @@ def test_schedules_are_kept(kiosk):
     assert kiosk.data("schedules", "pause", "nightly", place=kiosk.url)["paused"]
     assert "paused" in kiosk.ask("schedules", "show", "nightly", place=kiosk.url).stdout
     assert not kiosk.data("schedules", "resume", "nightly", place=kiosk.url)["paused"]
+    assert 2 == len(kiosk.data("schedules", "slots", "nightly", "--limit", "2", place=kiosk.url)["slots"])
+    assert "02:30:00+0" in kiosk.ask("schedules", "slots", "nightly", place=kiosk.url).stdout
     triggered = kiosk.data("schedules", "trigger", "nightly")["id"]
     filled = kiosk.ask("schedules", "backfill", "hourly", "--since", "3h", "--until", "0s")
     assert 3 == len(filled.stdout.split())

@@ -269,6 +269,21 @@ async def test_trigger(open_runtime: OpenRuntime, clock: FakeClock) -> None:
         assert (found.key, found.attributes) == (None, {"schedule": "daily"})
 
 
+async def test_what_is_to_come_is_told(open_runtime: OpenRuntime, clock: FakeClock) -> None:
+    """The next slots, in the time zone of the schedule, also of one that is paused; not more than there are."""
+    async with open_runtime(telling) as runtime:
+        berlin = {"cron": "30 2 * * *", "tz": "Europe/Berlin"}
+        await runtime.schedules.put("nightly", telling, input=SLOT, **berlin)
+        expected = ["2030-01-01T02:30:00+01:00", "2030-01-02T02:30:00+01:00"]
+        for _ in range(2):
+            found = await runtime.schedules.upcoming("nightly", limit=2)
+            assert [slot.isoformat() for slot in found] == expected
+            await runtime.schedules.pause("nightly")
+        for wrong in (0, 101, True, "2"):
+            with pytest.raises(ScheduleError, match="no number from 1 to 100"):
+                await runtime.schedules.upcoming("nightly", limit=wrong)
+
+
 @BOTH_LOOPS
 async def test_backfill(open_runtime: OpenRuntime, clock: FakeClock) -> None:
     """A run for each slot of a past time that has none, from the first moment on and before the last; not twice."""

@@ -383,6 +383,34 @@ async def test_dead_letters_are_seen_to(client: httpx2.AsyncClient, runtime: Run
     assert 422 == (await client.get("/dead-letters", params={"after": "nowhere"})).status_code
 
 
+async def test_many_dead_letters_are_seen_to(client: httpx2.AsyncClient, runtime: Runtime) -> None:
+    """Those that fulfil all conditions, page by page; what fails again is not met again, and who did it is told."""
+    world.broken = {"summed"}
+    handles = [await started(client, "summing", number) for number in range(3)]
+    for run_id in handles:
+        await ended(runtime, run_id)
+    other = {"category": ["TIMEOUT"]}
+    nothing = await ok(client.post("/dead-letters/requeue", json=other))
+    assert {"done": 0, "refused": {}, "next": None} == nothing
+    asked: dict[str, Any] = {"pipeline": ["summing"], "phase": "summed", "limit": 2, "reason": "again"}
+    first = await ok(client.post("/dead-letters/requeue", json=asked))
+    rest = await ok(client.post("/dead-letters/requeue", json={**asked, "after": first["next"]}))
+    assert [(2, {}), (1, {}), None] == [(each["done"], each["refused"]) for each in (first, rest)] + [
+        rest["next"]
+    ]
+    for run_id in handles:
+        await ended(runtime, run_id)
+    page = await ok(client.get("/dead-letters"))
+    assert {*handles} == {each["run_id"] for each in page["letters"]}
+    events = (await ok(client.get(f"/runs/{handles[0]}/events")))["events"]
+    assert [("user:42", "again")] == [
+        (each["data"]["actor"], each["data"]["reason"]) for each in events if each["data"].get("actor")
+    ]
+    assert 3 == (await ok(client.post("/dead-letters/discard", json={})))["done"]
+    assert [] == (await ok(client.get("/dead-letters")))["letters"]
+    assert 422 == (await client.post("/dead-letters/discard", json={"after": "nowhere"})).status_code
+
+
 async def test_schedules_are_kept(client: httpx2.AsyncClient, runtime: Runtime) -> None:
     """Stored, shown, paused, resumed, triggered and deleted."""
     asked = {
@@ -398,6 +426,8 @@ async def test_schedules_are_kept(client: httpx2.AsyncClient, runtime: Runtime) 
     assert ["hourly", "nightly"] == [
         each["name"] for each in (await ok(client.get("/schedules")))["schedules"]
     ]
+    slots = (await ok(client.get("/schedules/nightly/slots", params={"limit": 2})))["slots"]
+    assert ["02:30", "02:30"] == [slot[11:16] for slot in slots]
     assert (await ok(client.post("/schedules/nightly/pause")))["paused"]
     assert not (await ok(client.post("/schedules/nightly/resume")))["paused"]
     run_id = (await ok(client.post("/schedules/nightly/trigger"), 201))["id"]

@@ -132,6 +132,22 @@ async def test_lists_show_only_what_one_may_read(runtime: Runtime) -> None:
     assert other.id not in runs + letters
 
 
+async def test_a_command_to_many_reaches_only_what_one_may_command(runtime: Runtime) -> None:
+    """Dead letters of others stay."""
+    world.broken = {"summed"}
+    mine, other = [await runtime.start(summing, 1, tags=[tag]) for tag in ("mine", "other")]
+    await mine.wait()
+    await other.wait()
+
+    async def authorize(_: Any) -> Access:
+        return Access("me", may=lambda action, run: run is None or "mine" in run.tags)
+
+    async with client_of(asgi_app(runtime, authorize=authorize)) as client:
+        answer = await client.post("/dead-letters/discard", json={})
+    assert {"done": 1, "refused": {}, "next": None} == answer.json()
+    assert [other.id] == [letter.run_id async for letter in runtime.dead_letters.find()]
+
+
 async def test_runs_belong_to_who_started_them(runtime: Runtime) -> None:
     """By attributes that he cannot give other values; and a key of somebody else's gives him nothing."""
 

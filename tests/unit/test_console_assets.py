@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import posixpath
 import re
 
 import pytest
@@ -14,11 +15,12 @@ ASSETS = read_assets()
 OURS = {name: each.body.decode() for name, each in ASSETS.items() if not name.startswith("vendor/")}
 SCRIPTS = {name: text for name, text in OURS.items() if name.endswith(".js")}
 VENDOR = json.loads(ASSETS["vendor/manifest.json"].body)["files"]
-FRAME, ALL = 80 * 1024, 128 * 1024
-"""Bytes that a browser loads, packed: the libraries, and what every page needs; all pages together."""
+FRAME, PAGE_BUDGET, ALL = 80 * 1024, 80 * 1024, 128 * 1024
+"""Bytes, packed: the libraries and what every page needs; what a browser loads to show any one page; all together."""
 IMPORT = re.compile(
     r"""^(?:import|export) (?:[^"';]* from )?["']([^"']+)["'];$|\bimport\(["']([^"']+)["']\)""", re.MULTILINE
 )
+"""What is loaded with a module, and what it loads when it is asked for."""
 
 
 def digest(raw: bytes) -> str:
@@ -47,6 +49,35 @@ def test_what_others_wrote_is_all_in_the_manifest():
         assert (
             "Apache License" if each["licence"] == "Apache-2.0" else "Permission is hereby granted"
         ) in text
+
+
+def beside(name, asked):
+    """The file that a module means by a relative address."""
+    return posixpath.normpath(posixpath.join(posixpath.dirname(name), asked))
+
+
+def loaded_with(name):
+    """A module, and all that is loaded with it."""
+    found, waiting = set(), [name]
+    while waiting:
+        each = waiting.pop()
+        if each not in found:
+            found.add(each)
+            text = ASSETS[each].body.decode()
+            waiting += [beside(each, asked) for asked, _ in IMPORT.findall(text) if asked]
+            waiting += re.findall(r'"(vendor/[a-z]+\.css)"', text)
+    return found
+
+
+PAGES = [beside("js/pages.js", asked) for _, asked in IMPORT.findall(SCRIPTS["js/pages.js"]) if asked]
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_each_page_is_small(page):
+    """All that a browser loads to show it, packed."""
+    first = {PAGE, "icon.svg", *re.findall(r'href="(css/[^"]+)"', OURS[PAGE])}
+    sent = {name: len(ASSETS[name].packed) for name in first | loaded_with("js/main.js") | loaded_with(page)}
+    assert PAGE_BUDGET > sum(sent.values()), sent
 
 
 def test_it_is_small():
@@ -83,10 +114,6 @@ def test_each_module_is_there_and_used():
     """What is imported exists; what exists is imported."""
     used = {"js/main.js"}
     for name, text in SCRIPTS.items():
-        for asked in (line or call for line, call in IMPORT.findall(text)):
-            parts = name.split("/")[:-1]
-            for part in asked.split("/"):
-                parts = parts[:-1] if part == ".." else parts if part == "." else [*parts, part]
-            used.add("/".join(parts))
+        used.update(beside(name, line or call) for line, call in IMPORT.findall(text))
     assert set() == used - {*ASSETS}
     assert set() == {*SCRIPTS} - used

@@ -17,7 +17,7 @@ from phaseline.marks import attribute_from
 from phaseline.runtime import Runtime
 from phaseline.schedules import SLOT, Schedule
 from phaseline.showing import state_of
-from phaseline.views import SchedulesView, ScheduleView, StateView
+from phaseline.views import SchedulesView, ScheduleView, SlotsView, StateView
 
 app: typer.Typer = typer.Typer(help="Runs that begin by themselves.", no_args_is_help=True)
 
@@ -56,6 +56,27 @@ def show_schedule(
 ) -> None:
     """Show a schedule."""
     _print(runtime, namespace, lambda client: client.schedules.get(name), as_json=as_json)
+
+
+@app.command("slots")
+def list_slots(
+    name: Name,
+    runtime: Runtimes = None,
+    *,
+    limit: Annotated[int, typer.Option(min=1, max=100, help="How many.")] = 10,
+    namespace: Namespace = None,
+    as_json: Json = False,
+) -> None:
+    """List the next slots of a schedule; of a paused one those that there would be."""
+
+    async def read(client: Runtime) -> SlotsView:
+        return SlotsView(slots=tuple(await client.schedules.upcoming(name, limit=limit)))
+
+    found = with_client(runtime, namespace, read)
+    if as_json:
+        print_json(found)
+    else:
+        print_rows(("slot",), ((slot.isoformat(),) for slot in found.slots), "it fires no more")
 
 
 @app.command("put")

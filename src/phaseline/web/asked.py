@@ -17,6 +17,7 @@ RunId = Annotated[str, Field(min_length=1, max_length=200, examples=[RUN_ID])]
 Tag = Annotated[str, Field(min_length=1, max_length=100)]
 Attributes = dict[str, bool | int | float | str]
 Tags = Annotated[list[Tag], Field(max_length=32)]
+Category = Literal["VALIDATION", "STATE", "PROCESSING", "TIMEOUT", "SYSTEM"]
 Priority = Annotated[int, Field(ge=0, le=999)]
 Seconds = Annotated[float, Field(ge=0, le=10 * 366 * 86_400, allow_inf_nan=False)]
 
@@ -111,6 +112,25 @@ class Fork(Command):
 
     at: Name | None = None
     """Path of a phase, or id of a checkpoint; without it all that is committed."""
+
+
+class ManyLetters(Command):
+    """Of which dead letters the runs are commanded, the newest first."""
+
+    model_config: ClassVar[ConfigDict] = _example(
+        pipeline=["task-preparation"], reason="the model answers again"
+    )
+
+    pipeline: Annotated[list[Name], Field(max_length=100)] = []
+    category: Annotated[list[Category], Field(max_length=100)] = []
+    phase: Name | None = None
+    """Path of the phase that failed."""
+    since: Moment | None = None
+    until: Moment | None = None
+    limit: Annotated[int, Field(ge=1, le=500)] = 100
+    """How many letters one call goes through."""
+    after: Annotated[str, Field(min_length=1, max_length=200)] | None = None
+    """``next`` of the call before."""
 
 
 class Note(Command):
@@ -233,7 +253,7 @@ class Letters(Paging):
     """Which page of which dead letters is meant."""
 
     pipeline: list[Name] = []
-    category: list[Literal["VALIDATION", "STATE", "PROCESSING", "TIMEOUT", "SYSTEM"]] = []
+    category: list[Category] = []
     phase: Name | None = None
     since: Moment | None = None
     until: Moment | None = None
@@ -281,6 +301,12 @@ class Stream(Query):
 
     after: Number = 0
     """As the header ``Last-Event-ID``, which counts more."""
+
+
+class Slots(Query):
+    """How many slots are meant."""
+
+    limit: Annotated[int, Field(ge=1, le=100)] = 10
 
 
 class Version(Query):

@@ -2,36 +2,50 @@
 
 from __future__ import annotations
 
-from phaseline.errors import DefinitionError, RunNotFoundError
-from phaseline.letters import DeadLetter
-from phaseline.views import LettersView, LetterView, StateView
+from collections.abc import Awaitable, Callable
+
+import anyio
+
+from phaseline.errors import (
+    CommandRefusedError,
+    DefinitionError,
+    PipelineNotRegisteredError,
+    RunNotFoundError,
+)
+from phaseline.finding import Order
+from phaseline.letters import DeadLetter, LetterPage
+from phaseline.views import HandledView, LettersView, LetterView, StateView
 from phaseline.web.access import Action, everything
+from phaseline.web.asked import Letters, ManyLetters
 from phaseline.web.calls import Call
 from phaseline.web.problems import INVALID_REQUEST, RequestError
 
 
 async def list_letters(call: Call) -> LettersView:
     """List dead letters, page by page."""
-    asked = call.query
+    page = await _page(call, call.query, call.query.order)
+    letters = [letter for letter in page.letters if await _may(call, Action.READ, letter)]
+    return LettersView(letters=tuple(map(LetterView.of, letters)), next=page.next)
+
+
+async def _page(call: Call, asked: Letters | ManyLetters, order: Order) -> LetterPage:
     try:
         found = call.runtime.dead_letters.find(
             pipeline=asked.pipeline or None, category=asked.category or None, phase=asked.phase, since=asked.since,
-            until=asked.until, order=asked.order, limit=asked.limit, after=asked.after,
+            until=asked.until, order=order, limit=asked.limit, after=asked.after,
         )  # fmt: skip
     except DefinitionError:
         raise
     except ValueError as error:  # a place to go on at that is none
         raise RequestError(INVALID_REQUEST, str(error)) from None
-    page = await found
-    letters = [letter for letter in page.letters if await _is_visible(call, letter)]
-    return LettersView(letters=tuple(map(LetterView.of, letters)), next=page.next)
+    return await found
 
 
-async def _is_visible(call: Call, letter: DeadLetter) -> bool:
+async def _may(call: Call, action: Action, letter: DeadLetter) -> bool:
     if call.access.may is everything:
         return True
     try:
-        await call.visitor.run(Action.READ, letter.run_id)
+        await call.visitor.run(action, letter.run_id)
     except RunNotFoundError:
         return False
     return True
@@ -47,3 +61,34 @@ async def discard(call: Call) -> StateView:
     """Let go of a dead letter; its run stays FAILED."""
     await call.runtime.dead_letters.discard(call.run.id, reason=call.body.reason, actor=call.access.actor)
     return await call.state()
+
+
+async def requeue_many(call: Call) -> HandledView:
+    """Take the runs of the dead letters that fulfil all conditions up again, each where it failed, page by page.
+
+    The newest come first, so that one that fails again meanwhile is not met again on a page further on.
+    """
+    return await _command(call, Action.REQUEUE, call.runtime.dead_letters.requeue)
+
+
+async def discard_many(call: Call) -> HandledView:
+    """Let go of the dead letters that fulfil all conditions, page by page; their runs stay FAILED."""
+    return await _command(call, Action.DISCARD, call.runtime.dead_letters.discard)
+
+
+async def _command(call: Call, action: Action, act: Callable[..., Awaitable[None]]) -> HandledView:
+    page = await _page(call, call.body, "newest")
+    # Of what he may not command he learns nothing, as in lists.
+    ids = [letter.run_id for letter in page.letters if await _may(call, action, letter)]
+    refused: dict[str, str] = {}
+
+    async def command(run_id: str) -> None:
+        try:
+            await act(run_id, reason=call.body.reason, actor=call.access.actor)
+        except (CommandRefusedError, RunNotFoundError, PipelineNotRegisteredError) as error:
+            refused[run_id] = str(error)
+
+    async with anyio.create_task_group() as tasks:  # side by side, so that they share commits
+        for run_id in ids:
+            tasks.start_soon(command, run_id)
+    return HandledView(done=len(ids) - len(refused), refused=refused, next=page.next)

@@ -143,6 +143,13 @@ def _letters() -> Iterator[Route]:
         yield _to(
             "POST", f"/dead-letters/{{id}}/{name}", f"{name}DeadLetter", action, handler, problems=_REFUSED
         )
+    for name, action, many in (
+        ("requeue", Action.REQUEUE, letters.requeue_many), ("discard", Action.DISCARD, letters.discard_many),
+    ):  # fmt: skip
+        yield _to(
+            "POST", f"/dead-letters/{name}", f"{name}DeadLetters", action, many, body=asked.ManyLetters,
+            answer=views.HandledView,
+        )  # fmt: skip
 
 
 def _schedules() -> Iterator[Route]:
@@ -154,6 +161,10 @@ def _schedules() -> Iterator[Route]:
     yield _get(
         "/schedules/{name}", "getSchedule", Action.READ, schedules.show_schedule, answer=views.ScheduleView,
         problems=unknown,
+    )  # fmt: skip
+    yield _get(
+        "/schedules/{name}/slots", "listSlots", Action.READ, schedules.list_slots, query=asked.Slots,
+        answer=views.SlotsView, problems=unknown,
     )  # fmt: skip
     yield _to(
         "PUT", "/schedules/{name}", "putSchedule", Action.SCHEDULE, schedules.put_schedule, **{

@@ -6,7 +6,7 @@ import logging
 from typing import Final
 
 from phaseline.errors import ScheduleError
-from phaseline.views import SchedulesView, ScheduleView, StateView
+from phaseline.views import SchedulesView, ScheduleView, SlotsView, StateView
 from phaseline.web.calls import Call
 
 log: Final = logging.getLogger("phaseline.web")
@@ -20,6 +20,11 @@ async def list_schedules(call: Call) -> SchedulesView:
 async def show_schedule(call: Call) -> ScheduleView:
     """Show a schedule."""
     return ScheduleView.of(await call.runtime.schedules.get(call.name))
+
+
+async def list_slots(call: Call) -> SlotsView:
+    """List the next slots of a schedule; of a paused one those that there would be."""
+    return SlotsView(slots=tuple(await call.runtime.schedules.upcoming(call.name, limit=call.query.limit)))
 
 
 async def put_schedule(call: Call) -> ScheduleView:

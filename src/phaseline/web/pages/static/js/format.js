@@ -12,6 +12,12 @@ const UNITS = [["day", 86_400], ["hour", 3_600], ["minute", 60], ["second", 1]];
 export const count = (number) => COUNT.format(number);
 export const compact = (number) => COMPACT.format(number);
 export const moment = (text) => MOMENT.format(new Date(text));
+/** A moment as clocks of a time zone show it; seconds where there are any. */
+export function inZone(text, zone) {
+  const at = new Date(text);
+  const second = at.getSeconds() ? "2-digit" : undefined;
+  return new Intl.DateTimeFormat("en-GB", { weekday: "short", day: "numeric", month: "short", hour: "2-digit", minute: "2-digit", second, timeZone: zone }).format(at);
+}
 export const clock = (text) => CLOCK.format(new Date(text));
 export const percent = (part) => part === null ? "–" : `${(100 * part).toFixed(part > 0.995 && part < 1 ? 2 : 1)} %`;
 

@@ -5,6 +5,8 @@
 /** @type {Page[]} */
 export const PAGES = [
   { path: "runs", title: "Runs", icon: "runs", key: "r", needs: "list", load: () => import("./pages/runs.js") },
+  { path: "dead-letters", title: "Dead letters", icon: "letters", key: "d", needs: "list", load: () => import("./pages/letters.js") },
+  { path: "schedules", title: "Schedules", icon: "schedules", key: "s", needs: "list", load: () => import("./pages/schedules.js") },
 ];
 
 /** Pages that are reached from others. */

@@ -27,6 +27,13 @@ export function href(path, query = {}) {
   return `#/${path.map(encodeURIComponent).join("/")}${text ? `?${text}` : ""}`;
 }
 
+/** The link to a page with something of its query changed; a page further on of its list is left. */
+export function hrefWith(path, query, changes) {
+  const all = {};
+  for (const name of new Set(query.keys())) all[name] = query.getAll(name);
+  return href(path, { ...all, after: null, ...changes });
+}
+
 /** Go there. @param {string} link @param {boolean} [instead] of where one is: it is not gone back to */
 export function go(link, instead = false) {
   if (instead) {

@@ -5,7 +5,7 @@ import { useMay } from "../access.js";
 import { useKeys } from "../keys.js";
 import { useEvents } from "../live.js";
 import { useAtMost, useLoad } from "../loading.js";
-import { go, href } from "../route.js";
+import { go, hrefWith } from "../route.js";
 import { count } from "../format.js";
 import { GROUPS } from "../states.js";
 import { Filters, selectionOf } from "./runs/filters.js";
@@ -17,13 +17,7 @@ const PAGE = 50;
 const LOOK = 500; // milliseconds between two readings, however much happens
 
 /** The link to the list with something of the query changed; a page further on is left. */
-const withQuery = (query, changes) => href(["runs"], { ...plain(query), after: null, ...changes });
-
-function plain(query) {
-  const all = {};
-  for (const name of new Set(query.keys())) all[name] = query.getAll(name);
-  return all;
-}
+const withQuery = (query, changes) => hrefWith(["runs"], query, changes);
 
 /** The states that are asked for, of those that there are. */
 function statesOf(query, counts) {

@@ -1,0 +1,101 @@
+"""The pages of the console beside those of runs, in a real browser, as a person uses them."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+from playwright.async_api import Page, expect
+from tests.consoles import consoled
+
+from phaseline import Abort, Pipeline, Runtime, phase
+from phaseline.run import RunState
+from phaseline.web import Access
+from phaseline.web.access import Action
+
+HOSTILE = "<img src=x onerror=alert(1)>"
+
+
+class World:
+    """What bodies find."""
+
+    mended = False
+
+
+@phase
+async def look(text: str) -> str:
+    if text.startswith("bad") and not World.mended:
+        raise Abort(f"{HOSTILE} cannot be looked at")
+    return text.upper()
+
+
+looking = Pipeline("looking", look)
+
+
+@pytest.fixture
+async def runtime(tmp_path: Path) -> AsyncIterator[Runtime]:
+    """An open runtime on a file."""
+    World.mended = False
+    async with Runtime(f"sqlite:///{tmp_path / 'runs.db'}", pipelines=[looking]) as opened:
+        yield opened
+
+
+async def test_dead_letters_are_seen_to(page: Page, runtime: Runtime) -> None:
+    """One, those that are selected, all that match: with a reason, and the name of who did it; also by keys."""
+    handles = [await runtime.start(looking, f"bad {number}") for number in range(4)]
+    for handle in handles:
+        await handle.wait()
+    async with consoled(page, runtime) as opened:
+        await opened.goto("#/dead-letters")
+        rows = page.locator("table.letters tbody tr")
+        await expect(rows).to_have_count(4)
+        await expect(rows.first).to_contain_text(HOSTILE)
+        assert 0 == await page.locator("img[src=x]").count()
+
+        # Nothing is mended yet: it fails again, and another letter is written.
+        await opened.press(f"Requeue run {handles[0].id}", "Requeue", "perhaps")
+        await expect(rows.first).to_contain_text(handles[0].id[-8:])
+        World.mended = True
+        await opened.press(f"Discard run {handles[1].id}", "Discard")
+        await expect(rows).to_have_count(3)
+        await page.keyboard.press("j")
+        await page.keyboard.press("x")
+        await opened.press("Requeue 1 selected", "Requeue", "mended")
+        await expect(rows).to_have_count(2)
+        await page.get_by_label("Category").select_option("TIMEOUT")
+        await expect(page.get_by_role("heading", name="No dead letter is like that")).to_be_visible()
+        await page.get_by_label("Category").select_option("PROCESSING")
+        await opened.press("Requeue all that match", "Requeue", "all of them")
+        await page.get_by_role("link", name="Show all").click()
+        await expect(page.get_by_role("heading", name="Nothing needs you")).to_be_visible()
+    states = [(await handle.wait()).state for handle in handles]
+    assert [RunState.COMPLETED, RunState.FAILED, RunState.COMPLETED, RunState.COMPLETED] == states
+    told = [event async for event in handles[3].events() if getattr(event, "actor", "")]
+    assert [("user:ann", "all of them")] == [(each.actor, each.reason) for each in told]
+
+
+async def test_schedules_are_paused_resumed_and_triggered(page: Page, runtime: Runtime) -> None:
+    """Each with its next slots; where it may not be changed there is no button for it."""
+    await runtime.schedules.put("nightly", looking, input="all", cron="30 2 * * *", tz="Europe/Berlin")
+
+    async def reader(_: object) -> Access:
+        return Access("user:bob", may=lambda action, _: action is not Action.SCHEDULE)
+
+    async with consoled(page, runtime) as opened:
+        await opened.goto("#/schedules")
+        await opened.press("Pause: nightly", "Pause")
+        await expect(page.get_by_text("Paused", exact=True)).to_be_visible()
+        assert (await runtime.schedules.get("nightly")).paused
+        await opened.press("Resume: nightly", "Resume")
+        await expect(page.get_by_text("Paused", exact=True)).to_have_count(0)
+        await opened.press("Run now: nightly", "Run now")
+        await page.get_by_role("button", name="nightly", exact=True).click()
+        await expect(page.locator(".slots li")).to_have_count(10)
+        await expect(page.locator(".slots li").first).to_contain_text("02:30")
+        await page.get_by_role("link", name="See its runs").click()
+        await expect(page.locator("table.runs tbody tr")).to_have_count(1)
+    async with consoled(page, runtime, authorize=reader) as opened:
+        await opened.goto("#/schedules")
+        await expect(page.get_by_role("button", name="nightly", exact=True)).to_be_visible()
+        await expect(page.get_by_role("button", name="Pause: nightly")).to_have_count(0)
