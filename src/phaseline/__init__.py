@@ -24,14 +24,14 @@ from phaseline.schedules import SLOT, Schedule, Schedules
 from phaseline.signals import Signal
 from phaseline.step import wait_for
 from phaseline.subscriptions import Subscription
-from phaseline.usage import Budget, Usage
+from phaseline.usage import Budget, Quota, Usage
 from phaseline.wishes import Abort, Again, Finish, RetryAfter, Skip
 
 __all__ = [
     # definition
     "Pipeline", "Phase", "phase", "each", "parallel", "when", "branch", "Dag", "Ref",
     "Signal", "wait_for", "start_child",
-    "Ok", "Err", "Skipped", "Retry", "Rate", "Budget", "Dep",
+    "Ok", "Err", "Skipped", "Retry", "Rate", "Budget", "Quota", "Dep",
     # what a body sees and may raise
     "Context", "CustomEvent", "Skip", "Abort", "Again", "RetryAfter", "Finish",
     # running

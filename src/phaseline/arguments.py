@@ -17,7 +17,9 @@ from phaseline.options import (
     check_concurrency,
     check_interval,
     check_name,
+    check_open_runs,
     check_priority,
+    check_quota,
     check_rate,
     check_retry,
     check_span,
@@ -120,6 +122,8 @@ def check_bounds(
     checkpoint_interval: object,
     namespace_rate: object,
     age_after: object,
+    namespace_quota: object,
+    namespace_open_runs: object,
 ) -> None:
     """Refuse what a runtime could not work with."""
     what = "Runtime"
@@ -143,6 +147,8 @@ def check_bounds(
     if checkpoint_interval is not None:
         check_interval(checkpoint_interval, "checkpoint_interval", what)
     check_rate(namespace_rate, "namespace_rate", what)
+    check_quota(namespace_quota, "namespace_quota", what)
+    check_open_runs(namespace_open_runs, "namespace_open_runs", what)
     if age_after is not None and not timedelta(0) < check_unit(age_after, "age_after", what) <= LONGEST:
         msg = f"Runtime(age_after={age_after}): what waits goes first after some time of up to ten years; None: never by that"
         raise DefinitionError(msg)

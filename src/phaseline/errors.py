@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 if TYPE_CHECKING:
     from phaseline.run import ErrorCategory, ErrorInfo, Run
-    from phaseline.usage import Budget, Usage
+    from phaseline.usage import Budget, Quota, Usage
 
 
 class PhaselineError(Exception):
@@ -544,6 +544,52 @@ class BudgetExceededError(RunError):
         """By calls that are on their way: what they do not use is there for others once they have ended."""
         self.cut_off: Usage = cut_off
         """By calls that were cut off: it stays reserved."""
+
+
+class NamespaceFullError(PhaselineError):
+    """The runs of a namespace have all that they may have together; nothing was stored, or used."""
+
+    def __init__(self, message: str, namespace: str) -> None:
+        super().__init__(message)
+        self.namespace: str = namespace
+
+
+class QuotaExceededError(NamespaceFullError):
+    """Runs of the namespace have used what its quota allows, or are about to use more.
+
+    Raised by a body, it is of the category STATE, which is not retried: the run fails. It goes on with ``retry`` once the
+    quota has room for it.
+    """
+
+    def __init__(
+        self, namespace: str, quota: Quota, bounds: Sequence[str], used: Usage, at_most: Usage | None = None
+    ) -> None:
+        about_to = "" if at_most is None else f", and was about to use {at_most}"
+        super().__init__(
+            f"namespace {namespace!r} has used {used} by runs that were created within {quota.per}{about_to}; its quota is "
+            f"{quota}, and the {' and the '.join(bounds)} of it {'are' if len(bounds) > 1 else 'is'} used up. Try again when older "
+            "runs do not count any more, or give the runtime a larger namespace_quota=",
+            namespace,
+        )
+        self.quota: Quota = quota
+        self.bounds: tuple[str, ...] = tuple(bounds)
+        """Those that are reached, or would be passed: ``cost``, ``tokens``, ``requests``."""
+        self.used: Usage = used
+        self.at_most: Usage | None = at_most
+        """What a body was about to use; None where a run was to be started."""
+
+
+class TooManyOpenRunsError(NamespaceFullError):
+    """As many runs of the namespace as there may be are not over."""
+
+    def __init__(self, namespace: str, open_runs: int, most: int) -> None:
+        super().__init__(
+            f"namespace {namespace!r} has {open_runs:,} runs that are not over, and namespace_open_runs={most:,} lets no more be "
+            "started. Try again when some are, cancel those that nobody needs, or give the runtime a larger number",
+            namespace,
+        )
+        self.open_runs: int = open_runs
+        self.most: int = most
 
 
 class LeaseLostError(RunError):

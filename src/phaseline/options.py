@@ -14,7 +14,7 @@ from phaseline.errors import DefinitionError, EncodeError
 from phaseline.limits import Rate
 from phaseline.retry import LONGEST, Retry
 from phaseline.texts import did_you_mean, storable_key
-from phaseline.usage import Budget
+from phaseline.usage import Budget, Quota
 
 NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*\Z")
 LABEL = re.compile(r"[A-Z_][A-Z0-9_]*\Z")
@@ -204,6 +204,26 @@ def check_budget(budget: object, what: str) -> None:
     """Refuse what is no budget."""
     if budget is not None and not isinstance(budget, Budget):
         raise DefinitionError(f"{what}: budget={budget!r} is none; write budget=Budget(cost=Decimal('2.50'))")
+
+
+def check_quota(quota: object, option: str, what: str) -> None:
+    """Refuse what is no quota."""
+    if quota is None:
+        return
+    written = "Quota(Budget(cost=Decimal('50')), per=timedelta(days=1))"
+    if not isinstance(quota, Quota) or not isinstance(quota.budget, Budget):  # pyright: ignore[reportUnnecessaryIsInstance]  # for who runs no type checker
+        raise DefinitionError(f"{what}: {option}={quota!r} is no quota; write {option}={written}")
+    per = check_unit(quota.per, "per", f"{what}: {option}")
+    if not timedelta(0) < per <= LONGEST:
+        raise DefinitionError(f"{what}: {option}: per={per} is no time of up to ten years")
+
+
+def check_open_runs(number: object, option: str, what: str) -> None:
+    """Refuse what is no number of runs."""
+    if number is not None and (type(number) is not int or number < 1):
+        raise DefinitionError(
+            f"{what}: {option}={number!r} is no number of runs, of at least 1; leave it out for any number"
+        )
 
 
 def check_requires(requires: object, phase: str) -> None:

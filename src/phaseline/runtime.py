@@ -65,6 +65,7 @@ from phaseline.settings import WITHOUT_SETTINGS, Settings
 from phaseline.streams import EventStream, checked_after, checked_since
 from phaseline.subscriptions import Handler
 from phaseline.transport import Transport
+from phaseline.usage import Quota
 
 In = TypeVar("In")
 Out = TypeVar("Out")
@@ -96,6 +97,8 @@ class Runtime:
         namespace: str = "default",
         namespace_concurrency: int | None = None,
         namespace_rate: Rate | None = None,
+        namespace_quota: Quota | None = None,
+        namespace_open_runs: int | None = None,
         retain: timedelta | None = None,
         age_after: timedelta | None = None,
         deps: Mapping[Dep[Any], Any] | None = None,
@@ -131,6 +134,11 @@ class Runtime:
             namespace_concurrency: Bodies of runs started here that may run at once in all processes of the namespace
                 together; None for any number.
             namespace_rate: How many of them may be begun in a time, each attempt by itself.
+            namespace_quota: How much all runs of the namespace together may use in a time, as far as their bodies record it:
+                ``Quota(Budget(cost=Decimal("50")), per=timedelta(days=1))``. Who starts a run here when it is used up, or
+                reserves more than is left, is refused; by what was stored a moment ago. By default what the settings say.
+            namespace_open_runs: How many runs of the namespace may be open, begun or not, so that another one may be started here;
+                those who start one at the same moment may pass it together. By default what the settings say.
             retain: How long runs are kept after their end; then the worker purges them, by and by. None: for ever.
             age_after: How long a phase may be due and wait for a worker until it goes before all others, whatever its run's
                 priority; each such process looks after the queues of the whole namespace. None: priorities are strict.
@@ -166,6 +174,7 @@ class Runtime:
             retain=retain, retry=retry, timeout=timeout, serve=serve, tracebacks=tracebacks,
             namespace_concurrency=namespace_concurrency, namespace_rate=namespace_rate,
             checkpoint_interval=checkpoint_interval, age_after=age_after,
+            namespace_quota=namespace_quota, namespace_open_runs=namespace_open_runs,
         )  # fmt: skip
         chosen = settings or WITHOUT_SETTINGS
         storage = chosen.storage if storage is None else storage
@@ -174,6 +183,8 @@ class Runtime:
         checkpoints = chosen.enable_checkpoints if checkpoints is None else checkpoints
         if checkpoint_interval is None:
             checkpoint_interval = chosen.checkpoint_interval
+        namespace_quota = namespace_quota or chosen.namespace_quota
+        namespace_open_runs = namespace_open_runs or chosen.namespace_open_runs
         self._storage, self._queue = checked_storage(storage), checked_queue(queue)
         if self._queue.crosses_processes and not self._storage.shared:
             msg = f"{self._queue!r} reaches other processes, but {self._storage!r} belongs to this one; use a database"
@@ -190,7 +201,7 @@ class Runtime:
             namespace=namespace, concurrency=concurrency, sync_threads=sync_threads, lease=lease, drain=drain,
             retry=retry, timeout=timeout, classify=classify, tracebacks=tracebacks, checkpoints=checkpoints,
             namespace_concurrency=namespace_concurrency, namespace_rate=namespace_rate,
-            checkpoint_interval=checkpoint_interval,
+            checkpoint_interval=checkpoint_interval, namespace_quota=namespace_quota, namespace_open_runs=namespace_open_runs,
             queues=served if serve else frozenset[str](),
         )  # fmt: skip
         self._serve, self._retain, self._age_after = serve, retain, age_after
@@ -436,6 +447,7 @@ class Runtime:
             InvalidInputError: The value is not what the pipeline takes.
             InvalidMarkError: A tag or an attribute is not as said above.
             KeyConflictError: The key stands for a run that was started with another input.
+            NamespaceFullError: The quota of the namespace is used up, or it has as many open runs as it may.
             PipelineNotRegisteredError: It was not registered.
             StorageError: The run could not be stored.
             DefinitionError: Another argument makes no sense.

@@ -5,14 +5,16 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping
 from datetime import timedelta
+from decimal import Decimal, InvalidOperation
 from typing import Any, Self
 from urllib.parse import quote
 
 import attrs
 
 from phaseline.errors import DefinitionError, SettingsError
-from phaseline.options import check_interval, check_span
+from phaseline.options import check_interval, check_open_runs, check_quota, check_span
 from phaseline.retry import Retry
+from phaseline.usage import MOST, Budget, Quota
 
 HIGHEST_PORT = 65_535
 MOST_RETRIES = 1_000_000
@@ -42,6 +44,16 @@ class Settings:
     """PIPELINE_MAX_RETRIES: attempts after the first, of phases of which nothing else says it."""
     timeout: timedelta | None = timedelta(minutes=10)
     """PIPELINE_TIMEOUT_MS: how long a run may be active of which nothing else says it; None: for ever."""
+    namespace_open_runs: int | None = None
+    """PIPELINE_NAMESPACE_OPEN_RUNS: how many runs of the namespace may be open, so that another one may be started."""
+    namespace_quota_cost: Decimal | None = None
+    """PIPELINE_NAMESPACE_QUOTA_COST: how much all its runs together may cost in a time; None: as much as they like."""
+    namespace_quota_tokens: int | None = None
+    """PIPELINE_NAMESPACE_QUOTA_TOKENS: how many tokens they may use in it."""
+    namespace_quota_requests: int | None = None
+    """PIPELINE_NAMESPACE_QUOTA_REQUESTS: how many requests they may make in it."""
+    namespace_quota_per: timedelta = timedelta(days=1)
+    """PIPELINE_NAMESPACE_QUOTA_PER_MS: the length of that time."""
     frontend_url: str | None = None
     """FRONTEND_URL: origin of the browsers that may ask; for the host that serves them."""
 
@@ -56,6 +68,8 @@ class Settings:
         if not 0 <= self.max_retries <= MOST_RETRIES:
             msg = f"Settings(max_retries={self.max_retries}): 0 (no second attempt) to {MOST_RETRIES}"
             raise DefinitionError(msg)
+        check_open_runs(self.namespace_open_runs, "namespace_open_runs", "Settings")
+        check_quota(self.namespace_quota, "namespace_quota", "Settings")
         if not 0 < self.redis_port <= HIGHEST_PORT:
             msg = f"Settings(redis_port={self.redis_port}): a port is 1 to {HIGHEST_PORT}"
             raise DefinitionError(msg)
@@ -101,6 +115,15 @@ class Settings:
         return f"redis://{password}{host}:{self.redis_port}/0"
 
     @property
+    def namespace_quota(self) -> Quota | None:
+        """The quota of the namespace; None where nothing is bounded."""
+        bounds = self.namespace_quota_cost, self.namespace_quota_tokens, self.namespace_quota_requests
+        if bounds == (None, None, None):
+            return None
+        cost, tokens, requests = bounds
+        return Quota(Budget(cost=cost, tokens=tokens, requests=requests), per=self.namespace_quota_per)
+
+    @property
     def retry(self) -> Retry:
         """The policy: it counts the first attempt too."""
         return Retry(attempts=self.max_retries + 1)
@@ -136,6 +159,17 @@ def _milliseconds(least: int) -> Callable[[str], timedelta]:
     return lambda text: timedelta(milliseconds=read(text))
 
 
+def _amount(text: str) -> Decimal:
+    try:
+        amount = Decimal(text)
+    except InvalidOperation:
+        amount = Decimal("NaN")
+    if amount.is_finite() and 0 <= amount < MOST:
+        return amount
+    msg = f"an amount from 0 to {MOST}, such as 12.50"
+    raise ValueError(msg)
+
+
 _VARIABLES: Mapping[str, tuple[str, Callable[[str], Any], bool]] = {
     "DATABASE_URL": ("database_url", _text, True),
     "REDIS_HOST": ("redis_host", _text, True),
@@ -145,6 +179,11 @@ _VARIABLES: Mapping[str, tuple[str, Callable[[str], Any], bool]] = {
     "PIPELINE_CHECKPOINT_INTERVAL": ("checkpoint_interval", _milliseconds(0), False),
     "PIPELINE_MAX_RETRIES": ("max_retries", _whole(0, MOST_RETRIES, "attempts after the first"), False),
     "PIPELINE_TIMEOUT_MS": ("timeout", _milliseconds(1), False),
+    "PIPELINE_NAMESPACE_OPEN_RUNS": ("namespace_open_runs", _whole(1, MOST, "runs"), False),
+    "PIPELINE_NAMESPACE_QUOTA_COST": ("namespace_quota_cost", _amount, False),
+    "PIPELINE_NAMESPACE_QUOTA_TOKENS": ("namespace_quota_tokens", _whole(0, MOST, "tokens"), False),
+    "PIPELINE_NAMESPACE_QUOTA_REQUESTS": ("namespace_quota_requests", _whole(0, MOST, "requests"), False),
+    "PIPELINE_NAMESPACE_QUOTA_PER_MS": ("namespace_quota_per", _milliseconds(1), False),
     "FRONTEND_URL": ("frontend_url", _text, True),
 }
 """Each variable with its field, how it is read, and whether its value is kept out of errors."""

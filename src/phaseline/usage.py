@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from datetime import timedelta
 from decimal import ROUND_UP, Context, Decimal
 from typing import Any, Final
 
@@ -126,6 +127,14 @@ class Budget(msgspec.Struct, frozen=True, kw_only=True, gc=False):
         requests = [] if self.requests is None else [_counted(self.requests, "request")]
         return " and ".join([*cost, *tokens, *requests])
 
+    def reached_by(self, usage: Usage) -> tuple[str, ...]:
+        """The names of the bounds of which so much leaves nothing."""
+        return tuple(
+            name
+            for name in BOUNDS
+            if (bound := getattr(self, name)) is not None and getattr(usage, name) >= bound
+        )
+
     def passed_by(self, usage: Usage) -> tuple[str, ...]:
         """The names of the bounds that so much would go beyond."""
         return tuple(
@@ -133,6 +142,22 @@ class Budget(msgspec.Struct, frozen=True, kw_only=True, gc=False):
             for name in BOUNDS
             if (bound := getattr(self, name)) is not None and getattr(usage, name) > bound
         )
+
+
+class Quota(msgspec.Struct, frozen=True, gc=False):
+    """How much all runs of a namespace may use in a time: ``Quota(Budget(cost=Decimal("50")), per=timedelta(days=1))``.
+
+    What counts is what was used by runs that were created within the last ``per``.
+    """
+
+    budget: Budget
+    """How much that is at most."""
+    per: timedelta
+    """In any span of this length."""
+
+    def __str__(self) -> str:
+        """Write it for people."""
+        return f"{self.budget} in {self.per}"
 
 
 def check_recordable(usage: object, what: str) -> None:

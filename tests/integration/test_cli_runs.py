@@ -40,6 +40,10 @@ def test_runs_are_listed_by_their_storage_alone(kiosk):
     ]
     none = kiosk.ask("runs", "list", "--state", "PAUSED")
     assert (ExitCode.DONE, "", "no run fulfils that\n") == (none.exit_code, none.stdout, none.stderr)
+    for command in ("list", "statistics"):
+        elsewhere = kiosk.ask("runs", command, "--namespace", "nowhere", place=kiosk.url)
+        assert (ExitCode.DONE, "") == (elsewhere.exit_code, elsewhere.stdout)
+        assert "there is no run in namespace 'nowhere'; if another one is meant" in elsewhere.stderr
 
 
 def test_a_run_is_shown_with_its_phases(kiosk):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import timedelta
+from decimal import Decimal
 from typing import Any
 
 import attrs
@@ -11,13 +12,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from phaseline import Pipeline, Retry, Runtime, phase
+from phaseline import Budget, Pipeline, Quota, Retry, Runtime, phase
 from phaseline.errors import DefinitionError, SettingsError
 from phaseline.settings import Settings
 
 EVERYTHING = {
     "DATABASE_URL": "sqlite:///here.db", "REDIS_HOST": "redis.local", "REDIS_PORT": "7000", "REDIS_PASSWORD": "s3:c@t/",
     "PIPELINE_ENABLE_CHECKPOINTS": "False", "PIPELINE_CHECKPOINT_INTERVAL": "250", "PIPELINE_MAX_RETRIES": "0", "PIPELINE_TIMEOUT_MS": "1500",
+    "PIPELINE_NAMESPACE_OPEN_RUNS": "900", "PIPELINE_NAMESPACE_QUOTA_COST": "12.50", "PIPELINE_NAMESPACE_QUOTA_TOKENS": "1000",
+    "PIPELINE_NAMESPACE_QUOTA_REQUESTS": "0", "PIPELINE_NAMESPACE_QUOTA_PER_MS": "3600000",
     "FRONTEND_URL": "https://app.example",
 }  # fmt: skip
 
@@ -39,8 +42,14 @@ def test_each_variable_is_read() -> None:
     assert attrs.asdict(settings) == {
         "database_url": "sqlite:///here.db", "redis_host": "redis.local", "redis_port": 7000, "redis_password": "s3:c@t/",
         "enable_checkpoints": False, "checkpoint_interval": timedelta(seconds=0.25), "max_retries": 0, "timeout": timedelta(seconds=1.5),
+        "namespace_open_runs": 900, "namespace_quota_cost": Decimal("12.50"), "namespace_quota_tokens": 1_000,
+        "namespace_quota_requests": 0, "namespace_quota_per": timedelta(hours=1),
         "frontend_url": "https://app.example",
     }  # fmt: skip
+    assert settings.namespace_quota == Quota(
+        Budget(cost=Decimal("12.5"), tokens=1_000, requests=0), per=timedelta(hours=1)
+    )
+    assert Settings().namespace_quota is None
     assert settings.queue == "redis://:s3%3Ac%40t%2F@redis.local:7000/0"
     assert settings.retry == Retry(attempts=1)
     assert "s3" not in repr(settings)
@@ -63,6 +72,8 @@ def test_the_environment_is_read_when_asked_for(monkeypatch: pytest.MonkeyPatch)
         ("PIPELINE_MAX_RETRIES", "٣"), ("PIPELINE_MAX_RETRIES", "9" * 5_000), ("PIPELINE_TIMEOUT_MS", "0"),
         ("PIPELINE_CHECKPOINT_INTERVAL", "-1"), ("PIPELINE_CHECKPOINT_INTERVAL", "1 min"),
         ("PIPELINE_TIMEOUT_MS", "10 min"), ("PIPELINE_TIMEOUT_MS", "1" + "0" * 30), ("REDIS_PORT", "0"),
+        ("PIPELINE_NAMESPACE_OPEN_RUNS", "0"), ("PIPELINE_NAMESPACE_QUOTA_COST", "NaN"), ("PIPELINE_NAMESPACE_QUOTA_COST", "-1"),
+        ("PIPELINE_NAMESPACE_QUOTA_COST", "ten"), ("PIPELINE_NAMESPACE_QUOTA_TOKENS", "1.5"),
         ("REDIS_PORT", "65536"), ("REDIS_PASSWORD", "a\nb"), ("DATABASE_URL", "sqlite:///\0"),
     ],
 )  # fmt: skip

@@ -306,6 +306,7 @@ class BodyContext(Context):
         if self.transaction is not None:
             msg = f"phase {self.phase!r} is transactional and stores everything at once, at its end: it cannot reserve"
             raise RuntimeUsageError(msg)
+        await self._runner.quotas.check_use(at_most)
         if self.budget is not None:
             row = self._job.row
             await self._runner.submit(self._job.live, Reserve(row.path, row.fence, key, at_most))

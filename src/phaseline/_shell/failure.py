@@ -13,6 +13,7 @@ from phaseline.errors import (
     InvalidTransitionError,
     MissingDependencyError,
     PhaselineError,
+    QuotaExceededError,
     StorageError,
 )
 from phaseline.run import ErrorCategory, ErrorInfo
@@ -44,7 +45,7 @@ def categorize(error: BaseException, classify: Classify | None = None) -> ErrorC
         isinstance(error, CodecError) or type(error).__name__ == "ValidationError"
     ):  # pydantic's, whichever version
         return ErrorCategory.VALIDATION
-    if isinstance(error, InvalidTransitionError | BudgetExceededError):
+    if isinstance(error, InvalidTransitionError | BudgetExceededError | QuotaExceededError):
         return ErrorCategory.STATE
     if isinstance(error, MemoryError | OSError | MissingDependencyError | StorageError):
         return ErrorCategory.SYSTEM

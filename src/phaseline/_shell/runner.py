@@ -30,6 +30,7 @@ from phaseline._shell.ids import new_worker_id
 from phaseline._shell.invoke import interrupted, invoke, unstorable
 from phaseline._shell.live import Interruption, Job, LiveRun
 from phaseline._shell.nudges import Nudges
+from phaseline._shell.quotas import Quotas
 from phaseline._shell.threads import Threads
 from phaseline._shell.traced import tell_of_commit, traced
 from phaseline._shell.values import Values
@@ -58,6 +59,7 @@ from phaseline.run import (
     RunRecord,
 )
 from phaseline.times import later
+from phaseline.usage import Quota
 
 T = TypeVar("T")
 log = logging.getLogger("phaseline.runner")
@@ -80,6 +82,10 @@ class RunnerOptions:
     """Bodies that may run at once in all processes of the namespace; None for any number."""
     namespace_rate: Rate | None = None
     """How many of them may be begun in a time."""
+    namespace_quota: Quota | None = None
+    """How much all runs of the namespace may use in a time."""
+    namespace_open_runs: int | None = None
+    """How many of them may be open so that another one may be started."""
     queues: frozenset[str] | None = None
     """Queues it serves; None for all, the empty set for a process that only submits and asks."""
     lease: timedelta = timedelta(seconds=30)
@@ -205,6 +211,11 @@ class Runner:
         """Queues on which there may be work for this process."""
         named = frozenset(node.queue for plan in self.plans.values() for node in plan.nodes)
         return named if self.options.queues is None else named & self.options.queues
+
+    @cached_property
+    def quotas(self) -> Quotas:
+        """What all runs of the namespace together may have."""
+        return Quotas(self)
 
     @cached_property
     def nudges(self) -> Nudges:

@@ -81,8 +81,10 @@ async def start(runner: Runner, plan: Plan, value: object, options: StartOptions
         MissingDependencyError: A phase needs something that was not provided; nothing was stored.
         ValueError: The deadline is no moment to come; nothing was stored.
         KeyConflictError: The key stands for a run that was started with another input; nothing was stored.
+        NamespaceFullError: The namespace has all that it may have; nothing was stored.
     """
     with starting(runner, plan.name) as span:
+        await runner.quotas.check_start(plan.name, options.key)
         live = await _start(runner, plan, value, options)
         if span is not None:
             span.tell(run_id=live.id)
@@ -112,6 +114,7 @@ async def _start(runner: Runner, plan: Plan, value: object, options: StartOption
 async def start_on(runner: Runner, connection: Any, plan: Plan, value: object, options: StartOptions) -> str:
     """Insert a run in a transaction of the host's; gives its id, or that of the run that holds its key."""
     with starting(runner, plan.name) as span:
+        await runner.quotas.check_start(plan.name, options.key)
         _, _, unit = prepared(runner, plan, value, options)
         queues = {row.queue for row in unit.inserted}
         run_id = await runner.storage.insert_on(

@@ -46,6 +46,16 @@ def with_client(place: str | None, namespace: str | None, do: Callable[[Runtime]
     return anyio.run(opened)
 
 
+async def why_none(client: Runtime) -> str:
+    """What is said where no run fulfils what was asked for: in a namespace without any run, another one may be meant."""
+    if (await client.find(limit=1)).runs:
+        return "no run fulfils that"
+    return (
+        f"there is no run in namespace {client.namespace!r}; if another one is meant, say --namespace NAME, or name a runtime "
+        "that is in it"
+    )
+
+
 def runs_of(
     client: Runtime,
     *,

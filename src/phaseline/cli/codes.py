@@ -9,6 +9,7 @@ from typing import Final
 from phaseline.errors import (
     CommandRefusedError,
     KeyConflictError,
+    NamespaceFullError,
     PipelineEndedError,
     PipelineNotRegisteredError,
     RunNotFoundError,
@@ -38,7 +39,8 @@ MEANINGS: Final[Mapping[ExitCode, str]] = {
     "is not well; or a mistake in the program, with its traceback",
     ExitCode.UNUSABLE: "nothing could be asked: the command line, a settings file, an input or a template is wrong, or the "
     "storage cannot be reached",
-    ExitCode.REFUSED: "the run does not obey that in its state, or the key stands for another input",
+    ExitCode.REFUSED: "the run does not obey that in its state, the key stands for another input, or the namespace has "
+    "all that it may have",
     ExitCode.NOT_FOUND: "there is no such run, phase, checkpoint, schedule, signal or pipeline",
     ExitCode.INTERRUPTED: "Ctrl-C; what was begun goes on",
 }
@@ -46,7 +48,7 @@ EPILOG: Final = "Exit codes: " + "; ".join(f"{code:d} {meaning}" for code, meani
 
 _CODES: Final[Mapping[ExitCode, tuple[type[Exception], ...]]] = {
     ExitCode.FAILED: (SchemaVersionError, PipelineEndedError),
-    ExitCode.REFUSED: (CommandRefusedError, SignalRefusedError, KeyConflictError),
+    ExitCode.REFUSED: (CommandRefusedError, SignalRefusedError, KeyConflictError, NamespaceFullError),
     ExitCode.NOT_FOUND: (
         RunNotFoundError, UnknownPhaseError, UnknownCheckpointError, UnknownSignalError, ScheduleNotFoundError,
         PipelineNotRegisteredError,

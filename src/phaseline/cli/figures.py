@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from phaseline.cli.client import runs_of, with_client
+from phaseline.cli.client import runs_of, why_none, with_client
 from phaseline.cli.options import (
     Attributes,
     Json,
@@ -23,8 +23,6 @@ from phaseline.cli.output import print_json, print_rows
 from phaseline.runtime import Runtime
 from phaseline.statistics import Grouping
 from phaseline.views import CountsView, GroupView, PercentilesView, StatisticsView, UsageView
-
-NOTHING = "no run fulfils that"
 
 
 def add_to(app: typer.Typer) -> None:
@@ -59,7 +57,7 @@ def counts(
         print_json(view)
     else:
         rows = [*((state, str(count)) for state, count in view.counts.items()), ("total", str(view.total))]
-        print_rows(("state", "runs"), rows, NOTHING)
+        print_rows(("state", "runs"), rows, "")
 
 
 def statistics(
@@ -78,18 +76,18 @@ def statistics(
 ) -> None:
     """Say how runs went, in numbers: how many came to which end, how long they took and waited, and what they used."""
 
-    async def read(client: Runtime) -> StatisticsView:
+    async def read(client: Runtime) -> tuple[StatisticsView, str]:
         found = await runs_of(
             client, pipeline=pipeline, version=version, state=state, tag=tag, attribute=attribute, since=since, until=until,
         ).statistics(by)  # fmt: skip
-        return StatisticsView(groups=tuple(map(GroupView.of, found)))
+        return StatisticsView(groups=tuple(map(GroupView.of, found))), "" if found else await why_none(client)
 
-    view = with_client(runtime, namespace, read)
+    view, empty = with_client(runtime, namespace, read)
     if as_json:
         print_json(view)
     else:
         columns = (by, "count", "success", "took p50", "p95", "most", "waited p95", "used")
-        print_rows(columns, map(_row, view.groups), NOTHING)
+        print_rows(columns, map(_row, view.groups), empty)
 
 
 def _row(group: GroupView) -> tuple[str, ...]:

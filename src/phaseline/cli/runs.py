@@ -12,7 +12,7 @@ import typer
 from anyio import to_thread
 
 from phaseline.cli import commands, figures
-from phaseline.cli.client import runs_of, with_client
+from phaseline.cli.client import runs_of, why_none, with_client
 from phaseline.cli.codes import ExitCode
 from phaseline.cli.figures import used
 from phaseline.cli.options import (
@@ -86,23 +86,22 @@ def list_runs(
 ) -> None:
     """List runs, page by page."""
 
-    async def page(client: Runtime) -> RunsView:
+    async def page(client: Runtime) -> tuple[RunsView, str]:
         found = await runs_of(
             client, pipeline=pipeline, version=version, state=state, tag=tag, attribute=attribute, ended=ended, since=since, until=until, parent=parent,
             forked_from=forked_from, text=text, order=order, limit=limit, after=after,
         )  # fmt: skip
-        return RunsView(runs=tuple(map(RunView.of, found.runs)), next=found.next)
+        view = RunsView(runs=tuple(map(RunView.of, found.runs)), next=found.next)
+        return view, "" if view.runs else await why_none(client)
 
-    found = with_client(runtime, namespace, page)
+    found, empty = with_client(runtime, namespace, page)
     if as_json:
         print_json(found)
     elif ids:
         for run in found.runs:
             print(run.id)
     else:
-        print_rows(
-            ("id", "pipeline", "state", "created", "about"), map(_row, found.runs), "no run fulfils that"
-        )
+        print_rows(("id", "pipeline", "state", "created", "about"), map(_row, found.runs), empty)
         if found.next is not None:
             typer.echo(f"there are more: --after {found.next}", err=True)
 

@@ -102,6 +102,10 @@ TABLE: Final[Mapping[type[errors.PhaselineError], Kind]] = {
         "pipeline-not-registered", 409, "The pipeline is not served here", ("pipeline",),
         _saying("the pipeline {error.pipeline!a}, as this run or schedule began with it, is not served here"),
     ),
+    errors.NamespaceFullError: Kind(
+        "namespace-full", 429, "The namespace has all that it may have",
+        detail=_saying("runs here have used, or are as many as, they may together; try again later"), headers=_UNAVAILABLE,
+    ),
     errors.UnknownPhaseError: Kind("unknown-phase", 422, "There is no such phase", ("run_id", "phase", "known")),
     errors.UnknownCheckpointError: Kind(
         "unknown-checkpoint", 422, "There is no such checkpoint", ("run_id", "named", "checkpoints", "phases")
