@@ -17,7 +17,7 @@ os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 nox.needs_version = ">=2026.10"
 nox.options.default_venv_backend = "uv"
-nox.options.sessions = ["tests", "crash", "lint", "types", "imports", "docs", "plugin", "demo"]
+nox.options.sessions = ["tests", "crash", "lint", "types", "imports", "api", "docs", "plugin", "demo"]
 
 TASK = "Users can reset a forgotten password by e-mail; the link expires after one hour"
 
@@ -102,6 +102,13 @@ def imports(session: nox.Session) -> None:
     """Check that imports point one way."""
     install(session, "imports")
     session.run("lint-imports")
+
+
+@nox.session
+def api(session: nox.Session) -> None:
+    """Compare the public names with those of the last release; ``-- --write`` writes these anew, at a release."""
+    session.install("--group", "api")
+    session.run("python", "-m", "tests.public_names", *session.posargs)
 
 
 @nox.session

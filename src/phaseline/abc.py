@@ -32,11 +32,13 @@ class ClaimRequest:
     """What a worker looks for."""
 
     namespace: str
+    """Of whose phases are claimed."""
     queues: frozenset[str] | None
     """None for all."""
     definitions: frozenset[Definition]
     """Those that the worker knows; runs of others are left alone."""
     limit: int
+    """At most so many phases."""
     now: datetime | None
     """What is due is judged at this moment; None: by the storage's own clock."""
     known: Mapping[str, int] = attrs.field(factory=dict[str, int])
@@ -78,12 +80,15 @@ class WorkerRecord:
     id: str
     """Random for each process start."""
     namespace: str
+    """Namespace that it serves."""
     host: str
     """Boot id of the host: equal only for processes that see each other's pids."""
     pid: int
+    """Process id on its host."""
     process_started: str
     """Tells a process from an earlier one with the same pid."""
     seen_at: datetime
+    """When it last gave a sign of life, by the storage's time."""
 
 
 @attrs.frozen(kw_only=True)
@@ -111,8 +116,11 @@ class HeldPhase:
     """A phase that a worker holds, or held when it was lost."""
 
     run_id: str
+    """Id of the run."""
     path: str
+    """Path of the phase."""
     fence: int
+    """Fence of the attempt that holds it."""
 
 
 @attrs.frozen
@@ -120,8 +128,11 @@ class DueWait:
     """A wait whose time has come."""
 
     run_id: str
+    """Id of the run."""
     path: str
+    """Path of the phase that waits."""
     due_at: datetime
+    """When its wait ends."""
 
 
 @attrs.frozen
@@ -149,6 +160,7 @@ class LateLevel:
     """What is not over, and should be by its service level; of which that is not told."""
 
     run_id: str
+    """Id of the run."""
     path: str | None
     """Of the phase; None: the run itself."""
 
@@ -168,7 +180,9 @@ class Backlog:
     """Phases of one definition that are due on one queue, and that no worker has taken."""
 
     definition: Definition
+    """Of what they are phases."""
     queue: str
+    """On which they wait."""
     since: datetime
     """When the first of them fell due."""
 
@@ -229,6 +243,7 @@ class Storage(ABC):
     """
 
     blocking: bool = True
+    """Whether its calls may wait, so that they are made in threads."""
     shared: bool = True
     """Whether other processes can open the same one."""
     transactional: bool = False
@@ -555,6 +570,7 @@ class Queue(ABC):
     """
 
     crosses_processes: ClassVar[bool] = False
+    """Whether a permit that is put here wakes other processes."""
 
     def check(self, queue: str) -> None:  # noqa: B027  # most carry any name
         """Refuse a name that it cannot carry.

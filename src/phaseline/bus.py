@@ -31,6 +31,7 @@ class BusStats:
     told: int
     """Events told since it was made."""
     subscriptions: tuple[SubscriptionStats, ...]
+    """Figures of each, in the order in which they subscribed."""
     readers: int
     """Those who wait for runs, or walk through events, at this moment."""
 

@@ -37,7 +37,9 @@ class Ok(BaseModel, Generic[B]):
     model_config: ClassVar[ConfigDict] = ConfigDict(frozen=True)
 
     status: Literal["ok"] = "ok"
+    """Tells the three apart in JSON."""
     value: B
+    """The output of the item."""
 
 
 class Err(BaseModel):
@@ -46,9 +48,13 @@ class Err(BaseModel):
     model_config: ClassVar[ConfigDict] = ConfigDict(frozen=True)
 
     status: Literal["error"] = "error"
+    """Tells the three apart in JSON."""
     category: str
+    """Why it failed."""
     type: str
+    """Name of the exception's class."""
     message: str
+    """Its text, bounded in length."""
 
     @classmethod
     def of(cls, error: ErrorInfo) -> Err:
@@ -62,7 +68,9 @@ class Skipped(BaseModel):
     model_config: ClassVar[ConfigDict] = ConfigDict(frozen=True)
 
     status: Literal["skipped"] = "skipped"
+    """Tells the three apart in JSON."""
     reason: str
+    """Why it was skipped."""
 
 
 class Each(Node[Iterable[A], list[B]]):

@@ -74,6 +74,7 @@ class Picture:
     """A run as rich draws it: what it is, and its phases as a tree, with bars of those that tell how far they are."""
 
     run: Run[Any]
+    """As it was last read."""
     pipeline: Pipeline[Any, Any] | None = None
     """Its pipeline: what is yet to come is drawn too."""
     now: datetime | None = None

@@ -75,6 +75,7 @@ class Context(ABC):
     """What a body knows of its run and may do to it."""
 
     run_id: str
+    """Id of the run."""
     pipeline: str
     """Name of the pipeline."""
     phase: str

@@ -12,15 +12,25 @@ class Verb(StrEnum):
     """What may be commanded of a run."""
 
     PAUSE = "pause"
+    """Have no phase start from now on."""
     RESUME = "resume"
+    """Go on."""
     CANCEL = "cancel"
+    """End it for good, at once."""
     RETRY = "retry"
+    """Take it up again where it failed."""
     RERUN_FROM = "rerun_from"
+    """Do a phase, and all after it, once more."""
     RESTART = "restart"
+    """Do all of it once more."""
     ROLLBACK = "rollback"
+    """Take it back to where it was after a phase."""
     FORK = "fork"
+    """Begin another run as a copy of it."""
     ANNOTATE = "annotate"
+    """Write something into its history."""
     DISCARD = "discard"
+    """Let go of its dead letter."""
 
 
 SUMMARIES: Mapping[Verb, str] = {

@@ -21,6 +21,7 @@ class Dep(Generic[T]):
     """
 
     name: str
+    """As which messages name it."""
 
 
 def checked_deps(deps: Mapping[Dep[Any], Any] | None) -> Mapping[Dep[Any], Any] | None:

@@ -37,7 +37,9 @@ class DuplicatePhaseError(DefinitionError):
 
     def __init__(self, pipeline: str, path: str) -> None:
         self.pipeline = pipeline
+        """Name of the pipeline."""
         self.path = path
+        """Path that two phases have."""
         super().__init__(
             f"pipeline {pipeline!r} has two phases at the path {path!r}; "
             "give one of them another name: phase.with_options(name=...), start_child(..., name=...)"
@@ -49,9 +51,13 @@ class TypeMismatchError(DefinitionError):
 
     def __init__(self, first: str, output: str, second: str, accepted: str) -> None:
         self.first = first
+        """Title of the phase before."""
         self.output = output
+        """The type that it gives."""
         self.second = second
+        """Title of the phase after it."""
         self.accepted = accepted
+        """The type that that one takes."""
         super().__init__(
             f"{first!r} returns {output}, but {second!r} takes {accepted}; "
             "change one of the annotations or put a converting phase between them"
@@ -63,6 +69,7 @@ class NoCommonInputError(DefinitionError):
 
     def __init__(self, members: Sequence[tuple[str, str]]) -> None:
         self.members: tuple[tuple[str, str], ...] = tuple(members)
+        """Title of each step, and the type that it takes."""
         takes = ", ".join(f"{title!r} takes {type_}" for title, type_ in self.members)
         super().__init__(
             f"{takes}: no value fits them all; change an annotation or put a converting phase before one of them"
@@ -75,9 +82,11 @@ class TemplateProblem(NamedTuple):
     line: int | None
     """Counted from 1; None where it is the whole text, or cannot be told."""
     column: int | None
+    """Counted from 1; None as ``line``."""
     where: str
     """Place in the data: ``steps[1].each``; empty for the whole."""
     text: str
+    """What is wrong, and how to mend it."""
 
 
 class TemplateError(DefinitionError):
@@ -91,10 +100,14 @@ class TemplateError(DefinitionError):
             problems: At least one.
         """
         self.source = source
+        """Path of the file, or what the text was called."""
         self.problems: tuple[TemplateProblem, ...] = tuple(problems)
+        """All that is wrong, at least one."""
         first = self.problems[0]
         self.line: int | None = first.line
+        """Of the first problem."""
         self.column: int | None = first.column
+        """Of the first problem."""
         super().__init__("\n".join(_located(source, problem) for problem in self.problems))
 
 
@@ -108,7 +121,9 @@ class RetryPolicyError(PhaselineError):
 
     def __init__(self, option: str, strategy: object, problem: Exception) -> None:
         self.option = option
+        """Which option of ``Retry`` it was given as."""
         self.problem = problem
+        """What it raised."""
         name = getattr(strategy, "__name__", type(strategy).__name__)
         super().__init__(
             f"Retry({option}={name}) raised {type(problem).__name__} where it was asked about a failed attempt; mend it, "
@@ -124,10 +139,15 @@ class PluginError(PhaselineError):
         self, group: str, name: str, package: str, target: str, problem: Exception | SystemExit
     ) -> None:
         self.group = group
+        """Group of entry points that it is offered in."""
         self.name = name
+        """Name that it is offered under."""
         self.package = package
+        """Name of the package that offers it."""
         self.target = target
+        """Where its entry point says that it is."""
         self.problem = problem
+        """What was raised when it was loaded."""
         super().__init__(
             f"plugin {name!r} of package {package!r} (entry point {target!r} in {group!r}) cannot be used: "
             f"{type(problem).__name__}: {problem}; mend or uninstall {package!r}, the other plugins are not affected"
@@ -139,8 +159,11 @@ class PluginClashError(PhaselineError):
 
     def __init__(self, group: str, name: str, packages: Sequence[str]) -> None:
         self.group = group
+        """Group of entry points that it is offered in."""
         self.name = name
+        """Name that it is offered under."""
         self.packages: tuple[str, ...] = tuple(packages)
+        """Names of the packages that offer it."""
         super().__init__(
             f"{' and '.join(map(repr, self.packages))} both offer a plugin {name!r} in {group!r}; uninstall one of them, "
             "or have its author give it another name"
@@ -152,8 +175,11 @@ class UnknownPluginError(PhaselineError, KeyError):
 
     def __init__(self, group: str, name: str, known: Iterable[str]) -> None:
         self.group = group
+        """Group of entry points that was looked into."""
         self.name = name
+        """Name that was asked for."""
         self.known: tuple[str, ...] = tuple(sorted(known))
+        """Names that are offered."""
         names = ", ".join(map(repr, self.known)) or "none"
         super().__init__(
             f"no installed package offers a plugin {name!r} in {group!r} (offered: {names}); install the one that does"
@@ -171,10 +197,15 @@ class InvalidTransitionError(PhaselineError):
         self, machine: str, source: str, target: str, allowed: Iterable[str], reason: str = ""
     ) -> None:
         self.machine = machine
+        """Name of the machine."""
         self.source = source
+        """State that it is in."""
         self.target = target
+        """State that was asked for."""
         self.allowed: tuple[str, ...] = tuple(sorted(allowed))
+        """States that one may go to."""
         self.reason = reason
+        """Why a guard or a hook refused; empty where the table did."""
         why = f" ({reason})" if reason else ""
         open_to = ", ".join(self.allowed) or "nothing, it is a final state"
         super().__init__(
@@ -189,8 +220,11 @@ class StaleTransitionError(PhaselineError):
 
     def __init__(self, machine: str, expected: int, actual: int) -> None:
         self.machine = machine
+        """Name of the machine."""
         self.expected = expected
+        """Version that the caller knew."""
         self.actual = actual
+        """Version that it is at."""
         super().__init__(
             f"{machine}: expected version {expected} but it is at {actual}; read the state again and decide anew"
         )
@@ -206,7 +240,9 @@ class EncodeError(CodecError, ValueError):
 
     def __init__(self, what: str, problems: Sequence[str], *, says: str = "cannot be stored") -> None:
         self.what = what
+        """What could not be stored, such as ``input of 'orders'``."""
         self.problems: tuple[str, ...] = tuple(problems)
+        """Each with its place in the value."""
         super().__init__(f"{what} {says}: " + "; ".join(self.problems))
 
 
@@ -223,7 +259,9 @@ class DecodeError(CodecError):
 
     def __init__(self, what: str, problems: Sequence[str]) -> None:
         self.what = what
+        """What could not be read."""
         self.problems: tuple[str, ...] = tuple(problems)
+        """Each with its place in the value."""
         super().__init__(
             f"the stored {what} does not fit its declared type any more: "
             + "; ".join(self.problems)
@@ -245,6 +283,7 @@ class WireError(CodecError):
 
     def __init__(self, problem: str) -> None:
         self.problem = problem
+        """What is wrong with it."""
         super().__init__(
             f"this is no event: {problem}; the form of one is described in phaseline.wire, and another version of "
             "phaseline may write another one"
@@ -270,10 +309,13 @@ class PipelineEndedError(RunError):
     """Base of the three ways a run ends without an output; ``run`` holds all that is known of it."""
 
     verb: ClassVar[str] = "ended"
+    """How it ended, as a verb."""
 
     def __init__(self, run: Run[Any], error: ErrorInfo | None = None, advice: str = "") -> None:
         self.run = run
+        """All that is known of the run."""
         self.error = error
+        """What it failed with; None if it did not fail."""
         cause = f": {error.type}: {error.message}" if error else ""
         where = f" in phase {error.phase!r}" if error and error.phase else ""
         super().__init__(
@@ -304,7 +346,9 @@ class NoOutputError(RunError):
 
     def __init__(self, run_id: str, reason: str) -> None:
         self.run_id = run_id
+        """Id of the run."""
         self.reason = reason
+        """Why the phase was skipped."""
         super().__init__(f"run {run_id} completed without an output: {reason}")
 
 
@@ -315,8 +359,11 @@ class ChildRunError(RunError):
         self, child_id: str, pipeline: str, state: str, error: ErrorInfo | None = None, *, reason: str = ""
     ) -> None:
         self.child_id = child_id
+        """Id of the child run."""
         self.pipeline = pipeline
+        """Name of the child's pipeline."""
         self.state = state
+        """State that the child ended in."""
         self.error = error
         """What it failed with."""
         where = f" in phase {error.phase!r}" if error is not None and error.phase else ""
@@ -340,7 +387,9 @@ class InvalidMarkError(PhaselineError, ValueError):
 
     def __init__(self, what: str, problem: str) -> None:
         self.what = what
+        """The tag or attribute."""
         self.problem = problem
+        """What is wrong with it."""
         super().__init__(f"{what} cannot be kept with a run: {problem}")
 
 
@@ -349,8 +398,11 @@ class KeyConflictError(RunError):
 
     def __init__(self, key: str, pipeline: str, run_id: str) -> None:
         self.key = key
+        """The idempotency key."""
         self.pipeline = pipeline
+        """Name of the pipeline."""
         self.run_id = run_id
+        """Id of the run that holds it."""
         super().__init__(
             f"the key {key!r} of pipeline {pipeline!r} stands for run {run_id}, which was started with another input; "
             "use a key of its own for this input"
@@ -362,7 +414,9 @@ class ScheduleError(PhaselineError, ValueError):
 
     def __init__(self, schedule: str, problem: str) -> None:
         self.schedule = schedule
+        """Name of the schedule."""
         self.problem = problem
+        """What is wrong, in words."""
         super().__init__(f"schedule {schedule!r}: {problem}")
 
 
@@ -371,6 +425,7 @@ class ScheduleNotFoundError(PhaselineError, LookupError):
 
     def __init__(self, schedule: str, known: Iterable[str] = ()) -> None:
         self.schedule = schedule
+        """Name that was asked for."""
         self.known: tuple[str, ...] = tuple(sorted(known))
         """Names of those that there are in the namespace."""
         names = ", ".join(map(repr, self.known)) or "none"
@@ -386,6 +441,7 @@ class RunNotVisibleError(RunError):
 
     def __init__(self, run_id: str) -> None:
         self.run_id = run_id
+        """Id of the run."""
         super().__init__(
             f"run {run_id} was started in a transaction of yours and cannot be seen yet; commit it first "
             "(if you rolled it back, there is no such run)"
@@ -397,7 +453,9 @@ class RunNotSettledError(RunError):
 
     def __init__(self, run_id: str, state: str) -> None:
         self.run_id = run_id
+        """Id of the run."""
         self.state = state
+        """State of the run."""
         super().__init__(f"run {run_id} is {state} and has no output yet; await handle.result() instead")
 
 
@@ -408,7 +466,9 @@ class ResultTimeoutError(RunError, TimeoutError):
 
     def __init__(self, run_id: str, seconds: float) -> None:
         self.run_id = run_id
+        """Id of the run."""
         self.seconds = seconds
+        """How long was waited."""
         super().__init__(
             f"run {run_id} did not settle within {seconds:g} s; it goes on, wait again or cancel it"
         )
@@ -419,6 +479,7 @@ class RunNotFoundError(RunError, LookupError):
 
     def __init__(self, run_id: str, why: str = "") -> None:
         self.run_id = run_id
+        """Id of the run."""
         super().__init__(
             f"run {run_id!r} is not what was asked for: {why}; check the id"
             if why
@@ -433,11 +494,15 @@ class CommandRefusedError(RunError):
         self, run_id: str, command: str, state: str, allowed: Iterable[str], reason: str = ""
     ) -> None:
         self.run_id = run_id
+        """Id of the run."""
         self.command = command
+        """What was commanded."""
         self.state = state
+        """State of the run."""
         self.allowed: tuple[str, ...] = tuple(allowed)
         """The commands that it obeys in this state."""
         self.reason = reason
+        """Why, where the state alone does not say it."""
         open_to = ", ".join(self.allowed) or "nothing more"
         why = f": {reason}" if reason else ""
         super().__init__(
@@ -450,9 +515,13 @@ class SignalRefusedError(RunError):
 
     def __init__(self, run_id: str, signal: str, state: str, reason: str = "") -> None:
         self.run_id = run_id
+        """Id of the run."""
         self.signal = signal
+        """Name of the signal."""
         self.state = state
+        """State of the run."""
         self.reason = reason
+        """Why, where the state alone does not say it."""
         advice = "start another run" + (
             "" if state == "CANCELLED" else ", or take this one up again and send it then"
         )
@@ -467,8 +536,11 @@ class UnknownSignalError(RunError, LookupError):
 
     def __init__(self, run_id: str, signal: str, known: Iterable[str]) -> None:
         self.run_id = run_id
+        """Id of the run."""
         self.signal = signal
+        """Name of the signal."""
         self.known: tuple[str, ...] = tuple(known)
+        """Names of the signals that it waits for."""
         names = ", ".join(map(repr, self.known)) or "no signal"
         super().__init__(
             f"nothing in the pipeline of run {run_id} waits for the signal {signal!r}; it waits for {names}"
@@ -480,8 +552,11 @@ class UnknownPhaseError(RunError, LookupError):
 
     def __init__(self, run_id: str, phase: str, known: Iterable[str]) -> None:
         self.run_id = run_id
+        """Id of the run."""
         self.phase = phase
+        """Path that was named."""
         self.known: tuple[str, ...] = tuple(known)
+        """Paths of its pipeline's phases outside of maps."""
         super().__init__(
             f"the pipeline of run {run_id} has no phase {phase!r} outside of maps; name one of: {', '.join(self.known)}"
         )
@@ -492,7 +567,9 @@ class UnknownCheckpointError(RunError, LookupError):
 
     def __init__(self, run_id: str, named: str, checkpoints: Iterable[str], phases: Iterable[str]) -> None:
         self.run_id = run_id
+        """Id of the run."""
         self.named = named
+        """What was named."""
         self.checkpoints: tuple[str, ...] = tuple(checkpoints)
         """Ids of the checkpoints that it has now, oldest first."""
         self.phases: tuple[str, ...] = tuple(phases)
@@ -533,13 +610,19 @@ class BudgetExceededError(RunError):
             f"that were cut off: {cut_off}. Give the pipeline a larger budget= and retry the run"
         )
         self.run_id: str = run_id
+        """Id of the run."""
         self.phase: str = phase
+        """Path of the phase."""
         self.key: str = key
+        """Name of what it was about to use."""
         self.budget: Budget = budget
+        """That of the pipeline."""
         self.bounds: tuple[str, ...] = tuple(bounds)
         """Those that it would pass: ``cost``, ``tokens``, ``requests``."""
         self.at_most: Usage = at_most
+        """How much it was about to use."""
         self.used: Usage = used
+        """By all phases of the run so far."""
         self.reserved: Usage = reserved
         """By calls that are on their way: what they do not use is there for others once they have ended."""
         self.cut_off: Usage = cut_off
@@ -597,8 +680,11 @@ class LeaseLostError(RunError):
 
     def __init__(self, run_id: str, phase: str, fence: int) -> None:
         self.run_id = run_id
+        """Id of the run."""
         self.phase = phase
+        """Path of the phase."""
         self.fence = fence
+        """Fence that this worker held."""
         super().__init__(
             f"phase {phase!r} of run {run_id} was taken over or ended while this worker held fence {fence}; "
             "its result was refused and nothing was stored"
@@ -620,6 +706,7 @@ class RuntimeNotOpenError(RuntimeUsageError):
             waiting_for: The run that was waited for when the runtime closed.
         """
         self.waiting_for = waiting_for
+        """Id of the run that was waited for when the runtime closed; None where it was none."""
         super().__init__(
             "this runtime is not open; use it inside 'async with Runtime(...) as runtime:'"
             if waiting_for is None
@@ -633,7 +720,9 @@ class AmbiguousRuntimeError(RuntimeUsageError):
 
     def __init__(self, pipeline: str, runtimes: Sequence[str]) -> None:
         self.pipeline = pipeline
+        """Name of the pipeline."""
         self.runtimes: tuple[str, ...] = tuple(runtimes)
+        """Those that registered it."""
         super().__init__(
             f"pipeline {pipeline!r} is registered with {len(self.runtimes)} open runtimes ({', '.join(self.runtimes)}); "
             "name one: pipeline.run(value, runtime=...) or runtime.run(pipeline, value)"
@@ -647,8 +736,11 @@ class PipelineNotRegisteredError(RuntimeUsageError, LookupError):
         self, pipeline: str, runtime: str, registered: Iterable[str], *, version: str | None = None
     ) -> None:
         self.pipeline = pipeline
+        """Name of the pipeline."""
         self.runtime = runtime
+        """The one that was asked."""
         self.registered: tuple[str, ...] = tuple(sorted(registered))
+        """Names of the pipelines that it has."""
         self.version = version
         """Of the pipeline, where a stored run asks for it."""
         known = ", ".join(map(repr, self.registered)) or "none"
@@ -668,6 +760,7 @@ class QueueURLError(RuntimeUsageError, ValueError):
 
     def __init__(self, url: str, problem: str) -> None:
         self.url: str = _without_password(url)
+        """The URL, without a password."""
         super().__init__(f"queue URL {self.url!r}: {problem}")
 
 
@@ -676,6 +769,7 @@ class TransportURLError(RuntimeUsageError, ValueError):
 
     def __init__(self, url: str, problem: str) -> None:
         self.url: str = _without_password(url)
+        """The URL, without a password."""
         super().__init__(f"transport URL {self.url!r}: {problem}")
 
 
@@ -684,6 +778,7 @@ class RunningLoopError(RuntimeUsageError):
 
     def __init__(self, verb: str, instead: str) -> None:
         self.verb = verb
+        """What was called."""
         super().__init__(
             f"{verb} would block the event loop that is running in this thread; use '{instead}' here"
         )
@@ -694,7 +789,9 @@ class MissingDependencyError(PhaselineError, LookupError):
 
     def __init__(self, name: str, phase: str, *, has_namesake: bool = False) -> None:
         self.name = name
+        """Name of the dependency."""
         self.phase = phase
+        """Name of the phase."""
         self.has_namesake = has_namesake
         """Whether something was provided under another token of that name."""
         super().__init__(
@@ -711,7 +808,9 @@ class MissingExtraError(PhaselineError, ImportError):
 
     def __init__(self, feature: str, extra: str) -> None:
         self.feature = feature
+        """What was asked for."""
         self.extra = extra
+        """Name of the extra that brings it."""
         super().__init__(f"{feature} needs an optional dependency: pip install 'phaseline[{extra}]'")
 
 
@@ -725,6 +824,7 @@ class UnauthenticatedError(AccessError):
 
     def __init__(self, *, expired: bool = False) -> None:
         self.expired = expired
+        """Whether he was known, and his access has ended."""
         super().__init__(
             "this access has expired; get a new one" if expired else "say who you are, as this host wants it"
         )
@@ -735,6 +835,7 @@ class ForbiddenError(AccessError):
 
     def __init__(self, action: str) -> None:
         self.action = action
+        """What he may not do."""
         super().__init__(f"you may not do that here: {action}")
 
 
@@ -743,6 +844,7 @@ class ForeignOriginError(AccessError):
 
     def __init__(self, origin: str) -> None:
         self.origin = origin
+        """Where the page is from."""
         super().__init__(f"pages of {origin!a} may not do that here; the host can allow them: origins=[...]")
 
 
@@ -755,6 +857,7 @@ class SubscriptionLimitError(SubscriptionError):
 
     def __init__(self, limit: int) -> None:
         self.limit = limit
+        """How many he may have."""
         super().__init__(
             f"{limit} subscriptions are the most that a client may have; unsubscribe from some, or subscribe to a pipeline"
         )
@@ -770,6 +873,7 @@ class StorageURLError(StorageError, ValueError):
 
     def __init__(self, url: str, problem: str) -> None:
         self.url: str = _without_password(url)
+        """The URL, without a password."""
         super().__init__(f"storage URL {self.url!r}: {problem}")
 
 
@@ -780,8 +884,11 @@ class StorageUnavailableError(StorageError):
 
     def __init__(self, where: str, problem: str, advice: str, *, busy: bool = False) -> None:
         self.where = where
+        """Which storage, without a password."""
         self.problem = problem
+        """What is wrong, in words."""
         self.busy = busy
+        """Whether it answers, but is held by others."""
         super().__init__(f"storage {where}: {problem}; {advice}")
 
 
@@ -790,7 +897,9 @@ class StorageRefusedError(StorageError):
 
     def __init__(self, where: str, problem: str) -> None:
         self.where = where
+        """Which storage, without a password."""
         self.problem = problem
+        """What is wrong, in words."""
         super().__init__(
             f"storage {where} refuses what was to be written: {problem}; trying again would come to the same: "
             "store less, or something else"
@@ -802,8 +911,11 @@ class SchemaVersionError(StorageError):
 
     def __init__(self, where: str, found: int, known: int) -> None:
         self.where = where
+        """Which storage, without a password."""
         self.found = found
+        """Version of the tables."""
         self.known = known
+        """Version that this code writes."""
         super().__init__(
             f"storage {where} has schema version {found}, this phaseline knows up to {known}; "
             "upgrade phaseline, or open a database that it wrote"
@@ -831,7 +943,9 @@ class QueueUnavailableError(PhaselineError):
 
     def __init__(self, where: str, problem: str) -> None:
         self.where = where
+        """Which broker, without a password."""
         self.problem = problem
+        """What is wrong, in words."""
         super().__init__(
             f"queue {where}: {problem}; see that the broker runs and can be reached. Meanwhile workers find what waits "
             "when they look by themselves"

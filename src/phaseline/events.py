@@ -22,33 +22,44 @@ class Transition(msgspec.Struct, frozen=True, gc=False):
     """A move of the run's state machine."""
 
     source: str
+    """State that it left."""
     target: str
+    """State that it came to."""
 
 
 class Head(TypedDict):
     """What each stored fact begins with."""
 
     run_id: str
+    """Id of the run."""
     pipeline: str
+    """Name of the pipeline."""
     seq: int
+    """Number within the run, from 1."""
     at: datetime
+    """When, by the storage's time."""
 
 
 class Event(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """Base of all facts."""
 
     wire_name: ClassVar[str]
+    """The stable name on the wire."""
     own_fields: ClassVar[tuple[str, ...]] = ()
+    """Names of the fields that this kind has beside those of all kinds."""
 
     run_id: str
+    """Id of the run."""
     pipeline: str
     """Name of the pipeline that it is a run of."""
     seq: int | None
     """Number within the run, from 1; None for what is told live but never stored."""
     at: datetime
+    """When, by the storage's time."""
     phase: str | None = None
     """Path of the phase, or of the item of a map, that it is about."""
     transition: Transition | None = None
+    """The move of the run that it tells of; None if the run stays where it is."""
 
     @property
     def type(self) -> str:
@@ -90,6 +101,7 @@ class PipelineFailed(Event, frozen=True, kw_only=True, gc=False):
     own_fields: ClassVar[tuple[str, ...]] = ("error",)
 
     error: ErrorInfo
+    """What it failed with."""
 
     @property
     def data(self) -> dict[str, Any]:
@@ -127,6 +139,7 @@ class PipelineAnnotated(_Commanded, frozen=True, kw_only=True, gc=False):
     own_fields: ClassVar[tuple[str, ...]] = ("note", "reason", "actor")
 
     note: str
+    """What was written."""
 
 
 class DeadLetterDiscarded(_Commanded, frozen=True, kw_only=True, gc=False):
@@ -196,8 +209,11 @@ class SignalReceived(Event, frozen=True, kw_only=True, gc=False):
     own_fields: ClassVar[tuple[str, ...]] = ("signal", "key", "id")
 
     signal: str
+    """Name of the signal."""
     key: str | None = None
+    """Which of several waits for this name it is for; None if for one without a key."""
     id: str | None = None
+    """By which a second sending of it is known."""
 
 
 class ChildStarted(Event, frozen=True, kw_only=True, gc=False):
@@ -224,8 +240,11 @@ class PhaseStarted(Event, frozen=True, kw_only=True, gc=False):
     own_fields: ClassVar[tuple[str, ...]] = ("attempt", "fence", "worker", "total")
 
     attempt: int
+    """Number of the attempt, from 1."""
     fence: int
+    """Fence of the attempt: rises with every grant."""
     worker: str | None = None
+    """Id of the worker that took it up."""
     total: int | None = None
     """Number of items, if it is a map."""
 
@@ -237,7 +256,9 @@ class PhaseCompleted(Event, frozen=True, kw_only=True, gc=False):
     own_fields: ClassVar[tuple[str, ...]] = ("attempt", "length", "held")
 
     attempt: int
+    """Number of the attempt, from 1."""
     length: int | None = None
+    """Number of elements, if its output feeds a map."""
     held: bool | None = None
     """The verdict, if it is the test of a ``when`` or ``branch``."""
 
@@ -249,7 +270,9 @@ class PhaseFailed(Event, frozen=True, kw_only=True, gc=False):
     own_fields: ClassVar[tuple[str, ...]] = ("attempt", "error")
 
     attempt: int
+    """Number of the attempt, from 1."""
     error: ErrorInfo
+    """What it failed with."""
 
     @property
     def data(self) -> dict[str, Any]:
@@ -264,8 +287,11 @@ class PhaseDeadLettered(Event, frozen=True, kw_only=True, gc=False):
     own_fields: ClassVar[tuple[str, ...]] = ("category", "attempts", "crashes", "input")
 
     category: str
+    """Category of the error."""
     attempts: int
+    """How often a worker took the phase up."""
     crashes: int
+    """Attempts whose worker was lost."""
     input: str | None = None
     """Where what the phase was given is stored, as ``DeadLetter.input``."""
 
@@ -277,10 +303,13 @@ class PhaseRetrying(Event, frozen=True, kw_only=True, gc=False):
     own_fields: ClassVar[tuple[str, ...]] = ("attempt", "reason", "again_at", "error", "note")
 
     attempt: int
+    """Number of the attempt, from 1."""
     reason: str
     """``failed``, ``lost`` (its worker died), ``handed_over`` (its worker stopped) or ``again`` (it asked to)."""
     again_at: datetime
+    """When the next attempt may start."""
     error: ErrorInfo | None = None
+    """What the attempt failed with; None where it did not fail."""
     note: str = ""
     """What the body gave as its reason to ask for another call."""
 
@@ -318,7 +347,9 @@ class ErrorOccurred(Event, frozen=True, kw_only=True, gc=False):
     own_fields: ClassVar[tuple[str, ...]] = ("severity", "attempt", "error")
 
     severity: Severity
+    """How much it matters."""
     error: ErrorInfo
+    """What it failed with."""
     attempt: int | None = None
     """The attempt that failed; None where it was none."""
 
@@ -335,12 +366,15 @@ class PhaseSkipped(Event, frozen=True, kw_only=True, gc=False):
     own_fields: ClassVar[tuple[str, ...]] = ("reason", "count", "paths", "live", "length")
 
     reason: str
+    """Why, in words."""
     count: int = 1
+    """How many phases."""
     paths: tuple[str, ...] = ()
     """The first hundred paths, when several end at once."""
     live: bool = False
     """Whether a value is handed on all the same."""
     length: int | None = None
+    """Number of elements, if what is handed on feeds a map."""
 
     @property
     def data(self) -> dict[str, Any]:
@@ -355,6 +389,7 @@ class PhaseCompensated(Event, frozen=True, kw_only=True, gc=False):
     own_fields: ClassVar[tuple[str, ...]] = ("attempt",)
 
     attempt: int
+    """Number of the attempt, from 1."""
 
 
 class PhaseCompensationFailed(PhaseFailed, frozen=True, kw_only=True, gc=False):
@@ -370,8 +405,11 @@ class PhaseProgress(Event, frozen=True, kw_only=True, gc=False):
     own_fields: ClassVar[tuple[str, ...]] = ("done", "total", "note")
 
     done: float
+    """How far it is."""
     total: float | None = None
+    """Where it ends, if the body knows."""
     note: str = ""
+    """What the body says of it."""
 
 
 class UsageRecorded(Event, frozen=True, kw_only=True, gc=False):
@@ -383,9 +421,13 @@ class UsageRecorded(Event, frozen=True, kw_only=True, gc=False):
     key: str
     """Name that the body gave to it: that of the step, where it was used in one."""
     requests: int
+    """Number of requests."""
     input_tokens: int
+    """Tokens that were sent."""
     output_tokens: int
+    """Tokens that were answered."""
     cost: Decimal
+    """As ``Usage.cost``."""
 
     @property
     def usage(self) -> Usage:
@@ -427,8 +469,11 @@ class CheckpointCreated(Event, frozen=True, kw_only=True, gc=False):
     own_fields: ClassVar[tuple[str, ...]] = ("checkpoint", "revision", "epoch")
 
     checkpoint: str
+    """Id of the checkpoint."""
     revision: int
+    """Revision of the run with this commit."""
     epoch: int = 0
+    """Epoch of the run."""
 
     @property
     def position(self) -> Checkpoint:
@@ -442,7 +487,9 @@ class Emitted(Event, frozen=True, kw_only=True, gc=False):
     wire_name = "EMITTED"
 
     name: str
+    """The name that the application gave to this kind."""
     payload: Mapping[str, Any]
+    """What the application put into it, as plain JSON data."""
 
     @property
     def type(self) -> str:

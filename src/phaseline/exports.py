@@ -38,8 +38,11 @@ class ExportedError(_Part):
     """What something failed with; never with a traceback."""
 
     category: str
+    """An ``ErrorCategory``."""
     type: str
+    """Name of the exception's class."""
     message: str
+    """Its text, bounded in length."""
 
 
 class ExportedAttempt(_Part):
@@ -50,29 +53,44 @@ class ExportedAttempt(_Part):
     epoch: int
     """Epoch of the run in which it was made."""
     began_at: datetime
+    """When a worker took the phase up."""
     ended_at: datetime | None = None
+    """None while it runs."""
     outcome: Literal["running", "completed", "failed", "retrying", "skipped"] = "running"
+    """What it came to."""
     reason: str = ""
     """Why it is made once more, or ended without an output."""
     error: ExportedError | None = None
+    """What it failed with; None if it did not fail."""
 
 
 class ExportedPhase(_Part):
     """A phase, a map, or an item of one (path ``enrich[3]``)."""
 
     path: str
+    """``outer/enrich``; of one item of a map ``enrich[3]``."""
     state: str
+    """A ``PhaseState``."""
     queue: str
+    """Where workers take it up."""
     generation: int
+    """Part of the idempotency key: rises when its committed output is undone or redone."""
     taken_over: bool
     """Whether the run is a copy of another one, and has it from there."""
     attempts: tuple[ExportedAttempt, ...]
+    """In their order, of all epochs."""
     failures: int
+    """Attempts that ended in an error."""
     crashes: int
+    """Attempts whose worker was lost."""
     reason: str
+    """Why it was skipped, or waits to be called again."""
     started_at: datetime | None
+    """Start of the latest attempt."""
     ended_at: datetime | None
+    """When it ended; None as long as it has not."""
     error: ExportedError | None
+    """What the latest failed attempt failed with."""
     output: ExportedValue | None
     """None where nothing is stored: it has none, or it is put together of others."""
 
@@ -81,26 +99,37 @@ class ExportedMove(_Part):
     """A move of the run's state machine."""
 
     source: str
+    """State that it left."""
     target: str
+    """State that it came to."""
     at: datetime
+    """When."""
 
 
 class ExportedCheckpoint(_Part):
     """A position to which the run can be taken back."""
 
     id: str
+    """By which ``rollback`` takes it."""
     phase: str
+    """Path of the phase whose commit made it."""
     epoch: int
+    """Epoch of the run."""
     created_at: datetime
+    """When it was made."""
 
 
 class ExportedUsage(_Part):
     """What was used of something that is paid for."""
 
     requests: int
+    """Number of requests."""
     input_tokens: int
+    """Tokens that were sent."""
     output_tokens: int
+    """Tokens that were answered."""
     cost: Annotated[Decimal, PlainSerializer(cost_text)]
+    """As ``Usage.cost``, as the text of a decimal number."""
 
     @classmethod
     def of(cls, usage: Usage) -> ExportedUsage:
@@ -117,12 +146,17 @@ class ExportedEvent(_Part):
     """A fact of the run's history."""
 
     seq: int
+    """Number within the run, from 1."""
     type: str
+    """The stable name on the wire."""
     phase: str | None
+    """Path of the phase that it is about, if it is about one."""
     at: datetime
+    """When."""
     source: str | None
     """State that it moved the run from, if it moved it."""
     target: str | None
+    """State that it moved the run to, if it moved it."""
     data: Mapping[str, Any]
     """Its own fields, without tracebacks."""
     left_out: str | None = None
@@ -133,7 +167,9 @@ class LeftOut(_Part):
     """How much of what there is the export does not list."""
 
     phases: int = 0
+    """Phases, and items of maps."""
     events: int = 0
+    """Events."""
 
 
 class RunExport(_Part):
@@ -142,37 +178,65 @@ class RunExport(_Part):
     schema_version: Literal[1] = 1
     """Version of this shape: a field that is added leaves it as it is."""
     exported_at: datetime
+    """When it was read."""
     namespace: str
+    """Namespace of the run."""
     id: str
+    """Id of the run."""
     pipeline: str
+    """Name of the pipeline."""
     version: str
+    """Version text of the pipeline's definition."""
     fingerprint: str
+    """Digest of the shape that it began under."""
     state: str
+    """A ``RunState``, or the label of the phase it is at."""
     key: str | None
+    """Idempotency key, if it was given one."""
     priority: int
+    """Lower goes first, 0 to 999."""
     tags: tuple[str, ...]
+    """Words by which it is found."""
     attributes: Mapping[str, str | int | float | bool]
+    """Names and values by which it is found."""
     forked_from: str | None
+    """Id of the run that it is a copy of."""
     parent_id: str | None
+    """Id of the run that started it."""
     parent_path: str | None
+    """Path of the phase there that waits for it."""
     epoch: int
+    """Rises when the run is taken up anew after an end."""
     created_at: datetime
+    """When it was stored."""
     started_at: datetime | None
+    """When it began; None as long as it has not."""
     ended_at: datetime | None
+    """When it ended; None as long as it has not."""
     timeout_seconds: float | None
+    """How long it may be active; None: as long as it takes."""
     deadline: datetime | None
+    """When it must be over."""
     error: ExportedError | None
+    """What it failed with; None if it did not fail."""
     usage: ExportedUsage
     """In all."""
     usage_by_phase: Mapping[str, ExportedUsage]
+    """By path of the phase; items of a map are counted together."""
     input: ExportedValue
+    """What it was started with."""
     output: ExportedValue | None
     """None where the run has none."""
     history: tuple[ExportedMove, ...]
+    """Its moves from state to state."""
     phases: tuple[ExportedPhase, ...]
+    """In the order in which they came up."""
     checkpoints: tuple[ExportedCheckpoint, ...]
+    """Those that it can be taken back to now, oldest first."""
     events: tuple[ExportedEvent, ...]
+    """In the order of their numbers."""
     left_out: LeftOut
+    """What is not listed here."""
 
     def to_json(self, *, indent: int | None = 2) -> str:
         """The document as JSON; ``RunExport.model_validate_json`` reads it back.

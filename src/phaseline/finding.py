@@ -140,15 +140,23 @@ class RunSummary:
     """What lists show of a run."""
 
     id: str
+    """Id of the run."""
     pipeline: str
+    """Name of the pipeline."""
     version: str
+    """Version text of the pipeline's definition."""
     state: str
+    """A ``RunState``, or the label of the phase it is at."""
     phase: str | None
     """Path of the phase that it is at, or failed in; None if there is none, or its pipeline is not registered here."""
     key: str | None
+    """Idempotency key, if it was given one."""
     priority: int
+    """Lower goes first, 0 to 999."""
     tags: tuple[str, ...]
+    """Words by which it is found."""
     attributes: Mapping[str, Attribute]
+    """Names and values by which it is found."""
     parent_id: str | None
     """Id of the run that started it."""
     forked_from: str | None
@@ -156,10 +164,13 @@ class RunSummary:
     error: ErrorInfo | None
     """What it failed with."""
     created_at: datetime
+    """When it was stored."""
     updated_at: datetime
     """Time of its latest commit."""
     started_at: datetime | None
+    """When it began; None as long as it has not."""
     ended_at: datetime | None
+    """When it ended; None as long as it has not."""
 
 
 @attrs.frozen(kw_only=True)
@@ -167,10 +178,13 @@ class Orphans:
     """Runs of one definition that are not over, and that a runtime leaves alone since it does not know the definition."""
 
     pipeline: str
+    """Name of the pipeline."""
     version: str
+    """Version text of the pipeline's definition."""
     fingerprint: str
     """Digest of the shape that they began under."""
     count: int
+    """How many they are."""
     first: str
     """Id of the oldest of them."""
     is_changed: bool
@@ -193,6 +207,7 @@ class RunPage:
     """Some of the runs that were asked for."""
 
     runs: tuple[RunSummary, ...]
+    """In the order that was asked for."""
     next: str | None
     """To be given as ``after`` for the next page; None if this was the last."""
 

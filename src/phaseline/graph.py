@@ -44,7 +44,9 @@ class Ref(Generic[Out_co]):
     index: int
     """Position of what gives it among what was added; -1 is the graph's input."""
     title: str
+    """As which messages name it."""
     type: Any
+    """The type of its value."""
 
 
 @attrs.frozen(eq=False)

@@ -42,6 +42,7 @@ class RunHandle(Generic[Out_co]):
 
     def __init__(self, runtime: Runtime, run_id: str, live: LiveRun | None) -> None:
         self.id: str = run_id
+        """Id of the run."""
         self._runtime = runtime
         self._live = live
         """What is known of the run; None until it can be seen."""

@@ -19,6 +19,7 @@ class QueueHealth:
     """A queue on which phases are due that no worker has taken."""
 
     queue: str
+    """Name of the queue."""
     since: datetime
     """When the one that waits longest fell due."""
     waited: timedelta
@@ -32,7 +33,9 @@ class WorkerHealth:
     """A worker on the list of its namespace."""
 
     id: str
+    """By which phases name who holds them."""
     pid: int
+    """Process id on its host."""
     seen_at: datetime
     """When it last gave a sign of life, by the storage's time."""
     alive: bool
@@ -44,6 +47,7 @@ class ThreadsHealth:
     """The threads of this process in which plain functions run."""
 
     limit: int
+    """How many there are at most."""
     busy: int
     """Calls that have not returned, abandoned ones included."""
     abandoned: int
@@ -58,7 +62,9 @@ class Health:
     at: datetime | None
     """When, by the storage's time; None if that does not answer."""
     namespace: str
+    """Namespace of the runtime."""
     patience: timedelta
+    """How long phases may wait for a worker before this is a problem."""
     storage: str | None
     """What is wrong with the storage; None if it answers."""
     broker: str | None

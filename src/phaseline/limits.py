@@ -30,6 +30,7 @@ class Rate:
     starts: int
     """How many, in every span of time of that length: 1 to 10,000."""
     per: timedelta
+    """How long a start counts."""
 
 
 class Limit(NamedTuple):

@@ -61,6 +61,7 @@ class Transitions(Generic[S]):
     name: str
     """Stands first in every message about the machine."""
     initial: S
+    """State that a machine begins in."""
     states: tuple[S, ...]
     """In the order of the table."""
     edges: tuple[tuple[S, S], ...] = attrs.field(repr=False)
@@ -263,6 +264,7 @@ class StateMachine(Generic[S]):
             DefinitionError: A settled state is not in the table.
         """
         self.spec: Final = spec
+        """Its table."""
         self._settled = tuple(settled)
         if unknown := [state for state in self._settled if state not in spec.states]:
             msg = f"{spec.name}: settled, but without a row: {_names(unknown)}; add a row for each"

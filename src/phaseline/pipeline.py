@@ -139,6 +139,7 @@ class Pipeline(Subgraph[In_contra, Out_co]):
         check_budget(budget, f"pipeline {name!r}")
         super().__init__(name, body)
         self.version = version
+        """Version text of this definition."""
         self.retry = retry
         self.plan: Plan = compile_plan(
             name,

@@ -28,6 +28,7 @@ QUEUES = "phaseline.queues"
 TRANSPORTS = "phaseline.transports"
 """By the scheme of a URL: what takes the URL and gives a ``phaseline.transport.Transport``."""
 GROUPS = (PHASES, STORAGE, QUEUES, TRANSPORTS)
+"""All groups of entry points."""
 
 
 @attrs.frozen
@@ -35,10 +36,13 @@ class Plugin:
     """One entry point of an installed package; nothing of it is imported yet."""
 
     group: str
+    """Group of entry points that it is offered in."""
     name: str
+    """Name that it is offered under."""
     package: str
     """Name of the distribution that declares it."""
     version: str
+    """Version of the package that offers it."""
     target: str
     """What it stands for: ``module:attribute``."""
 
@@ -62,7 +66,9 @@ class Loaded:
     """All plugins of a group, imported: those that work and, for the others, what is wrong with them."""
 
     members: Mapping[str, Any]
+    """What could be loaded, by name."""
     errors: tuple[PluginError | PluginClashError, ...]
+    """Why others could not be."""
 
 
 class Plugins(Mapping[str, Any]):
@@ -76,7 +82,9 @@ class Plugins(Mapping[str, Any]):
             taken: Names that phaseline itself has in this group, so that no plugin can have them.
         """
         self.group = group
+        """Group of entry points that it holds."""
         self.taken: frozenset[str] = frozenset(taken)
+        """Names that phaseline itself has in this group."""
 
     def __repr__(self) -> str:
         return f"Plugins({self.group!r})"

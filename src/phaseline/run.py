@@ -54,11 +54,17 @@ class RunState(StrEnum):
     INITIALIZING = "INITIALIZING"
     """Taken up by a worker; the first phase is about to start."""
     PAUSED = "PAUSED"
+    """No phase starts until it is resumed."""
     COMPLETED = "COMPLETED"
+    """Every phase has ended and none failed."""
     FAILED = "FAILED"
+    """A phase failed for good, or its time was over."""
     CANCELLED = "CANCELLED"
+    """It was ended by command, for good."""
     ROLLING_BACK = "ROLLING_BACK"
+    """What was done is being undone."""
     ROLLED_BACK = "ROLLED_BACK"
+    """It was taken back, and waits to be resumed."""
 
 
 ENDED_STATES: frozenset[str] = frozenset(
@@ -78,11 +84,17 @@ class PhaseState(StrEnum):
     __hash__ = str.__hash__  # as above
 
     PENDING = "PENDING"
+    """A worker may take it up."""
     RUNNING = "RUNNING"
+    """A worker holds it, or it waits for a signal, a time or a child run."""
     COMPLETED = "COMPLETED"
+    """Its output is stored."""
     FAILED = "FAILED"
+    """It failed for good."""
     SKIPPED = "SKIPPED"
+    """It ended without its body's output."""
     RETRYING = "RETRYING"
+    """An attempt ended without an output; the next one follows."""
 
 
 class WaitKind(StrEnum):
@@ -97,10 +109,15 @@ class ErrorCategory(StrEnum):
     """Why a phase failed; VALIDATION and STATE are never retried by default."""
 
     VALIDATION = "VALIDATION"
+    """The input is not what it takes."""
     STATE = "STATE"
+    """Something is not in the state that it needs."""
     PROCESSING = "PROCESSING"
+    """The body raised."""
     TIMEOUT = "TIMEOUT"
+    """Its time was over."""
     SYSTEM = "SYSTEM"
+    """What it runs on failed it, or it is held to be the cause of the loss of its workers."""
 
 
 # The records are msgspec structs: frozen like attrs classes, but made in a seventh of the time, and a phase makes eight
@@ -242,6 +259,7 @@ class PhaseRecord(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     path: str
     """``outer/enrich``; of one item of a map ``enrich[3]``."""
     state: PhaseState
+    """What has become of it."""
     queue: str
     """Where workers take it up."""
     priority: int
@@ -307,6 +325,7 @@ class PhaseRecord(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     started_at: datetime | None = None
     """Start of the latest attempt."""
     ended_at: datetime | None = None
+    """When it ended; None as long as it has not."""
 
     @property
     def is_taken_over(self) -> bool:
@@ -342,6 +361,7 @@ class Checkpoint(msgspec.Struct, frozen=True, gc=False):
     """A named position of a run: after this phase, at this revision."""
 
     id: str
+    """By which ``rollback`` and ``fork`` take it."""
     phase: str
     """Path of the phase after which it stands."""
     revision: int
@@ -349,6 +369,7 @@ class Checkpoint(msgspec.Struct, frozen=True, gc=False):
     epoch: int
     """Epoch of the run in which it was made."""
     created_at: datetime
+    """When it was made."""
 
 
 _ENDINGS: Mapping[str, type[PipelineEndedError]] = {
@@ -366,21 +387,31 @@ class Run(Generic[Out_co]):
     """A run as its caller sees it, at the moment it was read."""
 
     id: str
+    """By which it is found."""
     pipeline: str
+    """Name of the pipeline."""
     version: str
+    """Version text of the pipeline's definition."""
     state: str
+    """A ``RunState``, or the label of the phase it is at."""
     phases: Mapping[str, PhaseRecord]
     """By path, in the order in which they came up."""
     created_at: datetime
+    """When it was stored."""
     started_at: datetime | None
+    """When it began; None as long as it has not."""
     ended_at: datetime | None
+    """When it ended; None as long as it has not."""
     error: ErrorInfo | None = None
+    """What it failed with; None if it did not fail."""
     parent_id: str | None = None
     """Id of the run that started it."""
     parent_path: str | None = None
     """Path of the phase there that waits for it."""
     tags: tuple[str, ...] = ()
+    """Words by which it is found."""
     attributes: Mapping[str, Attribute] = attrs.field(factory=dict[str, Attribute])
+    """Names and values by which it is found."""
     forked_from: str | None = None
     """Id of the run that it is a copy of."""
     sla_at: datetime | None = None

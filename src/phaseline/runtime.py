@@ -207,6 +207,7 @@ class Runtime:
         self._serve, self._retain, self._age_after = serve, retain, age_after
         self._deps, self._clock = checked_deps(deps), clock
         self.bus: EventBus = bus or EventBus()
+        """Where events of its runs are heard."""
         self.observers: Observers = Observers()
         """What takes traces and figures, of ``phaseline.otel`` and ``phaseline.prometheus``; for adapters, not for applications."""
         if on_error is not None:

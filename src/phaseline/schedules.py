@@ -66,22 +66,33 @@ class Schedule:
     """A schedule as it stands."""
 
     name: str
+    """Name by which it is known."""
     pipeline: str
+    """Name of the pipeline."""
     version: str
     """Version of the pipeline."""
     cron: str | None
+    """Cron text; None where it has a distance."""
     every: timedelta | None
+    """Distance of slots; None where it has a cron text."""
     tz: str
+    """Time zone that the cron text is read in."""
     overlap: Overlap
+    """What becomes of a slot while an earlier run goes on: ``skip``, ``allow`` or ``queue``."""
     catch_up: CatchUp
+    """Which slots are fired that came while nobody could: ``latest``, ``all`` or ``none``."""
     priority: int
+    """Of its runs, 0 to 999, lower goes first."""
     paused: bool
+    """Whether no slot is fired until it is resumed."""
     next_at: datetime | None
     """The first slot of which nothing is decided yet, in UTC; None while it is paused."""
     last_slot: datetime | None
     """The latest slot for which it began a run."""
     created_at: datetime
+    """When it was stored."""
     updated_at: datetime
+    """When it was last changed."""
 
 
 class Schedules:

@@ -25,6 +25,7 @@ class Signal(Generic[T]):
         """
         check_name(name, "a signal")
         self.name: str = name
+        """By which it is sent."""
 
     def __repr__(self) -> str:
         return f"Signal({self.name!r})"

@@ -15,6 +15,7 @@ from phaseline.usage import NOTHING_USED, Usage, total
 Grouping: TypeAlias = Literal["pipeline", "phase", "day"]
 """What is told apart: pipelines, phases of pipelines, or the days in UTC on which runs were created."""
 GROUPINGS: Final[tuple[Grouping, ...]] = ("pipeline", "phase", "day")
+"""By what runs may be put together."""
 _INDEX: Final = re.compile(r"\[\d*\]")
 QUANTILES: Final[tuple[int, ...]] = (50, 95, 99, 100)
 """Percent; the last one is the largest."""
@@ -25,9 +26,13 @@ class Percentiles:
     """How long something took: so many percent of them no longer than this (the nearest rank, of all that there were)."""
 
     p50: timedelta
+    """Half of them."""
     p95: timedelta
+    """95 percent."""
     p99: timedelta
+    """99 percent."""
     most: timedelta
+    """All of them: the longest."""
 
     @classmethod
     def of(cls, spans: Iterable[timedelta]) -> Percentiles | None:
@@ -82,11 +87,15 @@ class Sample(NamedTuple):
     """One thing that is counted, or something that was used."""
 
     group: str
+    """Name of the group that it belongs to."""
     state: str | None
     """None of what was used."""
     took: timedelta | None
+    """From its start to its end; None if it has not ended."""
     waited: timedelta | None
+    """From when it could start to its start; None if it has not started."""
     usage: Usage = NOTHING_USED
+    """What was used in it."""
 
 
 def summed_up(samples: Iterable[Sample]) -> Sequence[Statistics]:

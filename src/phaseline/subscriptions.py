@@ -31,12 +31,15 @@ class SubscriptionStats:
     handler: str
     """Name of the function."""
     interest: Interest
+    """What it wants to hear."""
     own: bool
+    """Whether it hears of commits of this process alone."""
     buffer: int
     """How many events may wait."""
     waiting: int
     """Events that wait for the handler."""
     handled: int
+    """Events that its handler has returned from."""
     dropped: int
     """Events lost because the handler lagged by more than the buffer."""
     failed: int
@@ -56,11 +59,15 @@ class Subscription:
     """One handler and what waits for it. A handler that lags loses the oldest events, never delays a run."""
 
     handler: Handler
+    """What is called with each event."""
     interest: Interest
+    """Which events it is called with."""
     own: bool
     """Whether it hears of commits of this process alone."""
     buffer: int
+    """How many events may wait."""
     handled: int = 0
+    """Events that its handler has returned from."""
     dropped: int = 0
     """Events lost because the handler lagged by more than the buffer."""
     failed: int = 0

@@ -26,28 +26,41 @@ class ScheduleRecord(msgspec.Struct, frozen=True, kw_only=True):
     """The row of a schedule."""
 
     namespace: str
+    """Namespace that it belongs to."""
     name: str
+    """Name by which it is known."""
     pipeline: str
+    """Name of the pipeline."""
     version: str
+    """Version of the pipeline."""
     cron: str | None
+    """Cron text; None where it has a distance."""
     every: timedelta | None
+    """Distance of slots; None where it has a cron text."""
     zone: str
+    """Time zone that the cron text is read in."""
     input: str | None
     """Encoded; None: each run takes its slot, as text of a time."""
     overlap: Overlap
+    """What becomes of a slot while an earlier run goes on: ``skip``, ``allow`` or ``queue``."""
     catch_up: CatchUp
+    """Which slots are fired that came while nobody could: ``latest``, ``all`` or ``none``."""
     priority: int
+    """Of its runs, 0 to 999, lower goes first."""
     marks: tuple[str, ...]
     """Tags and attributes of its runs."""
     revision: int
     """Counts the changes: the guard of the next one."""
     paused: bool = False
+    """Whether no slot is fired until it is resumed."""
     next_at: datetime | None
     """The first slot of which nothing is decided yet; None if it is paused or has no more."""
     last_slot: datetime | None = None
     """The slot of the latest run that was begun."""
     created_at: datetime
+    """When it was stored."""
     updated_at: datetime
+    """When it was last changed."""
 
     @property
     def rule(self) -> Rule:

@@ -12,7 +12,9 @@ from datetime import timedelta
 from phaseline.events import Event
 
 Heard = Callable[[Sequence[Event]], object]
+"""Takes events that other processes have told, in order of each run."""
 Missed = Callable[[timedelta], object]
+"""Takes how long events may have been missed: what happened since is to be read."""
 
 
 class Line(ABC):

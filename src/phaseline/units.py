@@ -16,8 +16,11 @@ class StepResult(msgspec.Struct, frozen=True, gc=False):
     """The stored result of one ``ctx.step``."""
 
     path: str
+    """Path of the phase."""
     generation: int
+    """Generation of the phase in which it was made."""
     key: str
+    """Name of the step within the phase."""
     result: str
     """Encoded."""
 
@@ -31,7 +34,9 @@ class SavedValue(msgspec.Struct, frozen=True, gc=False):
     """What a body saved of itself, for the next attempt of its phase."""
 
     path: str
+    """Path of the phase."""
     generation: int
+    """Generation of the phase in which it was saved."""
     value: str | None
     """Encoded; None: it is let go of."""
 
@@ -57,6 +62,7 @@ class Message(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     run_id: str
     """Id of the run that is to hear it."""
     kind: MessageKind
+    """What it is about."""
 
 
 class Unit(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -71,6 +77,7 @@ class Unit(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     input: str | None
     """The run's input, encoded; only where the row is inserted."""
     inserted: Sequence[PhaseRecord]
+    """Rows of phases that come up."""
     updated: Sequence[tuple[PhaseRecord, int]]
     """Rows as they are to be, each with the fence that the stored row must have."""
     dropped: Sequence[tuple[PhaseRecord, int]] = ()
@@ -80,6 +87,7 @@ class Unit(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     events: Sequence[Event]
     """A ``CheckpointCreated`` among them is also a checkpoint to be kept."""
     steps: Sequence[StepResult]
+    """Results of steps to be kept."""
     saved: Sequence[SavedValue] = ()
     """No phase twice; each takes the place of what was saved before."""
     marks_added: Sequence[str] = ()
@@ -126,6 +134,7 @@ class Outcome(Enum):
     """What became of a unit."""
 
     COMMITTED = "committed"
+    """All of it was written."""
     STALE = "stale"
     """The run moved on, or (for an insert) exists; nothing of the unit was written."""
     FENCED = "fenced"
@@ -141,6 +150,7 @@ class RunRows(msgspec.Struct, frozen=True, gc=False):
     """A run as it is stored."""
 
     run: RunRecord
+    """The run's row."""
     phases: Sequence[PhaseRecord]
     """In the order in which they came up; of a phase that came up several times the newest, also if it is gone."""
     since: int = 0

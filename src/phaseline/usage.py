@@ -62,7 +62,9 @@ class Usage(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     requests: int = 0
     """Calls to whoever is paid."""
     input_tokens: int = 0
+    """Tokens that were sent."""
     output_tokens: int = 0
+    """Tokens that came back."""
     cost: Decimal = Decimal(0)
     """In whatever currency the host counts; ``phaseline.ai`` counts in US dollars. Rounded up to billionths."""
 
@@ -89,6 +91,7 @@ class Usage(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
 
 NOTHING_USED: Usage = Usage()
+"""None of anything."""
 
 
 BOUNDS: tuple[str, ...] = ("cost", "tokens", "requests")
@@ -107,6 +110,7 @@ class Budget(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     tokens: int | None = None
     """Of both kinds."""
     requests: int | None = None
+    """Calls to whoever is paid."""
 
     def __post_init__(self) -> None:
         given = {name: bound for name in BOUNDS if (bound := getattr(self, name)) is not None}
@@ -184,7 +188,9 @@ class Spent(msgspec.Struct, frozen=True, gc=False):
     """What a body used, under the name that it gave to it."""
 
     key: str
+    """Name that the body gave to it."""
     usage: Usage
+    """How much."""
 
 
 class Reservation(msgspec.Struct, frozen=True, gc=False):
@@ -195,7 +201,9 @@ class Reservation(msgspec.Struct, frozen=True, gc=False):
     fence: int
     """Of the attempt."""
     key: str
+    """Name that the body gave to it."""
     usage: Usage
+    """How much at most."""
 
 
 class Spending(msgspec.Struct, frozen=True, gc=False):
@@ -227,6 +235,7 @@ class Spending(msgspec.Struct, frozen=True, gc=False):
 
 
 NO_SPENDING: Spending = Spending()
+"""Of a run in which nothing was used."""
 
 
 def total(usages: Iterable[Usage]) -> Usage:

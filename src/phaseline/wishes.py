@@ -22,7 +22,9 @@ class Again(Exception):  # noqa: N818  # a wish, not an error
         """
         check_pause(after, "Again")
         self.after: timedelta = min(after, LONGEST)
+        """How long to wait before the next call."""
         self.reason: str = storable_text(reason, what="the reason of Again")
+        """What it waits for, in words."""
         super().__init__(f"again in {after}" + (f": {reason}" if reason else ""))
 
 
@@ -41,7 +43,9 @@ class RetryAfter(Exception):  # noqa: N818  # a wish, not an error
         """
         check_pause(delay, "RetryAfter")
         self.retry_after: timedelta = min(delay, LONGEST)
+        """How soon the next attempt may come."""
         self.reason: str = storable_text(reason, what="the reason of RetryAfter")
+        """Why this one failed."""
         super().__init__(self.reason or f"try again in {delay}")
 
 
@@ -55,6 +59,7 @@ class Abort(Exception):  # noqa: N818  # a wish, not an error
             EncodeError: The reason is no text that can be stored.
         """
         self.reason: str = storable_text(reason, what="the reason of Abort")
+        """Why it is given up."""
         super().__init__(self.reason)
 
 
@@ -72,7 +77,9 @@ class Skip(Exception):  # noqa: N818  # a wish, not an error
             EncodeError: The reason is no text that can be stored.
         """
         self.reason: str = storable_text(reason, what="the reason of Skip")
+        """Why there is nothing to do."""
         self.output = output
+        """What is handed on in place of an output, if anything is."""
         super().__init__(self.reason)
 
 
@@ -85,4 +92,5 @@ class Finish(Exception):  # noqa: N818  # a wish, not an error
 
     def __init__(self, output: object) -> None:
         self.output = output
+        """The output of the whole run."""
         super().__init__("the run is finished")

@@ -65,6 +65,7 @@ class DurableCalls(BaseDurabilityCapability[AgentDepsT]):
         },
         tool_config_key="phaseline",
     )
+    """How this module is found where an agent names what makes it durable."""
 
     def __init__(
         self,

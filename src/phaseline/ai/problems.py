@@ -61,8 +61,11 @@ class ModelCallError(PhaselineError):
             retry_after: Seconds the provider asks to wait; the next attempt waits as long.
         """
         self.model = model
+        """Name of the model."""
         self.status = status
+        """HTTP status of the answer; None if there was none."""
         self.retry_after = retry_after
+        """How soon the provider may be asked again; None if it did not say."""
         super().__init__(without_keys(message))
 
 

@@ -74,6 +74,7 @@ class EncodedStorage(Storage):
         self._inner: Storage = storage
         self._texts: _Texts = _Texts(codec)
         self.blocking: bool = storage.blocking
+        """As that of the storage behind it."""
         self.shared: bool = storage.shared
         self.transactional: bool = storage.transactional
         self.transaction_limit: timedelta | None = storage.transaction_limit

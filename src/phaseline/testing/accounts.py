@@ -13,7 +13,9 @@ class Moment(StrEnum):
     """Where in a body something was written down."""
 
     BEGIN = "begin"
+    """The body was called."""
     END = "end"
+    """The body returned."""
     KEPT = "kept"
     """Of a step: ``ctx.step`` has returned, so that its result is stored."""
 
@@ -22,11 +24,15 @@ class Effect(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     """What a body did, as it wrote it down, in the order in which things happened."""
 
     run_id: str
+    """Id of the run."""
     phase: str
     """Path: ``ctx.phase``."""
     attempt: int
+    """Number of the attempt, from 1."""
     moment: Moment
+    """Beginning or end."""
     at: datetime
+    """When, by the clock of the process."""
     step: str | None = None
     """Key of the step that it is about; None for the body as a whole."""
     key: str | None = None
@@ -37,6 +43,7 @@ class Reply(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     """What a caller was told of a run; from then on it must be so, for whoever asks."""
 
     run_id: str
+    """Id of the run."""
     key: str | None = None
     """The idempotency key under which it was started."""
     state: str | None = None

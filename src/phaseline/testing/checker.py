@@ -58,6 +58,7 @@ TEST_MARK = "?"
 """How the path of a test ends, after which there is no position."""
 
 UNFINISHED = frozenset({PhaseState.PENDING, PhaseState.RUNNING, PhaseState.RETRYING})
+"""States of phases that have not ended."""
 
 
 class InvariantError(AssertionError):

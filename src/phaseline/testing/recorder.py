@@ -18,6 +18,7 @@ class EventRecorder:
     def __init__(self, bus: EventBus) -> None:
         self._bus = bus
         self.events: list[Event] = []
+        """In the order in which they were heard."""
 
     def __enter__(self) -> Self:
         self._bus.observe(self.events.extend)

@@ -49,6 +49,7 @@ class DramatiqQueue(Queue):
     """Sends permits through a broker, and hears those that a Dramatiq worker of this process takes from it."""
 
     crosses_processes: ClassVar[bool] = True
+    """Permits go through the broker."""
 
     def __init__(self, broker: Broker | str) -> None:
         """Use a broker; nothing is connected, declared or changed on it yet.
@@ -72,6 +73,7 @@ class DramatiqQueue(Queue):
             )
             raise RuntimeUsageError(msg)
         self.broker: Broker = made
+        """That of the host, or the one that was made of a URL."""
         untyped: Any = made
         self._actors: dict[str, Actor[..., Any]] = untyped.actors
         self._outlet: Any = _outlet(made)

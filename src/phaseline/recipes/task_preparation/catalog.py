@@ -26,6 +26,7 @@ class Catalog:
     """What the templates know. ``Catalog.read()`` is what ships with the recipe."""
 
     technologies: tuple[Technology, ...]
+    """Those that are known by name."""
     practices: Mapping[Category, Practice]
     """What holds for each category whatever the task."""
     guidelines: tuple[str, ...]

@@ -80,6 +80,7 @@ class Technology(PerCategory):
     """A technology that is known by name. See ``data/technologies.toml``."""
 
     name: Line
+    """As texts write it."""
     role: Literal["framework", "database", "cache", "frontend", "language", "tool"]
     """A framework or frontend has a place in tasks about HTTP, a database or cache in those about stored records, a language or
     tool in all."""
@@ -92,14 +93,23 @@ class Technology(PerCategory):
     documents: bool = False
     """Whether it is a database of documents."""
     orm: str = ""
+    """What maps records to objects with it."""
     odm: str = ""
+    """What maps documents to objects with it."""
     migrations: str = ""
+    """What changes its tables."""
     tests: str = ""
+    """What tests are written with."""
     data_model: tuple[Text, ...] = ()
+    """What it asks for in work on the data model."""
     service: tuple[Text, ...] = ()
+    """What it asks for in work on services."""
     http_api: tuple[Text, ...] = ()
+    """What it asks for in work on the HTTP API."""
     testing: tuple[Text, ...] = ()
+    """What it asks for in work on tests."""
     elsewhere: Elsewhere | None = None
+    """What it asks for in tasks that are not about HTTP; None: the same."""
 
 
 class Practice(Entry):
@@ -131,20 +141,26 @@ class TaskKind(Entry):
     """A kind of task: the words that reveal it, and what its subtasks say. See ``data/kinds/web.toml``."""
 
     name: Line
+    """By which it is known."""
     rank: int
     """Decides between kinds for which the words speak equally; the lower wins. The last one is that of tasks whose words
     reveal none."""
     enough: int = 3
     """The least score at which a task is taken to be of this kind."""
     surfaces: Words = frozenset()
+    """Words for what is built in tasks of this kind."""
     signs: tuple[Annotated[re.Pattern[str], BeforeValidator(_sign)], ...] = ()
+    """Regular expressions that reveal it, whatever the case."""
     hints: Words = frozenset()
+    """Words that speak for it, a little."""
     deeds: Words = frozenset()
+    """Verbs of what is done in tasks of this kind."""
     labels: Mapping[Category, Line]
     """What each category is called in tasks of this kind."""
     subtask: Mapping[str, SubtaskTexts]
     """By key of the slot; there is one for each slot."""
     practices: Mapping[Category, KindPractice] = {}
+    """What holds for each category in tasks of this kind."""
 
     @field_validator("labels")
     @classmethod

@@ -23,6 +23,7 @@ class CatalogProblem(NamedTuple):
     """One mistake in the files of a catalog."""
 
     file: str
+    """Name of the file."""
     line: int | None
     """Counted from 1; None where it is about the whole."""
     entry: str
@@ -30,6 +31,7 @@ class CatalogProblem(NamedTuple):
     key: str
     """Such as ``role``; empty where it is about the whole entry."""
     text: str
+    """What is wrong, and how to mend it."""
 
     def __str__(self) -> str:
         """Write it for people."""
@@ -43,6 +45,7 @@ class CatalogError(PhaselineError, ValueError):
 
     def __init__(self, problems: Iterable[CatalogProblem]) -> None:
         self.problems: tuple[CatalogProblem, ...] = tuple(problems)
+        """All that is wrong, at least one."""
         super().__init__("\n".join(map(str, self.problems)))
 
 

@@ -20,6 +20,7 @@ class PlanReview(Value):
     """What a person says of a plan."""
 
     verdict: Literal["approve", "refuse", "edit"]
+    """Whether the plan passes, is refused, or another one takes its place."""
     by: str = ""
     """Who says it."""
     reason: str = ""
@@ -72,8 +73,11 @@ class PlanReviewed(CustomEvent):
     """A person let a plan pass, as it was or edited."""
 
     verdict: Literal["approve", "edit"]
+    """Whether it passed as it was, or was edited."""
     by: str
+    """Who reviewed it."""
     reason: str
+    """Why, in his words."""
     subtasks: tuple[Subtask, ...]
     """Of an edit, the plan that took the place of the one that was made."""
 
@@ -83,8 +87,11 @@ class PlanRefusedError(PhaselineError):
 
     def __init__(self, task: str, reason: str, by: str = "") -> None:
         self.task = task
+        """Title of the task."""
         self.reason = reason
+        """Why, in his words."""
         self.by = by
+        """Who refused it."""
         super().__init__(
             f"the plan for {shortened(task, 80)!r} was refused{f' by {by}' if by else ''}: {reason} (to have it made anew: "
             f"handle.rerun_from('decompose'); to review it once more: handle.rerun_from({AWAITING_APPROVAL!r}))"

@@ -27,9 +27,13 @@ class Category(StrEnum):
     """The kinds of work in a task, in the order in which they are usually done."""
 
     DATA_MODEL = "DATA_MODEL"
+    """Records and how they are stored."""
     SERVICE = "SERVICE"
+    """Rules of the business."""
     HTTP_API = "HTTP_API"
+    """What others call."""
     TESTING = "TESTING"
+    """Tests of all that."""
 
     @property
     def label(self) -> str:
@@ -68,7 +72,9 @@ class ProjectContext(Value):
     tech_stack: tuple[Line, ...] = ()
     """Names as the project writes them, such as ``FastAPI`` or ``PostgreSQL 16``."""
     coding_standards: tuple[Line, ...] = ()
+    """Names, or sentences."""
     project_rules: Mapping[Line, Line] = {}
+    """By name."""
     custom_data: Mapping[str, JsonValue] = {}
     """Anything else that whoever does the work should see."""
 
@@ -77,8 +83,11 @@ class Task(Value):
     """A piece of software to build or change, in free words."""
 
     title: Line
+    """In a line."""
     description: Text
+    """What is wanted."""
     context: ProjectContext = ProjectContext()
+    """What holds in its project."""
     id: str = Field(default="", validate_default=True)
     """By default derived from the content, so that the same task always has the same id."""
 
@@ -128,7 +137,9 @@ class Effort(Value):
     """An estimate of the work."""
 
     min_hours: float = Field(gt=0, allow_inf_nan=False)
+    """At least."""
     max_hours: float = Field(gt=0, allow_inf_nan=False)
+    """At most."""
 
     @model_validator(mode="after")
     def _ordered(self) -> Self:
@@ -152,13 +163,17 @@ class Subtask(Value):
     """A part of a task that one person can finish in one go."""
 
     category: Category
+    """Kind of work."""
     title: Line
     """Unique within its plan."""
     description: Text
+    """What is to be done."""
     requirements: tuple[Text, ...] = ()
+    """What must hold when it is done."""
     dependencies: tuple[Line, ...] = ()
     """Titles of the subtasks of the same plan that must be done before."""
     estimated_effort: Effort
+    """How long it may take."""
     priority: int = Field(ge=1)
     """1 goes first."""
 
@@ -167,18 +182,22 @@ class EnrichedSubtask(Subtask):
     """A subtask with what its project and its kind of work add to it."""
 
     tech_requirements: tuple[Text, ...] = ()
+    """What the technologies of the project ask for."""
     coding_standards: tuple[Line, ...] = ()
     """Those of the project that apply to this kind of work."""
     project_rules: Mapping[Line, Line] = {}
     """Those of the project that apply to this kind of work."""
     best_practices: tuple[Text, ...] = ()
+    """What holds for this kind of work whatever the task."""
 
 
 class Prompt(Value):
     """Instructions for one category of a task, ready to be given to whoever writes the code."""
 
     category: Category
+    """Kind of work."""
     title: Line
+    """In a line."""
     text: Text
     """Markdown."""
 

@@ -57,6 +57,7 @@ class SubtaskGenerated(CustomEvent):
     total: int | None
     """How many there are; None while that is not known."""
     subtask: Subtask
+    """As it was made."""
 
 
 def tells_subtasks(decomposer: Decomposer) -> bool:

@@ -36,6 +36,7 @@ class PlanLimits(Value):
     """What plans may be: how many subtasks, how long, of which categories."""
 
     max_subtasks: int = Field(default=60, ge=1)
+    """Most subtasks of a plan."""
     max_hours_of_subtask: float = Field(default=80, ge=LEAST_HOURS, allow_inf_nan=False)
     """Most hours that one subtask may be estimated at."""
     max_hours: float = Field(default=1_000, ge=LEAST_HOURS, allow_inf_nan=False)

@@ -22,6 +22,7 @@ class PreparedTask(Value):
     schema_version: Literal[1] = 1
     """Version of this shape: a field that is added leaves it as it is."""
     run_id: str
+    """Id of the run that prepared it."""
     subtasks: tuple[Subtask, ...]
     """Each after those it depends on."""
     prompts: tuple[Prompt, ...]

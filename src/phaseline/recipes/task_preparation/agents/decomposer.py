@@ -39,6 +39,7 @@ class AgentDecomposer:
     """
 
     tells_subtasks: ClassVar[bool] = True
+    """It tells them while the model writes."""
 
     def __init__(
         self,
