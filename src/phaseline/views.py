@@ -288,6 +288,20 @@ class StatisticsView(View):
     """In the order of their names."""
 
 
+class PointView(StatisticsView):
+    """How runs went that were created in a part of a time."""
+
+    since: datetime
+    until: datetime
+
+
+class SeriesView(View):
+    """How runs went over time."""
+
+    points: tuple[PointView, ...]
+    """Parts of equal length, in their order."""
+
+
 class StatsView(CountsView):
     """How many runs there are, by state, and of each pipeline."""
 
@@ -459,3 +473,50 @@ class HealthView(View):
     ok: bool
     problems: tuple[str, ...]
     """Where something is wrong: in the storage, the broker, the transport of events, the queues, the workers or the threads."""
+
+
+class QueueView(View):
+    """A queue of phases."""
+
+    queue: str = Field(examples=["default"])
+    waiting: int
+    """Phases that are due and that no worker has taken; of very many some 10 000 are counted."""
+    since: datetime | None
+    """When the one that waits longest fell due; null if none does."""
+    pipelines: tuple[str, ...]
+    """Of what they are phases."""
+    served: bool
+    """Whether the process that answers takes work from it."""
+
+
+class WorkerView(View):
+    """A worker that storage knows."""
+
+    id: str
+    pid: int
+    seen_at: datetime
+    alive: bool
+
+
+class ThreadsView(View):
+    """The threads of the process that answers, in which plain functions run."""
+
+    limit: int
+    busy: int
+    abandoned: int
+    """Of the busy ones those whose call was given up, and goes on all the same."""
+
+
+class WorkView(HealthView):
+    """How much work waits, since when, and who is there for it."""
+
+    queues: tuple[QueueView, ...]
+    """Those that are served here, or on which something waits, by name."""
+    workers: tuple[WorkerView, ...]
+    lists_workers: bool
+    """False where one process is all there is: none is on a list."""
+    threads: ThreadsView | None
+    unknown: tuple[PipelineName, ...]
+    """Pipelines with waiting phases that the process that answers does not know."""
+    dead_letters: Mapping[str, int]
+    """How many, by pipeline."""

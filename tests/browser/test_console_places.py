@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from playwright.async_api import Page, expect
+from pydantic import BaseModel, Field
 from tests.consoles import consoled
 
 from phaseline import Abort, Pipeline, Runtime, phase
@@ -33,11 +34,29 @@ async def look(text: str) -> str:
 looking = Pipeline("looking", look)
 
 
+class Order(BaseModel):
+    """What a customer wants."""
+
+    customer: str = Field(description="Name, as on the parcel")
+    count: int = Field(default=1, ge=1)
+    express: bool = False
+
+
+@phase
+async def pack(order: Order) -> str:
+    if order.customer.isspace():
+        raise Abort("nobody")
+    return f"{order.count} for {order.customer}" + (" today" if order.express else "")
+
+
+packing = [Pipeline("packing", pack, version=version) for version in ("1", "2")]
+
+
 @pytest.fixture
 async def runtime(tmp_path: Path) -> AsyncIterator[Runtime]:
     """An open runtime on a file."""
     World.mended = False
-    async with Runtime(f"sqlite:///{tmp_path / 'runs.db'}", pipelines=[looking]) as opened:
+    async with Runtime(f"sqlite:///{tmp_path / 'runs.db'}", pipelines=[looking, *packing]) as opened:
         yield opened
 
 
@@ -99,3 +118,70 @@ async def test_schedules_are_paused_resumed_and_triggered(page: Page, runtime: R
         await opened.goto("#/schedules")
         await expect(page.get_by_role("button", name="nightly", exact=True)).to_be_visible()
         await expect(page.get_by_role("button", name="Pause: nightly")).to_have_count(0)
+
+
+async def test_work_and_numbers_are_shown(page: Page, runtime: Runtime) -> None:
+    """What waits and who is there; and how runs went over time, of pipelines and of the phases of one."""
+    for number in range(3):
+        await (await runtime.start(looking, f"quick {number}")).wait()
+    await (await runtime.start(looking, "bad")).wait()
+    async with consoled(page, runtime) as opened:
+        await opened.goto("#/workers")
+        await expect(page.get_by_text("Nothing is wrong")).to_be_visible()
+        await expect(page.get_by_role("row", name="pipeline 0")).to_be_visible()
+        await expect(page.get_by_text("Alive", exact=True)).to_be_visible()
+
+        await page.keyboard.press("g")
+        await page.keyboard.press("a")
+        await expect(page.locator(".charts canvas")).to_have_count(4)
+        await expect(page.get_by_role("row", name="looking 4 1 75.0 %")).to_be_visible()
+        await page.get_by_label("Theme: system").click()  # drawn anew in other colours
+        await page.get_by_role("link", name="looking", exact=True).click()
+        await expect(page.get_by_role("row", name="look 4 1 75.0 %")).to_be_visible()
+        assert "by=phase" in page.url
+        await page.get_by_label("Time").select_option("1h")
+        await expect(page.locator(".charts canvas")).to_have_count(4)
+        await opened.goto("#/analytics?pipeline=unheard-of")
+        await expect(page.get_by_role("heading", name="Nothing was started in that time")).to_be_visible()
+
+
+async def test_a_run_is_started_from_the_form(page: Page, runtime: Runtime) -> None:
+    """Made of what the pipeline takes; what it refuses is told in the form; with the key, tags and version that were chosen."""
+    async with consoled(page, runtime) as opened:
+        await opened.goto("#/pipelines")
+        await page.get_by_role("link", name="packing", exact=True).click()
+        await expect(page.get_by_role("heading", name="packing v2")).to_be_visible()
+        await page.get_by_label("Version").select_option("1")
+        await expect(page.get_by_role("heading", name="packing v1")).to_be_visible()
+        await expect(page.locator(".graph .node")).to_have_count(1)
+        await expect(page.get_by_role("table", name="States")).to_contain_text("Rolled back")
+        await page.get_by_role("button", name="Start a run").click()
+        dialog = page.get_by_role("dialog")
+        await dialog.get_by_label("Customer").fill(HOSTILE)
+        await dialog.get_by_label("Count").fill("3")
+        await dialog.get_by_label("Express").check()
+        await dialog.get_by_text("Key, tags, priority, delay").click()
+        await dialog.get_by_label("Tags").fill("by hand, " + "x" * 101)
+        await dialog.get_by_role("button", name="Start").click()
+        await expect(dialog.get_by_role("alert")).to_contain_text("100 characters")
+        await dialog.get_by_label("Tags").fill("by hand, tuesday")
+        await dialog.get_by_label("Key").fill("form-1")
+        await dialog.get_by_role("button", name="Start").click()
+        await expect(page.get_by_role("heading", name="packing v1")).to_be_visible()
+        await expect(page.get_by_text("Completed", exact=True).first).to_be_visible()
+    (run,) = (await runtime.find(pipeline="packing")).runs
+    assert ("1", "form-1", ("by hand", "tuesday")) == (run.version, run.key, run.tags)
+    assert f"3 for {HOSTILE} today" == await (await runtime.get(run.id)).result()
+
+
+async def test_who_may_not_start_gets_no_form(page: Page, runtime: Runtime) -> None:
+    """Neither a button, nor by the address."""
+
+    async def reader(_: object) -> Access:
+        return Access("user:bob", may=lambda action, _: action is not Action.START)
+
+    async with consoled(page, runtime, authorize=reader) as opened:
+        await opened.goto("#/pipelines/looking?start=yes")
+        await expect(page.get_by_role("heading", name="looking v1")).to_be_visible()
+        await expect(page.get_by_role("button", name="Start a run")).to_have_count(0)
+        await expect(page.get_by_role("dialog")).to_have_count(0)

@@ -411,6 +411,36 @@ async def test_many_dead_letters_are_seen_to(client: httpx2.AsyncClient, runtime
     assert 422 == (await client.post("/dead-letters/discard", json={"after": "nowhere"})).status_code
 
 
+async def test_numbers_over_time(client: httpx2.AsyncClient, runtime: Runtime) -> None:
+    """Cut into parts: a run counts in that in which it was created; phases too; and a time that makes none is refused."""
+    begin = runtime.runner.clock.now() - timedelta(hours=1)
+    run_id = await started(client, "summing", 1)
+    await ended(runtime, run_id)
+    for by, groups in (
+        ("pipeline", {"summing"}),
+        ("phase", {"summing/listed", "summing/doubled", "summing/summed"}),
+    ):
+        asked = {"since": begin.isoformat(), "parts": 3, "by": by, "pipeline": "summing"}
+        first, second, last = (await ok(client.get("/runs/series", params=asked)))["points"]
+        assert ([], []) == (first["groups"], second["groups"])
+        assert first["until"] == second["since"]
+        assert groups == {each["group"] for each in last["groups"]}
+    backwards = {"since": begin.isoformat(), "until": (begin - timedelta(seconds=1)).isoformat()}
+    assert 422 == (await client.get("/runs/series", params=backwards)).status_code
+    assert 422 == (await client.get("/runs/series", params={"parts": 3})).status_code
+
+
+async def test_work_is_told(client: httpx2.AsyncClient, runtime: Runtime) -> None:
+    """What waits on which queue, and since when; dead letters; and who is there."""
+    await ended(runtime, await started(client, "summing", 1))
+    work = await ok(client.get("/work"))
+    assert (True, []) == (work["ok"], work["problems"])
+    assert {(each["queue"], each["served"], each["waiting"]) for each in work["queues"]} == {
+        ("pipeline", True, 0)
+    }
+    assert work["threads"]["limit"] > 0
+
+
 async def test_schedules_are_kept(client: httpx2.AsyncClient, runtime: Runtime) -> None:
     """Stored, shown, paused, resumed, triggered and deleted."""
     asked = {

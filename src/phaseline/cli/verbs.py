@@ -20,7 +20,9 @@ DEEDS: Final = (
     Deed("Runtime.start", "run", ("POST /pipeline/start",)),
     Deed("Runtime.find", "runs list", ("GET /runs",), needs_code=False),
     Deed("Runs.count", "runs counts", ("GET /runs/counts", "GET /pipeline/stats"), needs_code=False),
-    Deed("Runs.statistics", "runs statistics", ("GET /runs/statistics",), needs_code=False),
+    Deed(
+        "Runs.statistics", "runs statistics", ("GET /runs/statistics", "GET /runs/series"), needs_code=False
+    ),
     Deed(
         "RunHandle.run",
         "runs show",
@@ -68,7 +70,7 @@ DEEDS: Final = (
     Deed("Schedules.delete", "schedules delete", ("DELETE /schedules/{name}",), needs_code=False),
     Deed("Runtime.pipelines", "pipelines", ("GET /pipelines",)),
     Deed("Pipeline.to_mermaid", "graph", ("GET /pipelines/{name}/graph", "GET /pipelines/{name}")),
-    Deed("Runtime.health", "doctor", ("GET /health",), needs_code=False),
+    Deed("Runtime.health", "doctor", ("GET /health", "GET /work"), needs_code=False),
     Deed("Runtime.migrate", "db upgrade", needs_code=False),
     Deed("", "db check", needs_code=False),
     Deed("", "db sql", needs_code=False),

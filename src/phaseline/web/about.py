@@ -8,6 +8,7 @@ from typing import Final
 import attrs
 from starlette.responses import PlainTextResponse
 
+from phaseline.health import Health
 from phaseline.views import HealthView, PipelineName, PipelinesView, PipelineView, StatsView
 from phaseline.web.calls import Call
 
@@ -42,14 +43,18 @@ async def stats(call: Call) -> StatsView:
 
 async def health(call: Call) -> HealthView:
     """Say what is wrong with the service, if anything is."""
-    found = await call.runtime.health()
-    if found.storage or found.broker or found.transport:  # where they are is nothing for the network
+    shown = without_places(await call.runtime.health())
+    return HealthView(ok=shown.ok, problems=shown.problems)
+
+
+def without_places(found: Health) -> Health:
+    """Leave out where things are: that is for the log, and nothing for the network."""
+    if found.storage or found.broker or found.transport:
         log.warning(
             "the storage does not answer: %s; the broker: %s; the transport of events: %s",
             found.storage, found.broker, found.transport,
         )  # fmt: skip
-    shown = attrs.evolve(
+    return attrs.evolve(
         found, storage=found.storage and IN_THE_LOG, broker=found.broker and IN_THE_LOG,
         transport=found.transport and IN_THE_LOG,
     )  # fmt: skip
-    return HealthView(ok=shown.ok, problems=shown.problems)

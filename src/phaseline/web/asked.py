@@ -236,6 +236,16 @@ class Statistics(Selection):
     """What is told apart."""
 
 
+class Series(Selection):
+    """How which runs went over time is meant."""
+
+    by: Literal["pipeline", "phase"] = "pipeline"
+    """What is told apart."""
+    since: Moment  # pyright: ignore[reportIncompatibleVariableOverride, reportGeneralTypeIssues]  # here it has to be said; nothing changes it
+    parts: Annotated[int, Field(ge=1, le=100)] = 24
+    """Into how many parts of equal length the time is cut."""
+
+
 class Paging(Query):
     """Which page of a list is meant."""
 

@@ -7,7 +7,19 @@ from typing import Any, Final
 
 from phaseline import views
 from phaseline.control import Verb
-from phaseline.web import about, asked, commands, history, letters, outlines, rights, runs, schedules
+from phaseline.web import (
+    about,
+    asked,
+    commands,
+    history,
+    letters,
+    outlines,
+    rights,
+    runs,
+    schedules,
+    series,
+    work,
+)
 from phaseline.web.access import Action
 from phaseline.web.calls import Handler, Route
 
@@ -88,6 +100,10 @@ def _runs() -> Iterator[Route]:
     yield _get(
         "/runs/statistics", "getStatistics", Action.STATS, runs.show_statistics, query=asked.Statistics,
         answer=views.StatisticsView, problems=marks,
+    )  # fmt: skip
+    yield _get(
+        "/runs/series", "getSeries", Action.STATS, series.show_series, query=asked.Series, answer=views.SeriesView,
+        problems=marks,
     )  # fmt: skip
     yield _get(
         "/runs/{id}", "getRun", Action.READ, runs.show_run, answer=views.RunDetail,
@@ -226,6 +242,7 @@ def _about() -> Iterator[Route]:
         problems=("unknown-run",),
     )  # fmt: skip
     yield _get("/health", "getHealth", Action.HEALTH, about.health, answer=views.HealthView)
+    yield _get("/work", "getWork", Action.HEALTH, work.show_work, answer=views.WorkView)
 
 
 ROUTES: Final = (*_pipeline(), *_runs(), *_letters(), *_schedules(), *_about())

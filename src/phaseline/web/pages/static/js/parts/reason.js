@@ -35,7 +35,7 @@ export function Reason({ title, means, label, isGrave = false, asksWhy = true, a
         ${asksWhy && html`<label><span class="label">Reason <span class="muted">optional</span></span>
           <textarea rows="2" maxlength="2000" value=${reason} onInput=${(event) => setReason(event.target.value)}></textarea>
           <span class="hint">It stands in the history of each run, beside your name.</span></label>`}
-        ${problems && html`<div class="refused" role="alert"><${Icon} name="warning" /><ul>${problems.map((each) => html`<li>${each}</li>`)}</ul></div>`}
+        ${problems && html`<div class="problem" role="alert"><${Icon} name="warning" /><ul>${problems.map((each) => html`<li>${each}</li>`)}</ul></div>`}
         <footer><span class="muted grow" role="status">${told}</span>
           <button type="button" class="button" onClick=${problems ? onDone : onClose}>${problems ? "Close" : "Leave it"}</button>
           <button class=${`button main ${isGrave ? "danger" : ""}`} disabled=${Boolean(told)}>${label}</button></footer>

@@ -36,11 +36,11 @@ function line(points) {
 }
 
 /**
- * @param {{graph: any, phases?: any[], selected?: string | null, onSelect?: (path: string) => void}} props
+ * @param {{graph: any, phases?: any[] | null, selected?: string | null, onSelect?: (path: string) => void}} props
  */
-export function Graph({ graph, phases = [], selected = null, onSelect }) {
+export function Graph({ graph, phases = null, selected = null, onSelect }) {
   const [opened, setOpened] = useState(/** @type {Set<string>} */ (new Set()));
-  const shown = drawn(graph, phases, opened);
+  const shown = drawn(graph, phases || [], opened);
   const shape = JSON.stringify([shown.nodes.map(({ path, frame }) => [path, frame]), shown.frames, shown.edges]);
   const layout = useMemo(() => placed(shown), [shape]); // states change often, and places do not
   const { width, height } = layout.graph();
@@ -61,7 +61,7 @@ export function Graph({ graph, phases = [], selected = null, onSelect }) {
           const from = shown.nodes.find(({ path }) => path === source);
           return html`<path key=${`${source} ${target}`} class=${`edge ${from.state === "COMPLETED" ? "gone" : ""}`} d=${line(layout.edge(source, target).points)} />`;
         })}
-        ${shown.nodes.map((node) => html`<${Node} key=${node.path} node=${node} at=${layout.node(node.path)} isSelected=${node.path === selected}
+        ${shown.nodes.map((node) => html`<${Node} key=${node.path} node=${node} hasRun=${phases !== null} at=${layout.node(node.path)} isSelected=${node.path === selected}
           onSelect=${onSelect && (() => onSelect(node.path))} onOpen=${node.canOpen ? () => toggle(node.path) : null} />`)}
       </svg>
     </div>`;
@@ -77,8 +77,8 @@ const onKeys = (act) => (event) => {
 const Opener = ({ x, y, text, label, onClick }) => html`
   <text class="opener" x=${x} y=${y} role="button" tabindex="0" aria-label=${label} onClick=${(event) => { event.stopPropagation(); onClick(); }} onKeyDown=${onKeys(onClick)}>${text}</text>`;
 
-function told({ state, states, isMap, kind, phase, started_at: from, ended_at: to }) {
-  if (!state) return KINDS[kind] || "to come";
+function told({ hasRun, state, states, isMap, kind, phase, started_at: from, ended_at: to }) {
+  if (!state) return KINDS[kind] || (hasRun ? "to come" : "phase");
   const all = Object.values(states).reduce((sum, each) => sum + each, 0);
   if (isMap || kind === "group") return all ? `${count((states.COMPLETED || 0) + (states.SKIPPED || 0))} of ${count(all)}` : words(state);
   if (phase?.waits_for && state === "RUNNING") return `waits for ${phase.waits_for === "signal" ? "a signal" : phase.waits_for === "timer" ? "its time" : "another run"}`;
@@ -88,11 +88,11 @@ function told({ state, states, isMap, kind, phase, started_at: from, ended_at: t
   return words(state);
 }
 
-function Node({ node, at, isSelected, onSelect, onOpen }) {
+function Node({ node, hasRun, at, isSelected, onSelect, onOpen }) {
   const waits = node.phase?.waits_for && node.state === "RUNNING";
   const tone = node.state ? (waits ? "waiting" : toneOf(node.state)) : "none";
   const name = node.name.length > 19 ? `${node.name.slice(0, 18)}…` : node.name;
-  const text = told(node);
+  const text = told({ ...node, hasRun });
   const all = Object.values(node.states).reduce((sum, each) => sum + each, 0);
   let x = 0;
   return html`

@@ -1,0 +1,41 @@
+// How many phases end on each queue in a minute, counted from the events that this page hears.
+import { useEffect, useRef } from "../../html.js";
+import { part, read } from "../../api.js";
+
+const SPAN = 60_000, LEAST = 10_000; // milliseconds that count, and before which nothing is told
+const DONE = new Set(["PHASE_COMPLETED", "PHASE_SKIPPED"]), FAILED = new Set(["PHASE_FAILED", "PHASE_RETRYING"]);
+
+/** Where each phase of each pipeline waits: events do not say. @returns {Promise<Map<string, string>>} */
+async function queuesByPhase() {
+  const { pipelines } = await read("pipelines");
+  const all = await Promise.all(pipelines.map(({ name, version }) => read(`pipelines/${part(name)}`, { version })));
+  return new Map(all.flatMap(({ name, graph }) => graph.nodes.map((node) => [`${name}/${node.path}`, node.queue])));
+}
+
+/** @param {boolean} isOn @returns {{note: (event: any) => void, forget: () => void, of: (queue: string) => {done: number, failed: number} | null}} */
+export function useRates(isOn) {
+  const kept = useRef({ began: Date.now(), queues: /** @type {Map<string, string> | null} */ (null), heard: /** @type {{at: number, queue: string, isDone: boolean}[]} */ ([]) });
+  useEffect(() => {
+    if (isOn) queuesByPhase().then((queues) => { kept.current.queues = queues; }, () => {}); // then no rate is told
+  }, [isOn]);
+  return {
+    note({ type, pipeline, phase }) {
+      if (!DONE.has(type) && !FAILED.has(type)) return;
+      const queue = kept.current.queues?.get(`${pipeline}/${(phase || "").replace(/\[\d+\]/g, "[]")}`);
+      if (queue) kept.current.heard.push({ at: Date.now(), queue, isDone: DONE.has(type) });
+    },
+    forget() {
+      kept.current.began = Date.now();
+      kept.current.heard = [];
+    },
+    of(queue) {
+      const now = Date.now();
+      const { began, queues } = kept.current;
+      const heard = kept.current.heard = kept.current.heard.filter(({ at }) => now - at < SPAN);
+      if (!queues || now - began < LEAST) return null;
+      const minutes = Math.min(SPAN, now - began) / SPAN;
+      const rate = (isDone) => Math.round(heard.filter((each) => each.queue === queue && each.isDone === isDone).length / minutes);
+      return { done: rate(true), failed: rate(false) };
+    },
+  };
+}
