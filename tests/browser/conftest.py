@@ -26,9 +26,9 @@ def chromium() -> str:
         pytest.skip(f"{NOT_TESTED}browser")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 async def opened(chromium: str) -> AsyncIterator[Browser]:
-    """One browser for all tests; each has a profile of its own."""
+    """One browser for the tests of a file; each has a profile of its own. While it is open, its thread runs an event loop."""
     async with browser(chromium) as found:
         yield found
 
