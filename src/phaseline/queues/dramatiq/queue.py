@@ -77,7 +77,8 @@ class DramatiqQueue(Queue):
         untyped: Any = made
         self._actors: dict[str, Actor[..., Any]] = untyped.actors
         self._outlet: Any = _outlet(made)
-        self._sender = Sender(self._send, partial(disconnect, self._outlet))
+        self._let_go: Callable[[], None] = partial(disconnect, self._outlet, whole=isinstance(broker, str))
+        self._sender = Sender(self._send, self._let_go)
         self._lock = threading.Lock()
         self._listeners: dict[object, tuple[Wake, frozenset[str]]] = {}
         self._counted: dict[str, tuple[float, bool]] = {}
@@ -106,6 +107,7 @@ class DramatiqQueue(Queue):
 
     def close(self) -> None:
         self._sender.stop()
+        self._let_go()
 
     def ping(self) -> None:
         try:
@@ -259,10 +261,12 @@ def waiting(broker: Any, queue: str) -> int:
     return int(queues[queue].qsize()) if queue in queues and hasattr(queues, "keys") else 0
 
 
-def disconnect(broker: Any) -> None:
-    """Let go of this thread's connection, of which RabbitMQ's broker holds one for each thread."""
+def disconnect(broker: Any, *, whole: bool = False) -> None:
+    """Let go of this thread's connection, of which RabbitMQ's broker holds one for each thread; ``whole``: of all of a Redis's."""
     if _is_rabbitmq(broker):
         del broker.connection
+    elif whole and hasattr(broker, "client"):  # it connects again by itself
+        broker.client.close()
 
 
 def _is_rabbitmq(broker: Any) -> bool:

@@ -106,7 +106,8 @@ class Sender:
             try:
                 self._send(queue, hops)
             except Exception as error:  # noqa: BLE001  # whatever a broker's client raises: a permit is a hint
-                self._note(error)
+                if self._is_mine():  # else it was stopped, and what it sent by may be closed
+                    self._note(error)
                 return dict(list(batch.items())[number:])
             if self.trouble is not None:
                 log.info("permits can be sent again")
