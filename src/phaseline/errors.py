@@ -635,6 +635,7 @@ class NamespaceFullError(PhaselineError):
     def __init__(self, message: str, namespace: str) -> None:
         super().__init__(message)
         self.namespace: str = namespace
+        """Namespace that is full."""
 
 
 class QuotaExceededError(NamespaceFullError):
@@ -655,9 +656,11 @@ class QuotaExceededError(NamespaceFullError):
             namespace,
         )
         self.quota: Quota = quota
+        """What its runs may use together."""
         self.bounds: tuple[str, ...] = tuple(bounds)
         """Those that are reached, or would be passed: ``cost``, ``tokens``, ``requests``."""
         self.used: Usage = used
+        """What those of the period have used, and reserved."""
         self.at_most: Usage | None = at_most
         """What a body was about to use; None where a run was to be started."""
 
@@ -672,7 +675,9 @@ class TooManyOpenRunsError(NamespaceFullError):
             namespace,
         )
         self.open_runs: int = open_runs
+        """How many are not over."""
         self.most: int = most
+        """How many there may be."""
 
 
 class LeaseLostError(RunError):
