@@ -600,7 +600,7 @@ class Queue(ABC):
         """Block until what was put is sent, for at most that long."""
 
     def close(self) -> None:  # noqa: B027  # most hold nothing
-        """Let go of threads and connections, and of permits that could not be sent.
+        """Let go of threads and connections, and of permits that could not be sent; may block for a second.
 
         A runtime calls it at its end; others may use the queue still, so that a later ``put`` begins anew.
         """

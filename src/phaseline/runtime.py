@@ -312,7 +312,7 @@ class Runtime:
         """Have the last permits sent: a process that only starts runs may be about to end."""
         with anyio.CancelScope(shield=True):
             await to_thread.run_sync(self._queue.flush, FLUSH_GRACE)
-        self._queue.close()
+            await to_thread.run_sync(self._queue.close)
 
     async def _leave(self, stack: AsyncExitStack, error: BaseException | None) -> None:
         # An exception is the caller's own: it is not for a task group to wrap. A cancellation may be the group's.

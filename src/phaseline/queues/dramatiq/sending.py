@@ -17,6 +17,8 @@ OUTAGE_PAUSE = 1.0
 LINGER = 10.0
 """Seconds after which a thread without permits ends, and lets go of its connection: RabbitMQ takes a client for dead that
 is silent for a minute."""
+STOP_GRACE = 1.0
+"""Seconds that are waited for the thread to end, which may be held up by a broker that is away."""
 
 
 class Sender:
@@ -65,10 +67,16 @@ class Sender:
             return self._changed.wait_for(self._is_done, seconds)
 
     def stop(self) -> None:
-        """Let the thread end, and drop what it could not send; the next permit starts another one."""
+        """Have the thread end, and drop what it could not send; the next permit starts another one.
+
+        It is waited for, shortly: a host may close its broker next, and must find nobody at work on it.
+        """
         with self._changed:
+            thread = self._thread if self._pid == os.getpid() else None
             self._waiting, self._thread, self._busy = {}, None, False
             self._changed.notify_all()
+        if thread is not None:
+            thread.join(STOP_GRACE)
 
     def _is_done(self) -> bool:
         return not self._busy and (not self._waiting or self.trouble is not None)
