@@ -128,7 +128,7 @@ def test_what_is_linked_can_be_followed(schema: Any) -> None:
     def reached() -> set[int]:
         return {status for (label, status) in seen if label.startswith("POST /runs/")}
 
-    for _ in range(5):  # they are drawn by chance; mostly the first have it all
+    for _ in range(60):  # they are drawn by chance: a round misses a conflict about two times in three
         # The server remembers what was done before, so that the same draws are answered in another way: hypothesis ends then.
         with suppress(FlakyStrategyDefinition):
             Machine.run(settings=settings(max_examples=6, stateful_step_count=8, **QUICK))
