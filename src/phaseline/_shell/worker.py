@@ -291,7 +291,10 @@ class Worker:
             by_run.setdefault(phase.run_id, []).append((phase.path, phase.fence))
         for run_id, phases in by_run.items():
             log.warning(
-                "run %s: %d phases of a worker that is gone go back to the queue", run_id, len(phases)
+                "run %s: of a worker that is gone, back to the queue: %d, such as %s",
+                run_id,
+                len(phases),
+                phases[0][0],
             )
             await tend(self._runner, run_id, Reclaim(tuple(phases), self._runner.options.crash_limit))
 
