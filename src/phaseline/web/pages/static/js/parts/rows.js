@@ -1,5 +1,5 @@
 // Rows of a list, gone through by keys: j and k give the focus to what opens one, x selects it.
-import { useEffect, useRef, useState } from "../html.js";
+import { useRef } from "../html.js";
 import { useKeys } from "../keys.js";
 
 /**
@@ -7,14 +7,14 @@ import { useKeys } from "../keys.js";
  * @returns {{body: object, onFocus: (id: string) => void}} for the table's body, and for each row; `data-row` marks what opens it
  */
 export function useRows(ids, select) {
-  const [at, setAt] = useState(-1);
+  const last = useRef({ id: "", row: -1 }); // that had the focus; in a list that is live, rows move
   const body = useRef(/** @type {HTMLTableSectionElement | null} */ (null));
-  const focus = (row) => {
-    const next = Math.max(0, Math.min(ids.length - 1, row));
-    setAt(next);
-    body.current?.querySelectorAll("[data-row]")[next]?.focus();
-  };
-  useEffect(() => { if (at >= ids.length) setAt(ids.length - 1); }, [ids.length]);
-  useKeys({ j: () => focus(at + 1), k: () => focus(at - 1), x: () => ids[at] !== undefined && select?.(ids[at]) });
-  return { body, onFocus: (id) => setAt(ids.indexOf(id)) };
+  const at = () => ids.indexOf(last.current.id);
+  const focus = (row) => body.current?.querySelectorAll("[data-row]")[Math.max(0, Math.min(ids.length - 1, row))]?.focus();
+  useKeys({
+    j: () => focus(at() < 0 ? last.current.row : at() + 1),
+    k: () => focus((at() < 0 ? last.current.row : at()) - 1),
+    x: () => at() >= 0 && select?.(last.current.id),
+  });
+  return { body, onFocus: (id) => { last.current = { id, row: ids.indexOf(id) }; } };
 }

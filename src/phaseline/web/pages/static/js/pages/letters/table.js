@@ -29,7 +29,7 @@ export function LetterTable({ letters, selected, onSelect, verbs, labels, onDeed
           <td class="cause"><span class="tag">${words(error.category)}</span> <span class="mono">${error.type}</span><div class="bad clamp" title=${error.message}>${error.message}</div></td>
           <td class="end">${attempts}${crashes > 0 && html`<div class="muted">${crashes} lost</div>`}</td>
           <td class="end"><${Ago} at=${at} /></td>
-          <td class="end"><a class="mono" data-row href=${href(["run", id])} aria-label=${`Run ${id} of ${pipeline}`} title=${id}>${short(id)}</a></td>
+          <td class="end"><a class="mono" data-row href=${href(["run", id])} aria-label=${`Run ${short(id)} of ${pipeline}`} title=${id}>${short(id)}</a></td>
           <td class="end deeds">${verbs.map((verb) => html`<button class="button small" aria-label=${`${labels[verb].label} run ${id}`} onClick=${() => onDeed(verb, id)}>${labels[verb].label}</button>`)}</td>
         </tr>`)}</tbody>
     </table></div>`;

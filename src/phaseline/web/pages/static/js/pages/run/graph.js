@@ -36,7 +36,7 @@ function line(points) {
 }
 
 /**
- * @param {{graph: any, phases?: any[] | null, selected?: string | null, onSelect?: (path: string) => void}} props
+ * @param {{graph: any, phases?: any[] | null, selected?: string | null, onSelect: (path: string) => void}} props
  */
 export function Graph({ graph, phases = null, selected = null, onSelect }) {
   const [opened, setOpened] = useState(/** @type {Set<string>} */ (new Set()));
@@ -62,7 +62,7 @@ export function Graph({ graph, phases = null, selected = null, onSelect }) {
           return html`<path key=${`${source} ${target}`} class=${`edge ${from.state === "COMPLETED" ? "gone" : ""}`} d=${line(layout.edge(source, target).points)} />`;
         })}
         ${shown.nodes.map((node) => html`<${Node} key=${node.path} node=${node} hasRun=${phases !== null} at=${layout.node(node.path)} isSelected=${node.path === selected}
-          onSelect=${onSelect && (() => onSelect(node.path))} onOpen=${node.canOpen ? () => toggle(node.path) : null} />`)}
+          onSelect=${() => onSelect(node.path)} onOpen=${node.canOpen ? () => toggle(node.path) : null} />`)}
       </svg>
     </div>`;
 }
@@ -70,12 +70,11 @@ export function Graph({ graph, phases = null, selected = null, onSelect }) {
 const onKeys = (act) => (event) => {
   if (event.key !== "Enter" && event.key !== " ") return;
   event.preventDefault();
-  event.stopPropagation();
   act(event);
 };
 
 const Opener = ({ x, y, text, label, onClick }) => html`
-  <text class="opener" x=${x} y=${y} role="button" tabindex="0" aria-label=${label} onClick=${(event) => { event.stopPropagation(); onClick(); }} onKeyDown=${onKeys(onClick)}>${text}</text>`;
+  <text class="opener" x=${x} y=${y} role="button" tabindex="0" aria-label=${label} onClick=${onClick} onKeyDown=${onKeys(onClick)}>${text}</text>`;
 
 function told({ hasRun, state, states, isMap, kind, phase, started_at: from, ended_at: to }) {
   if (!state) return KINDS[kind] || (hasRun ? "to come" : "phase");
@@ -93,25 +92,24 @@ function Node({ node, hasRun, at, isSelected, onSelect, onOpen }) {
   const tone = node.state ? (waits ? "waiting" : toneOf(node.state)) : "none";
   const name = node.name.length > 19 ? `${node.name.slice(0, 18)}…` : node.name;
   const text = told({ ...node, hasRun });
+  const state = node.state && words(node.state); // said to those who do not see the icon
   const all = Object.values(node.states).reduce((sum, each) => sum + each, 0);
   let x = 0;
   return html`
-    <g class=${`node tone-${tone} ${isSelected ? "selected" : ""}`} transform=${`translate(${at.x - WIDTH / 2} ${at.y - HEIGHT / 2})`}
-      role=${onSelect ? "button" : "img"} tabindex=${onSelect ? 0 : null} aria-pressed=${onSelect ? String(isSelected) : null} aria-label=${`${node.path}: ${node.state ? `${words(node.state)}, ` : ""}${text}`}
-      onClick=${onSelect} onKeyDown=${onSelect && onKeys(onSelect)}>
-      <title>${node.path}</title>
+    <g transform=${`translate(${at.x - WIDTH / 2} ${at.y - HEIGHT / 2})`}><g class=${`node tone-${tone} ${isSelected ? "selected" : ""}`}
+      role="button" tabindex="0" aria-pressed=${String(isSelected)} onClick=${onSelect} onKeyDown=${onKeys(onSelect)}>
       ${(node.isMap || node.kind === "group") && html`<rect class="behind" x="4" y="-4" width=${WIDTH} height=${HEIGHT} rx="9" />`}
       <rect class="box" width=${WIDTH} height=${HEIGHT} rx="9" />
-      <g transform="translate(12 12)"><${Icon} name=${node.state ? tone : "idle"} /></g>
-      <text class="name" x="36" y="24">${name}</text>
+      <text class="name" x="36" y="24"><title>${node.path}</title>${name}</text>
       <text class="told" x="36" y="41">${text}</text>
+      <g transform="translate(12 12)" ...${state && state !== text && { role: "img", "aria-label": state }}><${Icon} name=${node.state ? tone : "idle"} /></g>
       ${(node.isMap || node.kind === "group") && all > 0 && html`<g transform=${`translate(9 ${HEIGHT - 6})`}>
         ${BARS.filter((state) => node.states[state]).map((state) => {
           const width = (WIDTH - 18) * node.states[state] / all;
           const bar = html`<rect class=${`bar tone-${toneOf(state)}`} x=${x} width=${Math.max(1, width - 1)} height="3" rx="1.5" />`;
           x += width;
           return bar;
-        })}</g>`}
+        })}</g>`}</g>
       ${onOpen && html`<${Opener} x=${WIDTH - 20} y="24" text="+" label=${`Open ${node.name}`} onClick=${onOpen} />`}
     </g>`;
 }
