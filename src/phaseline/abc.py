@@ -293,7 +293,8 @@ class Storage(ABC):
         """Write units, each all or nothing, and say what became of each, in order.
 
         A unit that is stale or fenced fails alone. When this returns, what is COMMITTED is durable. The caller names
-        no run twice.
+        no run twice. Where a phase goes on under its worker and fence, its ``lease_expires`` is not written: it may have
+        been renewed since the unit was decided.
 
         Raises:
             ValueError: A run is named twice.

@@ -72,7 +72,7 @@ class MemoryRun:
         phases, written = self.phases, self.written
         for row, _ in unit.updated:
             path = row.path
-            phases[path] = row
+            phases[path] = row if row.worker is None else _as_renewed(row, phases[path])
             written[path] = revision
         if unit.dropped:
             self._drop(unit)
@@ -139,6 +139,13 @@ class MemoryRun:
         if row is None or row.same_as is None:
             return self.values.get(path)
         return self.values.get(row.same_as) if row.gone_in_epoch is None else None
+
+
+def _as_renewed(row: PhaseRecord, before: PhaseRecord) -> PhaseRecord:
+    """A phase that goes on has the lease that was renewed last: who decides on it does not know of that."""
+    if (row.worker, row.fence) != (before.worker, before.fence):
+        return row
+    return replace(row, lease_expires=before.lease_expires)
 
 
 def takes_key(stored: MemoryRun | None, unit: Unit) -> bool:

@@ -232,8 +232,12 @@ def _updating_runs(changes: Sequence[str]) -> str:
 
 
 def _updating_phases(changes: Sequence[str]) -> str:
+    worker, fence, lease = (changes.index(name) + 1 for name in ("worker", "fence", "lease_expires"))
+    # Who decides on a phase that goes on does not know how often its lease was renewed since.
+    kept = f"CASE WHEN worker = ?{worker} AND fence = ?{fence} THEN lease_expires ELSE ?{lease} END"
+    assigned = _assigned(changes).replace("lease_expires = ?", f"lease_expires = {kept}")
     return (
-        f"UPDATE phaseline_phase_execution SET {_assigned(changes)}, lane = ?, output = coalesce(?, output), "  # noqa: S608  # names of ours
+        f"UPDATE phaseline_phase_execution SET {assigned}, lane = ?, output = coalesce(?, output), "  # noqa: S608  # names of ours
         "revision = ? WHERE namespace = ? AND run_id = ? AND path = ? AND epoch = ? AND fence = ?"
     )
 

@@ -123,9 +123,16 @@ def _updating_runs(changes: Sequence[str]) -> str:
     )
 
 
-def _updating_phases(changes: Sequence[str]) -> str:
+_NOT_RENEWED = tuple(name for name in rows.PHASE_CHANGES if name != "lease_expires")
+
+
+def _updating_phases(*more: str) -> str:
+    # Who decides on a phase that goes on does not know how often its lease was renewed since.
+    lease = (
+        "CASE WHEN p.worker = d.worker AND p.fence = d.fence THEN p.lease_expires ELSE d.lease_expires END"
+    )
     return (
-        f"UPDATE phaseline_phase_execution p SET {_assigned(changes)}, "  # noqa: S608  # names of ours
+        f"UPDATE phaseline_phase_execution p SET {_assigned((*more, *_NOT_RENEWED))}, lease_expires = {lease}, "  # noqa: S608  # names of ours
         "lane = d.lane, output = coalesce(d.output, p.output), revision = d.revision FROM {} "
         "WHERE p.namespace = ANY (ARRAY[d.namespace]) AND p.run_id = d.run_id AND p.path = d.path AND p.epoch = d.epoch "
         "AND p.fence = d.expected RETURNING 1"
@@ -139,9 +146,9 @@ STATEMENTS = {
     "run_updates": _updating_runs(rows.RUN_CHANGES),
     "amended_updates": _updating_runs(rows.RUN_AMENDED),
     "run_inserts": _inserting("pipeline_run", columns.RUN_INSERT),
-    "phase_updates": _updating_phases(rows.PHASE_CHANGES),
+    "phase_updates": _updating_phases(),
     "phase_inserts": _inserting("phase_execution", columns.PHASE_INSERT),
-    "level_updates": _updating_phases(("breached", *rows.PHASE_CHANGES)),
+    "level_updates": _updating_phases("breached"),
     "level_inserts": _inserting("phase_execution", columns.LEVEL_INSERT),
     "phase_drops": (
         f"UPDATE phaseline_phase_execution p SET {_assigned(rows.PHASE_DROPPED)}, worker = NULL, lease_expires = NULL, lane = NULL, "  # noqa: S608  # names of ours

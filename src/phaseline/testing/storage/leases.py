@@ -5,10 +5,11 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
+import pytest
 from msgspec.structs import replace
 
 from phaseline.abc import HeldPhase, Storage, WorkerRecord
-from phaseline.run import PhaseState
+from phaseline.run import PhaseState, Progress
 from phaseline.testing.storage.base import StorageTests, ask, read, write
 from phaseline.testing.storage.build import (
     FINGERPRINT,
@@ -17,6 +18,7 @@ from phaseline.testing.storage.build import (
     NOW,
     SECOND,
     Take,
+    following,
     make_phase,
     make_run,
     make_unit,
@@ -129,6 +131,24 @@ class Leases(StorageTests):
         write(storage, make_unit(make_run(revision=2), updated=[(taken, 1)]))
         assert not storage.renew(NAMESPACE, "w-1", NOW, NOW + 9 * LEASE)
         assert read(storage)[1] == [taken]
+
+    @pytest.mark.parametrize("sla_at", [None, NOW])
+    def test_what_goes_on_keeps_the_lease_that_was_renewed(
+        self, storage: Storage, sla_at: datetime | None
+    ) -> None:
+        """Who decides on it, for its progress or since it is late, read its lease before; a new grant brings its own."""
+        held = make_phase("a", RUNNING, sla_at=sla_at)
+        write(storage, new_run("run", held))
+        until = NOW + 9 * LEASE
+        storage.renew(NAMESPACE, "w-1", NOW, until)
+        changed = replace(held, progress=Progress(done=1, total=2), breached=None if sla_at is None else 7)
+        run = following(make_run())
+        write(storage, make_unit(run, updated=[(changed, 1)]))
+        assert read(storage)[1] == [replace(changed, lease_expires=until)]
+        assert lost_now(storage, at=until - SECOND) == set()
+        granted = replace(changed, fence=2)
+        write(storage, make_unit(following(run), updated=[(granted, 1)]))
+        assert read(storage)[1] == [granted]
 
     def test_renewing_keeps_to_its_namespace(self, storage: Storage) -> None:
         """A worker of equal id elsewhere holds its own leases."""
