@@ -58,6 +58,7 @@ from phaseline._engine.commands import (
     SkipPhase,
     Start,
     Succeed,
+    TellLate,
 )
 from phaseline._engine.control import verb_of
 from phaseline.abc import Storage
@@ -410,7 +411,7 @@ class AllAtOnce(RuleBasedStateMachine):
 
     @rule()
     def sweep(self) -> None:
-        """Leases that ran out are given to others, waits end, and so do runs whose time is over."""
+        """Leases that ran out are given to others, waits end, and so do runs whose time is over; what is late is told."""
         self.sweep_after(set())
 
     def sweep_after(self, dead: set[str]) -> None:
@@ -426,6 +427,11 @@ class AllAtOnce(RuleBasedStateMachine):
             self.do(wait.run_id, Elapse(((wait.path, wait.due_at),)))
         for run_id in found.runs.run_ids:
             self.do(run_id, Expire())
+        late: dict[str, list[str | None]] = {}
+        for level in found.levels.levels:
+            late.setdefault(level.run_id, []).append(level.path)
+        for run_id, paths in late.items():
+            self.do(run_id, TellLate(tuple(paths)))
 
     @rule(worker=WORKERS)
     def renew(self, worker: str) -> None:

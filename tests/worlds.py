@@ -14,7 +14,7 @@ from phaseline._engine.commands import NO_OFFER, Begin, Command, Offer
 from phaseline._engine.decide import Verdict, fold
 from phaseline._engine.snapshot import Draft, Snapshot
 from phaseline._engine.verdicts import Refused
-from phaseline.abc import ClaimRequest, DueRuns, DueWaits, HeldPhase, Storage
+from phaseline.abc import ClaimRequest, DueRuns, DueWaits, HeldPhase, LateLevels, Storage
 from phaseline.finding import RunFilter
 from phaseline.plan import NodeKind, Plan
 from phaseline.run import Definition, PhaseRecord, RunRecord
@@ -33,12 +33,12 @@ async def undo(_taken: int, _given: object, ctx: Context) -> None:
     raise AssertionError(ctx.phase)
 
 
-@phase(compensate=undo, concurrency=1)
+@phase(compensate=undo, concurrency=1, sla=timedelta(seconds=6))
 async def reserve(number: int) -> list[int]:
     return [number]
 
 
-@phase(compensate=undo)
+@phase(compensate=undo, sla=timedelta(seconds=4))
 async def pack(number: int) -> int:
     return number
 
@@ -68,7 +68,7 @@ async def left(number: int) -> int:
     return number
 
 
-@phase
+@phase(sla=timedelta(seconds=9))
 async def right(number: int) -> int:
     return number
 
@@ -101,6 +101,7 @@ PIPELINES = (
         >> total
         >> confirm.wait_for(APPROVED, timeout=timedelta(seconds=20))
         >> ship,
+        sla=timedelta(seconds=9),
     ),
     Pipeline("report", read >> parallel(left, right.sleep_for(timedelta(seconds=5))) >> join, concurrency=2),
     Pipeline("items", listed >> each(item, on_error="collect") >> counted),
@@ -141,6 +142,7 @@ class Sweep:
     lost: frozenset[HeldPhase]
     waits: DueWaits
     runs: DueRuns
+    levels: LateLevels
 
 
 Dump: TypeAlias = Sequence[object]
@@ -220,14 +222,14 @@ class World:
         """Look for all that is late: leases, waits and runs."""
         space, plans = self.namespace, frozenset(PLANS)
         lost = self.storage.lost(space, now, dead, plans, PLENTY)
-        waits, runs = (
-            self.storage.due(space, now, plans, PLENTY),
-            self.storage.overdue(space, now, plans, PLENTY),
-        )
+        waits = self.storage.due(space, now, plans, PLENTY)
+        runs = self.storage.overdue(space, now, plans, PLENTY)
+        levels = self.storage.late(space, now, plans, PLENTY)
         return Sweep(
             frozenset(lost),
             attrs.evolve(waits, waits=list(waits.waits)),
             attrs.evolve(runs, run_ids=list(runs.run_ids)),
+            attrs.evolve(levels, levels=sorted(levels.levels, key=str)),
         )
 
     def fire(

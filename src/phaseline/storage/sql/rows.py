@@ -59,7 +59,20 @@ MARK = ("namespace", "mark", "run_id")
 PHASE_LEVEL = ("sla_at", "breached")
 """Written with the rows of those phases that should be over within a time, and of no others."""
 PHASE_READ = (*PHASE, "gone_in_epoch", *PHASE_LEVEL)
-PHASE_DROPPED = ("state", "generation", "fence", "live", "reason", "ended_at", "decided", "gone_in_epoch")
+PHASE_DROPPED = (
+    "state",
+    "generation",
+    "fence",
+    "live",
+    "reason",
+    "error",
+    "progress",
+    "ended_at",
+    "decided",
+    "gone_in_epoch",
+    "breached",
+)
+"""Written of what is gone: all that can change in the unit by which it goes, for it may be ended by that."""
 CHECKPOINT = ("seq", "id", "phase", "revision", "epoch", "created_at")
 EVENT = ("seq", "type", "phase", "source", "target", "data", "at")
 STEP = ("path", "generation", "key", "result")
@@ -143,8 +156,8 @@ def phase_changes(row: PhaseRecord) -> tuple[Any, ...]:
 def phase_dropped(row: PhaseRecord) -> tuple[Any, ...]:
     """Values of ``PHASE_DROPPED``."""
     return (
-        row.state.value, row.generation, row.fence, row.live, row.reason, micros(row.ended_at), row.decided,
-        row.gone_in_epoch,
+        row.state.value, row.generation, row.fence, row.live, row.reason, _encode(row.error), _encode(row.progress),
+        micros(row.ended_at), row.decided, row.gone_in_epoch, row.breached,
     )  # fmt: skip
 
 

@@ -6,10 +6,11 @@ from msgspec.structs import replace
 
 from phaseline.abc import Storage
 from phaseline.events import CheckpointCreated
-from phaseline.run import PhaseRecord, PhaseState
+from phaseline.run import PhaseRecord, PhaseState, Progress
 from phaseline.testing.storage.base import FENCED, PLENTY, StorageTests, ask, read, write
 from phaseline.testing.storage.build import (
     DEFINITION,
+    ERROR,
     LEASE,
     NAMESPACE,
     NOW,
@@ -47,6 +48,14 @@ def begin(storage: Storage) -> list[PhaseRecord]:
 
 class Epochs(StorageTests):
     """``Unit.dropped``, and what comes up in the place of such rows."""
+
+    def test_what_goes_may_be_ended_by_the_same_unit(self, storage: Storage) -> None:
+        """With all that its end says of it: that it was late, how far it was, and no error of an attempt before."""
+        held = make_phase("a", RUNNING, error=ERROR, sla_at=NOW)
+        write(storage, new_run("run", held))
+        dropped, fence = gone(replace(held, error=None, progress=Progress(done=1, total=2), breached=7))
+        write(storage, make_unit(make_run(revision=2, seq=7, epoch=1), dropped=[(dropped, fence)]))
+        assert read(storage)[1] == [dropped]
 
     def test_what_is_gone_is_read_as_such_and_has_no_output_and_no_checkpoint(self, storage: Storage) -> None:
         """Rows that stay keep theirs."""
