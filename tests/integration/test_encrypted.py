@@ -18,6 +18,7 @@ from phaseline.abc import Storage
 from phaseline.crypto import EncryptedCodec, encrypted
 from phaseline.errors import DecryptionError, KeyConflictError
 from phaseline.storage.sql.store import SqlStorage
+from phaseline.testing import FakeClock
 from phaseline.testing.checker import check
 
 CANARY = "canary-7f3a"
@@ -50,6 +51,11 @@ async def work(order: Order, ctx: Context) -> list[str]:
 @phase
 async def again(value: str) -> str:
     return value.upper()
+
+
+@phase
+async def fail(value: str) -> str:
+    raise ValueError(value)
 
 
 @phase(transactional=True)
@@ -128,6 +134,35 @@ async def test_no_canary_is_in_tables(postgres: Database, is_encrypted: bool) ->
     told = (await to_thread.run_sync(dumped, postgres)).lower()
     assert len(told) > 10_000
     assert (CANARY in told) == (not is_encrypted)
+
+
+@pytest.mark.parametrize("anyio_backend", ["asyncio"])
+async def test_a_key_that_is_gone_holds_up_no_other_run(
+    sqlite_storage: Callable[[], Storage], clock: FakeClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Neither where work is claimed, nor where schedules are fired; a list shows all that it can."""
+    hello, failing, second = Pipeline("hello", again), Pipeline("failing", fail), timedelta(seconds=1)
+    async with Runtime(
+        encrypted(sqlite_storage(), CODEC), pipelines=[hello, failing], clock=clock
+    ) as runtime:
+        failed = await runtime.start(failing, "old")
+        await failed.wait()
+        old = await runtime.start(hello, "old", delay=second)
+        await runtime.schedules.put("a", hello, input="old", every=9 * second)
+    other = encrypted(sqlite_storage(), EncryptedCodec({"2": secrets.token_bytes(32)}))
+    async with Runtime(other, pipelines=[hello], clock=clock) as runtime:
+        new = await runtime.start(hello, "new", delay=second)
+        await runtime.schedules.put("b", hello, input="new", every=9 * second)
+        await clock.advance(9 * second)
+        assert await new.result() == "NEW"
+        runs = (await runtime.find()).runs
+        assert sorted(run.state for run in runs) == ["COMPLETED", "COMPLETED", "FAILED", "IDLE"]
+        told = "(what is stored cannot be decrypted: the key '1' is not there"
+        assert [run.error.message[: len(told)] for run in runs if run.error is not None] == [told]
+        (letter,) = (await runtime.dead_letters.find()).letters
+        assert (letter.run_id, letter.error.message[: len(told)]) == (failed.id, told)
+    assert f"run {old.id} is left alone: what is stored cannot be decrypted: the key '1'" in caplog.text
+    assert "schedule 'a' is left alone: what is stored cannot be decrypted: the key '1'" in caplog.text
 
 
 @pytest.mark.parametrize("anyio_backend", ["asyncio"])

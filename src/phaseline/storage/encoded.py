@@ -8,6 +8,7 @@ by and told of: names, ids, keys, tags, attributes, kinds and categories of erro
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Final, Protocol, TypeVar
@@ -30,7 +31,7 @@ from phaseline.abc import (
     WorkerRecord,
 )
 from phaseline.codec import from_json_text, same_json, to_json_text
-from phaseline.errors import StorageUnavailableError
+from phaseline.errors import CodecError, StorageUnavailableError
 from phaseline.events import Emitted, ErrorOccurred, Event, PhaseFailed, PhaseRetrying, PipelineFailed
 from phaseline.finding import EVERY_RUN, RunFilter
 from phaseline.letters import EVERY_LETTER, DeadLetter, LetterFilter, LetterKey
@@ -39,6 +40,8 @@ from phaseline.statistics import Grouping, Statistics
 from phaseline.timetable import DueSchedules, ScheduleRecord, Timetable
 from phaseline.units import Message, Outcome, RunRows, Unit
 from phaseline.usage import Usage
+
+log: Final = logging.getLogger("phaseline.storage")
 
 PAYLOAD: Final = "encoded"
 """Name under which an event's payload stands, which is an object."""
@@ -56,7 +59,7 @@ class PayloadCodec(Protocol):
         """Read what ``encode`` wrote.
 
         Raises:
-            DecodeError: It is none of that, or cannot be read any more.
+            CodecError: It is none of that, or cannot be read any more, as with ``DecryptionError``.
         """
         ...
 
@@ -93,7 +96,12 @@ class EncodedStorage(Storage):
         units: dict[tuple[str, int], Unit] = {}
 
         def granted(rows: RunRows, paths: Sequence[str], now: datetime) -> Unit | None:
-            unit = grant(self._texts.read(rows), paths, now)
+            try:
+                plain = self._texts.read(rows)
+            except CodecError as error:  # the claim is of other runs, too
+                log.error("run %s is left alone: %s", rows.run.id, error)  # noqa: TRY400  # the error says it all
+                return None
+            unit = grant(plain, paths, now)
             if unit is None:
                 return None
             units[unit.run.id, unit.commit_id] = unit
@@ -141,7 +149,7 @@ class EncodedStorage(Storage):
         newest_first: bool = False,
     ) -> Sequence[RunRecord]:
         found = self._inner.find(namespace, wanted, after=after, limit=limit, newest_first=newest_first)
-        return [self._texts.with_error(run, self._texts.plain) for run in found]
+        return [self._texts.with_error(run, self._texts.shown) for run in found]
 
     def letters(
         self,
@@ -153,7 +161,7 @@ class EncodedStorage(Storage):
         newest_first: bool = False,
     ) -> Sequence[DeadLetter]:
         found = self._inner.letters(namespace, wanted, after=after, limit=limit, newest_first=newest_first)
-        return [replace(letter, error=self._texts.error(letter.error, self._texts.plain)) for letter in found]
+        return [replace(letter, error=self._texts.error(letter.error, self._texts.shown)) for letter in found]
 
     def values(self, namespace: str, run_id: str, paths: Iterable[str]) -> Mapping[str, str]:
         return self._texts.all_plain(self._inner.values(namespace, run_id, paths))
@@ -314,7 +322,13 @@ class _EncodedTimetable(Timetable):
 
     def due(self, namespace: str, now: datetime | None, after: str, limit: int) -> DueSchedules:
         found = self._inner.due(namespace, now, after, limit)
-        return DueSchedules([self._with(each, self._texts.plain) for each in found.schedules], found.next_at)
+        readable: list[ScheduleRecord] = []
+        for each in found.schedules:
+            try:
+                readable.append(self._with(each, self._texts.plain))
+            except CodecError as error:  # as with runs: the others begin
+                log.error("schedule %r is left alone: %s", each.name, error)  # noqa: TRY400  # as above
+        return DueSchedules(readable, found.next_at)
 
     def fire(self, schedule: ScheduleRecord, expected: int, unit: Unit | None) -> Outcome:
         coded = None if unit is None else self._texts.written(unit)
@@ -389,6 +403,13 @@ class _Texts:
     def all_plain(self, texts: Mapping[str, str]) -> Mapping[str, str]:
         """Texts by name."""
         return {name: self.plain(text) for name, text in texts.items()}
+
+    def shown(self, text: str) -> str:
+        """A text as a list shows it: where one cannot be read, the others can be, and why is said in its place."""
+        try:
+            return self.plain(text)
+        except CodecError as error:
+            return f"({error})"
 
     # ------------------------------------------------------------------ both ways
     def error(self, error: ErrorInfo, change: Callable[[str], str]) -> ErrorInfo:
