@@ -4,21 +4,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import anyio
-import attrs
 import pytest
 from playwright.async_api import Page, expect
-from starlette.applications import Starlette
-from starlette.routing import Mount
-from tests.web_server import Served, serving
+from tests.consoles import consoled
 
 from phaseline import Abort, Context, Pipeline, RunHandle, Runtime, Signal, each, phase
-from phaseline.web import Access, console
 
 HOSTILE = "<img src=x onerror=alert(1)>"
 
@@ -51,47 +46,7 @@ async def runtime(tmp_path: Path) -> AsyncIterator[Runtime]:
     gates.open = anyio.Event()
     async with Runtime(f"sqlite:///{tmp_path / 'runs.db'}", pipelines=[looking]) as opened:
         yield opened
-
-
-async def ann(_: Any) -> Access:
-    return Access("user:ann")
-
-
-@attrs.frozen
-class Opened:
-    """The console in a browser."""
-
-    page: Page
-    served: Served
-    complaints: list[str]
-
-    async def goto(self, link: str = "") -> None:
-        """Go to a page of it."""
-        await self.page.goto(f"{self.served.url}/ops/{link}")
-
-    async def press(self, deed: str, reason: str = "") -> None:
-        """Press a button, and confirm it."""
-        await self.page.get_by_role("button", name=deed, exact=True).click()
-        dialog = self.page.get_by_role("dialog")
-        if reason:
-            await dialog.get_by_label("Reason").fill(reason)
-        await dialog.get_by_role("button", name=deed, exact=True).click()
-        await expect(dialog).to_have_count(0)
-
-
-@asynccontextmanager
-async def consoled(page: Page, runtime: Runtime, **options: Any) -> AsyncIterator[Opened]:
-    """Serve the console; in the end nobody complained, and nothing was asked for elsewhere."""
-    expect.set_options(timeout=10_000)
-    complaints: list[str] = []
-    page.on("pageerror", lambda error: complaints.append(str(error)))
-    page.on("console", lambda told: "Content Security" in told.text and complaints.append(told.text))
-    app = Starlette(routes=[Mount("/ops", console(runtime, **{"authorize": ann, **options}))])
-    async with serving(app) as served:
-        page.on("request", lambda asked: asked.url.startswith(served.url) or complaints.append(asked.url))
-        yield Opened(page, served, complaints)
-        await page.goto("about:blank")
-    assert [] == complaints
+        gates.open.set()  # whatever still waits would hold up the end
 
 
 async def test_runs_are_listed_found_and_told_as_they_come(page: Page, runtime: Runtime) -> None:
@@ -145,6 +100,41 @@ async def test_runs_are_listed_found_and_told_as_they_come(page: Page, runtime: 
         await expect(page.get_by_role("heading", name="looking v1")).to_be_visible()
         assert bad.id in page.url
         await expect(page.get_by_role("table")).to_contain_text("look")
+
+
+async def test_many_runs_are_commanded(page: Page, runtime: Runtime) -> None:
+    """Those that are selected, and all that match: with a reason, and under the name of who did it; no others."""
+    over = await runtime.start(looking, "quick", tags=["sale"])
+    await over.wait()
+    other = await runtime.start(looking, "slow", key="other")
+    going = [await runtime.start(looking, "slow", tags=["sale"]) for _ in range(3)]
+    async with consoled(page, runtime) as opened:
+        await opened.goto("#/runs?tag=sale")
+        rows = page.locator("table.runs tbody tr")
+        await expect(rows).to_have_count(4)
+        await page.get_by_label(f"Select run {over.id}").check()  # which nothing can pause
+        await expect(page.get_by_role("button", name="Select none")).to_be_visible()
+        await expect(page.get_by_role("button", name="selected")).to_have_count(0)
+        await page.keyboard.press("k")
+        await page.keyboard.press("x")
+        await page.get_by_label(f"Select run {going[1].id}").check()
+        await opened.press("Pause 2 selected", "Pause", "lunch")
+        await expect(rows.get_by_text("Paused", exact=True)).to_have_count(2)
+        await expect(page.get_by_role("checkbox", checked=True)).to_have_count(0)
+
+        await page.get_by_text("All that match").click()
+        await page.get_by_role("menuitem", name="Cancel").click()
+        dialog = page.get_by_role("dialog", name="Cancel all runs")
+        await expect(dialog).to_contain_text("Of all 4 runs that the filter matches")
+        await dialog.get_by_label("Reason").fill("closed early")
+        await dialog.get_by_role("button", name="Cancel").click()
+        await expect(rows.get_by_text("Cancelled", exact=True)).to_have_count(3)
+    gates.open.set()
+    assert [await deeds_of(handle) for handle in (going[2], going[0], other, over)] == [
+        [("PIPELINE_CANCELLED", "user:ann", "closed early")],
+        [("PIPELINE_PAUSED", "user:ann", "lunch"), ("PIPELINE_CANCELLED", "user:ann", "closed early")],
+        [], [],
+    ]  # fmt: skip
 
 
 async def test_whoever_is_unknown_is_told_what_to_do(page: Page, runtime: Runtime) -> None:
@@ -215,18 +205,18 @@ async def test_a_run_is_watched_and_steered(page: Page, scales: Runtime) -> None
         panel = page.get_by_role("complementary", name="Phase weigh")
         await expect(panel.get_by_role("listitem")).to_have_count(1)
         gates.open.set()
-        await opened.press("Retry", "somebody came to help")
+        await opened.press("Retry", reason="somebody came to help")
         await expect(state).to_have_text("Wait for approved")
         await expect(graph.get_by_role("button", name="weigh 6 of 6 Completed")).to_be_visible()
         await expect(page.get_by_role("region", name="Waits for")).to_contain_text("approved")
         await page.keyboard.press("Escape")
 
         # It is paused and goes on, is taken back, and gets its signal.
-        await opened.press("Pause", "lunch")
+        await opened.press("Pause", reason="lunch")
         await expect(state).to_have_text("Paused")
         await opened.press("Resume")
         await expect(state).to_have_text("Wait for approved")
-        await opened.press("Roll back", "weighed wrongly")
+        await opened.press("Roll back", reason="weighed wrongly")
         await expect(state).to_have_text("Rolled back")
         await opened.press("Resume")
         await expect(state).to_have_text("Wait for approved")

@@ -411,6 +411,57 @@ async def test_many_dead_letters_are_seen_to(client: httpx2.AsyncClient, runtime
     assert 422 == (await client.post("/dead-letters/discard", json={"after": "nowhere"})).status_code
 
 
+async def test_many_runs_are_commanded(client: httpx2.AsyncClient, runtime: Runtime) -> None:
+    """Those that fulfil all conditions and can obey, page by page; each is told why, and by whom; no others."""
+    going = [await started(client, "holding", number, tags=["sale"]) for number in range(3)]
+    other = await started(client, "holding", 9)
+    over = await started(client, "summing", 2, tags=["sale"])
+    await ended(runtime, over)
+    asked: dict[str, Any] = {"tag": ["sale"], "reason": "closed early"}
+    first = await ok(client.post("/runs/pause", json={**asked, "limit": 2}))
+    rest = await ok(client.post("/runs/pause", json={**asked, "limit": 2, "after": first["next"]}))
+    assert [(2, {}), (1, {}), None] == [(each["done"], each["refused"]) for each in (first, rest)] + [
+        rest["next"]
+    ]
+    states = [(await ok(client.get(f"/pipeline/{run_id}/state")))["state"] for run_id in (*going, over)]
+    assert ["PAUSED", "PAUSED", "PAUSED", "COMPLETED"] == states
+    events = (await ok(client.get(f"/runs/{going[0]}/events")))["events"]
+    assert [("user:42", "closed early")] == [
+        (each["data"]["actor"], each["data"]["reason"]) for each in events if each["data"].get("actor")
+    ]
+
+    # Runs in whose state nothing obeys the command are not meant, whatever is asked for.
+    none = {"done": 0, "refused": {}, "next": None}
+    for conditions in ({"state": ["COMPLETED"]}, {"ended": True}, {"state": ["PAUSED"]}):
+        assert none == await ok(client.post("/runs/pause", json={**asked, **conditions}))
+    assert 3 == (await ok(client.post("/runs/cancel", json={**asked, "state": ["PAUSED"]})))["done"]
+    assert none == await ok(client.post("/runs/resume", json={}))
+    assert 1 == (await ok(client.post("/runs/restart", json={"pipeline": ["summing"]})))["done"]
+    await ended(runtime, over)
+    assert "HELD" == (await ok(client.get(f"/pipeline/{other}/state")))["state"]
+    for wrong in ({"colour": "red"}, {"after": 7}, {"state": "PAUSED"}, {"attribute": ["=1"]}):
+        assert 422 == (await client.post("/runs/cancel", json=wrong)).status_code, wrong
+    world.open.set()
+
+
+async def test_of_many_runs_those_obey_that_may_be_commanded(runtime: Runtime) -> None:
+    """Of the others nothing is told; who may at none is refused."""
+
+    async def limited(_: Any) -> Access:
+        return Access(
+            "user:7",
+            may=lambda action, run: action == "cancel" and (run is None or run.key == "mine"),
+        )
+
+    async with client_of(asgi_app(runtime, authorize=limited)) as client:
+        mine, other = [await runtime.start(holding, 1, key=key) for key in ("mine", "other")]
+        told = await ok(client.post("/runs/cancel", json={}))
+        assert (1, {}) == (told["done"], told["refused"])
+        assert ("CANCELLED", False) == (await mine.state(), await other.state() == "CANCELLED")
+        assert 403 == (await client.post("/runs/pause", json={})).status_code
+    world.open.set()
+
+
 async def test_numbers_over_time(client: httpx2.AsyncClient, runtime: Runtime) -> None:
     """Cut into parts: a run counts in that in which it was created; phases too; and a time that makes none is refused."""
     begin = runtime.runner.clock.now() - timedelta(hours=1)

@@ -246,6 +246,19 @@ class Series(Selection):
     """Into how many parts of equal length the time is cut."""
 
 
+class ManyRuns(Selection, Command):
+    """Which runs are commanded, the newest first."""
+
+    model_config: ClassVar[ConfigDict] = _example(
+        pipeline=["task-preparation"], tag=["nightly"], reason="the supplier is away until Monday"
+    )
+
+    limit: Annotated[int, Field(ge=1, le=500)] = 100
+    """How many runs one call commands at most."""
+    after: Annotated[str, Field(min_length=1, max_length=200)] | None = None
+    """``next`` of the call before."""
+
+
 class Paging(Query):
     """Which page of a list is meant."""
 

@@ -4,20 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 
-import anyio
-
-from phaseline.errors import (
-    CommandRefusedError,
-    DefinitionError,
-    PipelineNotRegisteredError,
-    RunNotFoundError,
-)
+from phaseline.errors import DefinitionError, RunNotFoundError
 from phaseline.finding import Order
 from phaseline.letters import DeadLetter, LetterPage
 from phaseline.views import HandledView, LettersView, LetterView, StateView
 from phaseline.web.access import Action, everything
 from phaseline.web.asked import Letters, ManyLetters
 from phaseline.web.calls import Call
+from phaseline.web.many import told_to_each
 from phaseline.web.problems import INVALID_REQUEST, RequestError
 
 
@@ -80,15 +74,8 @@ async def _command(call: Call, action: Action, act: Callable[..., Awaitable[None
     page = await _page(call, call.body, "newest")
     # Of what he may not command he learns nothing, as in lists.
     ids = [letter.run_id for letter in page.letters if await _may(call, action, letter)]
-    refused: dict[str, str] = {}
 
     async def command(run_id: str) -> None:
-        try:
-            await act(run_id, reason=call.body.reason, actor=call.access.actor)
-        except (CommandRefusedError, RunNotFoundError, PipelineNotRegisteredError) as error:
-            refused[run_id] = str(error)
+        await act(run_id, reason=call.body.reason, actor=call.access.actor)
 
-    async with anyio.create_task_group() as tasks:  # side by side, so that they share commits
-        for run_id in ids:
-            tasks.start_soon(command, run_id)
-    return HandledView(done=len(ids) - len(refused), refused=refused, next=page.next)
+    return await told_to_each(ids, command, page.next)

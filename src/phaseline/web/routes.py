@@ -13,6 +13,7 @@ from phaseline.web import (
     commands,
     history,
     letters,
+    many,
     outlines,
     rights,
     runs,
@@ -105,6 +106,11 @@ def _runs() -> Iterator[Route]:
         "/runs/series", "getSeries", Action.STATS, series.show_series, query=asked.Series, answer=views.SeriesView,
         problems=marks,
     )  # fmt: skip
+    for verb in many.VERBS:
+        yield _to(
+            "POST", f"/runs/{verb}", f"{verb}Runs", Action(verb), many.command_many(verb), body=asked.ManyRuns,
+            answer=views.HandledView, problems=marks,
+        )  # fmt: skip
     yield _get(
         "/runs/{id}", "getRun", Action.READ, runs.show_run, answer=views.RunDetail,
         problems=("pipeline-not-registered",),
@@ -159,11 +165,11 @@ def _letters() -> Iterator[Route]:
         yield _to(
             "POST", f"/dead-letters/{{id}}/{name}", f"{name}DeadLetter", action, handler, problems=_REFUSED
         )
-    for name, action, many in (
+    for name, action, to_all in (
         ("requeue", Action.REQUEUE, letters.requeue_many), ("discard", Action.DISCARD, letters.discard_many),
     ):  # fmt: skip
         yield _to(
-            "POST", f"/dead-letters/{name}", f"{name}DeadLetters", action, many, body=asked.ManyLetters,
+            "POST", f"/dead-letters/{name}", f"{name}DeadLetters", action, to_all, body=asked.ManyLetters,
             answer=views.HandledView,
         )  # fmt: skip
 

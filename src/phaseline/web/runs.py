@@ -34,24 +34,25 @@ from phaseline.web.sse import EventStream
 async def list_runs(call: Call) -> RunsView:
     """List runs, page by page."""
     asked = call.query
-    page = await _found(call, asked, order=asked.order, limit=asked.limit, after=asked.after)
+    page = await found(call, asked, order=asked.order, limit=asked.limit, after=asked.after)
     shown = await _visible(call.access, page.runs)
     return RunsView(runs=tuple(map(RunView.of, shown)), next=page.next)
 
 
 async def count_runs(call: Call) -> CountsView:
     """Count runs by state."""
-    counts = await _found(call, call.query).count()
+    counts = await found(call, call.query).count()
     return CountsView(counts=counts, total=sum(counts.values()))
 
 
 async def show_statistics(call: Call) -> StatisticsView:
     """Say how runs went, in numbers."""
-    groups = await _found(call, call.query).statistics(call.query.by)
+    groups = await found(call, call.query).statistics(call.query.by)
     return StatisticsView(groups=tuple(map(GroupView.of, groups)))
 
 
-def _found(call: Call, asked: Selection, **paging: Any) -> Runs:
+def found(call: Call, asked: Selection, **paging: Any) -> Runs:
+    """The runs that are asked for."""
     return call.runtime.find(
         pipeline=asked.pipeline or None, version=asked.version or None, state=asked.state or None, ended=asked.ended,
         tags=asked.tag, attributes=asked.attributes, since=asked.since, until=asked.until, parent=asked.parent,

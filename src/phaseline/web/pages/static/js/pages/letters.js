@@ -1,6 +1,6 @@
 // Dead letters: runs that failed and that nobody has seen to. What is looked for stands in the address.
 import { html, useEffect, useState } from "../html.js";
-import { change, part, read } from "../api.js";
+import { read } from "../api.js";
 import { useMay } from "../access.js";
 import { useEvents } from "../live.js";
 import { useAtMost, useLoad } from "../loading.js";
@@ -10,10 +10,9 @@ import { SPANS, selectionOf } from "./runs/filters.js";
 import { LetterTable } from "./letters/table.js";
 import { Failed, Loading, Notice } from "../parts/notice.js";
 import { Icon } from "../parts/icon.js";
-import { Reason } from "../parts/reason.js";
-import { say } from "../parts/toast.js";
+import { AskMany, useSelected } from "../parts/many.js";
 
-const PAGE = 50, STRIDE = 200; // letters that are shown, and that are commanded at once
+const PAGE = 50;
 const LOOK = 1_000; // milliseconds between two readings, however much happens
 const CATEGORIES = ["VALIDATION", "STATE", "PROCESSING", "TIMEOUT", "SYSTEM"];
 const DEEDS = {
@@ -32,7 +31,6 @@ function wanted(query) {
 export default function Letters({ route: { query } }) {
   const may = useMay();
   const search = query.toString();
-  const [selected, setSelected] = useState(/** @type {Set<string>} */ (new Set()));
   const [asked, setAsked] = useState(/** @type {{verb: string, ids: string[] | null} | null} */ (null));
   const load = useLoad(async (signal) => {
     const [page, { pipelines }] = await Promise.all([
@@ -42,16 +40,17 @@ export default function Letters({ route: { query } }) {
   }, [search]);
   const look = useAtMost(() => !document.hidden && load.again(), LOOK);
   useEvents(may("subscribe") ? { everything: true } : null, { event: look, catchUp: load.again });
-  useEffect(() => setSelected(new Set()), [search]);
 
   const found = load.data;
   const letters = found?.letters || [];
-  const chosen = letters.filter(({ run_id: id }) => selected.has(id)).map(({ run_id: id }) => id);
+  const selected = useSelected(letters.map(({ run_id: id }) => id));
+  const { chosen } = selected;
+  useEffect(selected.clear, [search]);
   const verbs = Object.keys(DEEDS).filter(may);
   const isFiltered = [...query.keys()].some((name) => name !== "after");
   const finish = () => {
     setAsked(null);
-    setSelected(new Set());
+    selected.clear();
     load.again();
   };
   return html`
@@ -64,7 +63,7 @@ export default function Letters({ route: { query } }) {
     ${load.error && !found ? html`<${Failed} error=${load.error} again=${load.again} />`
       : !found ? html`<${Loading} lines=${8} />`
       : letters.length ? html`
-        <${LetterTable} letters=${letters} selected=${selected} onSelect=${verbs.length ? setSelected : null} verbs=${verbs}
+        <${LetterTable} letters=${letters} selected=${selected} verbs=${verbs}
           onDeed=${(verb, id) => setAsked({ verb, ids: [id] })} labels=${DEEDS} />
         <footer class="pager">
           ${query.get("after") && html`<a class="button" href=${withQuery(query, {})}><${Icon} name="left" />Newest</a>`}<span class="grow"></span>
@@ -73,7 +72,7 @@ export default function Letters({ route: { query } }) {
       : query.get("after") || found.next ? html`<${Notice} icon="letters" title="Nothing is left on this page"><p><a class="button" href=${withQuery(query, { after: found.next })}>${found.next ? "Go on to older ones" : "Back to the newest"}</a></p><//>`
       : isFiltered ? html`<${Notice} icon="search" title="No dead letter is like that"><p><a class="button" href="#/dead-letters">Show all</a></p><//>`
       : html`<${Notice} icon="done" title="Nothing needs you"><p>A run that fails for good leaves a letter here, until somebody requeues or discards it.</p><//>`}
-    ${asked && html`<${Asked} ...${asked} query=${query} onClose=${() => setAsked(null)} onDone=${finish} />`}`;
+    ${asked && html`<${AskMany} ...${asked} deed=${DEEDS[asked.verb]} at="dead-letters" noun="dead letter" which="Each run that the filter matches" filter=${wanted(query)} onClose=${() => setAsked(null)} onDone=${finish} />`}`;
 }
 
 function Filters({ query, pipelines, onChange }) {
@@ -87,45 +86,4 @@ function Filters({ query, pipelines, onChange }) {
     ${select("last", "Time", "Any time", Object.entries(SPANS).map(([name, [label]]) => [name, label]))}
     <label class="field"><span class="unseen">Phase</span><input value=${query.get("phase") || ""} placeholder="Phase" maxlength="500" onChange=${(event) => onChange({ phase: event.target.value.trim() })} /></label>
   </search>`;
-}
-
-/** Asks for the reason, and does it: to some, or to all that match. */
-function Asked({ verb, ids, query, onClose, onDone }) {
-  const { label, done, means, isGrave } = DEEDS[verb];
-  const which = !ids ? "Each run that the filter matches" : ids.length === 1 ? "The run" : `Each of the ${count(ids.length)} selected runs`;
-  const act = async (reason, tell) => {
-    const sum = ids ? await toEach(verb, ids, reason, tell) : await toAll(verb, wanted(query), reason, tell);
-    if (sum.done) say(`${count(sum.done)} ${done}`);
-    return sum.refused;
-  };
-  return html`<${Reason} title=${ids?.length === 1 ? `${label} the dead letter` : `${label} ${ids ? count(ids.length) : "all"} dead letters`}
-    means=${`${which} ${means}`} label=${label} isGrave=${isGrave} act=${act} onClose=${onClose} onDone=${onDone} />`;
-}
-
-async function toEach(verb, ids, reason, tell) {
-  const sum = { done: 0, refused: {} };
-  for (const id of ids) {
-    try {
-      await change(`dead-letters/${part(id)}/${verb}`, { reason });
-      sum.done += 1;
-    } catch (error) {
-      if (![404, 409].includes(error.status)) throw error; // the others would fare no better
-      sum.refused[id] = error.message;
-    }
-    tell(`${count(sum.done)} of ${count(ids.length)}`);
-  }
-  return sum;
-}
-
-async function toAll(verb, filter, reason, tell) {
-  const given = Object.fromEntries(Object.entries(filter).filter(([, value]) => value !== null && value !== undefined));
-  const sum = { done: 0, refused: {} };
-  for (let after = null; ;) {
-    const told = await change(`dead-letters/${verb}`, { ...given, reason, limit: STRIDE, ...after && { after } });
-    sum.done += told.done;
-    Object.assign(sum.refused, told.refused);
-    tell(`${count(sum.done)} so far`);
-    if (!told.next) return sum;
-    after = told.next;
-  }
 }

@@ -12,8 +12,16 @@ import { Filters, selectionOf } from "./runs/filters.js";
 import { RunTable } from "./runs/table.js";
 import { Failed, Loading, Notice } from "../parts/notice.js";
 import { Icon } from "../parts/icon.js";
+import { AskMany, useSelected } from "../parts/many.js";
+import { Menu } from "../parts/menu.js";
 
 const PAGE = 50;
+const DEEDS = {
+  pause: { label: "Pause", icon: "pause", done: "paused", means: "starts no phase from now on. What runs may end, and is kept." },
+  resume: { label: "Resume", icon: "play", done: "resumed", means: "goes on from where it was paused, or taken back to." },
+  retry: { label: "Retry", icon: "retrying", done: "retried", means: "goes on where it failed. What completed stays." },
+  cancel: { label: "Cancel", icon: "stop", done: "cancelled", isGrave: true, means: "ends at once and for good. It cannot be resumed." },
+};
 const LOOK = 500; // milliseconds between two readings, however much happens
 
 /** The link to the list with something of the query changed; a page further on is left. */
@@ -47,20 +55,36 @@ export default function Runs({ route: { query } }) {
   const found = load.data;
   const isFiltered = [...query.keys()].some((name) => name !== "after");
   const total = found ? Object.values(found.counts).reduce((sum, each) => sum + each, 0) : 0;
+  const runs = found?.runs || [];
+  const states = statesOf(query, found?.counts || {});
+  const selected = useSelected(runs.map(({ id }) => id));
+  const { chosen } = selected;
+  const [asked, setAsked] = useState(/** @type {{verb: string, ids: string[] | null} | null} */ (null));
+  const verbs = Object.keys(DEEDS).filter(may);
+  const obeying = (verb) => runs.filter(({ id, allowed }) => selected.has(id) && allowed.includes(verb)).map(({ id }) => id);
+  useEffect(selected.clear, [search]);
+  const finish = () => {
+    setAsked(null);
+    selected.clear();
+    load.again();
+  };
   const field = useRef(/** @type {HTMLInputElement | null} */ (null));
   useKeys({ "/": () => field.current?.focus() });
 
   return html`
-    <header class="head">
-      <h1>Runs</h1>
-      
+    <header class="head"><h1>Runs</h1>
+      <div class="actions">${chosen.length > 0 ? html`
+        ${verbs.map((verb) => [verb, obeying(verb)]).filter(([, ids]) => ids.length).map(([verb, ids]) => html`
+          <button key=${verb} class=${`button ${DEEDS[verb].isGrave ? "danger" : ""}`} onClick=${() => setAsked({ verb, ids })}><${Icon} name=${DEEDS[verb].icon} />${DEEDS[verb].label} ${count(ids.length)} selected</button>`)}
+        <button class="button" onClick=${selected.clear}>Select none</button>`
+      : verbs.length > 0 && runs.length > 0 && html`<${Menu} label=${isFiltered ? "All that match" : "All runs"} items=${verbs.map((verb) => ({ verb, ...DEEDS[verb] }))} onChoose=${(verb) => setAsked({ verb, ids: null })} />`}</div>
     </header>
     ${found && may("stats") && html`<${Counts} counts=${found.counts} total=${total} query=${query} />`}
     <${Filters} query=${query} pipelines=${found?.pipelines || []} field=${field} onChange=${(changes) => go(withQuery(query, changes), true)} />
     ${load.error && !found ? html`<${Failed} error=${load.error} again=${load.again} />`
       : !found ? html`<${Loading} lines=${10} />`
-      : found.runs.length ? html`
-        <${RunTable} runs=${found.runs} isOld=${load.isLoading} />
+      : runs.length ? html`
+        <${RunTable} runs=${runs} isOld=${load.isLoading} selected=${verbs.length ? selected : null} />
         <footer class="pager">
           ${query.get("after") && html`<a class="button" href=${withQuery(query, {})}><${Icon} name="left" />Newest</a>`}
           <span class="grow"></span>
@@ -69,7 +93,10 @@ export default function Runs({ route: { query } }) {
       : isFiltered ? html`
         <${Notice} icon="search" title="No run is like that"><p>Other filters may find some.</p><p><a class="button" href="#/runs">Show all runs</a></p><//>`
       : html`<${Notice} icon="runs" title="No runs yet">
-          <p>They appear here as soon as one starts: <code>await runtime.start(pipeline, value)</code>.</p><//>`}`;
+          <p>They appear here as soon as one starts: <code>await runtime.start(pipeline, value)</code>.</p><//>`}
+    ${asked && html`<${AskMany} ...${asked} deed=${DEEDS[asked.verb]} at="runs" noun="run" 
+      which=${`Of all${may("stats") ? ` ${count(states.reduce((sum, state) => sum + (found.counts[state] || 0), states.length ? 0 : total))}` : ""} runs${isFiltered ? " that the filter matches" : ""}, each that can be ${DEEDS[asked.verb].done}`}
+      filter=${{ ...selection, state: states }} onClose=${() => setAsked(null)} onDone=${finish} />`}`;
 }
 
 function Counts({ counts, total, query }) {

@@ -8,9 +8,9 @@ const SHOWN = 5; // of what was refused
 /**
  * `act` gets the reason and what tells how far it is; it gives what was refused, by id, or nothing.
  * @param {{title: string, means: string, label: string, isGrave?: boolean, asksWhy?: boolean, onClose: () => void, onDone: () => void,
- *   act: (reason: string, tell: (text: string) => void) => Promise<Record<string, string> | void>}} props
+ *   children?: unknown, act: (reason: string, tell: (text: string) => void) => Promise<Record<string, string> | void>}} props
  */
-export function Reason({ title, means, label, isGrave = false, asksWhy = true, act, onClose, onDone }) {
+export function Reason({ title, means, label, isGrave = false, asksWhy = true, children = null, act, onClose, onDone }) {
   const [reason, setReason] = useState("");
   const [told, setTold] = useState("");
   const [problems, setProblems] = useState(/** @type {string[] | null} */ (null));
@@ -32,6 +32,7 @@ export function Reason({ title, means, label, isGrave = false, asksWhy = true, a
     <${Dialog} title=${title} onClose=${onClose}>
       <form class="form" onSubmit=${submit}>
         <p class="muted">${means}</p>
+        ${children}
         ${asksWhy && html`<label><span class="label">Reason <span class="muted">optional</span></span>
           <textarea rows="2" maxlength="2000" value=${reason} onInput=${(event) => setReason(event.target.value)}></textarea>
           <span class="hint">It stands in the history of each run, beside your name.</span></label>`}

@@ -1,11 +1,11 @@
 // What people do to a run: each deed with what it means, what it asks for, and a reason.
 import { html, useState } from "../../html.js";
 import { change, part } from "../../api.js";
-import { words } from "../../format.js";
 import { go, href } from "../../route.js";
-import { Dialog } from "../../parts/dialog.js";
 import { Field, initial } from "../../parts/form.js";
 import { Icon } from "../../parts/icon.js";
+import { Menu } from "../../parts/menu.js";
+import { Reason } from "../../parts/reason.js";
 import { say } from "../../parts/toast.js";
 
 /** @typedef {{verb: string, label: string, icon: string, means: string, asks?: "phase" | "to" | "at" | "note" | "signal", isGrave?: boolean, isFirst?: boolean}} Deed */
@@ -41,44 +41,23 @@ export function Deeds({ run, rights, pipeline, onDone }) {
   const [first, others] = [all.filter((deed) => deed.isFirst), all.filter((deed) => !deed.isFirst)];
   return html`
     ${first.map((deed) => html`<button key=${deed.verb} class=${`button ${deed.verb === "cancel" ? "danger" : ""}`} onClick=${() => setAsked(deed)}><${Icon} name=${deed.icon} />${deed.label}</button>`)}
-    ${others.length > 0 && html`<details class="menu"><summary class="button">More<${Icon} name="down" /></summary><div role="menu">
-      ${others.map((deed) => html`<button role="menuitem" key=${deed.verb} onClick=${(event) => { event.currentTarget.closest("details").open = false; setAsked(deed); }}><${Icon} name=${deed.icon} />${deed.label}</button>`)}</div></details>`}
+    ${others.length > 0 && html`<${Menu} label="More" items=${others} onChoose=${(verb) => setAsked(others.find((deed) => deed.verb === verb))} />`}
     ${asked && html`<${Ask} deed=${asked} run=${run} pipeline=${pipeline} onClose=${() => setAsked(null)} onDone=${() => { setAsked(null); onDone(); }} />`}`;
 }
 
 /** @param {{deed: Deed, run: any, pipeline: any, place?: string, onClose: () => void, onDone: () => void}} props `place`: chosen already */
 export function Ask({ deed, run, pipeline, place = "", onClose, onDone }) {
   const waiting = waitsOf(run, pipeline);
-  const [given, setGiven] = useState(() => ({ place, reason: "", note: "", signal: waiting[0]?.signal || "", value: initialOf(waiting[0], pipeline) }));
-  const [isBusy, setBusy] = useState(false);
-  const [problem, setProblem] = useState(/** @type {any} */ (null));
+  const [given, setGiven] = useState(() => ({ place, note: "", signal: waiting[0]?.signal || "", value: initialOf(waiting[0], pipeline) }));
   const set = (changes) => setGiven((old) => ({ ...old, ...changes }));
-  const submit = async (event) => {
-    event.preventDefault();
-    setBusy(true);
-    setProblem(null);
-    try {
-      const answer = await change(pathOf(deed.verb, run.id), bodyOf(deed, given, waiting));
-      say(deed.verb === "fork" ? "The copy has begun" : `${deed.label}: done`);
-      onDone();
-      if (deed.verb === "fork") go(href(["run", answer.id]));
-    } catch (error) {
-      setProblem(error);
-      setBusy(false);
-    }
+  const act = async (reason) => {
+    const answer = await change(pathOf(deed.verb, run.id), bodyOf(deed, { ...given, reason }, waiting));
+    say(deed.verb === "fork" ? "The copy has begun" : `${deed.label}: done`);
+    if (deed.verb === "fork") go(href(["run", answer.id]));
   };
   return html`
-    <${Dialog} title=${deed.label} onClose=${onClose}>
-      <form class="form" onSubmit=${submit}>
-        <p class="muted">${deed.means}</p>
-        ${deed.asks && html`<${Asked} ...${{ deed, run, pipeline, waiting, given, set }} />`}
-        ${deed.verb !== "signal" && html`<label><span class="label">Reason <span class="muted">optional</span></span><textarea rows="2" maxlength="2000" value=${given.reason} onInput=${(event) => set({ reason: event.target.value })}></textarea>
-          <span class="hint">It stands in the history, beside your name.</span></label>`}
-        ${problem && html`<div class="problem" role="alert"><${Icon} name="warning" /><div>${problem.message}${problem.problems?.length > 0 && html`<ul>${problem.problems.map((each) => html`<li>${each}</li>`)}</ul>`}</div></div>`}
-        <footer><button type="button" class="button" onClick=${onClose}>Leave it</button>
-          <button class=${`button main ${deed.isGrave ? "danger" : ""}`} disabled=${isBusy}>${deed.label}</button></footer>
-      </form>
-    <//>`;
+    <${Reason} title=${deed.label} label=${deed.label} means=${deed.means} isGrave=${deed.isGrave} asksWhy=${deed.verb !== "signal"} ...${{ act, onClose, onDone }}>
+      ${deed.asks && html`<${Asked} ...${{ deed, run, pipeline, waiting, given, set }} />`}<//>`;
 }
 
 /** The signals that are waited for. */

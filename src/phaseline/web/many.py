@@ -1,0 +1,74 @@
+"""Commands to many runs: all that fulfil conditions, page by page, each through the same doors as a single one."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterable
+from functools import partial
+from typing import Final
+
+import anyio
+
+from phaseline.control import ACTIVE, TABLE, Verb, allowed_in
+from phaseline.errors import PipelineNotRegisteredError, RunError
+from phaseline.views import HandledView
+from phaseline.web.access import Action
+from phaseline.web.asked import ManyRuns
+from phaseline.web.calls import Call, Handler
+from phaseline.web.runs import found
+
+VERBS: Final = (Verb.PAUSE, Verb.RESUME, Verb.CANCEL, Verb.RETRY, Verb.RESTART)
+"""Those that need no more than a reason."""
+
+
+async def told_to_each(
+    run_ids: Iterable[str], command: Callable[[str], Awaitable[None]], next_: str | None
+) -> HandledView:
+    """Command runs, and say what it came to; one that refuses holds nothing up."""
+    refused: dict[str, str] = {}
+    done: list[str] = []
+
+    async def tell(run_id: str) -> None:
+        try:
+            await command(run_id)
+        except (RunError, PipelineNotRegisteredError) as error:
+            refused[run_id] = str(error)
+        else:
+            done.append(run_id)
+
+    async with anyio.create_task_group() as tasks:  # side by side, so that they share commits
+        for run_id in run_ids:
+            tasks.start_soon(tell, run_id)
+    return HandledView(done=len(done), refused=refused, next=next_)
+
+
+async def _command(call: Call, verb: Verb) -> HandledView:
+    asked: ManyRuns = call.body
+    obeying = _obeying(asked, verb)
+    if obeying is None:
+        return HandledView(done=0, refused={}, next=None)
+    # The newest come first, so that one that is begun meanwhile is not met on a page further on.
+    page = await found(call, obeying, order="newest", limit=asked.limit, after=asked.after)
+    # Of what he may not command he learns nothing, as in lists.
+    ids = [run.id for run in page.runs if await call.access.allows(Action(verb), run)]
+
+    async def command(run_id: str) -> None:
+        await call.runtime.control(run_id, verb, reason=asked.reason, actor=call.access.actor)
+
+    return await told_to_each(ids, command, page.next)
+
+
+def _obeying(asked: ManyRuns, verb: Verb) -> ManyRuns | None:
+    """What is asked for, without runs in whose state nothing obeys the verb; None if all are such."""
+    if asked.state:
+        states = [state for state in asked.state if verb in allowed_in(state)]
+        return asked.model_copy(update={"state": states}) if states else None
+    if ACTIVE not in TABLE[verb]:
+        return asked.model_copy(update={"state": [*TABLE[verb]]})
+    return None if asked.ended else asked.model_copy(update={"ended": False})
+
+
+def command_many(verb: Verb) -> Handler:
+    """What commands all runs that fulfil conditions."""
+    handler = partial(_command, verb=verb)
+    handler.__doc__ = f"{str(verb).title()} all runs that fulfil conditions and can obey, page by page."
+    return handler
