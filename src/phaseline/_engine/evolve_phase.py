@@ -367,7 +367,7 @@ def checkpoint_created(draft: Draft, path: str) -> None:
     draft.events.append(
         CheckpointCreated(
             run_id=draft.run_id, pipeline=draft.run.pipeline, seq=seq, at=draft.now, phase=path, checkpoint=f"{draft.run_id}:{seq}",
-            revision=draft.base.run.revision + 1, epoch=draft.run.epoch,
+            revision=draft.revision, epoch=draft.run.epoch,
         )
     )  # fmt: skip
 

@@ -448,7 +448,7 @@ class Draft:
         base = self.base.run
         is_amended = self.run is not base or not _AMENDED.isdisjoint(self._changes) or bool(self.dropped)
         self.run = replace(
-            self.run, state=self.state, seq=self.seq, revision=base.revision + 1, updated_at=self.now, **self._changes
+            self.run, state=self.state, seq=self.seq, revision=self.revision, updated_at=self.now, **self._changes
         )  # fmt: skip
         known = self.known
         inserted: list[PhaseRecord] = []
