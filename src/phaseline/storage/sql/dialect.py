@@ -159,7 +159,11 @@ class Dialect(ABC):
 
     @abstractmethod
     def holds(self, text: str) -> str:
-        """Give the condition that a text holds a value, which is given in lower case; A-Z count as a-z."""
+        """Give the condition that a text holds another, of which ``held`` makes its value; A-Z count as a-z."""
+
+    def held(self, text: str) -> str:
+        """Give the value for such a condition, of a text in lower case."""
+        return text
 
     @abstractmethod
     def field(self, column: str, name: str) -> str:

@@ -118,7 +118,8 @@ def ranges(ask: Access, namespace: str, wanted: RunFilter, *, apart: bool = Fals
         ask: The connection.
         namespace: Where the runs live.
         wanted: Which are meant.
-        apart: Never give those that go on together with those that have ended, nor care about order.
+        apart: Order does not matter: those that go on may come apart from those that have ended, so that the index of the
+            latter can be enough.
     """
     if wanted.parent is not None or wanted.forked_from is not None:
         index = "run_parent" if wanted.parent is not None else "run_forked"
@@ -146,8 +147,9 @@ def ranges(ask: Access, namespace: str, wanted: RunFilter, *, apart: bool = Fals
 
 def _by_state(dialect: Dialect, all_: Range, wanted: RunFilter, *, apart: bool) -> list[Range]:
     states, ended = wanted.states, wanted.ended
-    if states is None and ended is None and not apart:
-        return [all_]
+    looks_at_rows = wanted.pipelines or wanted.versions or wanted.text or wanted.since or wanted.until
+    if states is None and ended is None and (looks_at_rows or not apart):
+        return [all_]  # one walk through the table, from the first to the last that could be meant
     parts: list[Range] = []
     outcome = f"r.{dialect.outcome}"
     going = attrs.evolve(all_, source=f"{_RUNS}{dialect.by('run_open')}").which("r.ended_at IS NULL")
@@ -200,5 +202,7 @@ def _compared(dialect: Dialect, part: Range, wanted: RunFilter) -> Range:
     if wanted.text:
         told = [dialect.field("r.error", name) for name in ("type", "message")]
         tests = [dialect.holds(text) for text in ("r.id", "r.key", "r.pipeline", "r.marks", *told)]
-        part = part.which(f"({' OR '.join(tests)})", values=(ascii_lower(wanted.text),) * len(tests))
+        part = part.which(
+            f"({' OR '.join(tests)})", values=(dialect.held(ascii_lower(wanted.text)),) * len(tests)
+        )
     return part

@@ -157,7 +157,11 @@ class SqliteDialect(Dialect):
         return f" INDEXED BY phaseline_{index}"  # else it takes the primary key, and walks all of a namespace
 
     def holds(self, text: str) -> str:
-        return f"instr(lower({text}), ?) > 0"
+        return f"{text} LIKE ? ESCAPE '\\'"  # three times as fast as instr(lower(...)), and A-Z are a-z to it, no others
+
+    def held(self, text: str) -> str:
+        escaped = text.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
+        return f"%{escaped}%"
 
     def field(self, column: str, name: str) -> str:
         return f"json_extract({column}, '$.{name}')"

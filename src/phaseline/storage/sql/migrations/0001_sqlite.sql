@@ -29,7 +29,6 @@ CREATE TABLE phaseline_pipeline_run (
     breached INTEGER, -- number of the event that tells that it was not
     letter INTEGER, -- number of the event that tells of its dead letter, as long as there is one
     marks TEXT CHECK (marks <> ''), -- tags and attributes, one a line
-    input TEXT NOT NULL,
     limits TEXT, -- that each of its phases is under, a line each
     forked_from TEXT, -- id of the run that it is a copy of
     parent_id TEXT, -- the run that started it
@@ -43,6 +42,7 @@ CREATE TABLE phaseline_pipeline_run (
     updated_at INTEGER NOT NULL,
     started_at INTEGER,
     ended_at INTEGER,
+    input TEXT NOT NULL, -- the last column: it may be long, and to read one behind it SQLite would walk all of it
     CHECK ((error IS NOT NULL) = (state = 'FAILED')),
     CHECK (CASE WHEN undo_after IS NULL THEN state <> 'ROLLING_BACK' ELSE state IN ('ROLLING_BACK', 'FAILED') END),
     CHECK ((ended_at IS NOT NULL) = (state IN ('COMPLETED', 'FAILED', 'CANCELLED', 'ROLLED_BACK'))),
@@ -61,7 +61,8 @@ CREATE UNIQUE INDEX phaseline_run_key ON phaseline_pipeline_run (namespace, pipe
 -- Runs by how they stand: those that go on, and those that have ended, each in the order of their creation.
 CREATE INDEX phaseline_run_open ON phaseline_pipeline_run (namespace, id) WHERE ended_at IS NULL;
 
-CREATE INDEX phaseline_run_ended ON phaseline_pipeline_run (namespace, state, id) WHERE ended_at IS NOT NULL;
+CREATE INDEX phaseline_run_ended ON phaseline_pipeline_run (namespace, state, id, ended_at) -- with which it covers what counts
+    WHERE ended_at IS NOT NULL;
 
 -- Those whose time ends; runs without a timeout and a deadline write nothing here.
 CREATE INDEX phaseline_run_expiry ON phaseline_pipeline_run (namespace, expires_at) WHERE expires_at IS NOT NULL;
