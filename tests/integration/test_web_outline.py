@@ -97,6 +97,39 @@ async def test_values_are_shown_in_part_and_without_secrets(runtime: Runtime) ->
         assert "hunter2" == (await client.get(f"/runs/{handle.id}")).json()["output"]["password"]
 
 
+@phase
+async def swell(count: int) -> dict[str, Any]:
+    item = {"password": "hunter2", "text": "y" * 80}
+    return {"rows": [item] * count, "long": "x" * 80 * count}
+
+
+async def test_of_a_very_large_value_the_beginning_is_shown_and_all_can_be_had() -> None:
+    """What is left out is not counted then; secrets are hidden in the beginning and in the file."""
+    swelling = Pipeline("swelling", swell)
+    async with Runtime(pipelines=[swelling]) as runtime:
+        handle = await runtime.start(swelling, 30_000)
+        await handle.wait()
+        async with client_of(console(runtime, authorize=everybody), "/api") as client:
+            answer = await client.get(f"/runs/{handle.id}/value")
+            told = answer.json()
+            assert told["is_beginning"]
+            assert told["characters"] > 5_000_000
+            assert len(answer.content) < 100_000
+            assert [{"password": "•••", "text": "y" * 80}] * 200 == told["value"]["rows"][:200]
+            assert {"$left_out": None} == told["value"]["rows"][-1]
+            path = f"/runs/{handle.id}/value/file"
+            file = await client.get(path)
+            assert f'attachment; filename="{handle.id}-output.json"' == file.headers["content-disposition"]
+            assert "application/json" == file.headers["content-type"]
+            assert {"•••"} == {each["password"] for each in file.json()["rows"]}
+            assert 30_000 == len(file.json()["rows"])
+            none = await client.get(path, params={"phase": 'no\r\n"where'})
+            assert (404, "urn:phaseline:problem:no-value") == (none.status_code, none.json()["type"])
+            assert 422 == (await client.get(path, params={"of": "all"})).status_code
+        async with client_of(asgi_app(runtime, authorize=everybody)) as client:
+            assert "hunter2" in (await client.get(path)).text
+
+
 async def test_a_run_without_an_output_has_none_to_show(runtime: Runtime) -> None:
     """One that failed, for example."""
     handle = await runtime.start(weighing, "bad")

@@ -77,6 +77,21 @@ class Values:
             return plan.whole.decode((await self._texts(live, (early.path,)))[early.path])
         return await self._from(live, plan.output, None, ())
 
+    async def output_text(self, live: LiveRun) -> str:
+        """Give the output of the run, encoded: the text as it is stored, where it is what one phase gave.
+
+        Raises:
+            NoOutputError: As ``output``.
+        """
+        plan = live.snapshot.plan
+        if not plan.may_finish:
+            found = _way(live, plan.output, ())
+            if isinstance(found, Edge) and plan.nodes[found.node].kind in _STORING:
+                path = plan.nodes[found.node].at(())
+                if (text := (await self._texts(live, (path,))).get(path)) is not None:
+                    return text
+        return plan.whole.encode(await self.output(live))[0]
+
     async def of_node(
         self,
         live: LiveRun,

@@ -1,4 +1,4 @@
-"""A run as it is drawn: its phases folded, page by page where there are many, and the values that they gave."""
+"""A run as it is drawn: its phases folded, and page by page where there are many."""
 
 from __future__ import annotations
 
@@ -7,22 +7,15 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from functools import partial
-from typing import Any, Final
+from typing import Final
 
-import anyio.to_thread
-from pydantic_core import from_json
-
-from phaseline.errors import NoOutputError, RunNotFoundError
-from phaseline.run import INPUT, PhaseRecord, RunState
+from phaseline.errors import RunNotFoundError
+from phaseline.run import PhaseRecord
 from phaseline.units import RunRows
 from phaseline.usage import NO_SPENDING, total
 from phaseline.views import CheckpointView, PhaseView, RunView, UsageView, View
 from phaseline.web.calls import Call
-from phaseline.web.problems import INVALID_REQUEST, RequestError
-from phaseline.web.shown import Shown
 
-LARGEST: Final = 16 << 20
-"""Characters of a value of which something is shown."""
 _ITEM: Final = re.compile(r"\[\d+\]")
 
 
@@ -75,17 +68,6 @@ class PhasesView(View):
     phases: tuple[PhaseView, ...]
     next: int | None
     """To be given as ``after`` for the next page; null if this was the last."""
-
-
-class ValueView(View):
-    """A value of a run, as much of it as is shown."""
-
-    is_there: bool
-    characters: int
-    """Of the whole of it, as JSON."""
-    value: Any
-    """Where an object has ``$left_out``, or a list ends with such an object, so many more are not shown; a text of which that is
-    true is a list of its beginning and such an object."""
 
 
 async def show_outline(call: Call) -> OutlineView:
@@ -148,42 +130,3 @@ async def list_phases(call: Call) -> PhasesView:
     return PhasesView(
         phases=tuple(map(PhaseView.of, page)), next=page[-1].position if len(found) > len(page) else None
     )
-
-
-async def show_value(call: Call) -> ValueView:
-    """Show what a run was given, what came of it, or what a phase of it gave; of what is large, a part."""
-    text = await _text(call)
-    if text is None:
-        return ValueView(is_there=False, characters=0, value=None)
-    if len(text) > LARGEST:
-        return ValueView(is_there=True, characters=len(text), value={"$left_out": len(text)})
-    shown = Shown(call.hidden)
-    value = await anyio.to_thread.run_sync(lambda: shown.of(from_json(text)))
-    return ValueView(is_there=True, characters=len(text), value=value)
-
-
-async def _text(call: Call) -> str | None:
-    """The value as it is stored; None where there is none."""
-    asked, runner = call.query, call.runtime.runner
-    if asked.of == "output" and asked.phase is None:
-        return await _output(call)
-    if asked.of == "input" and asked.phase is not None:
-        raise RequestError(
-            INVALID_REQUEST, "what a phase was given is what those before it gave; ask for these"
-        )
-    path = INPUT if asked.phase is None else asked.phase
-    read = partial(runner.storage.values, runner.options.namespace, call.run.id, (path,))
-    texts: Mapping[str, str] = await runner.read(read)
-    return texts.get(path)
-
-
-async def _output(call: Call) -> str | None:
-    if call.run.state != RunState.COMPLETED:
-        return None
-    runner = call.runtime.runner
-    live = await runner.load(call.run.id)
-    try:
-        text, _ = live.snapshot.plan.whole.encode(await runner.values.output(live))
-    except NoOutputError:  # the phase that gives it was skipped
-        return None
-    return text

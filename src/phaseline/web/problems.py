@@ -69,6 +69,7 @@ MALFORMED: Final = Kind("malformed", 400, "The body is no JSON")
 INVALID_REQUEST: Final = Kind("invalid-request", 422, "The request makes no sense")
 TOO_MANY: Final = Kind("too-many-requests", 429, "Too many requests")
 UNKNOWN_PIPELINE: Final = Kind("unknown-pipeline", 404, "There is no such pipeline")
+NO_VALUE: Final = Kind("no-value", 404, "There is no such value")
 INTERNAL: Final = Kind("internal", 500, "Something went wrong here")
 
 _UNAVAILABLE: Final = {"retry-after": RETRY_AFTER}
@@ -138,7 +139,7 @@ KINDS: Final = {
     kind.name: kind
     for kind in (
         *TABLE.values(), MALFORMED, INVALID_REQUEST, UNKNOWN_PIPELINE, NO_SUCH_PLACE, NOT_THIS_METHOD, TOO_LARGE, NOT_JSON_TYPE,
-        TOO_MANY, INTERNAL,
+        TOO_MANY, NO_VALUE, INTERNAL,
     )
 }  # fmt: skip
 """All of them, by name."""

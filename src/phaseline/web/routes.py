@@ -19,6 +19,7 @@ from phaseline.web import (
     runs,
     schedules,
     series,
+    values,
     work,
 )
 from phaseline.web.access import Action
@@ -132,8 +133,12 @@ def _runs() -> Iterator[Route]:
         answer=outlines.PhasesView,
     )  # fmt: skip
     yield _get(
-        "/runs/{id}/value", "getValue", Action.READ, outlines.show_value, query=asked.Value,
-        answer=outlines.ValueView, problems=("pipeline-not-registered",),
+        "/runs/{id}/value", "getValue", Action.READ, values.show_value, query=asked.Value,
+        answer=values.ValueView, problems=("pipeline-not-registered",),
+    )  # fmt: skip
+    yield _get(
+        "/runs/{id}/value/file", "downloadValue", Action.READ, values.download_value, query=asked.Value,
+        problems=("pipeline-not-registered", "no-value"),
     )  # fmt: skip
     yield _get(
         "/runs/{id}/stream", "streamEvents", Action.SUBSCRIBE, runs.stream_events, query=asked.Stream,

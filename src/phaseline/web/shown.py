@@ -16,7 +16,7 @@ HIDDEN: Final = (
 """Names, and ends of names, of members of which nothing is shown, where the host does not say."""
 IN_ITS_PLACE: Final = "•••"
 LEFT_OUT: Final = "$left_out"
-"""The one member of an object that stands for so many characters, items or members."""
+"""The one member of an object that stands for so many characters, items or members; null where they were not counted."""
 
 LONGEST_TEXT: Final = 4_000
 """Characters of a text that are shown."""
@@ -70,15 +70,17 @@ class Shown:
     hidden: frozenset[str]
     left: int = MOST_IN_ALL
     """Values that may yet be shown."""
+    is_beginning: bool = False
+    """Whether the data are the beginning of larger ones, so that nobody can say how much is left out."""
 
     def of(self, value: Any) -> Any:
-        """Give as much of it as there is room for; what is left out is counted."""
+        """Give as much of it as there is room for; what is left out is counted, where it can be."""
         self.left -= 1
         if isinstance(value, str):
             return (
                 value
                 if len(value) <= LONGEST_TEXT
-                else [value[:LONGEST_TEXT], {LEFT_OUT: len(value) - LONGEST_TEXT}]
+                else [value[:LONGEST_TEXT], {LEFT_OUT: self._more(len(value) - LONGEST_TEXT)}]
             )
         if isinstance(value, Mapping):
             return self._members(cast("Mapping[str, Any]", value))
@@ -86,11 +88,14 @@ class Shown:
             return self._items(cast("Sequence[Any]", value))
         return value
 
+    def _more(self, number: int) -> int | None:
+        return None if self.is_beginning else number
+
     def _members(self, value: Mapping[str, Any]) -> dict[str, Any]:
         shown: dict[str, Any] = {}
         for name, each in value.items():
             if len(shown) == MOST_INSIDE or self.left <= 0:
-                return {**shown, LEFT_OUT: len(value) - len(shown)}
+                return {**shown, LEFT_OUT: self._more(len(value) - len(shown))}
             shown[name] = IN_ITS_PLACE if is_hidden(name, self.hidden) else self.of(each)
         return shown
 
@@ -98,6 +103,6 @@ class Shown:
         shown: list[Any] = []
         for each in value:
             if len(shown) == MOST_INSIDE or self.left <= 0:
-                return [*shown, {LEFT_OUT: len(value) - len(shown)}]
+                return [*shown, {LEFT_OUT: self._more(len(value) - len(shown))}]
             shown.append(self.of(each))
         return shown

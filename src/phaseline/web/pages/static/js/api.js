@@ -11,14 +11,9 @@ export class ApiError extends Error {
   }
 }
 
-/** The address of something, for links and sockets. */
-export const address = (path) => new URL(`api/${path}`, document.baseURI);
-
-/** A part of a path, whatever characters are in it. */
-export const part = encodeURIComponent;
-
-function withQuery(path, query) {
-  const url = address(path);
+/** The address of something, for links and sockets. @param {string} path @param {Record<string, unknown>} [query] */
+export function address(path, query = {}) {
+  const url = new URL(`api/${path}`, document.baseURI);
   for (const [name, value] of Object.entries(query)) {
     for (const each of Array.isArray(value) ? value : [value]) {
       if (each !== undefined && each !== null && each !== "") url.searchParams.append(name, each);
@@ -26,6 +21,9 @@ function withQuery(path, query) {
   }
   return url;
 }
+
+/** A part of a path, whatever characters are in it. */
+export const part = encodeURIComponent;
 
 async function ask(method, url, { body, signal } = {}) {
   let answer;
@@ -44,7 +42,7 @@ async function ask(method, url, { body, signal } = {}) {
 }
 
 /** Read something. @param {string} path @param {Record<string, unknown>} [query] @param {AbortSignal} [signal] */
-export const read = (path, query = {}, signal) => ask("GET", withQuery(path, query), { signal });
+export const read = (path, query = {}, signal) => ask("GET", address(path, query), { signal });
 
 /** Change something. @param {string} path @param {unknown} [body] @param {"POST" | "PUT" | "DELETE"} [method] */
 export const change = (path, body = {}, method = "POST") => ask(method, address(path), { body });

@@ -9,15 +9,17 @@ const TONES = {
 /** What is not here is a label of a phase: the run is at it. */
 export const toneOf = (state) => TONES[state] || (/^(WAIT|SLEEP)_FOR/.test(state) ? "waiting" : "active");
 
+const only = (...states) => ({ states, has: (state) => states.includes(state) });
+
 /** Groups of states by which runs are looked for, in the order in which they are shown. */
 export const GROUPS = [
   { name: "ACTIVE", label: "Active", tone: "active", has: (state) => toneOf(state) === "active" },
   { name: "WAITING", label: "Waiting", tone: "waiting", has: (state) => ["idle", "waiting"].includes(toneOf(state)) },
-  { name: "PAUSED", label: "Paused", tone: "paused", has: (state) => state === "PAUSED" },
-  { name: "FAILED", label: "Failed", tone: "failed", has: (state) => state === "FAILED" },
-  { name: "COMPLETED", label: "Completed", tone: "done", has: (state) => state === "COMPLETED" },
-  { name: "ROLLED_BACK", label: "Rolled back", tone: "undone", has: (state) => toneOf(state) === "undone" },
-  { name: "CANCELLED", label: "Cancelled", tone: "cancelled", has: (state) => state === "CANCELLED" },
+  { name: "PAUSED", label: "Paused", tone: "paused", ...only("PAUSED") },
+  { name: "FAILED", label: "Failed", tone: "failed", ...only("FAILED") },
+  { name: "COMPLETED", label: "Completed", tone: "done", ...only("COMPLETED") },
+  { name: "ROLLED_BACK", label: "Rolled back", tone: "undone", ...only("ROLLED_BACK", "ROLLING_BACK") },
+  { name: "CANCELLED", label: "Cancelled", tone: "cancelled", ...only("CANCELLED") },
 ];
 
 /** Whether a run in that state has ended for now. */

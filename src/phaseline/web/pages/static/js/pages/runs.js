@@ -27,12 +27,12 @@ const LOOK = 500; // milliseconds between two readings, however much happens
 /** The link to the list with something of the query changed; a page further on is left. */
 const withQuery = (query, changes) => hrefWith(["runs"], query, changes);
 
-/** The states that are asked for, of those that there are. */
-function statesOf(query, counts) {
+/** The states that are asked for; of a group with names of phases those that there are, which `ofCounts` says. */
+async function statesOf(query, ofCounts) {
   const wanted = query.get("state");
   const group = GROUPS.find(({ name }) => name === wanted);
   if (!wanted) return [];
-  const states = group ? Object.keys(counts).filter(group.has) : [wanted];
+  const states = !group ? [wanted] : group.states || Object.keys((await ofCounts).counts).filter(group.has);
   return states.length ? states : [wanted]; // one that no run is in finds nothing, and not everything
 }
 
@@ -43,11 +43,12 @@ export default function Runs({ route: { query } }) {
   const load = useLoad(async (signal) => {
     const ofPipelines = read("pipelines", {}, signal);
     ofPipelines.catch(() => {}); // told below
-    const counts = may("stats") ? (await read("runs/counts", selection, signal)).counts : {};
+    const ofCounts = may("stats") ? read("runs/counts", selection, signal) : Promise.resolve({ counts: {} });
+    ofCounts.catch(() => {}); // as well
     const page = await read("runs", {
-      ...selection, state: statesOf(query, counts), after: query.get("after"), limit: PAGE,
+      ...selection, state: await statesOf(query, ofCounts), after: query.get("after"), limit: PAGE,
     }, signal);
-    return { ...page, counts, pipelines: (await ofPipelines).pipelines };
+    return { ...page, counts: (await ofCounts).counts, pipelines: (await ofPipelines).pipelines };
   }, [search]);
   const look = useAtMost(() => !document.hidden && load.again(), LOOK);
   useEvents(may("subscribe") ? { everything: true } : null, { event: look, catchUp: load.again });

@@ -8,14 +8,17 @@ const LEFT_OUT = "$left_out";
 /** How many more there are, if a value stands for what was left out. */
 const leftOut = (value) => value && typeof value === "object" && !Array.isArray(value) && Object.keys(value).length === 1 ? value[LEFT_OUT] : undefined;
 
+/** In words; null where nobody counted. */
+const more = (number, what = "") => `${number === null ? "" : `${count(number)} `}more${what}`;
+
 /** @param {{value: unknown, name?: string, depth?: number}} props */
 export function Tree({ value, name, depth = 0 }) {
   const label = name === undefined ? null : html`<span class="key">${name}</span>`;
   if (value === null || typeof value !== "object") return html`<div class="leaf">${label}<${Leaf} value=${value} /></div>`;
   const missing = leftOut(value);
-  if (missing !== undefined) return html`<div class="leaf muted">${count(missing)} more, not shown</div>`;
+  if (missing !== undefined) return html`<div class="leaf muted">${more(missing)}, not shown</div>`;
   if (Array.isArray(value) && value.length === 2 && typeof value[0] === "string" && leftOut(value[1]) !== undefined) {
-    return html`<div class="leaf">${label}<${Leaf} value=${value[0]} /> <span class="muted">… ${count(leftOut(value[1]))} more characters</span></div>`;
+    return html`<div class="leaf">${label}<${Leaf} value=${value[0]} /> <span class="muted">… ${more(leftOut(value[1]), " characters")}</span></div>`;
   }
   return html`<${Inside} value=${value} label=${label} depth=${depth} />`;
 }
@@ -30,7 +33,7 @@ function Inside({ value, label, depth }) {
     <details open=${isOpen} onToggle=${(event) => setOpen(event.currentTarget.open)}>
       <summary>${label}<span class="muted">${isList ? `${count(entries.length)} ${entries.length === 1 ? "item" : "items"}` : entries.length === 1 ? "1 member" : `${count(entries.length)} members`}</span></summary>
       ${isOpen && html`<div class="inside">${entries.map(([key, each]) => key === LEFT_OUT
-        ? html`<div class="leaf muted">${count(each)} more, not shown</div>`
+        ? html`<div class="leaf muted">${more(each)}, not shown</div>`
         : html`<${Tree} key=${key} name=${key} value=${each} depth=${depth + 1} />`)}</div>`}
     </details>`;
 }
