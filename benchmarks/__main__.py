@@ -13,7 +13,7 @@ from pathlib import Path
 
 from tests.servers import ServerError
 
-from benchmarks import events, graph, growth, queue
+from benchmarks import console, events, graph, growth, queue
 from benchmarks.cases import DURABLE, MEMORY, QUEUE
 from benchmarks.events.outcome import EventBenchmarkError
 from benchmarks.events.outcome import Stage as EventStage
@@ -86,6 +86,14 @@ def _queue(options: argparse.Namespace, directory: Path) -> Iterator[str]:
         )
 
 
+def _console(options: argparse.Namespace, directory: Path) -> Iterator[str]:
+    for storage in options.storage or STORAGES:
+        with databases(storage, directory) as made:
+            stage = console.Stage(storage, made, options.runs, options.rounds)
+            for line in console.measure(stage, options.only or [*console.MEASURES]):
+                yield line.as_json() if options.json else line.as_text()
+
+
 def _events(options: argparse.Namespace, directory: Path) -> Iterator[str]:
     stage = EventStage(directory, options.samples, options.rate, options.events)
     for name in options.only or events.MEASURES:
@@ -124,6 +132,13 @@ def _parser() -> argparse.ArgumentParser:
         help="starts on an idle worker in each round (default 100)",
     )
     queued.set_defaults(measure=_queue)
+    looked = kinds.add_parser("console", help="how soon pages of the console are drawn, in a real browser")
+    looked.add_argument("--storage", choices=STORAGES, action="append", help="by default both")
+    looked.add_argument("--only", choices=[*console.MEASURES], action="append", help="may be repeated")
+    looked.add_argument(
+        "--runs", type=_at_least(100), default=100_000, help="in the tables (default 100 000)"
+    )
+    looked.set_defaults(measure=_console)
     told = kinds.add_parser("events", help="how soon, and how fast, events reach those who listen")
     _add_events(told)
     memory.set_defaults(measure=_memory, runs=[1])
@@ -138,9 +153,9 @@ def _parser() -> argparse.ArgumentParser:
     for kind in (durable, grown):
         kind.add_argument("--storage", choices=STORAGES, default=SQLITE)
     _add_sizes(grown)
-    for kind in (memory, durable, grown, joins, queued):
+    for kind in (memory, durable, grown, joins, queued, looked):
         kind.add_argument("--rounds", type=_positive, default=5, help="rounds of each contender (default 5)")
-    for kind in (memory, durable, grown, joins, queued, told):
+    for kind in (memory, durable, grown, joins, queued, looked, told):
         kind.add_argument(
             "--dir", type=_directory, help="parent of the temporary directory: chooses the disk"
         )
