@@ -921,12 +921,13 @@ class SchemaVersionError(StorageError):
         """Version of the tables."""
         self.known = known
         """Version that this code writes."""
+        with_password = " with the password in the URL" if "***" in where else ""
         super().__init__(
             f"storage {where} has schema version {found}, this phaseline knows up to {known}; "
             "upgrade phaseline, or open a database that it wrote"
             if found > known
             else f"storage {where} has schema version {found}, this phaseline needs {known}; run "
-            f"'phaseline db upgrade {where}' with the password in the URL, or 'await Runtime(url).migrate()'"
+            f"'phaseline db upgrade {where}'{with_password}, or 'await Runtime(url).migrate()'"
         )
 
 

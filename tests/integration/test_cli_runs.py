@@ -40,8 +40,8 @@ def test_runs_are_listed_by_their_storage_alone(kiosk):
     ]
     none = kiosk.ask("runs", "list", "--state", "PAUSED")
     assert (ExitCode.DONE, "", "no run fulfils that\n") == (none.exit_code, none.stdout, none.stderr)
-    for command in ("list", "statistics"):
-        elsewhere = kiosk.ask("runs", command, "--namespace", "nowhere", place=kiosk.url)
+    for command in (("runs", "list"), ("runs", "counts"), ("runs", "statistics"), ("dead-letters", "list")):
+        elsewhere = kiosk.ask(*command, "--namespace", "nowhere", place=kiosk.url)
         assert (ExitCode.DONE, "") == (elsewhere.exit_code, elsewhere.stdout)
         assert "there is no run in namespace 'nowhere'; if another one is meant" in elsewhere.stderr
 

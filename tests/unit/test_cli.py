@@ -114,6 +114,14 @@ def test_a_storage_that_cannot_be_reached_is_told_without_its_password(folder):
     assert ExitCode.UNUSABLE == found.exit_code
     assert "127.0.0.1:1" in found.stderr
     assert "hush" not in found.output
+    assert "\\t" not in found.stderr  # of the driver's words, which stand in several lines
+
+
+def test_tables_that_are_behind_are_told_with_the_command_that_helps(folder):
+    """It says to add the password only where the URL is shown without one."""
+    behind = ask("db", "check", "sqlite:///new.db")
+    assert "run 'phaseline db upgrade sqlite:///new.db', or" in behind.stderr
+    assert "with the password in the URL" in str(SchemaVersionError("postgresql://ann:***@here/shop", 0, 1))
 
 
 def test_tables_are_told_as_json(folder):

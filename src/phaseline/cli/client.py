@@ -46,10 +46,10 @@ def with_client(place: str | None, namespace: str | None, do: Callable[[Runtime]
     return anyio.run(opened)
 
 
-async def why_none(client: Runtime) -> str:
-    """What is said where no run fulfils what was asked for: in a namespace without any run, another one may be meant."""
+async def why_none(client: Runtime, what: str = "run") -> str:
+    """What is said where nothing fulfils what was asked for: in a namespace without any run, another one may be meant."""
     if (await client.find(limit=1)).runs:
-        return "no run fulfils that"
+        return f"no {what} fulfils that"
     return (
         f"there is no run in namespace {client.namespace!r}; if another one is meant, say --namespace NAME, or name a runtime "
         "that is in it"

@@ -46,18 +46,18 @@ def counts(
 ) -> None:
     """Count runs by state."""
 
-    async def count(client: Runtime) -> CountsView:
+    async def count(client: Runtime) -> tuple[CountsView, str]:
         found = await runs_of(
             client, pipeline=pipeline, version=version, state=state, tag=tag, attribute=attribute, since=since, until=until,
         ).count()  # fmt: skip
-        return CountsView(counts=found, total=sum(found.values()))
+        return CountsView(counts=found, total=sum(found.values())), "" if found else await why_none(client)
 
-    view = with_client(runtime, namespace, count)
+    view, empty = with_client(runtime, namespace, count)
     if as_json:
         print_json(view)
     else:
-        rows = [*((state, str(count)) for state, count in view.counts.items()), ("total", str(view.total))]
-        print_rows(("state", "runs"), rows, "")
+        rows = [(state, str(count)) for state, count in view.counts.items()]
+        print_rows(("state", "runs"), [*rows, ("total", str(view.total))] if rows else rows, empty)
 
 
 def statistics(

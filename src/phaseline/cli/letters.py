@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from phaseline.cli.client import with_client
+from phaseline.cli.client import why_none, with_client
 from phaseline.cli.commands import Ids, command_each
 from phaseline.cli.options import (
     Actor,
@@ -51,7 +51,7 @@ def list_letters(
 ) -> None:
     """List dead letters, page by page."""
 
-    async def page(client: Runtime) -> LettersView:
+    async def page(client: Runtime) -> tuple[LettersView, str]:
         try:
             asked = client.dead_letters.find(
                 pipeline=pipeline or None, category=category or None, phase=phase, since=since, until=until, order=order,
@@ -60,9 +60,10 @@ def list_letters(
         except ValueError as error:  # a place to go on at that is none
             raise typer.BadParameter(str(error)) from error
         found = await asked
-        return LettersView(letters=tuple(map(LetterView.of, found.letters)), next=found.next)
+        view = LettersView(letters=tuple(map(LetterView.of, found.letters)), next=found.next)
+        return view, "" if found.letters else await why_none(client, "letter")
 
-    found = with_client(runtime, namespace, page)
+    found, empty = with_client(runtime, namespace, page)
     if as_json:
         print_json(found)
     elif ids:
@@ -77,7 +78,7 @@ def list_letters(
             for letter in found.letters
         )  # fmt: skip
         columns = ("run", "pipeline", "phase", "category", "attempts", "at", "error")
-        print_rows(columns, rows, "no letter fulfils that")
+        print_rows(columns, rows, empty)
         if found.next is not None:
             typer.echo(f"there are more: --after {found.next}", err=True)
 

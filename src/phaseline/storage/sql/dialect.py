@@ -201,7 +201,7 @@ class Dialect(ABC):
 
 def told_by(error: BaseException) -> str:
     """What a driver says of an error, in one line."""
-    return str(error).strip().replace("\n", "; ") or type(error).__name__
+    return "; ".join(map(str.strip, str(error).strip().splitlines())) or type(error).__name__
 
 
 @lru_cache(maxsize=1_000)
