@@ -37,6 +37,13 @@ def test_tables_are_those_of_the_code(page: str, module: ModuleType) -> None:
     assert table == module.to_markdown()
 
 
+def test_every_alert_is_listed() -> None:
+    """In the order of the rules."""
+    rules = (ROOT / "deploy/phaseline.rules.yml").read_text("utf-8")
+    table = (ROOT / "docs/how-to/observe.md").read_text("utf-8").partition("| alert | fires when |")[2]
+    assert re.findall(r"alert: (\w+)", rules) == re.findall(r"^\| `(\w+)` \|", table, re.MULTILINE)
+
+
 def test_the_rooms_are_listed_in_the_order_that_is_checked() -> None:
     """The layers of import-linter stand in the documentation, one a line."""
     contracts = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
