@@ -31,6 +31,7 @@ ENTER = (
 
 EVERY = (
     "WITH RECURSIVE lanes (lane) AS (SELECT min(p.lane) FROM phaseline_phase_execution p WHERE p.namespace = ? "
+    "AND p.lane IS NOT NULL "  # else SQLite walks through all rows of the namespace to find the first
     "UNION ALL SELECT (SELECT min(p.lane) FROM phaseline_phase_execution p WHERE p.namespace = ? AND p.lane > l.lane) "
     "FROM lanes l WHERE l.lane IS NOT NULL) "
 )
