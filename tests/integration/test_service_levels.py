@@ -98,12 +98,11 @@ async def test_what_nobody_takes_up_is_told_of(open_runtime: OpenRuntime, clock:
         assert figure == 1
 
 
-async def test_two_that_look_at_once_tell_it_once(
-    open_runtime: OpenRuntime, storage: Callable[[], Any], clock: FakeClock
-) -> None:
+@pytest.mark.parametrize(
+    "storage", ["sqlite", "postgres"], indirect=True
+)  # those that several processes share
+async def test_two_that_look_at_once_tell_it_once(open_runtime: OpenRuntime, clock: FakeClock) -> None:
     """Both find it, and one of them writes it."""
-    if not storage().shared:
-        return
     many = 20
     async with open_runtime(looking) as one, open_runtime(looking) as other:
         handles = [await one.start(looking, number, delay=SECOND) for number in range(many)]
