@@ -17,7 +17,7 @@ from phaseline.control import Verb
 from phaseline.dead_letters import DeadLetters
 from phaseline.web.routes import ROUTES
 
-NO_DOCUMENT = {"worker", "template schema"}
+NO_DOCUMENT = {"worker", "console", "template schema"}
 """Commands that print none, or nothing else."""
 
 

@@ -9,7 +9,7 @@ import typer
 from typer.core import TyperGroup
 
 from phaseline import __version__
-from phaseline.cli import db, doctor, graph, letters, run, runs, schedules, template, worker
+from phaseline.cli import console, db, doctor, graph, letters, run, runs, schedules, template, worker
 from phaseline.cli.client import told
 from phaseline.cli.codes import EPILOG, code_of
 from phaseline.cli.configuration import ConfigurationError
@@ -48,6 +48,7 @@ app.command("graph")(graph.graph)
 app.add_typer(db.app, name="db")
 app.add_typer(template.app, name="template")
 app.command("worker")(worker.worker)
+app.command("console")(console.console)
 app.command("doctor")(doctor.doctor)
 
 

@@ -83,6 +83,7 @@ DEEDS: Final = (
     Deed("", "db check", needs_code=False),
     Deed("", "db sql", needs_code=False),
     Deed("", "worker"),
+    Deed("", "console", needs_code=False),
     Deed("templates.json_schema", "template schema", needs_code=False),
     Deed("templates.load", "template check", needs_code=False),
 )
