@@ -27,18 +27,18 @@ async def known(connection: Any) -> Access | None:
     return Access("user:42") if "authorization" in connection.headers else None
 
 
-def in_starlette(runtime: Runtime) -> Any:
-    return Starlette(routes=[Mount("/ops/console", console(runtime, authorize=known))])
+def in_starlette(runtime: Runtime, path: str) -> Any:
+    return Starlette(routes=[Mount(path, console(runtime, authorize=known))])
 
 
-def in_fastapi(runtime: Runtime) -> Any:
+def in_fastapi(runtime: Runtime, path: str) -> Any:
     app = fastapi.FastAPI()
-    app.mount("/ops/console", console(runtime, authorize=known))
+    app.mount(path, console(runtime, authorize=known))
     return app
 
 
-def in_litestar(runtime: Runtime) -> Any:
-    mounted = litestar_asgi("/ops/console", is_mount=True, copy_scope=True)(console(runtime, authorize=known))
+def in_litestar(runtime: Runtime, path: str) -> Any:
+    mounted = litestar_asgi(path, is_mount=True, copy_scope=True)(console(runtime, authorize=known))
     return litestar.Litestar([mounted])
 
 
@@ -48,12 +48,16 @@ def anyio_backend() -> tuple[str, dict[str, object]]:
     return "asyncio", {}
 
 
-@pytest.mark.parametrize("mounted", [in_starlette, in_fastapi, in_litestar])
-async def test_it_is_mounted_anywhere(mounted: Callable[..., Any]) -> None:
+MOUNTED = [in_starlette, in_fastapi, in_litestar]
+
+
+@pytest.mark.parametrize("path", ["/", "/ops/console"])
+@pytest.mark.parametrize("mounted", MOUNTED)
+async def test_it_is_mounted_anywhere(mounted: Callable[..., Any], path: str) -> None:
     """Its page, what lies beside it, what it asks for, and its live events; strangers get no further than the files."""
     runtime = Runtime(pipelines=[doubling])
-    app = mounted(runtime)
-    async with client_of(app, "/ops/console", authorization="yes") as client:
+    app, below = mounted(runtime, path), path.rstrip("/")
+    async with client_of(app, below, authorization="yes") as client:
         page = await client.get("/")
         assert (200, "text/html; charset=utf-8") == (page.status_code, page.headers["content-type"])
         script = await client.get("/js/main.js")
@@ -68,23 +72,27 @@ async def test_it_is_mounted_anywhere(mounted: Callable[..., Any]) -> None:
             handle = await runtime.start(doubling, 4)
             await handle.wait()
             assert handle.id in (await client.get("/api/runs")).text
-            async with talking(app, "/ops/console/api/live", authorization="yes") as socket:
+            async with talking(app, f"{below}/api/live", authorization="yes") as socket:
                 await socket.until(lambda: socket.answers)
-            async with client_of(app, "/ops/console") as stranger:
+            async with client_of(app, below) as stranger:
                 assert 200 == (await stranger.get("/")).status_code
                 assert 401 == (await stranger.get("/api/runs")).status_code
 
 
 async def test_browsers_are_led_to_the_slash() -> None:
     """Without it they would look for what lies beside the page one level too high; whatever a proxy put before the path."""
-    async with Runtime(pipelines=[doubling]) as runtime, client_of(in_litestar(runtime)) as client:
+    async with (
+        Runtime(pipelines=[doubling]) as runtime,
+        client_of(in_litestar(runtime, "/ops/console")) as client,
+    ):
         led = await client.get("/ops/console")
     assert (307, "./console/") == (led.status_code, led.headers["location"])
 
 
-async def test_behind_a_root_path_it_is_the_same() -> None:
+@pytest.mark.parametrize("mounted", MOUNTED)
+async def test_behind_a_root_path_it_is_the_same(mounted: Callable[..., Any]) -> None:
     """As a server behind a proxy that takes a prefix away is told it."""
-    app = Starlette(routes=[Mount("/console", console(Runtime(), authorize=known))])
+    app = mounted(Runtime(), "/console")
 
     async def proxied(scope: Any, receive: Any, send: Any) -> None:
         await app({**scope, "root_path": "/outer", "path": f"/outer{scope['path']}"}, receive, send)

@@ -66,7 +66,7 @@ def console(
         guard = Guard(serving.guard.source, _without_changes(serving.guard.authorize))
         serving = attrs.evolve(serving, guard=guard)
     api = application(serving, live=live, title=title)
-    return Router(routes=[Mount("/api", api)], default=_Files(), redirect_slashes=False)
+    return _Placed(Router(routes=[Mount("/api", api)], default=_Files(), redirect_slashes=False))
 
 
 def _without_changes(authorize: Authorize) -> Authorize:
@@ -79,6 +79,22 @@ def _without_changes(authorize: Authorize) -> Authorize:
 
 async def _may_read(access: Access, action: Action, run: RunSummary | None) -> bool:
     return action in READING and await access.allows(action, run)
+
+
+class _Placed:
+    """Has the path begin with what the application is mounted below, as ASGI says: Litestar leaves that out, and the slash."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Hand it on."""
+        path, root = scope.get("path", ""), scope.get("root_path", "").rstrip("/")
+        if not path.startswith("/"):
+            path = f"/{path}"
+        if not f"{path}/".startswith(f"{root}/"):
+            path = f"{root}{path}"
+        await self._app({**scope, "path": path}, receive, send)
 
 
 class _Files:
