@@ -31,6 +31,7 @@ DEEDS: Final = (
             "GET /runs/{id}/outline",
             "GET /runs/{id}/phases",
             "GET /runs/{id}/value",
+            "GET /runs/{id}/value/file",
             "GET /pipeline/{id}/state",
             "GET /pipeline/{id}/checkpoints",
         ),
