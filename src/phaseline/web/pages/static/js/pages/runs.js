@@ -45,10 +45,11 @@ export default function Runs({ route: { query } }) {
     ofPipelines.catch(() => {}); // told below
     const ofCounts = may("stats") ? read("runs/counts", selection, signal) : Promise.resolve({ counts: {} });
     ofCounts.catch(() => {}); // as well
+    const states = await statesOf(query, ofCounts);
     const page = await read("runs", {
-      ...selection, state: await statesOf(query, ofCounts), after: query.get("after"), limit: PAGE,
+      ...selection, state: states, after: query.get("after"), limit: PAGE,
     }, signal);
-    return { ...page, counts: (await ofCounts).counts, pipelines: (await ofPipelines).pipelines };
+    return { ...page, states, counts: (await ofCounts).counts, pipelines: (await ofPipelines).pipelines };
   }, [search]);
   const look = useAtMost(() => !document.hidden && load.again(), LOOK);
   useEvents(may("subscribe") ? { everything: true } : null, { event: look, catchUp: load.again });
@@ -57,7 +58,7 @@ export default function Runs({ route: { query } }) {
   const isFiltered = [...query.keys()].some((name) => name !== "after");
   const total = found ? Object.values(found.counts).reduce((sum, each) => sum + each, 0) : 0;
   const runs = found?.runs || [];
-  const states = statesOf(query, found?.counts || {});
+  const states = found?.states || [];
   const selected = useSelected(runs.map(({ id }) => id));
   const { chosen } = selected;
   const [asked, setAsked] = useState(/** @type {{verb: string, ids: string[] | null} | null} */ (null));
