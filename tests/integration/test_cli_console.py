@@ -6,10 +6,11 @@ import re
 import select
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -94,9 +95,28 @@ def test_what_is_missing_is_named(
         port = str(taken.getsockname()[1])
         assert ExitCode.UNUSABLE == cli.main(["console", str(file), "--port", port])
     assert "--port 0 takes a free one" in " ".join(capsys.readouterr().err.split())
-    assert ExitCode.UNUSABLE == cli.main(["console", f"sqlite:///{file.parent / 'other.db'}", "--port", "0"])
-    assert "there is no file" in capsys.readouterr().err
+    for place in (f"sqlite:///{file.parent / 'other.db'}", "nowhere.db", str(file.parent)):
+        assert ExitCode.UNUSABLE == cli.main(["console", place, "--port", "0"])
+        assert "there is no file" in capsys.readouterr().err
     monkeypatch.setitem(sys.modules, "uvicorn", None)
     monkeypatch.delitem(sys.modules, "phaseline.web.pages.alone")
     assert ExitCode.UNUSABLE == cli.main(["console", str(file)])
     assert "pip install 'phaseline[console]'" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "command", [["console", "PLACE", "--port", "0"], ["runs", "list", "--runtime", "sqlite:///PLACE"]]
+)
+def test_a_file_of_somebody_else_is_left_as_it_is(
+    command: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A runtime on it would make tables there."""
+    place = tmp_path / "other.db"
+    with closing(sqlite3.connect(place)) as connection:
+        connection.execute("CREATE TABLE invoices (id integer)")
+        connection.commit()
+    before = place.read_bytes()
+    assert ExitCode.UNUSABLE == cli.main([word.replace("PLACE", str(place)) for word in command])
+    assert "holds no runs of phaseline's" in capsys.readouterr().err
+    assert before == place.read_bytes()
+    assert [place] == [*tmp_path.iterdir()]

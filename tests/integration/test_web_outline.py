@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -56,6 +57,19 @@ async def test_items_are_folded(runtime: Runtime) -> None:
         assert 1 == places["weigh[]"]["states"]["FAILED"]
         assert "it is bad" == told["error"]["message"]
         assert told["seq"] == max([event.seq async for event in handle.events()])
+
+
+async def test_no_command_is_offered_where_the_pipeline_is_not_served(tmp_path: Path) -> None:
+    """None would be obeyed; the run is shown all the same."""
+    url = f"sqlite:///{tmp_path}/runs.db"
+    async with Runtime(url, pipelines=[weighing], serve=False) as runtime:
+        handle = await runtime.start(weighing, "a")
+        async with client_of(asgi_app(runtime, authorize=everybody)) as client:
+            assert "cancel" in (await client.get(f"/runs/{handle.id}/outline")).json()["allowed"]
+    async with Runtime(url, serve=False) as bare, client_of(asgi_app(bare, authorize=everybody)) as client:
+        told = (await client.get(f"/runs/{handle.id}/outline")).json()
+        assert ("IDLE", []) == (told["state"], told["allowed"])
+        assert 409 == (await client.post(f"/runs/{handle.id}/cancel", json={})).status_code
 
 
 async def test_phases_come_page_by_page(runtime: Runtime) -> None:

@@ -52,12 +52,14 @@ def console(
     def ready(url: str) -> None:
         print(url, "Ctrl-C ends it" + ("; nothing can be changed" if read_only else ""), sep="\n", flush=True)
 
-    place = f"{SQLITE}{runtime}" if runtime and Path(runtime).is_file() else runtime
+    is_file = runtime is not None and runtime != "memory" and (":" not in runtime or Path(runtime).is_file())
+    place = f"{SQLITE}{runtime}" if is_file else runtime
     try:
         listening = socket.create_server((HOST, port))
     except OSError as error:
+        why = str(error.strerror).partition(" (")[0]  # without the address again
         raise typer.BadParameter(
-            f"nothing can listen on {HOST}:{port}: {error.strerror}; --port 0 takes a free one"
+            f"nothing can listen on {HOST}:{port}: {why}; --port 0 takes a free one"
         ) from error
     with listening:
         shown = partial(show, listening=listening, actor=actor, read_only=read_only, ready=ready)

@@ -81,17 +81,29 @@ def runtime_of(place: Place, *, namespace: str | None = None) -> Runtime:
                 "runtime of that namespace"
             )
         return found
-    path = place.text.removeprefix(SQLITE).partition("?")[0]
-    if place.text.startswith(SQLITE) and not Path(path).is_file():
-        raise NoRuntimeError(
-            f"there is no file {path!r}: check the path; whoever opens a runtime on it makes it"
-        )
+    if place.text.startswith(SQLITE):
+        _check_file(place.text)
     return Runtime(
         place.text,
         namespace="default" if namespace is None else namespace,
         settings=place.settings,
         serve=False,
     )
+
+
+def _check_file(url: str) -> None:
+    """Leave a file alone that is another's: a runtime would make its tables in it."""
+    from phaseline.storage.sql.store import SqlStorage
+
+    path = url.removeprefix(SQLITE).partition("?")[0]
+    if not Path(path).is_file():
+        raise NoRuntimeError(
+            f"there is no file {path!r}: check the path; whoever opens a runtime on it makes it"
+        )
+    if not SqlStorage(url).schema_version():
+        raise NoRuntimeError(
+            f"the file {path!r} holds no runs of phaseline's: check the path; phaseline db upgrade {url} would make the tables"
+        )
 
 
 def client_of(place: Place, *, namespace: str | None = None) -> Runtime:

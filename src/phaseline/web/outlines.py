@@ -46,7 +46,7 @@ class FoldedView(View):
 
 
 class OutlineView(RunView):
-    """A run, with its phases folded."""
+    """A run, with its phases folded. No command is allowed where its pipeline, as it began with it, is not served."""
 
     seq: int
     """Number of its last event."""
@@ -80,7 +80,7 @@ async def show_outline(call: Call) -> OutlineView:
     spending = rows.run.spending or NO_SPENDING
     return OutlineView.model_validate(
         {
-            **RunView.of(call.run).model_dump(), "seq": rows.run.seq, "forked_from": call.run.forked_from,
+            **RunView.of(call.run).model_dump(), **({} if rows.run.definition in runner.plans else {"allowed": ()}), "seq": rows.run.seq, "forked_from": call.run.forked_from,
             "phases": _folded(rows.phases), "checkpoints": tuple(map(CheckpointView.of, checkpoints)),
             "usage": UsageView.of(total(spending.phases.values())),
             "usage_by_phase": {path: UsageView.of(usage) for path, usage in spending.phases.items()},

@@ -31,7 +31,7 @@ const pathOf = (verb, id) => verb === "requeue" || verb === "discard" ? `dead-le
 /** What a run obeys now, and its reader may have it do. @param {any} run @param {Set<string>} rights */
 export function deedsOf(run, rights) {
   const waits = run.phases.some(({ phase }) => phase?.waits_for === "signal" && phase.state === "RUNNING");
-  return DEEDS.filter(({ verb }) => rights.has(verb) && (verb === "signal" ? waits : verb === "requeue" ? false : run.allowed.includes(verb)));
+  return DEEDS.filter(({ verb }) => rights.has(verb) && (verb === "signal" ? waits && run.allowed.length : verb === "requeue" ? false : run.allowed.includes(verb)));
 }
 
 /** @param {{run: any, rights: Set<string>, pipeline: any, onDone: () => void}} props */
