@@ -32,4 +32,4 @@ class TestDramatiqRedis(OnDramatiq):
         broker = RedisBroker(url=redis_server.url)
         broker.client.flushall()
         yield broker
-        broker.client.close()
+        broker.client.connection_pool.disconnect()

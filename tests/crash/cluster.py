@@ -158,7 +158,7 @@ class RedisMischief(Mischief):
             snapshot.unlink()
 
     def close(self) -> None:
-        self.broker.client.close()
+        self.broker.client.connection_pool.disconnect()
 
 
 class RabbitmqMischief(Mischief):

@@ -5,10 +5,12 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Iterable, Iterator
+from contextlib import closing
 from typing import Any
 
 import anyio
 import pytest
+import redis
 from anyio import to_thread
 from dramatiq import Broker, Message
 from dramatiq import Worker as DramatiqWorker
@@ -56,7 +58,7 @@ def broker(request: pytest.FixtureRequest) -> Iterator[Broker]:
     if request.param == "redis":
         made.client.flushall()
         yield made
-        made.client.close()
+        made.client.connection_pool.disconnect()
         return
     yield made
     _clear(made, PERMITTED)
@@ -96,6 +98,20 @@ def test_permits_that_nobody_takes_do_not_pile_up(broker, queue, monkeypatch):
         queue.flush(PATIENCE)
 
     assert until(lambda: waiting(broker, "default") == 3)
+
+
+def test_a_queue_that_was_named_leaves_no_connection(redis_server):
+    """What it made of a URL is its own: nobody else would close it, and Python warns of each one at its end."""
+    with closing(redis.Redis.from_url(redis_server.url)) as probe:
+        ids = lambda: {each["id"] for each in probe.client_list()}  # noqa: E731
+        before = ids()
+        queue = DramatiqQueue(redis_server.url)
+        queue.put("default")
+        queue.flush(PATIENCE)
+        assert ids() - before
+        queue.close()
+        assert until(lambda: not ids() - before)
+        probe.flushall()
 
 
 @pytest.mark.parametrize("body", [b"", b"\xff\xfe no JSON", b"[]", b"{}", b'{"queue_name": "default"}'])

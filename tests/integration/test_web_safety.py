@@ -15,6 +15,7 @@ from tests.web_client import client_of
 from phaseline import Pipeline, RunSummary, Runtime, each, phase
 from phaseline.errors import DefinitionError
 from phaseline.web import Access, Action, asgi_app
+from phaseline.web.many import VERBS
 from phaseline.web.routes import ROUTES
 
 SECRET = "hunter2"  # noqa: S105  # that is what must not be found
@@ -53,6 +54,8 @@ BODIES: dict[str, dict[str, Any]] = {
     "startRun": {"pipeline": "summing", "input": 2}, "annotateRun": {"note": "seen"},
     "signalRun": {"signal": "approved", "value": True}, "putSchedule": {"pipeline": "summing", "input": 2, "cron": "0 0 1 1 *"},
     "rerunRunFrom": {"phase": "summed"},
+    # Those of a tag that the other namespace has: all others would change between two of the same requests.
+    **{f"{verb}Runs": {"tag": ["canary"]} for verb in VERBS},
 }  # fmt: skip
 """Of operations that need more than an id."""
 

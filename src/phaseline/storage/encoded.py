@@ -42,6 +42,7 @@ from phaseline.units import Message, Outcome, RunRows, Unit
 from phaseline.usage import Usage
 
 log: Final = logging.getLogger("phaseline.storage")
+"""Tells of runs that cannot be read, and are left alone."""
 
 PAYLOAD: Final = "encoded"
 """Name under which an event's payload stands, which is an object."""

@@ -265,8 +265,10 @@ def disconnect(broker: Any, *, whole: bool = False) -> None:
     """Let go of this thread's connection, of which RabbitMQ's broker holds one for each thread; ``whole``: of all of a Redis's."""
     if _is_rabbitmq(broker):
         del broker.connection
-    elif whole and hasattr(broker, "client"):  # it connects again by itself
-        broker.client.close()
+    elif whole and hasattr(
+        broker, "client"
+    ):  # it connects again by itself; close() of a client leaves a given pool open
+        broker.client.connection_pool.disconnect()
 
 
 def _is_rabbitmq(broker: Any) -> bool:
