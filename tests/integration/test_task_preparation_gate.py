@@ -8,11 +8,13 @@ from contextlib import asynccontextmanager
 from datetime import timedelta
 from pathlib import Path
 
+import anyio
 import pydantic_ai.models
 import pytest
 from pydantic_ai.messages import ModelMessage
 from pydantic_ai.models.function import AgentInfo, DeltaToolCall, FunctionModel
 from tests.loops import BOTH_LOOPS, anyio_backend
+from tests.waiting import PATIENCE
 
 from phaseline import RunHandle, Runtime, Transitions
 from phaseline.errors import InvalidSignalError, PipelineFailedError
@@ -60,7 +62,10 @@ async def waiting(
 
 async def until_it_waits(handle: RunHandle[list[Prompt]], clock: FakeClock) -> None:
     """Return when the run waits for a person."""
-    await clock.advance(timedelta())
+    # A model's answer may need turns of the loop in which nothing is seen to happen.
+    with anyio.move_on_after(PATIENCE):
+        while await handle.state() != "AWAITING_APPROVAL":
+            await clock.advance(timedelta())
     assert "AWAITING_APPROVAL" == await handle.state()
 
 
