@@ -48,3 +48,9 @@ def test_nothing_points_nowhere(described: dict[str, Any]) -> None:
 def test_every_right_is_that_of_a_route() -> None:
     """A right that no route asks for would be given in vain."""
     assert {*Action} == {route.action for route in ROUTES if route.action is not None}
+
+
+def test_a_value_of_the_application_may_be_any_json(described: dict[str, Any]) -> None:
+    """It is given as it is stored, and no model says of what shape."""
+    answer = described["paths"]["/runs/{id}/value/file"]["get"]["responses"]["200"]
+    assert {"application/json": {"schema": {}}} == answer["content"]

@@ -154,7 +154,9 @@ def _responses(route: Route, routes: Sequence[Route]) -> dict[str, Any]:
     if route.answer is not None:
         success["content"] = {route.media_type: {"schema": _ref(route.answer)}}
     elif route.status != HTTPStatus.NO_CONTENT:
-        success["content"] = {route.media_type: {"schema": {"type": "string"}}}
+        # A value of the application's, if it is JSON and no model says of what shape; else text.
+        schema = {} if route.media_type == "application/json" else {"type": "string"}
+        success["content"] = {route.media_type: {"schema": schema}}
     if links := _links(route, routes):
         success["links"] = links
     responses = {str(route.status): success}
