@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager, suppress
 from typing import Any, Final
 
 import pytest
-from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import HealthCheck, Phase, assume, given, settings
 from hypothesis.errors import FlakyStrategyDefinition
 from starlette.applications import Starlette
 from starlette.types import Receive, Scope, Send
@@ -38,6 +38,12 @@ QUICK: Final = {
 }  # fmt: skip
 
 
+WORDS: Final = {
+    place.rpartition("/")[2]
+    for place in (route.path for route in ROUTES)
+    if place.startswith("/runs/") and "{" not in place
+}
+"""What stands where the id of a run may, such as ``/runs/pause``: with another method it is 405, and no id is like that."""
 pytestmark = pytest.mark.timeout(240)  # seconds of work, and many on a machine that is busy
 
 
@@ -96,6 +102,7 @@ def test_whatever_is_sent_is_answered_as_documented(schema: Any) -> None:
         @given(case=operation.as_strategy())
         def answered(case: Any) -> None:
             seen[case.operation.label] += 1
+            assume((case.path_parameters or {}).get("id") not in WORDS)
             case.call_and_validate(checks=asked_of)
 
         answered()
