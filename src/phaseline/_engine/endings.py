@@ -110,9 +110,8 @@ def _fail_maps_around(
         if node is within:
             return
         row = draft.row(node.at(items))
-        if row is not None and not is_ended(
-            row
-        ):  # pragma: no branch  # a guard: no way to another row is known
+        # A guard: no way to a map that has no row, or has ended, while an item of it fails is known.
+        if row is not None and not is_ended(row):  # pragma: no branch
             evolve_phase.phase_failed(draft, row, error, final=within is not None)
 
 
