@@ -11,6 +11,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 if TYPE_CHECKING:
+    from datetime import datetime, timedelta
+
     from phaseline.run import ErrorCategory, ErrorInfo, Run
     from phaseline.usage import Budget, Quota, Usage
 
@@ -380,6 +382,19 @@ class ChildRunError(RunError):
         super().__init__(
             f"child run {child_id} of pipeline {pipeline!r} is {state}{why}; a retry of this run {retried}"
         )
+
+
+class DeadlinePassedError(PhaselineError, ValueError):
+    """A run is to be started that should be over already."""
+
+    def __init__(self, deadline: datetime | timedelta, now: datetime) -> None:
+        super().__init__(
+            f"a deadline of {deadline} has passed before the start, at {now.isoformat()}; give one to come"
+        )
+        self.deadline: datetime | timedelta = deadline
+        """As it was given."""
+        self.now: datetime = now
+        """When the run would have begun."""
 
 
 class InvalidMarkError(PhaselineError, ValueError):

@@ -72,6 +72,15 @@ async def test_no_command_is_offered_where_the_pipeline_is_not_served(tmp_path: 
         assert 409 == (await client.post(f"/runs/{handle.id}/cancel", json={})).status_code
 
 
+async def test_a_deadline_that_has_passed_is_refused(runtime: Runtime) -> None:
+    """The client is told, and nothing is started."""
+    late = {"pipeline": "weighing", "input": "a", "deadline": "2020-01-01T00:00:00Z"}
+    async with client_of(asgi_app(runtime, authorize=everybody)) as client:
+        answer = await client.post("/pipeline/start", json=late)
+        assert (422, True) == (answer.status_code, "has passed before the start" in answer.json()["detail"])
+        assert 0 == (await client.get("/runs/counts")).json()["total"]
+
+
 async def test_phases_come_page_by_page(runtime: Runtime) -> None:
     """All, or those at a place in a state; each once."""
     handle = await runtime.start(weighing, "a b c d e f g")

@@ -17,7 +17,7 @@ from phaseline._shell.live import Job, LiveRun
 from phaseline._shell.traced import starting
 from phaseline.codec import same_json
 from phaseline.deps import missing
-from phaseline.errors import KeyConflictError, StorageUnavailableError
+from phaseline.errors import DeadlinePassedError, KeyConflictError, StorageUnavailableError
 from phaseline.limits import Rate, joined, limit_text, limits_text
 from phaseline.plan import Plan
 from phaseline.run import INPUT, RunRecord, RunState
@@ -190,8 +190,7 @@ def _deadline(given: datetime | timedelta | None, now: datetime) -> datetime | N
         return None
     moment = later(now, given) if isinstance(given, timedelta) else given.astimezone(UTC)
     if moment <= now:
-        msg = f"a deadline of {given} has passed before the start, at {now.isoformat()}; give one to come"
-        raise ValueError(msg)
+        raise DeadlinePassedError(given, now)
     return moment
 
 

@@ -6,7 +6,7 @@ from datetime import timedelta
 from functools import partial
 
 from phaseline.control import SUMMARIES, Verb
-from phaseline.errors import KeyConflictError
+from phaseline.errors import DeadlinePassedError, KeyConflictError
 from phaseline.finding import RunSummary
 from phaseline.run import RunState
 from phaseline.showing import send
@@ -23,12 +23,15 @@ async def start(call: Call) -> StateView:
     if asked.key not in (None, key):
         raise RequestError(INVALID_REQUEST, "the header Idempotency-Key and the key in the body are two")
     timeout = asked.timeout_seconds
-    handle = await call.runtime.start(
-        call.pipeline(asked.pipeline, asked.version), asked.input, key=key, while_open=asked.while_open,
-        priority=asked.priority, delay=timedelta(seconds=asked.delay_seconds),
-        timeout=None if timeout is None else timedelta(seconds=timeout), deadline=asked.deadline,
-        tags=asked.tags, attributes={**asked.attributes, **call.access.attributes},
-    )  # fmt: skip
+    try:
+        handle = await call.runtime.start(
+            call.pipeline(asked.pipeline, asked.version), asked.input, key=key, while_open=asked.while_open,
+            priority=asked.priority, delay=timedelta(seconds=asked.delay_seconds),
+            timeout=None if timeout is None else timedelta(seconds=timeout), deadline=asked.deadline,
+            tags=asked.tags, attributes={**asked.attributes, **call.access.attributes},
+        )  # fmt: skip
+    except DeadlinePassedError as error:
+        raise RequestError(INVALID_REQUEST, str(error)) from error
     found = await call.summary(handle.id)
     if key is not None and not await _is_his(call.access, found):
         raise KeyConflictError(key, found.pipeline, found.id)  # it is somebody else's
