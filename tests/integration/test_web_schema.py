@@ -120,6 +120,8 @@ def test_what_is_linked_can_be_followed(schema: Any) -> None:
     class Machine(schema.as_state_machine()):  # type: ignore[misc]
         def before_call(self, case: Any) -> None:
             """Name what is there: it could not be guessed."""
+            if (case.path_parameters or {}).get("id") in WORDS:
+                case.path_parameters["id"] = "0" * 22
             more = {"POST /pipeline/start": {}, "PUT /schedules/{name}": {"cron": "0 0 1 1 *"}}
             if case.operation.label in more and isinstance(case.body, dict):
                 given = {"pipeline": "approvals", "input": case.body.get("input")}
