@@ -50,7 +50,12 @@ def test_every_right_is_that_of_a_route() -> None:
     assert {*Action} == {route.action for route in ROUTES if route.action is not None}
 
 
-def test_a_value_of_the_application_may_be_any_json(described: dict[str, Any]) -> None:
-    """It is given as it is stored, and no model says of what shape."""
-    answer = described["paths"]["/runs/{id}/value/file"]["get"]["responses"]["200"]
-    assert {"application/json": {"schema": {}}} == answer["content"]
+@pytest.mark.parametrize(
+    ("path", "media_type"), [("value/file", "application/json"), ("stream", "text/event-stream")]
+)
+def test_what_no_model_describes_may_have_any_shape(
+    path: str, media_type: str, described: dict[str, Any]
+) -> None:
+    """A value of the application's, and events of a stream: as a text they would be refused by who takes them apart."""
+    answer = described["paths"][f"/runs/{{id}}/{path}"]["get"]["responses"]["200"]
+    assert {media_type: {"schema": {}}} == answer["content"]

@@ -154,8 +154,9 @@ def _responses(route: Route, routes: Sequence[Route]) -> dict[str, Any]:
     if route.answer is not None:
         success["content"] = {route.media_type: {"schema": _ref(route.answer)}}
     elif route.status != HTTPStatus.NO_CONTENT:
-        # A value of the application's, if it is JSON and no model says of what shape; else text.
-        schema = {} if route.media_type == "application/json" else {"type": "string"}
+        # No model says of what shape a value of the application's is, and OpenAPI 3.1 has no way to tell of what events are.
+        is_open = route.media_type in ("application/json", "text/event-stream")
+        schema = {} if is_open else {"type": "string"}
         success["content"] = {route.media_type: {"schema": schema}}
     if links := _links(route, routes):
         success["links"] = links
