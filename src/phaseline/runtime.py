@@ -445,6 +445,7 @@ class Runtime:
                 only ``.id`` and ``result()`` of the handle can be used.
 
         Raises:
+            DeadlinePassedError: It should be over already.
             InvalidInputError: The value is not what the pipeline takes.
             InvalidMarkError: A tag or an attribute is not as said above.
             KeyConflictError: The key stands for a run that was started with another input.

@@ -265,9 +265,8 @@ def disconnect(broker: Any, *, whole: bool = False) -> None:
     """Let go of this thread's connection, of which RabbitMQ's broker holds one for each thread; ``whole``: of all of a Redis's."""
     if _is_rabbitmq(broker):
         del broker.connection
-    elif whole and hasattr(
-        broker, "client"
-    ):  # it connects again by itself; close() of a client leaves a given pool open
+    elif whole and hasattr(broker, "client"):
+        # It connects again by itself. The client's own close() leaves a pool open that it was given, as Dramatiq does.
         broker.client.connection_pool.disconnect()
 
 
