@@ -10,7 +10,7 @@ from typing import Any
 
 import anyio
 import pytest
-from playwright.async_api import Page, expect
+from playwright.async_api import Page, Route, WebSocket, expect
 from tests.consoles import consoled
 
 from phaseline import Abort, Context, Pipeline, RunHandle, Runtime, Signal, each, phase
@@ -100,6 +100,53 @@ async def test_runs_are_listed_found_and_told_as_they_come(page: Page, runtime: 
         await expect(page.get_by_role("heading", name="looking v1")).to_be_visible()
         assert bad.id in page.url
         await expect(page.get_by_role("table")).to_contain_text("look")
+
+
+async def test_the_list_waits_for_nothing_else(page: Page, runtime: Runtime) -> None:
+    """Rows are there before the counts; another page is not counted anew; who goes away and comes back has missed nothing."""
+    started = [await runtime.start(looking, f"quick {number}") for number in range(51)]
+    for handle in started:
+        await handle.wait()
+    counted = anyio.Event()
+    asked: list[str] = []
+    said: list[str | bytes] = []
+
+    async def hold(route: Route) -> None:
+        await counted.wait()
+        await route.continue_()
+
+    def hear(socket: WebSocket) -> None:
+        socket.on("framesent", lambda told: said.append(told))  # noqa: PLW0108  # it marks what it is given
+
+    page.on("request", lambda request: asked.append(request.url.rpartition("/api/")[2].partition("?")[0]))
+    page.on("websocket", hear)
+    async with consoled(page, runtime) as opened:
+        await page.route("**/api/runs/counts*", hold)
+        await opened.goto()
+        rows = page.locator("table.runs tbody tr")
+        await expect(rows).to_have_count(50)
+        await expect(page.get_by_role("link", name="All …")).to_be_visible()
+        counted.set()
+        await expect(page.get_by_role("link", name="All 51")).to_be_visible()
+        assert said  # it has subscribed
+
+        await page.get_by_role("link", name="Pipelines", exact=True).click()
+        await expect(page.get_by_role("heading", name="Pipelines")).to_be_visible()
+        asked.clear()
+        said.clear()
+        await page.get_by_role("link", name="Runs", exact=True).click()
+        await expect(page.get_by_role("link", name="All 51")).to_be_visible()
+        await page.get_by_role("link", name="Older").click()
+        await expect(rows).to_have_count(1)
+        await page.get_by_role("link", name="Completed 51").click()
+        await expect(rows).to_have_count(50)
+        assert {"runs": 3, "runs/counts": 1, "pipelines": 1} == {
+            each: asked.count(each) for each in asked if each.startswith(("runs", "pipelines"))
+        }
+        assert [] == said
+        await page.get_by_role("link", name="All 51").click()
+        await runtime.start(looking, "slow")
+        await expect(rows.first).to_contain_text("Look")
 
 
 async def test_many_runs_are_commanded(page: Page, runtime: Runtime) -> None:

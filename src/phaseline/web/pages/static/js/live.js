@@ -1,8 +1,8 @@
 // One connection on which the page hears what happens; cut off, it comes back and says so, and nothing is missed.
 import { address, read } from "./api.js";
-import { useEffect, useRef, useState } from "./html.js";
+import { useEffect, useLayoutEffect, useRef, useState } from "./html.js";
 
-const FIRST_WAIT = 250, LONGEST_WAIT = 5_000, TRY_AGAIN = 30_000, POLL = 5_000; // milliseconds
+const FIRST_WAIT = 250, LONGEST_WAIT = 5_000, TRY_AGAIN = 30_000, POLL = 5_000, LINGER = 10_000; // milliseconds
 const EXPIRED = 4401;
 
 /**
@@ -10,10 +10,11 @@ const EXPIRED = 4401;
  * polling: the host answers, but not this way; signed-out: it does not know us any more.
  * @typedef {"connecting" | "live" | "lost" | "catching-up" | "polling" | "signed-out"} LineState
  * @typedef {{run?: string, everything?: true}} Wish
- * @typedef {{wish: Wish, event: (event: any) => void, catchUp: () => void, seen: number, until: number, isRefused: boolean}} Listener
+ * @typedef {{event: (event: any) => void, catchUp: () => void, seen: number}} Listener
+ * @typedef {{wish: Wish, listeners: Set<Listener>, is: "asked" | "heard" | "cut" | "refused", until: number, end: number}} Topic
  */
 
-/** @type {Map<string, Set<Listener>>} by what they listen to */
+/** @type {Map<string, Topic>} */
 const topics = new Map();
 /** @type {Set<(state: LineState) => void>} */
 const watchers = new Set();
@@ -26,7 +27,6 @@ let wasOpen = false;
 let timer = 0;
 
 const keyOf = (wish) => wish.run || "*";
-const listeners = () => [...topics.values()].flatMap((each) => [...each]);
 
 function become(next) {
   if (next === state) return;
@@ -45,13 +45,14 @@ function connect() {
     wait = FIRST_WAIT;
     become(wasOpen ? "catching-up" : "live");
     wasOpen = true;
-    for (const key of topics.keys()) subscribe(key);
+    for (const topic of topics.values()) subscribe(topic);
     if (!topics.size) become("live");
   };
   mine.onmessage = ({ data }) => hear(JSON.parse(data));
   mine.onclose = ({ code }) => {
     if (socket !== mine) return;
     socket = null;
+    for (const topic of topics.values()) if (topic.is === "heard") topic.is = "cut";
     if (code === EXPIRED) return become("signed-out");
     if (opened) return lose();
     read("access").then(() => { // it answers, but has no such connection for us
@@ -71,48 +72,56 @@ function say(message) {
   if (socket?.readyState === WebSocket.OPEN) socket.send(JSON.stringify(message));
 }
 
-function subscribe(key) {
-  const all = [...topics.get(key)];
-  const { wish } = all[0];
-  say({ type: "subscribe", ...wish, ...(wish.run ? { after: Math.min(...all.map(({ seen }) => seen)) } : {}) });
+function subscribe({ wish, listeners }) {
+  say({ type: "subscribe", ...wish, ...(wish.run ? { after: Math.min(...[...listeners].map(({ seen }) => seen)) } : {}) });
+}
+
+function catchUp(topic) {
+  for (const each of topic.listeners) each.catchUp();
 }
 
 function hear(told) {
   if (told.type === "event") {
     const { event } = told;
-    for (const each of [...(topics.get(event.run_id) || []), ...(topics.get("*") || [])]) {
-      if (each.wish.run && event.seq !== null) {
+    for (const each of topics.get(event.run_id)?.listeners || []) {
+      if (event.seq !== null) {
         if (event.seq <= each.seen) continue;
         each.seen = event.seq;
       }
       each.event(event);
     }
+    for (const each of topics.get("*")?.listeners || []) each.event(event);
     settle();
   } else if (told.type === "subscribed" || told.type === "error") {
-    for (const each of topics.get(told.run || "*") || []) {
-      each.isRefused = told.type === "error";
-      each.until = told.seq || 0;
-      each.catchUp();
-    }
+    const topic = topics.get(told.run || "*");
+    if (topic) answer(topic, told);
     settle();
   }
+}
+
+function answer(topic, told) {
+  const was = topic.is;
+  topic.is = told.type === "error" ? "refused" : "heard";
+  topic.until = told.seq || 0;
+  // Of a run all is told that was not known yet, but what is not stored may be missed while the line is cut.
+  if (topic.is === "refused" || was !== (topic.wish.run ? "asked" : "heard")) catchUp(topic);
 }
 
 /** Whether all is told that was missed. */
 function settle() {
   if (state !== "catching-up" && state !== "live" && state !== "polling") return;
   if (!socket) return;
-  const all = listeners();
-  if (all.some(({ isRefused }) => isRefused)) become("polling");
-  else if (all.every(({ wish, seen, until }) => !wish.run || seen >= until)) become("live");
+  const all = [...topics.values()];
+  if (all.some((topic) => topic.is === "refused" && topic.listeners.size)) become("polling");
+  else if (all.every(({ wish, listeners, until }) => !wish.run || [...listeners].every(({ seen }) => seen >= until))) become("live");
 }
 
 setInterval(() => { // where nothing is told, one has to look; nobody looks at a page that is hidden
   if (document.hidden) return;
-  for (const each of listeners()) if (!socket ? state === "polling" : each.isRefused) each.catchUp();
+  for (const topic of topics.values()) if (!socket ? state === "polling" : topic.is === "refused") catchUp(topic);
 }, POLL);
 document.addEventListener("visibilitychange", () => {
-  if (!document.hidden) for (const each of listeners()) each.catchUp();
+  if (!document.hidden) for (const topic of topics.values()) catchUp(topic);
 });
 addEventListener("online", () => state === "lost" && connect());
 
@@ -136,20 +145,24 @@ export function useEvents(wish, { after = 0, event = () => {}, catchUp = () => {
   const latest = useRef({ event, catchUp });
   latest.current = { event, catchUp };
   const key = wish && keyOf(wish);
-  useEffect(() => {
+  useLayoutEffect(() => { // at the same moment as the page begins to read: nothing comes in between
     if (!wish) return undefined;
-    const mine = {
-      wish, seen: after, until: 0, isRefused: false,
-      event: (told) => latest.current.event(told), catchUp: () => latest.current.catchUp(),
-    };
-    if (!topics.has(key)) topics.set(key, new Set());
-    topics.get(key).add(mine);
-    subscribe(key);
+    const mine = { seen: after, event: (told) => latest.current.event(told), catchUp: () => latest.current.catchUp() };
+    if (!topics.has(key)) topics.set(key, { wish, listeners: new Set(), is: "asked", until: 0, end: 0 });
+    const topic = topics.get(key);
+    clearTimeout(topic.end);
+    topic.listeners.add(mine);
+    if (wish.run || topic.is !== "heard") subscribe(topic);
     return () => {
-      topics.get(key).delete(mine);
-      if (topics.get(key).size) return;
-      topics.delete(key);
-      say({ type: "unsubscribe", ...wish });
+      topic.listeners.delete(mine);
+      const end = () => {
+        if (topic.listeners.size) return;
+        topics.delete(key);
+        say({ type: "unsubscribe", ...wish });
+      };
+      // Who goes to a run and back has missed nothing of the list: it is read once.
+      if (wish.run) end();
+      else topic.end = setTimeout(end, LINGER);
     };
   }, [key]);
 }

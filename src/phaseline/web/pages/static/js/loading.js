@@ -1,5 +1,5 @@
 // What a page reads, and reads again: the old is shown until the new is there.
-import { useCallback, useEffect, useRef, useState } from "./html.js";
+import { useCallback, useEffect, useLayoutEffect, useRef, useState } from "./html.js";
 
 const NOTHING = { data: null, error: null, isLoading: true };
 
@@ -36,8 +36,8 @@ export function useLoad(load, deps) {
     );
   }, []);
 
-  useEffect(() => {
-    setState((old) => ({ ...old, isLoading: true }));
+  useLayoutEffect(() => { // it is asked for before anything is painted
+    setState((old) => old.isLoading ? old : { ...old, isLoading: true });
     again();
     return () => {
       running.current?.abort();

@@ -1,5 +1,5 @@
 // What stands around each page: the places, who one is, and how the connection is.
-import { html, useEffect, useMemo, useRef, useState } from "./html.js";
+import { html, useEffect, useLayoutEffect, useRef, useState } from "./html.js";
 import { AccessContext } from "./access.js";
 import { read } from "./api.js";
 import { useKeys } from "./keys.js";
@@ -17,6 +17,8 @@ const LINES = {
   connecting: ["wait", "Connecting"], live: ["good", "Live"], lost: ["bad", "Connection lost, trying again"],
   "catching-up": ["wait", "Catching up"], polling: ["wait", "Looking every 5 seconds"], "signed-out": ["bad", "Signed out"],
 };
+/** @type {Map<string, Function>} of pages that were gone to */
+const VIEWS = new Map();
 const THEMES = { system: "auto", light: "sun", dark: "moon" };
 
 export function Shell() {
@@ -67,15 +69,19 @@ export function Shell() {
 function Current({ name, route, pages }) {
   const page = pages.find((each) => each.path === name);
   const load = page ? page.load : INNER[name];
-  const [module, setModule] = useState(/** @type {{name: string, View?: Function, error?: Error} | null} */ (null));
-  useEffect(() => {
+  const [came, setCame] = useState(/** @type {{name: string, error?: Error} | null} */ (null));
+  useLayoutEffect(() => {
     document.title = `${page ? page.title : "Run"} · phaseline`;
-    load?.().then(({ default: View }) => setModule({ name, View }), (error) => setModule({ name, error }));
+    if (!load || VIEWS.has(name)) return;
+    load().then(({ default: View }) => {
+      VIEWS.set(name, View);
+      setCame({ name });
+    }, (error) => setCame({ name, error }));
   }, [name, Boolean(load)]);
-  const shown = useMemo(() => (module?.name === name ? module : null), [module, name]);
+  const View = load && VIEWS.get(name);
   if (!load) {
     return html`<${Notice} icon="search" title="There is no such page"><p>It may not be open to you, or the address is mistyped.</p><p><a href="#/runs">See all runs</a></p><//>`;
   }
-  if (shown?.error) return html`<${Failed} error=${shown.error} />`;
-  return shown ? html`<${shown.View} key=${name} route=${route} />` : html`<${Loading} />`;
+  if (came?.error && came.name === name) return html`<${Failed} error=${came.error} />`;
+  return View ? html`<${View} key=${name} route=${route} />` : html`<${Loading} />`;
 }

@@ -1,5 +1,5 @@
 // The list of runs: what is looked for stands in the address.
-import { html, useEffect, useRef, useState } from "../html.js";
+import { html, useEffect, useMemo, useRef, useState } from "../html.js";
 import { read } from "../api.js";
 import { useMay } from "../access.js";
 import { useKeys } from "../keys.js";
@@ -22,44 +22,56 @@ const DEEDS = {
   retry: { label: "Retry", icon: "retrying", done: "retried", means: "goes on where it failed. What completed stays." },
   cancel: { label: "Cancel", icon: "stop", done: "cancelled", isGrave: true, means: "ends at once and for good. It cannot be resumed." },
 };
-const LOOK = 500; // milliseconds between two readings, however much happens
+const LOOK = 500, COUNT = 2_000; // milliseconds between two readings, and between two countings, however much happens
+const NONE = [];
 
 /** The link to the list with something of the query changed; a page further on is left. */
 const withQuery = (query, changes) => hrefWith(["runs"], query, changes);
 
-/** The states that are asked for; of a group with names of phases those that there are, which `ofCounts` says. */
-async function statesOf(query, ofCounts) {
-  const wanted = query.get("state");
+/** The states that are asked for; of a group with names of phases those that there are. */
+async function statesOf(wanted, selection, may, signal) {
   const group = GROUPS.find(({ name }) => name === wanted);
   if (!wanted) return [];
-  const states = !group ? [wanted] : group.states || Object.keys((await ofCounts).counts).filter(group.has);
+  if (!group) return [wanted];
+  if (group.states) return group.states;
+  const { counts } = may("stats") ? await read("runs/counts", { ...selection, ended: false }, signal) : { counts: {} };
+  const states = Object.keys(counts).filter(group.has);
   return states.length ? states : [wanted]; // one that no run is in finds nothing, and not everything
 }
 
 export default function Runs({ route: { query } }) {
   const may = useMay();
   const search = query.toString();
+  const which = withQuery(query, { state: null }); // whatever page is shown, of whatever state
   const selection = selectionOf(query);
   const load = useLoad(async (signal) => {
-    const ofPipelines = read("pipelines", {}, signal);
-    ofPipelines.catch(() => {}); // told below
-    const ofCounts = may("stats") ? read("runs/counts", selection, signal) : Promise.resolve({ counts: {} });
-    ofCounts.catch(() => {}); // as well
-    const states = await statesOf(query, ofCounts);
-    const page = await read("runs", {
-      ...selection, state: states, after: query.get("after"), limit: PAGE,
-    }, signal);
-    return { ...page, states, counts: (await ofCounts).counts, pipelines: (await ofPipelines).pipelines };
+    const states = await statesOf(query.get("state"), selection, may, signal);
+    const page = await read("runs", { ...selection, state: states, after: query.get("after"), limit: PAGE }, signal);
+    return { ...page, states, which };
   }, [search]);
-  const look = useAtMost(() => !document.hidden && load.again(), LOOK);
-  useEvents(may("subscribe") ? { everything: true } : null, { event: look, catchUp: load.again });
-
   const found = load.data;
+  // Counting takes longer than finding a page: it begins once the page is there, and nothing waits for it.
+  const isCounted = found?.which === which && may("stats");
+  const counting = useLoad(async (signal) => isCounted ? { ...await read("runs/counts", selection, signal), which } : null, [isCounted && which]);
+  const counts = counting.data?.which === which ? counting.data.counts : null;
+  const served = useLoad((signal) => read("pipelines", {}, signal), []);
+  const look = useAtMost(() => !document.hidden && load.again(), LOOK);
+  const recount = useAtMost(() => !document.hidden && counting.again(), COUNT);
+  useEvents(may("subscribe") ? { everything: true } : null, {
+    event: () => {
+      look();
+      recount();
+    },
+    catchUp: () => {
+      load.again();
+      counting.again();
+    },
+  });
+
   const isFiltered = [...query.keys()].some((name) => name !== "after");
-  const total = found ? Object.values(found.counts).reduce((sum, each) => sum + each, 0) : 0;
-  const runs = found?.runs || [];
-  const states = found?.states || [];
-  const selected = useSelected(runs.map(({ id }) => id));
+  const runs = found?.runs || NONE;
+  const states = found?.states || NONE;
+  const selected = useSelected(useMemo(() => runs.map(({ id }) => id), [runs]));
   const { chosen } = selected;
   const [asked, setAsked] = useState(/** @type {{verb: string, ids: string[] | null} | null} */ (null));
   const verbs = Object.keys(DEEDS).filter(may);
@@ -69,7 +81,10 @@ export default function Runs({ route: { query } }) {
     setAsked(null);
     selected.clear();
     load.again();
+    counting.again();
   };
+  const isSelectable = verbs.length > 0;
+  const table = useMemo(() => html`<${RunTable} runs=${runs} selected=${isSelectable ? selected : null} />`, [runs, selected, isSelectable]);
   const field = useRef(/** @type {HTMLInputElement | null} */ (null));
   useKeys({ "/": () => field.current?.focus() });
 
@@ -81,12 +96,12 @@ export default function Runs({ route: { query } }) {
         <button class="button" onClick=${selected.clear}>Select none</button>`
       : verbs.length > 0 && runs.length > 0 && html`<${Menu} label=${isFiltered ? "All that match" : "All runs"} items=${verbs.map((verb) => ({ verb, ...DEEDS[verb] }))} onChoose=${(verb) => setAsked({ verb, ids: null })} />`}</div>
     </header>
-    ${found && may("stats") && html`<${Counts} counts=${found.counts} total=${total} query=${query} />`}
-    <${Filters} query=${query} pipelines=${found?.pipelines || []} field=${field} onChange=${(changes) => go(withQuery(query, changes), true)} />
+    ${may("stats") && html`<${Counts} counts=${counts} query=${query} />`}
+    <${Filters} query=${query} pipelines=${served.data?.pipelines || NONE} field=${field} onChange=${(changes) => go(withQuery(query, changes), true)} />
     ${load.error && !found ? html`<${Failed} error=${load.error} again=${load.again} />`
       : !found ? html`<${Loading} lines=${10} />`
       : runs.length ? html`
-        <${RunTable} runs=${runs} isOld=${load.isLoading} selected=${verbs.length ? selected : null} />
+        <div aria-busy=${load.isLoading}>${table}</div>
         <footer class="pager">
           ${query.get("after") && html`<a class="button" href=${withQuery(query, {})}><${Icon} name="left" />Newest</a>`}
           <span class="grow"></span>
@@ -97,20 +112,23 @@ export default function Runs({ route: { query } }) {
       : html`<${Notice} icon="runs" title="No runs yet">
           <p>They appear here as soon as one starts: <code>await runtime.start(pipeline, value)</code>.</p><//>`}
     ${asked && html`<${AskMany} ...${asked} deed=${DEEDS[asked.verb]} at="runs" noun="run" 
-      which=${`Of all${may("stats") ? ` ${count(states.reduce((sum, state) => sum + (found.counts[state] || 0), states.length ? 0 : total))}` : ""} runs${isFiltered ? " that the filter matches" : ""}, each that can be ${DEEDS[asked.verb].done}`}
+      which=${`Of all${counts ? ` ${count(numberOf(counts, (state) => !states.length || states.includes(state)))}` : ""} runs${isFiltered ? " that the filter matches" : ""}, each that can be ${DEEDS[asked.verb].done}`}
       filter=${{ ...selection, state: states }} onClose=${() => setAsked(null)} onDone=${finish} />`}`;
 }
 
-function Counts({ counts, total, query }) {
+/** How many are in states of a kind. */
+const numberOf = (counts, has) => Object.entries(counts).reduce((sum, [state, number]) => sum + (has(state) ? number : 0), 0);
+
+/** @param {{counts: Record<string, number> | null, query: URLSearchParams}} props `counts`: null until they are known */
+function Counts({ counts, query }) {
   const wanted = query.get("state");
-  const chip = (name, label, tone, number) => html`
+  const chip = (name, label, tone, has) => html`
     <a class=${`chip tone-${tone}`} href=${withQuery(query, { state: name })} aria-current=${(wanted || null) === name ? "true" : null}>
-      ${tone && html`<${Icon} name=${tone} />`}<span>${label}</span><b class="number">${count(number)}</b></a>`;
+      ${tone && html`<${Icon} name=${tone} />`}<span>${label}</span><b class="number">${counts ? count(numberOf(counts, has)) : "…"}</b></a>`;
   const others = wanted && !GROUPS.some(({ name }) => name === wanted);
   return html`<nav class="chips" aria-label="States">
-    ${chip(null, "All", "", total)}
-    ${GROUPS.map(({ name, label, tone, has }) => chip(name, label, tone,
-      Object.entries(counts).reduce((sum, [state, number]) => sum + (has(state) ? number : 0), 0)))}
-    ${others && chip(wanted, wanted, "active", counts[wanted] || 0)}
+    ${chip(null, "All", "", () => true)}
+    ${GROUPS.map(({ name, label, tone, has }) => chip(name, label, tone, has))}
+    ${others && chip(wanted, wanted, "active", (state) => state === wanted)}
   </nav>`;
 }

@@ -1,5 +1,5 @@
 // Commands to many: to those that are selected, or to all that the filter matches, a part of them at a time.
-import { html, useState } from "../html.js";
+import { html, useMemo, useState } from "../html.js";
 import { change, part } from "../api.js";
 import { count } from "../format.js";
 import { Reason } from "./reason.js";
@@ -9,20 +9,22 @@ const STRIDE = 200; // that are commanded at once
 
 /** @typedef {{label: string, icon?: string, done: string, means: string, isGrave?: boolean}} Deed `means` follows "Each run …" */
 
-/** Which rows are selected, of those that are shown. @param {string[]} ids */
+/** Which rows are selected, of those that are shown; the same object as long as nothing of it changes. @param {string[]} ids */
 export function useSelected(ids) {
   const [all, setAll] = useState(/** @type {Set<string>} */ (new Set()));
-  const chosen = ids.filter((id) => all.has(id));
-  return {
-    chosen, has: (id) => all.has(id), isWhole: ids.length > 0 && chosen.length === ids.length,
-    toggle: (id) => setAll((old) => {
-      const next = new Set(old);
-      if (!next.delete(id)) next.add(id);
-      return next;
-    }),
-    toggleAll: () => setAll(new Set(chosen.length === ids.length ? [] : ids)),
-    clear: () => setAll(new Set()),
-  };
+  return useMemo(() => {
+    const chosen = ids.filter((id) => all.has(id));
+    return {
+      chosen, has: (id) => all.has(id), isWhole: ids.length > 0 && chosen.length === ids.length,
+      toggle: (id) => setAll((old) => {
+        const next = new Set(old);
+        if (!next.delete(id)) next.add(id);
+        return next;
+      }),
+      toggleAll: () => setAll(new Set(chosen.length === ids.length ? [] : ids)),
+      clear: () => setAll((old) => old.size ? new Set() : old),
+    };
+  }, [ids, all]);
 }
 
 export const SelectAll = ({ selected }) => html`<th class="check"><input type="checkbox" aria-label="Select all on this page" checked=${selected.isWhole} onChange=${selected.toggleAll} /></th>`;

@@ -7,11 +7,11 @@ import { useRows } from "../../parts/rows.js";
 import { State } from "../../parts/state.js";
 import { Ago, Took } from "../../parts/time.js";
 
-/** @param {{runs: any[], isOld: boolean, selected: object | null}} props `selected`: which, of those who may do something to them */
-export function RunTable({ runs, isOld, selected }) {
+/** @param {{runs: any[], selected: object | null}} props `selected`: which, of those who may do something to them */
+export function RunTable({ runs, selected }) {
   const rows = useRows(runs.map(({ id }) => id), selected?.toggle);
   return html`
-    <table class="list runs" aria-label="Runs" aria-busy=${isOld}>
+    <table class=${`list runs ${selected ? "selectable" : ""}`} aria-label="Runs">
       <thead><tr>${selected && html`<${SelectAll} selected=${selected} />`}<th>State</th><th>Pipeline</th><th>Phase</th><th class="end">Started</th><th class="end">Took</th><th class="end">Run</th></tr></thead>
       <tbody ref=${rows.body}>${runs.map((run) => html`<${Row} key=${run.id} run=${run} selected=${selected} onFocus=${() => rows.onFocus(run.id)} />`)}</tbody>
     </table>`;
