@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 from datetime import timedelta
 from pathlib import Path
@@ -25,6 +26,7 @@ async def pack(order: str, ctx: Context) -> str:
     while not await anyio.Path(FOLDER, "stopping").exists():  # noqa: ASYNC110  # another process makes the file
         await anyio.sleep(0.01)
     await anyio.sleep(0.5)
+    await anyio.Path(FOLDER, f"{order}.heap").write_text(f"{gc.get_threshold()[0]} {gc.get_freeze_count()}")
     return order
 
 

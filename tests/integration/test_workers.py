@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import re
 import signal
@@ -21,6 +22,7 @@ from tests.servers import Server
 
 from phaseline import Runtime, cli
 from phaseline.run import PhaseState, RunState
+from phaseline.serving import YOUNG, settle_heap
 
 ROOT = Path(__file__).parents[2]
 PYTHON = [sys.executable, "-m"]
@@ -105,6 +107,9 @@ def test_told_to_stop_a_worker_ends_what_it_can_and_hands_over_the_rest(
             assert 0 == await to_thread.run_sync(worker.wait)
 
             assert RunState.COMPLETED == (await short.wait()).state
+            threshold, frozen = (await anyio.Path(tmp_path / "short.heap").read_text()).split()
+            assert int(threshold) == YOUNG
+            assert int(frozen) > 10_000  # all that was imported
             (record,) = (await long.run()).phases.values()
             left = (record.state, record.reason, record.failures, record.crashes, record.worker)
             assert (PhaseState.RETRYING, "handed_over", 0, 0, None) == left
@@ -153,3 +158,21 @@ def test_what_is_no_runtime_to_serve_is_told(place, problem, capsys, monkeypatch
     monkeypatch.chdir(ROOT)
     assert 2 == cli.main(["worker", place])
     assert re.search(problem, capsys.readouterr().err)
+
+
+@pytest.mark.parametrize("chosen", [(0, 10, 10), (YOUNG, 20, 30)])
+def test_what_a_host_has_said_of_the_collector_stays(chosen):
+    """Also that it is off, by a threshold or by name."""
+    before, frozen = gc.get_threshold(), gc.get_freeze_count()
+    try:
+        gc.set_threshold(*chosen)
+        settle_heap()
+        assert chosen == gc.get_threshold()
+        gc.set_threshold(*before)
+        gc.disable()
+        settle_heap()
+        assert before == gc.get_threshold()
+        assert frozen == gc.get_freeze_count()
+    finally:
+        gc.enable()
+        gc.set_threshold(*before)

@@ -15,7 +15,7 @@ from phaseline.cli.codes import ExitCode
 from phaseline.cli.options import RuntimePlace
 from phaseline.cli.places import NoRuntimeError, place_of, runtime_of
 from phaseline.runtime import Runtime
-from phaseline.serving import serve
+from phaseline.serving import serve, settle_heap
 
 log: Final = logging.getLogger("phaseline.worker")
 
@@ -72,6 +72,6 @@ async def _serve(runtime: Runtime) -> signal.Signals | None:
     async with anyio.create_task_group() as tasks:
         with anyio.open_signal_receiver(*STOPPING) as signals:
             tasks.start_soon(heed, signals)
-            await serve(runtime, stopped, lambda: None)
+            await serve(runtime, stopped, settle_heap)
         tasks.cancel_scope.cancel()
     return told[0] if told else None

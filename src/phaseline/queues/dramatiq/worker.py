@@ -19,7 +19,7 @@ from phaseline.abc import Queue
 from phaseline.errors import RuntimeUsageError
 from phaseline.queues.dramatiq.queue import DramatiqQueue
 from phaseline.queues.dramatiq.watchdog import Watchdog
-from phaseline.serving import serve
+from phaseline.serving import serve, settle_heap
 
 log: Final = logging.getLogger("phaseline.worker")
 
@@ -75,8 +75,14 @@ class Serving(Middleware):
         self._stopped: anyio.Event | None = None
         self._watchdog: Watchdog | None = None
         self._is_up = self._failed = False
+        self._owns_process = False
+        """Whether the process was started to serve: by the ``dramatiq`` command."""
 
     # ------------------------------------------------------------------ told by Dramatiq
+    def after_process_boot(self, broker: Broker) -> None:  # noqa: ARG002  # as Dramatiq calls it
+        """Take note that nobody else lives in this process."""
+        self._owns_process = True
+
     def after_worker_boot(self, broker: Broker, worker: DramatiqWorker) -> None:  # noqa: ARG002  # as Dramatiq calls it
         """Open the runtimes; a mistake ends the process."""
         self._thread = threading.Thread(target=self._run, name="phaseline-loop", daemon=True)
@@ -85,6 +91,8 @@ class Serving(Middleware):
             self._booted.acquire(timeout=BOOT_PATIENCE)
         self._is_up = True
         self._exit_if_failed()
+        if self._owns_process:
+            settle_heap()
         self._watchdog = Watchdog(worker, lambda: self._queue.served, self._queue.traffic)
         self._watchdog.start()
 
