@@ -101,6 +101,8 @@ class Nudge:
     """That have come to an end, or were moved on by a command of somebody elsewhere."""
     awaited_by: frozenset[str] = frozenset()
     """Who waits for runs to end, by names of their own: whoever it is tells himself nothing."""
+    workers: frozenset[str] = frozenset()
+    """That serve from now on."""
 
     def joined(self, other: Nudge) -> Nudge:
         """Both in one."""
@@ -108,6 +110,7 @@ class Nudge:
             queues=self.queues | other.queues,
             runs=self.runs | other.runs,
             awaited_by=self.awaited_by | other.awaited_by,
+            workers=self.workers | other.workers,
         )
 
 

@@ -269,6 +269,22 @@ async def test_what_another_process_does_is_heard_at_once(
             assert 2 * number == await handle.result(timedelta(seconds=10))
 
 
+async def test_who_was_alone_learns_at_once_that_another_serves(
+    postgres: Database, no_blocking_calls: BlockBuster, wait_for_listener: Callable[[], None]
+) -> None:
+    """What it has no room for is told to the other one from then on, and not from its next sweep on."""
+    alone = Runtime(postgres.storage(), pipelines=[pipeline])
+    alone._options = attrs.evolve(alone._options, sweep_interval=timedelta(hours=1))
+    async with alone:
+        with allowed(no_blocking_calls):
+            await anyio.to_thread.run_sync(wait_for_listener)
+        assert not alone.runner.nudges.has_peers
+        async with Runtime(postgres.storage(), pipelines=[pipeline]):
+            with anyio.fail_after(10):
+                while not alone.runner.nudges.has_peers:  # noqa: ASYNC110  # nobody is told
+                    await anyio.sleep(0.01)
+
+
 @pytest.mark.parametrize("after", [0.0, 3_600.0])
 def test_a_connection_that_was_lost_at_rest_is_replaced_unseen(
     postgres: Database, monkeypatch: pytest.MonkeyPatch, after: float

@@ -59,3 +59,15 @@ async def test_ends_are_told_to_others_who_wait() -> None:
     await turns()
     nudges.ended("run")
     assert Nudge(runs=frozenset({"run"})) == storage.told[-1]
+
+
+async def test_who_begins_to_serve_is_a_peer_at_once() -> None:
+    """Also of one that found itself alone a moment ago; his own word makes him no peer of himself."""
+    storage = Loud()
+    ours, theirs = (Nudges(storage, "default", EventBus(), name) for name in ("w-a", "w-b"))
+    ours.listen()
+    ours.has_peers = False
+    ours.serving()
+    assert not ours.has_peers
+    theirs.serving()
+    assert ours.has_peers

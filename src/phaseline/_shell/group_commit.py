@@ -193,7 +193,7 @@ class GroupCommitter(Committer):
         """Read those of the runs that others may have moved on; gives whether the storage is unavailable."""
         paused = False
         for live in runs:
-            live.stale = live.stale or live.doubted or bool(live.in_doubt)
+            live.stale = live.stale or live.doubted or live.contended or bool(live.in_doubt)
             if (
                 live.stale and not paused
             ):  # else it was out of reach for another one, which may have taken its time
@@ -321,7 +321,7 @@ class GroupCommitter(Committer):
         if outcome is Outcome.BLOCKED:
             self._wait_for_lock(folded)
             return
-        live.stale = True
+        live.stale = live.contended = True
         for ticket in folded.tickets:
             ticket.tries += 1
             if ticket.tries == MAX_TRIES:
@@ -397,6 +397,7 @@ class GroupCommitter(Committer):
             live.refuse(error)
             return True
         if rows is not None:
+            live.contended = live.contended and rows.run.revision > run.revision
             live.renew(rows)
         elif run.revision:
             live.refuse(RunNotFoundError(live.id))

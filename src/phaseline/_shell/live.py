@@ -178,6 +178,7 @@ class LiveRun:
         "blocked",
         "cause",
         "company",
+        "contended",
         "copies",
         "doubted",
         "in_doubt",
@@ -204,6 +205,9 @@ class LiveRun:
         """Whether somebody else moved it on, so that it must be read again before the next decision."""
         self.doubted: bool = False
         """Whether it is to be read again all the same, since a command is judged by what is known of it."""
+        self.contended: bool = False
+        """Whether somebody else had moved it on when it was last looked at. So it is read before each decision: that costs less
+        than a unit that is refused."""
         self.unsettled: Folded | None = None
         """Work of which it is not known whether it was committed."""
         self.in_doubt: list[Folded] = []

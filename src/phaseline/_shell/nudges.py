@@ -45,6 +45,10 @@ class Nudges:
         """Tell that there is work on queues."""
         self._storage.nudge(self._namespace, Nudge(queues=queues))
 
+    def serving(self) -> None:
+        """Tell that work may be left to this process from now on, so that others need not look who is there."""
+        self._storage.nudge(self._namespace, Nudge(workers=frozenset((self._name,))))
+
     def ended(self, run_id: str) -> None:
         """Tell that a run has come to an end, if somebody elsewhere is known to wait for one."""
         if self._awaited_until > time.monotonic():
@@ -65,6 +69,8 @@ class Nudges:
         if self.on_work is not None:
             for queue in nudge.queues:
                 self.on_work(queue)
+        if nudge.workers - {self._name}:
+            self.has_peers = True
         if nudge.awaited_by or nudge.runs:
             with suppress(
                 Exception

@@ -80,7 +80,8 @@ class Worker:
         """Enlist, take over what provably dead workers left, and begin to serve."""
         runner = self._runner
         if runner.storage.shared:  # else there is nobody to take over from, and nobody who could take over
-            await runner.write(self._enlist)
+            if await runner.write(self._enlist):
+                runner.nudges.serving()
             await self._sweep()
             self._renewer = _Renewer(runner)
             runner.keeps = True
@@ -90,15 +91,15 @@ class Worker:
                 watch.look_at(runner.clock.now())
         self.serve()
 
-    def _enlist(self) -> None:
-        """Put this worker on the list; reads /proc, so in a thread."""
+    def _enlist(self) -> bool:
+        """Put this worker on the list, and say whether others are on it; reads /proc, so in a thread."""
         runner = self._runner
         record = WorkerRecord(
             id=runner.worker_id, namespace=runner.options.namespace, host=host_identity(), pid=os.getpid(),
             process_started=process_started(os.getpid()) or "", seen_at=runner.clock.now(),
         )  # fmt: skip
         self._host = record.host
-        runner.storage.enlist(record)
+        return bool(runner.storage.enlist(record))
 
     def _find_dead(self) -> frozenset[str]:
         """Give the workers on the list that are gone, provably or for so long; reads /proc, so in a thread."""

@@ -45,6 +45,7 @@ def written(namespace: str, nudge: Nudge) -> Iterator[str]:
             "queues": sorted(nudge.queues),
             "runs": ids,
             "awaited_by": sorted(nudge.awaited_by),
+            "workers": sorted(nudge.workers),
         }
         text = json.dumps({name: value for name, value in found.items() if value}, separators=(",", ":"))
         if len(text) <= LONGEST:
@@ -59,6 +60,7 @@ def read(payload: str) -> tuple[str, Nudge] | None:
             queues=frozenset(map(str, found.get("queues", ()))),
             runs=frozenset(map(str, found.get("runs", ()))),
             awaited_by=frozenset(map(str, found.get("awaited_by", ()))),
+            workers=frozenset(map(str, found.get("workers", ()))),
         )
     except (ValueError, LookupError, TypeError, AttributeError):
         return None

@@ -121,7 +121,11 @@ class Sharing(StorageTests):
             return bool(heard["ours"]) or not one.nudges
 
         until(is_heard)
-        ends = Nudge(runs=frozenset(f"run-{n}" for n in range(1_000)), awaited_by=frozenset({"somebody"}))
+        ends = Nudge(
+            runs=frozenset(f"run-{n}" for n in range(1_000)),
+            awaited_by=frozenset({"somebody"}),
+            workers=frozenset({"w-1"}),
+        )
         one.nudge(NAMESPACE, ends)
         until(lambda: not one.nudges or joined(heard["ours"]) == work.joined(ends))
         assert heard["theirs"] == []
