@@ -98,7 +98,7 @@ class Unit(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """Whether a field of the run's row changes that hardly ever does: one of ``AMENDED``. Where not, those of the stored row
     are as this row has them."""
     commit_id: int
-    """Random: found at an event of the run, it tells that this unit was committed (63 bits)."""
+    """Random: found at an event of the run, it tells that this unit was committed (63 bits). 0 where nobody will ask."""
     signals: Sequence[SignalRecord] = ()
     """Signals that the run has received; one may be taken in the same unit."""
     taken: Sequence[tuple[int, str]] = ()

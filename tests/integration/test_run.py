@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from typing import Any
@@ -41,6 +42,7 @@ from phaseline.errors import (
     RunNotFoundError,
     RuntimeNotOpenError,
 )
+from phaseline.storage.memory import MemoryStorage
 
 OpenRuntime = Callable[..., Runtime]
 
@@ -85,6 +87,24 @@ async def test_runs_in_memory_without_a_runtime() -> None:
     ]  # fmt: skip
     assert [checkpoint.phase for checkpoint in run.checkpoints] == ["split", "size", "total"]
     assert await count_letters(DOC) == 9
+
+
+async def test_a_run_in_memory_leaves_nothing_to_the_collector() -> None:
+    """What held a run in memory is freed with it: the collector, which the whole process waits for, has no part in it."""
+
+    def storages() -> int:
+        return sum(isinstance(each, MemoryStorage) for each in gc.get_objects())
+
+    line = Pipeline("line", size)
+    await line.run("to")
+    gc.collect()
+    gc.disable()
+    try:
+        before = storages()
+        await line.run("be")
+        assert storages() == before
+    finally:
+        gc.enable()
 
 
 async def test_runs_on_each_storage(open_runtime: OpenRuntime) -> None:

@@ -6,6 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from datetime import datetime
+from functools import cached_property
 from typing import Final, NamedTuple
 
 import anyio
@@ -70,7 +71,11 @@ class Committer(ABC):
         """
         self._storage, self._clock = storage, clock
         self._offer, self._committed, self._adopt = offer, committed, adopt
-        self.new_commit_id: Callable[[], int] = commit_ids()
+
+    @cached_property
+    def new_commit_id(self) -> Callable[[], int]:
+        """Draws ids of commits; made where one is needed, for its seed costs as much as half a phase."""
+        return commit_ids()
 
     @property
     def deciding(self) -> AbstractAsyncContextManager[object]:

@@ -84,14 +84,16 @@ class MemoryStorage(Storage):
         self._workers: dict[_Key, WorkerRecord] = {}
         self._keys: dict[tuple[str, str, str], str] = {}
         """Id of the run that was last given an idempotency key, by namespace, pipeline and key."""
-
-        self._timetable = MemoryTimetable(self._write, self.now)
+        self._timetable: MemoryTimetable | None = None
+        """Made where it is asked for: it refers back to this storage, which the collector alone would free then."""
 
     def __repr__(self) -> str:
         return "memory"
 
     @property
     def timetable(self) -> Timetable:
+        if self._timetable is None:
+            self._timetable = MemoryTimetable(self._write, self.now)
         return self._timetable
 
     def open(self) -> None:
@@ -120,12 +122,20 @@ class MemoryStorage(Storage):
             return Outcome.DUPLICATE
         if stored is None:
             self._runs[key] = stored = MemoryRun(unit)
-            insort(self._ids.setdefault(key[0], []), key[1])
+            self._list(key)
         self._note(key, stored, unit)
         stored.write(unit)
         if unit.amended or unit.messages or unit.begins or not unit.expected:
             self._amend(key, unit)
         return Outcome.COMMITTED
+
+    def _list(self, key: _Key) -> None:
+        """Keep the id of a run in order; a new one mostly comes last, and a search would touch ids all over the memory."""
+        ids = self._ids.setdefault(key[0], [])
+        if not ids or ids[-1] < key[1]:
+            ids.append(key[1])
+        else:
+            insort(ids, key[1])
 
     def _note(self, key: _Key, stored: MemoryRun, unit: Unit) -> None:
         """Note what is to be found without its run: what waits, and who holds slots. Before the unit is written."""
@@ -468,7 +478,7 @@ class MemoryStorage(Storage):
             return None
         if since >= stored.run.revision:
             return RunRows(stored.run, (), since)
-        written, signals_written = stored.written, stored.signals_written
+        written, extras = stored.written, stored.extras
         phases = [row for path, row in stored.phases.items() if written[path] > since]
         if stored.run.epoch:  # what came up anew stands where it stood before
             phases.sort(key=lambda row: row.position)
@@ -476,7 +486,7 @@ class MemoryStorage(Storage):
             stored.run,
             phases,
             since,
-            [stored.signals[seq] for seq in sorted(stored.signals) if signals_written[seq] > since],
+            [extras.signals[seq] for seq in sorted(extras.signals) if extras.signals_written[seq] > since],
         )
 
     def head(self, namespace: str, run_id: str) -> RunRecord | None:
@@ -562,7 +572,7 @@ class MemoryStorage(Storage):
 
     def is_committed(self, namespace: str, run_id: str, commit_id: int) -> bool:
         stored = self._runs.get((namespace, run_id))
-        return stored is not None and commit_id in stored.commits
+        return stored is not None and commit_id in stored.extras.commits
 
     def values(self, namespace: str, run_id: str, paths: Iterable[str]) -> Mapping[str, str]:
         stored = self._runs.get((namespace, run_id))
@@ -573,14 +583,14 @@ class MemoryStorage(Storage):
 
     def steps(self, namespace: str, run_id: str, path: str, generation: int) -> Mapping[str, str]:
         stored = self._runs.get((namespace, run_id))
-        return {} if stored is None else dict(stored.steps.get((path, generation), {}))
+        return {} if stored is None else dict(stored.extras.steps.get((path, generation), {}))
 
     def checkpoints(self, namespace: str, run_id: str) -> Sequence[Checkpoint]:
         stored = self._runs.get((namespace, run_id))
         if stored is None:
             return ()
         made = (event for event in stored.events if isinstance(event, CheckpointCreated))
-        return [event.position for event in made if event.seq not in stored.gone]
+        return [event.position for event in made if event.seq not in stored.extras.gone]
 
     def events(self, namespace: str, run_id: str, after: int, limit: int) -> Sequence[Event]:
         stored = self._runs.get((namespace, run_id))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator
 from datetime import UTC, datetime, timedelta
+from typing import Final
 
 from msgspec.structs import replace
 
@@ -14,37 +15,45 @@ from phaseline.units import KEPT, SavedValue, Unit
 from phaseline.usage import NO_SPENDING, total
 
 
-class MemoryRun:
-    """All rows of one run."""
+class Extras:
+    """What is kept of a run that most runs have nothing of; a run of its own pays for no empty collection of it."""
 
-    __slots__ = (
-        "commits",
-        "events",
-        "gone",
-        "phases",
-        "run",
-        "signals",
-        "signals_written",
-        "steps",
-        "values",
-        "written",
-    )
+    __slots__ = ("commits", "gone", "signals", "signals_written", "steps")
 
-    def __init__(self, unit: Unit) -> None:
-        self.run: RunRecord = unit.run
-        self.phases: dict[str, PhaseRecord] = {}
-        self.values: dict[str, str] = {INPUT: unit.input or ""}
-        self.events: list[Event] = []
+    def __init__(self) -> None:
         self.steps: dict[tuple[str, int], dict[str, str]] = {}
-        self.written: dict[str, int] = {}
-        """Revision of the run at which a phase was last written, by path."""
         self.signals: dict[int, SignalRecord] = {}
         self.signals_written: dict[int, int] = {}
         """Revision of the run at which a signal was last written, by its number."""
         self.gone: set[int] = set()
         """Numbers of the events whose checkpoint is gone with its phase."""
         self.commits: set[int] = set()
-        """Ids of the units that have events."""
+        """Ids of the units that have events; those that were given one."""
+
+
+_NO_EXTRAS: Final = Extras()
+"""Read, and never written."""
+
+
+class MemoryRun:
+    """All rows of one run."""
+
+    __slots__ = ("events", "extras", "phases", "run", "values", "written")
+
+    def __init__(self, unit: Unit) -> None:
+        self.run: RunRecord = unit.run
+        self.phases: dict[str, PhaseRecord] = {}
+        self.values: dict[str, str] = {INPUT: unit.input or ""}
+        self.events: list[Event] = []
+        self.written: dict[str, int] = {}
+        """Revision of the run at which a phase was last written, by path."""
+        self.extras: Extras = _NO_EXTRAS
+
+    def _more(self) -> Extras:
+        """The extras, to write to them."""
+        if self.extras is _NO_EXTRAS:
+            self.extras = Extras()
+        return self.extras
 
     def samples(self, by: Grouping) -> Iterator[Sample]:
         """What is counted of it for statistics."""
@@ -81,12 +90,13 @@ class MemoryRun:
             phases[path] = row
             written[path] = revision
         if unit.events:
-            self.commits.add(unit.commit_id)
             self.events += unit.events
+            if unit.commit_id:
+                self._more().commits.add(unit.commit_id)
         if unit.outputs:
             self.values.update(unit.outputs)
         for step in unit.steps:
-            self.steps.setdefault((step.path, step.generation), {}).setdefault(step.key, step.result)
+            self._more().steps.setdefault((step.path, step.generation), {}).setdefault(step.key, step.result)
         if unit.saved:
             self._save(unit.saved)
         if unit.signals or unit.taken:
@@ -100,17 +110,17 @@ class MemoryRun:
         self._drop_checkpoints({(row.path, row.epoch) for row, _ in unit.dropped if row.live})
 
     def _take_signals(self, unit: Unit) -> None:
-        revision = unit.run.revision
+        revision, extras = unit.run.revision, self._more()
         for signal in unit.signals:
-            self.signals[signal.seq] = signal
-            self.signals_written[signal.seq] = revision
+            extras.signals[signal.seq] = signal
+            extras.signals_written[signal.seq] = revision
         for seq, path in unit.taken:
-            self.signals[seq] = replace(self.signals[seq], value=None, taken_by=path)
-            self.signals_written[seq] = revision
+            extras.signals[seq] = replace(extras.signals[seq], value=None, taken_by=path)
+            extras.signals_written[seq] = revision
 
     def _save(self, saved: Iterable[SavedValue]) -> None:
         for each in saved:
-            kept = self.steps.setdefault((each.path, each.generation), {})
+            kept = self._more().steps.setdefault((each.path, each.generation), {})
             if each.value is None:
                 kept.pop(KEPT, None)
             else:
@@ -124,14 +134,14 @@ class MemoryRun:
                 continue
             if row.path in origin.values:
                 self.values[row.path] = origin.values[row.path]
-            kept = origin.steps.get((row.path, row.generation), {})
+            kept = origin.extras.steps.get((row.path, row.generation), {})
             if KEPT in kept:
-                self.steps[row.path, row.generation] = {KEPT: kept[KEPT]}
+                self._more().steps[row.path, row.generation] = {KEPT: kept[KEPT]}
 
     def _drop_checkpoints(self, of: Collection[tuple[str, int]]) -> None:
         for event in self.events:
             if isinstance(event, CheckpointCreated) and (event.phase or "", event.epoch) in of:
-                self.gone.add(event.seq or 0)
+                self._more().gone.add(event.seq or 0)
 
     def value(self, path: str) -> str | None:
         """Give the input or an output, encoded, from where its text is."""
@@ -165,7 +175,7 @@ def guards_hold(stored: MemoryRun | None, unit: Unit) -> bool:
 
 def _are_new(stored: MemoryRun | None, unit: Unit) -> bool:
     """Whether what a unit takes is there to be taken, and what it brings was not received before."""
-    known = {} if stored is None else stored.signals
+    known = {} if stored is None else stored.extras.signals
     if any(seq not in known or known[seq].taken_by is not None for seq, _ in unit.taken):
         return False
     ids = {signal.id for signal in known.values()} - {None}
