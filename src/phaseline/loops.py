@@ -60,6 +60,13 @@ def loop_here() -> EventLoopToken | None:
         return None
 
 
+def is_here(loop: EventLoopToken) -> bool:
+    """Whether the caller runs on this event loop; to be asked with each run, for no token is made to compare it with."""
+    if is_asyncio():
+        return asyncio.get_running_loop() is loop.native_token
+    return current_token() == loop
+
+
 def is_meant_for_us(error: BaseException) -> bool:
     """Whether an exception cancels the task that runs here; code of users may also meet the end of a task it awaits."""
     if not isinstance(error, anyio.get_cancelled_exc_class()):

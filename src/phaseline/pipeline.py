@@ -10,7 +10,7 @@ from typing import Any, Final, Protocol, TypeAlias, TypeVar
 
 import anyio
 from anyio import from_thread
-from anyio.lowlevel import EventLoopToken, current_token
+from anyio.lowlevel import EventLoopToken
 
 from phaseline._shell.chains import Chain
 from phaseline._shell.describing import describe
@@ -31,7 +31,7 @@ from phaseline.errors import (
 )
 from phaseline.graph import Ref, Wires
 from phaseline.limits import Rate
-from phaseline.loops import loop_here
+from phaseline.loops import is_here, loop_here
 from phaseline.machine import Transitions
 from phaseline.options import (
     check_budget,
@@ -224,7 +224,7 @@ class Pipeline(Subgraph[In_contra, Out_co]):
         host = self._host(runtime, deps)
         if host is None:
             return await self._run_in_memory(value, deps)
-        if host.token != current_token():
+        if not is_here(host.token):
             msg = f"{host!r} lives on another event loop than this call; use run_sync() in a thread, or the loop it is on"
             raise RuntimeUsageError(msg)
         return await host.run(self, value)

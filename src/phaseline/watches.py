@@ -44,10 +44,9 @@ class Watch:
     def tell(self, events: Sequence[Event]) -> None:
         """Wake the reader if there is something for it."""
         if self.settled_only:
-            if any(
-                event.transition is not None and event.transition.target in SETTLED_STATES for event in events
-            ):
-                self.wake()
+            for event in events:
+                if event.transition is not None and event.transition.target in SETTLED_STATES:
+                    self.wake()
             return
         self.live.extend(event for event in events if event.seq is None)
         self.wake()

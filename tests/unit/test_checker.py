@@ -352,7 +352,7 @@ TAMPERED: dict[str, tuple[Tamper, str]] = {
     "a body is called twice": (begin_twice, "the body of attempt 1 was called 2 times"),
     "a body is called without a grant": (begin_ungranted, "attempt 2 was begun, but only 1 were granted"),
     "a step is made again": (pay_twice, "step 'pay' was kept in attempt 1, and made again in 2"),
-    "a step is lost": (lambda s: s.run.steps.clear(), "step 'pay' was kept, but its result is missing"),
+    "a step is lost": (lambda s: s.run.extras.steps.clear(), "step 'pay' was kept, but its result is missing"),
     "a commit without a begin": (forget("weigh[0]", Moment.BEGIN), "is committed without the begin of its body"),
     "a commit without an end": (forget("settle", Moment.END), "attempt 2 is committed without the end of its body"),
     "a body of no run": (body_of(run_id="gone"), "run gone: the body of 'receive' was called"),

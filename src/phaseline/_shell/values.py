@@ -274,8 +274,6 @@ def _way(live: LiveRun, source: Source, items: Items) -> Given | Edge | Gather |
     plan, rows = live.snapshot.plan, live.snapshot.rows
     while True:
         match source:
-            case Given() | Gather():
-                return source
             case Edge():
                 node = plan.nodes[source.node]
                 if source.side is None and not (node.passes_on and _hands_on(rows.get(node.at(items)))):
@@ -283,6 +281,8 @@ def _way(live: LiveRun, source: Source, items: Items) -> Given | Edge | Gather |
                 if node.is_race:
                     return node
                 source = node.source  # what a test took, or what slept meanwhile
+            case Given() | Gather():
+                return source
             case Merge() | Race():
                 position = first_live(plan, source.parts, items, rows.get)
                 if position is None:
