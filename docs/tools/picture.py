@@ -76,7 +76,7 @@ FLOORS = (
         "Values",
         "runs, events, rules; no I/O, no time, no chance",
         _rooms(
-            "machine retry events control run statistics marks slots signature texts markup limits usage serving logs "
+            "machine retry events control places run statistics marks slots signature texts markup limits usage serving logs "
             "loops deps nothing times errors"
         ),
         (6, 0, 1),

@@ -17,7 +17,8 @@ from phaseline.errors import RuntimeUsageError, StorageUnavailableError
 from phaseline.events import Event
 from phaseline.finding import EVERY_RUN, RunFilter
 from phaseline.letters import EVERY_LETTER, DeadLetter, LetterFilter, LetterKey
-from phaseline.run import Checkpoint, Definition, RunRecord
+from phaseline.places import Place, page_of, places_of
+from phaseline.run import Checkpoint, Definition, PhaseRecord, PhaseState, RunRecord
 from phaseline.statistics import Grouping, Statistics
 from phaseline.units import Message, Outcome, RunRows, Unit
 from phaseline.usage import Usage
@@ -473,6 +474,39 @@ class Storage(ABC):
         """A run's own row alone; None if there is none."""
         rows = self.load(namespace, run_id)
         return None if rows is None else rows.run
+
+    def places(self, namespace: str, run_id: str) -> Sequence[Place]:
+        """The phases of a run that are not gone, folded by their place in the graph, in the order in which they came up.
+
+        Of a run that is not there it gives none. It is asked where a map may have very many items: it should count them, and
+        not read each.
+        """
+        found = self.load(namespace, run_id)
+        return () if found is None else places_of(found.phases)
+
+    def phases(
+        self,
+        namespace: str,
+        run_id: str,
+        *,
+        place: str | None = None,
+        states: Collection[PhaseState] | None = None,
+        after: int = -1,
+        limit: int,
+    ) -> Sequence[PhaseRecord]:
+        """Phases of a run that are not gone, in the order in which they came up, without their outputs.
+
+        Args:
+            namespace: Where the run lives.
+            run_id: Its id.
+            place: Only those at this place in the graph: ``pick[]`` for the items of the map ``pick``.
+            states: Only those in one of these states.
+            after: Only those that came up behind this ``position``.
+            limit: How many at most.
+        """
+        found = self.load(namespace, run_id)
+        rows = () if found is None else found.phases
+        return page_of(rows, place=place, states=states, after=after, limit=limit)
 
     @abstractmethod
     def find(

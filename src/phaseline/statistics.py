@@ -73,9 +73,9 @@ class Statistics:
         return completed / (completed + failed) if completed + failed else None
 
 
-def without_indices(path: str) -> str:
-    """The path of a phase as people name it: ``enrich`` for ``enrich[3]``."""
-    return _INDEX.sub("", path)
+def without_indices(path: str, instead: str = "") -> str:
+    """The path of a phase as people name it, ``enrich`` for ``enrich[3]``, or with something else in place of each index."""
+    return _INDEX.sub(instead, path)
 
 
 def phase_group(pipeline: str, path: str) -> str:

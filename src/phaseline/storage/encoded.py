@@ -13,6 +13,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Final, Protocol, TypeVar
 
+import attrs
 from msgspec.structs import replace
 
 from phaseline.abc import (
@@ -35,7 +36,8 @@ from phaseline.errors import CodecError, StorageUnavailableError
 from phaseline.events import Emitted, ErrorOccurred, Event, PhaseFailed, PhaseRetrying, PipelineFailed
 from phaseline.finding import EVERY_RUN, RunFilter
 from phaseline.letters import EVERY_LETTER, DeadLetter, LetterFilter, LetterKey
-from phaseline.run import Checkpoint, Definition, ErrorInfo, PhaseRecord, RunRecord
+from phaseline.places import Place
+from phaseline.run import Checkpoint, Definition, ErrorInfo, PhaseRecord, PhaseState, RunRecord
 from phaseline.statistics import Grouping, Statistics
 from phaseline.timetable import DueSchedules, ScheduleRecord, Timetable
 from phaseline.units import Message, Outcome, RunRows, Unit
@@ -139,6 +141,25 @@ class EncodedStorage(Storage):
     def head(self, namespace: str, run_id: str) -> RunRecord | None:
         run = self._inner.head(namespace, run_id)
         return None if run is None else self._texts.with_error(run, self._texts.plain)
+
+    def places(self, namespace: str, run_id: str) -> Sequence[Place]:
+        return [
+            place if place.phase is None else attrs.evolve(place, phase=self._texts.phase_read(place.phase))
+            for place in self._inner.places(namespace, run_id)
+        ]
+
+    def phases(
+        self,
+        namespace: str,
+        run_id: str,
+        *,
+        place: str | None = None,
+        states: Collection[PhaseState] | None = None,
+        after: int = -1,
+        limit: int,
+    ) -> Sequence[PhaseRecord]:
+        found = self._inner.phases(namespace, run_id, place=place, states=states, after=after, limit=limit)
+        return [self._texts.phase_read(row) for row in found]
 
     def find(
         self,
@@ -393,6 +414,10 @@ class _Texts:
             ],
             input=None if rows.input is None else plain(rows.input),
         )
+
+    def phase_read(self, row: PhaseRecord) -> PhaseRecord:
+        """A phase's row as it was given to ``written``."""
+        return self._phase(row, self.plain)
 
     def event_read(self, event: Event) -> Event:
         """An event as it was given to ``written``."""

@@ -2,21 +2,15 @@
 
 from __future__ import annotations
 
-import re
-from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from functools import partial
-from typing import Final
 
-from phaseline.errors import RunNotFoundError
-from phaseline.run import PhaseRecord
-from phaseline.units import RunRows
+from phaseline.places import Place
+from phaseline.run import PhaseRecord, PhaseState
 from phaseline.usage import NO_SPENDING, total
 from phaseline.views import CheckpointView, PhaseView, RunView, UsageView, View
 from phaseline.web.calls import Call
-
-_ITEM: Final = re.compile(r"\[\d+\]")
 
 
 class FoldedView(View):
@@ -34,14 +28,12 @@ class FoldedView(View):
     """When the last of them ended, if all have."""
 
     @classmethod
-    def of(cls, path: str, rows: Sequence[PhaseRecord]) -> FoldedView:
-        """Fold them."""
-        ended = [row.ended_at for row in rows if row.ended_at is not None]
+    def of(cls, place: Place) -> FoldedView:
+        """Show it."""
         return cls(
-            path=path, states=dict(sorted(Counter(str(row.state) for row in rows).items())),
-            phase=PhaseView.of(rows[0]) if rows[0].path == path else None,
-            started_at=min((row.started_at for row in rows if row.started_at is not None), default=None),
-            ended_at=max(ended) if len(ended) == len(rows) else None,
+            path=place.path, states={str(state): place.states[state] for state in sorted(place.states)},
+            phase=None if place.phase is None else PhaseView.of(place.phase),
+            started_at=place.started_at, ended_at=place.ended_at,
         )  # fmt: skip
 
 
@@ -73,59 +65,31 @@ class PhasesView(View):
 async def show_outline(call: Call) -> OutlineView:
     """Show a run with its phases folded, however many there are; also one whose pipeline is not served here."""
     runner = call.runtime.runner
-    rows = await _rows(call)
-    checkpoints = await runner.read(
-        partial(runner.storage.checkpoints, runner.options.namespace, call.run.id)
-    )
-    spending = rows.run.spending or NO_SPENDING
+    # The row is read first: of what is committed meanwhile, events tell after the number that stands in it.
+    run = await runner.record_of(call.run.id)
+    of_run = runner.options.namespace, run.id
+    places = await runner.read(partial(runner.storage.places, *of_run))
+    checkpoints = await runner.read(partial(runner.storage.checkpoints, *of_run))
+    spending = run.spending or NO_SPENDING
     return OutlineView.model_validate(
         {
-            **RunView.of(call.run).model_dump(), **({} if rows.run.definition in runner.plans else {"allowed": ()}), "seq": rows.run.seq, "forked_from": call.run.forked_from,
-            "phases": _folded(rows.phases), "checkpoints": tuple(map(CheckpointView.of, checkpoints)),
+            **RunView.of(call.run).model_dump(), **({} if run.definition in runner.plans else {"allowed": ()}), "seq": run.seq, "forked_from": call.run.forked_from,
+            "phases": tuple(map(FoldedView.of, places)), "checkpoints": tuple(map(CheckpointView.of, checkpoints)),
             "usage": UsageView.of(total(spending.phases.values())),
             "usage_by_phase": {path: UsageView.of(usage) for path, usage in spending.phases.items()},
-            "parent_path": rows.run.parent_path, "deadline": rows.run.deadline,
+            "parent_path": run.parent_path, "deadline": run.deadline,
         }
     )  # fmt: skip
 
 
-async def _rows(call: Call) -> RunRows:
-    runner = call.runtime.runner
-    rows: RunRows | None = await runner.read(
-        partial(runner.storage.load, runner.options.namespace, call.run.id)
-    )
-    if rows is None:  # it was purged just now
-        raise RunNotFoundError(call.run.id)
-    return rows
-
-
-def place_of(path: str) -> str:
-    """Where a phase stands in the graph: ``pick[]`` for ``pick[3]``."""
-    return _ITEM.sub("[]", path)
-
-
-def _folded(rows: Iterable[PhaseRecord]) -> tuple[FoldedView, ...]:
-    places: defaultdict[str, list[PhaseRecord]] = defaultdict(list)
-    for row in rows:
-        if row.gone_in_epoch is None:
-            places[place_of(row.path)].append(row)
-    return tuple(FoldedView.of(path, found) for path, found in places.items())
-
-
 async def list_phases(call: Call) -> PhasesView:
     """List the phases of a run in the order in which they came up, page by page: all, or those at one place in the graph."""
-    asked = call.query
-    found = sorted(
-        (
-            row
-            for row in (await _rows(call)).phases
-            if row.gone_in_epoch is None
-            and row.position > asked.after
-            and (asked.place is None or asked.place == place_of(row.path))
-            and (not asked.state or row.state in asked.state)
-        ),
-        key=lambda row: row.position,
-    )
+    runner, asked = call.runtime.runner, call.query
+    read = partial(
+        runner.storage.phases, runner.options.namespace, call.run.id, place=asked.place,
+        states=[PhaseState(state) for state in asked.state] or None, after=asked.after, limit=asked.limit + 1,
+    )  # fmt: skip
+    found: Sequence[PhaseRecord] = await runner.read(read)
     page = found[: asked.limit]
     return PhasesView(
         phases=tuple(map(PhaseView.of, page)), next=page[-1].position if len(found) > len(page) else None

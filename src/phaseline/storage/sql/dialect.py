@@ -170,8 +170,8 @@ class Dialect(ABC):
         """Give the expression for a field of a JSON object in a column."""
 
     @abstractmethod
-    def without_indices(self, path: str) -> str:
-        """Give the expression for the path of a phase without the indices of items: ``enrich`` for ``enrich[3]``."""
+    def without_indices(self, path: str, instead: str = "") -> str:
+        """Give the expression for the path of a phase without indices, or with a text in place of each: ``enrich`` of ``enrich[3]``."""
 
     @property
     def exists(self) -> bool:

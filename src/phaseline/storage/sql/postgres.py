@@ -138,8 +138,8 @@ class PostgresDialect(Dialect):
     def field(self, column: str, name: str) -> str:
         return f"({column}::json ->> '{name}')"
 
-    def without_indices(self, path: str) -> str:
-        return f"regexp_replace({path}, '\\[[0-9]+\\]', '', 'g')"
+    def without_indices(self, path: str, instead: str = "") -> str:
+        return f"regexp_replace({path}, '\\[[0-9]+\\]', '{instead}', 'g')"
 
     # ------------------------------------------------------------------ faults
     @property

@@ -86,7 +86,7 @@ class SqliteDialect(Dialect):
         @event.listens_for(engine, "connect")
         def set_up(connection: Any, _: object) -> None:
             connection.execute("PRAGMA synchronous = FULL")
-            connection.create_function("phaseline_without_indices", 1, without_indices, deterministic=True)
+            connection.create_function("phaseline_without_indices", 2, without_indices, deterministic=True)
 
         return engine
 
@@ -166,8 +166,8 @@ class SqliteDialect(Dialect):
     def field(self, column: str, name: str) -> str:
         return f"json_extract({column}, '$.{name}')"
 
-    def without_indices(self, path: str) -> str:
-        return f"phaseline_without_indices({path})"
+    def without_indices(self, path: str, instead: str = "") -> str:
+        return f"phaseline_without_indices({path}, '{instead}')"
 
 
 def path_of(url: str) -> str:

@@ -39,7 +39,8 @@ from phaseline.errors import SchemaVersionError, StorageUnavailableError, Storag
 from phaseline.events import Event
 from phaseline.finding import EVERY_RUN, RunFilter
 from phaseline.letters import EVERY_LETTER, DeadLetter, LetterFilter, LetterKey
-from phaseline.run import Checkpoint, Definition, PhaseState, RunRecord
+from phaseline.places import Place
+from phaseline.run import Checkpoint, Definition, PhaseRecord, PhaseState, RunRecord
 from phaseline.statistics import Grouping, Statistics
 from phaseline.storage.sql import (
     ageing,
@@ -51,6 +52,7 @@ from phaseline.storage.sql import (
     levels,
     mail,
     migrations,
+    places,
     purging,
     reads,
     rows,
@@ -490,6 +492,23 @@ class SqlStorage(Storage):
     def head(self, namespace: str, run_id: str) -> RunRecord | None:
         with self._reading() as ask:
             return reads.head(ask, namespace, run_id)
+
+    def places(self, namespace: str, run_id: str) -> Sequence[Place]:
+        with self._reading_one_moment() as ask:
+            return places.places(ask, namespace, run_id)
+
+    def phases(
+        self,
+        namespace: str,
+        run_id: str,
+        *,
+        place: str | None = None,
+        states: Collection[PhaseState] | None = None,
+        after: int = -1,
+        limit: int,
+    ) -> Sequence[PhaseRecord]:
+        with self._reading() as ask:
+            return places.page(ask, namespace, run_id, place=place, states=states, after=after, limit=limit)
 
     def find(
         self,

@@ -23,6 +23,7 @@ from phaseline.testing.storage.levels import Levels
 from phaseline.testing.storage.limits import Limits
 from phaseline.testing.storage.messages import Messages
 from phaseline.testing.storage.overdue import Overdue
+from phaseline.testing.storage.places import Places
 from phaseline.testing.storage.purging import Purging
 from phaseline.testing.storage.rates import Rates
 from phaseline.testing.storage.reads import Reads
@@ -38,6 +39,7 @@ __all__ = ["StorageContract"]
 class StorageContract(
     Writes,
     Reads,
+    Places,
     Finding,
     StatisticsOfRuns,
     Epochs,
