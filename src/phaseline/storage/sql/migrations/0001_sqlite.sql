@@ -120,11 +120,11 @@ CREATE TABLE phaseline_phase_execution (
     due_at INTEGER,
     sla_at INTEGER, -- when it should be over, by its service level
     breached INTEGER, -- number of the event that tells that it was not
-    output TEXT,
     revision INTEGER NOT NULL, -- of the run, when this row was last written
     first_started_at INTEGER,
     started_at INTEGER,
     ended_at INTEGER,
+    output TEXT, -- the last column: as the input of a run
     CHECK ((worker IS NULL) = (lease_expires IS NULL)),
     CHECK (worker IS NULL OR state = 'RUNNING'),
     CHECK (lane IS NULL OR state IN ('PENDING', 'RETRYING')),
