@@ -54,6 +54,21 @@ def test_nothing_says_which_runtime(folder):
     assert [] == [each for each in told if each not in found.stderr]
 
 
+def test_every_command_takes_the_option(folder):
+    """Also those to which the runtime is named by itself; what the environment says counts less, and two are one too many."""
+    Runtime("sqlite:///runs.db")._storage.migrate()
+    for elsewhere in ({}, {"PHASELINE_RUNTIME": "nowhere:runtime"}):
+        for place in (["--runtime", "sqlite:///runs.db"], ["-r", "sqlite:///runs.db"], ["sqlite:///runs.db"]):
+            found = ask("doctor", *place, **elsewhere)
+            assert ExitCode.DONE == found.exit_code, found.stderr
+    for command in ("doctor", "worker", "console"):
+        twice = ask(command, "one:runtime", "--runtime", "other:runtime")
+        assert ExitCode.UNUSABLE == twice.exit_code
+        assert "the runtime is named twice" in " ".join(twice.stderr.replace("│", " ").split())
+        told = ask(command, "--runtime", "nowhere:runtime")
+        assert (ExitCode.UNUSABLE, True) == (told.exit_code, "no module 'nowhere'" in told.stderr)
+
+
 def test_a_file_that_is_not_there_is_not_made(folder):
     """Who mistypes a path is told so, rather than that all is well with an empty storage."""
     found = ask("doctor", "sqlite:///nothing.db")

@@ -12,7 +12,7 @@ import typer
 
 from phaseline.cli.client import with_client
 from phaseline.cli.codes import ExitCode
-from phaseline.cli.options import Actor, Namespace
+from phaseline.cli.options import Actor, Namespace, RuntimeToo, named
 from phaseline.cli.places import SQLITE
 from phaseline.errors import MissingExtraError
 
@@ -26,14 +26,13 @@ def console(
         str | None,
         typer.Argument(
             metavar="PLACE",
-            envvar="PHASELINE_RUNTIME",
-            show_envvar=False,
             show_default=False,
             help="A SQLite file, the URL of a storage, or MODULE:NAME. By default PHASELINE_RUNTIME, then runtime in "
             "[tool.phaseline] of pyproject.toml, then DATABASE_URL.",
         ),
     ] = None,
     *,
+    also: RuntimeToo = None,
     namespace: Namespace = None,
     port: Annotated[int, typer.Option(min=0, max=65_535, help="On 127.0.0.1; 0 takes a free one.")] = PORT,
     read_only: Annotated[bool, typer.Option("--read-only", help="Change nothing.")] = False,
@@ -52,8 +51,9 @@ def console(
     def ready(url: str) -> None:
         print(url, "Ctrl-C ends it" + ("; nothing can be changed" if read_only else ""), sep="\n", flush=True)
 
-    is_file = runtime is not None and runtime != "memory" and (":" not in runtime or Path(runtime).is_file())
-    place = f"{SQLITE}{runtime}" if is_file else runtime
+    given = named(runtime, also)
+    is_file = given is not None and given != "memory" and (":" not in given or Path(given).is_file())
+    place = f"{SQLITE}{given}" if is_file else given
     try:
         listening = socket.create_server((HOST, port))
     except OSError as error:

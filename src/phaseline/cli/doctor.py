@@ -11,7 +11,7 @@ import anyio
 import typer
 
 from phaseline.cli.codes import ExitCode
-from phaseline.cli.options import SPAN, Json, RuntimePlace, span
+from phaseline.cli.options import SPAN, Json, RuntimePlace, RuntimeToo, named, span
 from phaseline.cli.output import print_json
 from phaseline.cli.places import place_of, runtime_of
 from phaseline.health import PATIENCE, Health
@@ -20,6 +20,7 @@ from phaseline.health import PATIENCE, Health
 def doctor(
     runtime: RuntimePlace = None,
     *,
+    also: RuntimeToo = None,
     as_json: Json = False,
     patience: Annotated[
         timedelta, typer.Option(metavar=SPAN, parser=span, help="How long a phase may wait for a worker.")
@@ -30,7 +31,7 @@ def doctor(
     Looks at what the workers of a runtime share; nothing is served and nothing changed. The threads of a worker are known to
     its own process alone: runtime.health().
     """
-    found = runtime_of(place_of(runtime))
+    found = runtime_of(place_of(named(runtime, also)))
     health = anyio.run(partial(found.health, patience=patience))
     if as_json:
         print_json(health.to_dict())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import sys
 from datetime import UTC, datetime, timedelta
@@ -38,13 +39,28 @@ RuntimePlace: TypeAlias = Annotated[
     str | None,
     typer.Argument(
         metavar="MODULE:NAME",
-        envvar="PHASELINE_RUNTIME",
-        show_envvar=False,
         show_default=False,
         help="Where the runtime is, or a function that makes it: shop.worker:runtime. By default PHASELINE_RUNTIME, then "
         "runtime in [tool.phaseline] of pyproject.toml.",
     ),
 ]
+RuntimeToo: TypeAlias = Annotated[
+    str | None,
+    typer.Option(
+        "--runtime",
+        "-r",
+        metavar="MODULE:NAME",
+        show_default=False,
+        help="The same, as other commands take it.",
+    ),
+]
+
+
+def named(argument: str | None, option: str | None) -> str | None:
+    """Where the runtime is, of a command that may be told in two ways; else as the environment says."""
+    if argument and option:
+        raise typer.BadParameter(f"the runtime is named twice, {argument!r} and {option!r}: leave one out")
+    return argument or option or os.environ.get("PHASELINE_RUNTIME")
 
 
 def moment(text: str) -> datetime:

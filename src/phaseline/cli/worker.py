@@ -12,7 +12,7 @@ import anyio
 import typer
 
 from phaseline.cli.codes import ExitCode
-from phaseline.cli.options import RuntimePlace
+from phaseline.cli.options import RuntimePlace, RuntimeToo, named
 from phaseline.cli.places import NoRuntimeError, place_of, runtime_of
 from phaseline.runtime import Runtime
 from phaseline.serving import serve, settle_heap
@@ -31,6 +31,7 @@ def _level(name: str) -> str:
 def worker(
     runtime: RuntimePlace = None,
     *,
+    also: RuntimeToo = None,
     backend: Annotated[Literal["asyncio", "trio"], typer.Option(help="The event loop.")] = "asyncio",
     level: Annotated[
         str, typer.Option("--log", metavar="LEVEL", parser=_level, help="Of what is written to stderr.")
@@ -42,7 +43,7 @@ def worker(
     what is left is handed over. A second signal ends the process at once. The exit code is 0 after SIGTERM, 130 after Ctrl-C.
     """
     logging.basicConfig(level=level, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    place = place_of(runtime)
+    place = place_of(named(runtime, also))
     if place.is_url:
         raise NoRuntimeError(
             "a worker needs the pipelines too: write MODULE:NAME, such as shop.worker:runtime"
