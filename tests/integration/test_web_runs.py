@@ -444,6 +444,40 @@ async def test_many_runs_are_commanded(client: httpx2.AsyncClient, runtime: Runt
     world.open.set()
 
 
+async def test_many_runs_are_retried(runtime: Runtime, client: httpx2.AsyncClient) -> None:
+    """Those that failed and fulfil the filter, page by page, where they failed; what completed is not done again."""
+    world.broken = {"summed"}
+    failed = [(await runtime.start(summing, 2, tags=["sale"])).id for _ in range(3)]
+    other = (await runtime.start(summing, 2)).id
+    for run_id in (*failed, other):
+        await ended(runtime, run_id)
+    over = await started(client, "reports", 2, tags=["sale"])
+    world.broken.clear()
+    asked: dict[str, Any] = {"tag": ["sale"], "reason": "the supplier is back"}
+    first = await ok(client.post("/runs/retry", json={**asked, "limit": 2}))
+    rest = await ok(client.post("/runs/retry", json={**asked, "limit": 2, "after": first["next"]}))
+    assert [2, 1, {}, {}, None] == [
+        first["done"],
+        rest["done"],
+        first["refused"],
+        rest["refused"],
+        rest["next"],
+    ]
+    for run_id in failed:
+        await ended(runtime, run_id)
+        page = await ok(client.get(f"/runs/{run_id}/events"))
+        commands = [each["data"] for each in page["events"] if each["data"].get("actor")]
+        assert [("user:42", "the supplier is back")] == [(each["actor"], each["reason"]) for each in commands]
+    states = [
+        (await ok(client.get(f"/pipeline/{run_id}/state")))["state"] for run_id in (*failed, other, over)
+    ]
+    assert ["COMPLETED", "COMPLETED", "COMPLETED", "FAILED", "WAIT_FOR_APPROVED"] == states
+    assert (4, 4 + 3) == (world.calls["listed"], world.calls["summed"])
+    none = {"done": 0, "refused": {}, "next": None}
+    assert none == await ok(client.post("/runs/retry", json={**asked, "state": ["COMPLETED"]}))
+    assert none == await ok(client.post("/runs/retry", json=asked))
+
+
 async def test_of_many_runs_those_obey_that_may_be_commanded(runtime: Runtime) -> None:
     """Of the others nothing is told; who may at none is refused."""
 
