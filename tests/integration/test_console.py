@@ -134,7 +134,12 @@ async def test_read_only_changes_nothing() -> None:
         assert {*map(str, READING)} == {*about_it.json()["actions"]}
         assert 403 == (await client.post("/api/pipeline/start", json={"input": 4})).status_code
         assert 404 == (await client.post(f"/api/runs/{handle.id}/rollback", json={})).status_code
-        assert 200 == (await client.get(f"/api/runs/{handle.id}")).status_code
+        (listed,) = (await client.get("/api/runs")).json()["runs"]
+        alone = [
+            (await client.get(f"/api/{path}")).json()
+            for path in (f"runs/{handle.id}", f"runs/{handle.id}/outline", f"pipeline/{handle.id}/state")
+        ]
+        assert [[]] * 4 == [shown["allowed"] for shown in (listed, *alone)]
         assert "COMPLETED" == await handle.state()
         async with client_of(app) as stranger:
             assert 401 == (await stranger.get("/api/access")).status_code

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypeVar
 
 import attrs
 from pydantic import BaseModel
@@ -15,11 +15,13 @@ from phaseline.pipeline import Pipeline
 from phaseline.runs import summary_by_id
 from phaseline.runtime import Runtime
 from phaseline.showing import state_of
-from phaseline.views import StateView
+from phaseline.views import StateView, View
 from phaseline.web.access import Access, Action
 from phaseline.web.asked import Body, Query
 from phaseline.web.guard import Visitor
 from phaseline.web.problems import INVALID_REQUEST, UNKNOWN_PIPELINE, RequestError
+
+OfRun = TypeVar("OfRun", bound=View)
 
 
 @attrs.frozen(kw_only=True)
@@ -36,6 +38,8 @@ class Call:
     """Of the class that the route names."""
     hidden: frozenset[str] = frozenset()
     """Names of members of values of which nothing is shown."""
+    read_only: bool = False
+    """Whether nothing may be changed."""
 
     @property
     def runtime(self) -> Runtime:
@@ -65,6 +69,10 @@ class Call:
     async def state(self, run_id: str | None = None) -> StateView:
         """Where a run is now; by default the one that it is about."""
         return await state_of(self.runtime, run_id or self.run.id)
+
+    def shown(self, view: OfRun) -> OfRun:
+        """A run as it is shown here: one that nobody may command obeys nothing."""
+        return view.model_copy(update={"allowed": ()}) if self.read_only else view
 
     def pipeline(self, name: str | None, version: str | None) -> Pipeline[Any, Any]:
         """Give the pipeline that is named; where only one is served, it need not be.

@@ -71,7 +71,7 @@ async def show_outline(call: Call) -> OutlineView:
     places = await runner.read(partial(runner.storage.places, *of_run))
     checkpoints = await runner.read(partial(runner.storage.checkpoints, *of_run))
     spending = run.spending or NO_SPENDING
-    return OutlineView.model_validate(
+    view = OutlineView.model_validate(
         {
             **RunView.of(call.run).model_dump(), **({} if run.definition in runner.plans else {"allowed": ()}), "seq": run.seq, "forked_from": call.run.forked_from,
             "phases": tuple(map(FoldedView.of, places)), "checkpoints": tuple(map(CheckpointView.of, checkpoints)),
@@ -80,6 +80,7 @@ async def show_outline(call: Call) -> OutlineView:
             "parent_path": run.parent_path, "deadline": run.deadline,
         }
     )  # fmt: skip
+    return call.shown(view)
 
 
 async def list_phases(call: Call) -> PhasesView:

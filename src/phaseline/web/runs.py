@@ -36,7 +36,7 @@ async def list_runs(call: Call) -> RunsView:
     asked = call.query
     page = await found(call, asked, order=asked.order, limit=asked.limit, after=asked.after)
     shown = await _visible(call.access, page.runs)
-    return RunsView(runs=tuple(map(RunView.of, shown)), next=page.next)
+    return RunsView(runs=tuple(call.shown(RunView.of(run)) for run in shown), next=page.next)
 
 
 async def count_runs(call: Call) -> CountsView:
@@ -67,13 +67,13 @@ async def _visible(access: Access, runs: Iterable[RunSummary]) -> list[RunSummar
 
 async def show_state(call: Call) -> StateView:
     """Say where a run is."""
-    return StateView.of(call.run)
+    return call.shown(StateView.of(call.run))
 
 
 async def show_run(call: Call) -> RunDetail:
     """Show a run with its phases, its history, and its output if there is one."""
     found = await detail_of(call.runtime, call.run.id)
-    return found.model_copy(update={"output": redacted(found.output, call.hidden)})
+    return call.shown(found.model_copy(update={"output": redacted(found.output, call.hidden)}))
 
 
 async def show_checkpoints(call: Call) -> CheckpointsView:

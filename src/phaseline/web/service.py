@@ -46,6 +46,8 @@ class Service:
     max_body: int
     hidden: frozenset[str] = frozenset()
     """Names of members of values of which nothing is shown."""
+    read_only: bool = False
+    """Whether nothing may be changed, so that no run is said to obey a command."""
 
     async def respond(self, route: Route, request: Request) -> Response:
         """Answer a request; errors are answers, too."""
@@ -69,7 +71,10 @@ class Service:
         if route.action is not None and (route.is_of_run or route.run_in_body):
             run_id: str = request.path_params["id"] if route.is_of_run else vars(body)["id"]
             found = await visitor.run(route.action, run_id)
-        call = Call(visitor=visitor, request=request, found=found, query=query, body=body, hidden=self.hidden)
+        call = Call(
+            visitor=visitor, request=request, found=found, query=query, body=body, hidden=self.hidden,
+            read_only=self.read_only,
+        )  # fmt: skip
         answer = await route.handler(call)
         if isinstance(answer, BaseModel):
             return Response(answer.model_dump_json(by_alias=True), route.status, media_type=route.media_type)

@@ -64,7 +64,7 @@ def console(
     serving = attrs.evolve(serving, hidden=hidden_names(hidden))
     if read_only:
         guard = Guard(serving.guard.source, _without_changes(serving.guard.authorize))
-        serving = attrs.evolve(serving, guard=guard)
+        serving = attrs.evolve(serving, guard=guard, read_only=True)
     api = application(serving, live=live, title=title)
     return _Placed(Router(routes=[Mount("/api", api)], default=_Files(), redirect_slashes=False))
 
