@@ -9,7 +9,6 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from datetime import timedelta
-from functools import partial
 from typing import Any
 
 import anyio
@@ -19,7 +18,7 @@ import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from blockbuster import BlockBuster
-from sqlalchemy import Connection, Engine, MetaData, create_engine, event, inspect, text
+from sqlalchemy import Engine, MetaData, create_engine, inspect, text
 from sqlalchemy.engine import make_url
 from sqlalchemy.pool import NullPool
 from tests.blocking import allowed
@@ -295,49 +294,54 @@ def test_a_connection_that_was_lost_at_rest_is_replaced_unseen(
     storage.open()
     killer = create_engine(postgres.url, isolation_level="AUTOCOMMIT")
     pids: list[int] = []
-    event.listen(Engine, "before_cursor_execute", note := partial(_note_pid, pids))
+    run = PostgresDialect._run
+
+    def note(self: PostgresDialect, driver: Any, *values: Any, **options: Any) -> Any:
+        pids.append(driver.info.backend_pid)
+        return run(self, driver, *values, **options)
+
+    monkeypatch.setattr(PostgresDialect, "_run", note)
     try:
         assert storage.load("default", "nobody") is None
         with killer.connect() as other:
             gone = other.execute(
-                text("SELECT pg_terminate_backend(:pid, 5000)"), {"pid": pids[-2]}
+                text("SELECT pg_terminate_backend(:pid, 5000)"), {"pid": pids[-1]}
             ).scalar_one()
         assert gone
         with nullcontext() if after == 0 else pytest.raises(StorageUnavailableError):
             assert storage.load("default", "nobody") is None
         assert storage.load("default", "nobody") is None
     finally:
-        event.remove(Engine, "before_cursor_execute", note)
         killer.dispose()
         storage.close()
 
 
-def _note_pid(pids: list[int], _connection: Connection, cursor: Any, *_: Any) -> None:
-    pids.append(cursor.connection.info.backend_pid)
-
-
-def test_a_connection_that_is_lost_amid_a_read_is_an_outage(postgres: Database) -> None:
+def test_a_connection_that_is_lost_amid_a_read_is_an_outage(
+    postgres: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The loss comes between two statements of one moment; the next read has a connection anew."""
     lost: list[str] = []
     storage = postgres.storage()
     storage.open()
     killer = create_engine(postgres.url, isolation_level="AUTOCOMMIT")
 
-    def lose(_connection: Connection, cursor: Any, statement: str, *_: Any) -> None:
+    run = PostgresDialect._run
+
+    def lose(self: PostgresDialect, driver: Any, statement: str, *values: Any, **options: Any) -> Any:
         if "FROM" in statement and "pipeline_run" in statement and not lost:
             lost.append(statement)
             with killer.connect() as other:
-                pid = cursor.connection.info.backend_pid
+                pid = driver.info.backend_pid
                 # It waits for the end of the other process, of which the statement that comes next must learn.
                 other.execute(text("SELECT pg_terminate_backend(:pid, 5000)"), {"pid": pid})
+        return run(self, driver, statement, *values, **options)
 
-    event.listen(Engine, "before_cursor_execute", lose)
+    monkeypatch.setattr(PostgresDialect, "_run", lose)
     try:
         with pytest.raises(StorageUnavailableError):
             storage.load("default", "nobody")
         assert storage.load("default", "nobody") is None
     finally:
-        event.remove(Engine, "before_cursor_execute", lose)
         killer.dispose()
         storage.close()
     assert lost
@@ -390,7 +394,7 @@ def test_statements_see_what_is_committed(postgres: Database) -> None:
         shown = transaction.connection.execute(text("SHOW transaction_isolation")).scalar()
         transaction.roll_back()
         with storage._reading() as ask:
-            read = ask("SHOW transaction_isolation").scalar()
+            read = ask.value("SHOW transaction_isolation")
     finally:
         storage.close()
     assert (shown, read) == ("read committed", "read committed")

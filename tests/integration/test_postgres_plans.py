@@ -9,7 +9,6 @@ from typing import Any
 import attrs
 import psycopg
 import pytest
-from sqlalchemy import event
 from tests.databases import fresh_schema
 from tests.servers import Server
 
@@ -17,6 +16,7 @@ from phaseline.abc import ClaimRequest
 from phaseline.errors import StorageUnavailableError
 from phaseline.storage.sql import claims
 from phaseline.storage.sql.access import Access
+from phaseline.storage.sql.postgres import PostgresDialect
 from phaseline.storage.sql.statements import SECTIONS, STATEMENTS, Statements
 from phaseline.storage.sql.store import FIRST_PLANS, SqlStorage
 from phaseline.testing.storage.base import write
@@ -57,11 +57,11 @@ def test_a_claim_looks_up_the_runs_that_it_is_about(storage: SqlStorage) -> None
 
     def look(ask: Access) -> tuple[int, int]:
         statement = READ.format(schema=storage.dialect.schema_name)
-        ask.connection.exec_driver_sql("BEGIN")
-        before = ask(statement).scalar_one()
+        ask.control("BEGIN")
+        before = ask.value(statement)
         found = claims.candidates(ask, REQUEST)
-        read = ask(statement).scalar_one() - before
-        ask.connection.exec_driver_sql("ROLLBACK")
+        read = ask.value(statement) - before
+        ask.control("ROLLBACK")
         return len(found.rows), read
 
     assert storage._on_writer(look) == (LIMIT + 1, LIMIT + 1)
@@ -74,10 +74,9 @@ def test_a_batch_looks_up_each_row_also_where_tables_are_taken_for_empty(storage
     values = [None] * (sum(len(SECTIONS[name]) for name in joins) + statement.count(b"count(*)"))
 
     def plan(ask: Access) -> str:
-        ask.connection.exec_driver_sql(AS_IF_EMPTY.format(schema=storage.dialect.schema_name))
-        driver: Any = ask.connection.connection.driver_connection
+        ask.control(AS_IF_EMPTY.format(schema=storage.dialect.schema_name))
         return "\n".join(
-            line for (line,) in psycopg.RawCursor(driver).execute(b"EXPLAIN " + statement, values)
+            line for (line,) in psycopg.RawCursor(ask.driver).execute(b"EXPLAIN " + statement, values)
         )
 
     found = storage._on_writer(plan)
@@ -86,17 +85,21 @@ def test_a_batch_looks_up_each_row_also_where_tables_are_taken_for_empty(storage
     assert "Join Filter" not in found, found
 
 
-def test_statements_are_planned_anew_while_tables_grow(storage: SqlStorage) -> None:
+def test_statements_are_planned_anew_while_tables_grow(
+    storage: SqlStorage, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """By the sizes that they have then, less and less often; a new connection begins anew."""
     anew: list[int] = []
     uses: list[int] = []
 
-    def note(_connection: object, _cursor: object, statement: str, *_: object) -> None:
+    control = PostgresDialect.control
+
+    def note(self: PostgresDialect, driver: Any, statement: str) -> None:
         if statement == "DISCARD PLANS":
             anew.append(len(uses))
+        control(self, driver, statement)
 
-    assert storage._engine is not None
-    event.listen(storage._engine, "before_cursor_execute", note)
+    monkeypatch.setattr(PostgresDialect, "control", note)
     for _ in range(2):
         uses.clear()
         for number in range(5 * FIRST_PLANS):

@@ -48,7 +48,7 @@ def test_no_connection_writes_that_was_not_prepared(
     monkeypatch.setattr(dialect, "_write_ahead", refuse_once)
     storage.open()
     assert len(refused) == 1
-    assert storage._on_writer(lambda ask: ask("PRAGMA journal_mode").scalar()) == "wal"
+    assert storage._on_writer(lambda ask: ask.value("PRAGMA journal_mode")) == "wal"
 
 
 def test_a_file_that_does_not_become_wal(storage: SqlStorage, monkeypatch: pytest.MonkeyPatch) -> None:

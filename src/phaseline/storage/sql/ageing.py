@@ -26,7 +26,7 @@ def age(ask: Access, namespace: str, now: datetime | None, waited: timedelta, li
         f"AND available_at <= {until} ORDER BY available_at, run_id, path LIMIT ?{ask.dialect.lock})"
     )
     moved = 0
-    for (lane,) in ask(_OLD.format(until=until), (namespace,) * 3).fetchall():
+    for (lane,) in ask(_OLD.format(until=until), (namespace,) * 3):
         if lanes.parts(lane)[0] > 0 and moved < limit:
-            moved += ask(move, (lanes.first(lane), namespace, lane, limit - moved)).rowcount
+            moved += ask.changed(move, (lanes.first(lane), namespace, lane, limit - moved))
     return moved

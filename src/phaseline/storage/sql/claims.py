@@ -129,10 +129,7 @@ def _lanes(ask: Access, request: ClaimRequest) -> list[_Lane]:
             *given * 2,
         ),
     )
-    every = [
-        _Lane(name, *lanes.parts(name), first, following, now)
-        for name, first, following, now in map(tuple, found)
-    ]
+    every = [_Lane(name, *lanes.parts(name), first, following, now) for name, first, following, now in found]
     return [lane for lane in every if request.queues is None or lane.queue in request.queues]
 
 
@@ -144,7 +141,7 @@ def _slots(ask: Access, namespace: str, limits: Iterable[str], now: datetime) ->
         (namespace,),
     )
     names = {rate.name for some in limits for rate in rates_in(some)}
-    return Slots(map(tuple, held), starts.read(ask, namespace, names) if names else None, now)
+    return Slots(held, starts.read(ask, namespace, names) if names else None, now)
 
 
 def _first_of(ask: Access, request: ClaimRequest, lane: _Lane, slots: Slots) -> list[_Row]:
@@ -154,14 +151,13 @@ def _first_of(ask: Access, request: ClaimRequest, lane: _Lane, slots: Slots) -> 
         room = min(room, slots.free(lane.limits))
         if room <= 0:
             return []
-    found = ask(
+    return ask(
         "SELECT p.available_at, p.run_id, p.path, p.priority, p.limits FROM phaseline_phase_execution p "  # noqa: S608  # names of ours
         "WHERE p.namespace = ? AND p.lane = ? AND p.available_at <= ? "
         f"AND {run_is(f'r.state NOT IN ({_SETTLED}) AND {OF_DEFINITION} ({triples(request.definitions)})')} "
         "ORDER BY p.available_at, p.run_id, p.path LIMIT ?",
         (request.namespace, lane.name, lane.now, *chain(*request.definitions), room),
     )
-    return [tuple(row) for row in found]
 
 
 def granted(
@@ -233,7 +229,7 @@ def _lock(
         f"ORDER BY id{ask.dialect.lock}"
     )
     for tries in range(1, LOCK_TRIES + 1):
-        found = ask(statement, (namespace, value)).fetchall()
+        found = ask(statement, (namespace, value))
         if found or tries == LOCK_TRIES:
             return {run.id: (run, row[0]) for row in found if (run := _run_from(row[1:])) is not None}
         time.sleep(LOCK_PAUSE)  # all are being written at this moment: they are free again soon
@@ -283,9 +279,9 @@ def enlist(ask: Access, worker: WorkerRecord) -> Sequence[WorkerRecord]:
     others = ask(
         f"SELECT {_WORKER_COLUMNS} FROM phaseline_worker WHERE namespace = ? AND id <> ?",  # noqa: S608  # names of ours
         (worker.namespace, worker.id),
-    ).fetchall()
-    ask("DELETE FROM phaseline_worker WHERE namespace = ? AND id = ?", (worker.namespace, worker.id))
-    ask(
+    )
+    ask.changed("DELETE FROM phaseline_worker WHERE namespace = ? AND id = ?", (worker.namespace, worker.id))
+    ask.changed(
         f"INSERT INTO phaseline_worker ({_WORKER_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?)",  # noqa: S608  # names of ours
         rows.worker_row(worker),
     )
@@ -300,7 +296,7 @@ def workers(ask: Access, namespace: str) -> Sequence[WorkerRecord]:
 
 def retire(ask: Access, namespace: str, worker_id: str) -> None:
     """Remove a worker's row, unless it holds leases."""
-    ask(
+    ask.changed(
         "DELETE FROM phaseline_worker WHERE namespace = ? AND id = ? AND NOT EXISTS ("
         "SELECT 1 FROM phaseline_phase_execution p WHERE p.namespace = ? AND p.worker = ?)",
         (namespace, worker_id, namespace, worker_id),
@@ -311,7 +307,7 @@ def renew(
     ask: Access, namespace: str, worker_id: str, now: datetime, until: datetime
 ) -> Collection[HeldPhase]:
     """Extend the leases of a worker, and note that it lives; gives what it holds."""
-    ask(
+    ask.changed(
         "UPDATE phaseline_worker SET seen_at = ? WHERE namespace = ? AND id = ?",
         (rows.micros(now), namespace, worker_id),
     )
@@ -323,7 +319,7 @@ def renew(
         f"WHERE namespace = ? AND worker = ?{ask.dialect.lock}) RETURNING run_id, path, fence",
         (rows.micros(until), namespace, worker_id),
     )
-    return [HeldPhase(run_id, path, fence) for run_id, path, fence in map(tuple, held)]
+    return [HeldPhase(run_id, path, fence) for run_id, path, fence in held]
 
 
 def lost(  # noqa: PLR0917  # as the port has them
@@ -343,7 +339,7 @@ def lost(  # noqa: PLR0917  # as the port has them
         f"AND {run_is(f'{OF_DEFINITION} ({triples(definitions)})')} ORDER BY p.run_id, p.path LIMIT ?",
         (namespace, *moment, *dead_workers, *chain(*definitions), limit),
     )
-    return [HeldPhase(run_id, path, fence) for run_id, path, fence in map(tuple, found)]
+    return [HeldPhase(run_id, path, fence) for run_id, path, fence in found]
 
 
 # --------------------------------------------------------------------- waits
@@ -362,14 +358,14 @@ def due(
         f"AND p.due_at <= {expression} ORDER BY p.due_at, p.run_id, p.path LIMIT ?",
         (*values, limit),
     )
-    waits = [DueWait(run_id, path, rows.time_of(due_at)) for due_at, run_id, path in map(tuple, found)]
+    waits = [DueWait(run_id, path, rows.time_of(due_at)) for due_at, run_id, path in found]
     if len(waits) == limit:
         return DueWaits(waits, None)
-    following = ask(
+    following = ask.value(
         f"SELECT p.due_at FROM phaseline_phase_execution p {condition} "  # noqa: S608  # names of ours
         f"AND p.due_at > {expression} ORDER BY p.due_at LIMIT 1",
         values,
-    ).scalar()
+    )
     return DueWaits(waits, rows.moment(following))
 
 
@@ -390,8 +386,8 @@ def overdue(
     run_ids = [run_id for (run_id,) in found]
     if len(run_ids) == limit:
         return DueRuns(run_ids, None)
-    following = ask(
+    following = ask.value(
         f"SELECT r.expires_at {condition} AND r.expires_at > {expression} ORDER BY r.expires_at LIMIT 1",  # names of ours
         values,
-    ).scalar()
+    )
     return DueRuns(run_ids, rows.moment(following))

@@ -4,22 +4,26 @@ from __future__ import annotations
 
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from datetime import timedelta
 from functools import lru_cache
-from typing import Any, ClassVar
+from itertools import count
+from typing import TYPE_CHECKING, Any, ClassVar
 
-from sqlalchemy import Connection, CursorResult, Engine
+from sqlalchemy import Connection, Engine
 
 from phaseline.abc import Nudge
 from phaseline.errors import StorageRefusedError, StorageUnavailableError
 from phaseline.storage.sql.batch import Batch
 from phaseline.storage.sql.notices import Teller
 
-Execute = Callable[..., CursorResult[Any]]
-"""Runs a statement, as written in the store, with its values."""
+if TYPE_CHECKING:
+    from phaseline.storage.sql.access import Access
+
+Row = tuple[Any, ...]
 
 _NAME = re.compile(r"phaseline_(\w+)")
+_VALUE = re.compile(r"\?")
 
 
 class Conflict(Exception):  # noqa: N818  # a verdict inside the adapter, never seen outside
@@ -75,8 +79,21 @@ class Dialect(ABC):
     def connect(self, **pool: Any) -> Engine:
         """Make an engine whose connections are set up for durable runs and commit each statement by itself."""
 
+    # ------------------------------------------------------------------ statements, on a connection of the driver's
     @abstractmethod
-    def write(self, connection: Connection, batch: Batch) -> None:
+    def rows(self, driver: Any, statement: str, values: Sequence[Any]) -> list[Row]:
+        """Run a statement of the store's, and read all that it gives."""
+
+    @abstractmethod
+    def changed(self, driver: Any, statement: str, values: Sequence[Any]) -> int:
+        """Run one that writes; gives the number of rows."""
+
+    @abstractmethod
+    def control(self, driver: Any, statement: str) -> None:
+        """Run what has no values and gives nothing."""
+
+    @abstractmethod
+    def write(self, driver: Any, batch: Batch) -> None:
         """Write a batch; in a transaction if the connection is in one, else all of it or nothing.
 
         Raises:
@@ -122,26 +139,26 @@ class Dialect(ABC):
         """Whether a connection of the driver's is lost and another one is needed."""
         return False
 
-    def prepare_writer(self, connection: Connection) -> None:  # noqa: B027  # not every database needs it
+    def prepare_writer(self, driver: Any) -> None:  # noqa: B027  # not every database needs it
         """Set up the connection that writes."""
 
-    def plan_anew(self, connection: Connection) -> None:  # noqa: B027  # as above
+    def plan_anew(self, driver: Any) -> None:  # noqa: B027  # as above
         """Have the statements of the connection that writes planned anew, for the tables as they are now."""
 
-    def prepare_end(self, connection: Connection) -> None:  # noqa: B027  # as above
+    def prepare_end(self, driver: Any) -> None:  # noqa: B027  # as above
         """Set up a transaction of somebody else's for what we write at its end."""
 
     @abstractmethod
-    def schema_version(self, execute: Execute) -> int:
+    def schema_version(self, ask: Access) -> int:
         """The version of the tables; 0 where there are none."""
 
-    def take_turns(self, execute: Execute) -> None:  # noqa: B027  # as above
+    def take_turns(self, ask: Access) -> None:  # noqa: B027  # as above
         """Inside a transaction that writes: wait for others that take turns, and keep them waiting until it ends."""
 
-    def lock_limits(self, execute: Execute, namespace: str) -> None:  # noqa: B027  # as above
+    def lock_limits(self, ask: Access, namespace: str) -> None:  # noqa: B027  # as above
         """Inside a claim's transaction: keep others from starting phases under limits until it ends."""
 
-    def make_schema(self, execute: Execute) -> list[str]:  # noqa: ARG002  # a file needs none
+    def make_schema(self, ask: Access) -> list[str]:  # noqa: ARG002  # a file needs none
         """Give the statements that make the place for the tables, if it is not there."""
         return []
 
@@ -206,5 +223,6 @@ def told_by(error: BaseException) -> str:
 
 @lru_cache(maxsize=1_000)
 def qualified(statement: str, schema: str) -> str:
-    """Name the tables of a schema, and mark values as psycopg does."""
-    return _NAME.sub(rf'"{schema}".\1', statement.replace("%", "%%").replace("?", "%s"))
+    """Name the tables of a schema, and number values as PostgreSQL does."""
+    numbers = count(1)
+    return _VALUE.sub(lambda _: f"${next(numbers)}", _NAME.sub(rf'"{schema}".\1', statement))

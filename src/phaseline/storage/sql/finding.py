@@ -94,7 +94,7 @@ def count(ask: Access, namespace: str, wanted: RunFilter) -> Mapping[str, int]:
         statement = (
             f"SELECT {part.state}, count(*) FROM {part.source} WHERE {part.where} GROUP BY {part.state}"  # noqa: S608  # names of ours
         )
-        counts.update(dict(map(tuple, ask(statement, part.values))))
+        counts.update(ask(statement, part.values))
     return counts
 
 
@@ -105,7 +105,7 @@ def usage(ask: Access, namespace: str, wanted: RunFilter) -> Usage:
     for part in ranges(ask, namespace, wanted, apart=True):
         part = part.which("r.spending IS NOT NULL")  # noqa: PLW2901
         statement = f"SELECT {', '.join(amounts)} FROM {part.source} WHERE {part.where}"  # noqa: S608  # names of ours
-        sums = ask(statement, part.values).one()
+        sums = ask(statement, part.values)[0]
         found.append(usage_of(dict(zip(AMOUNTS, (each or 0 for each in sums), strict=True))))
     return total(found)
 
@@ -174,7 +174,7 @@ def _by_state(dialect: Dialect, all_: Range, wanted: RunFilter, *, apart: bool) 
 def _rarest(ask: Access, namespace: str, marks: Sequence[str]) -> tuple[str, bool]:
     """Give the mark that the fewest runs have, and whether those are few."""
     statement = "SELECT count(*) FROM (SELECT 1 FROM phaseline_run_mark WHERE namespace = ? AND mark = ? LIMIT ?) AS found"
-    counts = {mark: int(ask(statement, (namespace, mark, FEW)).scalar_one()) for mark in marks}
+    counts = {mark: int(ask.value(statement, (namespace, mark, FEW))) for mark in marks}
     first = min(marks, key=counts.__getitem__)
     return first, counts[first] < FEW
 

@@ -52,4 +52,4 @@ def count(ask: Access, namespace: str, at_most: int) -> Mapping[str, int]:
         "GROUP BY d.pipeline",
         (namespace, at_most),
     )
-    return {str(pipeline): int(number) for pipeline, number in map(tuple, found)}
+    return {str(pipeline): int(number) for pipeline, number in found}

@@ -35,16 +35,16 @@ def late(
         statement = (
             f"SELECT {columns} {source} AND sla_at <= {expression} ORDER BY sla_at LIMIT ?"  # names of ours
         )
-        found += map(tuple, ask(statement, (*values, limit)))
+        found += ask(statement, (*values, limit))
     found = sorted(found, key=_order)[:limit]
     levels = [LateLevel(run_id, path) for _, run_id, path in found]
     if len(levels) == limit:
         return LateLevels(levels, None)
     following = [
-        ask(
+        ask.value(
             f"SELECT sla_at {source} AND sla_at > {expression} ORDER BY sla_at LIMIT 1",  # names of ours
             values,
-        ).scalar()
+        )
         for source in (runs, phases)
     ]
     return LateLevels(

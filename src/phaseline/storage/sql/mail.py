@@ -38,4 +38,4 @@ def heard(ask: Access, *, namespace: str, messages: Sequence[Message]) -> None:
     """Delete messages."""
     statement = "DELETE FROM phaseline_message WHERE namespace = ? AND sender = ? AND seq = ? AND run_id = ? AND kind = ?"
     for message in messages:
-        ask(statement, (namespace, *rows.message_row(message)))
+        ask.changed(statement, (namespace, *rows.message_row(message)))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -23,9 +23,9 @@ from phaseline.storage.sql.batch import Batch
 from phaseline.storage.sql.dialect import (
     Conflict,
     Dialect,
-    Execute,
     LockedError,
     Oversized,
+    Row,
     qualified,
     told_by,
 )
@@ -33,6 +33,8 @@ from phaseline.storage.sql.statements import Statements
 
 if TYPE_CHECKING:
     import psycopg
+
+    from phaseline.storage.sql.access import Access
 
 SCHEMA = "phaseline"
 TURNS_LOCK = 7_242_701_836_274
@@ -117,14 +119,14 @@ class PostgresDialect(Dialect):
         liveness.watch(engine)
         return engine
 
-    def prepare_writer(self, connection: Connection) -> None:
-        connection.exec_driver_sql(WRITER_SETTINGS)
+    def prepare_writer(self, driver: Any) -> None:
+        self.control(driver, WRITER_SETTINGS)
 
-    def plan_anew(self, connection: Connection) -> None:
-        connection.exec_driver_sql("DISCARD PLANS")
+    def plan_anew(self, driver: Any) -> None:
+        self.control(driver, "DISCARD PLANS")
 
-    def prepare_end(self, connection: Connection) -> None:
-        connection.exec_driver_sql(TRANSACTION_SETTINGS)
+    def prepare_end(self, driver: Any) -> None:
+        self.control(driver, TRANSACTION_SETTINGS)
 
     def spell(self, statement: str) -> str:
         return qualified(statement, self.schema)
@@ -188,29 +190,56 @@ class PostgresDialect(Dialect):
         return connection.closed
 
     # ------------------------------------------------------------------ tables
-    def schema_version(self, execute: Execute) -> int:
-        if execute(f"SELECT to_regclass('\"{self.schema}\".migration')").scalar_one() is None:
+    def schema_version(self, ask: Access) -> int:
+        if ask.value(f"SELECT to_regclass('\"{self.schema}\".migration')") is None:
             return 0
-        return int(execute("SELECT coalesce(max(version), 0) FROM phaseline_migration").scalar_one())
+        return int(ask.value("SELECT coalesce(max(version), 0) FROM phaseline_migration"))
 
-    def take_turns(self, execute: Execute) -> None:
-        execute(f"SET LOCAL lock_timeout = {TURN_PATIENCE_MS}")
-        execute(f"SELECT pg_advisory_xact_lock({TURNS_LOCK})")
+    def take_turns(self, ask: Access) -> None:
+        ask.control(f"SET LOCAL lock_timeout = {TURN_PATIENCE_MS}")
+        ask(f"SELECT pg_advisory_xact_lock({TURNS_LOCK})")
 
-    def lock_limits(self, execute: Execute, namespace: str) -> None:
-        execute("SELECT pg_advisory_xact_lock(?, hashtext(?))", (LIMITS_LOCK, f"{self.schema}.{namespace}"))
+    def lock_limits(self, ask: Access, namespace: str) -> None:
+        ask("SELECT pg_advisory_xact_lock(?, hashtext(?))", (LIMITS_LOCK, f"{self.schema}.{namespace}"))
 
-    def make_schema(self, execute: Execute) -> list[str]:
+    def make_schema(self, ask: Access) -> list[str]:
         # A role that may not make schemas is refused even where there is nothing to make.
-        found = execute("SELECT 1 FROM pg_namespace WHERE nspname = ?", (self.schema,)).first()
+        found = ask("SELECT 1 FROM pg_namespace WHERE nspname = ?", (self.schema,))
         return [] if found else [f'CREATE SCHEMA IF NOT EXISTS "{self.schema}"']
 
     def note_version(self, version: int) -> str:
         return f"INSERT INTO phaseline_migration (version, applied_at) VALUES ({version}, now())"  # noqa: S608  # a number
 
-    # ------------------------------------------------------------------ the batch
-    def write(self, connection: Connection, batch: Batch) -> None:
+    # ------------------------------------------------------------------ statements
+    def rows(self, driver: Any, statement: str, values: Sequence[Any]) -> list[Row]:
+        found: list[Row] = self._run(driver, self.spell(statement), values).fetchall()
+        return found
+
+    def changed(self, driver: Any, statement: str, values: Sequence[Any]) -> int:
+        number: int = self._run(driver, self.spell(statement), values).rowcount
+        return number
+
+    def control(self, driver: Any, statement: str) -> None:
+        self._run(driver, statement, None, prepare=False)
+
+    def _run(
+        self,
+        driver: Any,
+        statement: Any,  # text or bytes, and the driver would have a text stand in the source as it is
+        values: Sequence[Any] | None,
+        *,
+        prepare: bool | None = None,
+    ) -> Any:
         import psycopg  # noqa: PLC0415  # an extra: only where a PostgreSQL is used
+
+        try:
+            # Raw: the driver would look through a text with its own marks for values at each call.
+            return psycopg.RawCursor(driver).execute(statement, values, prepare=prepare)
+        except psycopg.errors.IntegrityError as error:
+            raise IntegrityError(None, None, error) from error
+
+    def write(self, driver: Any, batch: Batch) -> None:
+        import psycopg  # noqa: PLC0415  # as above
 
         statement, values = self._statements.of(batch)
         size = sum(map(len, filter(None, values)))
@@ -220,14 +249,10 @@ class PostgresDialect(Dialect):
             raise StorageRefusedError(
                 self.where, f"{size:,} characters of one run at once; {LARGEST_UNIT:,} can be sent"
             )
-        driver: Any = connection.connection.driver_connection
         try:
-            # Raw: the driver would look through a text with its own marks for values at each call.
-            psycopg.RawCursor(driver).execute(statement, values, prepare=True)
+            self._run(driver, statement, values, prepare=True)
         except psycopg.errors.DivisionByZero as error:
             raise Conflict(str(error)) from error
-        except psycopg.errors.IntegrityError as error:
-            raise IntegrityError(None, None, error) from error
 
     # ------------------------------------------------------------------ notifications
     def announce(self, connection: Connection, namespace: str, nudge: Nudge) -> None:

@@ -21,16 +21,17 @@ def purge(namespace: str, wanted: RunFilter, limit: int, ask: Access) -> Sequenc
         return ids
     listed, value = ask.dialect.among(ids)
     for table in _BY_RUN:
-        ask(f"DELETE FROM phaseline_{table} WHERE namespace = ? AND run_id {listed}", (namespace, value))  # noqa: S608  # names of ours
-    ask(f"DELETE FROM phaseline_message WHERE namespace = ? AND sender {listed}", (namespace, value))  # noqa: S608  # as above
+        statement = f"DELETE FROM phaseline_{table} WHERE namespace = ? AND run_id {listed}"  # noqa: S608  # names of ours
+        ask.changed(statement, (namespace, value))
+    ask.changed(f"DELETE FROM phaseline_message WHERE namespace = ? AND sender {listed}", (namespace, value))  # noqa: S608  # as above
     marks = {mark for run in runs for mark in run.marks}
     if marks:
         marked, names = ask.dialect.among(marks)
-        ask(
+        ask.changed(
             f"DELETE FROM phaseline_run_mark WHERE namespace = ? AND mark {marked} AND run_id {listed}",  # noqa: S608  # as above
             (namespace, names, value),
         )
-    ask(f"DELETE FROM phaseline_pipeline_run WHERE namespace = ? AND id {listed}", (namespace, value))  # noqa: S608  # as above
+    ask.changed(f"DELETE FROM phaseline_pipeline_run WHERE namespace = ? AND id {listed}", (namespace, value))  # noqa: S608  # as above
     return ids
 
 

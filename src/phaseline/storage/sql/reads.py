@@ -45,10 +45,10 @@ def rows_of(ask: Access, run: RunRecord, since: int) -> RunRows:
 
 def head(ask: Access, namespace: str, run_id: str) -> RunRecord | None:
     """Read a run's own row."""
-    run = ask(
+    run = ask.first(
         f"SELECT {RUN_COLUMNS} FROM phaseline_pipeline_run WHERE namespace = ? AND id = ?",  # noqa: S608  # names of ours
         (namespace, run_id),
-    ).fetchone()
+    )
     return None if run is None else rows.run_from(run)
 
 
@@ -56,7 +56,7 @@ def lock(ask: Access, namespace: str, run_id: str) -> None:
     """Lock a run's row until the transaction ends."""
     patiently = ask.dialect.lock.removesuffix(" SKIP LOCKED")
     statement = f"SELECT id FROM phaseline_pipeline_run WHERE namespace = ? AND id = ?{patiently}"  # noqa: S608  # names of ours
-    ask(statement, (namespace, run_id)).fetchone()
+    ask(statement, (namespace, run_id))
 
 
 def lock_many(ask: Access, namespace: str, run_ids: Iterable[str]) -> Sequence[RunRecord]:
@@ -110,11 +110,11 @@ def signals(ask: Access, run: RunRecord, since: int) -> Sequence[SignalRecord]:
 
 def keyed(ask: Access, namespace: str, pipeline: str, key: str) -> str | None:
     """Read the id of the run that holds a key."""
-    found: str | None = ask(
+    found: str | None = ask.value(
         "SELECT id FROM phaseline_pipeline_run WHERE namespace = ? AND pipeline = ? AND key = ? "
         "AND (NOT while_open OR ended_at IS NULL)",
         (namespace, pipeline, key),
-    ).scalar()
+    )
     return found
 
 
@@ -124,7 +124,7 @@ def is_committed(ask: Access, namespace: str, run_id: str, commit_id: int) -> bo
         "SELECT 1 FROM phaseline_event WHERE namespace = ? AND run_id = ? AND commit_id = ? LIMIT 1",
         (namespace, run_id, commit_id),
     )
-    return found.fetchone() is not None
+    return bool(found)
 
 
 def values(ask: Access, namespace: str, run_id: str, paths: Iterable[str]) -> Mapping[str, str]:
@@ -175,5 +175,5 @@ def events(ask: Access, namespace: str, run_id: str, after: int, limit: int) -> 
     return [rows.event_from(run_id, row) for row in found]
 
 
-def _pairs(found: Any) -> dict[str, str]:
-    return dict(map(tuple, found))
+def _pairs(found: Iterable[Any]) -> dict[str, str]:
+    return dict(found)

@@ -10,23 +10,27 @@ from __future__ import annotations
 
 import sqlite3
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Generator, Iterable, Sequence
+from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic_core import to_json
-from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy import Engine, create_engine, event
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import ArgumentError
+from sqlalchemy.exc import ArgumentError, IntegrityError
 
 from phaseline.errors import StorageUnavailableError, StorageURLError
 from phaseline.statistics import without_indices
 from phaseline.storage.sql import batch as columns
 from phaseline.storage.sql import rows
 from phaseline.storage.sql.batch import Batch, Rows
-from phaseline.storage.sql.dialect import Conflict, Dialect, Execute
+from phaseline.storage.sql.dialect import Conflict, Dialect, Row
 from phaseline.storage.sql.guarded import GuardedConnection
+
+if TYPE_CHECKING:
+    from phaseline.storage.sql.access import Access
 
 BUSY_TIMEOUT_MS = 5_000
 
@@ -90,32 +94,46 @@ class SqliteDialect(Dialect):
 
         return engine
 
-    def prepare_writer(self, connection: Connection) -> None:
-        _write_ahead(connection.connection.driver_connection)  # of a file that is ours: it stays in this mode
+    def prepare_writer(self, driver: Any) -> None:
+        _write_ahead(driver)  # of a file that is ours: it stays in this mode
 
-    def write(self, connection: Connection, batch: Batch) -> None:
-        execute = connection.exec_driver_sql
-        _update(execute, UPDATE_RUN, batch.run_updates)
-        _update(execute, UPDATE_AMENDED, batch.amended_updates)
-        _run(execute, INSERT_RUN, batch.run_inserts)
-        _update(execute, UPDATE_PHASE, batch.phase_updates)
-        _run(execute, INSERT_PHASE, batch.phase_inserts)
-        _update(execute, UPDATE_LEVEL, batch.level_updates)
-        _run(execute, INSERT_LEVEL, batch.level_inserts)
-        _update(execute, DROP_PHASE, batch.phase_drops)
-        _run(execute, DROP_CHECKPOINT, batch.checkpoint_drops)
-        _run(execute, INSERT_CHECKPOINT, batch.checkpoints)
-        _run(execute, INSERT_EVENT, batch.events)
-        _run(execute, INSERT_STEP, batch.steps)
-        _run(execute, SAVE, batch.saved)
-        _run(execute, DELETE_SAVED, batch.unsaved)
-        _run(execute, INSERT_SIGNAL, batch.signals)
-        _update(execute, TAKE_SIGNAL, batch.taken)
-        _run(execute, DELETE_LETTER, batch.letter_deletes)
-        _run(execute, INSERT_LETTER, batch.letters)
-        _run(execute, DELETE_MARK, batch.mark_deletes)
-        _run(execute, INSERT_MARK, batch.marks)
-        _run(execute, INSERT_MESSAGE, batch.messages)
+    # ------------------------------------------------------------------ statements
+    def rows(self, driver: Any, statement: str, values: Sequence[Any]) -> list[Row]:
+        with _constraints_told():
+            found: list[Row] = driver.execute(statement, values).fetchall()
+        return found
+
+    def changed(self, driver: Any, statement: str, values: Sequence[Any]) -> int:
+        with _constraints_told():
+            number: int = driver.execute(statement, values).rowcount
+        return number
+
+    def control(self, driver: Any, statement: str) -> None:
+        driver.execute(statement)
+
+    def write(self, driver: Any, batch: Batch) -> None:
+        with _constraints_told():
+            _update(driver, UPDATE_RUN, batch.run_updates)
+            _update(driver, UPDATE_AMENDED, batch.amended_updates)
+            _insert(driver, INSERT_RUN, batch.run_inserts)
+            _update(driver, UPDATE_PHASE, batch.phase_updates)
+            _insert(driver, INSERT_PHASE, batch.phase_inserts)
+            _update(driver, UPDATE_LEVEL, batch.level_updates)
+            _insert(driver, INSERT_LEVEL, batch.level_inserts)
+            _update(driver, DROP_PHASE, batch.phase_drops)
+            _insert(driver, DROP_CHECKPOINT, batch.checkpoint_drops)
+            _insert(driver, INSERT_CHECKPOINT, batch.checkpoints)
+            _insert(driver, INSERT_EVENT, batch.events)
+            _insert(driver, INSERT_STEP, batch.steps)
+            _insert(driver, SAVE, batch.saved)
+            _insert(driver, DELETE_SAVED, batch.unsaved)
+            _insert(driver, INSERT_SIGNAL, batch.signals)
+            _update(driver, TAKE_SIGNAL, batch.taken)
+            _insert(driver, DELETE_LETTER, batch.letter_deletes)
+            _insert(driver, INSERT_LETTER, batch.letters)
+            _insert(driver, DELETE_MARK, batch.mark_deletes)
+            _insert(driver, INSERT_MARK, batch.marks)
+            _insert(driver, INSERT_MESSAGE, batch.messages)
 
     def is_refusal(self, error: BaseException) -> bool:
         name = getattr(error, "sqlite_errorname", "") or ""
@@ -141,11 +159,10 @@ class SqliteDialect(Dialect):
         connection: GuardedConnection = driver
         connection.abandon()
 
-    def schema_version(self, execute: Execute) -> int:
-        found = execute("SELECT 1 FROM sqlite_master WHERE name = 'phaseline_migration'").fetchone()
-        if found is None:
+    def schema_version(self, ask: Access) -> int:
+        if not ask("SELECT 1 FROM sqlite_master WHERE name = 'phaseline_migration'"):
             return 0
-        return int(execute("SELECT coalesce(max(version), 0) FROM phaseline_migration").scalar_one())
+        return int(ask.value("SELECT coalesce(max(version), 0) FROM phaseline_migration"))
 
     def note_version(self, version: int) -> str:
         return f"INSERT INTO phaseline_migration (version, applied_at) VALUES ({version}, datetime('now'))"  # noqa: S608  # a number
@@ -285,11 +302,20 @@ INSERT_MARK = _inserting("run_mark", rows.MARK)
 INSERT_MESSAGE = _inserting("message", columns.MESSAGE)
 
 
-def _update(execute: Execute, statement: str, values: Rows) -> None:
-    if values and execute(statement, values).rowcount != len(values):
+def _update(driver: Any, statement: str, values: Rows) -> None:
+    if values and driver.executemany(statement, values).rowcount != len(values):
         raise Conflict
 
 
-def _run(execute: Execute, statement: str, values: Rows) -> None:
+def _insert(driver: Any, statement: str, values: Rows) -> None:
     if values:
-        execute(statement, values)
+        driver.executemany(statement, values)
+
+
+@contextmanager
+def _constraints_told() -> Generator[None]:
+    """Tell of a broken constraint as the store hears of it from any database."""
+    try:
+        yield
+    except sqlite3.IntegrityError as error:
+        raise IntegrityError(None, None, error) from error

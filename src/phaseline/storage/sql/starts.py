@@ -26,17 +26,17 @@ def read(ask: Access, namespace: str, names: Collection[str]) -> Starts:
         f"SELECT name, at, starts, until FROM phaseline_rate_start WHERE namespace = ? AND name {listed}",  # noqa: S608  # names of ours
         (namespace, value),
     )
-    return Starts(
-        (name, rows.time_of(at), number, rows.time_of(until)) for name, at, number, until in map(tuple, found)
-    )
+    return Starts((name, rows.time_of(at), number, rows.time_of(until)) for name, at, number, until in found)
 
 
 def write(ask: Access, namespace: str, begun: Mapping[Limit, int], now: datetime) -> None:
     """Note what is started now, by rate, and forget what counts no more."""
     if not begun:
         return
-    ask("DELETE FROM phaseline_rate_start WHERE namespace = ? AND until <= ?", (namespace, rows.micros(now)))
+    ask.changed(
+        "DELETE FROM phaseline_rate_start WHERE namespace = ? AND until <= ?", (namespace, rows.micros(now))
+    )
     for rate, number in sorted(begun.items(), key=lambda each: each[0].name):
         assert rate.per is not None  # noqa: S101  # nothing else is begun
         at = counted_from(rate, now)
-        ask(_NOTE, (namespace, rate.name, rows.micros(at), rows.micros(at + rate.per), number))
+        ask.changed(_NOTE, (namespace, rate.name, rows.micros(at), rows.micros(at + rate.per), number))

@@ -73,7 +73,7 @@ class _Found:
         statement = (
             f"SELECT part, state, count(*) FROM ({text}) AS found GROUP BY part, state ORDER BY part, state"  # noqa: S608  # as above
         )
-        for group, state, count in map(tuple, self._ask(statement, values)):
+        for group, state, count in self._ask(statement, values):
             counts[group][state] = count
         return counts
 
@@ -89,7 +89,7 @@ class _Found:
         statement = f"SELECT part, total, place, span FROM ({ranked}) AS ranked WHERE place IN ({places})"  # noqa: S608  # as above
         spans: defaultdict[Any, dict[int, timedelta]] = defaultdict(dict)
         totals: dict[Any, int] = {}
-        for group, total, place, span in map(tuple, self._ask(statement, values)):
+        for group, total, place, span in self._ask(statement, values):
             totals[group], spans[group][place] = total, span * rows.MICROSECOND
         return {
             group: Percentiles(*(spans[group][rank(total, percent)] for percent in QUANTILES))
@@ -105,7 +105,7 @@ def _usage(ask: Access, parts: Sequence[Range], by: Grouping) -> Mapping[str, Us
         statement = (
             f"SELECT r.pipeline, r.created_at / {DAY}, r.spending FROM {told.source} WHERE {told.where}"  # noqa: S608  # as above
         )
-        for pipeline, day, text in map(tuple, ask(statement, told.values)):
+        for pipeline, day, text in ask(statement, told.values):
             spending = spending_from(text)
             assert spending is not None  # noqa: S101  # as asked for
             for path, usage in spending.phases.items():

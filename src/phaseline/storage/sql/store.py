@@ -161,22 +161,21 @@ class SqlStorage(Storage):
         return self._write_transaction(self._upgrade)
 
     def _upgrade(self, ask: Access) -> int:
-        driver = ask.connection.connection.driver_connection
-        self.dialect.bound(driver, bounded=False)
+        self.dialect.bound(ask.driver, bounded=False)
         try:
             return self._upgrade_in_turn(ask)
         finally:
-            self.dialect.bound(driver, bounded=True)
+            self.dialect.bound(ask.driver, bounded=True)
 
     def _upgrade_in_turn(self, ask: Access) -> int:
         self.dialect.take_turns(ask)
         for statement in self.dialect.make_schema(ask):
-            ask(statement)
+            ask.control(self.dialect.spell(statement))
         found = self.dialect.schema_version(ask)
         if found > migrations.LATEST:
             raise SchemaVersionError(repr(self), found, migrations.LATEST)
         for statement in self._statements(found):
-            ask(statement)
+            ask.control(self.dialect.spell(statement))
         return found
 
     def _statements(self, found: int) -> list[str]:
@@ -191,7 +190,7 @@ class SqlStorage(Storage):
         statements = self._statements(self.schema_version())
         if statements and self.dialect.exists:
             statements[:0] = self._looked_up(self.dialect.make_schema)
-        return [self.dialect.spell(statement).replace("%%", "%") for statement in statements]
+        return [self.dialect.spell(statement) for statement in statements]
 
     def schema_version(self) -> int:
         """The version of the tables; 0 where there are none."""
@@ -216,7 +215,7 @@ class SqlStorage(Storage):
         if self._writer is None:
             connection = self._engine.connect()
             try:
-                self.dialect.prepare_writer(connection)
+                self.dialect.prepare_writer(connection.connection.driver_connection)
             except BaseException:
                 connection.close()  # the next use prepares another one: none is used that is not as it should be
                 raise
@@ -225,7 +224,7 @@ class SqlStorage(Storage):
         self._uses += 1
         if self._uses > self._planned_until:
             self._planned_until *= 2
-            self.dialect.plan_anew(self._writer)
+            self.dialect.plan_anew(self._writer.connection.driver_connection)
         return Access(self.dialect, self._writer)
 
     def _on_writer(self, work: Callable[[Access], T]) -> T:
@@ -268,44 +267,46 @@ class SqlStorage(Storage):
             return work(ask)
 
     def _once(self, work: Callable[[Access], T], ask: Access) -> T:
-        connection = ask.connection
-        connection.exec_driver_sql(self.dialect.begin)
+        ask.control(self.dialect.begin)
         try:
             result = work(ask)
             self.reach("transaction.written")
-            connection.exec_driver_sql("COMMIT")
+            ask.control("COMMIT")
         except BaseException:
-            self._roll_back(connection)
+            self._roll_back(ask)
             raise
         return result
 
-    def _roll_back(self, connection: Connection) -> None:
+    def _roll_back(self, ask: Access) -> None:
         """End a transaction; where the connection was lost it has ended, and there is nothing left to say it on."""
-        if not connection.invalidated and self.dialect.in_transaction(
-            connection.connection.driver_connection
-        ):
-            connection.exec_driver_sql("ROLLBACK")
+        if self.dialect.in_transaction(ask.driver):
+            ask.control("ROLLBACK")
 
     @contextmanager
     def _reading(self) -> Generator[Access]:
         if self._engine is None:
             raise StorageUnavailableError(repr(self), "it is not open", "open the runtime that it belongs to")
         with translated(self.dialect), self._engine.connect() as connection:
-            yield Access(self.dialect, connection)
+            ask = Access(self.dialect, connection)
+            try:
+                yield ask
+            finally:
+                if self.dialect.is_gone(ask.driver):
+                    connection.invalidate()  # else the pool would hand it out again
 
     @contextmanager
     def _reading_one_moment(self) -> Generator[Access]:
         """Read by several statements that all see the same moment."""
         with self._reading() as ask:
-            ask.connection.exec_driver_sql(self.dialect.begin_reading)
+            ask.control(self.dialect.begin_reading)
             try:
                 yield ask
             finally:
-                self._roll_back(ask.connection)
+                self._roll_back(ask)
 
     def now(self) -> datetime:
         with self._reading() as ask:
-            return rows.time_of(int(ask(f"SELECT {self.dialect.now}").scalar_one()))
+            return rows.time_of(int(ask.value(f"SELECT {self.dialect.now}")))
 
     # ------------------------------------------------------------------ write
     def commit(self, units: Sequence[Unit]) -> list[Outcome]:

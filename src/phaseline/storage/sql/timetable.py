@@ -40,10 +40,10 @@ class SqlTimetable(Timetable):
 
     def get(self, namespace: str, name: str) -> ScheduleRecord | None:
         with self._read() as ask:
-            row = ask(
+            row = ask.first(
                 f"SELECT {_NAMES} FROM phaseline_schedule WHERE namespace = ? AND name = ?",  # noqa: S608  # names of ours
                 (namespace, name),
-            ).fetchone()
+            )
         return None if row is None else _schedule_from(row)
 
     def all(self, namespace: str) -> Sequence[ScheduleRecord]:
@@ -60,24 +60,24 @@ class SqlTimetable(Timetable):
 
     def delete(self, namespace: str, name: str) -> bool:
         statement = "DELETE FROM phaseline_schedule WHERE namespace = ? AND name = ?"
-        deleted: int = self._write(lambda ask: ask(statement, (namespace, name)).rowcount)
+        deleted: int = self._write(lambda ask: ask.changed(statement, (namespace, name)))
         return bool(deleted)
 
     def due(self, namespace: str, now: datetime | None, after: str, limit: int) -> DueSchedules:
         with self._read() as ask:
             moment = rows.micros(now)
             if moment is None:
-                moment = int(ask(f"SELECT {ask.dialect.now}").scalar_one())
+                moment = int(ask.value(f"SELECT {ask.dialect.now}"))
             found = ask(
                 f"SELECT {_NAMES} FROM phaseline_schedule WHERE namespace = ? AND next_at <= ? AND name > ? "  # noqa: S608  # as above
                 "ORDER BY name LIMIT ?",
                 (namespace, moment, after, limit),
             )
             schedules = [_schedule_from(row) for row in found]
-            following = ask(
+            following = ask.value(
                 "SELECT min(next_at) FROM phaseline_schedule WHERE namespace = ? AND next_at > ?",
                 (namespace, moment),
-            ).scalar()
+            )
         return DueSchedules(schedules, rows.moment(following))
 
     def fire(self, schedule: ScheduleRecord, expected: int, unit: Unit | None) -> Outcome:
@@ -98,16 +98,16 @@ def _fire(schedule: ScheduleRecord, expected: int, unit: Unit | None, ask: Acces
 def _store(schedule: ScheduleRecord, expected: int, ask: Access) -> bool:
     values = _schedule_row(schedule)
     if expected:
-        written = ask(
+        written = ask.changed(
             f"UPDATE phaseline_schedule SET {_CHANGES} WHERE namespace = ? AND name = ? AND revision = ?",  # noqa: S608  # as above
             (*values, schedule.namespace, schedule.name, expected),
         )
     else:
-        written = ask(
+        written = ask.changed(
             f"INSERT INTO phaseline_schedule ({_NAMES}) VALUES ({_MARKS}) ON CONFLICT DO NOTHING",  # noqa: S608  # as above
             values,
         )
-    return written.rowcount == 1
+    return written == 1
 
 
 def _schedule_row(schedule: ScheduleRecord) -> tuple[Any, ...]:

@@ -85,7 +85,7 @@ class SqlTransaction(Transaction):
         with translated(self._dialect):
             ask = Access(self._dialect, self.connection)
             self._dialect.bound(self._driver, bounded=True)
-            self._dialect.prepare_end(self.connection)
+            self._dialect.prepare_end(ask.driver)
             reads.lock(ask, namespace, run_id)
             return reads.load(ask, namespace, run_id, since)
 
