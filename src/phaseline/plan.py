@@ -47,6 +47,7 @@ class NodeKind(StrEnum):
     """Undoes a phase; stands in no graph."""
 
 
+_UNDO = NodeKind.UNDO  # looked up once and not with each phase
 _BESIDE = frozenset({NodeKind.MAP, NodeKind.CHILD})
 """Kinds of which something else may run beside them."""
 UNDO_MARK = "~"
@@ -296,7 +297,7 @@ class Plan:
 
     def binding_of(self, node: PlanNode) -> Binding:
         """What belongs to the body of a node."""
-        return self.undos[node.index][1] if node.kind is NodeKind.UNDO else self.bindings[node.index]
+        return self.undos[node.index][1] if node.kind is _UNDO else self.bindings[node.index]
 
     @cached_property
     def members(self) -> Mapping[int | None, tuple[PlanNode, ...]]:

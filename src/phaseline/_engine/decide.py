@@ -60,7 +60,7 @@ from phaseline.run import (
 )
 from phaseline.units import SavedValue, StepResult
 
-RUNNING = PhaseState.RUNNING
+RUNNING, UNDO = PhaseState.RUNNING, NodeKind.UNDO
 WAITING_PHASES = frozenset({PhaseState.PENDING, PhaseState.RETRYING})
 
 
@@ -214,7 +214,7 @@ def _succeed(draft: Draft, command: Succeed, offer: Offer) -> None:
     else:
         row = _given_same(draft, row, command.same_as)
     node, items = draft.plan.locate(path)
-    if node.kind is NodeKind.UNDO:
+    if node.kind is UNDO:
         undone(draft, row, offer)
         return
     evolve_phase.phase_completed(draft, row, command.length)

@@ -206,6 +206,7 @@ class Draft:
         "outputs",
         "plan",
         "positions",
+        "revision",
         "rows",
         "run",
         "run_id",
@@ -222,6 +223,8 @@ class Draft:
 
     cursor: int
     positions: int
+    revision: int
+    """The revision that the run has once this unit is committed."""
     begins: Sequence[Unit]
     """What inserts the other runs that begin with it; known with the unit."""
     messages: Sequence[Message]
@@ -240,7 +243,7 @@ class Draft:
         """The run's row; brought up to date by ``unit``."""
         self.state: str = run.state
         self.seq: int = run.seq
-        self.cursor, self.positions = base.cursor, base.positions
+        self.cursor, self.positions, self.revision = base.cursor, base.positions, run.revision + 1
         self._changes: dict[str, Any] = {}
         self.rows: dict[str, PhaseRecord] = {}
         """Rows that this unit writes."""
@@ -279,11 +282,6 @@ class Draft:
         """Nodes from which the flow has yet to go on."""
         self.closed: set[tuple[int, Items]] = set()
         """Items that ended in this unit, each with the index of its map."""
-
-    @property
-    def revision(self) -> int:
-        """The revision that the run has once this unit is committed."""
-        return self.base.run.revision + 1
 
     @property
     def is_empty(self) -> bool:
@@ -448,8 +446,10 @@ class Draft:
         base = self.base.run
         is_amended = self.run is not base or not _AMENDED.isdisjoint(self._changes) or bool(self.dropped)
         self.run = replace(
-            self.run, state=self.state, seq=self.seq, revision=self.revision, updated_at=self.now, **self._changes
-        )  # fmt: skip
+            self.run, state=self.state, seq=self.seq, revision=self.revision, updated_at=self.now
+        )
+        if self._changes:  # most units change nothing else, and fields that are known by name cost half
+            self.run = replace(self.run, **self._changes)
         known = self.known
         inserted: list[PhaseRecord] = []
         updated: list[tuple[PhaseRecord, int]] = []

@@ -47,6 +47,7 @@ class Promised(NamedTuple):
 
 
 NOTHING_PROMISED: Final = Promised(0, 0)
+COMMITTED: Final = Outcome.COMMITTED  # looked up once and not with each phase
 
 
 class Committer(ABC):
@@ -184,7 +185,7 @@ class DirectCommitter(Committer):
             if draft.is_empty:
                 return granted
             outcome = self._storage.commit((draft.unit(input_text=live.input_text),))[0]
-            if outcome is Outcome.COMMITTED:
+            if outcome is COMMITTED:
                 if job is not None:
                     job.hand_on()
                 live.snapshot.absorb(draft)

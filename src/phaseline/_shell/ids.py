@@ -6,7 +6,7 @@ import os
 import secrets
 import socket
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from functools import lru_cache, partial
 from pathlib import Path
 from random import Random
@@ -19,7 +19,6 @@ _PAIRS = [first + second for first in _DIGITS for second in _DIGITS]
 _DIGIT_OF_BYTE = (_DIGITS * 8).encode()
 _RANDOM_DIGITS = 11
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_MICROSECOND = timedelta(microseconds=1)
 
 
 def new_run_id(created_at: datetime) -> str:
@@ -49,7 +48,8 @@ def commit_ids() -> Callable[[], int]:
 
 
 def _time_digits(moment: datetime) -> str:
-    micros = max(moment - _EPOCH, timedelta()) // _MICROSECOND
+    since = moment - _EPOCH
+    micros = max(0, (since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds)
     return f"{_early_digits(micros >> 20)}{_PAIRS[micros >> 10 & 1023]}{_PAIRS[micros & 1023]}"
 
 

@@ -30,16 +30,14 @@ if TYPE_CHECKING:
 
 @attrs.frozen
 class Parent:
-    """The phase that starts a run and waits for its end."""
+    """The phase that starts a run and waits for its end; nothing if it is the host that starts it."""
 
-    run_id: str
-    path: str
-    generation: int
+    run_id: str | None
+    path: str | None
+    generation: int | None
 
-    @property
-    def fields(self) -> dict[str, Any]:
-        """As the row of the run has them."""
-        return {"parent_id": self.run_id, "parent_path": self.path, "parent_generation": self.generation}
+
+HOST = Parent(None, None, None)
 
 
 @attrs.frozen(kw_only=True)
@@ -64,8 +62,8 @@ class StartOptions:
     """How long it may be active; None: what the pipeline says, else the runtime."""
     deadline: datetime | timedelta | None = None
     """When it must be over: an aware moment, or the time from its start."""
-    parent: Parent | None = None
-    """Who starts it, if it is not the host."""
+    parent: Parent = HOST
+    """Who starts it."""
 
 
 AT_ONCE = StartOptions()
@@ -160,7 +158,8 @@ def _new_run(runner: Runner, plan: Plan, value: object, options: StartOptions) -
         fingerprint=plan.fingerprint, state=str(RunState.IDLE), revision=0, seq=0, priority=options.priority,
         key=options.key, while_open=options.while_open, marks=options.marks, timeout=timeout,
         deadline=_deadline(options.deadline, now), limits=_limits(runner, plan, options), created_at=now, updated_at=now,
-        trace=None if tracing is None else tracing.carried(), **({} if of is None else of.fields),
+        trace=None if tracing is None else tracing.carried(),
+        parent_id=of.run_id, parent_path=of.path, parent_generation=of.generation,
     )  # fmt: skip
     live = LiveRun(Snapshot(plan, record), text)
     live.keep(INPUT, copy, text)

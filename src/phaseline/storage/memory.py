@@ -52,6 +52,7 @@ from phaseline.units import Message, Outcome, RunRows, Unit
 from phaseline.usage import Usage, total
 
 WAITING = frozenset({PhaseState.PENDING, PhaseState.RETRYING})
+COMMITTED = Outcome.COMMITTED  # looked up once and not with each phase
 _First = TypeVar("_First", int, datetime)
 _Key = tuple[str, str]
 
@@ -127,7 +128,7 @@ class MemoryStorage(Storage):
         stored.write(unit)
         if unit.amended or unit.messages or unit.begins or not unit.expected:
             self._amend(key, unit)
-        return Outcome.COMMITTED
+        return COMMITTED
 
     def _list(self, key: _Key) -> None:
         """Keep the id of a run in order; a new one mostly comes last, and a search would touch ids all over the memory."""
