@@ -200,9 +200,11 @@ def _compared(dialect: Dialect, part: Range, wanted: RunFilter) -> Range:
     if wanted.ended_before is not None:
         part = part.which("r.ended_at < ?", values=(rows.micros(wanted.ended_before),))
     if wanted.text:
-        told = [dialect.field("r.error", name) for name in ("type", "message")]
-        tests = [dialect.holds(text) for text in ("r.id", "r.key", "r.pipeline", "r.marks", *told)]
+        told = [dialect.holds(dialect.field("r.error", name)) for name in ("type", "message")]
+        tests = [dialect.holds(text) for text in ("r.id", "r.key", "r.pipeline", "r.marks")]
+        # Most runs have no error, and to look for fields of none takes longer than to see that there is none.
         part = part.which(
-            f"({' OR '.join(tests)})", values=(dialect.held(ascii_lower(wanted.text)),) * len(tests)
+            f"({' OR '.join(tests)} OR (r.error IS NOT NULL AND ({' OR '.join(told)})))",
+            values=(dialect.held(ascii_lower(wanted.text)),) * (len(tests) + len(told)),
         )
     return part
