@@ -52,6 +52,11 @@ def is_asyncio() -> bool:
         return False
 
 
+def scope_class() -> type[anyio.CancelScope]:
+    """Give the class of which cancel scopes are on the event loop that runs here: anyio looks for the loop with each of them."""
+    return type(anyio.CancelScope())
+
+
 def loop_here() -> EventLoopToken | None:
     """Give the event loop that runs in this thread; None where none does."""
     try:

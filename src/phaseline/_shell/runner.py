@@ -46,7 +46,7 @@ from phaseline.errors import (
 )
 from phaseline.events import Event
 from phaseline.limits import Rate
-from phaseline.loops import Post, loop_post
+from phaseline.loops import Post, loop_post, scope_class
 from phaseline.observing import Observers
 from phaseline.plan import Plan
 from phaseline.retry import NO_RETRY, Retry
@@ -128,6 +128,8 @@ class Runner:
     _post: Post
     _context: Context
     """In which tasks begin that other threads ask for: by it the libraries of event loops know where they are."""
+    _scope: type[anyio.CancelScope]
+    """Makes the scopes in which bodies can be cancelled."""
     _rests: Timer | None = None
     """Goes off when runs are forgotten that rest."""
 
@@ -225,7 +227,7 @@ class Runner:
     def open(self, tasks: TaskGroup) -> None:
         """Begin to write batches, and be able to do several things at once."""
         self._tasks, self._crew = tasks, crew_of(tasks)
-        self._post, self._context = loop_post(), copy_context()
+        self._post, self._context, self._scope = loop_post(), copy_context(), scope_class()
         if isinstance(self.committer, GroupCommitter):
             for _ in range(self.committer.batches):
                 self.spawn(self.committer.run)
@@ -295,7 +297,7 @@ class Runner:
         """Call a body, commit what comes of it, and go on with what this makes runnable here."""
         while chain.job is not None:
             # One scope for the whole chain: a scope for each phase would cost as much as the phase.
-            with anyio.CancelScope() as seat:
+            with self._scope() as seat:
                 await self.follow(chain, seat)
             job = chain.stopped_at()
             if job is not None:  # it was interrupted, and the scope is spent
