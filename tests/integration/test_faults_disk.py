@@ -52,7 +52,7 @@ class FullDisk(Disk):
 
     def commit(self, units: Sequence[Unit]) -> list[Outcome]:
         ask = self._connected()  # the limit is one of the connection that writes
-        pages = int(ask("PRAGMA page_count").scalar_one())
+        pages = int(ask("PRAGMA page_count")[0][0])
         ask(f"PRAGMA max_page_count = {pages if self.is_full else 1 << 30}")
         return super().commit(units)
 
