@@ -499,7 +499,7 @@ class Storage(ABC):
         Args:
             namespace: Where the run lives.
             run_id: Its id.
-            place: Only those at this place in the graph: ``pick[]`` for the items of the map ``pick``.
+            place: Only those at this place in the graph: ``pick[]`` for the items of the map ``pick``; or the one of this path: ``pick[3]``.
             states: Only those in one of these states.
             after: Only those that came up behind this ``position``.
             limit: How many at most.

@@ -65,7 +65,7 @@ def page_of(
         for row in rows
         if row.gone_in_epoch is None
         and row.position > after
-        and (place is None or place == place_of(row.path))
+        and (place is None or place in (row.path, place_of(row.path)))
         and (states is None or row.state in states)
     ]
     return sorted(found, key=lambda row: row.position)[:limit]

@@ -62,6 +62,19 @@ async def test_a_large_run_is_seen_a_part_at_a_time(page: Page, tmp_path: Path) 
             await expect(items).to_have_count(50)
             await page.keyboard.press("Escape")
 
+            # Any of them is seen by itself, however far behind it is.
+            await node.click()
+            await page.get_by_role("tab", name="Events").wait_for()
+            for _ in range(11):
+                first = await items.first.text_content()
+                await page.get_by_role("button", name="More", exact=True).click()
+                await expect(items.first).not_to_have_text(first or "")
+            await page.get_by_role("button", name="square[560]", exact=True).click()
+            panel = page.get_by_role("complementary", name="Phase square[560]")
+            await expect(panel).to_contain_text("Completed")
+            await expect(panel.locator(".tree")).to_have_text(str(560 * 560))
+            await page.keyboard.press("Escape")
+
             lines = page.locator("ol.events li")
             await expect(lines).to_have_count(100)
             await expect(lines.first).to_contain_text(str(events[-1]))

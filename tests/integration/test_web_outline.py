@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,9 @@ from tests.loops import anyio_backend  # noqa: F401  # the fixture
 from tests.web_client import client_of
 
 from phaseline import Abort, Pipeline, Runtime, each, phase
+from phaseline.finding import RunSummary
 from phaseline.web import Access, asgi_app, console
+from phaseline.web.access import Action
 
 
 @phase
@@ -57,6 +60,23 @@ async def test_items_are_folded(runtime: Runtime) -> None:
         assert 1 == places["weigh[]"]["states"]["FAILED"]
         assert "it is bad" == told["error"]["message"]
         assert told["seq"] == max([event.seq async for event in handle.events()])
+
+
+async def test_what_is_shown_is_as_new_as_its_number_says(runtime: Runtime) -> None:
+    """Whoever goes on from that number hears of what came later alone: nothing that is shown may be older."""
+    handle = await runtime.start(weighing, "a", delay=timedelta(hours=1))
+
+    async def may(action: Action, run: RunSummary | None) -> bool:
+        if action == Action.READ and run is not None:
+            await handle.pause()  # somebody does, between two readings
+        return True
+
+    async def reader(_: Any) -> Access:
+        return Access("user:42", may=may)
+
+    async with client_of(asgi_app(runtime, authorize=reader)) as client:
+        told = (await client.get(f"/runs/{handle.id}/outline")).json()
+        assert (1, "PAUSED", True) == (told["seq"], told["state"], "resume" in told["allowed"])
 
 
 async def test_no_command_is_offered_where_the_pipeline_is_not_served(tmp_path: Path) -> None:

@@ -304,7 +304,7 @@ class Phases(Query):
     """Which page of a run's phases is meant."""
 
     place: Name | None = None
-    """Path in the graph: ``pick[]`` for the items of the map ``pick``."""
+    """Path in the graph: ``pick[]`` for the items of the map ``pick``; or that of one of them: ``pick[3]``."""
     state: list[Literal["PENDING", "RUNNING", "COMPLETED", "FAILED", "RETRYING", "SKIPPED"]] = []
     after: Annotated[int, Field(ge=-1, lt=1 << 62)] = -1
     """``next`` of the page before."""

@@ -8,6 +8,7 @@ from functools import partial
 
 from phaseline.places import Place
 from phaseline.run import PhaseRecord, PhaseState
+from phaseline.runs import summary_of
 from phaseline.usage import NO_SPENDING, total
 from phaseline.views import CheckpointView, PhaseView, RunView, UsageView, View
 from phaseline.web.calls import Call
@@ -73,7 +74,7 @@ async def show_outline(call: Call) -> OutlineView:
     spending = run.spending or NO_SPENDING
     view = OutlineView.model_validate(
         {
-            **RunView.of(call.run).model_dump(), **({} if run.definition in runner.plans else {"allowed": ()}), "seq": run.seq, "forked_from": call.run.forked_from,
+            **RunView.of(summary_of(runner, run)).model_dump(), **({} if run.definition in runner.plans else {"allowed": ()}), "seq": run.seq, "forked_from": run.forked_from,
             "phases": tuple(map(FoldedView.of, places)), "checkpoints": tuple(map(CheckpointView.of, checkpoints)),
             "usage": UsageView.of(total(spending.phases.values())),
             "usage_by_phase": {path: UsageView.of(usage) for path, usage in spending.phases.items()},

@@ -55,7 +55,7 @@ def page(
     conditions = "AND position > ?"
     values: list[Any] = [namespace, run_id, after]
     if place is not None:
-        conditions += f" AND {ask.dialect.without_indices('path', '[]') if '[' in place else 'path'} = ?"
+        conditions += f" AND {ask.dialect.without_indices('path', '[]') if '[]' in place else 'path'} = ?"
         values.append(place)
     if states is not None:
         listed, value = ask.dialect.among(states)

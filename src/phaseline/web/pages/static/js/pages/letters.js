@@ -39,7 +39,7 @@ export default function Letters({ route: { query } }) {
     return { ...page, pipelines };
   }, [search]);
   const look = useAtMost(() => !document.hidden && load.again(), LOOK);
-  useEvents(may("subscribe") ? { everything: true } : null, { event: look, catchUp: load.again });
+  useEvents({ everything: true }, { event: look, catchUp: load.again });
 
   const found = load.data;
   const letters = found?.letters || [];

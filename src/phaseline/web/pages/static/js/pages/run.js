@@ -48,9 +48,12 @@ function Of({ id }) {
     return () => ears.current.delete(call);
   }, []);
   const look = useAtMost(() => load.again(), LOOK);
-  const may = load.data?.rights.has("subscribe");
-  useEvents(may ? { run: id } : null, {
-    after: known?.seq || 0, catchUp: load.again,
+  useEvents(known ? { run: id } : null, {
+    after: known?.seq || 0,
+    catchUp: () => {
+      load.again();
+      for (const hear of ears.current) hear(null);
+    },
     event: (event) => {
       for (const hear of ears.current) hear(event);
       look();

@@ -57,7 +57,7 @@ export default function Runs({ route: { query } }) {
   const served = useLoad((signal) => read("pipelines", {}, signal), []);
   const look = useAtMost(() => !document.hidden && load.again(), LOOK);
   const recount = useAtMost(() => !document.hidden && counting.again(), COUNT);
-  useEvents(may("subscribe") ? { everything: true } : null, {
+  useEvents({ everything: true }, {
     event: () => {
       look();
       recount();
@@ -88,6 +88,13 @@ export default function Runs({ route: { query } }) {
   const field = useRef(/** @type {HTMLInputElement | null} */ (null));
   useKeys({ "/": () => field.current?.focus() });
 
+  const pager = html`
+    <footer class="pager">
+      ${query.get("after") && html`<a class="button" href=${withQuery(query, {})}><${Icon} name="left" />Newest</a>`}
+      <span class="grow"></span>
+      ${found?.next && html`<a class="button" rel="next" href=${withQuery(query, { after: found.next })}>Older<${Icon} name="right" /></a>`}
+    </footer>`;
+
   return html`
     <header class="head"><h1>Runs</h1>
       <div class="actions">${chosen.length > 0 ? html`
@@ -101,12 +108,9 @@ export default function Runs({ route: { query } }) {
     ${load.error && !found ? html`<${Failed} error=${load.error} again=${load.again} />`
       : !found ? html`<${Loading} lines=${10} />`
       : runs.length ? html`
-        <div aria-busy=${load.isLoading}>${table}</div>
-        <footer class="pager">
-          ${query.get("after") && html`<a class="button" href=${withQuery(query, {})}><${Icon} name="left" />Newest</a>`}
-          <span class="grow"></span>
-          ${found.next && html`<a class="button" rel="next" href=${withQuery(query, { after: found.next })}>Older<${Icon} name="right" /></a>`}
-        </footer>`
+        <div aria-busy=${load.isLoading}>${table}</div>${pager}`
+      : query.get("after") || found.next ? html`
+        <${Notice} icon="runs" title="Nothing is open to you on this page"><p>Its runs have changed, or are for others.</p><//>${pager}`
       : isFiltered ? html`
         <${Notice} icon="search" title="No run is like that"><p>Other filters may find some.</p><p><a class="button" href="#/runs">Show all runs</a></p><//>`
       : html`<${Notice} icon="runs" title="No runs yet">

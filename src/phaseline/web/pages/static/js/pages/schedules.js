@@ -29,7 +29,7 @@ export default function Schedules({ route: { query } }) {
   const [asked, setAsked] = useState(/** @type {{verb: string, name: string} | null} */ (null));
   const load = useLoad((signal) => read("schedules", {}, signal), []);
   const look = useAtMost(() => !document.hidden && load.again(), LOOK);
-  useEvents(may("subscribe") ? { everything: true } : null, { event: ({ type }) => type === "PIPELINE_STARTED" && look(), catchUp: load.again });
+  useEvents({ everything: true }, { event: ({ type }) => type === "PIPELINE_STARTED" && look(), catchUp: load.again });
 
   const open = (name) => go(href(["schedules"], { name: name === opened ? null : name }), true);
   const schedules = load.data?.schedules || [];

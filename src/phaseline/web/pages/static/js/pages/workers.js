@@ -19,7 +19,7 @@ export default function Workers() {
   const load = useLoad((signal) => read("work", {}, signal), []);
   const look = useAtMost(() => !document.hidden && load.again(), LOOK);
   const rates = useRates(may("list") && may("read"));
-  useEvents(may("subscribe") ? { everything: true } : null, {
+  useEvents({ everything: true }, {
     event: (told) => { rates.note(told); look(); }, catchUp: () => { rates.forget(); load.again(); },
   });
   const work = load.data;

@@ -34,25 +34,27 @@ function told({ data, transition }) {
   return told.join(" · ").slice(0, 600);
 }
 
-/** @param {{run: string, phase: string | null, listen: (call: (event: any) => void) => () => void}} props */
+/** @param {{run: string, phase: string | null, listen: (call: (event: any) => void) => () => void}} props `listen`: tells null where events may have been missed */
 export function Events({ run, phase, listen }) {
   const [kind, setKind] = useState("");
-  const [state, setState] = useState(/** @type {{events: any[], previous: number | null, error: Error | null, isLoading: boolean}} */ ({ events: [], previous: null, error: null, isLoading: true }));
+  const [state, setState] = useState(/** @type {{events: any[], previous: number | null, error: Error | null, isLoading: boolean}} */ ({ events: [], previous: LAST, error: null, isLoading: true }));
   const types = KINDS[kind][1];
   const fresh = useRef(/** @type {any[]} */ ([]));
 
-  const older = useCallback((before, isFirst) => {
-    const control = new AbortController();
-    setState((old) => ({ ...old, isLoading: true, ...(isFirst ? { events: [], previous: null } : {}) }));
-    read(`runs/${part(run)}/events`, { before, limit: PAGE, type: types, phase }, control.signal).then(
-      ({ events, previous }) => setState((old) => ({ events: merged(isFirst ? [] : old.events, events), previous, error: null, isLoading: false })),
+  const control = useRef(/** @type {AbortController | null} */ (null)); // of what is read of this kind and phase
+  const older = useCallback((before, isSilent = false) => {
+    if (!isSilent) setState((old) => ({ ...old, isLoading: true }));
+    read(`runs/${part(run)}/events`, { before, limit: PAGE, type: types, phase }, control.current.signal).then(
+      (page) => setState((old) => ({ ...withPage(old, page, before), error: null, isLoading: isSilent && old.isLoading })),
       (error) => error.name !== "AbortError" && setState((old) => ({ ...old, error, isLoading: false })),
     );
-    return () => control.abort();
   }, [run, phase, kind]);
   useEffect(() => {
+    control.current = new AbortController();
     fresh.current = [];
-    return older(LAST, true);
+    setState((old) => ({ ...old, events: [], previous: LAST }));
+    older(LAST);
+    return () => control.current.abort();
   }, [older]);
 
   const flush = useAtMost(() => {
@@ -65,11 +67,12 @@ export function Events({ run, phase, listen }) {
     });
   }, TOGETHER);
   useEffect(() => listen((event) => {
+    if (event === null) return older(LAST, true); // some may have been missed
     if (event.seq === null || (types && !types.includes(event.type))) return;
     if (phase && event.phase !== phase && !event.phase?.startsWith(`${phase}/`) && !event.phase?.startsWith(`${phase}[`)) return;
     fresh.current.push(event);
     flush();
-  }), [listen, kind, phase]);
+  }), [listen, older]);
 
   const { events, previous, error, isLoading } = state;
   return html`
@@ -81,7 +84,13 @@ export function Events({ run, phase, listen }) {
     ${error && html`<p class="bad">${error.message}</p>`}
     <ol class="events" aria-label="Events">${[...events].reverse().map((event) => html`<${Line} key=${event.seq} event=${event} />`)}</ol>
     ${isLoading ? html`<${Loading} lines=${3} />` : !events.length && html`<p class="muted">No such event${previous ? " among the latest" : ""}.</p>`}
-    ${!isLoading && previous !== null && html`<p><button class="button" onClick=${() => older(previous, false)}>Load older</button></p>`}`;
+    ${!isLoading && previous !== null && html`<p><button class="button" onClick=${() => older(previous)}>Load older</button></p>`}`;
+}
+
+/** With a page of those before a number: to what came meanwhile, or was there, it is added. */
+function withPage(old, { events, previous }, before) {
+  const isKnown = before === LAST && old.previous !== LAST && events.length > 0 && old.events.some(({ seq }) => seq === events[0].seq);
+  return { ...old, events: merged(old.events, events), previous: isKnown ? old.previous : previous };
 }
 
 /** Both, in the order of their numbers, each once. */

@@ -15,8 +15,8 @@ const PAGE = 50;
 /** @param {{run: any, path: string, folded: any, inner: any[], node: any, stamp: string, onSelect: (path: string | null) => void}} props */
 export function Phase({ run, path, folded, inner, node, stamp, onSelect }) {
   const single = path.includes("[") && !path.includes("[]");
-  const own = useLoad((signal) => single ? read(`runs/${part(run.id)}/phases`, { place: path.replace(/\[\d+\]/g, "[]"), limit: 500 }, signal) : Promise.resolve(null), [run.id, path, stamp]);
-  const phase = single ? own.data?.phases.find((each) => each.path === path) : folded?.phase;
+  const own = useLoad((signal) => single ? read(`runs/${part(run.id)}/phases`, { place: path, limit: 1 }, signal) : Promise.resolve(null), [run.id, path, stamp]);
+  const phase = single ? own.data?.phases[0] : folded?.phase;
   const items = inner.filter((each) => each.path.includes("[]"));
   return html`
     <aside class="panel" aria-label=${`Phase ${path}`}>

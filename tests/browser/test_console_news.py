@@ -1,0 +1,116 @@
+"""What the console shows is what there is: whoever looks, and whatever happens while it is read."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import anyio
+import pytest
+from playwright.async_api import Page, Route, expect
+from tests.consoles import consoled
+
+from phaseline import Pipeline, Runtime, phase
+from phaseline.finding import RunSummary
+from phaseline.web import Access
+from phaseline.web.access import Action
+
+LOOK_NOW = "document.dispatchEvent(new Event('visibilitychange'))"
+LATER = timedelta(hours=1)
+
+
+@phase
+async def look(text: str) -> str:
+    return text.upper()
+
+
+looking = Pipeline("looking", look)
+
+
+@pytest.fixture
+async def runtime(tmp_path: Path) -> AsyncIterator[Runtime]:
+    """An open runtime on a file."""
+    async with Runtime(f"sqlite:///{tmp_path / 'runs.db'}", pipelines=[looking]) as opened:
+        yield opened
+
+
+async def test_who_is_told_nothing_sees_what_happens_all_the_same(page: Page, runtime: Runtime) -> None:
+    """The pages say that they look, and do: the list, a run, and its events, of which nothing that was loaded is lost."""
+
+    async def reader(_: Any) -> Access:
+        return Access("user:ann", may=lambda action, _: action != Action.SUBSCRIBE)
+
+    handle = await runtime.start(looking, "a", delay=LATER)
+    await handle.annotate("the first")
+    async with consoled(page, runtime, authorize=reader) as opened:
+        await opened.goto()
+        rows = page.locator("table.runs tbody tr")
+        await expect(rows).to_have_count(1)
+        await expect(page.get_by_text("Looking every 5 seconds")).to_be_visible()
+        await runtime.start(looking, "b", delay=LATER)
+        await page.evaluate(LOOK_NOW)
+        await expect(rows).to_have_count(2)
+
+        await opened.goto(f"#/run/{handle.id}")
+        lines = page.locator("ol.events li")
+        await expect(page.locator("ol.events")).to_contain_text("the first")
+        for number in range(101):
+            await handle.annotate(f"note {number}")
+        await page.evaluate(LOOK_NOW)
+        await expect(lines).to_have_count(101)  # a page of them, and the one that was there
+        await expect(lines.first).to_contain_text("note 100")
+        await page.get_by_role("button", name="Load older").click()
+        await expect(lines).to_have_count(102)
+        await page.evaluate(LOOK_NOW)
+        await handle.pause()
+        await page.evaluate(LOOK_NOW)
+        await expect(page.locator(".state.large")).to_have_text("Paused")
+        await expect(lines.first).to_contain_text("Pipeline paused")
+        await expect(page.get_by_role("button", name="Load older")).to_have_count(0)
+
+
+async def test_what_happens_while_events_are_read_is_kept(page: Page, runtime: Runtime) -> None:
+    """It is told before the page of those that were there comes."""
+    handle = await runtime.start(looking, "a", delay=LATER)
+    await handle.annotate("the first")
+    paused = anyio.Event()
+    read = anyio.Event()
+
+    async def hold(route: Route) -> None:
+        answer = await route.fetch()
+        read.set()
+        await paused.wait()
+        await route.fulfill(response=answer)
+
+    async with consoled(page, runtime) as opened:
+        await page.route("**/events?*limit=100*", hold)
+        await opened.goto(f"#/run/{handle.id}")
+        await read.wait()
+        await handle.pause()
+        events = page.locator("ol.events")
+        await expect(events).to_contain_text("Pipeline paused")
+        paused.set()
+        await expect(events).to_contain_text("the first")
+        await expect(events).to_contain_text("Pipeline paused")
+
+
+async def test_behind_runs_of_others_are_ones_own(page: Page, runtime: Runtime) -> None:
+    """A page on which nothing is open to its reader leads on to the next one."""
+
+    async def may(action: Action, run: RunSummary | None) -> bool:
+        return action != Action.READ or run is None or "mine" in run.tags
+
+    async def reader(_: Any) -> Access:
+        return Access("user:ann", may=may)
+
+    await runtime.start(looking, "a", tags=["mine"], delay=LATER)
+    for number in range(50):
+        await runtime.start(looking, f"b {number}", delay=LATER)
+    async with consoled(page, runtime, authorize=reader) as opened:
+        await opened.goto()
+        await page.get_by_role("link", name="Older").click()
+        await expect(page.locator("table.runs tbody tr")).to_have_count(1)
+        await page.get_by_role("link", name="Newest").click()
+        await expect(page.get_by_role("heading", name="Nothing is open to you on this page")).to_be_visible()
