@@ -114,3 +114,28 @@ async def test_behind_runs_of_others_are_ones_own(page: Page, runtime: Runtime) 
         await expect(page.locator("table.runs tbody tr")).to_have_count(1)
         await page.get_by_role("link", name="Newest").click()
         await expect(page.get_by_role("heading", name="Nothing is open to you on this page")).to_be_visible()
+
+
+async def test_an_address_of_any_word_and_a_menu_that_is_left_break_nothing(
+    page: Page, runtime: Runtime
+) -> None:
+    """Words that mean something to JavaScript are none of ours; Escape closes a menu, and leaves no page."""
+    handle = await runtime.start(looking, "a", delay=LATER)
+    async with consoled(page, runtime) as opened:
+        for link, heading in (
+            ("#/constructor", "There is no such page"),
+            ("#/runs?last=constructor", "Runs"),
+            ("#/analytics?last=constructor", "Analytics"),
+        ):
+            await opened.goto(link)
+            await page.reload()
+            await expect(page.get_by_role("heading", name=heading)).to_be_visible()
+        await opened.goto(f"#/run/{handle.id}")
+        await page.locator("summary", has_text="More").click()
+        item = page.get_by_role("menuitem").first
+        await expect(item).to_be_visible()
+        await item.focus()
+        await page.keyboard.press("Escape")
+        await expect(item).not_to_be_visible()
+        await expect(page.locator("summary", has_text="More")).to_be_focused()
+        assert handle.id in page.url

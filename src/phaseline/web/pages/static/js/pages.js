@@ -14,5 +14,6 @@ export const PAGES = [
 
 /** Pages that are reached from others. */
 export const INNER = {
+  __proto__: null, // an address may have any word
   run: () => import("./pages/run.js"),
 };

@@ -12,6 +12,7 @@ import { chartsOf, summed } from "./analytics/lines.js";
 
 /** By name: what it is called, how many seconds it has, and into how many parts it is cut. */
 const SPANS = {
+  __proto__: null,
   "1h": ["Last hour", 3_600, 30], "24h": ["Last 24 hours", 86_400, 24], "48h": ["Last 2 days", 2 * 86_400, 48],
   "7d": ["Last 7 days", 7 * 86_400, 28], "30d": ["Last 30 days", 30 * 86_400, 30], "90d": ["Last 90 days", 90 * 86_400, 30],
 };

@@ -2,7 +2,7 @@
 import { html, useEffect, useRef, useState } from "../../html.js";
 import { Icon } from "../../parts/icon.js";
 
-export const SPANS = { "15m": ["Last 15 minutes", 900], "1h": ["Last hour", 3_600], "24h": ["Last 24 hours", 86_400], "7d": ["Last 7 days", 7 * 86_400], "30d": ["Last 30 days", 30 * 86_400] };
+export const SPANS = { __proto__: null, "15m": ["Last 15 minutes", 900], "1h": ["Last hour", 3_600], "24h": ["Last 24 hours", 86_400], "7d": ["Last 7 days", 7 * 86_400], "30d": ["Last 30 days", 30 * 86_400] };
 const LATER = 250; // milliseconds after the last letter
 
 /** What the surface is asked for, without states and pages. @param {URLSearchParams} query */
