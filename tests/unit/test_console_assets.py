@@ -6,6 +6,7 @@ import hashlib
 import json
 import posixpath
 import re
+from importlib.resources import files
 
 import pytest
 
@@ -117,3 +118,13 @@ def test_each_module_is_there_and_used():
         used.update(beside(name, line or call) for line, call in IMPORT.findall(text))
     assert set() == used - {*ASSETS}
     assert set() == {*SCRIPTS} - used
+
+
+def test_what_is_for_readers_is_not_sent():
+    """Of our own scripts and styles; a text that is drawn keeps its lines."""
+    source = (files("phaseline.web.pages") / "static" / "js" / "live.js").read_text()
+    assert "/**" in source
+    for name, text in OURS.items():
+        if name.endswith((".js", ".css")):
+            assert [] == re.findall(r"(?m)^(?: |\t|//|/\*)", text), name
+    assert [] == [name for name, text in SCRIPTS.items() if re.search(r"<pre[^>]*>[^<`$]*\n", text)]

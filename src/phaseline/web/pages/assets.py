@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import hashlib
 import mimetypes
+import re
 from collections.abc import Iterator, Mapping
 from importlib.resources import files
 from importlib.resources.abc import Traversable
@@ -37,6 +38,10 @@ TYPES: Final[Mapping[str, str]] = {
     "svg": "image/svg+xml",
 }
 """By the end of the name; whatever the machine's own tables say."""
+
+_COMMENT: Final = re.compile(r"^[ \t]*(?://.*|/\*(?:[^*]|\*(?!/))*\*/[ \t]*)\n", re.MULTILINE)
+"""What stands on lines of its own, and is for who reads the source."""
+_INDENT: Final = re.compile(r"^[ \t]+", re.MULTILINE)
 
 
 @attrs.frozen
@@ -71,7 +76,14 @@ class Asset:
 def read_assets() -> Mapping[str, Asset]:
     """Read all of them, by their paths below the mount."""
     found = files("phaseline.web.pages") / "static"
-    return {name: Asset.of(name, file.read_bytes()) for name, file in _walk(found, "")}
+    return {name: Asset.of(name, _as_sent(name, file.read_bytes())) for name, file in _walk(found, "")}
+
+
+def _as_sent(name: str, body: bytes) -> bytes:
+    """Leave out of our own scripts and styles what is for readers: an eighth of what is sent. Of what others wrote nothing."""
+    if name.startswith("vendor/") or not name.endswith((".js", ".css")):
+        return body
+    return _INDENT.sub("", _COMMENT.sub("", body.decode())).encode()
 
 
 def _walk(folder: Traversable, prefix: str) -> Iterator[tuple[str, Traversable]]:
