@@ -4,9 +4,9 @@ import { read } from "../api.js";
 import { useLoad } from "../loading.js";
 import { go, href, hrefWith } from "../route.js";
 import { cost, count, duration, percent } from "../format.js";
-import { Chart } from "../parts/chart.js";
 import { Icon } from "../parts/icon.js";
 import { Failed, Loading, Notice } from "../parts/notice.js";
+import { Chart } from "./analytics/chart.js";
 import { Groups } from "./analytics/groups.js";
 import { chartsOf, summed } from "./analytics/lines.js";
 

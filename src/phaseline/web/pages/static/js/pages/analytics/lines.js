@@ -1,5 +1,5 @@
 // From numbers of parts of a time to the lines of charts.
-import { COLOURS } from "../../parts/chart.js";
+import { COLOURS } from "./chart.js";
 
 const MOST = 6; // lines of a chart; the others stand in the table
 

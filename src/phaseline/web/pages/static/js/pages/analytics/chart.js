@@ -1,6 +1,6 @@
 // Lines over time, drawn by uPlot in the colours of the page.
-import uPlot from "../../vendor/uplot.js";
-import { html, useEffect, useRef, useState } from "../html.js";
+import uPlot from "../../../vendor/uplot.js";
+import { html, useEffect, useRef, useState } from "../../html.js";
 
 const HEIGHT = 190;
 const FONT = "11px system-ui, sans-serif";
