@@ -102,6 +102,8 @@ class PhaseView(View):
     failures: int
     crashes: int
     reason: str
+    total: int | None
+    """Of a map: how many items it has."""
     progress: ProgressView | None
     waits_for: str | None
     """``signal``, ``timer`` or ``child`` of a phase that waits for one."""
@@ -121,7 +123,7 @@ class PhaseView(View):
         progress = None if told is None else ProgressView(done=told.done, total=told.total, note=told.note)
         return cls(
             path=phase.path, state=phase.state, queue=phase.queue, attempt=phase.attempt, failures=phase.failures,
-            crashes=phase.crashes, reason=phase.reason, progress=progress, waits_for=phase.wait_kind,
+            crashes=phase.crashes, reason=phase.reason, total=phase.total, progress=progress, waits_for=phase.wait_kind,
             sla_at=phase.sla_at, breached=phase.breached, available_at=phase.available_at, started_at=phase.started_at, ended_at=phase.ended_at,
             error=ErrorView.of(phase.error),
         )  # fmt: skip

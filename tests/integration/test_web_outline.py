@@ -56,7 +56,7 @@ async def test_items_are_folded(runtime: Runtime) -> None:
         places = {each["path"]: each for each in told["phases"]}
         assert ["split", "weigh", "weigh[]"] == [*places]
         assert ("COMPLETED", None) == (places["split"]["phase"]["state"], places["weigh[]"]["phase"])
-        assert 31 == sum(places["weigh[]"]["states"].values())
+        assert 31 == sum(places["weigh[]"]["states"].values()) == places["weigh"]["phase"]["total"]
         assert 1 == places["weigh[]"]["states"]["FAILED"]
         assert "it is bad" == told["error"]["message"]
         assert told["seq"] == max([event.seq async for event in handle.events()])

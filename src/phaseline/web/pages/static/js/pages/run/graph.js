@@ -7,6 +7,7 @@ import { Icon } from "../../parts/icon.js";
 import { drawn } from "./plan.js";
 
 const WIDTH = 176, HEIGHT = 54, MARGIN = 12, FRAME = 22;
+const FITTING = 22; // letters below a name; more are drawn closer
 const SMALLEST = 0.72; // of its size, to fit the page; what is larger is scrolled
 const KINDS = { map: "for each", wait: "waits", child: "another run", test: "test", group: "pipeline" };
 const BARS = ["COMPLETED", "SKIPPED", "FAILED", "RUNNING", "RETRYING", "PENDING"];
@@ -76,10 +77,15 @@ const onKeys = (act) => (event) => {
 const Opener = ({ x, y, text, label, onClick }) => html`
   <text class="opener" x=${x} y=${y} role="button" tabindex="0" aria-label=${label} onClick=${onClick} onKeyDown=${onKeys(onClick)}>${text}</text>`;
 
-function told({ hasRun, state, states, isMap, kind, phase, started_at: from, ended_at: to }) {
+/** What completed of all; and what did not, for it failed or, where none did, was skipped. */
+function counted({ COMPLETED: done = 0, FAILED: failed = 0, SKIPPED: skipped = 0 }, total) {
+  const apart = failed ? `, ${count(failed)} failed` : skipped ? `, ${count(skipped)} skipped` : "";
+  return `${count(done)} of ${count(total)}${apart}`;
+}
+
+function told({ hasRun, state, states, total, isMap, kind, phase, started_at: from, ended_at: to }) {
   if (!state) return KINDS[kind] || (hasRun ? "to come" : "phase");
-  const all = Object.values(states).reduce((sum, each) => sum + each, 0);
-  if (isMap || kind === "group") return all ? `${count((states.COMPLETED || 0) + (states.SKIPPED || 0))} of ${count(all)}` : words(state);
+  if (isMap || kind === "group") return total ? counted(states, total) : words(state);
   if (phase?.waits_for && state === "RUNNING") return `waits for ${phase.waits_for === "signal" ? "a signal" : phase.waits_for === "timer" ? "its time" : "another run"}`;
   if (phase?.progress?.total) return `${Math.round(100 * phase.progress.done / phase.progress.total)} %`;
   if (state === "COMPLETED" && from && to) return duration(between(from, to));
@@ -93,7 +99,6 @@ function Node({ node, hasRun, at, isSelected, onSelect, onOpen }) {
   const name = node.name.length > 19 ? `${node.name.slice(0, 18)}…` : node.name;
   const text = told({ ...node, hasRun });
   const state = node.state && words(node.state); // said to those who do not see the icon
-  const all = Object.values(node.states).reduce((sum, each) => sum + each, 0);
   let x = 0;
   return html`
     <g transform=${`translate(${at.x - WIDTH / 2} ${at.y - HEIGHT / 2})`}><g class=${`node tone-${tone} ${isSelected ? "selected" : ""}`}
@@ -101,11 +106,11 @@ function Node({ node, hasRun, at, isSelected, onSelect, onOpen }) {
       ${(node.isMap || node.kind === "group") && html`<rect class="behind" x="4" y="-4" width=${WIDTH} height=${HEIGHT} rx="9" />`}
       <rect class="box" width=${WIDTH} height=${HEIGHT} rx="9" />
       <text class="name" x="36" y="24"><title>${node.path}</title>${name}</text>
-      <text class="told" x="36" y="41">${text}</text>
+      <text class="told" x="36" y="41" ...${text.length > FITTING && { textLength: WIDTH - 44, lengthAdjust: "spacingAndGlyphs" }}>${text}</text>
       <g transform="translate(12 12)" ...${state && state !== text && { role: "img", "aria-label": state }}><${Icon} name=${node.state ? tone : "idle"} /></g>
-      ${(node.isMap || node.kind === "group") && all > 0 && html`<g transform=${`translate(9 ${HEIGHT - 6})`}>
+      ${(node.isMap || node.kind === "group") && node.total > 0 && html`<g transform=${`translate(9 ${HEIGHT - 6})`}>
         ${BARS.filter((state) => node.states[state]).map((state) => {
-          const width = (WIDTH - 18) * node.states[state] / all;
+          const width = (WIDTH - 18) * node.states[state] / node.total;
           const bar = html`<rect class=${`bar tone-${toneOf(state)}`} x=${x} width=${Math.max(1, width - 1)} height="3" rx="1.5" />`;
           x += width;
           return bar;

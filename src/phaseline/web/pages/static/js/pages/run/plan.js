@@ -23,6 +23,13 @@ export function added(all) {
   return sum;
 }
 
+const sumOf = (states) => Object.values(states).reduce((sum, each) => sum + each, 0);
+
+/** How many phases a map or group has, as far as it is known: those that came up, and of a map those that did not yet. */
+function totalOf(states, map, inner) {
+  return map?.total && map.state !== "COMPLETED" ? Math.max(sumOf(states), map.total * inner.length) : sumOf(states);
+}
+
 /** The state of many in one word: what needs a look first. */
 export function stateOf(states) {
   return ["FAILED", "RUNNING", "RETRYING", "PENDING", "COMPLETED", "SKIPPED"].find((state) => states[state]) || null;
@@ -51,7 +58,7 @@ export function drawn(graph, folded, opened) {
     const states = inner.length ? added(inner.map((each) => byPath.get(each)?.states || {})) : found?.states || {};
     nodes.set(shown, {
       path: shown, name: shown.split("/").pop(), kind: own ? own.kind : "group", node: own, phase: found?.phase || null,
-      states, canOpen: inner.length > 1, isMap: own?.kind === "map", frame: groupsOf(shown).filter(isFrame).pop() || null,
+      states, total: totalOf(states, found?.phase, inner), canOpen: inner.length > 1, isMap: own?.kind === "map", frame: groupsOf(shown).filter(isFrame).pop() || null,
       state: found?.phase?.state || stateOf(states), started_at: found?.started_at, ended_at: found?.ended_at,
     });
   }
