@@ -11,6 +11,11 @@ addEventListener("keydown", (event) => {
   const target = /** @type {HTMLElement} */ (event.target);
   if (WRITES.has(target.tagName) && event.key === "Escape") return target.blur();
   if (WRITES.has(target.tagName) && target.type !== "checkbox") return;
+  const menu = /** @type {HTMLDetailsElement | null} */ (document.querySelector(".menu[open]"));
+  if (menu && event.key === "Escape") { // it closes this alone, and leaves no page
+    menu.open = false;
+    return menu.querySelector("summary").focus();
+  }
   if (document.querySelector("dialog[open]")) return; // it has keys of its own
   for (const table of [...tables].reverse()) {
     const act = table.current[event.key];

@@ -3,10 +3,18 @@ import { useEffect, useState } from "./html.js";
 
 /** @typedef {{path: string[], query: URLSearchParams}} Place */
 
+const LISTS = ["runs", "dead-letters"]; // of runs
+let list = "#/runs";
+
+/** The link to the list that one comes from, with what is looked for in it. */
+export const lastList = () => list;
+
 /** @returns {Place} */
 function here() {
   const [path, query] = location.hash.replace(/^#\/?/, "").split("?");
-  return { path: path.split("/").filter(Boolean).map(unescaped), query: new URLSearchParams(query || "") };
+  const place = { path: path.split("/").filter(Boolean).map(unescaped), query: new URLSearchParams(query || "") };
+  if (LISTS.includes(place.path[0])) list = location.hash;
+  return place;
 }
 
 function unescaped(text) {

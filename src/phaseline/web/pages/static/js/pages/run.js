@@ -4,7 +4,7 @@ import { part, read } from "../api.js";
 import { useKeys } from "../keys.js";
 import { useEvents } from "../live.js";
 import { useAtMost, useLoad } from "../loading.js";
-import { go } from "../route.js";
+import { go, lastList } from "../route.js";
 import { Failed, Loading } from "../parts/notice.js";
 import { Value } from "../parts/value.js";
 import { Deeds } from "./run/deeds.js";
@@ -59,7 +59,7 @@ function Of({ id }) {
       look();
     },
   });
-  useKeys({ Escape: () => selected ? setSelected(null) : go("#/runs") });
+  useKeys({ Escape: () => selected ? setSelected(null) : go(lastList()) });
   useEffect(() => { if (known) document.title = `${known.pipeline} · ${known.state.toLowerCase()} · phaseline`; }, [known?.state]);
 
   if (!known) return load.error ? html`<${Failed} error=${load.error} again=${load.again} />` : html`<${Loading} />`;

@@ -8,12 +8,6 @@ export function Menu({ label, items, onChoose }) {
     event.currentTarget.closest("details").open = false;
     onChoose(verb);
   };
-  const onKeyDown = (event) => {
-    if (event.key !== "Escape" || !event.currentTarget.open) return;
-    event.preventDefault(); // it closes this alone, and leaves no page
-    event.currentTarget.open = false;
-    event.currentTarget.querySelector("summary").focus();
-  };
-  return html`<details class="menu" onKeyDown=${onKeyDown}><summary class="button">${label}<${Icon} name="down" /></summary><div role="menu">
+  return html`<details class="menu"><summary class="button">${label}<${Icon} name="down" /></summary><div role="menu">
     ${items.map((item) => html`<button role="menuitem" key=${item.verb} onClick=${choose(item.verb)}><${Icon} name=${item.icon} />${item.label}</button>`)}</div></details>`;
 }
