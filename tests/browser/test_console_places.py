@@ -15,6 +15,8 @@ from phaseline.run import RunState
 from phaseline.web import Access
 from phaseline.web.access import Action
 
+WIDTH, HEIGHT = 390, 844
+"""Of a phone."""
 HOSTILE = "<img src=x onerror=alert(1)>"
 
 
@@ -58,6 +60,22 @@ async def runtime(tmp_path: Path) -> AsyncIterator[Runtime]:
     World.mended = False
     async with Runtime(f"sqlite:///{tmp_path / 'runs.db'}", pipelines=[looking, *packing]) as opened:
         yield opened
+
+
+async def test_a_phone_shows_what_can_be_done(page: Page, runtime: Runtime) -> None:
+    """Lists with buttons are no wider than it."""
+    await (await runtime.start(looking, "bad")).wait()
+    await runtime.schedules.put("nightly", looking, input="all", cron="30 2 * * *", tz="Europe/Berlin")
+    await page.set_viewport_size({"width": WIDTH, "height": HEIGHT})
+    async with consoled(page, runtime) as opened:
+        for place, button in (("#/dead-letters", "Discard run"), ("#/schedules?name=nightly", "Run now")):
+            await opened.goto(place)
+            await expect(page.get_by_role("button", name=button)).to_be_visible()
+            assert (WIDTH, True) == tuple(
+                await page.evaluate(
+                    "(list => [document.documentElement.scrollWidth, list.scrollWidth <= list.clientWidth])(document.querySelector('.wide'))"
+                )
+            )
 
 
 async def test_dead_letters_are_seen_to(page: Page, runtime: Runtime) -> None:
@@ -157,7 +175,11 @@ async def test_a_run_is_started_from_the_form(page: Page, runtime: Runtime) -> N
         await expect(page.get_by_role("table", name="States")).to_contain_text("Rolled back")
         await page.get_by_role("button", name="Start a run").click()
         dialog = page.get_by_role("dialog")
-        await dialog.get_by_label("Customer").fill(HOSTILE)
+        await dialog.get_by_role("button", name="Start").click()  # a name is missing, and nothing is sent
+        customer = dialog.get_by_label("Customer")
+        await expect(customer).to_be_focused()
+        assert await customer.evaluate("field => field.validity.valueMissing")
+        await customer.fill(HOSTILE)
         await dialog.get_by_label("Count").fill("3")
         await dialog.get_by_label("Express").check()
         await dialog.get_by_text("Key, tags, priority, delay").click()

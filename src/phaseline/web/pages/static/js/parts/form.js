@@ -38,6 +38,8 @@ export function initial(schema, root, depth = 0) {
 /** @param {{schema: any, root: any, value: any, onChange: (value: any) => void, name: string, path?: string, isRequired?: boolean}} props */
 export function Field({ schema, root, value, onChange, name, path = name, isRequired = true }) {
   const shape = resolved(schema, root);
+  const isNeeded = isRequired && !shape.isOptional;
+  const none = shape.isOptional ? null : undefined; // what is sent where nothing is written
   const hint = shape.description;
   const label = html`<span class="label">${shape.title || name}${!isRequired && html` <span class="muted">optional</span>`}</span>`;
   const about = hint && html`<span class="hint">${hint}</span>`;
@@ -58,12 +60,12 @@ export function Field({ schema, root, value, onChange, name, path = name, isRequ
       ${shape.enum.map((each) => html`<option value=${JSON.stringify(each)}>${String(each)}</option>`)}</select>${about}</label>`;
   }
   if (shape.type === "integer" || shape.type === "number") {
-    return html`<label>${label}<input type="number" required=${isRequired} min=${shape.minimum} max=${shape.maximum} step=${shape.type === "integer" ? 1 : "any"} value=${value ?? ""}
-      onInput=${(event) => onChange(event.target.value === "" ? undefined : Number(event.target.value))} />${about}</label>`;
+    return html`<label>${label}<input type="number" required=${isNeeded} min=${shape.minimum} max=${shape.maximum} step=${shape.type === "integer" ? 1 : "any"} value=${value ?? ""}
+      onInput=${(event) => onChange(event.target.value === "" ? none : Number(event.target.value))} />${about}</label>`;
   }
   if (shape.type === "string") {
     const isLong = !shape.format && !(shape.maxLength <= 200) && /description|text|note|body|content|prompt|message/i.test(name);
-    const given = { required: isRequired && shape.minLength > 0, maxlength: shape.maxLength, value: value ?? "", placeholder: shape.examples?.[0] ?? "", onInput: (event) => onChange(event.target.value === "" && !isRequired ? undefined : event.target.value) };
+    const given = { required: isNeeded, maxlength: shape.maxLength, value: value ?? "", placeholder: shape.examples?.[0] ?? "", onInput: (event) => onChange(event.target.value === "" ? none : event.target.value) };
     return html`<label>${label}${isLong ? html`<textarea rows="3" ...${given}></textarea>` : html`<input type="text" ...${given} />`}${about}</label>`;
   }
   return html`<${Json} ...${{ value, onChange, label, about }} />`;
