@@ -12,7 +12,7 @@ import pytest
 from playwright.async_api import Page, Route, expect
 from tests.consoles import consoled
 
-from phaseline import Pipeline, Runtime, phase
+from phaseline import Abort, Pipeline, Runtime, each, phase
 from phaseline.finding import RunSummary
 from phaseline.web import Access
 from phaseline.web.access import Action
@@ -29,10 +29,25 @@ async def look(text: str) -> str:
 looking = Pipeline("looking", look)
 
 
+@phase
+async def split(text: str) -> list[str]:
+    return text.split()
+
+
+@phase
+async def weigh(word: str) -> int:
+    if word == "bad":
+        raise Abort("it is bad")
+    return len(word)
+
+
+weighing = Pipeline("weighing", split >> each(weigh, limit=1))
+
+
 @pytest.fixture
 async def runtime(tmp_path: Path) -> AsyncIterator[Runtime]:
     """An open runtime on a file."""
-    async with Runtime(f"sqlite:///{tmp_path / 'runs.db'}", pipelines=[looking]) as opened:
+    async with Runtime(f"sqlite:///{tmp_path / 'runs.db'}", pipelines=[looking, weighing]) as opened:
         yield opened
 
 
@@ -130,12 +145,60 @@ async def test_an_address_of_any_word_and_a_menu_that_is_left_break_nothing(
             await opened.goto(link)
             await page.reload()
             await expect(page.get_by_role("heading", name=heading)).to_be_visible()
-        await opened.goto(f"#/run/{handle.id}")
+        await opened.goto("#/runs?pipeline=looking&last=24h")
+        await page.locator("table.runs [data-row]").click()
         await page.locator("summary", has_text="More").click()
         item = page.get_by_role("menuitem").first
         await expect(item).to_be_visible()
-        await item.focus()
+        await page.get_by_role("heading", level=1).click()  # which takes the focus away
         await page.keyboard.press("Escape")
         await expect(item).not_to_be_visible()
         await expect(page.locator("summary", has_text="More")).to_be_focused()
         assert handle.id in page.url
+        await page.keyboard.press("Escape")
+        await expect(page.locator("table.runs tbody tr")).to_have_count(1)
+        assert page.url.endswith("#/runs?pipeline=looking&last=24h")
+
+
+async def test_of_a_map_is_counted_what_completed(page: Page, runtime: Runtime) -> None:
+    """Of all its items, also those that never came up; what failed is no part of it."""
+    handle = await runtime.start(weighing, "good fine bad" + " late" * 17)
+    await handle.wait()
+    async with consoled(page, runtime) as opened:
+        await opened.goto(f"#/run/{handle.id}")
+        node = page.locator("g.node").filter(has_text="weigh")
+        await expect(node).to_contain_text("2 of 20, 1 failed")
+
+
+async def test_who_sees_nothing_is_told_why(page: Page, runtime: Runtime) -> None:
+    """That nothing is granted, that lists are and runs are not, and that the host does not know him any more."""
+    rights: set[Action] = set()
+    known = True
+
+    async def reader(_: Any) -> Access | None:
+        return Access("user:ann", may=lambda action, _: action in rights) if known else None
+
+    await runtime.start(looking, "a", delay=LATER)
+    async with consoled(page, runtime, authorize=reader) as opened:
+        await opened.goto()
+        await expect(page.get_by_role("alert")).to_contain_text("You are granted nothing here")
+        await expect(page.get_by_role("alert")).to_contain_text("authorize")
+        rights.add(Action.LIST)
+        await page.reload()
+        await expect(page.get_by_role("heading", name="There is no run that you may read")).to_be_visible()
+        await opened.goto("#/workers")
+        await expect(page.get_by_role("alert")).to_contain_text('It takes the right "health"')
+        rights |= {*Action}
+        await opened.goto("#/runs")
+        await page.reload()
+        rows = page.locator("table.runs tbody tr")
+        await expect(rows).to_have_count(1)
+        await expect(page.get_by_text("Live", exact=True)).to_be_visible()
+        known = False
+        await page.evaluate(LOOK_NOW)
+        await expect(page.get_by_role("heading", name="You are not signed in")).to_be_visible()
+        await expect(page.get_by_text("Signed out", exact=True)).to_be_visible()
+        known = True
+        await page.evaluate(LOOK_NOW)
+        await expect(rows).to_have_count(1)
+        await expect(page.get_by_text("Live", exact=True)).to_be_visible()

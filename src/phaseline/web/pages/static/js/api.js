@@ -34,6 +34,7 @@ async function ask(method, url, { body, signal } = {}) {
     if (error.name === "AbortError") throw error;
     throw new ApiError(0, { title: "The host cannot be reached" });
   }
+  if (answer.status === 401) dispatchEvent(new Event("signed-out"));
   if (answer.status === 204) return null;
   const isJson = (answer.headers.get("content-type") || "").includes("json");
   const told = isJson ? await answer.json() : {};

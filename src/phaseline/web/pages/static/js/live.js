@@ -51,15 +51,19 @@ function connect() {
   mine.onmessage = ({ data }) => hear(JSON.parse(data));
   mine.onclose = ({ code }) => {
     if (socket !== mine) return;
-    socket = null;
-    for (const topic of topics.values()) if (topic.is === "heard") topic.is = "cut";
+    cut();
     if (code === EXPIRED) return become("signed-out");
     if (opened) return lose();
     read("access").then(() => { // it answers, but has no such connection for us
       become("polling");
       timer = setTimeout(connect, TRY_AGAIN);
-    }, (error) => error.status === 401 ? become("signed-out") : lose());
+    }, (error) => error.status !== 401 && lose());
   };
+}
+
+function cut() {
+  socket = null;
+  for (const topic of topics.values()) if (topic.is === "heard") topic.is = "cut";
 }
 
 function lose() {
@@ -121,7 +125,16 @@ setInterval(() => { // where nothing is told, one has to look; nobody looks at a
   for (const topic of topics.values()) if (!socket ? state === "polling" : topic.is === "refused") catchUp(topic);
 }, POLL);
 document.addEventListener("visibilitychange", () => {
-  if (!document.hidden) for (const topic of topics.values()) catchUp(topic);
+  if (document.hidden) return;
+  if (state === "signed-out") connect(); // perhaps he is known again
+  for (const topic of topics.values()) catchUp(topic);
+});
+addEventListener("signed-out", () => { // nothing is told any more to whom the host does not know
+  clearTimeout(timer);
+  const mine = socket;
+  cut();
+  mine?.close();
+  become("signed-out");
 });
 addEventListener("online", () => state === "lost" && connect());
 

@@ -37,7 +37,7 @@ export function Shell() {
   });
   useEffect(() => { if (line === "live" && access.error) access.again(); }, [line]);
 
-  const current = route.path[0] || "runs";
+  const current = route.path[0] || pages[0]?.path || "runs";
   const [tone, told] = LINES[line];
   return html`
     <${AccessContext.Provider} value=${access.data}>
@@ -59,16 +59,17 @@ export function Shell() {
       <main id="main" tabindex="-1">
         ${line === "lost" && access.data && html`<p class="banner" role="alert"><${Icon} name="plug" />The connection is lost. What you see may be old; the page goes on by itself once the host answers.</p>`}
         ${access.error ? html`<${Failed} error=${access.error} again=${access.again} />`
-          : access.data ? html`<${Current} name=${current} route=${route} pages=${pages} />` : html`<${Loading} />`}
+          : access.data ? html`<${Current} name=${current} route=${route} actions=${access.data.actions} />` : html`<${Loading} />`}
       </main>
       <${Toasts} />
       ${help && html`<${Help} onClose=${() => setHelp(false)} />`}
     <//>`;
 }
 
-function Current({ name, route, pages }) {
-  const page = pages.find((each) => each.path === name);
-  const load = page ? page.load : INNER[name];
+function Current({ name, route, actions }) {
+  const page = PAGES.find((each) => each.path === name);
+  const lacks = !actions.length ? "You are granted nothing here" : page && !actions.includes(page.needs) && `It takes the right "${page.needs}"`;
+  const load = lacks ? null : page ? page.load : INNER[name];
   const [came, setCame] = useState(/** @type {{name: string, error?: Error} | null} */ (null));
   useLayoutEffect(() => {
     document.title = `${page ? page.title : "Run"} · phaseline`;
@@ -79,8 +80,9 @@ function Current({ name, route, pages }) {
     }, (error) => setCame({ name, error }));
   }, [name, Boolean(load)]);
   const View = load && VIEWS.get(name);
+  if (lacks) return html`<${Failed} error=${{ status: 403, message: lacks }} />`;
   if (!load) {
-    return html`<${Notice} icon="search" title="There is no such page"><p>It may not be open to you, or the address is mistyped.</p><p><a href="#/runs">See all runs</a></p><//>`;
+    return html`<${Notice} icon="search" title="There is no such page"><p>Its address is mistyped.</p><p><a href="#/runs">See all runs</a></p><//>`;
   }
   if (came?.error && came.name === name) return html`<${Failed} error=${came.error} />`;
   return View ? html`<${View} key=${name} route=${route} />` : html`<${Loading} />`;

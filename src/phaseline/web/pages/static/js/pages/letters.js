@@ -8,7 +8,7 @@ import { go, hrefWith } from "../route.js";
 import { count, words } from "../format.js";
 import { SPANS, selectionOf } from "./runs/filters.js";
 import { LetterTable } from "./letters/table.js";
-import { Failed, Loading, Notice } from "../parts/notice.js";
+import { Failed, Loading, Notice, Unread } from "../parts/notice.js";
 import { Icon } from "../parts/icon.js";
 import { AskMany, useSelected } from "../parts/many.js";
 
@@ -71,6 +71,7 @@ export default function Letters({ route: { query } }) {
         </footer>`
       : query.get("after") || found.next ? html`<${Notice} icon="letters" title="Nothing is left on this page"><p><a class="button" href=${withQuery(query, { after: found.next })}>${found.next ? "Go on to older ones" : "Back to the newest"}</a></p><//>`
       : isFiltered ? html`<${Notice} icon="search" title="No dead letter is like that"><p><a class="button" href="#/dead-letters">Show all</a></p><//>`
+      : !may("read") ? html`<${Unread} />`
       : html`<${Notice} icon="done" title="Nothing needs you"><p>A run that fails for good leaves a letter here, until somebody requeues or discards it.</p><//>`}
     ${asked && html`<${AskMany} ...${asked} deed=${DEEDS[asked.verb]} at="dead-letters" noun="dead letter" which="Each run that the filter matches" filter=${wanted(query)} onClose=${() => setAsked(null)} onDone=${finish} />`}`;
 }

@@ -10,7 +10,7 @@ import { count } from "../format.js";
 import { GROUPS } from "../states.js";
 import { Filters, selectionOf } from "./runs/filters.js";
 import { RunTable } from "./runs/table.js";
-import { Failed, Loading, Notice } from "../parts/notice.js";
+import { Failed, Loading, Notice, Unread } from "../parts/notice.js";
 import { Icon } from "../parts/icon.js";
 import { AskMany, useSelected } from "../parts/many.js";
 import { Menu } from "../parts/menu.js";
@@ -113,6 +113,7 @@ export default function Runs({ route: { query } }) {
         <${Notice} icon="runs" title="Nothing is open to you on this page"><p>Its runs have changed, or are for others.</p><//>${pager}`
       : isFiltered ? html`
         <${Notice} icon="search" title="No run is like that"><p>Other filters may find some.</p><p><a class="button" href="#/runs">Show all runs</a></p><//>`
+      : !may("read") ? html`<${Unread} />`
       : html`<${Notice} icon="runs" title="No runs yet">
           <p>They appear here as soon as one starts: <code>await runtime.start(pipeline, value)</code>.</p><//>`}
     ${asked && html`<${AskMany} ...${asked} deed=${DEEDS[asked.verb]} at="runs" noun="run" 

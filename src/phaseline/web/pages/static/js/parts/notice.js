@@ -17,7 +17,8 @@ export function Failed({ error, again }) {
         <p>It may be starting anew, or the network is away. This page comes back by itself when it answers.</p>${retry}<//>`;
     case 401:
       return html`<${Notice} tone="bad" icon="plug" title="You are not signed in">
-        <p>The application that serves this console does not know who you are. Sign in there, then load this page again.</p>${retry}<//>`;
+        <p>The application that serves this console does not know who you are. Sign in there, then load this page again.</p>
+        <p><button class="button" onClick=${() => location.reload()}>Load it again</button></p><//>`;
     case 403:
       return html`<${Notice} tone="bad" icon="cancelled" title="This is not open to you">
         <p>${error.message}. Whoever runs this application grants it, in its <code>authorize</code>.</p><//>`;
@@ -31,6 +32,10 @@ export function Failed({ error, again }) {
         <p>${error.message}.</p>${error.problems?.length ? html`<ul>${error.problems.map((each) => html`<li>${each}</li>`)}</ul>` : null}${retry}<//>`;
   }
 }
+
+/** Where there may be some that are not for him who looks. */
+export const Unread = () => html`<${Notice} icon="cancelled" title="There is no run that you may read">
+  <p>Whoever runs this application says in its <code>authorize</code> who may <code>read</code> which.</p><//>`;
 
 /** Grey lines while the first answer is on its way. */
 export const Loading = ({ lines = 6 }) => html`
