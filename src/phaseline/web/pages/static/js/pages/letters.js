@@ -10,7 +10,7 @@ import { SPANS, selectionOf } from "./runs/filters.js";
 import { LetterTable } from "./letters/table.js";
 import { Failed, Loading, Notice, Unread } from "../parts/notice.js";
 import { Icon } from "../parts/icon.js";
-import { AskMany, useSelected } from "../parts/many.js";
+import { AskMany, useSelected } from "./parts/many.js";
 
 const PAGE = 50;
 const LOOK = 1_000; // milliseconds between two readings, however much happens

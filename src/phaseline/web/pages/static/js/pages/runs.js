@@ -12,7 +12,7 @@ import { Filters, selectionOf } from "./runs/filters.js";
 import { RunTable } from "./runs/table.js";
 import { Failed, Loading, Notice, Unread } from "../parts/notice.js";
 import { Icon } from "../parts/icon.js";
-import { AskMany, useSelected } from "../parts/many.js";
+import { AskMany, useSelected } from "./parts/many.js";
 import { Menu } from "../parts/menu.js";
 
 const PAGE = 50;

@@ -2,12 +2,12 @@
 import { html } from "../../html.js";
 import { short, words } from "../../format.js";
 import { href } from "../../route.js";
-import { Select, SelectAll } from "../../parts/many.js";
+import { Select, SelectAll } from "../parts/many.js";
 import { useRows } from "../../parts/rows.js";
 import { Ago } from "../../parts/time.js";
 
 /**
- * @param {{letters: any[], selected: ReturnType<typeof import("../../parts/many.js").useSelected>, verbs: string[],
+ * @param {{letters: any[], selected: ReturnType<typeof import("../parts/many.js").useSelected>, verbs: string[],
  *   labels: Record<string, {label: string}>, onDeed: (verb: string, id: string) => void}} props
  */
 export function LetterTable({ letters, selected, verbs, labels, onDeed }) {

@@ -2,7 +2,7 @@
 import { html } from "../../html.js";
 import { short } from "../../format.js";
 import { go, href } from "../../route.js";
-import { Select, SelectAll } from "../../parts/many.js";
+import { Select, SelectAll } from "../parts/many.js";
 import { useRows } from "../../parts/rows.js";
 import { State } from "../../parts/state.js";
 import { Ago, Took } from "../../parts/time.js";

@@ -1,9 +1,9 @@
 // Commands to many: to those that are selected, or to all that the filter matches, a part of them at a time.
-import { html, useMemo, useState } from "../html.js";
-import { change, part } from "../api.js";
-import { count } from "../format.js";
-import { Reason } from "./reason.js";
-import { say } from "./toast.js";
+import { html, useMemo, useState } from "../../html.js";
+import { change, part } from "../../api.js";
+import { count } from "../../format.js";
+import { Reason } from "../../parts/reason.js";
+import { say } from "../../parts/toast.js";
 
 const STRIDE = 200; // that are commanded at once
 
