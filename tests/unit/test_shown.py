@@ -43,6 +43,14 @@ def test_other_names_are_shown(name):
     assert not is_hidden(name, NAMES)
 
 
+@pytest.mark.parametrize("name", ["passwords", "tokens", "api_keys", "refreshTokens", "cookies"])
+def test_many_secrets_are_hidden_and_their_number_is_not(name):
+    """A name in the plural may stand for them, or for how many there are."""
+    for value in (["t-SECRET"], {"ann": "t-SECRET"}, "t-SECRET"):
+        assert {name: IN_ITS_PLACE} == redacted({name: value}, NAMES) == Shown(NAMES).of({name: value})
+    assert {name: 512} == redacted({name: 512}, NAMES) == Shown(NAMES).of({name: 512})
+
+
 @given(JSON)
 def test_small_values_are_shown_whole(value):
     """But for what is hidden, wherever it stands."""

@@ -13,7 +13,7 @@ HIDDEN: Final = (
     "password", "passwd", "passphrase", "secret", "token", "api_key", "private_key", "credential", "credentials",
     "authorization", "cookie", "pin", "iban", "card_number",
 )  # fmt: skip
-"""Names, and ends of names, of members of which nothing is shown, where the host does not say."""
+"""Names, and ends of names, of members of which nothing is shown, where the host does not say; in the plural too."""
 IN_ITS_PLACE: Final = "•••"
 LEFT_OUT: Final = "$left_out"
 """The one member of an object that stands for so many characters, items or members; null where they were not counted."""
@@ -42,10 +42,13 @@ def _plain(name: str) -> str:
     return name.casefold().replace("_", "").replace("-", "")
 
 
-def is_hidden(name: str, hidden: frozenset[str]) -> bool:
-    """Whether nothing is shown of a member of that name: ``db_password``, ``accessToken``."""
+def is_hidden(name: str, hidden: frozenset[str], value: object = None) -> bool:
+    """Whether nothing is shown of a member: of ``db_password``, ``accessToken``, and ``tokens``, unless that is how many there are."""
     plain = _plain(name)
-    return any(plain.endswith(each) for each in hidden)
+    if any(plain.endswith(each) for each in hidden):
+        return True
+    is_number = value is None or isinstance(value, int | float)
+    return not is_number and plain.endswith("s") and is_hidden(plain[:-1], hidden)
 
 
 def redacted(value: Any, hidden: frozenset[str]) -> Any:
@@ -55,7 +58,7 @@ def redacted(value: Any, hidden: frozenset[str]) -> Any:
     if isinstance(value, Mapping):
         members = cast("Mapping[str, Any]", value)
         return {
-            name: IN_ITS_PLACE if is_hidden(name, hidden) else redacted(each, hidden)
+            name: IN_ITS_PLACE if is_hidden(name, hidden, each) else redacted(each, hidden)
             for name, each in members.items()
         }
     if isinstance(value, list):
@@ -96,7 +99,7 @@ class Shown:
         for name, each in value.items():
             if len(shown) == MOST_INSIDE or self.left <= 0:
                 return {**shown, LEFT_OUT: self._more(len(value) - len(shown))}
-            shown[name] = IN_ITS_PLACE if is_hidden(name, self.hidden) else self.of(each)
+            shown[name] = IN_ITS_PLACE if is_hidden(name, self.hidden, each) else self.of(each)
         return shown
 
     def _items(self, value: Sequence[Any]) -> list[Any]:
