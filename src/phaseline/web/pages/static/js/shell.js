@@ -17,6 +17,7 @@ const LINES = {
   connecting: ["wait", "Connecting"], live: ["good", "Live"], lost: ["bad", "Connection lost, trying again"],
   "catching-up": ["wait", "Catching up"], polling: ["wait", "Looking every 5 seconds"], "signed-out": ["bad", "Signed out"],
 };
+const STALE = { lost: "The connection is lost. What you see may be old; the page goes on by itself once the host answers.", "signed-out": "You are signed out. What you see may be old; sign in again, then load this page." };
 /** @type {Map<string, Function>} of pages that were gone to */
 const VIEWS = new Map();
 const THEMES = { system: "auto", light: "sun", dark: "moon" };
@@ -57,7 +58,7 @@ export function Shell() {
         </div>
       </header>
       <main id="main" tabindex="-1">
-        ${line === "lost" && access.data && html`<p class="banner" role="alert"><${Icon} name="plug" />The connection is lost. What you see may be old; the page goes on by itself once the host answers.</p>`}
+        ${STALE[line] && access.data && html`<p class="banner" role="alert"><${Icon} name="plug" />${STALE[line]}</p>`}
         ${access.error ? html`<${Failed} error=${access.error} again=${access.again} />`
           : access.data ? html`<${Current} name=${current} route=${route} actions=${access.data.actions} />` : html`<${Loading} />`}
       </main>

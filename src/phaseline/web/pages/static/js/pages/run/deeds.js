@@ -21,17 +21,16 @@ export const DEEDS = [
   { verb: "restart", label: "Restart", icon: "play", isGrave: true, means: "All of it is done once more, with the same input." },
   { verb: "fork", label: "Fork", icon: "fork", asks: "at", means: "Another run begins as a copy of this one, with all that is committed up to the chosen place." },
   { verb: "annotate", label: "Write a note", icon: "note", asks: "note", means: "It stands in the history of the run, for everybody who looks at it." },
-  { verb: "requeue", label: "Requeue the dead letter", icon: "letters", means: "The run of the dead letter is taken up again where it failed." },
   { verb: "discard", label: "Discard the dead letter", icon: "close", isGrave: true, means: "Nobody is told of this failure any more. The run stays failed." },
   { verb: "cancel", label: "Cancel", icon: "stop", isGrave: true, isFirst: true, means: "The run ends at once and for good, with all that runs and waits in it. It cannot be resumed." },
 ];
 
-const pathOf = (verb, id) => verb === "requeue" || verb === "discard" ? `dead-letters/${part(id)}/${verb}` : `runs/${part(id)}/${verb.replaceAll("_", "-")}`;
+const pathOf = (verb, id) => verb === "discard" ? `dead-letters/${part(id)}/${verb}` : `runs/${part(id)}/${verb.replaceAll("_", "-")}`;
 
 /** What a run obeys now, and its reader may have it do. @param {any} run @param {Set<string>} rights */
 export function deedsOf(run, rights) {
   const waits = run.phases.some(({ phase }) => phase?.waits_for === "signal" && phase.state === "RUNNING");
-  return DEEDS.filter(({ verb }) => rights.has(verb) && (verb === "signal" ? waits && run.allowed.length : verb === "requeue" ? false : run.allowed.includes(verb)));
+  return DEEDS.filter(({ verb }) => rights.has(verb) && (verb === "signal" ? waits && run.allowed.length : run.allowed.includes(verb)));
 }
 
 /** @param {{run: any, rights: Set<string>, pipeline: any, onDone: () => void}} props */

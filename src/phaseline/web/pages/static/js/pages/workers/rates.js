@@ -18,11 +18,16 @@ export function useRates(isOn) {
   useEffect(() => {
     if (isOn) queuesByPhase().then((queues) => { kept.current.queues = queues; }, () => {}); // then no rate is told
   }, [isOn]);
+  const recent = () => {
+    const { heard } = kept.current;
+    while (heard[0]?.at <= Date.now() - SPAN) heard.shift();
+    return heard;
+  };
   return {
     note({ type, pipeline, phase }) {
       if (!DONE.has(type) && !FAILED.has(type)) return;
       const queue = kept.current.queues?.get(`${pipeline}/${(phase || "").replace(/\[\d+\]/g, "[]")}`);
-      if (queue) kept.current.heard.push({ at: Date.now(), queue, isDone: DONE.has(type) });
+      if (queue) recent().push({ at: Date.now(), queue, isDone: DONE.has(type) });
     },
     forget() {
       kept.current.began = Date.now();
@@ -31,7 +36,7 @@ export function useRates(isOn) {
     of(queue) {
       const now = Date.now();
       const { began, queues } = kept.current;
-      const heard = kept.current.heard = kept.current.heard.filter(({ at }) => now - at < SPAN);
+      const heard = recent();
       if (!queues || now - began < LEAST) return null;
       const minutes = Math.min(SPAN, now - began) / SPAN;
       const rate = (isDone) => Math.round(heard.filter((each) => each.queue === queue && each.isDone === isDone).length / minutes);
