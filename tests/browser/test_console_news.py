@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncIterator
 from datetime import timedelta
 from pathlib import Path
@@ -109,6 +110,56 @@ async def test_what_happens_while_events_are_read_is_kept(page: Page, runtime: R
         paused.set()
         await expect(events).to_contain_text("the first")
         await expect(events).to_contain_text("Pipeline paused")
+
+
+async def test_a_host_that_is_busy_takes_nothing_away(page: Page, runtime: Runtime) -> None:
+    """What was read stays, what is typed too, and it is tried again some seconds later; but nothing stands for what it is not."""
+
+    async def refuse(route: Route) -> None:
+        await route.fulfill(status=429, content_type="application/problem+json", body='{"title": "Too many"}')
+
+    handle = await runtime.start(looking, "a", delay=LATER)
+    async with consoled(page, runtime) as opened:
+        await opened.goto(f"#/run/{handle.id}")
+        await page.get_by_role("button", name="Cancel").click()
+        reason = page.get_by_label("Reason")
+        await reason.fill("closed early")
+        await page.route("**/outline", refuse)
+        async with page.expect_response("**/outline"):
+            await handle.pause()
+        await expect(page.locator("ol.events")).to_contain_text("Pipeline paused")
+        await page.unroute("**/outline")
+        await expect(page.locator(".state.large")).to_have_text("Paused")
+        await expect(reason).to_have_value("closed early")
+
+        await opened.goto()
+        await expect(page.locator("table.runs tbody tr")).to_have_count(1)
+        await page.route(re.compile(r"/runs\?"), refuse)
+        await page.get_by_role("link", name="Failed").click()
+        await expect(page.get_by_role("heading", name="Too many")).to_be_visible()
+        await page.unroute(re.compile(r"/runs\?"))
+        await expect(page.get_by_role("heading", name="No run is like that")).to_be_visible()
+
+
+async def test_of_a_run_no_more_is_asked_than_it_takes(page: Page, runtime: Runtime) -> None:
+    """What is heard is not read, and a page that nobody looks at reads nothing."""
+    asked: list[str] = []
+    handle = await runtime.start(looking, "a", delay=LATER)
+    await handle.annotate("the first")
+    async with consoled(page, runtime) as opened:
+        await opened.goto(f"#/run/{handle.id}")
+        await expect(page.locator("ol.events li")).not_to_have_count(0)
+        page.on("request", lambda request: asked.append(request.url.partition("/api/")[2]))
+        async with page.expect_response("**/outline"):
+            await handle.annotate("the second")
+        await page.evaluate("Object.defineProperty(document, 'hidden', {value: true, configurable: true})")
+        await handle.annotate("the third")
+        await expect(page.locator("ol.events")).to_contain_text("the third")
+        async with page.expect_response("**/outline"):
+            await page.evaluate(f"delete document.hidden; {LOOK_NOW}")
+        outline = f"runs/{handle.id}/outline"
+        assert [outline, outline] == [each for each in asked if each and "limit=100" not in each][:2]
+        assert 2 == asked.count(outline)
 
 
 async def test_behind_runs_of_others_are_ones_own(page: Page, runtime: Runtime) -> None:

@@ -2,17 +2,23 @@
 import { useCallback, useEffect, useLayoutEffect, useRef, useState } from "./html.js";
 
 const NOTHING = { data: null, error: null, isLoading: true };
+const TRY_AGAIN = 5_000; // milliseconds
+
+/** Whether it was said for good, and not for now. */
+const isRefusal = ({ status }) => status >= 400 && status < 500 && status !== 429;
 
 /**
- * Read something whenever what it depends on changes.
- * @template T @param {(signal: AbortSignal) => Promise<T>} load @param {unknown[]} deps
+ * Read something whenever what it depends on changes. Where that fails for now, what was read of the same stays, and it is tried again.
+ * @template T @param {(signal: AbortSignal) => Promise<T>} load @param {unknown[]} deps what is read @param {unknown} [stamp] changes with it
  * @returns {{data: T | null, error: Error | null, isLoading: boolean, again: () => void}}
  */
-export function useLoad(load, deps) {
+export function useLoad(load, deps, stamp) {
   const [state, setState] = useState(NOTHING);
   const latest = useRef(load);
   const running = useRef(/** @type {AbortController | null} */ (null));
   const isStale = useRef(false);
+  const isSame = useRef(false); // whether what is shown is of these `deps`
+  const timer = useRef(0);
   latest.current = load;
 
   const again = useCallback(() => {
@@ -20,31 +26,33 @@ export function useLoad(load, deps) {
       isStale.current = true;
       return;
     }
+    clearTimeout(timer.current);
     const control = (running.current = new AbortController());
-    const settle = (next) => {
+    const settle = (data, error) => {
       if (running.current !== control) return;
       running.current = null;
-      setState(next);
+      const isKept = error && !isRefusal(error) && isSame.current;
+      isSame.current = isKept || !error;
+      setState((old) => ({ data: isKept ? old.data : data, error, isLoading: false }));
       if (isStale.current) {
         isStale.current = false;
         again();
-      }
+      } else if (error && !isRefusal(error)) timer.current = setTimeout(again, TRY_AGAIN);
     };
-    latest.current(control.signal).then(
-      (data) => settle({ data, error: null, isLoading: false }),
-      (error) => settle((old) => ({ data: error.status ? null : old.data, error, isLoading: false })),
-    );
+    latest.current(control.signal).then((data) => settle(data, null), (error) => settle(null, error));
   }, []);
 
+  useLayoutEffect(() => { isSame.current = false; }, deps);
   useLayoutEffect(() => { // it is asked for before anything is painted
     setState((old) => old.isLoading ? old : { ...old, isLoading: true });
     again();
     return () => {
+      clearTimeout(timer.current);
       running.current?.abort();
       running.current = null;
       isStale.current = false;
     };
-  }, deps);
+  }, [...deps, stamp]);
   return { ...state, again };
 }
 

@@ -1,5 +1,5 @@
 // One run, as it is and as it goes on.
-import { html, useCallback, useEffect, useRef, useState } from "../html.js";
+import { html, useCallback, useEffect, useMemo, useRef, useState } from "../html.js";
 import { part, read } from "../api.js";
 import { useKeys } from "../keys.js";
 import { useEvents } from "../live.js";
@@ -26,17 +26,18 @@ export default function Run({ route: { path: [, id = ""] } }) {
   return html`<${Of} key=${id} id=${id} />`;
 }
 
-async function everything(id, signal) {
-  const [run, rights, attempts] = await Promise.all([
-    read(`runs/${part(id)}/outline`, {}, signal), read("access", { run: id }, signal),
-    read(`runs/${part(id)}/events`, { before: LAST, limit: DRAWN, type: KINDS }, signal),
+/** What is read beside a run, after it and when its state changes: what happens from then on is heard. */
+async function readBeside(id, signal) {
+  const [rights, attempts] = await Promise.all([
+    read("access", { run: id }, signal), read(`runs/${part(id)}/events`, { before: LAST, limit: DRAWN, type: KINDS }, signal),
   ]);
-  return { run, rights: new Set(rights.actions), attempts };
+  return { rights: new Set(rights.actions), attempts };
 }
 
 function Of({ id }) {
-  const load = useLoad((signal) => everything(id, signal), [id]);
-  const known = load.data?.run;
+  const load = useLoad((signal) => read(`runs/${part(id)}/outline`, {}, signal), [id]);
+  const known = load.data;
+  const beside = useLoad((signal) => known ? readBeside(id, signal) : Promise.resolve(null), [id, Boolean(known)], known?.state);
   // The graph is that of the pipeline as it is served here; a run of another one is shown without.
   const pipeline = useLoad((signal) => known ? read(`pipelines/${part(known.pipeline)}`, { version: known.version }, signal) : Promise.resolve(null), [known?.pipeline, known?.version]);
   const [selected, setSelected] = useState(/** @type {string | null} */ (null));
@@ -47,23 +48,35 @@ function Of({ id }) {
     ears.current.add(call);
     return () => ears.current.delete(call);
   }, []);
-  const look = useAtMost(() => load.again(), LOOK);
+  const heard = useRef(/** @type {any[]} */ ([])); // of the kinds that are drawn
+  const drawn = useMemo(() => {
+    const { events = [], previous = null } = beside.data?.attempts || {};
+    const all = [...events, ...heard.current.filter(({ seq }) => !(seq <= events.at(-1)?.seq))];
+    return { events: all.slice(-DRAWN), isPart: previous !== null || all.length > DRAWN };
+  }, [load.data, beside.data]);
+  const look = useAtMost(() => !document.hidden && load.again(), LOOK);
+  const again = () => {
+    load.again();
+    beside.again();
+  };
   useEvents(known ? { run: id } : null, {
     after: known?.seq || 0,
     catchUp: () => {
-      load.again();
+      again();
       for (const hear of ears.current) hear(null);
     },
     event: (event) => {
       for (const hear of ears.current) hear(event);
+      if (event.seq !== null && KINDS.includes(event.type)) heard.current = [...heard.current.slice(-DRAWN), event];
       look();
     },
   });
   useKeys({ Escape: () => selected ? setSelected(null) : go(lastList()) });
   useEffect(() => { if (known) document.title = `${known.pipeline} · ${known.state.toLowerCase()} · phaseline`; }, [known?.state]);
 
-  if (!known) return load.error ? html`<${Failed} error=${load.error} again=${load.again} />` : html`<${Loading} />`;
-  const { run, rights, attempts } = load.data;
+  const error = load.error || beside.error;
+  if (!known || !beside.data) return error ? html`<${Failed} error=${error} again=${again} />` : html`<${Loading} />`;
+  const run = known, { rights } = beside.data;
   const of = pipeline.data;
   const select = (path) => setSelected((old) => old === path ? null : path);
   const graph = of?.graph;
@@ -82,7 +95,7 @@ function Of({ id }) {
       <section class="card" aria-label="Phases"><header><h2>Phases</h2>${pipeline.error && html`<span class="muted">The pipeline is not served here as this run began with it: there is no graph, and no command. Name a runtime that has it.</span>`}</header>
         <div class=${selected ? "beside" : ""}>
           <div>${graph ? html`<${Graph} graph=${graph} phases=${run.phases} selected=${selected} onSelect=${select} />` : html`<div class="body muted">${run.phases.map(({ path }) => html`<button class="button small" onClick=${() => select(path)}>${path}</button> `)}</div>`}
-            <${Timeline} events=${attempts.events} isPart=${attempts.previous !== null} waiting=${waiting} selected=${selected} onSelect=${select} /></div>
+            <${Timeline} events=${drawn.events} isPart=${drawn.isPart} waiting=${waiting} selected=${selected} onSelect=${select} /></div>
           ${selected && html`<${Phase} key=${selected} run=${run} path=${selected} folded=${places.get(selected)} inner=${inner} node=${graph?.nodes.find(({ path }) => path === selected.replace(/\[\d+\]/g, "[]"))} stamp=${run.updated_at} onSelect=${setSelected} />`}
         </div>
       </section>

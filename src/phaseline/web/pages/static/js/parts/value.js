@@ -11,7 +11,7 @@ const LARGE = 10_000; // characters
 /** @param {{run: string, of?: "input" | "output", phase?: string, stamp?: string, none?: string}} props `stamp`: reads anew when it changes */
 export function Value({ run, of = "output", phase, stamp, none = "There is none yet." }) {
   const path = `runs/${part(run)}/value`;
-  const load = useLoad((signal) => read(path, { of, phase }, signal), [run, of, phase, stamp]);
+  const load = useLoad((signal) => read(path, { of, phase }, signal), [run, of, phase], stamp);
   if (!load.data) return load.error ? html`<${Failed} error=${load.error} />` : html`<${Loading} lines=${3} />`;
   const { is_there: isThere, characters, value } = load.data;
   if (!isThere) return html`<p class="muted">${none}</p>`;

@@ -15,7 +15,7 @@ const PAGE = 50;
 /** @param {{run: any, path: string, folded: any, inner: any[], node: any, stamp: string, onSelect: (path: string | null) => void}} props */
 export function Phase({ run, path, folded, inner, node, stamp, onSelect }) {
   const single = path.includes("[") && !path.includes("[]");
-  const own = useLoad((signal) => single ? read(`runs/${part(run.id)}/phases`, { place: path, limit: 1 }, signal) : Promise.resolve(null), [run.id, path, stamp]);
+  const own = useLoad((signal) => single ? read(`runs/${part(run.id)}/phases`, { place: path, limit: 1 }, signal) : Promise.resolve(null), [run.id, path], stamp);
   const phase = single ? own.data?.phases[0] : folded?.phase;
   const items = inner.filter((each) => each.path.includes("[]"));
   return html`
@@ -45,7 +45,7 @@ const Row = ({ phase }) => html`
 function Items({ run, folded, stamp, onSelect }) {
   const [state, setState] = useState(folded.states.FAILED ? "FAILED" : "");
   const [after, setAfter] = useState(-1);
-  const load = useLoad((signal) => read(`runs/${part(run.id)}/phases`, { place: folded.path, state, after, limit: PAGE }, signal), [run.id, folded.path, state, after, stamp]);
+  const load = useLoad((signal) => read(`runs/${part(run.id)}/phases`, { place: folded.path, state, after, limit: PAGE }, signal), [run.id, folded.path, state, after], stamp);
   const choose = (next) => { setState(next); setAfter(-1); };
   return html`
     <h3>Items</h3>
