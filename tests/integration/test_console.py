@@ -9,15 +9,16 @@ import fastapi
 import litestar
 import pytest
 from litestar.handlers import asgi as litestar_asgi
+from pydantic import BaseModel, Field
 from starlette.applications import Starlette
 from starlette.routing import Mount
 from tests.counted import doubled
 from tests.talking import talking
 from tests.web_client import client_of
 
-from phaseline import Pipeline, Runtime
+from phaseline import Pipeline, Runtime, phase
 from phaseline.errors import DefinitionError
-from phaseline.web import Access, Action, console
+from phaseline.web import Access, Action, asgi_app, console
 from phaseline.web.pages.app import READING
 
 doubling = Pipeline("doubling", doubled)
@@ -143,6 +144,30 @@ async def test_read_only_changes_nothing() -> None:
         assert "COMPLETED" == await handle.state()
         async with client_of(app) as stranger:
             assert 401 == (await stranger.get("/api/access")).status_code
+
+
+class Login(BaseModel):
+    """What a form asks for, with defaults that nobody must see."""
+
+    name: str = "ann"
+    password: str = Field("hunter2", examples=["hunter3"])
+
+
+@phase
+async def log_in(login: Login) -> str:
+    return login.name
+
+
+async def test_forms_are_told_no_secret() -> None:
+    """Neither defaults nor examples; where nothing is hidden, all of it is told."""
+    runtime = Runtime(pipelines=[Pipeline("logging-in", log_in)])
+    async with runtime, client_of(console(runtime, authorize=known), authorization="yes") as client:
+        told = await client.get("/api/pipelines/logging-in")
+        assert "hunter" not in told.text
+        assert "ann" == told.json()["input_schema"]["properties"]["name"]["default"]
+        assert told.json()["input_schema"]["properties"]["password"]["writeOnly"]
+    async with runtime, client_of(asgi_app(runtime, authorize=known), authorization="yes") as client:
+        assert "hunter2" in (await client.get("/pipelines/logging-in")).text
 
 
 async def test_rights_are_told_of_a_run_or_of_all() -> None:

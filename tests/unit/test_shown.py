@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from phaseline.errors import DefinitionError
+from phaseline.web.schemas import shown_schema
 from phaseline.web.shown import (
     HIDDEN,
     IN_ITS_PLACE,
@@ -83,3 +84,28 @@ def test_names_that_are_none_are_refused(names):
     """A single text would hide all that ends with one of its letters."""
     with pytest.raises(DefinitionError, match="hidden="):
         hidden_names(names)
+
+
+def test_of_schemas_no_value_of_a_hidden_member_is_told():
+    """Nor of what it refers to, nor in a default or example of what holds one; all else stays."""
+    text = {"type": "string", "default": "open", "examples": ["open"]}
+    schema = {
+        "type": "object", "default": {"user": "ann", "password": "shut"}, "examples": [[{"password": "shut"}]],
+        "required": ["credentials"], "$defs": {
+            "Pair": {"properties": {"left": {"$ref": "#/$defs/Side"}, "kind": {"enum": ["a"], "default": "shut"}}},
+            "Side": {"properties": {"text": {"type": "string", "default": "shut"}}}, "Other": {"properties": {"text": text}},
+        },
+        "properties": {
+            "credentials": {"anyOf": [{"$ref": "#/$defs/Pair"}, {"type": "null"}], "default": "shut"},
+            "default": text, "items": {"type": "array", "items": {"properties": {"api_key": {"default": "shut"}}}},
+            "user": {"default": {"name": "open"}}, "other": {"$ref": "#/$defs/Other"},
+        },
+    }  # fmt: skip
+    shown = shown_schema(schema, NAMES)
+    assert "shut" not in json.dumps(shown)
+    assert text == shown["properties"]["default"] == shown["$defs"]["Other"]["properties"]["text"]
+    assert {"default": {"name": "open"}} == shown["properties"]["user"]
+    assert {"enum": ["a"]} == shown["$defs"]["Pair"]["properties"]["kind"]
+    assert {"writeOnly": True} == shown["properties"]["items"]["items"]["properties"]["api_key"]
+    assert ["credentials"] == shown["required"]
+    assert schema is shown_schema(schema, frozenset())

@@ -11,6 +11,7 @@ from starlette.responses import PlainTextResponse
 from phaseline.health import Health
 from phaseline.views import HealthView, PipelineName, PipelinesView, PipelineView, StatsView
 from phaseline.web.calls import Call
+from phaseline.web.schemas import shown_schema
 
 log: Final = logging.getLogger("phaseline.web")
 
@@ -25,7 +26,15 @@ async def list_pipelines(call: Call) -> PipelinesView:
 
 async def show_pipeline(call: Call) -> PipelineView:
     """Show a pipeline: its graph, and JSON schemas of what it takes, as for a form by which runs are started."""
-    return PipelineView.of(call.pipeline(call.name, call.query.version))
+    found = PipelineView.of(call.pipeline(call.name, call.query.version))
+    schemas = {
+        name: schema and shown_schema(schema, call.hidden)
+        for name, schema in (("input_schema", found.input_schema), ("output_schema", found.output_schema))
+    }
+    signals = found.signals and {
+        name: shown_schema(each, call.hidden) for name, each in found.signals.items()
+    }
+    return found.model_copy(update={**schemas, "signals": signals})
 
 
 async def draw_pipeline(call: Call) -> PlainTextResponse:
