@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import datetime, timedelta
-from typing import Any, cast
+from typing import Any, Final, cast
 
 import attrs
 
@@ -12,6 +12,8 @@ from phaseline.run import Definition
 
 PATIENCE = timedelta(minutes=1)
 """How long phases may wait for a worker before this is a problem, where the caller says nothing."""
+NOBODY: Final = timedelta(seconds=10)
+"""How long they may wait where no worker is on the list: one that is begun with them has yet to come."""
 
 
 @attrs.frozen(kw_only=True)
@@ -76,7 +78,9 @@ class Health:
     queues: tuple[QueueHealth, ...]
     """Those on which phases wait, the longest waiting first."""
     workers: tuple[WorkerHealth, ...]
-    """All on the list; none where one process is all there is."""
+    """All on the list."""
+    lists_workers: bool
+    """Whether there is a list; there is none where one process is all there is."""
     unknown: tuple[Definition, ...]
     """Definitions with waiting phases that this runtime does not know: it leaves them to others."""
     threads: ThreadsHealth | None
@@ -106,8 +110,8 @@ class Health:
                     f"on queue {queue.queue!r} a phase waits for a worker since {queue.since:%Y-%m-%d %H:%M:%S} UTC "
                     f"({queue.waited.total_seconds():.0f} s), of: {names}"
                 )
-        if self.queues and self.workers and not any(worker.alive for worker in self.workers):
-            yield "phases wait, and no worker on the list is alive"
+        if self._lacks_workers:
+            yield "phases wait, and no worker is alive; phaseline worker MODULE:NAME starts one"
         if self.at is not None and self.last_sweep is not None and self.at - self.last_sweep > self.patience:
             yield f"this worker has not looked for lost work since {self.last_sweep:%Y-%m-%d %H:%M:%S} UTC"
         if self.threads is not None and self.threads.abandoned >= self.threads.limit:
@@ -115,6 +119,12 @@ class Health:
                 f"all {self.threads.limit} threads of this process are held by calls that were given up and do not return: "
                 "it takes no phase that needs one"
             )
+
+    @property
+    def _lacks_workers(self) -> bool:
+        if not self.lists_workers or not self.queues or any(worker.alive for worker in self.workers):
+            return False
+        return bool(self.workers) or self.queues[0].waited > NOBODY
 
     def to_dict(self) -> dict[str, Any]:
         """Give it all in what JSON knows: times as ISO texts, durations in seconds."""

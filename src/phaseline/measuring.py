@@ -223,8 +223,6 @@ class Figures:
     health: Health
     tally: Tally | None
     """None if the storage does not answer."""
-    lists_workers: bool
-    """Whether workers are known: where one process is all there is, none are on the list."""
     queues: frozenset[str]
     """Queues that this process serves: of those nothing waiting is told, too."""
 
@@ -235,7 +233,7 @@ class Figures:
         yield BROKER_UP, health.broker is None, (here,)
         if self.tally is None:
             return
-        if self.lists_workers:
+        if health.lists_workers:
             yield WORKERS, sum(worker.alive for worker in health.workers), (here,)
         waited = {queue.queue: queue.waited.total_seconds() for queue in health.queues}
         for queue in sorted(self.queues.union(self.tally.waiting)):

@@ -111,7 +111,19 @@ async def test_a_worker_that_is_gone_is_not_alive(database, clock):
         await client.start(echoing, 1)
         assert (await client.health()).ok
         await clock.advance(40 * SECOND)
-        assert ("phases wait, and no worker on the list is alive",) == (await client.health()).problems
+        (problem,) = (await client.health()).problems
+        assert problem.startswith("phases wait, and no worker is alive")
+
+
+async def test_where_no_worker_has_ever_come_what_waits_becomes_a_problem(database, clock):
+    """After some seconds, in which the first may come."""
+    async with Runtime(database(), pipelines=[echoing], clock=clock, serve=False) as client:
+        await client.start(echoing, 1)
+        await clock.advance(10 * SECOND)
+        assert (await client.health()).ok
+        await clock.advance(SECOND)
+        (problem,) = (await client.health()).problems
+        assert "phases wait, and no worker is alive; phaseline worker MODULE:NAME starts one" == problem
 
 
 async def test_a_storage_and_a_broker_that_are_away_are_problems(tmp_path):

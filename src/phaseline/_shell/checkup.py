@@ -45,7 +45,7 @@ def examine(
         trouble = str(error)
     return Health(
         at=at, namespace=options.namespace, patience=patience, storage=trouble, broker=_trouble_of(queue), last_sweep=None,
-        queues=() if at is None else _queues(found, at), workers=workers,
+        queues=() if at is None else _queues(found, at), workers=workers, lists_workers=storage.shared,
         unknown=tuple(sorted({each.definition for each in found} - set(known))), threads=None,
     )  # fmt: skip
 
@@ -72,7 +72,7 @@ def figures_of(runner: Runner) -> Figures:
             tally = storage.tally(options.namespace, now, MOST_COUNTED)
         except StorageError as error:  # it went away in between
             health = attrs.evolve(health, storage=str(error))
-    return Figures(health, tally, storage.shared, runner.served)
+    return Figures(health, tally, runner.served)
 
 
 def threads_of(runner: Runner) -> ThreadsHealth:

@@ -21,7 +21,7 @@ async def show_work(call: Call) -> WorkView:
     return WorkView(
         ok=health.ok, problems=health.problems, queues=_queues(health, waiting, figures.queues),
         workers=tuple(WorkerView(id=each.id, pid=each.pid, seen_at=each.seen_at, alive=each.alive) for each in health.workers),
-        lists_workers=figures.lists_workers, dead_letters={} if tally is None else tally.letters,
+        lists_workers=health.lists_workers, dead_letters={} if tally is None else tally.letters,
         threads=None if threads is None else ThreadsView(limit=threads.limit, busy=threads.busy, abandoned=threads.abandoned),
         unknown=tuple(PipelineName(name=each.pipeline, version=each.version) for each in health.unknown),
     )  # fmt: skip

@@ -33,7 +33,7 @@ export default function Workers() {
       : html`<div class="health tone-failed" role="alert"><${Icon} name="warning" /><ul>${work.problems.map((each) => html`<li>${each}</li>`)}</ul></div>`}
     <dl class="tiles">
       <${Tile} name="Waiting" value=${many(work.queues.reduce((sum, each) => sum + each.waiting, 0))} told="phases that are due and not taken" />
-      <${Tile} name="Workers" value=${work.lists_workers ? count(alive) : "1"} told=${!work.lists_workers ? "this process is all there is" : alive < work.workers.length ? `${count(work.workers.length - alive)} more are gone` : "all alive"} />
+      <${Tile} name="Workers" value=${work.lists_workers ? count(alive) : "1"} told=${!work.lists_workers ? "this process is all there is" : alive < work.workers.length ? `${count(work.workers.length - alive)} more are gone` : alive ? "all alive" : "none is there"} />
       ${work.threads && html`<${Tile} name="Threads" value=${`${count(work.threads.busy)} of ${count(work.threads.limit)}`} told=${work.threads.abandoned ? `${count(work.threads.abandoned)} do not return` : "busy in the process that answers"} />`}
       <${Tile} name="Dead letters" value=${many(letters)} told=${letters ? html`<a href="#/dead-letters">See to them</a>` : "nothing needs you"} />
     </dl>
