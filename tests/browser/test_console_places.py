@@ -112,6 +112,28 @@ async def test_dead_letters_are_seen_to(page: Page, runtime: Runtime) -> None:
     assert [("user:ann", "all of them")] == [(each.actor, each.reason) for each in told]
 
 
+async def test_what_cannot_be_done_to_many_is_told_once(page: Page, tmp_path: Path) -> None:
+    """Of whom, and what to do; where nobody works, the page says so."""
+    url = f"sqlite:///{tmp_path / 'runs.db'}"
+    async with Runtime(url, pipelines=[looking]) as runtime:
+        handles = [await runtime.start(looking, f"bad {number}") for number in range(7)]
+        for handle in handles:
+            await handle.wait()
+    async with Runtime(url, serve=False) as bare, consoled(page, bare) as opened:
+        await opened.goto("#/dead-letters")
+        await page.get_by_role("button", name="Requeue all", exact=True).click()
+        dialog = page.get_by_role("dialog")
+        await dialog.get_by_role("button", name="Requeue", exact=True).click()
+        told = dialog.get_by_role("alert").get_by_role("listitem")
+        await expect(told).to_have_count(1)
+        await expect(told).to_contain_text("and 2 more: the pipeline 'looking'")
+        await expect(told).to_contain_text("phaseline console MODULE:NAME")
+        text = await told.inner_text()
+        assert 5 == sum(handle.id[-8:] in text for handle in handles)
+        await opened.goto("#/workers")
+        await expect(page.get_by_text("none is there", exact=True)).to_be_visible()
+
+
 async def test_schedules_are_paused_resumed_and_triggered(page: Page, runtime: Runtime) -> None:
     """Each with its next slots; where it may not be changed there is no button for it."""
     await runtime.schedules.put("nightly", looking, input="all", cron="30 2 * * *", tz="Europe/Berlin")

@@ -92,6 +92,26 @@ async def test_no_command_is_offered_where_the_pipeline_is_not_served(tmp_path: 
         assert 409 == (await client.post(f"/runs/{handle.id}/cancel", json={})).status_code
 
 
+async def test_where_the_pipeline_is_not_served_it_is_told_what_to_do(tmp_path: Path) -> None:
+    """The output is put together by the pipeline; what each phase gave is shown without it. Of who answers nothing is told."""
+    url = f"sqlite:///{tmp_path}/runs.db"
+    async with Runtime(url, pipelines=[weighing]) as runtime:
+        done, bad = [await runtime.start(weighing, text) for text in ("a", "bad")]
+        for handle in (done, bad):
+            await handle.wait()
+    told = (
+        "the pipeline 'weighing', as this run or schedule began with it, is not served here: look from a runtime that registers "
+        "it, such as phaseline console MODULE:NAME"
+    )
+    async with Runtime(url, serve=False) as bare, client_of(asgi_app(bare, authorize=everybody)) as client:
+        path = f"/runs/{done.id}/value"
+        whole = await client.get(path)
+        assert (409, told) == (whole.status_code, whole.json()["detail"])
+        assert "hunter2" == (await client.get(path, params={"phase": "gather"})).json()["value"]["password"]
+        answer = (await client.post("/dead-letters/requeue", json={})).json()
+        assert (0, {bad.id: told}) == (answer["done"], answer["refused"])
+
+
 async def test_a_deadline_that_has_passed_is_refused(runtime: Runtime) -> None:
     """The client is told, and nothing is started."""
     late = {"pipeline": "weighing", "input": "a", "deadline": "2020-01-01T00:00:00Z"}

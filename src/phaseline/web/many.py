@@ -14,6 +14,7 @@ from phaseline.views import HandledView
 from phaseline.web.access import Action
 from phaseline.web.asked import ManyRuns
 from phaseline.web.calls import Call, Handler
+from phaseline.web.problems import told_of
 from phaseline.web.runs import found
 
 VERBS: Final = (Verb.PAUSE, Verb.RESUME, Verb.CANCEL, Verb.RETRY, Verb.RESTART)
@@ -31,7 +32,7 @@ async def told_to_each(
         try:
             await command(run_id)
         except (RunError, PipelineNotRegisteredError) as error:
-            refused[run_id] = str(error)
+            _, refused[run_id] = told_of(error, "a command to many")
         else:
             done.append(run_id)
 

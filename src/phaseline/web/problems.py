@@ -101,7 +101,10 @@ TABLE: Final[Mapping[type[errors.PhaselineError], Kind]] = {
     ),
     errors.PipelineNotRegisteredError: Kind(
         "pipeline-not-registered", 409, "The pipeline is not served here", ("pipeline",),
-        _saying("the pipeline {error.pipeline!a}, as this run or schedule began with it, is not served here"),
+        _saying(
+            "the pipeline {error.pipeline!a}, as this run or schedule began with it, is not served here: look from a runtime that "
+            "registers it, such as phaseline console MODULE:NAME"
+        ),
     ),
     errors.NamespaceFullError: Kind(
         "namespace-full", 429, "The namespace has all that it may have",

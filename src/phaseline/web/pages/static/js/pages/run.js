@@ -92,7 +92,7 @@ function Of({ id }) {
     <div class="stack">
       ${run.error && html`<${Failure} error=${run.error} onSelect=${setSelected} />`}
       <${Waits} run=${run} pipeline=${of} />
-      <section class="card" aria-label="Phases"><header><h2>Phases</h2>${pipeline.error && html`<span class="muted">The pipeline is not served here as this run began with it: there is no graph, and no command. Name a runtime that has it.</span>`}</header>
+      <section class="card" aria-label="Phases"><header><h2>Phases</h2>${pipeline.error && html`<span class="muted">The pipeline is not served here as this run began with it: there is no graph, and no command. Name a runtime that has it: <code>phaseline console MODULE:NAME</code>.</span>`}</header>
         <div class=${selected ? "beside" : ""}>
           <div>${graph ? html`<${Graph} graph=${graph} phases=${run.phases} selected=${selected} onSelect=${select} />` : html`<div class="body muted">${run.phases.map(({ path }) => html`<button class="button small" onClick=${() => select(path)}>${path}</button> `)}</div>`}
             <${Timeline} events=${drawn.events} isPart=${drawn.isPart} waiting=${waiting} selected=${selected} onSelect=${select} /></div>

@@ -1,9 +1,20 @@
 // Asks before something is done: what it means, and why it is done. What was refused stays on the page until it is read.
 import { html, useState } from "../html.js";
+import { short } from "../format.js";
 import { Dialog } from "./dialog.js";
 import { Icon } from "./icon.js";
 
 const SHOWN = 5; // of what was refused
+
+/** The first of many, and how many others there are. @param {string[]} all */
+const first = (all) => all.length > SHOWN ? [...all.slice(0, SHOWN), `and ${all.length - SHOWN} more`] : all;
+
+/** What was refused, by reason: most often it is the same for all. @param {[string, string][]} refused */
+function folded(refused) {
+  const ids = {};
+  for (const [id, why] of refused) (ids[why] ||= []).push(short(id));
+  return first(Object.entries(ids).map(([why, of]) => `${first(of).join(", ")}: ${why}`));
+}
 
 /**
  * `act` gets the reason and what tells how far it is; it gives what was refused, by id, or nothing.
@@ -21,8 +32,7 @@ export function Reason({ title, means, label, isGrave = false, asksWhy = true, c
     try {
       const refused = Object.entries(await act(reason, setTold) || {});
       if (!refused.length) return onDone();
-      const more = refused.length > SHOWN ? [`and ${refused.length - SHOWN} more`] : [];
-      setProblems([...refused.slice(0, SHOWN).map(([, why]) => why), ...more]);
+      setProblems(folded(refused));
     } catch (error) {
       setProblems([error.message, ...error.problems || []]);
     }
