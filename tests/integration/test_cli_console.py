@@ -95,9 +95,12 @@ def test_what_is_missing_is_named(
         port = str(taken.getsockname()[1])
         assert ExitCode.UNUSABLE == cli.main(["console", str(file), "--port", port])
     assert "--port 0 takes a free one" in " ".join(capsys.readouterr().err.split())
-    for place in (f"sqlite:///{file.parent / 'other.db'}", "nowhere.db", str(file.parent)):
+    for place, told in (
+        (f"sqlite:///{file.parent / 'other.db'}", "there is no file"), ("nowhere.db", "there is no file"),
+        (str(file.parent), "is a directory: name the file"),
+    ):  # fmt: skip
         assert ExitCode.UNUSABLE == cli.main(["console", place, "--port", "0"])
-        assert "there is no file" in capsys.readouterr().err
+        assert told in capsys.readouterr().err
     monkeypatch.setitem(sys.modules, "uvicorn", None)
     monkeypatch.delitem(sys.modules, "phaseline.web.pages.alone")
     assert ExitCode.UNUSABLE == cli.main(["console", str(file)])

@@ -77,6 +77,38 @@ def test_a_file_that_is_not_there_is_not_made(folder):
     assert [] == [*folder.iterdir()]
 
 
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("letters", "letters is a Pipeline, not a Runtime"),
+        ("of", "of cannot be called to make a Runtime: missing a required argument: 'shop'"),
+    ],
+)
+def test_what_is_no_runtime_is_told_in_a_sentence(folder, monkeypatch, name, told):
+    """Also where it could be called, but for what it takes."""
+    (folder / "places.py").write_text(
+        "from phaseline import Pipeline, Runtime, phase\n"
+        "@phase\nasync def write(text: str) -> str:\n    return text\n"
+        "letters = Pipeline('letters', write)\n"
+        "def of(shop):\n    return Runtime()\n",
+        "utf-8",
+    )
+    monkeypatch.syspath_prepend(folder)
+    for command in (["doctor"], ["console", "--port", "0"]):
+        found = ask(*command, f"places:{name}")
+        assert ExitCode.UNUSABLE == found.exit_code
+        assert told in found.stderr
+    del sys.modules["places"]
+
+
+def test_a_mistake_within_what_makes_a_runtime_is_its_authors_to_see(folder, monkeypatch):
+    """It is no matter of what it takes."""
+    (folder / "broken_shop.py").write_text("def make():\n    return len(3)\n", "utf-8")
+    monkeypatch.syspath_prepend(folder)
+    assert isinstance(ask("doctor", "broken_shop:make").exception, TypeError)
+    del sys.modules["broken_shop"]
+
+
 def test_the_storage_of_the_environment_is_enough_where_no_code_is_needed(folder):
     """``DATABASE_URL``, with the other settings of a runtime."""
     Runtime("sqlite:///runs.db")._storage.migrate()

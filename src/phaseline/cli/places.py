@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import inspect
 import sys
 import traceback
 from pathlib import Path
@@ -96,6 +97,8 @@ def _check_file(url: str) -> None:
     from phaseline.storage.sql.store import SqlStorage
 
     path = url.removeprefix(SQLITE).partition("?")[0]
+    if Path(path).is_dir():
+        raise NoRuntimeError(f"{path!r} is a directory: name the file in it that holds the runs")
     if not Path(path).is_file():
         raise NoRuntimeError(
             f"there is no file {path!r}: check the path; whoever opens a runtime on it makes it"
@@ -160,10 +163,24 @@ def runtime_at(place: str, folder: Path | None = None) -> Runtime:
         if not hasattr(found, part):
             raise NoRuntimeError(f"the module {module_name!r} has no {name!r}")
         found = getattr(found, part)
-    if not isinstance(found, Runtime) and callable(found):
-        found = found()
+    found = _made(found, place)
     if not isinstance(found, Runtime):
         raise NoRuntimeError(
             f"{place} is a {type(found).__name__}, not a Runtime or a function that makes one"
         )
     return found
+
+
+def _made(found: object, place: str) -> object:
+    """Call a function that makes a runtime; what it raises itself is its author's to see."""
+    if issubclass(type(found), Runtime | Pipeline) or not callable(found):  # a pipeline can be called, too
+        return found
+    try:
+        inspect.signature(found).bind()
+    except TypeError as error:
+        raise NoRuntimeError(
+            f"{place} cannot be called to make a Runtime: {error}; name a Runtime, or a function that takes nothing"
+        ) from error
+    except ValueError:  # nobody knows what it takes
+        pass
+    return found()
