@@ -109,3 +109,10 @@ def test_of_schemas_no_value_of_a_hidden_member_is_told():
     assert {"writeOnly": True} == shown["properties"]["items"]["items"]["properties"]["api_key"]
     assert ["credentials"] == shown["required"]
     assert schema is shown_schema(schema, frozenset())
+
+
+def test_of_schemas_many_secrets_are_told_as_little_as_one():
+    """But how many there are is told."""
+    count, many = {"type": "integer", "default": 3}, {"type": "array", "default": ["shut"]}
+    shown = shown_schema({"properties": {"tokens": many, "max_tokens": count}}, NAMES)["properties"]
+    assert {"tokens": {"type": "array", "writeOnly": True}, "max_tokens": count} == shown

@@ -14,6 +14,9 @@ _VALUES: Final = frozenset({"default", "example", "examples"})
 _DATA: Final = frozenset({"const", "enum"})
 """Words of a schema in which no other schemas stand."""
 
+_NUMBERS: Final = ("integer", "number")
+"""Types of which a member in the plural is how many there are, and no secret."""
+
 
 def shown_schema(schema: Mapping[str, Any], hidden: frozenset[str]) -> Mapping[str, Any]:
     """Give a schema whole, but for defaults and examples of members that are hidden, and those in which such a member stands.
@@ -64,6 +67,7 @@ class _Shown:
         return self.of(each, is_inside=is_inside)
 
     def _member(self, name: str, member: Any, is_inside: bool) -> Any:
-        if is_hidden(name, self.hidden):
+        is_number = isinstance(member, Mapping) and cast("Any", member).get("type") in _NUMBERS
+        if is_hidden(name, self.hidden, 0 if is_number else ""):
             return {**self.of(member, is_inside=True), "writeOnly": True}
         return self.of(member, is_inside=is_inside)

@@ -64,9 +64,9 @@ export function Field({ schema, root, value, onChange, name, path = name, isRequ
       onInput=${(event) => onChange(event.target.value === "" ? none : Number(event.target.value))} />${about}</label>`;
   }
   if (shape.type === "string") {
-    const isLong = !shape.format && !(shape.maxLength <= 200) && /description|text|note|body|content|prompt|message/i.test(name);
+    const isLong = !shape.writeOnly && !shape.format && !(shape.maxLength <= 200) && /description|text|note|body|content|prompt|message/i.test(name);
     const given = { required: isNeeded, maxlength: shape.maxLength, value: value ?? "", placeholder: shape.examples?.[0] ?? "", onInput: (event) => onChange(event.target.value === "" ? none : event.target.value) };
-    return html`<label>${label}${isLong ? html`<textarea rows="3" ...${given}></textarea>` : html`<input type="text" ...${given} />`}${about}</label>`;
+    return html`<label>${label}${isLong ? html`<textarea rows="3" ...${given}></textarea>` : html`<input type=${shape.writeOnly ? "password" : "text"} autocomplete="off" ...${given} />`}${about}</label>`;
   }
   return html`<${Json} ...${{ value, onChange, label, about }} />`;
 }
