@@ -47,6 +47,7 @@ class Watch:
             for event in events:
                 if event.transition is not None and event.transition.target in SETTLED_STATES:
                     self.wake()
+                    break
             return
         self.live.extend(event for event in events if event.seq is None)
         self.wake()

@@ -11,7 +11,8 @@ from typing import Any
 from sqlalchemy import Connection
 
 from phaseline.storage.sql.batch import Batch
-from phaseline.storage.sql.dialect import Dialect, Row
+from phaseline.storage.sql.dialect import Dialect
+from phaseline.storage.sql.rows import Row
 
 
 class Access:

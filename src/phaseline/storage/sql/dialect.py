@@ -16,11 +16,10 @@ from phaseline.abc import Nudge
 from phaseline.errors import StorageRefusedError, StorageUnavailableError
 from phaseline.storage.sql.batch import Batch
 from phaseline.storage.sql.notices import Teller
+from phaseline.storage.sql.rows import Row
 
 if TYPE_CHECKING:
     from phaseline.storage.sql.access import Access
-
-Row = tuple[Any, ...]
 
 _NAME = re.compile(r"phaseline_(\w+)")
 _VALUE = re.compile(r"\?")

@@ -25,10 +25,10 @@ from phaseline.storage.sql.dialect import (
     Dialect,
     LockedError,
     Oversized,
-    Row,
     qualified,
     told_by,
 )
+from phaseline.storage.sql.rows import Row
 from phaseline.storage.sql.statements import Statements
 
 if TYPE_CHECKING:

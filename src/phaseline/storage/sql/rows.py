@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from typing import Any
@@ -81,7 +80,7 @@ LETTER = ("run_id", "pipeline", "seq", "phase", "category", "error", "attempts",
 MESSAGE = ("sender", "seq", "run_id", "kind")
 WORKER = ("namespace", "id", "host", "pid", "process_started", "seen_at")
 
-Row = Sequence[Any]
+Row = tuple[Any, ...]
 
 
 @lru_cache(maxsize=256)

@@ -26,8 +26,9 @@ from phaseline.statistics import without_indices
 from phaseline.storage.sql import batch as columns
 from phaseline.storage.sql import rows
 from phaseline.storage.sql.batch import Batch, Rows
-from phaseline.storage.sql.dialect import Conflict, Dialect, Row
+from phaseline.storage.sql.dialect import Conflict, Dialect
 from phaseline.storage.sql.guarded import GuardedConnection
+from phaseline.storage.sql.rows import Row
 
 if TYPE_CHECKING:
     from phaseline.storage.sql.access import Access
