@@ -10,8 +10,9 @@ from msgspec.structs import replace
 
 from phaseline._engine.commands import NO_OFFER, Command, Offer
 from phaseline._engine.decide import WAITING_PHASES, Verdict, fold
+from phaseline._engine.draft import Draft
 from phaseline._engine.liveness import liveness
-from phaseline._engine.snapshot import Draft, ItemCount, Snapshot, is_ended
+from phaseline._engine.snapshot import ItemCount, Snapshot, is_ended
 from phaseline.derive import derive_machine
 from phaseline.edges import takes_given
 from phaseline.events import (

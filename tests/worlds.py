@@ -12,7 +12,8 @@ import msgspec
 from phaseline import Context, Pipeline, Rate, Signal, each, parallel, phase
 from phaseline._engine.commands import NO_OFFER, Begin, Command, Offer
 from phaseline._engine.decide import Verdict, fold
-from phaseline._engine.snapshot import Draft, Snapshot
+from phaseline._engine.draft import Draft
+from phaseline._engine.snapshot import Snapshot
 from phaseline._engine.verdicts import Refused
 from phaseline.abc import ClaimRequest, DueRuns, DueWaits, HeldPhase, LateLevels, Storage
 from phaseline.finding import RunFilter

@@ -25,8 +25,9 @@ from phaseline._engine.commands import (
     Start,
     Succeed,
 )
+from phaseline._engine.draft import Draft
 from phaseline._engine.liveness import first_live, length_of
-from phaseline._engine.snapshot import Draft, Snapshot
+from phaseline._engine.snapshot import Snapshot
 from phaseline.edges import GIVEN, Edge, Gather, Merge
 from phaseline.errors import InvalidTransitionError
 from phaseline.plan import Plan

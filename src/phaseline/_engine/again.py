@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from phaseline._engine.snapshot import Draft
+from phaseline._engine.draft import Draft
 from phaseline.edges import takes_given
 from phaseline.plan import Items, Plan, PlanNode
 from phaseline.run import FINISHED, PhaseRecord

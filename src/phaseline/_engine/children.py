@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from phaseline._engine import evolve_phase
 from phaseline._engine.commands import Attach, ChildEnded
+from phaseline._engine.draft import Draft
 from phaseline._engine.endings import fail_for_good
 from phaseline._engine.messages import waits_for_child
-from phaseline._engine.snapshot import Draft
 from phaseline.run import PhaseRecord
 
 

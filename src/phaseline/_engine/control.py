@@ -21,8 +21,9 @@ from phaseline._engine.commands import (
     Retry,
     RollBack,
 )
+from phaseline._engine.draft import Draft
 from phaseline._engine.flow import take_up
-from phaseline._engine.snapshot import Draft, is_ended
+from phaseline._engine.snapshot import is_ended
 from phaseline._engine.verdicts import Refused
 from phaseline._engine.waits import take_what_came
 from phaseline.control import TABLE, Verb, kind_of

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from phaseline._engine import evolve_phase, evolve_run
-from phaseline._engine.snapshot import Draft, is_ended
+from phaseline._engine.draft import Draft
+from phaseline._engine.snapshot import is_ended
 from phaseline._engine.timing import overdue
 from phaseline.edges import Edge, Given
 from phaseline.plan import Items, NodeKind, PlanNode

@@ -10,8 +10,8 @@ from msgspec.structs import replace
 
 from phaseline._engine import evolve_run
 from phaseline._engine.commands import Offer
+from phaseline._engine.draft import Draft
 from phaseline._engine.levels import level_of, told_if_late
-from phaseline._engine.snapshot import Draft
 from phaseline.events import (
     CheckpointCreated,
     ChildStarted,

@@ -9,9 +9,10 @@ from msgspec.structs import replace
 
 from phaseline._engine import evolve_phase, evolve_run
 from phaseline._engine.commands import Offer
+from phaseline._engine.draft import Draft
 from phaseline._engine.endings import cancel_rest, collector, fail_item, skip_arm
 from phaseline._engine.liveness import first_live, length_of, liveness
-from phaseline._engine.snapshot import Draft, ItemCount, is_ended, item_state
+from phaseline._engine.snapshot import ItemCount, is_ended, item_state
 from phaseline._engine.waits import begin_wait
 from phaseline.edges import Race
 from phaseline.plan import Items, NodeKind, PlanNode

@@ -7,7 +7,7 @@ from datetime import datetime
 from msgspec.structs import replace
 
 from phaseline._engine.commands import TellLate
-from phaseline._engine.snapshot import Draft
+from phaseline._engine.draft import Draft
 from phaseline.events import SlaBreached
 from phaseline.plan import PlanNode
 from phaseline.run import PhaseRecord

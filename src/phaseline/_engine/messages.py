@@ -9,7 +9,7 @@ from phaseline.run import ENDED_STATES, PhaseRecord, PhaseState, WaitKind
 from phaseline.units import Message, MessageKind
 
 if TYPE_CHECKING:
-    from phaseline._engine.snapshot import Draft
+    from phaseline._engine.draft import Draft
 
 
 def waits_for_child(row: PhaseRecord | None) -> bool:

@@ -12,8 +12,9 @@ from collections.abc import Iterator
 from phaseline._engine import evolve_phase, evolve_run
 from phaseline._engine.again import drop_rows
 from phaseline._engine.commands import NO_OFFER, Offer, Retry, RollBack
+from phaseline._engine.draft import Draft
 from phaseline._engine.flow import start
-from phaseline._engine.snapshot import Draft, is_ended
+from phaseline._engine.snapshot import is_ended
 from phaseline.control import ACTIVE, kind_of
 from phaseline.plan import UNDO_MARK, NodeKind
 from phaseline.run import FINISHED, PhaseRecord, PhaseState, RunState

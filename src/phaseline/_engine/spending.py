@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from phaseline._engine.commands import Reserve
-from phaseline._engine.snapshot import Draft
+from phaseline._engine.draft import Draft
 from phaseline._engine.verdicts import OverBudget
 from phaseline.events import UsageRecorded
 from phaseline.run import PhaseRecord

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 
 from phaseline._engine import evolve_phase, evolve_run
 from phaseline._engine.commands import Elapse, Receive
+from phaseline._engine.draft import Draft
 from phaseline._engine.endings import fail_for_good
 from phaseline._engine.liveness import length_of
-from phaseline._engine.snapshot import Draft
 from phaseline._engine.verdicts import Refused
 from phaseline.plan import Items, PlanNode
 from phaseline.run import (

@@ -7,7 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from phaseline._engine.commands import Command
-from phaseline._engine.snapshot import Draft
+from phaseline._engine.draft import Draft
 from phaseline._shell.clock import Timer
 from phaseline._shell.invoke import invoke, timeout_of
 from phaseline._shell.live import Interruption, Job

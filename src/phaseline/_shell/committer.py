@@ -13,7 +13,7 @@ import anyio
 
 from phaseline._engine.commands import Command, Offer, Receive, Reserve
 from phaseline._engine.decide import fold_one
-from phaseline._engine.snapshot import Draft
+from phaseline._engine.draft import Draft
 from phaseline._engine.verdicts import OverBudget, Refused
 from phaseline._shell.ids import commit_ids
 from phaseline._shell.live import Job, LiveRun

@@ -18,7 +18,7 @@ from phaseline._engine.commands import (
     Succeed,
     Unfold,
 )
-from phaseline._engine.snapshot import Draft
+from phaseline._engine.draft import Draft
 from phaseline._shell.children import begin_child
 from phaseline._shell.context import BodyContext
 from phaseline._shell.failure import NEVER_RETRIED, describe

@@ -12,7 +12,8 @@ import attrs
 
 from phaseline._engine.commands import Command
 from phaseline._engine.decide import Verdict
-from phaseline._engine.snapshot import Draft, Snapshot
+from phaseline._engine.draft import Draft
+from phaseline._engine.snapshot import Snapshot
 from phaseline.errors import RunNotFoundError
 from phaseline.loops import LoopEvent
 from phaseline.nothing import NOTHING

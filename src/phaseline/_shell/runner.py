@@ -18,7 +18,8 @@ from anyio.abc import TaskGroup
 from anyio.lowlevel import checkpoint
 
 from phaseline._engine.commands import NO_OFFER, Attach, Command, Fail, Offer
-from phaseline._engine.snapshot import Draft, Snapshot
+from phaseline._engine.draft import Draft
+from phaseline._engine.snapshot import Snapshot
 from phaseline._shell.bounds import invoke_bounded
 from phaseline._shell.chains import Chain, Crew, crew_of
 from phaseline._shell.children import let_go

@@ -10,7 +10,8 @@ import attrs
 
 from phaseline._engine.commands import NO_OFFER, Start
 from phaseline._engine.decide import fold
-from phaseline._engine.snapshot import Draft, Snapshot
+from phaseline._engine.draft import Draft
+from phaseline._engine.snapshot import Snapshot
 from phaseline._shell.committer import KeyTaken
 from phaseline._shell.ids import new_run_id
 from phaseline._shell.live import Job, LiveRun

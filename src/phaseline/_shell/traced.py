@@ -8,7 +8,7 @@ from contextlib import AbstractContextManager, asynccontextmanager, nullcontext
 from typing import TYPE_CHECKING, Final
 
 from phaseline._engine.commands import Attach, Command, Fail, Postpone, SkipPhase
-from phaseline._engine.snapshot import Draft
+from phaseline._engine.draft import Draft
 from phaseline._shell.live import Interruption, Job
 from phaseline.events import Event
 from phaseline.observing import OpenSpan

@@ -12,7 +12,8 @@ import attrs
 
 from phaseline._engine.commands import NO_OFFER, Succeed
 from phaseline._engine.decide import fold
-from phaseline._engine.snapshot import Draft, Snapshot
+from phaseline._engine.draft import Draft
+from phaseline._engine.snapshot import Snapshot
 from phaseline._shell.context import BodyContext
 from phaseline._shell.live import Job
 from phaseline._shell.outage import OUTAGE_PAUSE, patiently

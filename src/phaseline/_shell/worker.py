@@ -14,7 +14,8 @@ import anyio
 
 from phaseline._engine.commands import Begin, Offer, Reclaim, Release
 from phaseline._engine.decide import fold
-from phaseline._engine.snapshot import Draft, Snapshot
+from phaseline._engine.draft import Draft
+from phaseline._engine.snapshot import Snapshot
 from phaseline._shell.alarms import Alarms
 from phaseline._shell.background import survived
 from phaseline._shell.clock import Timer
