@@ -4,18 +4,31 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from datetime import datetime
-from typing import Literal, TypeAlias
+from typing import Literal, TypeAlias, get_args
 
 import attrs
 
 from phaseline.asking import check_asked, check_moment, check_state
-from phaseline.errors import PhaselineError
+from phaseline.errors import DefinitionError, PhaselineError
 from phaseline.marks import Attribute, marks_of
-from phaseline.run import ErrorInfo, RunRecord
+from phaseline.run import STANDING_STATES, ErrorInfo, RunRecord, RunState
 
 Order: TypeAlias = Literal["newest", "oldest"]
 
 LONGEST_TEXT = 200
+
+Stage: TypeAlias = Literal["active", "waiting"]
+"""How a run goes on: it is worked on, or nothing is done until something comes."""
+STAGES: tuple[str, ...] = get_args(Stage)
+WAITS: tuple[str, ...] = ("WAIT_FOR_", "SLEEP")
+"""How the states begin of a run that waits for a signal, or for a time to be over, unless the wait was given another name."""
+
+
+def stage_of(state: str) -> Stage | None:
+    """Tell by its state whether a run is active or waiting; None where it is neither: paused, rolling back, or over."""
+    if state == RunState.IDLE or state.startswith(WAITS):
+        return "waiting"
+    return None if state in STANDING_STATES else "active"
 
 
 @attrs.frozen(kw_only=True)
@@ -27,6 +40,8 @@ class RunFilter:
     states: frozenset[str] | None = None
     ended: bool | None = None
     """Whether they have ended."""
+    stage: Stage | None = None
+    """How they go on; those that do not are neither."""
     marks: tuple[str, ...] = ()
     """All of these, as ``RunRecord.marks`` has them."""
     since: datetime | None = None
@@ -55,6 +70,7 @@ class RunFilter:
             and (self.versions is None or run.version in self.versions)
             and (self.states is None or run.state in self.states)
             and (self.ended is None or self.ended == (run.ended_at is not None))
+            and self.stage in (None, stage_of(run.state))
             and {*self.marks} <= {*run.marks}
             and (self.ended_before is None or (run.ended_at is not None and run.ended_at < self.ended_before))
             and (self.from_id is None or run.id >= self.from_id)
@@ -84,6 +100,7 @@ def run_filter(
     version: str | Iterable[str] | None = None,
     state: str | Iterable[str] | None = None,
     ended: bool | None = None,
+    stage: Stage | None = None,
     tags: str | Iterable[str] = (),
     attributes: Mapping[str, Attribute] | None = None,
     since: datetime | None = None,
@@ -95,7 +112,7 @@ def run_filter(
     """Make a filter of what a caller gives.
 
     Raises:
-        DefinitionError: A state could be none.
+        DefinitionError: A state could be none, or there is no such stage.
         ValueError: A time is not aware, or the text too long.
         InvalidMarkError: No run could have such a tag or attribute.
     """
@@ -107,13 +124,15 @@ def run_filter(
     if len(text) > LONGEST_TEXT:
         msg = f"text= is longer than {LONGEST_TEXT} characters"
         raise ValueError(msg)
+    if stage not in (None, *STAGES):
+        raise DefinitionError(f"stage={stage!r}: a run that goes on is {' or '.join(map(repr, STAGES))}")
     states = _names(state, "state")
     for name in states or ():
         check_state(name)
     return RunFilter(
         pipelines=_names(pipeline, "pipeline"), versions=_names(version, "version"), states=states, ended=ended,
-        marks=marks_of((tags,) if isinstance(tags, str) else tags, attributes), since=since, until=until, parent=parent,
-        forked_from=forked_from, text=text,
+        stage=stage, marks=marks_of((tags,) if isinstance(tags, str) else tags, attributes), since=since, until=until,
+        parent=parent, forked_from=forked_from, text=text,
     )  # fmt: skip
 
 

@@ -48,7 +48,7 @@ from phaseline.errors import (
     RuntimeUsageError,
 )
 from phaseline.events import ErrorOccurred
-from phaseline.finding import Order, Orphans, run_filter
+from phaseline.finding import Order, Orphans, Stage, run_filter
 from phaseline.handle import RunHandle
 from phaseline.health import PATIENCE, Health
 from phaseline.interest import Kind, interest
@@ -519,6 +519,7 @@ class Runtime:
         version: str | Iterable[str] | None = None,
         state: str | Iterable[str] | None = None,
         ended: bool | None = None,
+        stage: Stage | None = None,
         tags: str | Iterable[str] = (),
         attributes: Mapping[str, Attribute] | None = None,
         since: datetime | None = None,
@@ -540,6 +541,8 @@ class Runtime:
             version: Version text, or several.
             state: State, or several: those of ``RunState``, and labels of phases.
             ended: Whether they have ended.
+            stage: Of those that go on, ``"waiting"``: no worker has begun with them, or they wait for a signal or a time, as
+                their state says (IDLE, WAIT_FOR_…, SLEEP…); or ``"active"``: the others, but for what is paused or rolled back.
             tags: Tags, all of which they have.
             attributes: Attributes, all of which they have, with these values.
             since: Created at this moment or later; aware.
@@ -554,6 +557,7 @@ class Runtime:
             after: Where to go on: ``page.next``, or the id of a run.
 
         Raises:
+            DefinitionError: There is no such state or stage.
             InvalidMarkError: No run could have such a tag or attribute.
             RuntimeNotOpenError: The runtime is not open.
             ValueError: Another argument makes no sense.
@@ -561,8 +565,8 @@ class Runtime:
         check_page(order, limit, "runs")
         check_asked(after, "after")
         wanted = run_filter(
-            pipeline=names_of(pipeline), version=version, state=state, ended=ended, tags=tags, attributes=attributes,
-            since=since, until=until, parent=parent, forked_from=forked_from, text=text,
+            pipeline=names_of(pipeline), version=version, state=state, ended=ended, stage=stage, tags=tags,
+            attributes=attributes, since=since, until=until, parent=parent, forked_from=forked_from, text=text,
         )  # fmt: skip
         return Runs(self.runner, wanted, order, limit, after)
 

@@ -43,7 +43,7 @@ PATHS = ["a", "B", "b[9]", "b[10]", "é"]
 QUEUES = ["default", "other"]
 PLANS = ["plan-1", "plan-2"]
 WORKERS = ["w-1", "w-2"]
-STATES = ["IDLE", "DECOMPOSING", *RunState]
+STATES = ["IDLE", "DECOMPOSING", "WAIT_FOR_PAPER", *RunState]
 UNDO_AFTER = {
     "ROLLING_BACK": st.integers(0, 9),
     "FAILED": st.none() | st.integers(0, 9),
@@ -92,6 +92,7 @@ FILTERS = st.builds(
     versions=st.none() | st.frozensets(st.sampled_from("12")),
     states=st.none() | st.frozensets(st.sampled_from(STATES)),
     ended=st.none() | st.booleans(),
+    stage=st.none() | st.sampled_from(["active", "waiting"]),
     marks=SOME_MARKS,
     since=st.none() | TIMES,
     until=st.none() | TIMES,

@@ -38,6 +38,7 @@ def test_runs_are_listed_by_their_storage_alone(kiosk):
     assert ["PHASE", "letters/measure", "letters/split", "letters/total"] == [
         line.split()[0] for line in phases
     ]
+    assert [] == kiosk.data("runs", "list", "--stage", "waiting")["runs"]
     none = kiosk.ask("runs", "list", "--state", "PAUSED")
     assert (ExitCode.DONE, "", "no run fulfils that\n") == (none.exit_code, none.stdout, none.stderr)
     for command in (("runs", "list"), ("runs", "counts"), ("runs", "statistics"), ("dead-letters", "list")):

@@ -70,6 +70,9 @@ async def test_runs_are_found(open_runtime: OpenRuntime, clock: FakeClock) -> No
             ({"state": "FAILED"}, [b]),
             ({"state": [RunState.COMPLETED, RunState.IDLE]}, [a, c, d, e]),
             ({"ended": False}, [c, d, e]),
+            ({"stage": "waiting"}, [c, d, e]),
+            ({"stage": "waiting", "pipeline": "other"}, [d]),
+            ({"stage": "active"}, []),
             ({"tags": "later"}, [c, d, e]),
             ({"tags": ["even", "small"]}, [a]),
             ({"attributes": {"customer": 7}}, [a, b]),
@@ -189,10 +192,12 @@ async def test_what_makes_no_sense_is_refused(open_runtime: OpenRuntime) -> None
             {"attributes": 5},
             {"state": "completed"},
             {"state": ["FAILED", "Paused"]},
+            {"stage": "ended"},
             {"attributes": {"a b": 1}},
         ):
             with pytest.raises(
-                ValueError, match=r"order|limit|time zone|moment|text|tag|attribute|pipeline|state|forked"
+                ValueError,
+                match=r"order|limit|time zone|moment|text|tag|attribute|pipeline|state|stage|forked",
             ):
                 runtime.find(**asked)
         with pytest.raises(DefinitionError, match="did you mean 'COMPLETED'"):

@@ -11,7 +11,7 @@ from typing import Any, cast
 import attrs
 import pytest
 
-from phaseline.finding import EVERY_RUN
+from phaseline.finding import EVERY_RUN, RunFilter, Stage
 from phaseline.storage.sql import backlog, finding
 from phaseline.storage.sql.access import Access
 from phaseline.storage.sql.dialect import Dialect
@@ -65,3 +65,12 @@ def test_runs_that_have_ended_are_counted_by_an_index_alone(planned: Planned) ->
         "SEARCH r USING COVERING INDEX phaseline_run_ended (namespace=?)",
         "SEARCH r USING INDEX phaseline_run_open (namespace=?)",
     ]
+
+
+@pytest.mark.parametrize("stage", ["active", "waiting"])
+def test_runs_that_go_on_are_listed_from_their_own_index(planned: Planned, stage: Stage) -> None:
+    """However many have ended."""
+    finding.find(
+        cast("Access", planned), NAMESPACE, RunFilter(stage=stage), after=None, limit=51, newest_first=True
+    )
+    assert planned.steps == ["SEARCH r USING INDEX phaseline_run_open (namespace=?)"]

@@ -141,6 +141,27 @@ async def test_a_key_stands_for_one_run(client: httpx2.AsyncClient, runtime: Run
 
 
 # --------------------------------------------------------------------- looking at runs
+async def test_runs_that_go_on_are_listed_and_commanded_by_stage(
+    client: httpx2.AsyncClient, runtime: Runtime
+) -> None:
+    """By one word, whatever the labels are: those that wait, and those that are worked on."""
+    active = await started(client, "holding", 4)
+    await world.begun.wait()
+    waiting = await started(client, "reports", 5)
+    while "WAIT_FOR_APPROVED" not in await runtime.find().count():  # noqa: ASYNC110  # no event tells of it
+        await anyio.sleep(0.01)
+
+    async def found(stage: str) -> list[str]:
+        return [run["id"] for run in (await ok(client.get("/runs", params={"stage": stage})))["runs"]]
+
+    assert ([active], [waiting]) == (await found("active"), await found("waiting"))
+    assert {"WAIT_FOR_APPROVED": 1} == (await ok(client.get("/runs/counts?stage=waiting")))["counts"]
+    assert 422 == (await client.get("/runs", params={"stage": "ended"})).status_code
+    assert 1 == (await ok(client.post("/runs/pause", json={"stage": "waiting"})))["done"]
+    assert ([active], []) == (await found("active"), await found("waiting"))
+    world.open.set()
+
+
 async def test_runs_are_listed(client: httpx2.AsyncClient, runtime: Runtime) -> None:
     """With the filters of ``find``, page by page, and counted."""
     world.broken = {"summed"}

@@ -34,6 +34,7 @@ from phaseline.cli.options import (
 )
 from phaseline.cli.output import console, print_json, print_rows, when
 from phaseline.exports import RunExport
+from phaseline.finding import Stage
 from phaseline.marks import attribute_from
 from phaseline.pipeline import Pipeline
 from phaseline.run import Run, RunState
@@ -65,6 +66,13 @@ def list_runs(
             "--ended/--going-on", help="Only those that have ended, or have not.", show_default=False
         ),
     ] = None,
+    stage: Annotated[
+        Stage | None,
+        typer.Option(
+            help="Of those that go on: waiting, for a first worker, a signal or a time, or active.",
+            show_default=False,
+        ),
+    ] = None,
     tag: Tags = [],
     attribute: Attributes = [],
     since: Since = None,
@@ -88,7 +96,7 @@ def list_runs(
 
     async def page(client: Runtime) -> tuple[RunsView, str]:
         found = await runs_of(
-            client, pipeline=pipeline, version=version, state=state, tag=tag, attribute=attribute, ended=ended, since=since, until=until, parent=parent,
+            client, pipeline=pipeline, version=version, state=state, tag=tag, attribute=attribute, ended=ended, stage=stage, since=since, until=until, parent=parent,
             forked_from=forked_from, text=text, order=order, limit=limit, after=after,
         )  # fmt: skip
         view = RunsView(runs=tuple(map(RunView.of, found.runs)), next=found.next)

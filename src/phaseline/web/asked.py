@@ -7,6 +7,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field
 
+from phaseline.finding import Stage
 from phaseline.marks import attribute_from
 from phaseline.statistics import Grouping
 from phaseline.views import RUN_ID
@@ -214,6 +215,8 @@ class Selection(Query):
     version: list[Name] = []
     state: list[Annotated[str, Field(pattern=r"^[A-Z][A-Z0-9_]*$", max_length=100)]] = []
     ended: bool | None = None
+    stage: Stage | None = None
+    """Of those that go on: ``waiting``, for a first worker, a signal or a time, or ``active``."""
     tag: Tags = []
     """All of them."""
     attribute: list[Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_.-]{0,99}=", max_length=700)]] = []

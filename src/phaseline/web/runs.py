@@ -55,7 +55,7 @@ def found(call: Call, asked: Selection, **paging: Any) -> Runs:
     """The runs that are asked for."""
     return call.runtime.find(
         pipeline=asked.pipeline or None, version=asked.version or None, state=asked.state or None, ended=asked.ended,
-        tags=asked.tag, attributes=asked.attributes, since=asked.since, until=asked.until, parent=asked.parent,
+        stage=asked.stage, tags=asked.tag, attributes=asked.attributes, since=asked.since, until=asked.until, parent=asked.parent,
         text=asked.text, **paging,
     )  # fmt: skip
 

@@ -13,8 +13,8 @@ from typing import Any
 
 import attrs
 
-from phaseline.finding import RunFilter, ascii_lower
-from phaseline.run import ENDED_STATES, RunRecord
+from phaseline.finding import WAITS, RunFilter, Stage, ascii_lower
+from phaseline.run import ENDED_STATES, STANDING_STATES, RunRecord, RunState
 from phaseline.storage.sql import rows
 from phaseline.storage.sql.access import Access
 from phaseline.storage.sql.dialect import Dialect
@@ -26,6 +26,13 @@ _MARKED = (
     "phaseline_run_mark m JOIN phaseline_pipeline_run r ON r.namespace = m.namespace AND r.id = m.run_id"
 )
 _HAS_MARK = "EXISTS (SELECT 1 FROM phaseline_run_mark o WHERE o.namespace = r.namespace AND o.mark = ? AND o.run_id = r.id)"
+_BEGINS = (f"r.state LIKE '{each.replace('_', '!_')}%' ESCAPE '!'" for each in WAITS)
+_WAITS = " OR ".join((f"r.state = '{RunState.IDLE}'", *_BEGINS))
+_STANDING = ", ".join(f"'{state}'" for state in sorted(STANDING_STATES))
+_STAGES: Mapping[Stage, str] = {
+    "waiting": f"({_WAITS})",
+    "active": f"NOT ({_WAITS}) AND r.state NOT IN ({_STANDING})",
+}
 FEW = 1_000
 """With no more runs than this, a mark leads to what is looked for faster than a state."""
 
@@ -121,6 +128,8 @@ def ranges(ask: Access, namespace: str, wanted: RunFilter, *, apart: bool = Fals
         apart: Order does not matter: those that go on may come apart from those that have ended, so that the index of the
             latter can be enough.
     """
+    if wanted.stage is not None and wanted.ended is None:
+        wanted = attrs.evolve(wanted, ended=False)
     if wanted.parent is not None or wanted.forked_from is not None:
         index = "run_parent" if wanted.parent is not None else "run_forked"
         come_of = Range(f"{_RUNS}{ask.dialect.by(index)}").which(
@@ -189,16 +198,16 @@ def _compared(dialect: Dialect, part: Range, wanted: RunFilter) -> Range:
             part = part.which(f"{column} {listed}", values=(value,))
     if wanted.ended is not None:
         part = part.which(f"r.ended_at IS {'NOT ' if wanted.ended else ''}NULL")
-    if wanted.from_id is not None:
-        part = part.which(f"{part.key} >= ?", values=(wanted.from_id,))
-    if wanted.to_id is not None:
-        part = part.which(f"{part.key} < ?", values=(wanted.to_id,))
-    if wanted.since is not None:
-        part = part.which("r.created_at >= ?", values=(rows.micros(wanted.since),))
-    if wanted.until is not None:
-        part = part.which("r.created_at < ?", values=(rows.micros(wanted.until),))
-    if wanted.ended_before is not None:
-        part = part.which("r.ended_at < ?", values=(rows.micros(wanted.ended_before),))
+    if wanted.stage is not None:
+        part = part.which(_STAGES[wanted.stage])
+    for bound, value in (
+        (f"{part.key} >= ?", wanted.from_id), (f"{part.key} < ?", wanted.to_id),
+        ("r.created_at >= ?", wanted.since and rows.micros(wanted.since)),
+        ("r.created_at < ?", wanted.until and rows.micros(wanted.until)),
+        ("r.ended_at < ?", wanted.ended_before and rows.micros(wanted.ended_before)),
+    ):  # fmt: skip
+        if value is not None:
+            part = part.which(bound, values=(value,))
     if wanted.text:
         told = [dialect.holds(dialect.field("r.error", name)) for name in ("type", "message")]
         tests = [dialect.holds(text) for text in ("r.id", "r.key", "r.pipeline", "r.marks")]

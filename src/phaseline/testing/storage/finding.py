@@ -58,6 +58,15 @@ CASES: list[tuple[RunFilter, list[int]]] = [
     (RunFilter(ended=False), [0, 1, 2, 6]),
     (RunFilter(ended=False, states=frozenset({"FAILED", "PAUSED"})), [2]),
     (RunFilter(ended=True, states=frozenset({"FAILED", "PAUSED"})), [3]),
+    (RunFilter(stage="waiting"), [0, 1]),
+    (RunFilter(stage="active"), [6]),
+    (RunFilter(stage="active", ended=False, pipelines=frozenset({"Other"})), [6]),
+    (RunFilter(stage="waiting", states=frozenset({"IDLE", "PAUSED"})), [0, 1]),
+    (RunFilter(stage="waiting", ended=True), []),
+    (RunFilter(stage="active", states=frozenset({"COMPLETED"})), []),
+    (RunFilter(stage="waiting", parent="id-0"), [1]),
+    (RunFilter(stage="active", marks=("#ab",)), [6]),
+    (RunFilter(stage="waiting", marks=("#ab",)), []),
     (RunFilter(parent="id-0"), [1, 2, 5]),
     (RunFilter(parent="id-0", parent_path="b"), [2, 5]),
     (RunFilter(parent="id-0", ended=False), [1, 2]),
@@ -127,6 +136,16 @@ class Finding(StorageTests):
         assert dict(storage.count(NAMESPACE, wanted)) == {state: states.count(state) for state in states}
         used = [usage for n in expected if (usage := usage_of(n)) is not None]
         assert storage.usage(NAMESPACE, wanted) == total(used)
+
+    def test_runs_that_go_on_are_active_or_waiting(self, storage: Storage) -> None:
+        """As their states say, those of the engine and labels of phases; what is over, or stands, is neither."""
+        waiting = {"IDLE", "WAIT_FOR_PAPER", "SLEEP", "SLEEP2", "SLEEP_FOR_A_DAY"}
+        active = {"INITIALIZING", "WAITING_ROOM", "WAIT", "ASLEEP"}
+        states = {*map(str, RunState), *waiting, *active}
+        write(storage, *(make_unit(make_run(f"id-{state}", state=state)) for state in states))
+        assert dict(storage.count(NAMESPACE, RunFilter(stage="waiting"))) == dict.fromkeys(waiting, 1)
+        listed = storage.find(NAMESPACE, RunFilter(stage="active"), limit=PLENTY)
+        assert {run.state for run in listed} == active
 
     @pytest.mark.parametrize("wanted", [EVERY_RUN, RunFilter(ended=True), RunFilter(marks=("#a",))])
     @pytest.mark.parametrize("newest_first", [False, True])

@@ -7,14 +7,14 @@ const TONES = {
 };
 
 /** What is not here is a label of a phase: the run is at it. */
-export const toneOf = (state) => TONES[state] || (/^(WAIT|SLEEP)_FOR/.test(state) ? "waiting" : "active");
+export const toneOf = (state) => TONES[state] || (/^(WAIT_FOR_|SLEEP)/.test(state) ? "waiting" : "active");
 
-const only = (...states) => ({ states, has: (state) => states.includes(state) });
+export const only = (...states) => ({ states, has: (state) => states.includes(state) });
 
-/** Groups of states by which runs are looked for, in the order in which they are shown. */
+/** Groups of states by which runs are looked for, in the order in which they are shown; which the host knows by name, or by states. */
 export const GROUPS = [
-  { name: "ACTIVE", label: "Active", tone: "active", has: (state) => toneOf(state) === "active" },
-  { name: "WAITING", label: "Waiting", tone: "waiting", has: (state) => ["idle", "waiting"].includes(toneOf(state)) },
+  { name: "ACTIVE", label: "Active", tone: "active", stage: "active", has: (state) => toneOf(state) === "active" },
+  { name: "WAITING", label: "Waiting", tone: "waiting", stage: "waiting", has: (state) => ["idle", "waiting"].includes(toneOf(state)) },
   { name: "PAUSED", label: "Paused", tone: "paused", ...only("PAUSED") },
   { name: "FAILED", label: "Failed", tone: "failed", ...only("FAILED") },
   { name: "COMPLETED", label: "Completed", tone: "done", ...only("COMPLETED") },

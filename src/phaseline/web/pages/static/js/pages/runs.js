@@ -7,7 +7,7 @@ import { useEvents } from "../live.js";
 import { useAtMost, useLoad } from "../loading.js";
 import { go, hrefWith } from "../route.js";
 import { count } from "../format.js";
-import { GROUPS } from "../states.js";
+import { GROUPS, only } from "../states.js";
 import { Filters, selectionOf } from "./runs/filters.js";
 import { RunTable } from "./runs/table.js";
 import { Failed, Loading, Notice, Unread } from "../parts/notice.js";
@@ -28,15 +28,10 @@ const NONE = [];
 /** The link to the list with something of the query changed; a page further on is left. */
 const withQuery = (query, changes) => hrefWith(["runs"], query, changes);
 
-/** The states that are asked for; of a group with names of phases those that there are. */
-async function statesOf(wanted, selection, may, signal) {
-  const group = GROUPS.find(({ name }) => name === wanted);
-  if (!wanted) return [];
-  if (!group) return [wanted];
-  if (group.states) return group.states;
-  const { counts } = may("stats") ? await read("runs/counts", { ...selection, ended: false }, signal) : { counts: {} };
-  const states = Object.keys(counts).filter(group.has);
-  return states.length ? states : [wanted]; // one that no run is in finds nothing, and not everything
+/** The states that are asked for, as the surface takes them, and as a test. @param {string | null} wanted a group, or a state */
+function standingOf(wanted) {
+  const { stage, states, has } = GROUPS.find(({ name }) => name === wanted) || (wanted ? only(wanted) : { has: () => true });
+  return { has, asked: stage ? { stage } : { state: states } };
 }
 
 export default function Runs({ route: { query } }) {
@@ -44,10 +39,10 @@ export default function Runs({ route: { query } }) {
   const search = query.toString();
   const which = withQuery(query, { state: null }); // whatever page is shown, of whatever state
   const selection = selectionOf(query);
+  const standing = standingOf(query.get("state"));
   const load = useLoad(async (signal) => {
-    const states = await statesOf(query.get("state"), selection, may, signal);
-    const page = await read("runs", { ...selection, state: states, after: query.get("after"), limit: PAGE }, signal);
-    return { ...page, states, which };
+    const page = await read("runs", { ...selection, ...standing.asked, after: query.get("after"), limit: PAGE }, signal);
+    return { ...page, which };
   }, [search]);
   const found = load.data;
   // Counting takes longer than finding a page: it begins once the page is there, and nothing waits for it.
@@ -70,7 +65,6 @@ export default function Runs({ route: { query } }) {
 
   const isFiltered = [...query.keys()].some((name) => name !== "after");
   const runs = found?.runs || NONE;
-  const states = found?.states || NONE;
   const selected = useSelected(useMemo(() => runs.map(({ id }) => id), [runs]));
   const { chosen } = selected;
   const [asked, setAsked] = useState(/** @type {{verb: string, ids: string[] | null} | null} */ (null));
@@ -117,8 +111,8 @@ export default function Runs({ route: { query } }) {
       : html`<${Notice} icon="runs" title="No runs yet">
           <p>They appear here as soon as one starts: <code>await runtime.start(pipeline, value)</code>.</p><//>`}
     ${asked && html`<${AskMany} ...${asked} deed=${DEEDS[asked.verb]} at="runs" noun="run" 
-      which=${`Of all${counts ? ` ${count(numberOf(counts, (state) => !states.length || states.includes(state)))}` : ""} runs${isFiltered ? " that the filter matches" : ""}, each that can be ${DEEDS[asked.verb].done}`}
-      filter=${{ ...selection, state: states }} onClose=${() => setAsked(null)} onDone=${finish} />`}`;
+      which=${`Of all${counts ? ` ${count(numberOf(counts, standing.has))}` : ""} runs${isFiltered ? " that the filter matches" : ""}, each that can be ${DEEDS[asked.verb].done}`}
+      filter=${{ ...selection, ...standing.asked }} onClose=${() => setAsked(null)} onDone=${finish} />`}`;
 }
 
 /** How many are in states of a kind. */

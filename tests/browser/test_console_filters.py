@@ -1,0 +1,84 @@
+"""What the list of runs is filtered by, in a real browser."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import anyio
+from playwright.async_api import Page, expect
+from tests.consoles import consoled
+
+from phaseline import Context, Pipeline, Runtime, Signal, phase
+from phaseline.web import Access, Action
+
+PAPER = Signal[str]("paper")
+
+
+class Gates:
+    """Hold bodies back until the test says so."""
+
+    def __init__(self) -> None:
+        self.open = anyio.Event()
+
+
+gates = Gates()
+
+
+@phase
+async def look(text: str, ctx: Context) -> str:
+    if text == "slow":
+        await gates.open.wait()
+    return text
+
+
+@phase
+async def write(pair: tuple[str, str]) -> str:
+    return " on ".join(pair)
+
+
+@phase
+async def wake(text: str) -> str:
+    return text
+
+
+looking = Pipeline("looking", look)
+writing = Pipeline("writing", look.wait_for(PAPER) >> write)
+napping = Pipeline("napping", look.sleep_for(timedelta(days=1)) >> wake)
+
+
+async def without_figures(_: Any) -> Access:
+    return Access("user:bob", may=lambda action, _: action is not Action.STATS)
+
+
+async def test_runs_that_wait_or_work_are_one_request_away(page: Page, tmp_path: Path) -> None:
+    """Whatever their phases are called, and also for who may not count; a command to all of them is one to no other."""
+    gates.open = anyio.Event()
+    asked: list[str] = []
+    async with Runtime(f"sqlite:///{tmp_path / 'runs.db'}", pipelines=[looking, writing, napping]) as runtime:
+        slow = await runtime.start(looking, "slow")
+        idle = [await runtime.start(pipeline, "quick") for pipeline in (writing, napping)]
+        while {"LOOK", "SLEEP", "WAIT_FOR_PAPER"} != {*await runtime.find().count()}:  # noqa: ASYNC110  # no event tells of it
+            await anyio.sleep(0.01)
+        async with consoled(page, runtime, authorize=without_figures) as opened:
+            await opened.goto()
+            rows = page.locator("table.runs tbody tr")
+            await expect(rows).to_have_count(3)
+            page.on("request", lambda request: asked.append(request.url.partition("/api/")[2]))
+            await opened.goto("#/runs?state=WAITING")
+            await expect(rows).to_have_count(2)
+            await opened.goto("#/runs?state=ACTIVE")
+            await expect(rows).to_have_count(1)
+            await expect(rows).to_contain_text("looking")
+            of_runs = [each for each in asked if each.startswith("runs")]
+            assert ["runs?stage=waiting&limit=50", "runs?stage=active&limit=50"] == of_runs
+
+            await opened.goto("#/runs?state=WAITING")
+            await page.get_by_text("All that match").click()
+            await page.get_by_role("menuitem", name="Cancel").click()
+            await page.get_by_role("dialog").get_by_role("button", name="Cancel").click()
+            await expect(page.get_by_role("heading", name="No run is like that")).to_be_visible()
+        gates.open.set()
+        await slow.result()
+        assert {"COMPLETED": 1, "CANCELLED": len(idle)} == await runtime.find().count()
