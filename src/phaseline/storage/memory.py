@@ -117,10 +117,13 @@ class MemoryStorage(Storage):
         stored = self._runs.get(key)
         if unit.expected != (0 if stored is None else stored.run.revision):
             return Outcome.STALE
+        takes = unit.run.key is not None and takes_key(stored, unit)
+        if takes and self._is_held_by_another(unit.run):
+            return Outcome.DUPLICATE
         if not guards_hold(stored, unit) or (unit.begins and self._are_there(unit.begins)):
             return Outcome.FENCED
-        if unit.run.key is not None and takes_key(stored, unit) and not self._take_key(unit.run):
-            return Outcome.DUPLICATE
+        if takes:
+            self._keys[unit.run.namespace, unit.run.pipeline, unit.run.key or ""] = unit.run.id
         if stored is None:
             self._runs[key] = stored = MemoryRun(unit)
             self._list(key)
@@ -183,12 +186,9 @@ class MemoryStorage(Storage):
     def _are_there(self, units: Iterable[Unit]) -> bool:
         return any((unit.run.namespace, unit.run.id) in self._runs for unit in units)
 
-    def _take_key(self, run: RunRecord) -> bool:
-        assert run.key is not None  # noqa: S101  # asked before
-        if self.keyed(run.namespace, run.pipeline, run.key) not in (None, run.id):
-            return False
-        self._keys[run.namespace, run.pipeline, run.key] = run.id
-        return True
+    def _is_held_by_another(self, run: RunRecord) -> bool:
+        """Whether the key of a run stands for another one."""
+        return self.keyed(run.namespace, run.pipeline, run.key or "") not in (None, run.id)
 
     def _await(self, key: _Key, row: PhaseRecord) -> None:
         if row.due_at is not None and row.state is PhaseState.RUNNING:
