@@ -918,6 +918,7 @@ class phaseline:
             wire_name: object
         class PhaseCompleted:
             attempt: object
+            finishes: object
             held: object
             length: object
             own_fields: object

@@ -253,7 +253,7 @@ class PhaseCompleted(Event, frozen=True, kw_only=True, gc=False):
     """The phase's output is stored; its body never runs again in this epoch."""
 
     wire_name = "PHASE_COMPLETED"
-    own_fields: ClassVar[tuple[str, ...]] = ("attempt", "length", "held")
+    own_fields: ClassVar[tuple[str, ...]] = ("attempt", "length", "held", "finishes")
 
     attempt: int
     """Number of the attempt, from 1."""
@@ -261,6 +261,8 @@ class PhaseCompleted(Event, frozen=True, kw_only=True, gc=False):
     """Number of elements, if its output feeds a map."""
     held: bool | None = None
     """The verdict, if it is the test of a ``when`` or ``branch``."""
+    finishes: bool | None = None
+    """True if its body ended the run with it, by ``Finish``."""
 
 
 class PhaseFailed(Event, frozen=True, kw_only=True, gc=False):

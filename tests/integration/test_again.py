@@ -10,7 +10,7 @@ from anyio import to_thread
 from tests.counted import called, doubled, listed, world
 from tests.loops import BOTH_LOOPS, anyio_backend
 
-from phaseline import Context, PhaseState, Pipeline, RunState, Runtime, each, phase
+from phaseline import Context, Finish, PhaseState, Pipeline, RunState, Runtime, each, phase
 from phaseline.abc import Storage
 from phaseline.errors import (
     CommandRefusedError,
@@ -19,6 +19,7 @@ from phaseline.errors import (
     PipelineFailedError,
     UnknownPhaseError,
 )
+from phaseline.events import PhaseCompleted
 from phaseline.testing import FakeClock
 from phaseline.testing.checker import check
 
@@ -83,6 +84,29 @@ async def test_a_retry_after_a_failure_anywhere_gives_what_a_run_that_never_fail
         assert [point.phase for point in run.checkpoints] == ["listed", "doubled", "summed", "shown"]
         retried = [event async for event in handle.events() if event.type == "PIPELINE_RETRIED"]
         assert [event.data for event in retried] == [{"reason": "mended", "actor": "ada", "epoch": 1}]
+        await checked(opened)
+
+
+@BOTH_LOOPS
+async def test_that_a_phase_finished_the_run_stays_in_its_history(storage: Callable[[], Storage]) -> None:
+    """Also once the phase was done anew, and the run went on behind it."""
+    is_early = True
+
+    @phase(may_finish=True)
+    async def look(n: int) -> int:
+        if is_early:
+            raise Finish(41)
+        return n
+
+    opened, looks = storage(), Pipeline("looks", look)
+    async with Runtime(opened, pipelines=[looks]) as runtime:
+        handle = await runtime.start(looks, 3)
+        assert await handle.result() == 41
+        is_early = False
+        await handle.restart()
+        assert await handle.result() == 3
+        ends = [event async for event in handle.events() if isinstance(event, PhaseCompleted)]
+        assert [event.finishes for event in ends] == [True, None]
         await checked(opened)
 
 

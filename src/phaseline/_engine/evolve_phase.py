@@ -248,7 +248,7 @@ def phase_finished_run(draft: Draft, row: PhaseRecord) -> None:
         row, state=COMPLETED, worker=None, lease_expires=None, live=True, reason=FINISHED, error=None,
         ended_at=draft.now, decided=draft.seq + 1,
     )  # fmt: skip
-    draft.events.append(PhaseCompleted(**draft.head(), phase=row.path, attempt=row.attempt))
+    draft.events.append(PhaseCompleted(**draft.head(), phase=row.path, attempt=row.attempt, finishes=True))
     draft.pass_ended()
 
 
