@@ -176,7 +176,7 @@ class CheckedRun:
             if not draft.is_empty:
                 facts += draft.unit().events
                 other.absorb(draft)
-        kept = {path: row for path, row in self.snapshot.rows.items() if path not in together.dropped}
+        kept = {path: row for path, row in self.snapshot.rows.items() if path not in together.extras.dropped}
         assert {**kept, **together.rows} == other.rows
         assert replace(unit.run, revision=0) == replace(other.run, revision=0)
         assert together.cursor == other.cursor

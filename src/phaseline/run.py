@@ -421,8 +421,8 @@ class Run(Generic[Out_co]):
     usage_by_phase: Mapping[str, Usage] = attrs.field(factory=dict[str, Usage])
     """What was used, by path of the phase in the pipeline: items of a map are counted together. What was rolled back or
     retried was used all the same; what a copy took over was used by the other run."""
-    _landmarks: Sequence[Event] = attrs.field(default=(), repr=False, alias="landmarks")
-    """Facts that moved the state or made a checkpoint."""
+    _facts: Sequence[Event] = attrs.field(default=(), repr=False, alias="facts")
+    """Those that moved the state or made a checkpoint, and maybe others."""
     _output: Out_co | None = attrs.field(default=None, alias="output")
     _missing: str | None = attrs.field(default=None, alias="missing")
     """Why there is no output, if there is none."""
@@ -464,13 +464,13 @@ class Run(Generic[Out_co]):
     @cached_property
     def history(self) -> tuple[StateChange, ...]:
         """Every move of the run's state machine, oldest first."""
-        moves = ((fact.transition, fact.at) for fact in self._landmarks)
+        moves = ((fact.transition, fact.at) for fact in self._facts)
         return tuple(StateChange(move.source, move.target, at) for move, at in moves if move is not None)
 
     @cached_property
     def checkpoints(self) -> tuple[Checkpoint, ...]:
         """Its checkpoints, oldest first; those of what was undone since are gone."""
-        positions = (fact.position for fact in self._landmarks)
+        positions = (fact.position for fact in self._facts)
         return tuple(point for point in positions if point is not None and self._is_there(point))
 
     def _is_there(self, point: Checkpoint) -> bool:

@@ -86,7 +86,7 @@ class Unit(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """Encoded outputs by path of a row written here."""
     events: Sequence[Event]
     """A ``CheckpointCreated`` among them is also a checkpoint to be kept."""
-    steps: Sequence[StepResult]
+    steps: Sequence[StepResult] = ()
     """Results of steps to be kept."""
     saved: Sequence[SavedValue] = ()
     """No phase twice; each takes the place of what was saved before."""

@@ -257,7 +257,7 @@ def test_a_worker_that_lost_the_phase_starts_nothing() -> None:
     decided, verdicts = fold(other.snapshot, (attach(other), Cancel()), NOON, offer())
     unit = decided.unit()
     assert verdicts == [[], []]
-    assert (unit.begins, unit.messages, unit.run.state) == ([], [], "CANCELLED")
+    assert (unit.begins, unit.messages, unit.run.state) == ((), (), "CANCELLED")
 
 
 def test_the_end_of_the_child_ends_the_wait() -> None:

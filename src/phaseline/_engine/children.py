@@ -14,7 +14,7 @@ def attach(draft: Draft, command: Attach, row: PhaseRecord) -> None:
     """Let go of the worker, and wait; a run that was stored before may have ended, and is to be looked at."""
     node, _ = draft.plan.locate(row.path)
     evolve_phase.child_started(draft, node, row, command.child, again=command.unit is None)
-    draft.started[row.path] = command.unit
+    draft.more().started[row.path] = command.unit
 
 
 def child_ended(draft: Draft, command: ChildEnded) -> None:

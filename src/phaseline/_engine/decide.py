@@ -297,11 +297,11 @@ def _record_step(draft: Draft, command: RecordStep) -> None:
     _tell(draft, row.path, command.emitted)
     if command.progress is not None:
         draft.rows[row.path] = _with_progress(row, command.progress)
-    draft.steps.append(StepResult(row.path, row.generation, command.key, command.result))
+    draft.more().steps.append(StepResult(row.path, row.generation, command.key, command.result))
 
 
 def _save(draft: Draft, row: PhaseRecord, value: str | None) -> None:
-    draft.saved[row.path] = SavedValue(row.path, row.generation, value)
+    draft.more().saved[row.path] = SavedValue(row.path, row.generation, value)
 
 
 def _save_last(draft: Draft, row: PhaseRecord, value: str | None) -> None:

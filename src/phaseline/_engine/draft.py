@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from datetime import datetime
 from operator import attrgetter
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 from msgspec.structs import replace
@@ -36,29 +36,75 @@ _AMENDED = frozenset(AMENDED)
 _amendable = attrgetter(*AMENDED)
 
 
+class Extras:
+    """What is decided in hardly any unit; those that are like most pay for no empty collection of it."""
+
+    __slots__ = (
+        "begins",
+        "closed",
+        "dropped",
+        "expires_at",
+        "forked",
+        "letter",
+        "level_at",
+        "messages",
+        "opens",
+        "saved",
+        "signals",
+        "started",
+        "steps",
+        "taken",
+    )  # fmt: skip
+
+    def __init__(self) -> None:
+        self.dropped: dict[str, tuple[PhaseRecord, int]] = {}
+        """Rows that are gone from this unit on, each with the fence that it had."""
+        self.steps: list[StepResult] = []
+        self.saved: dict[str, SavedValue] = {}
+        """What bodies saved of themselves, or is let go of, by path."""
+        self.signals: dict[int, SignalRecord] = {}
+        """What this unit receives, by number."""
+        self.taken: dict[int, str] = {}
+        """Stored signals that this unit takes: the path of the phase, by number."""
+        self.started: dict[str, Unit | None] = {}
+        """Of phases that wait for a run from now on, by path: what inserts it; None if it was stored before."""
+        self.opens: bool = False
+        """Whether phases that it does not change may be taken up from now on."""
+        self.letter: DeadLetter | None = None
+        """What is to be kept of a failure."""
+        self.forked: Copy | None = None
+        """The copy of the run that begins with this unit."""
+        self.closed: set[tuple[int, Items]] = set()
+        """Items that ended in this unit, each with the index of its map."""
+        self.expires_at: datetime | None = None
+        """When the run fails by its time, where this unit makes that another moment; known with the unit."""
+        self.level_at: datetime | None = None
+        """The first moment at which something should be over that begins with this unit."""
+        self.begins: Sequence[Unit] = ()
+        """What inserts the other runs that begin with it; known with the unit."""
+        self.messages: Sequence[Message] = ()
+        """What it tells other runs; known with the unit."""
+
+
+NO_EXTRAS: Final = Extras()
+"""Read, and never written."""
+
+
 class Draft:
     """One unit of work while it is being decided."""
 
     __slots__ = (
         "_changes",
         "base",
-        "begins",
-        "closed",
         "cursor",
         "cuts",
-        "dropped",
         "events",
-        "expires_at",
-        "forked",
+        "extras",
         "granted",
         "items",
         "just_ended",
         "known",
-        "letter",
-        "level_at",
-        "messages",
         "now",
-        "opens",
         "outputs",
         "plan",
         "positions",
@@ -66,13 +112,8 @@ class Draft:
         "rows",
         "run",
         "run_id",
-        "saved",
         "seq",
-        "signals",
-        "started",
         "state",
-        "steps",
-        "taken",
         "threads",
         "waits",
     )  # fmt: skip
@@ -81,12 +122,6 @@ class Draft:
     positions: int
     revision: int
     """The revision that the run has once this unit is committed."""
-    begins: Sequence[Unit]
-    """What inserts the other runs that begin with it; known with the unit."""
-    messages: Sequence[Message]
-    """What it tells other runs; known with the unit."""
-    level_at: datetime | None
-    """The first moment at which something should be over that begins with this unit."""
 
     def __init__(self, base: Snapshot, now: datetime) -> None:
         run = base.run
@@ -103,20 +138,9 @@ class Draft:
         self._changes: dict[str, Any] = {}
         self.rows: dict[str, PhaseRecord] = {}
         """Rows that this unit writes."""
-        self.dropped: dict[str, tuple[PhaseRecord, int]] = {}
-        """Rows that are gone from this unit on, each with the fence that it had."""
         self.items: dict[str, ItemCount] = {}
         self.events: list[Event] = []
         self.outputs: dict[str, str] = {}
-        self.steps: list[StepResult] = []
-        self.saved: dict[str, SavedValue] = {}
-        """What bodies saved of themselves, or is let go of, by path."""
-        self.signals: dict[int, SignalRecord] = {}
-        """What this unit receives, by number."""
-        self.taken: dict[int, str] = {}
-        """Stored signals that this unit takes: the path of the phase, by number."""
-        self.started: dict[str, Unit | None] = {}
-        """Of phases that wait for a run from now on, by path: what inserts it; None if it was stored before."""
         self.threads: int = 0
         """How many of the granted bodies run in threads."""
         self.granted: list[PhaseRecord] = []
@@ -125,24 +149,21 @@ class Draft:
         """Whether it leaves a phase that waits for a worker or for its time."""
         self.cuts: bool = False
         """Whether it ends phases that somebody is busy with."""
-        self.opens: bool = False
-        """Whether phases that it does not change may be taken up from now on."""
-        self.letter: DeadLetter | None = None
-        """What is to be kept of a failure."""
-        self.forked: Copy | None = None
-        """The copy of the run that begins with this unit."""
-        self.expires_at: datetime | None = None
-        """When the run fails by its time, where this unit makes that another moment; known with the unit."""
-        self.begins, self.messages, self.level_at = (), (), None
         self.just_ended: deque[tuple[PlanNode, Items]] = deque()
         """Nodes from which the flow has yet to go on."""
-        self.closed: set[tuple[int, Items]] = set()
-        """Items that ended in this unit, each with the index of its map."""
+        self.extras: Extras = NO_EXTRAS
+        """The rest, to be read; written by ``more``."""
+
+    def more(self) -> Extras:
+        """The extras, to write to them."""
+        if self.extras is NO_EXTRAS:
+            self.extras = Extras()
+        return self.extras
 
     @property
     def is_empty(self) -> bool:
         """Whether nothing was decided, so that there is nothing to commit."""
-        return not (self.events or self.rows or self.steps or self.saved or self._changes)
+        return not (self.events or self.rows or self.extras.steps or self.extras.saved or self._changes)
 
     # ------------------------------------------------------------------ rows
     def row(self, path: str) -> PhaseRecord | None:
@@ -168,21 +189,22 @@ class Draft:
         """Give position, generation and fence of a row that comes up now: the latter go on from one before it."""
         position = self.positions
         self.positions = position + 1
-        if self.dropped or self.base.gone:
-            past = self.dropped[path][0] if path in self.dropped else self.base.gone.get(path)
+        dropped = self.extras.dropped
+        if dropped or self.base.gone:
+            past = dropped[path][0] if path in dropped else self.base.gone.get(path)
             if past is not None:
                 return position, past.generation, past.fence
         return position, 0, 0
 
     def drop(self, row: PhaseRecord, generation: int) -> None:
         """Take a row out of the run: it stays as history, and ``generation`` is that of the one to come."""
-        path = row.path
-        if not self.dropped:
+        path, dropped = row.path, self.more().dropped
+        if not dropped:
             self.known = dict(self.known)
         gone = replace(
             row, gone_in_epoch=self.run.epoch, generation=generation, worker=None, lease_expires=None
         )
-        self.dropped[path] = gone, self.known.pop(path).fence
+        dropped[path] = gone, self.known.pop(path).fence
         self.rows.pop(path, None)
         self.outputs.pop(path, None)
 
@@ -211,7 +233,8 @@ class Draft:
 
     def note_level(self, moment: datetime) -> datetime:
         """Note that something should be over at a moment."""
-        self.level_at = moment if self.level_at is None else min(moment, self.level_at)
+        extras = self.more()
+        extras.level_at = moment if extras.level_at is None else min(moment, extras.level_at)
         return moment
 
     @property
@@ -232,17 +255,18 @@ class Draft:
     # ------------------------------------------------------------------ signals
     def all_signals(self) -> dict[int, SignalRecord]:
         """What the run has received, as this unit sees it, in order."""
-        known = self.base.signals
-        taken = {seq: replace(known[seq], value=None, taken_by=path) for seq, path in self.taken.items()}
-        return {**known, **taken, **self.signals}
+        known, extras = self.base.signals, self.extras
+        taken = {seq: replace(known[seq], value=None, taken_by=path) for seq, path in extras.taken.items()}
+        return {**known, **taken, **extras.signals}
 
     def take_signal(self, signal: SignalRecord, path: str) -> str:
         """Note that a phase takes a signal; gives its value, encoded."""
         assert signal.value is not None  # noqa: S101  # nobody has taken it
-        if signal.seq in self.signals:
-            self.signals[signal.seq] = replace(signal, value=None, taken_by=path)
+        extras = self.more()
+        if signal.seq in extras.signals:
+            extras.signals[signal.seq] = replace(signal, value=None, taken_by=path)
         else:
-            self.taken[signal.seq] = path
+            extras.taken[signal.seq] = path
         return signal.value
 
     # ------------------------------------------------------------------ maps
@@ -295,18 +319,18 @@ class Draft:
 
     def unit(self, *, commit_id: int = 0, input_text: str | None = None) -> Unit:
         """The work to commit, under a random id."""
-        if self.run.letter is not None and self.state != RunState.FAILED:
-            self._changes["letter"] = None
-        if timing.is_timed(self.run):
-            self._changes.update(timing.times(self.run, self.state, self._newest_rows(), self.now))
-        base = self.base.run
-        is_amended = self.run is not base or not _AMENDED.isdisjoint(self._changes) or bool(self.dropped)
-        self.run = replace(
-            self.run, state=self.state, seq=self.seq, revision=self.revision, updated_at=self.now
+        changes, run, base = self._changes, self.run, self.base.run
+        if run.letter is not None and self.state != RunState.FAILED:
+            changes["letter"] = None
+        if timing.is_timed(run):
+            changes.update(timing.times(run, self.state, self._newest_rows(), self.now))
+        is_amended = (
+            run is not base or not _AMENDED.isdisjoint(changes) or (bool(base.marks) and not base.revision)
         )
-        if self._changes:  # most units change nothing else, and fields that are known by name cost half
-            self.run = replace(self.run, **self._changes)
-        known = self.known
+        run = replace(run, state=self.state, seq=self.seq, revision=self.revision, updated_at=self.now)
+        if changes:  # most units change nothing else, and fields that are known by name cost half
+            run = replace(run, **changes)
+        self.run, known = run, self.known
         inserted: list[PhaseRecord] = []
         updated: list[tuple[PhaseRecord, int]] = []
         for path, row in self.rows.items():
@@ -316,39 +340,37 @@ class Draft:
             else:
                 updated.append((row, before.fence))
         unit = Unit(
-            run=self.run, expected=base.revision, stood=base.state in SETTLED_STATES, input=input_text, inserted=inserted,
-            updated=updated, outputs=self.outputs, events=self.events, steps=self.steps, commit_id=commit_id,
-            saved=[*self.saved.values()] if self.saved else (), taken=[*self.taken.items()] if self.taken else (),
+            run=run, expected=base.revision, stood=base.state in SETTLED_STATES, input=input_text, inserted=inserted,
+            updated=updated, outputs=self.outputs, events=self.events, commit_id=commit_id,
         )  # fmt: skip
         if base.parent_id is not None or self.plan.starts:
-            self.messages = messages.messages_of(self)
-        return self._amended(unit) if is_amended or self._writes_more else unit
-
-    @property
-    def _writes_more(self) -> bool:
-        """Whether it brings signals or marks, or writes something of another run."""
-        is_marked = not self.base.run.revision and bool(self.base.run.marks)
-        return is_marked or self.forked is not None or bool(self.signals or self.started or self.messages)
+            told = messages.messages_of(self)
+            if told:
+                self.more().messages = told
+        return unit if self.extras is NO_EXTRAS and not is_amended else self._amended(unit)
 
     def _amended(self, unit: Unit) -> Unit:
         """Add what only those units write that change what hardly ever changes of a run, or bring what most do not."""
-        run, base = self.run, self.base.run
-        self.begins = [*self._begins(unit.commit_id)]
-        if run.expires_at != base.expires_at or not base.revision:
-            self.expires_at = run.expires_at
+        run, base, extras = self.run, self.base.run, self.extras
+        if run.expires_at != base.expires_at or (run.expires_at is not None and not base.revision):
+            extras = self.more()
+            extras.expires_at = run.expires_at
+        if extras.forked is not None or extras.started:
+            extras.begins = (*self._begins(unit.commit_id),)
         marks, marked = run.marks, base.marks if base.revision else ()
         return replace(
-            unit, amended=_amendable(base) != _amendable(run), dropped=[*self.dropped.values()], letter=self.letter,
+            unit, steps=extras.steps, saved=[*extras.saved.values()], taken=[*extras.taken.items()],
+            amended=_amendable(base) != _amendable(run), dropped=[*extras.dropped.values()], letter=extras.letter,
             letter_removed=base.letter is not None and base.letter != run.letter, marks_added=_without(marks, marked),
-            marks_removed=_without(marked, marks), signals=[*self.signals.values()],
-            begins=self.begins, messages=self.messages,
+            marks_removed=_without(marked, marks), signals=[*extras.signals.values()],
+            begins=extras.begins, messages=extras.messages,
         )  # fmt: skip
 
     def _begins(self, commit_id: int) -> Iterator[Unit]:
         """Give what inserts a copy of the run, and the runs that are still waited for at the end of the unit that starts them."""
-        if self.forked is not None:
-            yield self.forked.unit(commit_id)
-        for path, unit in self.started.items():
+        if self.extras.forked is not None:
+            yield self.extras.forked.unit(commit_id)
+        for path, unit in self.extras.started.items():
             is_awaited = messages.waits_for_child(self.row(path))
             if is_awaited and unit is not None:
                 yield unit

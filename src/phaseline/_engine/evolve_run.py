@@ -97,7 +97,7 @@ def dead_lettered(draft: Draft, row: PhaseRecord | None, error: ErrorInfo, input
     """What is known of a failure was put aside for somebody to see to; without a row it was the run's time that was over."""
     phase, attempts, crashes = (None, 0, 0) if row is None else (row.path, row.attempt, row.crashes)
     head = draft.head()
-    draft.letter = DeadLetter(
+    draft.more().letter = DeadLetter(
         **head, phase=phase, error=error, attempts=attempts, crashes=crashes, input=input_
     )
     draft.change_run(letter=head["seq"])
@@ -180,7 +180,7 @@ def pipeline_rolling_back(draft: Draft, to: str | None, last: int, reason: str, 
 
 def _go_on(draft: Draft) -> None:
     """Have phases taken up from now on; after an end the run's times begin anew."""
-    draft.opens = draft.waits = True
+    draft.more().opens = draft.waits = True
     if draft.run.ended_at is None:
         return
     if is_timed(draft.run):
@@ -232,7 +232,8 @@ def signal_received(draft: Draft, signal: str, value: str, key: str | None, id_:
     """Somebody sent a signal."""
     head = draft.head()
     record = SignalRecord(seq=head["seq"], name=signal, key=key, id=id_, value=value, received_at=head["at"])
-    draft.signals[record.seq] = record
-    draft.change_run(signals=draft.base.run.signals + len(draft.signals))
+    received = draft.more().signals
+    received[record.seq] = record
+    draft.change_run(signals=draft.base.run.signals + len(received))
     draft.events.append(SignalReceived(**head, signal=signal, key=key, id=id_))
     return record

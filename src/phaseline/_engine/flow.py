@@ -78,7 +78,7 @@ def _settle_race(draft: Draft, node: PlanNode, items: Items) -> None:
     path = node.at(items)
     winner = first_live(draft.plan, node.source.parts, items, draft.row)
     assert winner is not None  # noqa: S101  # else it would not have been opened
-    draft.steps.append(StepResult(path, draft.rows[path].generation, KEPT, str(winner)))
+    draft.more().steps.append(StepResult(path, draft.rows[path].generation, KEPT, str(winner)))
     if node.cancels:
         cancel_rest(draft, node, items, winner)
 
@@ -223,9 +223,9 @@ def _end_item_if_over(draft: Draft, node: PlanNode, items: Items, offer: Offer) 
         nodes = draft.plan.nodes
         if not all(is_ended(draft.row(nodes[index].at(items))) for index in map_node.closers):
             return
-        if (map_node.index, items) in draft.closed:
+        if (map_node.index, items) in draft.extras.closed:
             return  # several of them ended at once
-        draft.closed.add((map_node.index, items))
+        draft.more().closed.add((map_node.index, items))
     assert map_node.exit is not None  # noqa: S101  # maps have one
     live = liveness(draft.plan, map_node.exit, items, draft.row)
     _end_item(draft, map_node, items[:-1], offer, live=bool(live))
@@ -237,9 +237,9 @@ def _end_failed_item(draft: Draft, node: PlanNode, items: Items, row: PhaseRecor
     assert row.error is not None  # noqa: S101  # it has failed
     depth = len(draft.plan.scopes_of(map_node))
     outer, item = items[:depth], items[: depth + 1]
-    if (map_node.index, item) in draft.closed:
+    if (map_node.index, item) in draft.extras.closed:
         return
-    draft.closed.add((map_node.index, item))
+    draft.more().closed.add((map_node.index, item))
     fail_item(draft, map_node, node, items, row.error)
     _end_item(draft, map_node, outer, offer, live=False)
 

@@ -44,7 +44,7 @@ def fork(draft: Draft, order: Fork) -> None:
     begin_run(copy, copy.now)
     take_up(copy, copy.plan.members[None], (), NO_OFFER)
     flow_on(copy, NO_OFFER)
-    draft.forked = Copy(copy, rows)
+    draft.more().forked = Copy(copy, rows)
 
 
 def _last(draft: Draft, order: Fork) -> int | str:

@@ -31,7 +31,7 @@ def _to_parent(draft: Draft) -> Iterator[Message]:
 
 def _to_itself(draft: Draft) -> Iterator[Message]:
     """To look at runs that may have ended before they were waited for: then nobody would tell of it any more."""
-    for path, unit in draft.started.items():
+    for path, unit in draft.extras.started.items():
         row = draft.rows.get(path)
         if unit is None and row is not None and row.wait_key is not None:
             yield Message(sender=row.wait_key, seq=draft.seq, run_id=draft.run_id, kind=MessageKind.AGAIN)
@@ -39,10 +39,11 @@ def _to_itself(draft: Draft) -> Iterator[Message]:
 
 def _to_children(draft: Draft) -> Iterator[Message]:
     """To those that were waited for until now, and whose end is not what ended the wait."""
-    for path in (*draft.rows, *(path for path in draft.dropped if path not in draft.rows)):
+    dropped = draft.extras.dropped
+    for path in (*draft.rows, *(path for path in dropped if path not in draft.rows)):
         before, after = draft.base.rows.get(path), draft.rows.get(path)
         if before is None or before.wait_key is None or not waits_for_child(before):
             continue
-        is_over = path in draft.dropped or after is None or after.state is PhaseState.SKIPPED
+        is_over = path in dropped or after is None or after.state is PhaseState.SKIPPED
         if is_over and draft.plan.locate(path)[0].close == "cancel":
             yield Message(sender=draft.run_id, seq=draft.seq, run_id=before.wait_key, kind=MessageKind.CLOSED)

@@ -18,6 +18,8 @@ from phaseline.units import RunRows
 if TYPE_CHECKING:
     from phaseline._engine.draft import Draft
 
+MOST_FACTS = 256
+"""Facts of a run that are kept before they are thinned out to its landmarks."""
 ENDED_PHASES = frozenset({PhaseState.COMPLETED, PhaseState.FAILED, PhaseState.SKIPPED})
 
 
@@ -36,14 +38,15 @@ class Snapshot:
 
     __slots__ = (
         "cursor",
+        "facts",
         "gone",
         "items",
-        "landmarks",
         "plan",
         "positions",
         "rows",
         "run",
         "signals",
+        "thinned",
         "undoing",
     )
 
@@ -62,8 +65,10 @@ class Snapshot:
         """What it has received, by number; of what was taken the value is gone."""
         self.undoing: list[str] | None = None
         """While it is ROLLING_BACK, once somebody asked: what is yet to be undone, what is next the last."""
-        self.landmarks: list[Event] | None = []
-        """Facts that moved the run's state or made a checkpoint; None where it was not followed from its beginning."""
+        self.facts: list[Event] | None = []
+        """What was told of it, without some that are no landmarks; None where it was not followed from its beginning."""
+        self.thinned: int = 0
+        """How many of these were left when they were last thinned out."""
 
     @classmethod
     def from_rows(cls, plan: Plan, rows: RunRows) -> Snapshot:
@@ -77,7 +82,7 @@ class Snapshot:
         plan = self.plan
         snapshot = Snapshot(plan, rows.run)
         snapshot.rows, snapshot.items, snapshot.gone = dict(self.rows), dict(self.items), dict(self.gone)
-        snapshot.landmarks, snapshot.cursor = None, self.cursor
+        snapshot.facts, snapshot.cursor = None, self.cursor
         snapshot.signals = {**self.signals, **{signal.seq: signal for signal in rows.signals}}
         snapshot.positions = max((row.position + 1 for row in rows.phases), default=0)
         snapshot.positions = max(self.positions, snapshot.positions)
@@ -140,14 +145,15 @@ class Snapshot:
 
     def absorb(self, draft: Draft) -> None:
         """Take over what a draft decided, once it is committed."""
-        if draft.dropped:
-            dropped = [row for row, _ in draft.dropped.values()]
+        extras = draft.extras
+        if extras.dropped:
+            dropped = [row for row, _ in extras.dropped.values()]
             known = RunRows(draft.run, [*dropped, *draft.rows.values()])
             renewed = Snapshot(self.plan, draft.run).advanced(self._merged(known))
             self.rows, self.gone, self.items = renewed.rows, renewed.gone, renewed.items
             self.undoing = None
         self.run = draft.run
-        if draft.signals or draft.taken:
+        if extras.signals or extras.taken:
             self.signals = draft.all_signals()
         self.rows.update(draft.rows)
         if self.gone:
@@ -156,10 +162,16 @@ class Snapshot:
         if draft.items:
             self.items.update(draft.items)
         self.cursor, self.positions = draft.cursor, draft.positions
-        if self.landmarks is not None:
-            for fact in draft.events:
-                if fact.transition is not None or type(fact) is CheckpointCreated:
-                    self.landmarks.append(fact)
+        if self.facts is not None:
+            self.facts += draft.events
+            if len(self.facts) > 2 * self.thinned + MOST_FACTS:
+                self.facts = [fact for fact in self.facts if is_landmark(fact)]
+                self.thinned = len(self.facts)
+
+
+def is_landmark(fact: Event) -> bool:
+    """Whether a fact moved a run's state or made a checkpoint."""
+    return fact.transition is not None or isinstance(fact, CheckpointCreated)
 
 
 def item_state(plan: Plan, map_node: PlanNode, items: Items, row_of: RowOf) -> ItemCount:

@@ -107,7 +107,7 @@ def _waiting_for(draft: Draft, name: str, key: str | None) -> Iterator[tuple[Pla
 
 def _take_stored(draft: Draft, node: PlanNode, items: Items, row: PhaseRecord) -> None:
     """Have a wait take the signal that came first, of those that it may take and nobody has taken."""
-    if not (draft.signals or draft.base.signals):
+    if not (draft.extras.signals or draft.base.signals):
         return
     name = None if node.awaits is None else node.awaits.signal
     for signal in draft.all_signals().values():

@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from phaseline._engine.snapshot import is_landmark
 from phaseline._shell.live import LiveRun
 from phaseline.errors import NoOutputError
-from phaseline.events import CheckpointCreated, Event
+from phaseline.events import Event
 from phaseline.run import Run, RunState
 from phaseline.usage import NO_SPENDING
 
@@ -24,28 +25,28 @@ async def describe(runner: Runner, live: LiveRun) -> Run[Any]:
             output = await runner.values.output(live)
         except NoOutputError as error:
             missing = error.reason
-    return picture(live, await landmarks_of(runner, live), output, missing)
+    return picture(live, await facts_of(runner, live), output, missing)
 
 
 def picture(
-    live: LiveRun, landmarks: Sequence[Event], output: object = None, missing: str | None = None
+    live: LiveRun, facts: Sequence[Event], output: object = None, missing: str | None = None
 ) -> Run[Any]:
     """Make it of what was read."""
     record = live.snapshot.run
     return Run(
         id=record.id, pipeline=record.pipeline, version=record.version, state=record.state,
-        landmarks=tuple(landmarks), phases=dict(live.snapshot.rows), created_at=record.created_at,
+        facts=tuple(facts), phases=dict(live.snapshot.rows), created_at=record.created_at,
         started_at=record.started_at, ended_at=record.ended_at, error=record.error,
         parent_id=record.parent_id, parent_path=record.parent_path, sla_at=record.sla_at, breached=record.breached,
         usage_by_phase=(record.spending or NO_SPENDING).phases, tags=record.tags, attributes=record.attributes, forked_from=record.forked_from, output=output, missing=missing,
     )  # fmt: skip
 
 
-async def landmarks_of(runner: Runner, live: LiveRun) -> Sequence[Event]:
-    """Give the facts that moved a run's state or made a checkpoint; they are read where they are not known."""
+async def facts_of(runner: Runner, live: LiveRun) -> Sequence[Event]:
+    """Give at least the facts that moved a run's state or made a checkpoint; they are read where they are not known."""
     run = live.snapshot.run
-    if live.snapshot.landmarks is not None:
-        return live.snapshot.landmarks
+    if live.snapshot.facts is not None:
+        return live.snapshot.facts
     landmarks: list[Event] = []
     after = 0
     while after < run.seq:
@@ -55,8 +56,3 @@ async def landmarks_of(runner: Runner, live: LiveRun) -> Sequence[Event]:
         landmarks += filter(is_landmark, page)
         after = page[-1].seq or run.seq
     return landmarks
-
-
-def is_landmark(event: Event) -> bool:
-    """Whether a fact moved a run's state or made a checkpoint."""
-    return event.transition is not None or isinstance(event, CheckpointCreated)

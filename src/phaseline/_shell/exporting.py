@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import attrs
 from pydantic_core import to_json
 
-from phaseline._shell.describing import is_landmark, landmarks_of, picture
+from phaseline._shell.describing import facts_of, picture
 from phaseline._shell.live import LiveRun
 from phaseline.codec import from_json_text
 from phaseline.errors import DecodeError, NoOutputError
@@ -101,7 +101,7 @@ async def export(runner: Runner, run_id: str, *, values: bool) -> RunExport:
     outputs = await _outputs(runner, live, listed, room)
     attempts = _attempts(events, listed)
     is_whole = len(events) == record.seq
-    run = picture(live, [*filter(is_landmark, events)] if is_whole else await landmarks_of(runner, live))
+    run = picture(live, events if is_whole else await facts_of(runner, live))
     return RunExport(
         exported_at=runner.clock.now(), namespace=record.namespace, id=record.id, pipeline=record.pipeline,
         version=record.version, fingerprint=record.fingerprint, state=record.state, key=record.key,

@@ -18,7 +18,7 @@ from anyio.abc import TaskGroup
 from anyio.lowlevel import checkpoint
 
 from phaseline._engine.commands import NO_OFFER, Attach, Command, Fail, Offer
-from phaseline._engine.draft import Draft
+from phaseline._engine.draft import NO_EXTRAS, Draft
 from phaseline._engine.snapshot import Snapshot
 from phaseline._shell.bounds import invoke_bounded
 from phaseline._shell.chains import Chain, Crew, crew_of
@@ -60,6 +60,7 @@ from phaseline.run import (
     RunRecord,
 )
 from phaseline.times import later
+from phaseline.units import Unit
 from phaseline.usage import Quota
 
 T = TypeVar("T")
@@ -498,23 +499,28 @@ class Runner:
             if self.observers.on_commit:
                 tell_of_commit(self, draft.run, draft.events, draft.rows)
         if draft.waits:
-            self._nudge(draft.all_rows() if draft.opens else draft.rows.values(), draft.now)
-        if draft.begins or draft.messages:
-            self._tell_of_others(draft)
-        if draft.expires_at is not None or draft.level_at is not None:
-            self._note_times(draft.expires_at, draft.level_at)
+            self._nudge(draft.all_rows() if draft.extras.opens else draft.rows.values(), draft.now)
+        if draft.extras is not NO_EXTRAS:
+            self._tell_of_extras(draft)
         if self.storage.nudges and draft.run.state in SETTLED_STATES:
             self.nudges.ended(live.id)
         if live.jobs and (draft.cuts or draft.run.state in ENDED_STATES):
             live.interrupt_fenced()
 
-    def _tell_of_others(self, draft: Draft) -> None:
-        """Take note of the runs that a commit has begun, which nobody here holds yet, and of what was told to others."""
-        for unit in draft.begins:
+    def _tell_of_extras(self, draft: Draft) -> None:
+        """Take note of the runs that a commit has begun, which nobody here holds yet, of what was told to others, of times."""
+        extras = draft.extras
+        if extras.begins or extras.messages:
+            self._tell_of_others(extras.begins, draft.now)
+        if extras.expires_at is not None or extras.level_at is not None:
+            self._note_times(extras.expires_at, extras.level_at)
+
+    def _tell_of_others(self, begins: Sequence[Unit], now: datetime) -> None:
+        for unit in begins:
             if unit.events:
                 self.publish(unit.events)
                 tell_of_commit(self, unit.run, unit.events, {row.path: row for row in unit.inserted})
-            self._nudge(unit.inserted, draft.now)
+            self._nudge(unit.inserted, now)
             levels = (unit.run.sla_at, *(row.sla_at for row in unit.inserted))
             level_at = min((each for each in levels if each is not None), default=None)
             self._note_times(unit.run.expires_at, level_at)
