@@ -82,3 +82,24 @@ async def test_runs_that_wait_or_work_are_one_request_away(page: Page, tmp_path:
         gates.open.set()
         await slow.result()
         assert {"COMPLETED": 1, "CANCELLED": len(idle)} == await runtime.find().count()
+
+
+async def test_what_is_all_on_one_page_is_counted_there(page: Page, tmp_path: Path) -> None:
+    """Nobody is asked how many runs there are of which each is shown; as soon as there are more, somebody is."""
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url.partition("/api/")[2].partition("?")[0]))
+    async with Runtime(f"sqlite:///{tmp_path / 'runs.db'}", pipelines=[looking]) as runtime:
+        for number in range(2):
+            await (await runtime.start(looking, f"quick {number}")).wait()
+        async with consoled(page, runtime) as opened:
+            await opened.goto()
+            await expect(page.get_by_role("link", name="All 2")).to_be_visible()
+            await expect(page.get_by_role("link", name="Completed 2")).to_be_visible()
+            await runtime.start(looking, "quick")
+            await expect(page.get_by_role("link", name="Completed 3")).to_be_visible()
+            assert "runs/counts" not in asked
+            await opened.goto("#/runs?state=FAILED")
+            await expect(page.get_by_role("link", name="Completed 3")).to_be_visible()
+            await page.get_by_role("link", name="All 3").click()
+            await expect(page.locator("table.runs tbody tr")).to_have_count(3)
+            await expect(page.get_by_role("link", name="Completed 3")).to_be_visible()

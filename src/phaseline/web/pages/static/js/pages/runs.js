@@ -42,13 +42,14 @@ export default function Runs({ route: { query } }) {
   const standing = standingOf(query.get("state"));
   const load = useLoad(async (signal) => {
     const page = await read("runs", { ...selection, ...standing.asked, after: query.get("after"), limit: PAGE }, signal);
-    return { ...page, which };
+    return { ...page, which, search };
   }, [search]);
   const found = load.data;
-  // Counting takes longer than finding a page: it begins once the page is there, and nothing waits for it.
-  const isCounted = found?.which === which && may("stats");
+  // Counting takes longer than finding a page: it begins once the page is there, and nothing waits for it. What is all on it is counted here.
+  const isWhole = found?.search === search && !found.next && !query.get("after") && !query.get("state");
+  const isCounted = found?.which === which && !isWhole && may("stats");
   const counting = useLoad(async (signal) => isCounted ? { ...await read("runs/counts", selection, signal), which } : null, [isCounted && which]);
-  const counts = counting.data?.which === which ? counting.data.counts : null;
+  const counts = isWhole ? countsOf(found.runs) : counting.data?.which === which ? counting.data.counts : null;
   const served = useLoad((signal) => read("pipelines", {}, signal), []);
   const look = useAtMost(() => !document.hidden && load.again(), LOOK);
   const recount = useAtMost(() => !document.hidden && counting.again(), COUNT);
@@ -113,6 +114,13 @@ export default function Runs({ route: { query } }) {
     ${asked && html`<${AskMany} ...${asked} deed=${DEEDS[asked.verb]} at="runs" noun="run" 
       which=${`Of all${counts ? ` ${count(numberOf(counts, standing.has))}` : ""} runs${isFiltered ? " that the filter matches" : ""}, each that can be ${DEEDS[asked.verb].done}`}
       filter=${{ ...selection, ...standing.asked }} onClose=${() => setAsked(null)} onDone=${finish} />`}`;
+}
+
+/** How many are in each state. */
+function countsOf(runs) {
+  const counts = {};
+  for (const { state } of runs) counts[state] = (counts[state] || 0) + 1;
+  return counts;
 }
 
 /** How many are in states of a kind. */
