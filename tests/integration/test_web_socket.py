@@ -153,10 +153,12 @@ async def test_a_client_has_so_many_subscriptions_and_asks_so_often(runtime: Run
             socket.say({"type": "ping"})
         await socket.until(lambda: len(socket.answers) == 24)
         await socket.until(lambda: len(socket.events) == 10)
+        late = await socket.ask({"type": "subscribe", "run": runs[0].id})
 
     refused = [answer for answer in socket.answers if answer["type"] == "error"]
-    assert ["too-many-subscriptions", *4 * ["too-many-requests"]] == [error["code"] for error in refused]
+    assert ["too-many-subscriptions", *5 * ["too-many-requests"]] == [error["code"] for error in refused]
     assert (runs[2].id, True) == (refused[0]["run"], "2 subscriptions" in refused[0]["message"])
+    assert ("too-many-requests", runs[0].id) == (late["code"], late["run"])
 
 
 async def test_a_run_that_one_may_not_see_is_none(runtime: Runtime) -> None:

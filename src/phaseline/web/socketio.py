@@ -145,9 +145,11 @@ class SocketIO:
             return
         feed, named = client.feed, dict[str, Any]()
         try:
-            self._serving.count(client.visitor)
-            wish = msgspec.convert({"run": data} if isinstance(data, str) else data, Wish)
-            named = wish.named
+            try:
+                wish = msgspec.convert({"run": data} if isinstance(data, str) else data, Wish)
+                named = wish.named
+            finally:  # whatever it says; a refusal names what was asked for
+                self._serving.count(client.visitor)
             if leave:
                 answer = _Said("unsubscribed", {**named, "was_subscribed": await feed.unfollow(wish.topic)})
             else:

@@ -174,9 +174,11 @@ class _Connection:
     async def _take(self, said: bytes) -> None:
         named: dict[str, Any] = {}
         try:
-            self._serving.count(self._visitor)
-            message = _messages.decode(said)
-            named = {} if isinstance(message, _Ping) else message.named
+            try:
+                message = _messages.decode(said)
+                named = {} if isinstance(message, _Ping) else message.named
+            finally:  # whatever it says; a refusal names what was asked for
+                self._serving.count(self._visitor)
             await self._carry_out(message)
         except (msgspec.MsgspecError, UnicodeDecodeError) as error:
             self._bad += 1

@@ -38,6 +38,7 @@ function connect() {
   clearTimeout(timer);
   const url = address("live");
   url.protocol = url.protocol.replace("http", "ws");
+  socket?.close(); // one that has not opened yet; nobody listens to it from now on
   const mine = (socket = new WebSocket(url));
   let opened = false;
   mine.onopen = () => {
@@ -97,7 +98,7 @@ function hear(told) {
     for (const each of topics.get("*")?.listeners || []) each.event(event);
     settle();
   } else if (told.type === "subscribed" || told.type === "error") {
-    const topic = topics.get(told.run || "*");
+    const topic = topics.get(told.run || (told.everything ? "*" : ""));
     if (topic) answer(topic, told);
     settle();
   }
@@ -105,6 +106,7 @@ function hear(told) {
 
 function answer(topic, told) {
   const was = topic.is;
+  if (told.code === "too-many-requests") setTimeout(() => topics.get(keyOf(topic.wish)) === topic && subscribe(topic), TRY_AGAIN);
   topic.is = told.type === "error" ? "refused" : "heard";
   topic.until = told.seq || 0;
   // Of a run all is told that was not known yet, but what is not stored may be missed while the line is cut.
