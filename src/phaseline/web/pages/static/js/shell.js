@@ -6,6 +6,7 @@ import { useKeys } from "./keys.js";
 import { useLine } from "./live.js";
 import { useLoad } from "./loading.js";
 import { INNER, PAGES } from "./pages.js";
+import { Boundary } from "./parts/boundary.js";
 import { Help } from "./parts/help.js";
 import { Icon } from "./parts/icon.js";
 import { Failed, Loading, Notice } from "./parts/notice.js";
@@ -50,7 +51,7 @@ export function Shell() {
             <${Icon} name=${page.icon} />${page.title}</a>`)}</nav>
         <div class="foot">
           <p class=${`line ${tone}`} role="status"><i></i>${told}</p>
-          ${access.data && html`<p class="who" title="Who you are here"><span>${access.data.actor}</span>${access.data.namespace === "default" ? null : html`<span class="muted">in ${access.data.namespace}</span>`}</p>`}
+          ${access.data && html`<p class="who" title="Who you are here"><span>${access.data.actor}</span>${access.data.namespace === "default" ? null : html`<span class="muted">in ${access.data.namespace}</span>`}${access.data.read_only && html`<span class="muted">Nothing can be changed here</span>`}</p>`}
           <div class="row">
             <button class="quiet" aria-label=${`Theme: ${theme}`} title=${`Theme: ${theme}`} onClick=${nextTheme}><${Icon} name=${THEMES[theme]} /></button>
             <button class="quiet" aria-label="Keys" title="Keys (?)" onClick=${() => setHelp(true)}><${Icon} name="keyboard" /></button>
@@ -60,7 +61,7 @@ export function Shell() {
       <main id="main" tabindex="-1">
         ${STALE[line] && access.data && html`<p class="banner" role="alert"><${Icon} name="plug" />${STALE[line]}</p>`}
         ${access.error ? html`<${Failed} error=${access.error} again=${access.again} />`
-          : access.data ? html`<${Current} name=${current} route=${route} actions=${access.data.actions} />` : html`<${Loading} />`}
+          : access.data ? html`<${Boundary} at=${route.path.join("/")}><${Current} name=${current} route=${route} actions=${access.data.actions} /><//>` : html`<${Loading} />`}
       </main>
       <${Toasts} />
       ${help && html`<${Help} onClose=${() => setHelp(false)} />`}

@@ -1,7 +1,7 @@
 // The list of runs: what is looked for stands in the address.
 import { html, useEffect, useMemo, useRef, useState } from "../html.js";
 import { read } from "../api.js";
-import { useMay } from "../access.js";
+import { useAccess, useMay } from "../access.js";
 import { useKeys } from "../keys.js";
 import { useEvents } from "../live.js";
 import { useAtMost, useLoad } from "../loading.js";
@@ -36,6 +36,7 @@ function standingOf(wanted) {
 
 export default function Runs({ route: { query } }) {
   const may = useMay();
+  const { all_runs: isForAll } = useAccess();
   const search = query.toString();
   const which = withQuery(query, { state: null }); // whatever page is shown, of whatever state
   const selection = selectionOf(query);
@@ -112,7 +113,7 @@ export default function Runs({ route: { query } }) {
       : html`<${Notice} icon="runs" title="No runs yet">
           <p>They appear here as soon as one starts: <code>await runtime.start(pipeline, value)</code>.</p><//>`}
     ${asked && html`<${AskMany} ...${asked} deed=${DEEDS[asked.verb]} at="runs" noun="run" 
-      which=${`Of all${counts ? ` ${count(numberOf(counts, standing.has))}` : ""} runs${isFiltered ? " that the filter matches" : ""}, each that can be ${DEEDS[asked.verb].done}`}
+      which=${`Of all${counts && isForAll ? ` ${count(numberOf(counts, standing.has))}` : ""} runs${isFiltered ? " that the filter matches" : ""}, each that ${isForAll ? "" : "is yours to command and "}can be ${DEEDS[asked.verb].done}`}
       filter=${{ ...selection, ...standing.asked }} onClose=${() => setAsked(null)} onDone=${finish} />`}`;
 }
 

@@ -56,7 +56,7 @@ export default function Schedules({ route: { query } }) {
           ${each.name === opened && html`<tr class="more" key=${`${each.name} more`}><td colspan="5"><${More} schedule=${each} /></td></tr>`}`)}</tbody>
       </table></div>`}
     ${asked && html`<${Reason} title=${`${deed.label}: ${asked.name}`} means=${`The schedule ${deed.means}`} label=${deed.label} asksWhy=${false} onClose=${() => setAsked(null)}
-      act=${() => change(`schedules/${part(asked.name)}/${asked.verb}`).then(() => say(`${asked.name} ${deed.done}`))}
+      act=${() => change(`schedules/${part(asked.name)}/${asked.verb}`).then((run) => say(`${asked.name} ${deed.done}`, "done", asked.verb === "trigger" ? href(["run", run.id]) : ""))}
       onDone=${() => { setAsked(null); load.again(); }} />`}`;
 }
 

@@ -27,16 +27,16 @@ export const DEEDS = [
 
 const pathOf = (verb, id) => verb === "discard" ? `dead-letters/${part(id)}/${verb}` : `runs/${part(id)}/${verb.replaceAll("_", "-")}`;
 
-/** What a run obeys now, and its reader may have it do. @param {any} run @param {Set<string>} rights */
-export function deedsOf(run, rights) {
-  const waits = run.phases.some(({ phase }) => phase?.waits_for === "signal" && phase.state === "RUNNING");
+/** What a run obeys now, and its reader may have it do. @param {any} run @param {Set<string>} rights @param {any} pipeline */
+export function deedsOf(run, rights, pipeline) {
+  const waits = waitsOf(run, pipeline).length > 0;
   return DEEDS.filter(({ verb }) => rights.has(verb) && (verb === "signal" ? waits && run.allowed.length : run.allowed.includes(verb)));
 }
 
 /** @param {{run: any, rights: Set<string>, pipeline: any, onDone: () => void}} props */
 export function Deeds({ run, rights, pipeline, onDone }) {
   const [asked, setAsked] = useState(/** @type {Deed | null} */ (null));
-  const all = deedsOf(run, rights);
+  const all = deedsOf(run, rights, pipeline);
   const [first, others] = [all.filter((deed) => deed.isFirst), all.filter((deed) => !deed.isFirst)];
   return html`
     ${first.map((deed) => html`<button key=${deed.verb} class=${`button ${deed.verb === "cancel" ? "danger" : ""}`} onClick=${() => setAsked(deed)}><${Icon} name=${deed.icon} />${deed.label}</button>`)}
@@ -47,7 +47,7 @@ export function Deeds({ run, rights, pipeline, onDone }) {
 /** @param {{deed: Deed, run: any, pipeline: any, place?: string, onClose: () => void, onDone: () => void}} props `place`: chosen already */
 export function Ask({ deed, run, pipeline, place = "", onClose, onDone }) {
   const waiting = waitsOf(run, pipeline);
-  const [given, setGiven] = useState(() => ({ place, note: "", signal: waiting[0]?.signal || "", value: initialOf(waiting[0], pipeline) }));
+  const [given, setGiven] = useState(() => ({ place, note: "", at: waiting[0]?.path || "", item: "", value: initialOf(waiting[0], pipeline) }));
   const set = (changes) => setGiven((old) => ({ ...old, ...changes }));
   const act = async (reason) => {
     const answer = await change(pathOf(deed.verb, run.id), bodyOf(deed, { ...given, reason }, waiting));
@@ -59,18 +59,22 @@ export function Ask({ deed, run, pipeline, place = "", onClose, onDone }) {
       ${deed.asks && html`<${Asked} ...${{ deed, run, pipeline, waiting, given, set }} />`}<//>`;
 }
 
-/** The signals that are waited for. */
+/** The signals that are waited for; in a map each item waits for one whose key is its own number. */
 function waitsOf(run, pipeline) {
   const nodes = new Map((pipeline?.graph.nodes || []).map((node) => [node.path, node]));
-  return run.phases.filter(({ phase }) => phase?.waits_for === "signal" && phase.state === "RUNNING")
-    .map(({ path }) => ({ path, signal: nodes.get(path)?.signal, key: nodes.get(path)?.key })).filter(({ signal }) => signal);
+  return run.phases.filter(({ phase, states }) => phase ? phase.waits_for === "signal" && phase.state === "RUNNING" : states.RUNNING)
+    .map(({ path, phase }) => ({ path, signal: nodes.get(path)?.signal, key: nodes.get(path)?.key ?? null, isOfItems: !phase && nodes.get(path)?.key === null }))
+    .filter(({ signal }) => signal);
 }
 
 const schemaOf = (wait, pipeline) => (wait && pipeline?.signals?.[wait.signal]) || {};
 const initialOf = (wait, pipeline) => wait && initial(schemaOf(wait, pipeline), schemaOf(wait, pipeline));
 
 function bodyOf({ asks, verb }, given, waiting) {
-  if (verb === "signal") return { signal: given.signal, value: given.value ?? null, key: waiting.find(({ signal }) => signal === given.signal)?.key ?? null };
+  if (verb === "signal") {
+    const { signal, key, isOfItems } = waiting.find(({ path }) => path === given.at);
+    return { signal, value: given.value ?? null, key: isOfItems ? given.item.trim() : key };
+  }
   const body = { reason: given.reason };
   if (asks === "note") body.note = given.note;
   else if (asks && given.place) body[asks] = given.place;
@@ -82,11 +86,13 @@ function Asked({ deed, run, pipeline, waiting, given, set }) {
     case "note":
       return html`<label><span class="label">Note</span><textarea rows="3" required maxlength="2000" value=${given.note} onInput=${(event) => set({ note: event.target.value })}></textarea></label>`;
     case "signal": {
-      const wait = waiting.find(({ signal }) => signal === given.signal);
+      const wait = waiting.find(({ path }) => path === given.at);
       const schema = schemaOf(wait, pipeline);
-      return html`<label><span class="label">Signal</span><select value=${given.signal} onChange=${(event) => set({ signal: event.target.value, value: initialOf(waiting.find(({ signal }) => signal === event.target.value), pipeline) })}>
-          ${waiting.map(({ signal, path }) => html`<option value=${signal}>${signal} (${path})</option>`)}</select></label>
-        <${Field} key=${given.signal} schema=${{ title: "Value", ...schema }} root=${schema} name="Value" value=${given.value} onChange=${(value) => set({ value })} />`;
+      return html`<label><span class="label">Signal</span><select value=${given.at} onChange=${({ target }) => set({ at: target.value, value: initialOf(waiting.find(({ path }) => path === target.value), pipeline) })}>
+          ${waiting.map(({ signal, path }) => html`<option value=${path}>${signal} (${path})</option>`)}</select></label>
+        ${wait?.isOfItems && html`<label><span class="label">Item</span><input required pattern="[0-9]+([.][0-9]+)*" value=${given.item} onInput=${({ target }) => set({ item: target.value })} />
+          <span class="hint">Its number in the map, from 0; of a map in a map both, as in 2.0.</span></label>`}
+        <${Field} key=${given.at} schema=${{ title: "Value", ...schema }} root=${schema} name="Value" value=${given.value} onChange=${(value) => set({ value })} />`;
     }
     case "phase": {
       const paths = run.phases.map(({ path }) => path).filter((path) => !path.includes("["));

@@ -1,6 +1,6 @@
 // What one should know before looking further: what a run failed with, and what it waits for.
 import { html } from "../../html.js";
-import { moment, relative } from "../../format.js";
+import { count, moment, relative } from "../../format.js";
 import { href } from "../../route.js";
 import { Icon } from "../../parts/icon.js";
 import { useNow } from "../../parts/time.js";
@@ -25,14 +25,14 @@ export const Failure = ({ error, onSelect }) => html`
 export function Waits({ run, pipeline, children }) {
   const nodes = new Map((pipeline?.graph.nodes || []).map((node) => [node.path, node]));
   const later = (phase) => new Date(phase.available_at).getTime() > Date.now();
-  const all = run.phases.filter(({ phase }) => phase && (
-    (phase.waits_for && phase.state === "RUNNING") || phase.state === "RETRYING" || (phase.state === "PENDING" && later(phase))));
+  const all = run.phases.filter(({ path, phase, states }) => !phase ? states.RUNNING && nodes.get(path)?.signal
+    : (phase.waits_for && phase.state === "RUNNING") || phase.state === "RETRYING" || (phase.state === "PENDING" && later(phase)));
   useNow(all.length > 0);
   if (!all.length) return null;
   return html`
     <section class="note tone-waiting" aria-label="Waits for">
       <${Icon} name="waiting" />
-      <div><h2>Waits</h2><ul class="plain">${all.map(({ path, phase }) => html`<li key=${path}><span class="mono">${path}</span> <${What} phase=${phase} node=${nodes.get(path)} run=${run} /></li>`)}</ul>${children}</div>
+      <div><h2>Waits</h2><ul class="plain">${all.map(({ path, phase, states }) => html`<li key=${path}><span class="mono">${path}</span> ${phase ? html`<${What} phase=${phase} node=${nodes.get(path)} run=${run} />` : html`for the signal <b>${nodes.get(path).signal}</b>, ${count(states.RUNNING)} of them`}</li>`)}</ul>${children}</div>
     </section>`;
 }
 
