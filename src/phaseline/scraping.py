@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import threading
 import time
 from datetime import timedelta
@@ -37,7 +38,7 @@ class Scraper:
         self._reading: tuple[threading.Event, float] | None = None
         """What is set when the reading that is under way has come, and since when it is."""
         self._figures: Figures | None = None
-        self._read_at = 0.0
+        self._read_at = -math.inf  # not 0: the clock counts from when the machine was started
 
     def figures(self) -> Figures | None:
         """Give the figures, or None if the runtime is not open, or they could not be read; from any thread.
