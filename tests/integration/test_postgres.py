@@ -237,14 +237,19 @@ async def wakes(slow: Runtime, engine: Engine, wait_for_listener: Callable[[], N
 
 @pytest.fixture
 def wait_for_listener(postgres: Database) -> Callable[[], None]:
-    """Wait until a worker listens."""
+    """Wait until a worker listens that did not when the test began: those of tests before it may still be leaving."""
     engine = create_engine(postgres.url, isolation_level="AUTOCOMMIT")
+    query = text("SELECT pid FROM pg_stat_activity WHERE query LIKE 'LISTEN %' AND state = 'idle'")
+
+    def listeners() -> set[int]:
+        with engine.connect() as connection:
+            return {*connection.execute(query).scalars()}
+
+    before = listeners()
 
     def wait() -> None:
-        query = text("SELECT count(*) FROM pg_stat_activity WHERE query LIKE 'LISTEN %'")
-        with engine.connect() as connection:
-            while not connection.execute(query).scalar_one():
-                pass
+        while not listeners() - before:
+            pass
         engine.dispose()
 
     return wait
