@@ -201,6 +201,22 @@ class Tally:
     """Dead letters, by name of the pipeline."""
 
 
+@attrs.frozen
+class Beginning:
+    """What a value begins with, encoded."""
+
+    text: str
+    size: int
+    """Of the whole of it, in bytes of UTF-8."""
+    is_whole: bool
+    """Whether that is all of it."""
+
+    @classmethod
+    def of(cls, text: str, characters: int) -> Beginning:
+        """Cut one that was read whole."""
+        return cls(text[:characters], len(text.encode()), len(text) <= characters)
+
+
 class Transaction(ABC):
     """A transaction that a phase's body and its commit share; used by one thread, but for ``abandon``."""
 
@@ -587,6 +603,14 @@ class Storage(ABC):
 
         The output of a row that is ``same_as`` another is that of the other, as it was when the row was written.
         """
+
+    def beginning(self, namespace: str, run_id: str, path: str, characters: int) -> Beginning | None:
+        """What one of these values begins with, at most so many characters; None where ``values`` has none.
+
+        By default it is cut from the whole. A storage that can read the beginning alone overrides this: values may be very large.
+        """
+        text = self.values(namespace, run_id, (path,)).get(path)
+        return None if text is None else Beginning.of(text, characters)
 
     @abstractmethod
     def steps(self, namespace: str, run_id: str, path: str, generation: int) -> Mapping[str, str]:

@@ -13,6 +13,7 @@ from tests.web_client import client_of
 
 from phaseline import Abort, Pipeline, Runtime, each, phase
 from phaseline.finding import RunSummary
+from phaseline.storage.sql.store import SqlStorage
 from phaseline.web import Access, asgi_app, console
 from phaseline.web.access import Action
 
@@ -191,6 +192,27 @@ async def test_of_a_very_large_value_the_beginning_is_shown_and_all_can_be_had()
             assert 422 == (await client.get(path, params={"of": "all"})).status_code
         async with client_of(asgi_app(runtime, authorize=everybody)) as client:
             assert "hunter2" in (await client.get(path)).text
+
+
+async def test_no_more_of_a_value_is_read_than_is_shown(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a database the rest of it stays there: of an output, of the output of a phase, and of the input."""
+
+    def read_whole(*_: object) -> None:
+        raise AssertionError
+
+    swelling = Pipeline("swelling", swell)
+    async with Runtime(f"sqlite:///{tmp_path / 'runs.db'}", pipelines=[swelling]) as runtime:
+        handle = await runtime.start(swelling, 30_000)
+        await handle.wait()
+        monkeypatch.setattr(SqlStorage, "values", read_whole)
+        async with client_of(console(runtime, authorize=everybody), "/api") as client:
+            path = f"/runs/{handle.id}/value"
+            whole = (await client.get(path)).json()
+            assert whole["is_beginning"]
+            assert whole == (await client.get(path, params={"phase": "swell"})).json()
+            assert 30_000 == (await client.get(path, params={"of": "input"})).json()["value"]
 
 
 async def test_a_run_without_an_output_has_none_to_show(runtime: Runtime) -> None:

@@ -83,14 +83,19 @@ class Values:
         Raises:
             NoOutputError: As ``output``.
         """
+        path = self.output_path(live)
+        if path is not None and (text := (await self._texts(live, (path,))).get(path)) is not None:
+            return text
+        return live.snapshot.plan.whole.encode(await self.output(live))[0]
+
+    @staticmethod
+    def output_path(live: LiveRun) -> str | None:
+        """Give the path at which the output of the run is stored, where it is what one phase gave."""
         plan = live.snapshot.plan
-        if not plan.may_finish:
-            found = _way(live, plan.output, ())
-            if isinstance(found, Edge) and plan.nodes[found.node].kind in _STORING:
-                path = plan.nodes[found.node].at(())
-                if (text := (await self._texts(live, (path,))).get(path)) is not None:
-                    return text
-        return plan.whole.encode(await self.output(live))[0]
+        found = None if plan.may_finish else _way(live, plan.output, ())
+        if isinstance(found, Edge) and plan.nodes[found.node].kind in _STORING:
+            return plan.nodes[found.node].at(())
+        return None
 
     async def of_node(
         self,

@@ -11,6 +11,7 @@ import anyio.to_thread
 from pydantic_core import from_json, to_json
 from starlette.responses import Response
 
+from phaseline.abc import Beginning
 from phaseline.errors import NoOutputError
 from phaseline.run import INPUT, RunState
 from phaseline.views import View
@@ -19,9 +20,9 @@ from phaseline.web.problems import INVALID_REQUEST, NO_VALUE, RequestError
 from phaseline.web.shown import Shown, redacted
 
 LARGEST: Final = 1 << 20
-"""Characters of a value that is read whole where a part of it is shown."""
+"""Characters of a value that are read at most where a part of it is shown."""
 BEGINNING: Final = 128 << 10
-"""Characters that are read of one that is larger."""
+"""Characters of one that is larger of which a part is shown."""
 _NO_NAME: Final = re.compile(r"[^A-Za-z0-9_.-]+")
 
 
@@ -30,7 +31,7 @@ class ValueView(View):
 
     is_there: bool
     characters: int
-    """Of the whole of it, as JSON."""
+    """Of the whole of it, as JSON; where ``is_beginning``, its bytes in UTF-8."""
     is_beginning: bool = False
     """Whether it is so large that alone its beginning was read: what is left out of it is not counted then."""
     value: Any
@@ -40,18 +41,19 @@ class ValueView(View):
 
 async def show_value(call: Call) -> ValueView:
     """Show what a run was given, what came of it, or what a phase of it gave; of what is large, a part."""
-    text = await _text(call)
-    if text is None:
+    found = await _beginning(call)
+    if found is None:
         return ValueView(is_there=False, characters=0, value=None)
-    value, is_beginning = await anyio.to_thread.run_sync(_shown, text, call.hidden)
-    return ValueView(is_there=True, characters=len(text), is_beginning=is_beginning, value=value)
+    value = await anyio.to_thread.run_sync(_shown, found, call.hidden)
+    size = len(found.text) if found.is_whole else found.size
+    return ValueView(is_there=True, characters=size, is_beginning=not found.is_whole, value=value)
 
 
-def _shown(text: str, hidden: frozenset[str]) -> tuple[Any, bool]:
-    if len(text) <= LARGEST:
-        return Shown(hidden).of(from_json(text)), False
-    beginning = from_json(text[:BEGINNING], allow_partial="trailing-strings")
-    return Shown(hidden, is_beginning=True).of(beginning), True
+def _shown(found: Beginning, hidden: frozenset[str]) -> Any:
+    if found.is_whole:
+        return Shown(hidden).of(from_json(found.text))
+    beginning = from_json(found.text[:BEGINNING], allow_partial="trailing-strings")
+    return Shown(hidden, is_beginning=True).of(beginning)
 
 
 async def download_value(call: Call) -> Response:
@@ -68,16 +70,37 @@ async def download_value(call: Call) -> Response:
     )  # fmt: skip
 
 
-async def _text(call: Call) -> str | None:
-    """The value as it is stored; None where there is none."""
-    asked, runner = call.query, call.runtime.runner
-    if asked.of == "output" and asked.phase is None:
-        return await _output(call)
+async def _beginning(call: Call) -> Beginning | None:
+    """As much of the value as is read to show it; None where there is none."""
+    runner, path = call.runtime.runner, _path(call)
+    if path is None and call.run.state == RunState.COMPLETED:
+        path = runner.values.output_path(await runner.load(call.run.id))
+    found: Beginning | None = None
+    if path is not None:
+        of_run = runner.options.namespace, call.run.id
+        found = await runner.read(partial(runner.storage.beginning, *of_run, path, LARGEST))
+    if found is None and _path(call) is None:  # it is put together of what several phases gave
+        text = await _output(call)
+        found = None if text is None else Beginning.of(text, LARGEST)
+    return found
+
+
+def _path(call: Call) -> str | None:
+    """Where the value is stored; None of the output of the run, which is to be found."""
+    asked = call.query
     if asked.of == "input" and asked.phase is not None:
         raise RequestError(
             INVALID_REQUEST, "what a phase was given is what those before it gave; ask for these"
         )
-    path = INPUT if asked.phase is None else asked.phase
+    path: str | None = INPUT if asked.of == "input" else asked.phase
+    return path
+
+
+async def _text(call: Call) -> str | None:
+    """The value as it is stored; None where there is none."""
+    runner, path = call.runtime.runner, _path(call)
+    if path is None:
+        return await _output(call)
     read = partial(runner.storage.values, runner.options.namespace, call.run.id, (path,))
     texts: Mapping[str, str] = await runner.read(read)
     return texts.get(path)

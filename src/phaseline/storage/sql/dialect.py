@@ -20,6 +20,7 @@ from phaseline.storage.sql.rows import Row
 
 if TYPE_CHECKING:
     from phaseline.storage.sql.access import Access
+    from phaseline.storage.sql.beginnings import Kept
 
 _NAME = re.compile(r"phaseline_(\w+)")
 _VALUE = re.compile(r"\?")
@@ -188,6 +189,14 @@ class Dialect(ABC):
     @abstractmethod
     def without_indices(self, path: str, instead: str = "") -> str:
         """Give the expression for the path of a phase without indices, or with a text in place of each: ``enrich`` of ``enrich[3]``."""
+
+    def beginning(self, ask: Access, kept: Kept, characters: int) -> tuple[str, int] | None:
+        """Read the first characters of a value, and how many bytes the whole has."""
+        found = ask.first(
+            f"SELECT substr({kept.column}, 1, ?), {self.octets}({kept.column}) FROM {kept.table} WHERE {kept.where}",  # noqa: S608  # names of ours
+            (characters, *kept.values),
+        )
+        return None if found is None else (found[0], found[1])
 
     @property
     def exists(self) -> bool:

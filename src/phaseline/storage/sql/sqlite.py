@@ -32,8 +32,11 @@ from phaseline.storage.sql.rows import Row
 
 if TYPE_CHECKING:
     from phaseline.storage.sql.access import Access
+    from phaseline.storage.sql.beginnings import Kept
 
 BUSY_TIMEOUT_MS = 5_000
+LONGEST_CHARACTER = 4
+"""Bytes, in UTF-8."""
 
 ADVICE = {
     "SQLITE_BUSY": "another process holds it locked for long; see which one writes, and try again",
@@ -103,6 +106,22 @@ class SqliteDialect(Dialect):
         with _constraints_told():
             found: list[Row] = driver.execute(statement, values).fetchall()
         return found
+
+    def beginning(self, ask: Access, kept: Kept, characters: int) -> tuple[str, int] | None:
+        """As it says; a column is read whole by any statement, but for one that opens it as a file."""
+        if not kept.has_rowid:
+            size = f"length(CAST({kept.column} AS BLOB))"  # octet_length is of SQLite 3.43
+            found = ask.first(
+                f"SELECT substr({kept.column}, 1, ?), {size} FROM {kept.table} WHERE {kept.where}",  # noqa: S608  # names of ours
+                (characters, *kept.values),
+            )
+            return None if found is None else (found[0], found[1])
+        rowid = ask.value(f"SELECT rowid FROM {kept.table} WHERE {kept.where}", kept.values)  # noqa: S608  # as above
+        if rowid is None:
+            return None
+        with ask.driver.blobopen(kept.table, kept.column, rowid, readonly=True) as column:
+            raw: bytes = column.read(LONGEST_CHARACTER * characters)
+            return raw.decode(errors="ignore")[:characters], len(column)
 
     def changed(self, driver: Any, statement: str, values: Sequence[Any]) -> int:
         with _constraints_told():

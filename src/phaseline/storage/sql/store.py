@@ -21,6 +21,7 @@ from sqlalchemy.exc import IntegrityError
 
 from phaseline.abc import (
     Backlog,
+    Beginning,
     Claimed,
     ClaimRequest,
     DueRuns,
@@ -45,6 +46,7 @@ from phaseline.statistics import Grouping, Statistics
 from phaseline.storage.sql import (
     ageing,
     backlog,
+    beginnings,
     claims,
     finding,
     hosted,
@@ -560,6 +562,10 @@ class SqlStorage(Storage):
     def values(self, namespace: str, run_id: str, paths: Iterable[str]) -> Mapping[str, str]:
         with self._reading() as ask:
             return reads.values(ask, namespace, run_id, paths)
+
+    def beginning(self, namespace: str, run_id: str, path: str, characters: int) -> Beginning | None:
+        with self._reading_one_moment() as ask:
+            return beginnings.beginning(ask, namespace, run_id, path, characters)
 
     def steps(self, namespace: str, run_id: str, path: str, generation: int) -> Mapping[str, str]:
         with self._reading() as ask:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from phaseline.abc import Storage
+from phaseline.abc import Beginning, Storage
 from phaseline.events import (
     ENGINE_EVENTS,
     CheckpointCreated,
@@ -206,6 +206,22 @@ class Reads(StorageTests):
         assert dict(storage.values(NAMESPACE, "run", [*expected])) == expected
         assert {path: storage.values(NAMESPACE, "run", [path])[path] for path in expected} == expected
         assert [row.same_as for row in read(storage)[1]] == ["", None, "b", "b"]
+        begun = {path: storage.beginning(NAMESPACE, "run", path, 3) for path in expected}
+        assert begun == {path: Beginning.of(text, 3) for path, text in expected.items()}
+
+    def test_of_a_value_the_beginning_is_read(self, storage: Storage) -> None:
+        """So many characters, also where some take several bytes; and how many bytes the whole has."""
+        text = '"aé€\U0001f600z"'
+        row = make_phase("a", PhaseState.RUNNING)
+        write(storage, make_unit(make_run(), inserted=[row]))
+        done = make_phase("a", PhaseState.COMPLETED)
+        write(storage, make_unit(make_run(revision=2), updated=[(done, 1)], outputs={"a": text}))
+        for characters in range(1, len(text) + 2):
+            begun = storage.beginning(NAMESPACE, "run", "a", characters)
+            assert begun == Beginning(text[:characters], len(text.encode()), characters >= len(text))
+        assert storage.beginning(NAMESPACE, "run", "", 9_999) == Beginning.of(INPUT_TEXT, 9_999)
+        for run_id, path in (("run", "b"), ("unknown", ""), ("unknown", "a")):
+            assert storage.beginning(NAMESPACE, run_id, path, 9) is None
 
     @pytest.mark.parametrize(
         ("namespace", "run_id"), [(NAMESPACE, "unknown"), ("unknown", "run"), (NAMESPACE, "")]

@@ -13,8 +13,8 @@ export function Value({ run, of = "output", phase, stamp, none = "There is none 
   const path = `runs/${part(run)}/value`;
   const load = useLoad((signal) => read(path, { of, phase }, signal), [run, of, phase], stamp);
   if (!load.data) return load.error ? html`<${Failed} error=${load.error} />` : html`<${Loading} lines=${3} />`;
-  const { is_there: isThere, characters, value } = load.data;
+  const { is_there: isThere, is_beginning: isBeginning, characters, value } = load.data;
   if (!isThere) return html`<p class="muted">${none}</p>`;
-  return html`<div class="tree"><${Tree} value=${value} /></div>${characters > LARGE && html`<p class="muted small">${count(characters)} characters in all; a part is shown.
+  return html`<div class="tree"><${Tree} value=${value} /></div>${characters > LARGE && html`<p class="muted small">${count(characters)} ${isBeginning ? "bytes" : "characters"} in all; a part is shown.
     <a href=${address(`${path}/file`, { of, phase })} download>Download all of it</a></p>`}`;
 }
