@@ -127,7 +127,8 @@ class EventBus:
 
     def publish(self, events: Sequence[Event]) -> None:
         """Tell committed (or live) events of one run; called on the event loop, never blocks, never raises."""
-        self.tell_own(events)
+        if self._owners:
+            self.tell_own(events)
         self.tell(events)
 
     def tell_own(self, events: Sequence[Event]) -> None:
@@ -142,8 +143,9 @@ class EventBus:
             _call_observer(observer, events)
         for subscription in self._subscriptions:
             subscription.offer(events)
-        for inbox in tuple(self._inboxes.values()):
-            inbox.tell(events)
+        if self._inboxes:
+            for inbox in tuple(self._inboxes.values()):
+                inbox.tell(events)
         if self._watches:
             for watch in self._watches.get(events[0].run_id, ()):
                 watch.tell(events)

@@ -124,7 +124,11 @@ class ValueCodec(Generic[T]):
         if self._listed:
             value = self._as_list(value)
         try:
-            raw = self._written(value)
+            if type(value) is self._flat and self._fields is not None and has_exactly(value, self._fields):
+                # Of what is exactly what was declared there is nothing to warn, and pydantic takes its time to read that option.
+                raw = self._write(value, round_trip=self._round_trip, by_alias=False)
+            else:
+                raw = self._written(value)
         except Exception as error:
             raise refuse(self.what, self._write_problems(value, error)) from error
         size = len(raw)
@@ -192,18 +196,12 @@ class ValueCodec(Generic[T]):
 
     # ------------------------------------------------------------------ how it is done
     def _written(self, value: T) -> bytes:
-        """Have pydantic write a value; it raises where the value is not of its type.
-
-        Of what is exactly what was declared there is nothing to warn, and pydantic takes its time to read that option.
-        """
+        """Have pydantic write a value; it raises where the value is not of its type."""
         kind = type(value)
         if kind is self._exact:
             return self._write(value)
-        if kind is not self._flat:
-            if self._check_class is not None:
-                self._check_class(value)
-        elif self._fields is not None and has_exactly(value, self._fields):
-            return self._write(value, round_trip=self._round_trip, by_alias=False)
+        if kind is not self._flat and self._check_class is not None:
+            self._check_class(value)
         return self._write(value, warnings="error", round_trip=self._round_trip, by_alias=False)
 
     def _silent_losses(self, raw: bytes, value: T, copy: T) -> list[str]:

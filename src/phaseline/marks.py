@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import TypeAlias
 
 from phaseline.errors import InvalidMarkError
@@ -72,13 +72,15 @@ def attribute_mark(name: object, value: object) -> str:
     return f"{name}={json.dumps(value, ensure_ascii=False)}"
 
 
-def tags_of(marks: Iterable[str]) -> tuple[str, ...]:
+def tags_of(marks: Collection[str]) -> tuple[str, ...]:
     """The tags among marks, in order."""
-    return tuple(mark[1:] for mark in marks if mark.startswith(_TAG))
+    return tuple(mark[1:] for mark in marks if mark.startswith(_TAG)) if marks else ()
 
 
-def attributes_of(marks: Iterable[str]) -> dict[str, Attribute]:
+def attributes_of(marks: Collection[str]) -> dict[str, Attribute]:
     """The attributes among marks, by name."""
+    if not marks:
+        return {}
     pairs = (mark.partition("=") for mark in marks if not mark.startswith(_TAG))
     return {name: json.loads(value) for name, _, value in pairs}
 

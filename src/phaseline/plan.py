@@ -266,6 +266,11 @@ class Plan:
         return self.sla is not None or any(node.sla is not None for node in self.nodes)
 
     @cached_property
+    def stops(self) -> tuple[str, ...]:
+        """Paths of the nodes in ``order``."""
+        return tuple(node.path for node in self.order)
+
+    @cached_property
     def input(self) -> ValueCodec[Any]:
         """The door for a run's input."""
         return ValueCodec(self.input_type, what=f"input of pipeline {self.name!r}")
@@ -376,7 +381,7 @@ class Plan:
         """Whether its runs may wait while nobody is busy with them."""
         return self.waits or bool(self.starts)
 
-    @property
+    @cached_property
     def endless_waits(self) -> tuple[str, ...]:
         """Paths of the waits that only a signal ends."""
         return tuple(n.path for n in self.nodes if n.awaits is not None and n.awaits.span is None)

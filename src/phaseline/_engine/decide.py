@@ -203,7 +203,8 @@ def _begin(draft: Draft, command: Begin, offer: Offer) -> None:
 def _succeed(draft: Draft, command: Succeed, offer: Offer) -> None:
     path = command.path
     row = _held(draft, path, command.fence)
-    settle(draft, row, command.spent)
+    if command.spent or draft.spending is not None:
+        settle(draft, row, command.spent)
     if command.has_saved:
         _save(draft, row, None)
     if command.emitted:

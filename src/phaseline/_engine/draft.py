@@ -210,9 +210,10 @@ class Draft:
 
     def pass_ended(self) -> None:
         """Move the cursor past nodes that have ended."""
-        order, cursor, rows, known = self.plan.order, self.cursor, self.rows, self.known
-        while cursor < len(order):
-            path = order[cursor].path
+        stops, cursor, rows, known = self.plan.stops, self.cursor, self.rows, self.known
+        count = len(stops)
+        while cursor < count:
+            path = stops[cursor]
             row = rows.get(path) or known.get(path)
             if row is None or row.state not in ENDED_PHASES:
                 break
@@ -294,12 +295,12 @@ class Draft:
 
     def move_on(self) -> Transition | None:
         """Move the run to the label of its earliest unfinished node; None if it is there, stands, or none is left."""
-        order = self.plan.order
-        if self.cursor == len(order):
-            label = order[-1].label if self.state == RunState.INITIALIZING else self.state
+        order, cursor, state = self.plan.order, self.cursor, self.state
+        if cursor < len(order):
+            label = order[cursor].label
         else:
-            label = order[self.cursor].label
-        return None if label == self.state or self.state in STANDING_STATES else self.move(label)
+            label = order[-1].label if state == RunState.INITIALIZING else state
+        return None if label == state or state in STANDING_STATES else self.move(label)
 
     def move(self, target: str) -> Transition | None:
         """Move the run's state machine; gives the transition for the fact that moves it, None if it stays.
@@ -322,14 +323,16 @@ class Draft:
         changes, run, base = self._changes, self.run, self.base.run
         if run.letter is not None and self.state != RunState.FAILED:
             changes["letter"] = None
-        if timing.is_timed(run):
+        if run.timeout is not None or run.deadline is not None:
             changes.update(timing.times(run, self.state, self._newest_rows(), self.now))
-        is_amended = (
-            run is not base or not _AMENDED.isdisjoint(changes) or (bool(base.marks) and not base.revision)
-        )
-        run = replace(run, state=self.state, seq=self.seq, revision=self.revision, updated_at=self.now)
-        if changes:  # most units change nothing else, and fields that are known by name cost half
-            run = replace(run, **changes)
+        is_amended = run is not base or (not base.revision and bool(base.marks))
+        if changes:
+            is_amended = is_amended or not _AMENDED.isdisjoint(changes)
+            run = replace(
+                run, state=self.state, seq=self.seq, revision=self.revision, updated_at=self.now, **changes
+            )
+        else:  # as most are, and fields that are known by name cost half
+            run = replace(run, state=self.state, seq=self.seq, revision=self.revision, updated_at=self.now)
         self.run, known = run, self.known
         inserted: list[PhaseRecord] = []
         updated: list[tuple[PhaseRecord, int]] = []

@@ -111,14 +111,14 @@ def phase_noted(draft: Draft, node: PlanNode, path: str) -> PhaseRecord:
 
 def phase_started(draft: Draft, node: PlanNode, path: str, row: PhaseRecord | None, offer: Offer) -> None:
     """A worker was granted a phase that waited (its row), or that became runnable this very moment (no row yet)."""
-    now, worker, lease = draft.now, offer.worker, offer.lease_expires
+    now, run, worker, lease = draft.now, draft.run, offer.worker, offer.lease_expires
     if row is None:
         attempt = 1
         position, generation, fence = draft.new_row(path)
         fence += 1
         row = PhaseRecord(
-            path=path, state=RUNNING, queue=node.queue, priority=draft.run.priority, available_at=now,
-            position=position, epoch=draft.run.epoch, generation=generation, attempt=1, fence=fence, worker=worker,
+            path=path, state=RUNNING, queue=node.queue, priority=run.priority, available_at=now,
+            position=position, epoch=run.epoch, generation=generation, attempt=1, fence=fence, worker=worker,
             lease_expires=lease, first_started_at=now, started_at=now,
             sla_at=None if node.sla is None else level_of(draft, node, now),
         )  # fmt: skip
@@ -133,7 +133,7 @@ def phase_started(draft: Draft, node: PlanNode, path: str, row: PhaseRecord | No
     draft.seq += 1
     draft.events.append(
         PhaseStarted(
-            run_id=draft.run_id, pipeline=draft.run.pipeline, seq=draft.seq, at=now, phase=path, transition=transition, attempt=attempt,
+            run_id=run.id, pipeline=run.pipeline, seq=draft.seq, at=now, phase=path, transition=transition, attempt=attempt,
             fence=fence, worker=worker,
         )
     )  # fmt: skip
@@ -363,11 +363,12 @@ def phases_skipped(draft: Draft, rows: list[PhaseRecord], reason: str, passing: 
 
 def checkpoint_created(draft: Draft, path: str) -> None:
     """The position after a phase was noted."""
+    run = draft.run
     draft.seq = seq = draft.seq + 1
     draft.events.append(
         CheckpointCreated(
-            run_id=draft.run_id, pipeline=draft.run.pipeline, seq=seq, at=draft.now, phase=path, checkpoint=f"{draft.run_id}:{seq}",
-            revision=draft.revision, epoch=draft.run.epoch,
+            run_id=run.id, pipeline=run.pipeline, seq=seq, at=draft.now, phase=path, checkpoint=f"{run.id}:{seq}",
+            revision=draft.revision, epoch=run.epoch,
         )
     )  # fmt: skip
 

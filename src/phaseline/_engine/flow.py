@@ -64,7 +64,7 @@ def start(draft: Draft, node: PlanNode, path: str, row: PhaseRecord | None, offe
         return False
     if not offer.takes(node.queue, draft.run.priority):
         return False
-    if row is None and evolve_phase.limits_of(draft, node) is not None:
+    if row is None and (node.limits or draft.run.limits) and evolve_phase.limits_of(draft, node):
         return False  # how many slots are free is known inside of a claim alone
     if draft.state == IDLE:
         evolve_run.pipeline_started(draft)
@@ -186,31 +186,28 @@ def flow_on(draft: Draft, offer: Offer) -> None:
 
     A work list and not recursion: one skipped phase may skip a thousand behind it.
     """
-    while draft.just_ended:
-        node, items = draft.just_ended.popleft()
+    ended, plan = draft.just_ended, draft.plan
+    while ended:
+        node, items = ended.popleft()
         path = node.at(items) if items else node.path
-        row = draft.rows.get(path) or draft.known.get(path)
-        assert row is not None  # noqa: S101  # it has just ended
+        row = draft.rows.get(path) or draft.known[path]
         if row.state is FAILED:
             _end_failed_item(draft, node, items, row, offer)
             continue
-        if row.live and not items and node.kind is not TEST and draft.plan.checkpoints:
+        live = row.live
+        if live and not items and plan.checkpoints and node.kind is not TEST:
             evolve_phase.checkpoint_created(draft, path)
         for index in node.children:
-            child = draft.plan.nodes[index]
+            child = plan.nodes[index]
             if not child.is_plain:
                 _decide_child(draft, child, items, offer)
-            elif row.live:
+            elif live:
                 open_node(draft, child, items, offer)
             else:
                 _skip(draft, child, items)
         if items:
             _end_item_if_over(draft, node, items, offer)
-        elif (
-            draft.cursor == len(draft.plan.order)
-            and not draft.just_ended
-            and draft.state not in STANDING_STATES
-        ):
+        elif draft.cursor == len(plan.order) and not ended and draft.state not in STANDING_STATES:
             evolve_run.pipeline_completed(draft)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import heapq
 import time
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from functools import partial
 from itertools import count
 
@@ -26,12 +26,14 @@ class SystemClock:
     """
 
     def __init__(self) -> None:
-        self._start = datetime.now(UTC)
-        self._steady = _steady()
+        self._ahead = time.time() - _steady()
+        """Seconds by which the storage's time since 1970 is ahead of the steady clock; a float tells microseconds until 2100."""
 
     def now(self) -> datetime:
         """Aware UTC."""
-        return self._start + timedelta(0, _steady() - self._steady)  # by name it takes twice the time
+        return datetime.fromtimestamp(
+            self._ahead + _steady(), UTC
+        )  # a timedelta would cost half as much again
 
     def sql_now(self) -> datetime | None:
         """None: the storage compares with its own time."""
@@ -39,7 +41,7 @@ class SystemClock:
 
     def follow(self, moment: datetime) -> None:
         """Go on from the storage's time."""
-        self._start, self._steady = moment, _steady()
+        self._ahead = moment.timestamp() - _steady()
 
     async def sleep_until(self, moment: datetime) -> None:
         """Return once ``now()`` has reached the moment."""

@@ -119,12 +119,16 @@ class Runner:
     """When leases run out that were last renewed."""
     swept_at: datetime | None = None
     """When the worker of this process last looked over everything."""
+    closed: bool = False
+    """Whether nothing is carried forward here any more, so that waiting for a run is in vain."""
     reopened: int = 0
     """Counts the runs that went on here after an end."""
     on_message: Callable[[], None] | None = None
     """Told when a commit has told other runs something."""
     on_due: Callable[[datetime], None] | None = None
     """Told when a commit leaves a phase that waits, until the moment at which its wait ends by itself."""
+    on_expiry: Callable[[datetime], None] | None = None
+    """Told when a commit leaves a run that must be over at a moment."""
     on_level: Callable[[datetime], None] | None = None
     """Told when a commit leaves what should be over at a moment."""
     _post: Post
@@ -132,6 +136,8 @@ class Runner:
     """In which tasks begin that other threads ask for: by it the libraries of event loops know where they are."""
     _scope: type[anyio.CancelScope]
     """Makes the scopes in which bodies can be cancelled."""
+    _handlers: Threads | None = None
+    _timers: Timers | None = None
     _rests: Timer | None = None
     """Goes off when runs are forgotten that rest."""
 
@@ -168,8 +174,6 @@ class Runner:
         self.worker_id: str = new_worker_id()
         self.live: dict[str, LiveRun] = {}
         self.draining: bool = False
-        self.closed: bool = False
-        """Whether nothing is carried forward here any more, so that waiting for a run is in vain."""
         self.keeps: bool = not storage.shared
         """Whether runs that have not ended are kept while nothing is done to them; a sweep must drop them in the end."""
         self.commits: int = 0
@@ -183,32 +187,23 @@ class Runner:
         """Best priority among rows known to wait for this worker."""
         self.on_waiting: Callable[[datetime], None] | None = None
         """Told when a commit leaves a phase that waits for a worker until a moment."""
-        self.on_expiry: Callable[[datetime], None] | None = None
-        """Told when a commit leaves a run that must be over at a moment."""
         self.on_seat: Callable[[], None] | None = None
         """Told when a body has ended and its seat is free."""
         self._tasks: TaskGroup | None = None
         self._crew: Crew | None = None
         self.bodies: Threads | None = None
         """Where sync bodies run, from the first one on."""
-        self._handlers: Threads | None = None
         self._writer = Threads("phaseline-writer", 1, ahead=2) if storage.blocking else None
         self._readers = Threads("phaseline-reader", 4) if storage.blocking else None
-        self._timers: Timers | None = None
         self.values: Values = Values(storage, self._readers)
         self.committer: Committer
+        self._direct: DirectCommitter | None = None
+        """The committer, if it writes each command at once."""
+        to = storage, self.clock, self._offer, self.committed, self.adopt
         if self._writer is None:
-            self.committer = DirectCommitter(storage, self.clock, self._offer, self.committed, self.adopt)
+            self.committer = self._direct = DirectCommitter(*to)
         else:
-            self.committer = GroupCommitter(
-                storage,
-                self.clock,
-                self._offer,
-                self.committed,
-                self.adopt,
-                thread=self._writer,
-                later=self._later,
-            )
+            self.committer = GroupCommitter(*to, thread=self._writer, later=self._later)
 
     @cached_property
     def served(self) -> frozenset[str]:
@@ -344,17 +339,12 @@ class Runner:
                     live, granted = self.take_over(result), result.granted
             elif result is None:
                 raise LeaseLostError(live.id, job.row.path, job.row.fence)  # noqa: TRY301  # as where it is learnt by the commit
+            elif self._direct is not None:
+                granted = self._direct.submit_now(live, result, job)
             else:
                 granted = await self.committer.submit(live, result, job=job, drives=True)
         except LeaseLostError as error:
-            row = live.snapshot.rows.get(job.row.path)
-            was_ended = (
-                row is None or row.state is PhaseState.SKIPPED
-            )  # by a command, or since another one was faster
-            expected = was_ended or live.snapshot.run.state in SETTLED_STATES
-            log.log(logging.INFO if expected else logging.WARNING, "%s", error)
-            if isinstance(result, Attach) and result.unit is None:
-                await let_go(self, job, result.child)
+            await self._take_loss(job, result, error)
         except Exception as error:  # noqa: BLE001  # nobody is left to hear of it
             log.error("what phase %r of run %s came to could not be stored: %s", job.row.path, live.id, error)  # noqa: TRY400  # the error says it all
             if isinstance(error, StorageRefusedError) and not isinstance(result, Fail):
@@ -365,6 +355,17 @@ class Runner:
         if self.on_seat is not None:
             self.on_seat()
         return following
+
+    async def _take_loss(self, job: Job, result: Command | Draft | None, error: LeaseLostError) -> None:
+        """See to a phase that is somebody else's by now, or nobody's: nothing of what it came to is stored."""
+        live = job.live
+        row = live.snapshot.rows.get(job.row.path)
+        # Skipped by a command, or since another one was faster.
+        was_ended = row is None or row.state is PhaseState.SKIPPED
+        expected = was_ended or live.snapshot.run.state in SETTLED_STATES
+        log.log(logging.INFO if expected else logging.WARNING, "%s", error)
+        if isinstance(result, Attach) and result.unit is None:
+            await let_go(self, job, result.child)
 
     async def _commit_refusal(self, job: Job, error: StorageRefusedError) -> None:
         """Fail a phase for good whose result the storage does not take: called again it would come to the same."""
@@ -488,12 +489,15 @@ class Runner:
     def committed(self, live: LiveRun, draft: Draft) -> None:
         """Take note of a commit: seats, observers, those who wait."""
         self.commits += 1
-        if draft.base.run.ended_at is not None:
-            self.reopened += 1
-        if draft.run.epoch != draft.base.run.epoch:
-            live.forget_values()
         self.seats -= len(draft.granted)
         self._thread_seats -= draft.threads
+        if self._tasks is None:
+            return  # driven by its caller alone, in a memory of its own: nobody hears of it, and nothing runs beside it
+        before = draft.base.run
+        if before.ended_at is not None:
+            self.reopened += 1
+        if draft.run.epoch != before.epoch:
+            live.forget_values()
         if draft.events:
             self.publish(draft.events)
             if self.observers.on_commit:
@@ -663,4 +667,5 @@ class Runner:
                 threads.close()
         self.on_waiting = self.on_due = self.on_seat = self.on_expiry = self.on_level = self.on_message = None
         self.publish = self.bus.publish
+        self._direct = None
         del self.committer

@@ -176,6 +176,8 @@ def _limits(runner: Runner, plan: Plan, options: StartOptions) -> str | None:
         options.concurrency_key,
     )
     if key is None:
+        if whole is None and rate is None:
+            return plan.limits
         own = None
     elif options.rate is None:
         own = limit_text(options.concurrency or 1, "key", key)
