@@ -39,6 +39,7 @@ from phaseline.errors import (
 from phaseline.storage.sql import liveness, migrations, schema
 from phaseline.storage.sql.notices import Teller
 from phaseline.storage.sql.postgres import PostgresDialect
+from phaseline.storage.sql.statements import _literals
 from phaseline.storage.sql.store import SqlStorage
 
 
@@ -420,3 +421,22 @@ def test_a_role_that_may_not_make_schemas_migrates(postgres: Database) -> None:
             connection.execute(text("DROP SCHEMA theirs CASCADE"))
             connection.execute(text("DROP ROLE modest"))
     engine.dispose()
+
+
+@pytest.mark.parametrize(
+    "column",
+    [
+        ["plain", "texts", ""],
+        ['with "quotes"', "and \\ back\\\\slashes\\"],
+        [None, None],
+        ["NULL", None, "{}", "a,b", " spaces ", "é\n\t"],
+        [None, '"', "\\", '\\"'],
+    ],
+)
+def test_texts_of_a_batch_are_read_as_they_were_written(postgres: Database, column: list[str | None]) -> None:
+    """The literals are of our own making: whatever a text holds, it is nothing but a text to the server."""
+    with psycopg.connect(postgres.url) as connection:
+        row = connection.execute(
+            "SELECT %s::text[]", [_literals([(text,) for text in column], ["text"])[0]]
+        ).fetchone()
+    assert row == (column,)
