@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncIterator
 from datetime import timedelta
 from pathlib import Path
@@ -36,6 +37,17 @@ async def store(found: tuple[int, bool]) -> str:
 
 one = Pipeline("one", weigh.wait_for(APPROVED) >> store)
 weighing = Pipeline("weighing", split >> each(one))
+LATER_ON = """
+  const now = Date.now;
+  let shift = 0;
+  Date.now = () => now() + shift;
+  window.later = (ms) => { shift += ms; };
+"""
+WRITTEN = """
+  window.written = [];
+  const write = CanvasRenderingContext2D.prototype.fillText;
+  CanvasRenderingContext2D.prototype.fillText = function (text, ...place) { written.push(text); return write.call(this, text, ...place); };
+"""
 
 
 @pytest.fixture
@@ -124,3 +136,33 @@ async def test_who_may_command_some_runs_is_told_no_number_of_others(page: Page,
         await dialog.get_by_role("button", name="Cancel").click()
         await expect(page.locator("table.runs tbody tr")).to_contain_text("Cancelled")
     assert ("CANCELLED", "IDLE") == (await mine.state(), await other.state())
+
+
+async def test_rates_are_those_of_the_last_minute(page: Page, runtime: Runtime) -> None:
+    """What was heard before it counts no more."""
+    async with consoled(page, runtime) as opened:
+        await page.add_init_script(LATER_ON)
+        async with page.expect_response("**/api/pipelines/weighing*"):  # by which it knows what waits where
+            await opened.goto("#/workers")
+        await expect(page.get_by_text("Live", exact=True)).to_be_visible()
+        for _ in range(3):
+            handle = await runtime.start(weighing, "")
+            await handle.wait()
+        await page.evaluate("later(15_000)")
+        done = page.get_by_role("region", name="Queues").locator("tbody tr td").nth(3)
+        await expect(done).to_have_text(re.compile("^[1-9]"))
+        await page.evaluate("later(61_000)")
+        await expect(done).to_have_text("0")
+
+
+async def test_what_stands_beside_lines_are_whole_numbers(page: Page, runtime: Runtime) -> None:
+    """Half a run is none, and a time below a millisecond is told once."""
+    handle = await runtime.start(weighing, "")
+    await handle.wait()
+    async with consoled(page, runtime) as opened:
+        await page.add_init_script(WRITTEN)
+        await opened.goto("#/analytics?last=1h")
+        await expect(page.locator("canvas").first).to_be_visible()
+        await page.wait_for_function("written.includes('1')")
+        written: list[str] = await page.evaluate("written")
+    assert [] == [text for text in written if re.fullmatch(r"\d*\.\d+", text)]

@@ -51,7 +51,7 @@ export default function Analytics({ route: { query } }) {
       : !found ? html`<${Loading} lines=${8} />`
       : !found.groups.length ? html`<${Notice} icon="analytics" title="Nothing was started in that time"><p>A longer one may have more to tell.</p><p><a class="button" href=${href(["analytics"], { last: "90d" })}>The last 90 days</a></p><//>`
       : html`<${Sums} groups=${found.groups} by=${by} />
-        <div class="charts" aria-busy=${load.isLoading}>${chartsOf(found.points, found.groups).map(({ unit, ...each }) => html`<${Chart} key=${each.title} ...${each} show=${SHOWS[unit]} />`)}</div>
+        <div class="charts" aria-busy=${load.isLoading}>${chartsOf(found.points, found.groups).map((each) => html`<${Chart} key=${each.title} ...${each} show=${SHOWS[each.unit]} />`)}</div>
         <${Groups} groups=${found.groups} by=${by} query=${query} />`}`;
 }
 

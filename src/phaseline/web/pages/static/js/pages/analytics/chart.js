@@ -8,6 +8,9 @@ const FONT = "11px system-ui, sans-serif";
 export const COLOURS = ["--active", "--done", "--undone", "--retrying", "--waiting", "--failed", "--idle"];
 
 const DAY = 86_400;
+const TENS = [1, 10, 100, 1_000, 10_000, 100_000, 1_000_000].flatMap((each) => [each, 2 * each, 5 * each]);
+/** How far labels of an axis may be apart: runs are whole, and a time is told in whole milliseconds, seconds, minutes, hours. */
+const STEPS = { number: TENS, seconds: [...[0.001, 0.01, 0.1].flatMap((each) => [each, 2 * each, 5 * each]), 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1_800, 3_600, 7_200, 21_600, 43_200, ...[1, 2, 5, 10, 20, 50, 100].map((each) => each * DAY)] };
 const clock = new Intl.DateTimeFormat("en-GB", { hour: "2-digit", minute: "2-digit" });
 const date = new Intl.DateTimeFormat("en-GB", { day: "numeric", month: "short" });
 
@@ -49,10 +52,10 @@ function useThemeStamp() {
 }
 
 /**
- * @param {{title: string, times: number[], lines: {name: string, colour: string, values: (number | null)[]}[], show: (value: number) => string, isBars?: boolean}} props
+ * @param {{title: string, times: number[], lines: {name: string, colour: string, values: (number | null)[]}[], unit: string, show: (value: number) => string, isBars?: boolean}} props
  *   `times` in seconds since 1970
  */
-export function Chart({ title, times, lines, show, isBars = false }) {
+export function Chart({ title, times, lines, unit, show, isBars = false }) {
   const place = useRef(/** @type {HTMLElement | null} */ (null));
   const theme = useThemeStamp();
   const [at, setAt] = useState(/** @type {number | null} */ (null));
@@ -68,7 +71,7 @@ export function Chart({ title, times, lines, show, isBars = false }) {
     const chart = new uPlot({
       width: element.clientWidth, height: HEIGHT, legend: { show: false }, padding: [12, 8, 0, 0],
       cursor: { y: false, drag: { x: false, y: false }, points: { size: 7 } }, scales: { x: { range: (_, first, last) => isBars ? [first - half, last + half] : [first, last] }, y: { range: (_, low, high) => [0, high > 0 ? high * 1.08 : 1] } },
-      axes: [{ ...axis, grid: { show: false }, space: 64, size: 32, values: moments }, { ...axis, size: 58, space: 34, values: (_, splits) => splits.map((value) => latest.current(value)) }],
+      axes: [{ ...axis, grid: { show: false }, space: 64, size: 32, values: moments }, { ...axis, size: 58, space: 34, ...STEPS[unit] && { incrs: STEPS[unit] }, values: (_, splits) => splits.map((value) => latest.current(value)) }],
       series: [{}, ...lines.map((line) => ({
         label: line.name, stroke: colour(line.colour), width: 1.75, spanGaps: true, points: { show: times.length < 40, size: 5 },
         ...isBars && { paths: uPlot.paths.bars({ size: [0.7, 60] }), fill: colour(line.colour), points: { show: false } },
