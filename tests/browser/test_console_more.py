@@ -53,7 +53,7 @@ WRITTEN = """
 @pytest.fixture
 async def runtime(tmp_path: Path) -> AsyncIterator[Runtime]:
     """An open runtime on a file."""
-    async with Runtime(f"sqlite:///{tmp_path / 'runs.db'}", pipelines=[weighing]) as opened:
+    async with Runtime(f"sqlite:///{tmp_path / 'runs.db'}", pipelines=[weighing, one]) as opened:
         yield opened
 
 
@@ -166,3 +166,21 @@ async def test_what_stands_beside_lines_are_whole_numbers(page: Page, runtime: R
         await page.wait_for_function("written.includes('1')")
         written: list[str] = await page.evaluate("written")
     assert [] == [text for text in written if re.fullmatch(r"\d*\.\d+", text)]
+
+
+async def test_what_a_command_cut_off_is_called_cancelled(page: Page, runtime: Runtime) -> None:
+    """And not skipped, as what was never needed: in the graph, over time, and where it is looked at."""
+    handle = await runtime.start(one, "word")
+    async with consoled(page, runtime) as opened:
+        await opened.goto(f"#/run/{handle.id}")
+        await expect(page.get_by_role("region", name="Waits for")).to_contain_text("approved")
+        await handle.cancel()
+        node = page.get_by_role("group", name="Graph of phases").get_by_role(
+            "button", name="wait_for_approved"
+        )
+        await expect(node).to_contain_text("Cancelled")
+        await expect(page.get_by_role("img", name="wait_for_approved, attempt 1: Cancelled")).to_be_visible()
+        await node.click()
+        await expect(page.get_by_role("complementary", name="Phase wait_for_approved")).to_contain_text(
+            "Cancelled"
+        )

@@ -9,6 +9,9 @@ const TONES = {
 /** What is not here is a label of a phase: the run is at it. */
 export const toneOf = (state) => TONES[state] || (/^(WAIT_FOR_|SLEEP)/.test(state) ? "waiting" : "active");
 
+/** The state of a phase as people call it: the engine skips what is cut off, whether by a command or by a phase that failed. */
+export const shownState = ({ state, reason }) => state === "SKIPPED" && reason === "cancelled" ? "CANCELLED" : state;
+
 export const only = (...states) => ({ states, has: (state) => states.includes(state) });
 
 /** Groups of states by which runs are looked for, in the order in which they are shown; which the host knows by name, or by states. */

@@ -26,6 +26,9 @@ export function Ago({ at }) {
   return at ? html`<time datetime=${at} title=${moment(at)}>${relative(at, now)}</time>` : html`<span class="muted">–</span>`;
 }
 
+/** What that means of a run. */
+export const TOOK = "From its first start to its last end, with all the time that it lay failed, ended or taken back in between";
+
 /** How long from one moment to another, or to now. @param {{from: string | null, to: string | null}} props */
 export function Took({ from, to }) {
   const now = useNow(Boolean(from && !to));

@@ -3,7 +3,7 @@ import { html } from "../../html.js";
 import { href } from "../../route.js";
 import { Icon } from "../../parts/icon.js";
 import { State } from "../../parts/state.js";
-import { Ago, Took } from "../../parts/time.js";
+import { Ago, TOOK, Took } from "../../parts/time.js";
 import { say } from "../../parts/toast.js";
 
 export const Head = ({ run, children }) => html`
@@ -18,7 +18,7 @@ export const Facts = ({ run }) => html`
     <${Fact} name="Run"><span class="mono">${run.id}</span> <${Copy} text=${run.id} /><//>
     ${run.key && html`<${Fact} name="Key"><span class="mono">${run.key}</span><//>`}
     <${Fact} name="Created"><${Ago} at=${run.created_at} /><//>
-    <${Fact} name="Took"><${Took} from=${run.started_at} to=${run.ended_at || (run.state === "PAUSED" ? run.updated_at : null)} /><//>
+    <${Fact} name="Took" title=${TOOK}><${Took} from=${run.started_at} to=${run.ended_at || (run.state === "PAUSED" ? run.updated_at : null)} /><//>
     ${run.priority !== 100 && html`<${Fact} name="Priority"><span class="number">${run.priority}</span><//>`}
     ${run.parent_id && html`<${Fact} name="Started by"><a class="mono" href=${href(["run", run.parent_id])}>${run.parent_id}</a><//>`}
     ${run.forked_from && html`<${Fact} name="Copy of"><a class="mono" href=${href(["run", run.forked_from])}>${run.forked_from}</a><//>`}
@@ -26,7 +26,7 @@ export const Facts = ({ run }) => html`
     ${Object.entries(run.attributes).map(([name, value]) => html`<${Fact} name=${name}>${String(value)}<//>`)}
   </dl>`;
 
-export const Fact = ({ name, children }) => html`<div><dt>${name}</dt><dd>${children}</dd></div>`;
+export const Fact = ({ name, title = null, children }) => html`<div title=${title}><dt>${name}</dt><dd>${children}</dd></div>`;
 
 function Copy({ text }) {
   const copy = () => navigator.clipboard.writeText(text).then(() => say("Copied"), () => say("The browser does not let this page copy", "failed"));

@@ -3,6 +3,7 @@ import { html, useState } from "../../html.js";
 import { part, read } from "../../api.js";
 import { count, words } from "../../format.js";
 import { useLoad } from "../../loading.js";
+import { shownState } from "../../states.js";
 import { Fact } from "./head.js";
 import { Failed, Loading } from "../../parts/notice.js";
 import { Icon } from "../../parts/icon.js";
@@ -33,7 +34,7 @@ export function Phase({ run, path, folded, inner, node, stamp, onSelect }) {
 }
 
 const Row = ({ phase }) => html`
-  <p><${State} state=${phase.state} /></p>
+  <p><${State} state=${shownState(phase)} /></p>
   <dl class="facts small"><${Fact} name="Took"><${Took} from=${phase.started_at} to=${phase.ended_at} /><//>
     <${Fact} name="Attempt">${phase.attempt}<//>
     ${phase.failures > 0 && html`<${Fact} name="Failures">${phase.failures}<//>`}
@@ -53,7 +54,7 @@ function Items({ run, folded, stamp, onSelect }) {
       ${each ? words(each) : "All"} <b class="number">${count(each ? folded.states[each] : Object.values(folded.states).reduce((sum, one) => sum + one, 0))}</b></button>`)}</div>
     ${!load.data ? load.error ? html`<${Failed} error=${load.error} />` : html`<${Loading} lines=${3} />` : html`
       <ul class="items">${load.data.phases.map((phase) => html`<li key=${phase.path}><button class="link mono cut" onClick=${() => onSelect(phase.path)}>${phase.path}</button>
-        <${State} state=${phase.state} /><${Took} from=${phase.started_at} to=${phase.ended_at} /></li>`)}</ul>
+        <${State} state=${shownState(phase)} /><${Took} from=${phase.started_at} to=${phase.ended_at} /></li>`)}</ul>
       <div class="pager">${after >= 0 && html`<button class="button small" onClick=${() => setAfter(-1)}>First</button>`}<span class="grow"></span>
         ${load.data.next !== null && html`<button class="button small" onClick=${() => setAfter(load.data.next)}>More<${Icon} name="right" /></button>`}</div>`}`;
 }

@@ -1,5 +1,7 @@
 // From what a pipeline is to what is drawn: which nodes are shown, what leads where, and in which state each is.
 
+import { shownState } from "../../states.js";
+
 /** The groups that a node stands in, the outermost first: `outer`, or the map `pick` of `pick[]`. */
 export function groupsOf(path) {
   const groups = [];
@@ -59,7 +61,7 @@ export function drawn(graph, folded, opened) {
     nodes.set(shown, {
       path: shown, name: shown.split("/").pop(), kind: own ? own.kind : "group", node: own, phase: found?.phase || null,
       states, total: totalOf(states, found?.phase, inner), canOpen: inner.length > 1, isMap: own?.kind === "map", frame: groupsOf(shown).filter(isFrame).pop() || null,
-      state: found?.phase?.state || stateOf(states), started_at: found?.started_at, ended_at: found?.ended_at,
+      state: found?.phase ? shownState(found.phase) : stateOf(states), started_at: found?.started_at, ended_at: found?.ended_at,
     });
   }
   const frames = [...groups.keys()].filter((group) => isFrame(group) && groupsOf(group).every((each) => opened.has(each)))

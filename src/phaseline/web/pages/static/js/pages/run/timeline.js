@@ -1,7 +1,7 @@
 // The attempts of phases over time, a bar each.
 import { html, useMemo, useState } from "../../html.js";
 import { clock, count, duration, words } from "../../format.js";
-import { toneOf } from "../../states.js";
+import { shownState, toneOf } from "../../states.js";
 import { useNow } from "../../parts/time.js";
 
 export const KINDS = ["PHASE_STARTED", "PHASE_COMPLETED", "PHASE_FAILED", "PHASE_RETRYING", "PHASE_SKIPPED", "PIPELINE_CANCELLED", "PIPELINE_FAILED", "PIPELINE_ROLLED_BACK"];
@@ -26,8 +26,8 @@ export function attemptsOf(events) {
       rows.set(phase, [...(rows.get(phase) || []), attempt]);
       open.set(phase, attempt);
     } else if (type.startsWith("PIPELINE_")) {
-      for (const path of [...open.keys()]) close(path, at, "SKIPPED", words(type));
-    } else for (const path of phase ? [phase] : data.paths || []) close(path, at, ENDS[type], data.error?.message || data.reason || "");
+      for (const path of [...open.keys()]) close(path, at, "CANCELLED", words(type));
+    } else for (const path of phase ? [phase] : data.paths || []) close(path, at, shownState({ state: ENDS[type], reason: data.reason }), data.error?.message || data.reason || "");
   }
   return [...rows].map(([path, attempts]) => ({ path, attempts }));
 }

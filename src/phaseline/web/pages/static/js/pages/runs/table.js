@@ -5,14 +5,14 @@ import { go, href } from "../../route.js";
 import { Select, SelectAll } from "../parts/many.js";
 import { useRows } from "../../parts/rows.js";
 import { State } from "../../parts/state.js";
-import { Ago, Took } from "../../parts/time.js";
+import { Ago, TOOK, Took } from "../../parts/time.js";
 
 /** @param {{runs: any[], selected: object | null}} props `selected`: which, of those who may do something to them */
 export function RunTable({ runs, selected }) {
   const rows = useRows(runs.map(({ id }) => id), selected?.toggle);
   return html`
     <table class=${`list runs ${selected ? "selectable" : ""}`} aria-label="Runs">
-      <thead><tr>${selected && html`<${SelectAll} selected=${selected} />`}<th>State</th><th>Pipeline</th><th>Phase</th><th class="end">Started</th><th class="end">Took</th><th class="end">Run</th></tr></thead>
+      <thead><tr>${selected && html`<${SelectAll} selected=${selected} />`}<th>State</th><th>Pipeline</th><th>Phase</th><th class="end">Started</th><th class="end" title=${TOOK}>Took</th><th class="end">Run</th></tr></thead>
       <tbody ref=${rows.body}>${runs.map((run) => html`<${Row} key=${run.id} run=${run} selected=${selected} onFocus=${() => rows.onFocus(run.id)} />`)}</tbody>
     </table>`;
 }
