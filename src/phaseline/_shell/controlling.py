@@ -24,7 +24,6 @@ from phaseline._engine.commands import (
 )
 from phaseline._engine.control import verb_of
 from phaseline._shell.committer import KeyTaken
-from phaseline._shell.ids import new_run_id
 from phaseline._shell.live import LiveRun
 from phaseline._shell.traced import commanded
 from phaseline.control import Verb, allowed_in
@@ -100,7 +99,9 @@ async def carry_out(runner: Runner, run_id: str, order: Order) -> LiveRun:
             return replace(order, to=path, epoch=epoch)
         if isinstance(order, Fork):
             path, epoch = await _located(runner, live, order.at)
-            return replace(order, run_id=order.run_id or new_run_id(runner.clock.now()), at=path, epoch=epoch)
+            return replace(
+                order, run_id=order.run_id or runner.new_run_id(runner.clock.now()), at=path, epoch=epoch
+            )
         return order
 
     try:
@@ -119,7 +120,7 @@ async def fork(runner: Runner, run_id: str, at: str | None, reason: str, actor: 
     """
     order = order_of(Verb.FORK, reason, actor, to=at)
     assert isinstance(order, Fork)  # noqa: S101  # that is what was asked for
-    order = replace(order, run_id=new_run_id(runner.clock.now()))
+    order = replace(order, run_id=runner.new_run_id(runner.clock.now()))
     await carry_out(runner, run_id, order)
     return await runner.load(order.run_id)
 

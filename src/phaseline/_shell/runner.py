@@ -27,7 +27,7 @@ from phaseline._shell.clock import SystemClock, Timer, Timers
 from phaseline._shell.committer import Committer, DirectCommitter
 from phaseline._shell.failure import Classify
 from phaseline._shell.group_commit import GroupCommitter
-from phaseline._shell.ids import new_worker_id
+from phaseline._shell.ids import new_run_id, new_worker_id, run_ids
 from phaseline._shell.invoke import interrupted, invoke, unstorable
 from phaseline._shell.live import Interruption, Job, LiveRun
 from phaseline._shell.nudges import Nudges
@@ -210,6 +210,11 @@ class Runner:
         """Queues on which there may be work for this process."""
         named = frozenset(node.queue for plan in self.plans.values() for node in plan.nodes)
         return named if self.options.queues is None else named & self.options.queues
+
+    @cached_property
+    def new_run_id(self) -> Callable[[datetime], str]:
+        """Draws ids of runs. Where a thread writes beside the event loop, it never has to ask the system for them."""
+        return run_ids() if self.storage.blocking else new_run_id
 
     @cached_property
     def quotas(self) -> Quotas:

@@ -13,7 +13,6 @@ from phaseline._engine.decide import fold
 from phaseline._engine.draft import Draft
 from phaseline._engine.snapshot import Snapshot
 from phaseline._shell.committer import KeyTaken
-from phaseline._shell.ids import new_run_id
 from phaseline._shell.live import Job, LiveRun
 from phaseline._shell.traced import starting
 from phaseline.codec import same_json
@@ -155,7 +154,7 @@ def _new_run(runner: Runner, plan: Plan, value: object, options: StartOptions) -
     timeout = options.timeout or plan.timeout or runner.options.timeout
     of, tracing = options.parent, runner.observers.tracing
     record = RunRecord(
-        namespace=runner.options.namespace, id=new_run_id(now), pipeline=plan.name, version=plan.version,
+        namespace=runner.options.namespace, id=runner.new_run_id(now), pipeline=plan.name, version=plan.version,
         fingerprint=plan.fingerprint, state=str(RunState.IDLE), revision=0, seq=0, priority=options.priority,
         key=options.key, while_open=options.while_open, marks=options.marks, timeout=timeout,
         deadline=_deadline(options.deadline, now), limits=_limits(runner, plan, options), created_at=now, updated_at=now,
