@@ -206,6 +206,7 @@ class Beginning:
     """What a value begins with, encoded."""
 
     text: str
+    """So many characters of it as were asked for, or all."""
     size: int
     """Of the whole of it, in bytes of UTF-8."""
     is_whole: bool
