@@ -177,6 +177,13 @@ class EventBus:
         for watch in self._watches.get(run_id, ()):
             watch.wake()
 
+    def wake_waiting(self) -> None:
+        """Have everybody who waits for the end of a run look at it again."""
+        for watches in self._watches.values():
+            for watch in watches:
+                if watch.settled_only:
+                    watch.wake()
+
     def wake_readers(self) -> None:
         """Have everybody who follows one run, or many, look again."""
         for inbox in tuple(self._inboxes.values()):

@@ -9,7 +9,9 @@ import pytest
 
 from phaseline import Pipeline, Runtime, phase
 from phaseline._shell import waiting
+from phaseline.bus import EventBus
 from phaseline.storage.sql.store import SqlStorage
+from phaseline.watches import Watch
 
 
 @phase
@@ -54,3 +56,16 @@ async def test_what_goes_on_elsewhere_is_looked_for_at_once(database: Callable[[
     ):
         with anyio.fail_after(20):
             assert (await first.run(onward, 3)).output == -6
+
+
+async def test_who_was_not_told_looks_again(
+    database: Callable[[], SqlStorage], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However it came about that nobody told it: all who wait look again together, now and then."""
+    monkeypatch.setattr(waiting, "POLL", 0.05)
+    monkeypatch.setattr(waiting, "SLOW_POLL", 0.05)
+    monkeypatch.setattr(Watch, "tell", lambda _watch, _events: None)
+    monkeypatch.setattr(EventBus, "wake", lambda _bus, _run_id: None)
+    async with Runtime(database(), pipelines=[here]) as runtime:
+        with anyio.fail_after(20):
+            assert (await runtime.run(here, 4)).output == 8

@@ -26,6 +26,7 @@ from phaseline.errors import (
     SignalRefusedError,
     StorageUnavailableError,
 )
+from phaseline.loops import scope_class
 from phaseline.run import PhaseRecord, PhaseState
 from phaseline.units import Outcome
 from phaseline.usage import NO_SPENDING
@@ -72,6 +73,11 @@ class Committer(ABC):
         """
         self._storage, self._clock = storage, clock
         self._offer, self._committed, self._adopt = offer, committed, adopt
+
+    @cached_property
+    def scope(self) -> type[anyio.CancelScope]:
+        """Makes cancel scopes of the event loop that runs here."""
+        return scope_class()
 
     @cached_property
     def new_commit_id(self) -> Callable[[], int]:
@@ -139,7 +145,7 @@ class Committer(ABC):
             CommandRefusedError: As with ``submit``.
             KeyTaken: As with ``submit``.
         """
-        with anyio.CancelScope(shield=True):
+        with self.scope(shield=True):
             await self.submit(live, command, patient=False)
 
     @abstractmethod

@@ -236,7 +236,7 @@ class GroupCommitter(Committer):
         units = [folded.unit for folded in batch]
         outcomes: Sequence[Outcome] = ()
         try:
-            with anyio.CancelScope(shield=True):  # what is being written must be learnt, whoever is cancelled
+            with self.scope(shield=True):  # what is being written must be learnt, whoever is cancelled
                 outcomes = await self._thread.run(partial(self._storage.commit, units))
         except Exception as error:  # noqa: BLE001  # also what a driver says of a value: the unit at fault is told
             return await self._learn(batch, error)

@@ -138,6 +138,8 @@ class Runner:
     """Makes the scopes in which bodies can be cancelled."""
     _handlers: Threads | None = None
     _timers: Timers | None = None
+    _round: Timer | None = None
+    """Goes off when those who wait for runs look again."""
     _rests: Timer | None = None
     """Goes off when runs are forgotten that rest."""
 
@@ -420,6 +422,18 @@ class Runner:
             if live.is_idle and (live.resting or live.snapshot.run.state in ENDED_STATES):
                 del self.live[live.id]
             live.resting = True
+
+    def look_round(self, pause: float) -> None:
+        """Have those who wait for runs that are carried forward here look again in so many seconds; one timer serves all.
+
+        They are told when there is something to see; this is in case they were not.
+        """
+        if self._round is None:
+            self._round = self.timers.at(later(self.clock.now(), timedelta(seconds=pause)), self._look_round)
+
+    def _look_round(self) -> None:
+        self._round = None
+        self.bus.wake_waiting()
 
     def _rest_soon(self) -> None:
         """Forget, after a while, the runs that wait for something."""

@@ -24,7 +24,7 @@ from phaseline.watches import Watch
 
 FIRST_POLL, POLL, SLOW_POLL = 0.02, 0.25, 1.0
 """Seconds between two looks at a run that another process may carry forward: doubled each time, up to the second, or to the
-third where processes nudge each other. One that is carried forward here is looked at only as rarely as that."""
+third where processes nudge each other. All that are carried forward here are looked at together, as rarely as that."""
 
 
 async def ended_run(
@@ -61,10 +61,13 @@ async def ended_run(
                         return live
             if runner.closed:
                 raise RuntimeNotOpenError(run_id)
-            # Of what is done here we are told, and also when nothing is done here any more.
-            await _told(runner, watch, pause if here is None else longest)
             if here is None:
+                await _told(runner, watch, pause)
                 pause = min(2 * pause, longest)
+            else:  # of what is done here we are told, and also when nothing is done here any more
+                if runner.storage.shared:
+                    runner.look_round(longest)
+                await watch.wait()
 
 
 async def follow(runner: Runner, run_id: str, after: int) -> AsyncGenerator[Event]:
