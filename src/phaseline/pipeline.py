@@ -268,9 +268,9 @@ class Pipeline(Subgraph[In_contra, Out_co]):
 
     async def _run_in_memory(self, value: In_contra, deps: Mapping[Dep[Any], Any] | None) -> Run[Out_co]:
         family = self.plan.family
-        endless = next((path for plan in family for path in plan.endless_waits), None)
-        if endless is not None:
-            path = endless
+        endless = [path for plan in family if plan.endless_waits for path in plan.endless_waits]
+        if endless:
+            path = endless[0]
             msg = (
                 f"pipeline {self.name!r} waits at {path!r} for a signal, and nobody could send one to a run in memory; open "
                 "a runtime: async with Runtime(pipelines=[...]), or give the wait a timeout"

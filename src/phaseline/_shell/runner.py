@@ -174,6 +174,8 @@ class Runner:
             for plan in plans
         }
         self.worker_id: str = new_worker_id()
+        self.new_run_id: Callable[[datetime], str] = run_ids() if storage.blocking else new_run_id
+        """Draws ids of runs. Where a thread writes beside the event loop, this never asks the system for them."""
         self.live: dict[str, LiveRun] = {}
         self.draining: bool = False
         self.keeps: bool = not storage.shared
@@ -212,11 +214,6 @@ class Runner:
         """Queues on which there may be work for this process."""
         named = frozenset(node.queue for plan in self.plans.values() for node in plan.nodes)
         return named if self.options.queues is None else named & self.options.queues
-
-    @cached_property
-    def new_run_id(self) -> Callable[[datetime], str]:
-        """Draws ids of runs. Where a thread writes beside the event loop, it never has to ask the system for them."""
-        return run_ids() if self.storage.blocking else new_run_id
 
     @cached_property
     def quotas(self) -> Quotas:
@@ -407,14 +404,16 @@ class Runner:
         One that has not ended is kept a while where a worker is: its next phases are likely to be claimed soon, and a
         large run should not be read again for each. Who waits for it is told that it may go on elsewhere.
         """
-        ended = live.snapshot.run.state in ENDED_STATES
-        if live.is_idle and (ended or not self.keeps) and self.live.get(live.id) is live:
-            del self.live[live.id]
-        elif not self.storage.shared and live.is_idle and live.snapshot.plan.rests:
-            self._rest_soon()  # where nothing sweeps
-        if live.is_idle and not ended and self.storage.shared:
-            self.bus.wake(live.id)
         live.resting = False
+        if not live.is_idle:
+            return
+        ended, run_id = live.snapshot.run.state in ENDED_STATES, live.id
+        if (ended or not self.keeps) and self.live.get(run_id) is live:
+            del self.live[run_id]
+        elif not self.storage.shared and live.snapshot.plan.rests:
+            self._rest_soon()  # where nothing sweeps
+        if not ended and self.storage.shared:
+            self.bus.wake(run_id)
 
     def drop_resting(self) -> None:
         """Forget the runs with which nothing was done for a whole interval of the sweep."""
