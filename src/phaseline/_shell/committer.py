@@ -181,14 +181,6 @@ class DirectCommitter(Committer):
         job: Job | None = None,
         drives: bool = False,
     ) -> Sequence[PhaseRecord]:
-        granted = self.submit_now(live, command, job)
-        if drives:
-            return granted
-        self._adopt(live, granted)
-        return ()
-
-    def submit_now(self, live: LiveRun, command: Command, job: Job | None) -> Sequence[PhaseRecord]:
-        """Do as ``submit`` does for a caller who drives, without the cost of something to wait for."""
         for _ in range(MAX_TRIES):
             if live.stale:
                 live.renew(self._storage.load(live.snapshot.run.namespace, live.id))
@@ -205,7 +197,10 @@ class DirectCommitter(Committer):
                 live.snapshot.absorb(draft)
                 live.input_text = None
                 self._committed(live, draft)
-                return granted
+                if drives:
+                    return granted
+                self._adopt(live, granted)
+                return ()
             if outcome is Outcome.DUPLICATE:
                 raise KeyTaken
             live.stale = True

@@ -201,11 +201,9 @@ class Runner:
         self._readers = Threads("phaseline-reader", 4) if storage.blocking else None
         self.values: Values = Values(storage, self._readers)
         self.committer: Committer
-        self._direct: DirectCommitter | None = None
-        """The committer, if it writes each command at once."""
         to = storage, self.clock, self._offer, self.committed, self.adopt
         if self._writer is None:
-            self.committer = self._direct = DirectCommitter(*to)
+            self.committer = DirectCommitter(*to)
         else:
             self.committer = GroupCommitter(*to, thread=self._writer, later=self._later)
 
@@ -343,8 +341,6 @@ class Runner:
                     live, granted = self.take_over(result), result.granted
             elif result is None:
                 raise LeaseLostError(live.id, job.row.path, job.row.fence)  # noqa: TRY301  # as where it is learnt by the commit
-            elif self._direct is not None:
-                granted = self._direct.submit_now(live, result, job)
             else:
                 granted = await self.committer.submit(live, result, job=job, drives=True)
         except LeaseLostError as error:
@@ -685,5 +681,4 @@ class Runner:
                 threads.close()
         self.on_waiting = self.on_due = self.on_seat = self.on_expiry = self.on_level = self.on_message = None
         self.publish = self.bus.publish
-        self._direct = None
         del self.committer
