@@ -54,10 +54,15 @@ async def pack(order: Order) -> str:
 packing = [Pipeline("packing", pack, version=version) for version in ("1", "2")]
 
 
+@pytest.fixture(autouse=True)
+def broken_world() -> None:
+    """Whatever the test before has mended."""
+    World.mended = False
+
+
 @pytest.fixture
 async def runtime(tmp_path: Path) -> AsyncIterator[Runtime]:
     """An open runtime on a file."""
-    World.mended = False
     async with Runtime(f"sqlite:///{tmp_path / 'runs.db'}", pipelines=[looking, *packing]) as opened:
         yield opened
 
