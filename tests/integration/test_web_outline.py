@@ -11,7 +11,7 @@ import pytest
 from tests.loops import anyio_backend  # noqa: F401  # the fixture
 from tests.web_client import client_of
 
-from phaseline import Abort, Pipeline, Runtime, each, phase
+from phaseline import Abort, Pipeline, Runtime, Skip, branch, each, phase
 from phaseline.finding import RunSummary
 from phaseline.storage.sql.store import SqlStorage
 from phaseline.web import Access, asgi_app, console
@@ -221,6 +221,29 @@ async def test_a_run_without_an_output_has_none_to_show(runtime: Runtime) -> Non
     await handle.wait()
     async with client_of(asgi_app(runtime, authorize=everybody)) as client:
         assert not (await client.get(f"/runs/{handle.id}/value")).json()["is_there"]
+
+
+async def test_a_run_whose_last_phase_was_skipped_has_no_output_to_show() -> None:
+    """It completed all the same; nor does a look at what is not there fail."""
+
+    @phase
+    async def silent(n: int) -> str:
+        raise Skip("there is nothing to say")
+
+    @phase
+    async def loud(n: int) -> str:
+        return f"{n}!"
+
+    def is_negative(n: int) -> bool:
+        return n < 0
+
+    either = Pipeline("either", branch(is_negative, loud, silent))
+    async with Runtime("memory", pipelines=[either]) as runtime:
+        handle = await runtime.start(either, 1)
+        await handle.wait()
+        async with client_of(asgi_app(runtime, authorize=everybody)) as client:
+            answer = await client.get(f"/runs/{handle.id}/value")
+            assert (answer.status_code, answer.json()["is_there"]) == (200, False)
 
 
 async def test_events_are_read_backward(runtime: Runtime) -> None:

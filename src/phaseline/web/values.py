@@ -72,16 +72,26 @@ async def download_value(call: Call) -> Response:
 
 async def _beginning(call: Call) -> Beginning | None:
     """As much of the value as is read to show it; None where there is none."""
-    runner, path = call.runtime.runner, _path(call)
-    if path is None and call.run.state == RunState.COMPLETED:
-        path = runner.values.output_path(await runner.load(call.run.id))
-    found: Beginning | None = None
+    path = _path(call)
     if path is not None:
-        of_run = runner.options.namespace, call.run.id
-        found = await runner.read(partial(runner.storage.beginning, *of_run, path, LARGEST))
-    if found is None and _path(call) is None:  # it is put together of what several phases gave
-        text = await _output(call)
-        found = None if text is None else Beginning.of(text, LARGEST)
+        return await _stored(call, path)
+    if call.run.state != RunState.COMPLETED:
+        return None
+    values = call.runtime.runner.values
+    live = await call.runtime.runner.load(call.run.id)
+    try:
+        path = values.output_path(live)
+        found = None if path is None else await _stored(call, path)
+        # Else it is put together of what several phases gave, or what a skipped one took.
+        return found or Beginning.of(await values.output_text(live), LARGEST)
+    except NoOutputError:  # the phase that gives it was skipped
+        return None
+
+
+async def _stored(call: Call, path: str) -> Beginning | None:
+    runner = call.runtime.runner
+    of_run = runner.options.namespace, call.run.id
+    found: Beginning | None = await runner.read(partial(runner.storage.beginning, *of_run, path, LARGEST))
     return found
 
 

@@ -216,7 +216,7 @@ def _texts(column: Sequence[str | None]) -> str:
         return "{" + ",".join(("NULL",) * len(column)) + "}"
     # Most columns hold names, ids and times. One look at all of their texts together costs less than one at each.
     together = "".join(texts)
-    if "\\" in together or '"' in together:
+    if '"' in together or "\\" in together:
         texts = [text.replace("\\", "\\\\").replace('"', '\\"') for text in texts]
     if len(texts) == len(column):
         return '{"' + '","'.join(texts) + '"}'

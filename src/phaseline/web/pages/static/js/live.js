@@ -38,7 +38,9 @@ function connect() {
   clearTimeout(timer);
   const url = address("live");
   url.protocol = url.protocol.replace("http", "ws");
-  socket?.close(); // one that has not opened yet; nobody listens to it from now on
+  const before = socket;
+  cut();
+  before?.close(); // a page has one line: nobody listens to that one from now on
   const mine = (socket = new WebSocket(url));
   let opened = false;
   mine.onopen = () => {
@@ -56,9 +58,10 @@ function connect() {
     if (code === EXPIRED) return become("signed-out");
     if (opened) return lose();
     read("access").then(() => { // it answers, but has no such connection for us
+      if (socket) return; // there is another one meanwhile
       become("polling");
       timer = setTimeout(connect, TRY_AGAIN);
-    }, (error) => error.status !== 401 && lose());
+    }, (error) => !socket && error.status !== 401 && lose());
   };
 }
 

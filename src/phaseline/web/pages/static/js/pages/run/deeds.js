@@ -72,7 +72,9 @@ const initialOf = (wait, pipeline) => wait && initial(schemaOf(wait, pipeline), 
 
 function bodyOf({ asks, verb }, given, waiting) {
   if (verb === "signal") {
-    const { signal, key, isOfItems } = waiting.find(({ path }) => path === given.at);
+    const wait = waiting.find(({ path }) => path === given.at);
+    if (!wait) throw new Error("It does not wait for this signal any more.");
+    const { signal, key, isOfItems } = wait;
     return { signal, value: given.value ?? null, key: isOfItems ? given.item.trim() : key };
   }
   const body = { reason: given.reason };

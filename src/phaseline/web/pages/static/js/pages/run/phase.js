@@ -51,7 +51,7 @@ function Items({ run, folded, stamp, onSelect }) {
   return html`
     <h3>Items</h3>
     <div class="tokens">${["", ...Object.keys(folded.states)].map((each) => html`<button class="chip small" aria-pressed=${String(state === each)} onClick=${() => choose(each)}>
-      ${each ? words(each) : "All"} <b class="number">${count(each ? folded.states[each] : Object.values(folded.states).reduce((sum, one) => sum + one, 0))}</b></button>`)}</div>
+      ${each === "SKIPPED" ? "Skipped or cancelled" : each ? words(each) : "All"} <b class="number">${count(each ? folded.states[each] : Object.values(folded.states).reduce((sum, one) => sum + one, 0))}</b></button>`)}</div>
     ${!load.data ? load.error ? html`<${Failed} error=${load.error} />` : html`<${Loading} lines=${3} />` : html`
       <ul class="items">${load.data.phases.map((phase) => html`<li key=${phase.path}><button class="link mono cut" onClick=${() => onSelect(phase.path)}>${phase.path}</button>
         <${State} state=${shownState(phase)} /><${Took} from=${phase.started_at} to=${phase.ended_at} /></li>`)}</ul>
