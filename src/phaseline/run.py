@@ -421,8 +421,8 @@ class Run(Generic[Out_co]):
     usage_by_phase: Mapping[str, Usage] = attrs.field(factory=dict[str, Usage])
     """What was used, by path of the phase in the pipeline: items of a map are counted together. What was rolled back or
     retried was used all the same; what a copy took over was used by the other run."""
-    _facts: Sequence[Event] = attrs.field(default=(), repr=False, alias="facts")
-    """Those that moved the state or made a checkpoint, and maybe others."""
+    _facts: Sequence[Event] = attrs.field(default=(), repr=False, eq=False, alias="facts")
+    """Those that moved the state or made a checkpoint, and maybe others: who followed the run here has more of them."""
     _output: Out_co | None = attrs.field(default=None, alias="output")
     _missing: str | None = attrs.field(default=None, alias="missing")
     """Why there is no output, if there is none."""

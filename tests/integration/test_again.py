@@ -10,7 +10,7 @@ from anyio import to_thread
 from tests.counted import called, doubled, listed, world
 from tests.loops import BOTH_LOOPS, anyio_backend
 
-from phaseline import Context, Finish, PhaseState, Pipeline, RunState, Runtime, each, phase
+from phaseline import Context, CustomEvent, Finish, PhaseState, Pipeline, RunState, Runtime, each, phase
 from phaseline.abc import Storage
 from phaseline.errors import (
     CommandRefusedError,
@@ -19,7 +19,7 @@ from phaseline.errors import (
     PipelineFailedError,
     UnknownPhaseError,
 )
-from phaseline.events import PhaseCompleted
+from phaseline.events import Emitted, PhaseCompleted
 from phaseline.testing import FakeClock
 from phaseline.testing.checker import check
 
@@ -85,6 +85,28 @@ async def test_a_retry_after_a_failure_anywhere_gives_what_a_run_that_never_fail
         retried = [event async for event in handle.events() if event.type == "PIPELINE_RETRIED"]
         assert [event.data for event in retried] == [{"reason": "mended", "actor": "ada", "epoch": 1}]
         await checked(opened)
+
+
+class Told(CustomEvent):
+    """What a body tells."""
+
+    n: int
+
+
+@BOTH_LOOPS
+async def test_a_run_is_the_same_wherever_it_is_read(storage: Callable[[], Storage]) -> None:
+    """Followed to its end here, or read from the storage; what bodies emitted is not held on to with it."""
+
+    @phase
+    async def tell(n: int, ctx: Context) -> int:
+        ctx.emit(Told(n=n))
+        return n
+
+    opened, tells = storage(), Pipeline("tells", tell)
+    async with Runtime(opened, pipelines=[tells]) as runtime:
+        followed = await runtime.run(tells, 1)
+        assert followed == await (await runtime.get(followed.id, tells)).run()
+        assert not any(isinstance(fact, Emitted) for fact in followed._facts)
 
 
 @BOTH_LOOPS

@@ -43,6 +43,7 @@ class Extras:
         "begins",
         "closed",
         "dropped",
+        "emits",
         "expires_at",
         "forked",
         "letter",
@@ -70,6 +71,8 @@ class Extras:
         """Of phases that wait for a run from now on, by path: what inserts it; None if it was stored before."""
         self.opens: bool = False
         """Whether phases that it does not change may be taken up from now on."""
+        self.emits: bool = False
+        """Whether it tells events of the application, which may be large: nobody keeps these."""
         self.letter: DeadLetter | None = None
         """What is to be kept of a failure."""
         self.forked: Copy | None = None
@@ -362,7 +365,7 @@ class Draft:
             extras.begins = (*self._begins(unit.commit_id),)
         marks, marked = run.marks, base.marks if base.revision else ()
         return replace(
-            unit, steps=extras.steps, saved=[*extras.saved.values()], taken=[*extras.taken.items()],
+            unit, steps=[*extras.steps], saved=[*extras.saved.values()], taken=[*extras.taken.items()],
             amended=_amendable(base) != _amendable(run), dropped=[*extras.dropped.values()], letter=extras.letter,
             letter_removed=base.letter is not None and base.letter != run.letter, marks_added=_without(marks, marked),
             marks_removed=_without(marked, marks), signals=[*extras.signals.values()],

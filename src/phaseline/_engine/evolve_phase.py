@@ -375,4 +375,5 @@ def checkpoint_created(draft: Draft, path: str) -> None:
 
 def emitted(draft: Draft, path: str, name: str, payload: Mapping[str, Any]) -> None:
     """A body told an event of the application."""
+    draft.more().emits = True
     draft.events.append(Emitted(**draft.head(), phase=path, name=name, payload=payload))

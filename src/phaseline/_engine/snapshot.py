@@ -163,7 +163,7 @@ class Snapshot:
             self.items.update(draft.items)
         self.cursor, self.positions = draft.cursor, draft.positions
         if self.facts is not None:
-            self.facts += draft.events
+            self.facts += filter(is_landmark, draft.events) if extras.emits else draft.events
             if len(self.facts) > 2 * self.thinned + MOST_FACTS:
                 self.facts = [fact for fact in self.facts if is_landmark(fact)]
                 self.thinned = len(self.facts)

@@ -138,8 +138,8 @@ class Runner:
     """Makes the scopes in which bodies can be cancelled."""
     _handlers: Threads | None = None
     _timers: Timers | None = None
-    _round: Timer | None = None
-    """Goes off when those who wait for runs look again."""
+    _looks_round: bool = False
+    """Whether those who wait for runs will be told to look again."""
     _rests: Timer | None = None
     """Goes off when runs are forgotten that rest."""
 
@@ -419,15 +419,17 @@ class Runner:
             live.resting = True
 
     def look_round(self, pause: float) -> None:
-        """Have those who wait for runs that are carried forward here look again in so many seconds; one timer serves all.
+        """Have those who wait for runs that are carried forward here look again in so many seconds; one pause serves all.
 
         They are told when there is something to see; this is in case they were not.
         """
-        if self._round is None:
-            self._round = self.timers.at(later(self.clock.now(), timedelta(seconds=pause)), self._look_round)
+        if not self._looks_round:
+            self._looks_round = True
+            self.spawn(self._look_round, pause)
 
-    def _look_round(self) -> None:
-        self._round = None
+    async def _look_round(self, pause: float) -> None:
+        await anyio.sleep(pause)
+        self._looks_round = False
         self.bus.wake_waiting()
 
     def _rest_soon(self) -> None:
