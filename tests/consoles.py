@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
+import anyio
 import attrs
 from playwright.async_api import Page, expect
 from starlette.applications import Starlette
@@ -40,6 +41,13 @@ class Opened:
             await dialog.get_by_label("Reason").fill(reason)
         await dialog.get_by_role("button", name=confirm or deed, exact=True).click()
         await expect(dialog).to_have_count(0)
+
+
+class Gates:
+    """Hold bodies back until the test says so."""
+
+    def __init__(self) -> None:
+        self.open = anyio.Event()
 
 
 @asynccontextmanager

@@ -11,18 +11,11 @@ from typing import Any
 import anyio
 import pytest
 from playwright.async_api import Page, Route, WebSocket, expect
-from tests.consoles import consoled
+from tests.consoles import Gates, consoled
 
 from phaseline import Abort, Context, Pipeline, RunHandle, Runtime, Signal, each, phase
 
 HOSTILE = "<img src=x onerror=alert(1)>"
-
-
-class Gates:
-    """Hold bodies back until the test says so."""
-
-    def __init__(self) -> None:
-        self.open = anyio.Event()
 
 
 gates = Gates()

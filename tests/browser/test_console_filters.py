@@ -8,19 +8,12 @@ from typing import Any
 
 import anyio
 from playwright.async_api import Page, expect
-from tests.consoles import consoled
+from tests.consoles import Gates, consoled
 
 from phaseline import Context, Pipeline, Runtime, Signal, phase
 from phaseline.web import Access, Action
 
 PAPER = Signal[str]("paper")
-
-
-class Gates:
-    """Hold bodies back until the test says so."""
-
-    def __init__(self) -> None:
-        self.open = anyio.Event()
 
 
 gates = Gates()
