@@ -190,10 +190,14 @@ class Dialect(ABC):
     def without_indices(self, path: str, instead: str = "") -> str:
         """Give the expression for the path of a phase without indices, or with a text in place of each: ``enrich`` of ``enrich[3]``."""
 
+    def bytes_of(self, column: str) -> str:
+        """Give the expression for the length of a text in UTF-8."""
+        return f"octet_length({column})"
+
     def beginning(self, ask: Access, kept: Kept, characters: int) -> tuple[str, int] | None:
         """Read the first characters of a value, and how many bytes the whole has."""
         found = ask.first(
-            f"SELECT substr({kept.column}, 1, ?), {self.octets}({kept.column}) FROM {kept.table} WHERE {kept.where}",  # noqa: S608  # names of ours
+            f"SELECT substr({kept.column}, 1, ?), {self.bytes_of(kept.column)} FROM {kept.table} WHERE {kept.where}",  # noqa: S608  # names of ours
             (characters, *kept.values),
         )
         return None if found is None else (found[0], found[1])

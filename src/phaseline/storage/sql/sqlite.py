@@ -107,15 +107,13 @@ class SqliteDialect(Dialect):
             found: list[Row] = driver.execute(statement, values).fetchall()
         return found
 
+    def bytes_of(self, column: str) -> str:
+        return f"length(CAST({column} AS BLOB))"  # octet_length is of SQLite 3.43
+
     def beginning(self, ask: Access, kept: Kept, characters: int) -> tuple[str, int] | None:
         """As it says; a column is read whole by any statement, but for one that opens it as a file."""
         if not kept.has_rowid:
-            size = f"length(CAST({kept.column} AS BLOB))"  # octet_length is of SQLite 3.43
-            found = ask.first(
-                f"SELECT substr({kept.column}, 1, ?), {size} FROM {kept.table} WHERE {kept.where}",  # noqa: S608  # names of ours
-                (characters, *kept.values),
-            )
-            return None if found is None else (found[0], found[1])
+            return super().beginning(ask, kept, characters)
         rowid = ask.value(f"SELECT rowid FROM {kept.table} WHERE {kept.where}", kept.values)  # noqa: S608  # as above
         if rowid is None:
             return None
