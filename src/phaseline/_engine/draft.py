@@ -326,7 +326,7 @@ class Draft:
         changes, run, base = self._changes, self.run, self.base.run
         if run.letter is not None and self.state != RunState.FAILED:
             changes["letter"] = None
-        if run.timeout is not None or run.deadline is not None:
+        if timing.is_timed(run):
             changes.update(timing.times(run, self.state, self._newest_rows(), self.now))
         is_amended = run is not base or (not base.revision and bool(base.marks))
         if changes:

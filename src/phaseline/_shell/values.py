@@ -75,12 +75,6 @@ class Values:
         early = _finisher(live) if plan.may_finish else None
         if early is not None:
             return plan.whole.decode((await self._texts(live, (early.path,)))[early.path])
-        if (
-            type(plan.output) is Edge and plan.output.side is None
-        ):  # as with most, and mostly it is still at hand
-            path = plan.nodes[plan.output.node].path
-            if path in live.copies:
-                return _taken(live, path, None)
         return await self._from(live, plan.output, None, ())
 
     async def output_text(self, live: LiveRun) -> str:
