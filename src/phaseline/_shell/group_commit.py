@@ -26,7 +26,7 @@ from phaseline.errors import (
     RunNotFoundError,
     StorageUnavailableError,
 )
-from phaseline.loops import LoopEvent, new_event
+from phaseline.loops import LoopEvent, event_class
 from phaseline.run import PhaseRecord
 from phaseline.units import Outcome, RunRows
 
@@ -77,15 +77,19 @@ class GroupCommitter(Committer):
         super().__init__(*args)
         self._thread, self._later = thread, later
         self._deciding = anyio.Lock(fast_acquire=True)
+        self._new_event = event_class()
         self._waiting: list[LiveRun] = []
-        self._wake = new_event()
-        self._gathering = new_event()
+        self._idle: list[LoopEvent] = []
+        """Of each task that has nothing to do: set to call it."""
+        self._is_coming = False
+        """Whether one is about to take what waits: a second one would be called for nothing."""
+        self._gathering = self._new_event()
         """Set when the batch that is gathering is done with: one event for all of it, one for each would cost more."""
         self.batches: int = 2 if self._storage.is_server else 1
         """How many may be on their way at once; as many tasks have to ``run``."""
         self._on_their_way: list[_Batch] = []
-        self._landed = new_event()
-        """Set when one of these is done with."""
+        self._landed: LoopEvent | None = None
+        """Set when one of these is done with, if somebody waits for that."""
 
     @property
     def deciding(self) -> AbstractAsyncContextManager[object]:
@@ -93,6 +97,8 @@ class GroupCommitter(Committer):
 
     async def settled(self) -> None:
         while self._on_their_way:
+            if self._landed is None:
+                self._landed = self._new_event()
             await self._landed.wait()
 
     @property
@@ -137,15 +143,29 @@ class GroupCommitter(Committer):
         if not live.queued and not live.in_flight:
             live.queued = True
             self._waiting.append(live)
-            self._wake.set()
+            self._call_one()
+
+    def _call_one(self) -> None:
+        if self._idle and not self._is_coming:
+            self._is_coming = True
+            self._idle.pop().set()
 
     async def run(self) -> None:
         """Write batches until cancelled."""
         while True:
-            await self._wake.wait()
-            await checkpoint()  # whoever is ready joins the batch
+            await self._until_something_waits()
             if await self._write_what_waits():
                 await self._clock.sleep_until(self._clock.now() + OUTAGE_PAUSE)
+
+    async def _until_something_waits(self) -> None:
+        """Wait for the next batch; whoever was told of the last one goes on first, and joins it."""
+        self._is_coming = True
+        await checkpoint()
+        while not self._waiting:
+            self._is_coming = False
+            called = self._new_event()
+            self._idle.append(called)
+            await called.wait()
 
     async def _write_what_waits(self) -> bool:
         """Write one batch; gives whether the storage is unavailable.
@@ -158,8 +178,9 @@ class GroupCommitter(Committer):
             return await self._write_all(batch.folded) or batch.out_of_reach
         finally:
             self._on_their_way.remove(batch)
-            self._landed.set()
-            self._landed = new_event()
+            if self._landed is not None:
+                self._landed.set()
+                self._landed = None
             batch.told.set()
 
     async def _gather(self) -> _Batch:
@@ -172,7 +193,7 @@ class GroupCommitter(Committer):
             raise
         # Whoever came while runs were read may be in this batch; who comes from here on is in the next one. Not the event of
         # before: another batch that failed meanwhile may have set it.
-        told, self._gathering = self._gathering, new_event()
+        told, self._gathering = self._gathering, self._new_event()
         batch = self._decide(runs, told, out_of_reach)
         self._on_their_way.append(batch)
         return batch
@@ -185,8 +206,9 @@ class GroupCommitter(Committer):
         busy = len(self._waiting) + sum(len(batch.folded) for batch in self._on_their_way)
         number = max(WHOLE, -(-busy // self.batches))
         runs, self._waiting = self._waiting[:number], self._waiting[number:]
-        if not self._waiting:
-            self._wake = new_event()
+        self._is_coming = False
+        if self._waiting:
+            self._call_one()
         return runs
 
     async def _look_up(self, runs: Sequence[LiveRun]) -> bool:
@@ -275,7 +297,7 @@ class GroupCommitter(Committer):
 
     def _tell_those_who_came(self) -> None:
         """Let those look who came while something was being written: they may have been told of a fault."""
-        told, self._gathering = self._gathering, new_event()
+        told, self._gathering = self._gathering, self._new_event()
         told.set()
 
     # ------------------------------------------------------------------ one run

@@ -17,15 +17,15 @@ from queue import SimpleQueue
 from typing import Generic, TypeVar, cast
 
 from phaseline.errors import RuntimeNotOpenError
-from phaseline.loops import loop_post, new_event
+from phaseline.loops import LoopEvent, event_class, loop_post
 
 T = TypeVar("T")
 
 
 class _Job(Generic[T]):
-    def __init__(self, fn: Callable[[], T]) -> None:
+    def __init__(self, fn: Callable[[], T], done: LoopEvent) -> None:
         self.fn = fn
-        self.done = new_event()
+        self.done = done
         self.is_abandoned = False
         self.result: T
         self.error: BaseException | None = None
@@ -45,7 +45,7 @@ class Threads:
         self._name = name
         self._limit = limit
         self._ahead = ahead
-        self._post = loop_post()
+        self._post, self._new_event = loop_post(), event_class()
         self._jobs: SimpleQueue[_Job[object] | None] = SimpleQueue()
         self._started = 0
         self._closed = False
@@ -63,7 +63,7 @@ class Threads:
         context = copy_context()
         if "sniffio" in sys.modules:  # no loop runs in the thread: a body may well call run_sync() there
             context.run(sys.modules["sniffio"].current_async_library_cvar.set, None)
-        job = _Job(lambda: context.run(fn))
+        job = _Job(lambda: context.run(fn), self._new_event())
         queued = cast("_Job[object]", job)  # the queues hold jobs of any type
         if self.busy < self._limit + self._ahead:
             self._hand_over(queued)
