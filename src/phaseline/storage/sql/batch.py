@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from itertools import chain
 from typing import Any
 
-import attrs
+import msgspec
 
 from phaseline.events import CheckpointCreated
 from phaseline.storage.sql import forks, lanes, rows
@@ -44,34 +44,33 @@ MESSAGE = ("namespace", *rows.MESSAGE)
 TAKEN = ("taken_by", "revision", "namespace", "run_id", "seq")
 
 
-@attrs.frozen
-class Batch:
+class Batch(msgspec.Struct, frozen=True, kw_only=True, eq=False, gc=False):
     """Rows of many units. ``expected`` is the guard: the revision of a run, the fence of a phase."""
 
-    run_updates: Rows = attrs.field(factory=Rows)
-    amended_updates: Rows = attrs.field(factory=Rows)
+    run_updates: Rows = []  # msgspec gives each batch a list of its own
+    amended_updates: Rows = []
     """Of runs of which more changes than with most commits."""
-    run_inserts: Rows = attrs.field(factory=Rows)
-    phase_updates: Rows = attrs.field(factory=Rows)
-    phase_inserts: Rows = attrs.field(factory=Rows)
-    level_updates: Rows = attrs.field(factory=Rows)
+    run_inserts: Rows = []
+    phase_updates: Rows = []
+    phase_inserts: Rows = []
+    level_updates: Rows = []
     """Of phases that should be over within a time."""
-    level_inserts: Rows = attrs.field(factory=Rows)
-    phase_drops: Rows = attrs.field(factory=Rows)
-    checkpoint_drops: Rows = attrs.field(factory=Rows)
-    checkpoints: Rows = attrs.field(factory=Rows)
-    events: Rows = attrs.field(factory=Rows)
-    steps: Rows = attrs.field(factory=Rows)
-    saved: Rows = attrs.field(factory=Rows)
-    unsaved: Rows = attrs.field(factory=Rows)
-    signals: Rows = attrs.field(factory=Rows)
-    taken: Rows = attrs.field(factory=Rows)
-    letter_deletes: Rows = attrs.field(factory=Rows)
-    letters: Rows = attrs.field(factory=Rows)
-    mark_deletes: Rows = attrs.field(factory=Rows)
-    marks: Rows = attrs.field(factory=Rows)
-    messages: Rows = attrs.field(factory=Rows)
-    moves: list[lanes.Move] = attrs.field(factory=list[lanes.Move])
+    level_inserts: Rows = []
+    phase_drops: Rows = []
+    checkpoint_drops: Rows = []
+    checkpoints: Rows = []
+    events: Rows = []
+    steps: Rows = []
+    saved: Rows = []
+    unsaved: Rows = []
+    signals: Rows = []
+    taken: Rows = []
+    letter_deletes: Rows = []
+    letters: Rows = []
+    mark_deletes: Rows = []
+    marks: Rows = []
+    messages: Rows = []
+    moves: list[lanes.Move] = []
     """To be run behind these rows in the same transaction."""
     is_divisible: bool = False
     """Whether it is of several units, which can be written apart."""

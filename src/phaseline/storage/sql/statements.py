@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from itertools import chain, count
+from operator import attrgetter
 from typing import Any
 
 from phaseline.storage.sql import batch as columns
@@ -35,7 +36,7 @@ class Statements:
 
     def of(self, batch: Batch) -> tuple[bytes, list[str | None]]:
         """Give the statement that writes a batch, and the values in it, each as a text."""
-        used = [(name, found) for name in SECTIONS if (found := getattr(batch, name))]
+        used = [(name, found) for name, found in zip(SECTIONS, _sections_of(batch), strict=True) if found]
         spelt_out = all(len(found) <= FEW.get(name, 1) for name, found in used)
         values: list[str | None] = []
         for name, found in used:
@@ -83,6 +84,7 @@ SECTIONS: Mapping[str, Sequence[str]] = {
     "marks": rows.MARK,
     "messages": columns.MESSAGE,
 }
+_sections_of: Callable[[Batch], tuple[Rows, ...]] = attrgetter(*SECTIONS)
 GUARDED = ("run_updates", "amended_updates", "phase_updates", "level_updates", "phase_drops", "taken")
 
 
@@ -193,15 +195,10 @@ STATEMENTS = {
 
 
 def _texts_of(values: Rows) -> list[str | None]:
-    """Write the values of rows one after another, as PostgreSQL reads them."""
+    """Write the values of rows one after another, as PostgreSQL reads them; it takes True and False as Python writes them."""
     return [
-        value if value is None or type(value) is str else _text_of(value)
-        for value in chain.from_iterable(values)
+        value if value is None or type(value) is str else str(value) for value in chain.from_iterable(values)
     ]
-
-
-def _text_of(value: bool | int) -> str:
-    return ("f", "t")[value] if isinstance(value, bool) else str(value)
 
 
 def _literals(values: Rows, kinds: Sequence[str]) -> list[str]:
