@@ -36,7 +36,7 @@ from phaseline.errors import (
     StorageUnavailableError,
     StorageURLError,
 )
-from phaseline.storage.sql import liveness, migrations, schema
+from phaseline.storage.sql import liveness, migrations, schema, wire
 from phaseline.storage.sql.notices import Teller
 from phaseline.storage.sql.postgres import PostgresDialect
 from phaseline.storage.sql.statements import _literals
@@ -440,3 +440,76 @@ def test_texts_of_a_batch_are_read_as_they_were_written(postgres: Database, colu
             "SELECT %s::text[]", [_literals([(text,) for text in column], ["text"])[0]]
         ).fetchone()
     assert row == (column,)
+
+
+@pytest.fixture
+def line(postgres: Database) -> Iterator[wire.BoundedConnection]:
+    """A connection as the storage has them, and the table ``said`` on it."""
+    connection = wire.connect(5, conninfo=postgres.url, autocommit=True)
+    connection.execute("CREATE TEMP TABLE said (words text)")
+    yield connection
+    connection.close()
+
+
+def test_what_is_written_is_stored_as_it_is_or_refused(line: wire.BoundedConnection) -> None:
+    """To the library that sends it, a text ends at its first NUL."""
+    line.write(b"INSERT INTO said VALUES ($1), ($2), ($3)", ["", None, "\u20ac \\ '"])
+    with pytest.raises(psycopg.DataError, match="NUL"):
+        line.write(b"INSERT INTO said VALUES ($1)", ["before\0behind"])
+    assert line.execute("SELECT words FROM said").fetchall() == [("",), (None,), ("\u20ac \\ '",)]
+
+
+def test_a_write_that_fails_leaves_the_connection_as_it_was(line: wire.BoundedConnection) -> None:
+    statement = b"INSERT INTO said SELECT 1 / $1::int"
+    with pytest.raises(psycopg.errors.DivisionByZero):
+        line.write(statement, ["0"])
+    line.write(statement, ["1"])
+    with pytest.raises(psycopg.errors.UndefinedTable):
+        line.write(b"INSERT INTO unsaid VALUES ($1)", ["1"])
+    line.write(b"INSERT INTO said VALUES ($1)", ["2"])
+    assert line.execute("SELECT words FROM said").fetchall() == [("1",), ("2",)]
+
+
+def test_the_driver_may_let_go_of_what_is_prepared(line: wire.BoundedConnection) -> None:
+    """As it does when it sees a rollback: a table may have come back as another one."""
+    statement = b"INSERT INTO said VALUES ($1)"
+    line.write(statement, ["before"])
+    for command in ("SELECT 1", "BEGIN", "ROLLBACK", "SELECT 1"):
+        line.execute(command, prepare=command == "SELECT 1")
+    prepared = line.execute("SELECT count(*) FROM pg_prepared_statements WHERE name LIKE 'phaseline_%'")
+    assert prepared.fetchone() == (0,)
+    line.write(statement, ["behind"])
+    assert line.execute("SELECT words FROM said").fetchall() == [("before",), ("behind",)]
+
+
+def test_what_is_written_in_a_transaction_is_part_of_it(line: wire.BoundedConnection) -> None:
+    statement = b"INSERT INTO said VALUES ($1)"
+    for number, end in enumerate(("COMMIT", "ROLLBACK", "COMMIT")):
+        line.execute("BEGIN")
+        line.write(statement, [str(number)])
+        line.execute(end.encode())
+    assert line.execute("SELECT words FROM said").fetchall() == [("0",), ("2",)]
+
+
+def test_a_connection_keeps_so_many_writes_prepared(line: wire.BoundedConnection) -> None:
+    """And those that were prepared last; what it let go of is prepared anew."""
+    statements = [b"INSERT INTO said VALUES ('%d' || $1)" % number for number in range(wire.PREPARED + 1)]
+    for statement in [*statements, statements[0]]:
+        line.write(statement, ["th"])
+    kept = line.execute(
+        "SELECT statement FROM pg_prepared_statements WHERE name LIKE 'phaseline_%'"
+    ).fetchall()
+    assert {text.encode() for (text,) in kept} == {*statements[2:], statements[0]}
+    assert line.execute("SELECT count(*) FROM said WHERE words = '0th'").fetchone() == (2,)
+
+
+def test_texts_are_sent_as_utf_8(postgres: Database) -> None:
+    """Whatever the encoding of the role or of the URL is."""
+    url = make_url(postgres.url).update_query_dict({"client_encoding": "latin1"})
+    storage = SqlStorage(url.render_as_string(hide_password=False), schema=postgres.schema)
+    storage.open()
+    try:
+        with storage._reading() as ask:
+            assert ask.value("SHOW client_encoding") == "UTF8"
+    finally:
+        storage.close()

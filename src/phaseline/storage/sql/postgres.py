@@ -225,7 +225,7 @@ class PostgresDialect(Dialect):
     def _run(
         self,
         driver: Any,
-        statement: Any,  # text or bytes, and the driver would have a text stand in the source as it is
+        statement: Any,  # the driver would have a text stand in the source as it is
         values: Sequence[Any] | None,
         *,
         prepare: bool | None = None,
@@ -250,9 +250,11 @@ class PostgresDialect(Dialect):
                 self.where, f"{size:,} characters of one run at once; {LARGEST_UNIT:,} can be sent"
             )
         try:
-            self._run(driver, statement, values, prepare=True)
+            driver.write(statement, values)
         except psycopg.errors.DivisionByZero as error:
             raise Conflict(str(error)) from error
+        except psycopg.errors.IntegrityError as error:
+            raise IntegrityError(None, None, error) from error
 
     # ------------------------------------------------------------------ notifications
     def announce(self, connection: Connection, namespace: str, nudge: Nudge) -> None:
