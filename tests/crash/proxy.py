@@ -11,9 +11,9 @@ from enum import Enum
 
 import attrs
 
-PREPARED_BATCH = re.compile(rb"P.{4}(phaseline_\d+)\0WITH run_", re.DOTALL)
+PREPARED_BATCH = re.compile(rb"P.{4}(_pg3_\d+|phaseline_\w+)\0WITH run_", re.DOTALL)
 """The statement that writes a batch is prepared (Parse), under a name."""
-BOUND = re.compile(rb"B.{4}\0(phaseline_\d+)\0", re.DOTALL)
+BOUND = re.compile(rb"B.{4}\0(_pg3_\d+|phaseline_\w+)\0", re.DOTALL)
 """Values are sent to a prepared statement (Bind), with the command to execute it."""
 COMMITTED = b"SELECT 1\0"
 """In the answer: the batch was carried out, and since it is one statement, it is committed."""

@@ -470,37 +470,58 @@ def test_a_write_that_fails_leaves_the_connection_as_it_was(line: wire.BoundedCo
     assert line.execute("SELECT words FROM said").fetchall() == [("1",), ("2",)]
 
 
-def test_the_driver_may_let_go_of_what_is_prepared(line: wire.BoundedConnection) -> None:
-    """As it does when it sees a rollback: a table may have come back as another one."""
+@pytest.mark.parametrize("by", [b"ROLLBACK", b"DEALLOCATE ALL"])
+def test_others_may_let_go_of_what_is_prepared(line: wire.BoundedConnection, by: bytes) -> None:
+    """The driver does when it sees a rollback, for a table may have come back as another one."""
     statement = b"INSERT INTO said VALUES ($1)"
     line.write(statement, ["before"])
-    for command in ("SELECT 1", "BEGIN", "ROLLBACK", "SELECT 1"):
-        line.execute(command, prepare=command == "SELECT 1")
+    line.execute("SELECT 1", prepare=True)
+    if by == b"ROLLBACK":
+        line.execute("BEGIN")
+        line.execute(by)
+        line.execute("SELECT 1", prepare=True)
+    else:
+        line.pgconn.exec_(by)
     prepared = line.execute("SELECT count(*) FROM pg_prepared_statements WHERE name LIKE 'phaseline_%'")
     assert prepared.fetchone() == (0,)
     line.write(statement, ["behind"])
     assert line.execute("SELECT words FROM said").fetchall() == [("before",), ("behind",)]
 
 
+def test_two_connections_give_other_names(line: wire.BoundedConnection, postgres: Database) -> None:
+    """Behind a pooler, one might run what the other one has prepared."""
+    other = wire.connect(5, conninfo=postgres.url, autocommit=True)
+    names: set[str] = set()
+    for connection in (line, other):
+        connection.write(b"SELECT $1", ["1"])
+        found = connection.execute("SELECT name FROM pg_prepared_statements WHERE statement = 'SELECT $1'")
+        names.update(name for (name,) in found.fetchall())
+    other.close()
+    assert len(names) == 2
+
+
 def test_what_is_written_in_a_transaction_is_part_of_it(line: wire.BoundedConnection) -> None:
     statement = b"INSERT INTO said VALUES ($1)"
     for number, end in enumerate(("COMMIT", "ROLLBACK", "COMMIT")):
         line.execute("BEGIN")
+        line.execute(
+            "SELECT 1", prepare=True
+        )  # so that the driver lets go of all that is prepared at the rollback
         line.write(statement, [str(number)])
         line.execute(end.encode())
     assert line.execute("SELECT words FROM said").fetchall() == [("0",), ("2",)]
 
 
 def test_a_connection_keeps_so_many_writes_prepared(line: wire.BoundedConnection) -> None:
-    """And those that were prepared last; what it let go of is prepared anew."""
+    """Those that were used last."""
     statements = [b"INSERT INTO said VALUES ('%d' || $1)" % number for number in range(wire.PREPARED + 1)]
-    for statement in [*statements, statements[0]]:
+    for statement in [*statements[:2], statements[0], *statements[2:], statements[0]]:
         line.write(statement, ["th"])
     kept = line.execute(
         "SELECT statement FROM pg_prepared_statements WHERE name LIKE 'phaseline_%'"
     ).fetchall()
-    assert {text.encode() for (text,) in kept} == {*statements[2:], statements[0]}
-    assert line.execute("SELECT count(*) FROM said WHERE words = '0th'").fetchone() == (2,)
+    assert {text.encode() for (text,) in kept} == {*statements} - {statements[1]}
+    assert line.execute("SELECT count(*) FROM said WHERE words = '0th'").fetchone() == (3,)
 
 
 def test_texts_are_sent_as_utf_8(postgres: Database) -> None:

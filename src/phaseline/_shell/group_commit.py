@@ -158,7 +158,7 @@ class GroupCommitter(Committer):
                 await self._clock.sleep_until(self._clock.now() + OUTAGE_PAUSE)
 
     async def _until_something_waits(self) -> None:
-        """Wait for the next batch; whoever was told of the last one goes on first, and joins it."""
+        """Wait for the next batch, which whoever was told of the last one may join."""
         self._is_coming = True
         await checkpoint()
         while not self._waiting:

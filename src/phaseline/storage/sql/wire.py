@@ -6,6 +6,7 @@ TCP finds out that a machine is gone, but not that one stands still whose kernel
 from __future__ import annotations
 
 import os
+import secrets
 import socket
 from collections.abc import Generator, Sequence
 from contextlib import suppress
@@ -14,13 +15,14 @@ from typing import Any, TypeVar
 
 import psycopg
 from psycopg import capabilities, errors, generators
+from psycopg.abc import PQGen
 from psycopg.pq import ExecStatus, TransactionStatus
 from psycopg.rows import TupleRow
 
 T = TypeVar("T")
 
-PREPARED = 64
-"""Statements that a connection keeps prepared for ``write``."""
+PREPARED = 100
+"""Statements that a connection keeps prepared for ``write``, as the driver does for its cursors."""
 CANCEL_PATIENCE = 2.0
 """Seconds that a statement which is not wanted any more has to be cancelled on the server."""
 
@@ -34,7 +36,9 @@ class BoundedConnection(psycopg.Connection[TupleRow]):
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
         self._names: dict[bytes, bytes] = {}
-        """Of the statements that are prepared for ``write``, those that were so first before the others."""
+        """Of the statements that are prepared for ``write``; what was used last comes last."""
+        self._token = secrets.token_hex(4).encode()
+        """In these names: behind a pooler, connections of several processes may share what is prepared."""
         self._number = 0
 
     def write(self, statement: bytes, values: Sequence[str | None]) -> None:
@@ -49,40 +53,47 @@ class BoundedConnection(psycopg.Connection[TupleRow]):
         if self.pgconn.transaction_status != TransactionStatus.IDLE:  # there a second try would come too late
             psycopg.RawCursor(self).execute(statement, values, prepare=True)
             return
-        if "\0" in "".join(filter(None, values)):  # a text would end there for the library below
+        texts = [None if value is None else value.encode() for value in values]
+        if b"\0" in b"".join(filter(None, texts)):  # a text would end there for the library below
             msg = "PostgreSQL text fields cannot contain NUL (0x00) bytes"
             raise psycopg.DataError(msg)
-        texts = [None if value is None else value.encode() for value in values]
         with self.lock:
             try:
                 self._write(statement, texts)
-            except errors.InvalidSqlStatementName:
-                # The driver lets go of all that is prepared when it sees a rollback.
+            except errors.InvalidSqlStatementName:  # somebody else let go of what was prepared
                 self._names.clear()
                 self._write(statement, texts)
 
     def _write(self, statement: bytes, texts: Sequence[bytes | None]) -> None:
-        name = self._names.get(statement) or self._prepare(statement)
+        name = self._names.pop(statement, None) or self._prepare(statement)
+        self._names[statement] = name
         self.pgconn.send_query_prepared(name, texts)
         self._finish()
 
     def _prepare(self, statement: bytes) -> bytes:
         if len(self._names) == PREPARED:
             oldest = next(iter(self._names))
-            self.pgconn.send_query(b"DEALLOCATE " + self._names[oldest])
-            self._finish()
+            self.wait(self._deallocate(self._names[oldest]))
             del self._names[oldest]
         self._number += 1
-        name = b"phaseline_%d" % self._number
+        name = b"phaseline_%s_%d" % (self._token, self._number)
         self.pgconn.send_prepare(name, statement)
         self._finish()
-        self._names[statement] = name
         return name
 
+    def _deallocate(self, name: bytes | None) -> PQGen[None]:
+        """Let go of what is prepared; without a name the driver does so with all of it, when it has seen a rollback."""
+        if name is None:
+            self._names.clear()
+        return super()._deallocate(name)
+
     def _finish(self) -> None:
-        result = self.wait(generators.execute(self.pgconn))[-1]
-        if result.status not in (ExecStatus.COMMAND_OK, ExecStatus.TUPLES_OK):
-            raise errors.error_from_result(result)
+        results = self.wait(generators.execute(self.pgconn))
+        if not results:
+            msg = "the server gave no answer"
+            raise psycopg.InternalError(msg)
+        if results[-1].status not in (ExecStatus.COMMAND_OK, ExecStatus.TUPLES_OK):
+            raise errors.error_from_result(results[-1])
 
     def wait(self, gen: Generator[Any, Any, T], *args: Any, **options: Any) -> T:
         """Carry out what the driver does on the network, step by step."""
