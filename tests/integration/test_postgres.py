@@ -501,15 +501,30 @@ def test_two_connections_give_other_names(line: wire.BoundedConnection, postgres
 
 
 def test_what_is_written_in_a_transaction_is_part_of_it(line: wire.BoundedConnection) -> None:
+    """Also behind a rollback, at which the driver lets go of all that is prepared."""
     statement = b"INSERT INTO said VALUES ($1)"
     for number, end in enumerate(("COMMIT", "ROLLBACK", "COMMIT")):
         line.execute("BEGIN")
-        line.execute(
-            "SELECT 1", prepare=True
-        )  # so that the driver lets go of all that is prepared at the rollback
+        line.execute("SELECT 1", prepare=True)
+        line.execute("SAVEPOINT here")
+        line.write(statement, ["gone"])
+        line.execute("ROLLBACK TO SAVEPOINT here")
         line.write(statement, [str(number)])
         line.execute(end.encode())
     assert line.execute("SELECT words FROM said").fetchall() == [("0",), ("2",)]
+
+
+def test_a_transaction_is_lost_if_others_let_go_of_what_is_prepared(line: wire.BoundedConnection) -> None:
+    """No second try hides why."""
+    statement = b"INSERT INTO said VALUES ($1)"
+    line.write(statement, ["before"])
+    line.execute("BEGIN")
+    line.pgconn.exec_(b"DEALLOCATE ALL")
+    with pytest.raises(psycopg.errors.InvalidSqlStatementName):
+        line.write(statement, ["amid"])
+    line.execute("ROLLBACK")
+    line.write(statement, ["behind"])
+    assert line.execute("SELECT words FROM said").fetchall() == [("before",), ("behind",)]
 
 
 def test_a_connection_keeps_so_many_writes_prepared(line: wire.BoundedConnection) -> None:

@@ -50,9 +50,6 @@ class BoundedConnection(psycopg.Connection[TupleRow]):
         Raises:
             psycopg.Error: What the server says, or that it was silent for too long.
         """
-        if self.pgconn.transaction_status != TransactionStatus.IDLE:  # there a second try would come too late
-            psycopg.RawCursor(self).execute(statement, values, prepare=True)
-            return
         texts = [None if value is None else value.encode() for value in values]
         if b"\0" in b"".join(filter(None, texts)):  # a text would end there for the library below
             msg = "PostgreSQL text fields cannot contain NUL (0x00) bytes"
@@ -62,6 +59,8 @@ class BoundedConnection(psycopg.Connection[TupleRow]):
                 self._write(statement, texts)
             except errors.InvalidSqlStatementName:  # somebody else let go of what was prepared
                 self._names.clear()
+                if self.pgconn.transaction_status != TransactionStatus.IDLE:
+                    raise  # the transaction is lost
                 self._write(statement, texts)
 
     def _write(self, statement: bytes, texts: Sequence[bytes | None]) -> None:
