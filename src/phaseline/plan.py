@@ -72,7 +72,13 @@ class Awaited:
         return self.key if self.key is not None or not items else ".".join(map(str, items))
 
 
-@attrs.frozen
+def _is_plain(node: PlanNode) -> bool:
+    source = node.source
+    return type(source) is Edge and source.side is None and not node.skippable and len(node.parents) == 1
+
+
+# Without slots: with them, attrs would have cached properties found by a __getattr__, by which each field would be looked for.
+@attrs.frozen(slots=False)
 class PlanNode:
     """One node of the graph, as the engine sees it."""
 
@@ -124,6 +130,11 @@ class PlanNode:
     close: ClosePolicy = "cancel"
     """What becomes of such a run that is not waited for any more."""
 
+    is_plain: bool = attrs.field(
+        init=False, repr=False, eq=False, default=attrs.Factory(_is_plain, takes_self=True)
+    )
+    """Whether the end of its one parent decides about it, and nothing else does."""
+
     def at(self, items: Items) -> str:
         """The path of one instance of this node."""
         if len(items) <= 1:
@@ -150,12 +161,6 @@ class PlanNode:
     def passes_on(self) -> bool:
         """Whether what it hands on is what it takes, so that it is not stored once more."""
         return self.awaits is not None and self.awaits.signal is None
-
-    @cached_property
-    def is_plain(self) -> bool:
-        """Whether the end of its one parent decides about it, and nothing else does."""
-        source = self.source
-        return type(source) is Edge and source.side is None and not self.skippable and len(self.parents) == 1
 
 
 @attrs.frozen(slots=False)
@@ -226,6 +231,33 @@ class Binding:
         return ValueCodec(self.output_type, what=self.what)
 
 
+def _stops_of(plan: Plan) -> tuple[str, ...]:
+    return tuple(node.path for node in plan.order)
+
+
+def _moves_of(plan: Plan) -> Mapping[tuple[str, str], Transition]:
+    machine = plan.transitions
+    return {(a, b): Transition(a, b) for a in machine.states for b in machine.allowed(a)}
+
+
+def _undos_of(plan: Plan) -> Mapping[int, tuple[PlanNode, Binding]]:
+    return {
+        index: _undoing(plan.nodes[index], binding, binding.undo)
+        for index, binding in enumerate(plan.bindings)
+        if binding.undo is not None
+    }
+
+
+def _by_path(plan: Plan) -> Mapping[str, PlanNode]:
+    return {node.path: node for node in (*plan.nodes, *(node for node, _ in plan.undos.values()))}
+
+
+def _starts_of(plan: Plan) -> tuple[tuple[str, Plan], ...]:
+    starting = (node for node in plan.nodes if node.starts is not None)
+    children = ((node.path, plan.bindings[node.index].child) for node in starting)
+    return tuple((path, child) for path, child in children if child is not None)
+
+
 @attrs.frozen(eq=False, slots=False)
 class Plan:
     """A compiled pipeline."""
@@ -255,6 +287,29 @@ class Plan:
     checkpoints: bool = True
     """Whether the positions of its runs are noted."""
 
+    # Told by the rest, and not found when asked first: with each phase these are asked, and a cached property takes ten times as
+    # long as a field.
+    stops: tuple[str, ...] = attrs.field(
+        init=False, repr=False, eq=False, default=attrs.Factory(_stops_of, takes_self=True)
+    )
+    """Paths of the nodes in ``order``."""
+    moves: Mapping[tuple[str, str], Transition] = attrs.field(
+        init=False, repr=False, eq=False, default=attrs.Factory(_moves_of, takes_self=True)
+    )
+    """Every edge of the state machine."""
+    undos: Mapping[int, tuple[PlanNode, Binding]] = attrs.field(
+        init=False, repr=False, eq=False, default=attrs.Factory(_undos_of, takes_self=True)
+    )
+    """What undoes a phase, by the phase's index: a node of the same index at a path of its own."""
+    by_path: Mapping[str, PlanNode] = attrs.field(
+        init=False, repr=False, eq=False, default=attrs.Factory(_by_path, takes_self=True)
+    )
+    """Nodes by path, with those that undo them."""
+    starts: tuple[tuple[str, Plan], ...] = attrs.field(
+        init=False, repr=False, eq=False, default=attrs.Factory(_starts_of, takes_self=True)
+    )
+    """Plans of the runs that its runs start, each with the path of the phase that does."""
+
     @cached_property
     def definition(self) -> Definition:
         """By which its runs are known."""
@@ -266,11 +321,6 @@ class Plan:
         return self.sla is not None or any(node.sla is not None for node in self.nodes)
 
     @cached_property
-    def stops(self) -> tuple[str, ...]:
-        """Paths of the nodes in ``order``."""
-        return tuple(node.path for node in self.order)
-
-    @cached_property
     def input(self) -> ValueCodec[Any]:
         """The door for a run's input."""
         return ValueCodec(self.input_type, what=f"input of pipeline {self.name!r}")
@@ -279,26 +329,6 @@ class Plan:
     def whole(self) -> ValueCodec[Any]:
         """The door for a run's output, where a body gives it and not a node."""
         return ValueCodec(self.output_type, what=f"output of pipeline {self.name!r}")
-
-    @cached_property
-    def moves(self) -> Mapping[tuple[str, str], Transition]:
-        """Every edge of the state machine."""
-        machine = self.transitions
-        return {(a, b): Transition(a, b) for a in machine.states for b in machine.allowed(a)}
-
-    @cached_property
-    def by_path(self) -> Mapping[str, PlanNode]:
-        """Nodes by path, with those that undo them."""
-        return {node.path: node for node in (*self.nodes, *(node for node, _ in self.undos.values()))}
-
-    @cached_property
-    def undos(self) -> Mapping[int, tuple[PlanNode, Binding]]:
-        """What undoes a phase, by the phase's index: a node of the same index at a path of its own."""
-        return {
-            index: _undoing(self.nodes[index], binding, binding.undo)
-            for index, binding in enumerate(self.bindings)
-            if binding.undo is not None
-        }
 
     def binding_of(self, node: PlanNode) -> Binding:
         """What belongs to the body of a node."""
@@ -360,13 +390,6 @@ class Plan:
     def waits(self) -> bool:
         """Whether its runs wait for signals or times."""
         return any(node.kind is NodeKind.WAIT for node in self.nodes)
-
-    @cached_property
-    def starts(self) -> tuple[tuple[str, Plan], ...]:
-        """Plans of the runs that its runs start, each with the path of the phase that does."""
-        starting = (node for node in self.nodes if node.starts is not None)
-        children = ((node.path, self.bindings[node.index].child) for node in starting)
-        return tuple((path, child) for path, child in children if child is not None)
 
     @cached_property
     def family(self) -> tuple[Plan, ...]:

@@ -116,6 +116,7 @@ class Draft:
         "run",
         "run_id",
         "seq",
+        "spending",
         "state",
         "threads",
         "waits",
@@ -138,6 +139,8 @@ class Draft:
         self.state: str = run.state
         self.seq: int = run.seq
         self.cursor, self.positions, self.revision = base.cursor, base.positions, run.revision + 1
+        self.spending: Spending | None = run.spending
+        """What was used in the run and is reserved, as this unit sees it."""
         self._changes: dict[str, Any] = {}
         self.rows: dict[str, PhaseRecord] = {}
         """Rows that this unit writes."""
@@ -166,7 +169,9 @@ class Draft:
     @property
     def is_empty(self) -> bool:
         """Whether nothing was decided, so that there is nothing to commit."""
-        return not (self.events or self.rows or self.extras.steps or self.extras.saved or self._changes)
+        if self.events or self.rows or self.extras.steps or self.extras.saved:
+            return False
+        return not self._changes and self.spending is self.run.spending
 
     # ------------------------------------------------------------------ rows
     def row(self, path: str) -> PhaseRecord | None:
@@ -246,16 +251,6 @@ class Draft:
         """Whether the run has ended, as this unit sees it."""
         return self._changes.get("ended_at", self.run.ended_at) is not None
 
-    @property
-    def spending(self) -> Spending | None:
-        """What was used in the run and is reserved, as this unit sees it."""
-        spending: Spending | None = self._changes.get("spending", self.run.spending)
-        return spending
-
-    @spending.setter
-    def spending(self, spending: Spending | None) -> None:
-        self._changes["spending"] = spending
-
     # ------------------------------------------------------------------ signals
     def all_signals(self) -> dict[int, SignalRecord]:
         """What the run has received, as this unit sees it, in order."""
@@ -326,6 +321,8 @@ class Draft:
         changes, run, base = self._changes, self.run, self.base.run
         if run.letter is not None and self.state != RunState.FAILED:
             changes["letter"] = None
+        if self.spending is not run.spending:
+            changes["spending"] = self.spending
         if timing.is_timed(run):
             changes.update(timing.times(run, self.state, self._newest_rows(), self.now))
         is_amended = run is not base or (not base.revision and bool(base.marks))
