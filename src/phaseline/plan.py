@@ -235,11 +235,6 @@ def _stops_of(plan: Plan) -> tuple[str, ...]:
     return tuple(node.path for node in plan.order)
 
 
-def _moves_of(plan: Plan) -> Mapping[tuple[str, str], Transition]:
-    machine = plan.transitions
-    return {(a, b): Transition(a, b) for a in machine.states for b in machine.allowed(a)}
-
-
 def _undos_of(plan: Plan) -> Mapping[int, tuple[PlanNode, Binding]]:
     return {
         index: _undoing(plan.nodes[index], binding, binding.undo)
@@ -293,10 +288,6 @@ class Plan:
         init=False, repr=False, eq=False, default=attrs.Factory(_stops_of, takes_self=True)
     )
     """Paths of the nodes in ``order``."""
-    moves: Mapping[tuple[str, str], Transition] = attrs.field(
-        init=False, repr=False, eq=False, default=attrs.Factory(_moves_of, takes_self=True)
-    )
-    """Every edge of the state machine."""
     undos: Mapping[int, tuple[PlanNode, Binding]] = attrs.field(
         init=False, repr=False, eq=False, default=attrs.Factory(_undos_of, takes_self=True)
     )
@@ -329,6 +320,12 @@ class Plan:
     def whole(self) -> ValueCodec[Any]:
         """The door for a run's output, where a body gives it and not a node."""
         return ValueCodec(self.output_type, what=f"output of pipeline {self.name!r}")
+
+    @cached_property
+    def moves(self) -> Mapping[tuple[str, str], Transition]:
+        """Every edge of the state machine, of which wide graphs have very many."""
+        machine = self.transitions
+        return {(a, b): Transition(a, b) for a in machine.states for b in machine.allowed(a)}
 
     def binding_of(self, node: PlanNode) -> Binding:
         """What belongs to the body of a node."""

@@ -464,8 +464,9 @@ def test_a_write_that_fails_leaves_the_connection_as_it_was(line: wire.BoundedCo
     with pytest.raises(psycopg.errors.DivisionByZero):
         line.write(statement, ["0"])
     line.write(statement, ["1"])
-    with pytest.raises(psycopg.errors.UndefinedTable):
-        line.write(b"INSERT INTO unsaid VALUES ($1)", ["1"])
+    for _ in range(2):
+        with pytest.raises(psycopg.errors.UndefinedTable):
+            line.write(b"INSERT INTO unsaid VALUES ($1)", ["1"])
     line.write(b"INSERT INTO said VALUES ($1)", ["2"])
     assert line.execute("SELECT words FROM said").fetchall() == [("1",), ("2",)]
 
@@ -530,13 +531,13 @@ def test_a_transaction_is_lost_if_others_let_go_of_what_is_prepared(line: wire.B
 def test_a_connection_keeps_so_many_writes_prepared(line: wire.BoundedConnection) -> None:
     """Those that were used last."""
     statements = [b"INSERT INTO said VALUES ('%d' || $1)" % number for number in range(wire.PREPARED + 1)]
-    for statement in [*statements[:2], statements[0], *statements[2:], statements[0]]:
+    for statement in [*statements[:2], statements[0], *statements[2:]]:
         line.write(statement, ["th"])
     kept = line.execute(
         "SELECT statement FROM pg_prepared_statements WHERE name LIKE 'phaseline_%'"
     ).fetchall()
     assert {text.encode() for (text,) in kept} == {*statements} - {statements[1]}
-    assert line.execute("SELECT count(*) FROM said WHERE words = '0th'").fetchone() == (3,)
+    assert line.execute("SELECT count(*) FROM said WHERE words = '0th'").fetchone() == (2,)
 
 
 def test_texts_are_sent_as_utf_8(postgres: Database) -> None:

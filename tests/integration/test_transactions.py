@@ -84,6 +84,37 @@ async def test_rows_of_the_body_are_committed_with_the_phase(database: MakeStora
     assert [c.phase for c in run.checkpoints] == ["enter", "confirm"]
 
 
+def latin(connection: Connection) -> None:
+    connection.execute(text("SET client_encoding TO 'LATIN1'"))
+
+
+def unprepared(connection: Connection) -> None:
+    driver: Any = connection.connection.driver_connection
+    driver.pgconn.exec_(b"DEALLOCATE ALL")  # so that the driver does not see it
+
+
+@pytest.mark.parametrize("spoil", [latin, unprepared])
+async def test_what_a_body_does_to_its_connection_spoils_no_output(
+    postgres: Database, spoil: Callable[[Connection], None]
+) -> None:
+    """Nor those of the phases that have the connection after it."""
+
+    @phase(transactional=True)
+    def meddle(word: str, ctx: Context) -> str:
+        spoil(ctx.connection)
+        return f"{word}\u00e9"
+
+    pipeline = Pipeline("meddle", meddle)
+    storage = SqlStorage(postgres.url, schema=postgres.schema)
+    async with Runtime(storage, pipelines=[pipeline]) as runtime:
+        for word in ("a", "b", "c"):
+            run = await pipeline.run(word)
+            assert await (await runtime.get(run.id)).result() == f"{word}\u00e9"
+            with storage._reading() as ask:
+                stored = ask.value("SELECT output FROM phaseline_phase_execution WHERE run_id = ?", (run.id,))
+            assert stored == f'"{word}\u00e9"'
+
+
 async def test_rows_of_a_body_that_fails_are_gone(database: MakeStorage, ledger: Engine) -> None:
     """Each failed attempt leaves nothing; the one that succeeds is booked once."""
     attempts: list[int] = []

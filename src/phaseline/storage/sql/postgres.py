@@ -59,8 +59,8 @@ PLANS = (
     "jit = off",
 )
 WRITER_SETTINGS = "; ".join(f"SET {setting}" for setting in (*PLANS, f"lock_timeout = {LOCK_PATIENCE_MS}"))
-TRANSACTION_SETTINGS = "; ".join(f"SET LOCAL {setting}" for setting in PLANS)
-"""For the end of a transaction that began with statements of the user's, which are planned as he has it."""
+TRANSACTION_SETTINGS = "; ".join(f"SET LOCAL {setting}" for setting in (*PLANS, "client_encoding = 'UTF8'"))
+"""For the end of a transaction that began with statements of the user's, which are planned, and read, as he has it."""
 CONNECT_ARGS: Mapping[str, Any] = {"connect_timeout": 10, "keepalives_idle": 30, "tcp_user_timeout": 30_000}
 """A machine that is gone is given up; for one that stands still see ``wire``."""
 ANSWER_WITHIN = timedelta(seconds=30)
@@ -77,10 +77,11 @@ ADVICE = {
     "55P03": "another transaction holds locked what is needed: one of a host's that a run was started in, or a migration. "
     "See in pg_stat_activity which one is open for long, and end it; meanwhile this is tried again",
 }
-TRANSIENT = frozenset({"40001", "40P01", "55P03"})
-"""Serialization failure, deadlock, lock timeout: the same transaction may go through at once."""
-LOCKED = "55P03"
-OUTAGES = ("08", "40", "53", "57", "58", *ADVICE, "3F000")
+LOCKED, UNPREPARED = "55P03", "26000"
+TRANSIENT = frozenset({"40001", "40P01", LOCKED, UNPREPARED})
+"""Serialization failure, deadlock, lock timeout, a prepared statement that somebody let go of: the same transaction may go
+through at once."""
+OUTAGES = ("08", "40", "53", "57", "58", *ADVICE, "3F000", UNPREPARED)
 """What is said of the server, the tables as a whole, or the way to them: not of what was sent."""
 
 
