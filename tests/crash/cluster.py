@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from contextlib import suppress
@@ -27,6 +28,8 @@ COMMAND = [
 ]
 PAUSE = 1.0
 """Seconds after which a command that has ended is started again."""
+READY = "Worker process is ready for action"
+"""What a command says once it serves."""
 ENDING = 30.0
 QUEUE = "pipeline"
 
@@ -38,7 +41,7 @@ class Supervisor:
         self._environment, self._folder = os.environ | environment, folder
         self._stopping = threading.Event()
         self._threads = [threading.Thread(target=self._keep, args=(number,)) for number in range(count)]
-        self.restarts = 0
+        self.starts = self.restarts = 0
         self.ends: list[int] = []
         """Exit codes at the end."""
 
@@ -61,6 +64,7 @@ class Supervisor:
                 started = subprocess.Popen(
                     COMMAND, cwd=ROOT, env=self._environment, stdout=told, stderr=told, start_new_session=True
                 )
+            self.starts += 1
             self._wait(started)
             if self._stopping.is_set():
                 self.ends.append(started.returncode)
@@ -78,6 +82,13 @@ class Supervisor:
         with suppress(ProcessLookupError):  # children of one that died
             os.killpg(started.pid, signal.SIGKILL)
         started.wait()
+
+    def await_ready(self, starts: int) -> None:
+        """Wait until all serve, and so many were started: one that is stopped as it starts does not end in order."""
+        until = time.monotonic() + ENDING
+        while self.starts < starts or self.told.count(READY) < self.starts:
+            assert time.monotonic() < until, self.told
+            time.sleep(0.1)
 
     @property
     def told(self) -> str:
