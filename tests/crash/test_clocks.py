@@ -15,6 +15,8 @@ SLOW = ("slow", "--runs", str(RUNS))
 ENDS = [["COMPLETED", number] for number in range(RUNS)]
 FAILED, WAIT = timedelta(seconds=1), timedelta(seconds=1.5)
 """How long the first try of a slow order takes until it fails, and the pause before the second."""
+ANSWER = timedelta(seconds=0.1)
+"""A process has the storage's time from an answer, and is behind by as long as that took; the next answer may be faster."""
 DELAY = 1.5
 PATIENCE = 30
 HOUR = 3600
@@ -43,7 +45,7 @@ def check_undisturbed(scene: Scene) -> None:
     assert counted == [(2, 1, 0)] * RUNS
     first, second = begins(scene, 1), begins(scene, 2)
     assert len(first) == RUNS
-    assert all(second[run_id] - first[run_id] >= FAILED + WAIT for run_id in first)
+    assert all(second[run_id] - first[run_id] >= FAILED + WAIT - ANSWER for run_id in first)
 
 
 @pytest.mark.parametrize("off", [HOUR, -HOUR])
