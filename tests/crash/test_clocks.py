@@ -43,6 +43,8 @@ def check_undisturbed(scene: Scene) -> None:
     assert [run.state for run in scene.check()] == ["COMPLETED"] * RUNS
     counted = scene.select("SELECT attempt, failures, crashes FROM phaseline_phase_execution")
     assert counted == [(2, 1, 0)] * RUNS
+    stored = scene.select("SELECT available_at, started_at FROM phaseline_phase_execution")
+    assert all(started >= due for due, started in stored)  # by the one clock that counts, to the microsecond
     first, second = begins(scene, 1), begins(scene, 2)
     assert len(first) == RUNS
     assert all(second[run_id] - first[run_id] >= FAILED + WAIT - ANSWER for run_id in first)

@@ -327,11 +327,11 @@ class Runner:
 
     async def _commit(self, job: Job, result: Command | Draft | None) -> Job | None:
         """Commit what a body came to, if anything; gives what follows for the caller to call."""
-        live, path = job.live, job.row.path
+        live = job.live
         granted: Sequence[PhaseRecord] = ()
         # The seat is free before the commit: what that makes runnable may take it at once.
-        if live.jobs.get(path) is job:  # as ``is_called`` says
-            del live.jobs[path]
+        if job.is_called:
+            del live.jobs[job.row.path]
         self.seats += 1
         self._thread_seats += job.node.in_thread
         try:

@@ -32,7 +32,7 @@ class Statements:
     def __init__(self, spell: Callable[[str], str]) -> None:
         """Note how a statement's tables are spelt."""
         self._spell = spell
-        self._of_shape = lru_cache(maxsize=64)(self._written)  # less than the driver keeps prepared
+        self._of_shape = lru_cache(maxsize=64)(self._written)  # less than a connection keeps prepared
 
     def of(self, batch: Batch) -> tuple[bytes, list[str | None]]:
         """Give the statement that writes a batch, and the values in it, each as a text."""
