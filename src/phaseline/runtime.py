@@ -264,6 +264,7 @@ class Runtime:
             observers=self.observers,
         )  # fmt: skip
         # Left in reverse: what writes is stopped before the storage closes, and its threads go last.
+        stack.push_async_callback(runner.threads_ended)
         stack.callback(runner.close)
         stack.push_async_callback(runner.write, self._storage.close)
         stack.push_async_callback(runner.reads_ended)

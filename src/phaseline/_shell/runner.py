@@ -678,9 +678,20 @@ class Runner:
 
     def close(self) -> None:
         """Let the threads go, and what refers back to this runner: it is freed at once, not by the collector."""
-        for threads in (self.bodies, self._writer, self._readers, self._handlers):
-            if threads is not None:
-                threads.close()
+        for threads in self._threads():
+            threads.close()
         self.on_waiting = self.on_due = self.on_seat = self.on_expiry = self.on_level = self.on_message = None
         self.publish = self.bus.publish
         del self.committer
+
+    async def threads_ended(self) -> None:
+        """Wait for the end of the threads that were let go, but for those whose call goes on."""
+        for threads in self._threads():
+            await threads.ended()
+
+    def _threads(self) -> list[Threads]:
+        return [
+            threads
+            for threads in (self.bodies, self._writer, self._readers, self._handlers)
+            if threads is not None
+        ]

@@ -16,6 +16,9 @@ from functools import partial
 from queue import SimpleQueue
 from typing import Generic, TypeVar, cast
 
+import anyio
+from anyio.lowlevel import checkpoint
+
 from phaseline.errors import RuntimeNotOpenError
 from phaseline.loops import LoopEvent, event_class, loop_post
 
@@ -47,7 +50,7 @@ class Threads:
         self._ahead = ahead
         self._post, self._new_event = loop_post(), event_class()
         self._jobs: SimpleQueue[_Job[object] | None] = SimpleQueue()
-        self._started = 0
+        self._started: list[threading.Thread] = []
         self._closed = False
         self._waiting: deque[_Job[object]] = deque()
         """Calls that are yet to be handed over, first come first."""
@@ -84,18 +87,29 @@ class Threads:
 
     def _hand_over(self, job: _Job[object]) -> None:
         """Have a thread call it, the first that is free; there are as many as there are calls, up to the limit."""
-        if self._started < min(self.busy + 1, self._limit):
-            number = self._started + 1
-            threading.Thread(target=self._work, name=f"{self._name}-{number}", daemon=True).start()
-            self._started = number  # counted once it runs: a system that is short of threads may refuse it
+        number = len(self._started) + 1
+        if number <= min(self.busy + 1, self._limit):
+            thread = threading.Thread(target=self._work, name=f"{self._name}-{number}", daemon=True)
+            thread.start()
+            self._started.append(thread)  # once it runs: a system that is short of threads may refuse it
         self.busy += 1
         self._jobs.put(job)
 
     def close(self) -> None:
         """Let the threads end; a busy one ends when its call returns."""
         self._closed = True
-        for _ in range(self._started):
+        for _ in self._started:
             self._jobs.put(None)
+
+    async def ended(self) -> None:
+        """Wait, after ``close``, for the end of all threads but those whose call goes on.
+
+        A thread that ends beside its process may bring that down: what C libraries keep for each thread (OpenSSL, below a
+        database's driver) is let go of by both at once.
+        """
+        with anyio.CancelScope(shield=True):
+            while sum(thread.is_alive() for thread in self._started) > self.busy:  # noqa: ASYNC110  # each has but to return
+                await checkpoint()
 
     def _work(self) -> None:
         while (job := self._jobs.get()) is not None:

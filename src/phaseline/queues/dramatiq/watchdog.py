@@ -18,6 +18,8 @@ log: Final = logging.getLogger("phaseline.queue")
 
 INTERVAL = 10.0
 """Seconds between two looks."""
+STOP_GRACE = 1.0
+"""Seconds for which the end of the thread is waited for."""
 
 
 class Watchdog:
@@ -40,14 +42,16 @@ class Watchdog:
         self._ignored: dict[str, int] = {}
         """By queue on which permits waited at the last look: how many had come here by then."""
         self._stopped = threading.Event()
+        self._thread = threading.Thread(target=self._work, name="phaseline-watchdog", daemon=True)
 
     def start(self) -> None:
         """Look again and again, in a thread."""
-        threading.Thread(target=self._work, name="phaseline-watchdog", daemon=True).start()
+        self._thread.start()
 
     def stop(self) -> None:
-        """Look no more."""
+        """Look no more, and wait for the end of the thread, within a bound."""
         self._stopped.set()
+        self._thread.join(STOP_GRACE)
 
     def _work(self) -> None:
         while not self._stopped.wait(INTERVAL):

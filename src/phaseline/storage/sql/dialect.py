@@ -15,7 +15,7 @@ from sqlalchemy import Connection, Engine
 from phaseline.abc import Nudge
 from phaseline.errors import StorageRefusedError, StorageUnavailableError
 from phaseline.storage.sql.batch import Batch
-from phaseline.storage.sql.notices import Teller
+from phaseline.storage.sql.notices import Hearer, Teller
 from phaseline.storage.sql.rows import Row
 
 if TYPE_CHECKING:
@@ -223,9 +223,9 @@ class Dialect(ABC):
         """Make what nudges others, where that can be; its thread starts with the first nudge."""
         return None
 
-    def listen(self, namespace: str, heard: Callable[[Nudge], object]) -> Callable[[], None]:  # noqa: ARG002  # nothing to hear
-        """Call ``heard``, from any thread, for each nudge of a namespace; gives a function that ends this."""
-        return lambda: None
+    def hearer(self, namespace: str, heard: Callable[[Nudge], object]) -> Hearer | None:  # noqa: ARG002  # nothing to hear
+        """Call ``heard``, from any thread, for each nudge of a namespace, where that can be."""
+        return None
 
 
 def told_by(error: BaseException) -> str:

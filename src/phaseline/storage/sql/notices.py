@@ -10,8 +10,8 @@ import json
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import suppress
+from collections.abc import Callable, Generator, Iterator
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, Final
 
 from phaseline.abc import Nudge
@@ -27,6 +27,9 @@ GATHER_PAUSE = 0.002
 """Seconds between two notifications: what is told meanwhile goes into the second."""
 FLUSH_GRACE = 1.0
 """Seconds that what was told has at the close to be sent."""
+STOP_GRACE = 1.0
+"""Seconds for which the end of a thread is waited for: beside that of its process it could bring this down, since what
+OpenSSL keeps for each thread would be let go of by both at once."""
 IDS, LONGEST = 100, 7_000
 """Ids of runs in a notification; and bytes of one, of which PostgreSQL takes 8 000."""
 
@@ -113,6 +116,8 @@ class Teller:
             self._changed.wait_for(lambda: not (self._busy or self._waiting), FLUSH_GRACE)
             self._stopped = True
             self._changed.notify_all()
+        if self._thread is not None:
+            self._thread.join(STOP_GRACE)
 
     def _work(self) -> None:
         import psycopg  # noqa: PLC0415  # an extra: only where a PostgreSQL is used
@@ -152,21 +157,49 @@ class Hearer:
         self._connect, self._channel = connect, channel
         self._namespace, self._heard = namespace, heard
         self._stopped = threading.Event()
-        threading.Thread(target=self._work, name="phaseline-listener", daemon=True).start()
+        self._in_use = threading.Lock()
+        self._connection: psycopg.Connection[Any] | None = None
+        """On which the thread waits; closed by it alone, when this is None again."""
+        self._thread = threading.Thread(target=self._work, name="phaseline-listener", daemon=True)
+        self._thread.start()
 
     def stop(self) -> None:
-        """Hear no more."""
+        """Hear no more; blocks for nothing."""
         self._stopped.set()
+        with self._in_use:
+            if self._connection is not None:
+                self._wake(self._connection)
+
+    def close(self) -> None:
+        """Hear no more, and wait for the end of the thread, within a bound."""
+        self.stop()
+        self._thread.join(STOP_GRACE)
+
+    @staticmethod
+    def _wake(connection: psycopg.Connection[Any]) -> None:
+        from phaseline.storage.sql import wire  # noqa: PLC0415  # an extra: only where a PostgreSQL is used
+
+        wire.end_reading(connection)
 
     def _work(self) -> None:
         import psycopg  # noqa: PLC0415  # as above
         from psycopg.sql import SQL, Identifier  # noqa: PLC0415  # as above
 
         while not self._stopped.is_set():
-            with suppress(psycopg.Error), self._connect() as connection:
+            with suppress(psycopg.Error), self._connect() as connection, self._waited_on(connection):
                 connection.execute(SQL("LISTEN {}").format(Identifier(self._channel)))
                 self._hear(connection)
             self._stopped.wait(RECONNECT_PAUSE)
+
+    @contextmanager
+    def _waited_on(self, connection: psycopg.Connection[Any]) -> Generator[None]:
+        with self._in_use:
+            self._connection = connection
+        try:
+            yield
+        finally:
+            with self._in_use:
+                self._connection = None
 
     def _hear(self, connection: psycopg.Connection[Any]) -> None:
         while not self._stopped.is_set():

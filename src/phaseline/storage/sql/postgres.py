@@ -265,8 +265,8 @@ class PostgresDialect(Dialect):
     def teller(self) -> notices.Teller:
         return notices.Teller(self._connect_to_notify, self.schema)
 
-    def listen(self, namespace: str, heard: Callable[[Nudge], object]) -> Callable[[], None]:
-        return notices.Hearer(self._connect_to_hear, self.schema, namespace, heard).stop
+    def hearer(self, namespace: str, heard: Callable[[Nudge], object]) -> notices.Hearer:
+        return notices.Hearer(self._connect_to_hear, self.schema, namespace, heard)
 
     def _connect_to_notify(self) -> psycopg.Connection[Any]:
         return self._connect(autocommit=True)

@@ -64,7 +64,7 @@ from phaseline.storage.sql.access import Access
 from phaseline.storage.sql.batch import Batch, gather
 from phaseline.storage.sql.dialect import Conflict, Dialect, LockedError, Oversized
 from phaseline.storage.sql.faults import translated
-from phaseline.storage.sql.notices import Teller
+from phaseline.storage.sql.notices import Hearer, Teller
 from phaseline.storage.sql.postgres import ANSWER_WITHIN, PostgresDialect
 from phaseline.storage.sql.sqlite import SqliteDialect
 from phaseline.storage.sql.timetable import SqlTimetable
@@ -113,6 +113,7 @@ class SqlStorage(Storage):
         self._uses: int = 0
         self._planned_until: int = FIRST_PLANS
         self._teller: Teller | None = None
+        self._hearers: list[Hearer] = []
         self.nudges: bool = self.dialect.nudges
         self.is_server: bool = self.dialect.is_server
 
@@ -140,6 +141,8 @@ class SqlStorage(Storage):
         if self._teller is not None:
             self._teller.stop()
             self._teller = None
+        while self._hearers:
+            self._hearers.pop().close()
         if self._writer is not None:
             self._writer.close()
             self._writer = None
@@ -389,7 +392,11 @@ class SqlStorage(Storage):
             self._teller.tell(namespace, nudge)
 
     def listen(self, namespace: str, heard: Callable[[Nudge], object]) -> Callable[[], None]:
-        return self.dialect.listen(namespace, heard)
+        hearer = self.dialect.hearer(namespace, heard)
+        if hearer is None:
+            return lambda: None
+        self._hearers.append(hearer)
+        return hearer.stop
 
     # ------------------------------------------------------------------ claims
     def claim(self, request: ClaimRequest, grant: Grant) -> Claimed:

@@ -20,6 +20,8 @@ BLOCK = 1.0
 """Seconds for which one read waits for the next entry."""
 AT_ONCE = 500
 """Entries of one read."""
+STOP_GRACE = 1.0
+"""Seconds for which the end of the thread is waited for at the close."""
 OUTAGE_PAUSE = 0.25
 """Seconds before it is tried again."""
 MOST_SENDERS = 1_000
@@ -41,6 +43,7 @@ class Reader:
         self._senders: dict[str, tuple[int, float]] = {}
         """By sender: the last number, and when it came."""
         self._stopped = threading.Event()
+        self._thread = threading.Thread(target=self._work, name="phaseline-events-in", daemon=True)
         self.trouble: str | None = None
         """Why nothing can be heard; None if it can."""
 
@@ -50,11 +53,14 @@ class Reader:
             self._last = self._newest() or BEGINNING
         except Exception as error:  # noqa: BLE001  # as below
             self._note(error)
-        threading.Thread(target=self._work, name="phaseline-events-in", daemon=True).start()
+        self._thread.start()
 
     def stop(self) -> None:
-        """Hear no more."""
+        """Hear no more, and wait for the end of the thread, within a bound."""
         self._stopped.set()
+        self._client.connection_pool.disconnect()  # of the read that is under way, too: it ends at once
+        if self._thread.is_alive():
+            self._thread.join(STOP_GRACE)
 
     def _work(self) -> None:
         while not self._stopped.is_set():

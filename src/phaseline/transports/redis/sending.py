@@ -22,6 +22,8 @@ OUTAGE_PAUSE = 0.25
 """Seconds before it is tried again."""
 FLUSH_GRACE = 1.0
 """Seconds that what waits has at the close to be sent."""
+STOP_GRACE = 1.0
+"""Seconds for which the end of the thread is waited for after that."""
 IDLE_DAYS = 1
 """Days after which a stream is gone to which nobody appends."""
 
@@ -35,12 +37,13 @@ class Sender:
         self._number = 0
         self._changed = threading.Condition()
         self._is_stopped = False
+        self._thread = threading.Thread(target=self._work, name="phaseline-events-out", daemon=True)
         self.trouble: str | None = None
         """Why the last batches could not be sent; None if they were."""
 
     def start(self) -> None:
         """Begin; not with the first batch, since no commit should meet a process that can have no more threads."""
-        threading.Thread(target=self._work, name="phaseline-events-out", daemon=True).start()
+        self._thread.start()
 
     def put(self, events: Sequence[Event]) -> None:
         """Send a batch soon."""
@@ -59,6 +62,7 @@ class Sender:
             self._changed.wait_for(lambda: not self._waiting or self.trouble is not None, FLUSH_GRACE)
             self._is_stopped = True
             self._changed.notify_all()
+        self._thread.join(STOP_GRACE)
 
     def _work(self) -> None:
         client = self._connect()
