@@ -108,7 +108,7 @@ class Threads:
         database's driver) is let go of by both at once.
         """
         with anyio.CancelScope(shield=True):
-            while sum(thread.is_alive() for thread in self._started) > self.busy:  # noqa: ASYNC110  # each has but to return
+            while sum(thread.is_alive() for thread in self._started) > self.busy:  # each has but to return
                 await checkpoint()
 
     def _work(self) -> None:
