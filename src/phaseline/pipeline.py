@@ -48,7 +48,7 @@ from phaseline.queues.inprocess import InProcessQueue
 from phaseline.retry import Retry
 from phaseline.run import ENDED_STATES, Run
 from phaseline.step import Node, Subgraph
-from phaseline.storage.memory import MemoryStorage
+from phaseline.storage.memory_unread import UnreadMemory
 from phaseline.usage import Budget
 
 Selected: TypeAlias = "str | Pipeline[Any, Any]"
@@ -276,7 +276,7 @@ class Pipeline(Subgraph[In_contra, Out_co]):
                 "a runtime: async with Runtime(pipelines=[...]), or give the wait a timeout"
             )
             raise RuntimeUsageError(msg)
-        runner = Runner(MemoryStorage(), InProcessQueue(), plans=family, deps=checked_deps(deps))
+        runner = Runner(UnreadMemory(), InProcessQueue(), plans=family, deps=checked_deps(deps))
         try:
             live: LiveRun | None = None
             # A line has nothing that runs beside anything else: it needs no other task, unless it has to wait.
