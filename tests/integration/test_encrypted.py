@@ -5,15 +5,31 @@ from __future__ import annotations
 import secrets
 from collections.abc import Callable
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 
+import anyio
 import pytest
 from anyio import to_thread
 from pydantic import BaseModel
 from sqlalchemy import create_engine, text
 from tests.databases import TABLES, Database
 
-from phaseline import Again, Context, CustomEvent, Pipeline, Retry, Runtime, Signal, each, phase, wait_for
+from phaseline import (
+    Again,
+    Context,
+    CustomEvent,
+    Pipeline,
+    Retry,
+    RunHandle,
+    Runtime,
+    Signal,
+    each,
+    phase,
+    wait_for,
+)
+from phaseline._shell.paging import page_by_page
+from phaseline._shell.worker import FIRST_CLAIM, LEFT_ALONE_FOR
 from phaseline.abc import Storage
 from phaseline.crypto import EncryptedCodec, encrypted
 from phaseline.errors import DecryptionError, KeyConflictError
@@ -61,6 +77,18 @@ async def fail(value: str) -> str:
 @phase(transactional=True)
 def last(value: str, ctx: Context) -> str:
     assert ctx.connection.exec_driver_sql("SELECT 1").scalar_one() == 1
+    raise ValueError(value)
+
+
+@phase
+async def tell(value: str, ctx: Context) -> str:
+    """What it tells stays in its row, as what it failed with does."""
+    ctx.progress(1, 2, value)
+    return value
+
+
+@phase(retry=Retry(attempts=2, wait=timedelta(hours=1)))
+async def fail_later(value: str) -> str:
     raise ValueError(value)
 
 
@@ -163,6 +191,55 @@ async def test_a_key_that_is_gone_holds_up_no_other_run(
         assert (letter.run_id, letter.error.message[: len(told)]) == (failed.id, told)
     assert f"run {old.id} is left alone: what is stored cannot be decrypted: the key '1'" in caplog.text
     assert "schedule 'a' is left alone: what is stored cannot be decrypted: the key '1'" in caplog.text
+
+
+@pytest.mark.parametrize("anyio_backend", ["asyncio"])
+async def test_many_runs_of_a_key_that_is_gone_hold_up_no_other(
+    sqlite_storage: Callable[[], Storage], clock: FakeClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    """More than a claim takes; each is told once, and looked at again after a while."""
+    hello, second, many = Pipeline("hello", again), timedelta(seconds=1), 2 * FIRST_CLAIM + 1
+    async with Runtime(encrypted(sqlite_storage(), CODEC), pipelines=[hello], clock=clock) as runtime:
+        for _ in range(many):
+            await runtime.start(hello, "old", delay=second)
+    other = encrypted(sqlite_storage(), EncryptedCodec({"2": secrets.token_bytes(32)}))
+    async with Runtime(other, pipelines=[hello], clock=clock) as runtime:
+        new = await runtime.start(hello, "new", delay=2 * second)
+        await clock.advance(3 * second)
+        with anyio.fail_after(20):
+            assert await new.result() == "NEW"
+        assert caplog.text.count("is left alone") == many
+        await clock.advance(LEFT_ALONE_FOR)
+        with anyio.fail_after(20):
+            while caplog.text.count("is left alone") < 2 * many:  # noqa: ASYNC110  # a log record
+                await anyio.sleep(0.01)
+
+
+@pytest.mark.parametrize("anyio_backend", ["asyncio"])
+async def test_nor_where_they_come_to_their_time(
+    sqlite_storage: Callable[[], Storage], clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Deadlines and waits: more of them than are read at once."""
+    second = timedelta(seconds=1)
+    for module in ("watch", "alarms"):
+        monkeypatch.setattr(f"phaseline._shell.{module}.page_by_page", partial(page_by_page, size=2))
+    late, asleep = Pipeline("late", fail_later), Pipeline("asleep", tell.sleep_for(second))
+
+    async def started(runtime: Runtime, value: str) -> tuple[RunHandle[str], RunHandle[str]]:
+        started = await runtime.start(late, value, deadline=second), await runtime.start(asleep, value)
+        await clock.settle()
+        return started
+
+    async with Runtime(encrypted(sqlite_storage(), CODEC), pipelines=[late, asleep], clock=clock) as runtime:
+        for _ in range(3):
+            await started(runtime, "old")
+    other = encrypted(sqlite_storage(), EncryptedCodec({"2": secrets.token_bytes(32)}))
+    async with Runtime(other, pipelines=[late, asleep], clock=clock) as runtime:
+        overdue, sleeping = await started(runtime, "new")
+        await clock.advance(5 * second)
+        with anyio.fail_after(20):
+            assert await sleeping.result() == "new"
+            assert (await overdue.wait()).state == "FAILED"
 
 
 @pytest.mark.parametrize("anyio_backend", ["asyncio"])

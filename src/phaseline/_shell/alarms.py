@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Final
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 from phaseline._engine.commands import Elapse
 from phaseline._shell.background import survived
 from phaseline._shell.clock import Timer
+from phaseline._shell.paging import page_by_page
 from phaseline._shell.tending import tend
 from phaseline.abc import DueWait
 from phaseline.loops import new_event
@@ -21,8 +22,6 @@ if TYPE_CHECKING:
 
 log: Final = logging.getLogger("phaseline.alarms")
 
-PAGE = 500
-"""Waits that are looked up at once."""
 TOO_EARLY = timedelta(milliseconds=5)
 """Before the next look, where this machine's clock is a little ahead of the storage's."""
 
@@ -72,19 +71,16 @@ class Alarms:
                 await self._end_what_is_due()
 
     async def _end_what_is_due(self) -> None:
-        runner, seen = self._runner, set[DueWait]()
-        while True:
-            due = partial(
-                runner.storage.due, runner.options.namespace, runner.clock.sql_now(), self._known, PAGE
-            )
-            found = await runner.read(due)
-            new = [wait for wait in found.waits if wait not in seen]
-            await self._end(new)
-            seen.update(new)
+        runner = self._runner
+
+        async def read(limit: int) -> Sequence[DueWait]:
+            namespace, now = runner.options.namespace, runner.clock.sql_now()
+            found = await runner.read(partial(runner.storage.due, namespace, now, self._known, limit))
             if found.next_due is not None:
                 self.look_at(max(found.next_due, later(runner.clock.now(), TOO_EARLY)))
-            if len(found.waits) < PAGE or not new:  # what could not be ended is found again
-                return
+            return found.waits
+
+        await page_by_page(read, self._end)
 
     async def _end(self, waits: Iterable[DueWait]) -> None:
         by_run: dict[str, list[tuple[str, datetime]]] = {}

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from phaseline._engine.commands import TellLate
 from phaseline._shell.tending import tend
-from phaseline._shell.watch import PAGE, Found, Watch
+from phaseline._shell.watch import Found, Watch
 from phaseline.abc import LateLevel
 from phaseline.run import Definition
 
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 def watch_levels(runner: Runner) -> Watch[LateLevel]:
     """Watch over the runs of those pipelines that have a service level, or phases that have."""
 
-    def read(now: datetime | None, known: Collection[Definition]) -> Found[LateLevel]:
-        found = runner.storage.late(runner.options.namespace, now, known, PAGE)
+    def read(now: datetime | None, known: Collection[Definition], limit: int) -> Found[LateLevel]:
+        found = runner.storage.late(runner.options.namespace, now, known, limit)
         return found.levels, found.next_due
 
     async def tell(levels: Sequence[LateLevel]) -> None:

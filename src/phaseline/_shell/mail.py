@@ -13,6 +13,7 @@ from phaseline._engine.commands import ChildEnded
 from phaseline._shell.background import survived
 from phaseline._shell.children import cancel_for, ended, has_ended
 from phaseline._shell.controlling import carry_out, commit_to
+from phaseline._shell.paging import page_by_page
 from phaseline.errors import (
     CommandRefusedError,
     PipelineNotRegisteredError,
@@ -64,21 +65,19 @@ class Mail:
                 await self._deliver_all()
 
     async def _deliver_all(self) -> None:
-        runner, seen, limit = self._runner, set[Message](), PAGE
+        runner = self._runner
         namespace, known = runner.options.namespace, frozenset(runner.plans)
-        while True:
-            found = await runner.read(partial(runner.storage.messages, namespace, known, limit))
-            new = [message for message in found if message not in seen]
-            seen.update(new)
-            heard = await self._deliver(new)
+
+        async def read(limit: int) -> Sequence[Message]:
+            return await runner.read(partial(runner.storage.messages, namespace, known, limit))
+
+        async def deliver(messages: Sequence[Message]) -> None:
+            heard = await self._deliver(messages)
             if heard:
                 await runner.write(partial(runner.storage.heard, namespace, heard))
-            if len(found) < limit:
-                break
-            limit += len(new) - len(
-                heard
-            )  # what could not be told is found again, and is not to hide the others
-        self._left &= seen
+
+        met = await page_by_page(read, deliver, PAGE)
+        self._left &= met
 
     async def _deliver(self, messages: Sequence[Message]) -> Sequence[Message]:
         """Deliver some side by side; gives those that were."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from phaseline._engine.commands import Expire
 from phaseline._shell.tending import tend
-from phaseline._shell.watch import PAGE, Found, Watch
+from phaseline._shell.watch import Found, Watch
 from phaseline.run import Definition
 
 if TYPE_CHECKING:
@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 def watch_overdue(runner: Runner) -> Watch[str]:
     """Watch over the runs of which this process knows the definition."""
 
-    def read(now: datetime | None, known: Collection[Definition]) -> Found[str]:
-        found = runner.storage.overdue(runner.options.namespace, now, known, PAGE)
+    def read(now: datetime | None, known: Collection[Definition], limit: int) -> Found[str]:
+        found = runner.storage.overdue(runner.options.namespace, now, known, limit)
         return found.run_ids, found.next_due
 
     async def end(run_ids: Sequence[str]) -> None:

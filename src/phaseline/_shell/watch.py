@@ -10,15 +10,13 @@ from typing import TYPE_CHECKING, Final, Generic, TypeVar
 
 from phaseline._shell.background import survived
 from phaseline._shell.clock import Timer
+from phaseline._shell.paging import page_by_page
 from phaseline.run import Definition
 
 if TYPE_CHECKING:
     from phaseline._shell.runner import Runner
 
 log: Final = logging.getLogger("phaseline.watch")
-
-PAGE = 500
-"""How much is looked up at once."""
 
 T = TypeVar("T", bound=Hashable)
 Found = tuple[Sequence[T], datetime | None]
@@ -32,7 +30,7 @@ class Watch(Generic[T]):
         self,
         runner: Runner,
         known: Collection[Definition],
-        read: Callable[[datetime | None, Collection[Definition]], Found[T]],
+        read: Callable[[datetime | None, Collection[Definition], int], Found[T]],
         see_to: Callable[[Sequence[T]], Awaitable[None]],
         trouble: str,
     ) -> None:
@@ -41,7 +39,7 @@ class Watch(Generic[T]):
         Args:
             runner: Of this process.
             known: Definitions of the runs that are watched; where there are none, nothing is ever read.
-            read: Reads at most ``PAGE`` of what is due at a moment, or by the storage's own clock.
+            read: Reads at most so many of what is due at a moment, or by the storage's own clock.
             see_to: Does what is to be done with what was found.
             trouble: What is logged where it cannot be done.
         """
@@ -72,13 +70,14 @@ class Watch(Generic[T]):
         """
         if not self._known:
             return
-        runner, seen = self._runner, set[T]()
-        while True:
-            found, following = await runner.read(partial(self._read, runner.clock.sql_now(), self._known))
-            new = [each for each in found if each not in seen]
-            await self._see_to(new)
-            seen.update(new)
-            if len(found) < PAGE or not new:
-                break
+        runner, following = self._runner, None
+
+        async def read(limit: int) -> Sequence[T]:
+            nonlocal following
+            look = partial(self._read, runner.clock.sql_now(), self._known, limit)
+            found, following = await runner.read(look)
+            return found
+
+        await page_by_page(read, self._see_to)
         if following is not None:
             self.look_at(following)

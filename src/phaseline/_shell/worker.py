@@ -7,10 +7,11 @@ import os
 import threading
 from collections.abc import Collection, Sequence
 from contextlib import suppress
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import partial
 
 import anyio
+import attrs
 
 from phaseline._engine.commands import Begin, Offer, Reclaim, Release
 from phaseline._engine.decide import fold
@@ -24,6 +25,7 @@ from phaseline._shell.levels import watch_levels
 from phaseline._shell.lookout import Lookout
 from phaseline._shell.mail import Mail
 from phaseline._shell.overdue import watch_overdue
+from phaseline._shell.paging import page_by_page
 from phaseline._shell.runner import Runner
 from phaseline._shell.tending import tend
 from phaseline.abc import Claimed, ClaimRequest, HeldPhase, WorkerRecord
@@ -34,7 +36,9 @@ log = logging.getLogger("phaseline.worker")
 
 FIRST_CLAIM, LARGEST_CLAIM = 64, 256
 """Phases that a claim takes at most: the first bodies should not wait long, and many claims cost more than large ones."""
-SWEEP_PAGE = 500
+LEFT_ALONE_FOR, MOST_LEFT_ALONE = timedelta(seconds=10), 10_000
+"""How long a run that cannot be carried on is passed over before it is looked at again, and how many are at once: there may
+be more of them than a claim takes, and whatever waits behind them is not to wait for that."""
 FORGOTTEN_AFTER = 20
 """Leases for which a worker was not seen until its row is removed; on another host nothing else proves that it is gone."""
 RENEWALS_PER_LEASE = 3
@@ -60,6 +64,8 @@ class Worker:
         """Whether there was a reason to look for work, and no room for it."""
         self._claim_size = FIRST_CLAIM
         """How much the next claim takes at most: twice the last one, while more waits than that."""
+        self._left_alone: dict[str, datetime] = {}
+        """Runs that could not be carried on, and until when they are passed over; what came last comes last."""
         self._alarms = Alarms(runner)
         self._mail = Mail(runner)
         self._stop_listening = runner.queue.listen(self._permit, runner.served)
@@ -194,7 +200,7 @@ class Worker:
             if runner.alone:
                 if tried_solo or not runner.is_vacant:
                     return
-            elif not was_alone and (claimed.waiting is None or not claimed.units):
+            elif not was_alone and (claimed.waiting is None or not (claimed.units or claimed.left_alone)):
                 return  # what is left waits for a thread, and is looked for when one is free
 
     async def _claim(self, limit: int, *, solo: bool) -> Claimed:
@@ -203,10 +209,12 @@ class Worker:
         claim = _Claim(runner, 1 if solo else 0 if runner.alone else limit, solo=solo)
         request = ClaimRequest(
             options.namespace, options.queues, frozenset(runner.plans), limit, runner.clock.sql_now(),
-            {run_id: snapshot.run.revision for run_id, snapshot in claim.known.items()},
+            {run_id: snapshot.run.revision for run_id, snapshot in claim.known.items()}, self._passed_over(),
         )  # fmt: skip
         claimed = await runner.write(partial(runner.storage.claim, request, claim.grant))
         await runner.committer.settled()  # what was written before the claim is taken note of before it
+        claimed = attrs.evolve(claimed, left_alone=[*claimed.left_alone, *claim.left_alone])
+        self._leave_alone(claimed.left_alone)
         runner.waiting = claim.left if claimed.waiting is None else claimed.waiting
         self._solo = solo and bool(claim.drafts)
         runner.alone = self._solo or (claim.has_suspects and not solo)
@@ -218,6 +226,19 @@ class Worker:
             live.read_input = claim.inputs.get(live.id)
             runner.adopt(live, draft.granted)
         return claimed
+
+    def _passed_over(self) -> frozenset[str]:
+        """Give the runs that could not be carried on lately."""
+        now = self._runner.clock.now()
+        while self._left_alone and next(iter(self._left_alone.values())) <= now:
+            del self._left_alone[next(iter(self._left_alone))]
+        return frozenset(self._left_alone)
+
+    def _leave_alone(self, run_ids: Collection[str]) -> None:
+        until = self._runner.clock.now() + LEFT_ALONE_FOR
+        self._left_alone.update(dict.fromkeys(run_ids, until))
+        while len(self._left_alone) > MOST_LEFT_ALONE:
+            del self._left_alone[next(iter(self._left_alone))]
 
     # ------------------------------------------------------------------ the sweep
     async def _sweep_for_ever(self) -> None:
@@ -235,21 +256,14 @@ class Worker:
         runner.clock.follow(await runner.read(runner.storage.now))
         await self._renew()
         dead = await runner.read(self._find_dead)
-        while True:
-            lost = await runner.read(
-                partial(
-                    runner.storage.lost,
-                    namespace,
-                    runner.clock.sql_now(),
-                    dead,
-                    known,
-                    SWEEP_PAGE,
-                )
-            )
+
+        async def read(limit: int) -> Sequence[HeldPhase]:
+            now = runner.clock.sql_now()
+            lost = await runner.read(partial(runner.storage.lost, namespace, now, dead, known, limit))
             runner.reach("sweep.found")
-            await self._reclaim(lost)
-            if len(lost) < SWEEP_PAGE:
-                break
+            return lost
+
+        await page_by_page(read, self._reclaim)
         for worker_id in dead:
             await runner.write(partial(runner.storage.retire, namespace, worker_id))
         for watch in self._watches:
@@ -317,6 +331,8 @@ class _Claim:
             if not (live.stale or live.in_flight) and live.snapshot.run.revision
         }
         """Runs that need not be read as a whole; nobody changes them while the claim is decided."""
+        self.left_alone: list[str] = []
+        """Runs of which nothing could be started."""
         self.drafts: dict[str, Draft] = {}
         self.inputs: dict[str, str] = {}
         """Encoded inputs that were read with runs, by their id."""
@@ -336,6 +352,7 @@ class _Claim:
             draft, _ = fold(base, (Begin(self._fitting(base, paths)),), now, offer)
         except Exception:
             log.exception("run %s is left alone: what waits of it could not be started", rows.run.id)
+            self.left_alone.append(rows.run.id)
             return None
         if any(draft.row(path) is base.rows[path] for path in paths):
             priority = rows.run.priority

@@ -97,12 +97,14 @@ class EncodedStorage(Storage):
 
     def claim(self, request: ClaimRequest, grant: Grant) -> Claimed:
         units: dict[tuple[str, int], Unit] = {}
+        left_alone: list[str] = []
 
         def granted(rows: RunRows, paths: Sequence[str], now: datetime) -> Unit | None:
             try:
                 plain = self._texts.read(rows)
             except CodecError as error:  # the claim is of other runs, too
                 log.error("run %s is left alone: %s", rows.run.id, error)  # noqa: TRY400  # the error says it all
+                left_alone.append(rows.run.id)
                 return None
             unit = grant(plain, paths, now)
             if unit is None:
@@ -111,8 +113,10 @@ class EncodedStorage(Storage):
             return self._texts.written(unit)
 
         claimed = self._inner.claim(request, granted)
-        return Claimed(
-            [units[unit.run.id, unit.commit_id] for unit in claimed.units], claimed.waiting, claimed.next_due
+        return attrs.evolve(
+            claimed,
+            units=[units[unit.run.id, unit.commit_id] for unit in claimed.units],
+            left_alone=[*claimed.left_alone, *left_alone],
         )
 
     async def insert_on(

@@ -151,31 +151,41 @@ def _first_of(ask: Access, request: ClaimRequest, lane: _Lane, slots: Slots) -> 
         room = min(room, slots.free(lane.limits))
         if room <= 0:
             return []
+    others, left_alone = "", list[Any]()
+    if request.left_alone:
+        listed, value = ask.dialect.among(request.left_alone)
+        others, left_alone = f"AND NOT (p.run_id {listed}) ", [value]
     return ask(
         "SELECT p.available_at, p.run_id, p.path, p.priority, p.limits FROM phaseline_phase_execution p "  # noqa: S608  # names of ours
         "WHERE p.namespace = ? AND p.lane = ? AND p.available_at <= ? "
-        f"AND {run_is(f'r.state NOT IN ({_SETTLED}) AND {OF_DEFINITION} ({triples(request.definitions)})')} "
+        f"{others}AND {run_is(f'r.state NOT IN ({_SETTLED}) AND {OF_DEFINITION} ({triples(request.definitions)})')} "
         "ORDER BY p.available_at, p.run_id, p.path LIMIT ?",
-        (request.namespace, lane.name, lane.now, *chain(*request.definitions), room),
+        (request.namespace, lane.name, lane.now, *left_alone, *chain(*request.definitions), room),
     )
 
 
-def granted(
-    ask: Access, request: ClaimRequest, grant: Grant, found: Found, now: datetime
-) -> tuple[list[Unit], datetime | None]:
-    """Inside a transaction: lock the runs of candidates, and ask what is to be written of each.
+@attrs.define
+class Granted:
+    """What is to be written of a claim."""
 
-    Gives the units, and when the next row may be started, as far as rates are concerned.
-    """
+    units: list[Unit] = attrs.field(factory=list[Unit])
+    free_at: datetime | None = None
+    """When the next row may be started, as far as rates are concerned."""
+    left_alone: list[str] = attrs.field(factory=list[str])
+    """Runs of which what is stored cannot be read."""
+
+
+def granted(ask: Access, request: ClaimRequest, grant: Grant, found: Found, now: datetime) -> Granted:
+    """Inside a transaction: lock the runs of candidates, and ask what is to be written of each."""
     by_run: dict[str, list[str]] = {}
     limits: dict[tuple[str, str], str] = {}
     for run_id, path, _, under in found.rows[: request.limit]:
         by_run.setdefault(run_id, []).append(path)
         if under is not None:
             limits[run_id, path] = under
-    units: list[Unit] = []
+    done = Granted()
     slots: Slots | None = None
-    for stored in _locked(ask, request, by_run):
+    for stored in _locked(ask, request, by_run, done.left_alone):
         gone = {row.path for row in stored.phases if row.state not in lanes.WAITING or row.available_at > now}
         paths = [path for path in by_run[stored.run.id] if path not in gone]  # others were faster with these
         if limits:
@@ -185,18 +195,20 @@ def granted(
             paths = slots.fitting([(path, limits.get((stored.run.id, path))) for path in paths])
         unit = grant(stored, paths, now) if paths else None
         if unit is not None:
-            units.append(unit)
+            done.units.append(unit)
             if slots is not None:
                 slots.hold_of((row.worker, row.limits) for row, _ in unit.updated)
-    if slots is None:
-        return units, None
-    starts.write(ask, request.namespace, slots.begun, now)
-    return units, min(slots.free_at(found.rated), default=None)
+    if slots is not None:
+        starts.write(ask, request.namespace, slots.begun, now)
+        done.free_at = min(slots.free_at(found.rated), default=None)
+    return done
 
 
-def _locked(ask: Access, request: ClaimRequest, run_ids: Collection[str]) -> Iterable[RunRows]:
+def _locked(
+    ask: Access, request: ClaimRequest, run_ids: Collection[str], left_alone: list[str]
+) -> Iterable[RunRows]:
     """Lock the runs that nobody else holds locked, in the order of their ids, and read them."""
-    locked = _lock(ask, request.namespace, run_ids)
+    locked = _lock(ask, request.namespace, run_ids, left_alone)
     known = request.known
     unknown = [run_id for run_id in locked if run_id not in known]
     found: Mapping[str, list[rows.Row]] = {}
@@ -213,13 +225,13 @@ def _locked(ask: Access, request: ClaimRequest, run_ids: Collection[str]) -> Ite
                 phases = [rows.phase_from(row) for row in found.get(run_id, ())]
                 read = RunRows(run, phases, signals=reads.signals(ask, run, 0), input=input_text)
         except (ValueError, TypeError):  # of what is stored, not of the storage
-            _leave_alone(run_id)
+            _leave_alone(run_id, left_alone)
         else:
             yield read
 
 
 def _lock(
-    ask: Access, namespace: str, run_ids: Collection[str]
+    ask: Access, namespace: str, run_ids: Collection[str], left_alone: list[str]
 ) -> Mapping[str, tuple[RunRecord, str | None]]:
     """Lock runs; gives them by id, with the input of those that have not begun, unless it is large."""
     listed, value = ask.dialect.among(run_ids)
@@ -231,21 +243,23 @@ def _lock(
     for tries in range(1, LOCK_TRIES + 1):
         found = ask(statement, (namespace, value))
         if found or tries == LOCK_TRIES:
-            return {run.id: (run, row[0]) for row in found if (run := _run_from(row[1:])) is not None}
+            read = [(_run_from(row[1:], left_alone), row[0]) for row in found]
+            return {run.id: (run, text) for run, text in read if run is not None}
         time.sleep(LOCK_PAUSE)  # all are being written at this moment: they are free again soon
     raise AssertionError  # the last try returns
 
 
-def _run_from(row: rows.Row) -> RunRecord | None:
+def _run_from(row: rows.Row, left_alone: list[str]) -> RunRecord | None:
     try:
         return rows.run_from(row)
     except (ValueError, TypeError):
-        _leave_alone(row[rows.RUN.index("id")])
+        _leave_alone(row[rows.RUN.index("id")], left_alone)
         return None
 
 
-def _leave_alone(run_id: str) -> None:
+def _leave_alone(run_id: str, left_alone: list[str]) -> None:
     """Say of a run that cannot be read that it is not carried on; all others are."""
+    left_alone.append(run_id)
     log.error("run %s is left alone: what is stored of it cannot be read", run_id, exc_info=True)  # noqa: LOG014  # for handlers
 
 

@@ -401,29 +401,26 @@ class SqlStorage(Storage):
     # ------------------------------------------------------------------ claims
     def claim(self, request: ClaimRequest, grant: Grant) -> Claimed:
         found = self._on_writer(lambda ask: claims.candidates(ask, request))
-        units, due = list[Unit](), found.next_due
+        granted = claims.Granted()
         if found.now is not None:
             self.reach("claim.found")
             try:
-                units, free_at = self._write_transaction(
-                    partial(self._claim, request, grant, found, found.now)
-                )
+                granted = self._write_transaction(partial(self._claim, request, grant, found, found.now))
             except (Conflict, IntegrityError):  # nothing of it is stored, and what waits is found again
                 log.exception("a claim was refused by the tables")
-            else:
-                due = min((moment for moment in (due, free_at) if moment is not None), default=None)
             self.reach("claim.end")
         waiting = found.rows[request.limit][2] if len(found.rows) > request.limit else None
-        return Claimed(units, waiting, due)
+        due = min(filter(None, (found.next_due, granted.free_at)), default=None)
+        return Claimed(granted.units, waiting, due, granted.left_alone)
 
     def _claim(
         self, request: ClaimRequest, grant: Grant, found: claims.Found, now: datetime, ask: Access
-    ) -> tuple[list[Unit], datetime | None]:
-        units, free_at = claims.granted(ask, request, grant, found, now)
+    ) -> claims.Granted:
+        granted = claims.granted(ask, request, grant, found, now)
         self.reach("claim.decided")
-        if units:
-            ask.write(gather(units))
-        return units, free_at
+        if granted.units:
+            ask.write(gather(granted.units))
+        return granted
 
     def age(self, namespace: str, now: datetime | None, waited: timedelta, limit: int) -> int:
         work = partial(ageing.age, namespace=namespace, now=now, waited=waited, limit=limit)

@@ -92,9 +92,11 @@ def ask(
     namespace: str = NAMESPACE,
     queues: frozenset[str] | None = None,
     definitions: frozenset[Definition] = frozenset({DEFINITION}),
+    left_alone: frozenset[str] = frozenset(),
 ) -> Claimed:
     """Claim with the usual request."""
-    return storage.claim(ClaimRequest(namespace, queues, definitions, limit, now), grant)
+    request = ClaimRequest(namespace, queues, definitions, limit, now, left_alone=left_alone)
+    return storage.claim(request, grant)
 
 
 def at_once(storage: Storage, *works: Callable[[], T]) -> list[T]:

@@ -109,6 +109,17 @@ class Claims(StorageTests):
         assert ask(storage, take, limit=1).waiting is None
         assert take.paths[-1] == ("run", "p3")
 
+    def test_runs_that_are_left_alone_hide_nothing(self, storage: Storage) -> None:
+        """They are passed over, in the order and in ``waiting``, and offered again once they are not named any more."""
+        for number, run_id in enumerate("abcd"):
+            write(storage, new_run(run_id, make_phase("x", priority=number)))
+        take = Take()
+        claimed = ask(storage, take, limit=1, left_alone=frozenset("acz"))
+        assert (take.paths, claimed.waiting) == ([("b", "x")], 3)
+        assert ask(storage, take, left_alone=frozenset("ac")).waiting is None
+        ask(storage, take)
+        assert take.paths == [("b", "x"), ("d", "x"), ("a", "x"), ("c", "x")]
+
     def test_nothing_waits_where_all_was_offered(self, storage: Storage) -> None:
         """``waiting`` tells of rows beyond the limit alone; a worker that it wakes finds something."""
         write(storage, new_run("run", make_phase("a"), make_phase("b")), new_run("other", make_phase("a")))
