@@ -14,7 +14,7 @@ from phaseline._shell.controlling import carry_out, order_of
 from phaseline._shell.runner import Runner
 from phaseline.asking import check_asked, check_page, check_run_id
 from phaseline.control import Verb
-from phaseline.errors import CommandRefusedError, PipelineNotRegisteredError, RunNotFoundError
+from phaseline.errors import OF_ONE_RUN
 from phaseline.finding import Order
 from phaseline.letters import DeadLetter, LetterFilter, LetterKey, LetterPage, letter_filter
 from phaseline.pipeline import Selected, names_of
@@ -159,7 +159,7 @@ class Letters:
         async def command(run_id: str) -> None:
             try:
                 await carry_out(self._runner, run_id, order)
-            except (CommandRefusedError, RunNotFoundError, PipelineNotRegisteredError) as error:
+            except OF_ONE_RUN as error:
                 refused[run_id] = str(error)
             else:
                 done.append(run_id)

@@ -15,13 +15,7 @@ from phaseline._shell.ids import first_id
 from phaseline._shell.runner import Runner
 from phaseline.asking import check_run_id
 from phaseline.control import Verb
-from phaseline.errors import (
-    DefinitionError,
-    PhaselineError,
-    PipelineNotRegisteredError,
-    RunError,
-    StorageError,
-)
+from phaseline.errors import OF_ONE_RUN, DefinitionError, PhaselineError, StorageError
 from phaseline.finding import Commanded, Order, Orphans, RunFilter, RunPage, RunSummary
 from phaseline.run import ENDED_STATES, Definition, RunRecord, RunState
 from phaseline.statistics import GROUPINGS, Grouping, Statistics
@@ -175,7 +169,7 @@ class Runs:
                 await carry_out(self._runner, run_id, order)
             except StorageError as error:
                 failed.append(error)
-            except (RunError, PipelineNotRegisteredError) as error:
+            except OF_ONE_RUN as error:
                 refused[run_id] = error
 
         async with anyio.create_task_group() as tasks:

@@ -216,6 +216,29 @@ async def test_many_runs_of_a_key_that_is_gone_hold_up_no_other(
 
 
 @pytest.mark.parametrize("anyio_backend", ["asyncio"])
+async def test_many_are_commanded_though_one_cannot_be_read(
+    sqlite_storage: Callable[[], Storage], clock: FakeClock
+) -> None:
+    """It is named with the reason, and the others obey."""
+    later, failing = Pipeline("later", fail_later), Pipeline("failing", fail)
+    pipelines, ids = [later, failing], list[str]()
+    other = EncryptedCodec({"2": secrets.token_bytes(32)})
+    for codec in (CODEC, other):
+        storage = encrypted(sqlite_storage(), codec)
+        async with Runtime(storage, pipelines=pipelines, clock=clock) as runtime:
+            failed = await runtime.start(failing, "value")
+            await failed.wait()
+            ids += [failed.id, (await runtime.start(later, "value")).id]
+            await clock.settle()
+    async with Runtime(encrypted(sqlite_storage(), other), pipelines=pipelines, clock=clock) as runtime:
+        handled = await runtime.dead_letters.find().requeue()
+        assert (handled.done, [*handled.refused]) == (1, [ids[0]])
+        told = await runtime.find(pipeline=later).control("cancel")
+        assert (told.done, [*told.refused]) == ((ids[3],), [ids[1]])
+        assert isinstance(told.refused[ids[1]], DecryptionError)
+
+
+@pytest.mark.parametrize("anyio_backend", ["asyncio"])
 async def test_nor_where_they_come_to_their_time(
     sqlite_storage: Callable[[], Storage], clock: FakeClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:

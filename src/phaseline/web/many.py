@@ -9,7 +9,7 @@ from typing import Final
 import anyio
 
 from phaseline.control import ACTIVE, TABLE, Verb, allowed_in
-from phaseline.errors import PipelineNotRegisteredError, RunError
+from phaseline.errors import OF_ONE_RUN
 from phaseline.views import HandledView
 from phaseline.web.access import Action
 from phaseline.web.asked import ManyRuns
@@ -31,7 +31,7 @@ async def told_to_each(
     async def tell(run_id: str) -> None:
         try:
             await command(run_id)
-        except (RunError, PipelineNotRegisteredError) as error:
+        except OF_ONE_RUN as error:
             _, refused[run_id] = told_of(error, "a command to many")
         else:
             done.append(run_id)
