@@ -287,8 +287,6 @@ class Pipeline(Subgraph[In_contra, Out_co]):
             run = await describe(runner, live)
         finally:
             runner.close()
-            if runner.bodies is not None:
-                await runner.bodies.ended()
         raise_unless_completed(run, live.cause)
         return run
 

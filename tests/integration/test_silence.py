@@ -133,6 +133,7 @@ async def test_a_runtime_closes_though_the_server_is_silent(behind: SqlStorage, 
     assert told
     assert freezer.held
     assert time.monotonic() - began < SOON
+    assert "phaseline-listener" not in {thread.name for thread in threading.enumerate()}
 
 
 def test_a_body_is_abandoned_though_the_server_is_silent(behind: SqlStorage, freezer: Freezer) -> None:

@@ -50,14 +50,6 @@ async def test_nor_does_one_that_carries_events(
     assert ours() <= before
 
 
-async def test_nor_do_those_of_a_run_in_memory() -> None:
-    """Each such run has threads of its own."""
-    before = ours()
-    run = await measuring.run(1)
-    assert run.output == 2
-    assert ours() <= before
-
-
 async def test_one_whose_call_goes_on_is_not_waited_for() -> None:
     """Nobody may say when it returns."""
     before, stuck, going_on = ours(), threading.Event(), threading.Event()

@@ -45,6 +45,11 @@ async def spread(value: int) -> list[int]:
 
 
 @phase
+async def pay(value: int, ctx: Context) -> int:
+    return await ctx.step("pay", lambda: value) + await ctx.step("tell", lambda: 1)
+
+
+@phase
 def in_thread(value: int) -> int:
     return value
 
@@ -58,6 +63,10 @@ PIPELINES: dict[str, Pipeline[int, Any]] = {
     "looks back": Pipeline("back", double >> look_back >> double.with_options(name="again")),
     "saves": Pipeline("saves", double >> save >> double.with_options(name="again")),
     "retries": Pipeline("retries", double >> settle >> double.with_options(name="again")),
+    "steps": Pipeline("steps", double >> pay >> double.with_options(name="again")),
+    "naps": Pipeline(
+        "naps", double.sleep_for(timedelta(milliseconds=1)) >> double.with_options(name="again")
+    ),
     "thread": Pipeline("thread", double >> in_thread),
     "map": Pipeline("map", spread >> each(double)),
     "branch": Pipeline("branch", double >> branch(is_large, look_back, settle)),
@@ -101,6 +110,11 @@ def content(storage: MemoryStorage) -> dict[str, Any]:
         "rows": [
             (row.path, row.state, row.attempt, row.fence, row.failures, row.position) for row in rows.phases
         ],
+        "steps": [
+            storage.steps("default", run.id, row.path, generation)
+            for row in rows.phases
+            for generation in (0, 1)
+        ],
         "values": storage.values("default", run.id, paths),
         "events": [
             (event.seq, event.type, event.phase) for event in storage.events("default", run.id, 0, 1_000)
@@ -109,9 +123,13 @@ def content(storage: MemoryStorage) -> dict[str, Any]:
     }
 
 
+@pytest.mark.parametrize("most_unread", [0, 2, 256])
 @pytest.mark.parametrize("name", PIPELINES)
-async def test_it_has_what_every_memory_storage_has(made: Made, name: str) -> None:
+async def test_it_has_what_every_memory_storage_has(
+    made: Made, name: str, most_unread: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Row by row, and nothing that is promised is broken."""
+    monkeypatch.setattr("phaseline.storage.memory_unread.MOST_UNREAD", most_unread)
     unread = await made.of(PIPELINES[name], UnreadMemory)
     check(unread)
     assert content(unread) == content(await made.of(PIPELINES[name], MemoryStorage))

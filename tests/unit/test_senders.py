@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import threading
-from typing import Any
+from typing import Any, Self, cast
 
 import psycopg
 import pytest
 
 from phaseline.abc import Nudge
 from phaseline.queues.dramatiq.sending import Sender
-from phaseline.storage.sql.notices import Teller
+from phaseline.storage.sql.notices import Hearer, Teller
 
 PATIENCE = 20
 
@@ -73,3 +73,29 @@ def test_a_nudge_without_a_thread_is_dropped(
     assert connected.wait(PATIENCE)
     teller.stop()
     assert threads.refused == 1
+
+
+def test_a_hearer_that_is_stopped_while_it_connects_hears_nothing() -> None:
+    """Nobody could wake it any more, should the server say nothing from then on."""
+    going_on, asked = threading.Event(), list[str]()
+
+    class Connection:
+        def __enter__(self) -> Self:
+            return self
+
+        def __exit__(self, *_: object) -> None:
+            asked.append("closed")
+
+        def execute(self, statement: object) -> None:
+            asked.append(str(statement))
+
+    def connect() -> psycopg.Connection[Any]:
+        assert going_on.wait(PATIENCE)
+        return cast("psycopg.Connection[Any]", Connection())  # what is needed of one
+
+    hearer = Hearer(connect, "channel", "default", asked.append)
+    hearer.stop()
+    going_on.set()
+    hearer.join()
+    assert asked == ["closed"]
+    assert not hearer._thread.is_alive()

@@ -53,6 +53,35 @@ async def test_who_waits_for_a_thread_is_before_those_who_come_later(ahead: int)
     threads.close()
 
 
+async def test_the_end_of_threads_is_waited_for_within_a_bound(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a body left in its thread is let go of with it, which may take any time."""
+    monkeypatch.setattr("phaseline._shell.threads.END_GRACE", 0.05)
+    threads, left, going_on, begun = (
+        Threads("test", 1),
+        threading.local(),
+        threading.Event(),
+        threading.Event(),
+    )
+
+    class Slow:
+        def __del__(self) -> None:
+            begun.set()
+            assert going_on.wait(20)
+
+    def leave() -> None:
+        left.slow = Slow()
+
+    await threads.run(leave)
+    threads.close()
+    with anyio.fail_after(10):
+        await threads.ended()
+        assert begun.is_set()
+        going_on.set()
+        monkeypatch.setattr("phaseline._shell.threads.END_GRACE", 10)
+        await threads.ended()
+    assert not any(thread.name == "test-1" for thread in threading.enumerate())
+
+
 async def test_cancelled_timers_are_let_go() -> None:
     """A timer that is far off must not keep all those that were cancelled before it."""
     clock = FakeClock()

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import logging
+import threading
 from collections.abc import Iterator
 
 import pytest
@@ -122,3 +123,11 @@ def test_queues_that_the_worker_was_not_given_are_left_alone(worker, listener):
     for _ in range(3):
         watchdog.look()
     assert "elsewhere" not in worker.consumers
+
+
+def test_its_thread_ends_with_it(watchdog):
+    """Though its next look is far off."""
+    watchdog.start()
+    assert "phaseline-watchdog" in {thread.name for thread in threading.enumerate()}
+    watchdog.stop()
+    assert "phaseline-watchdog" not in {thread.name for thread in threading.enumerate()}

@@ -13,21 +13,29 @@ from phaseline.storage.memory import MemoryStorage
 from phaseline.units import Outcome, Unit
 
 COMMITTED = Outcome.COMMITTED
+MOST_UNREAD = 256
+"""Units that are kept; each holds the run's row as it was, which a memory storage keeps once."""
 
 
 class UnreadMemory(MemoryStorage):
     """A memory storage to which one process alone writes, each unit decided on the one before it: none can be refused."""
 
+    _unread: list[Unit] | None = None
+    """What was committed, until it is laid out."""
+
     def __init__(self) -> None:
         """Keep units only; the rest of a memory storage is made by ``__getattr__``."""
-        self._unread: list[Unit] | None = []
+        self._unread = []
 
     def commit(self, units: Sequence[Unit]) -> list[Outcome]:
-        # What is saved again and again must not be kept each time.
-        if self._unread is None or len(units) > 1 or units[0].saved:
+        unread = self._unread
+        if unread is None or len(unread) >= MOST_UNREAD:
             return super().commit(units)
-        self._unread += units
-        return [COMMITTED]
+        for unit in units:
+            if unit.saved:  # again and again, maybe, and it may be large
+                return super().commit(units)
+        unread += units
+        return [COMMITTED] * len(units)
 
     def __getattr__(self, name: str) -> Any:
         """Lay out what was committed: somebody asks for what a memory storage keeps, and it is not there yet.
@@ -40,6 +48,8 @@ class UnreadMemory(MemoryStorage):
         units, self._unread = self._unread, None
         super().__init__()
         for unit in units:
-            (outcome,) = super().commit((unit,))
-            assert outcome is COMMITTED, unit.run.id  # noqa: S101  # nobody else could have written
+            if super().commit((unit,)) != [COMMITTED]:
+                raise AssertionError(
+                    f"run {unit.run.id}: a unit was refused that only one could have written"
+                )
         return getattr(self, name)

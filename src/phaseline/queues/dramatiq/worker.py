@@ -98,10 +98,10 @@ class Serving(Middleware):
 
     def before_worker_shutdown(self, broker: Broker, worker: DramatiqWorker) -> None:  # noqa: ARG002  # as above
         """Have them begin to drain, beside Dramatiq's own end."""
-        if self._watchdog is not None:
-            self._watchdog.stop()
         if self._token is not None and self._stopped is not None and not self._failed:
             from_thread.run_sync(self._stopped.set, token=self._token)
+        if self._watchdog is not None:
+            self._watchdog.stop()
 
     def after_worker_shutdown(self, broker: Broker, worker: DramatiqWorker) -> None:  # noqa: ARG002  # as above
         """Wait until they are closed."""

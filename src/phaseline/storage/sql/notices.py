@@ -159,7 +159,7 @@ class Hearer:
         self._stopped = threading.Event()
         self._in_use = threading.Lock()
         self._connection: psycopg.Connection[Any] | None = None
-        """On which the thread waits; closed by it alone, when this is None again."""
+        """On which the thread waits."""
         self._thread = threading.Thread(target=self._work, name="phaseline-listener", daemon=True)
         self._thread.start()
 
@@ -170,16 +170,15 @@ class Hearer:
             if self._connection is not None:
                 self._wake(self._connection)
 
-    def close(self) -> None:
-        """Hear no more, and wait for the end of the thread, within a bound."""
-        self.stop()
+    def join(self) -> None:
+        """Wait for the end of the thread, once it was stopped, within a bound."""
         self._thread.join(STOP_GRACE)
 
     @staticmethod
     def _wake(connection: psycopg.Connection[Any]) -> None:
         from phaseline.storage.sql import wire  # noqa: PLC0415  # an extra: only where a PostgreSQL is used
 
-        wire.end_reading(connection)
+        wire.cut(connection)
 
     def _work(self) -> None:
         import psycopg  # noqa: PLC0415  # as above
@@ -187,8 +186,9 @@ class Hearer:
 
         while not self._stopped.is_set():
             with suppress(psycopg.Error), self._connect() as connection, self._waited_on(connection):
-                connection.execute(SQL("LISTEN {}").format(Identifier(self._channel)))
-                self._hear(connection)
+                if not self._stopped.is_set():  # from here on whoever stops this has the connection cut
+                    connection.execute(SQL("LISTEN {}").format(Identifier(self._channel)))
+                    self._hear(connection)
             self._stopped.wait(RECONNECT_PAUSE)
 
     @contextmanager

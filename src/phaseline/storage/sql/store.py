@@ -138,11 +138,13 @@ class SqlStorage(Storage):
         self._teller = self.dialect.teller()
 
     def close(self) -> None:
+        for hearer in self._hearers:
+            hearer.stop()
         if self._teller is not None:
             self._teller.stop()
             self._teller = None
         while self._hearers:
-            self._hearers.pop().close()
+            self._hearers.pop().join()
         if self._writer is not None:
             self._writer.close()
             self._writer = None

@@ -146,14 +146,10 @@ def abandon(connection: psycopg.Connection[Any]) -> None:
             capabilities.has_cancel_safe()
         ):  # the older way would stop every thread while the server says nothing
             connection.cancel_safe(timeout=CANCEL_PATIENCE)
-    _shut(connection, socket.SHUT_RDWR)
+    cut(connection)
 
 
-def end_reading(connection: psycopg.Connection[Any]) -> None:
-    """Have another thread that waits for the server see the end of the connection at once; it can still close it in order."""
-    _shut(connection, socket.SHUT_RD)
-
-
-def _shut(connection: psycopg.Connection[Any], directions: int) -> None:
+def cut(connection: psycopg.Connection[Any]) -> None:
+    """Have another thread that waits on a connection see its end at once."""
     with suppress(psycopg.Error, OSError), socket.socket(fileno=os.dup(connection.fileno())) as line:
-        line.shutdown(directions)
+        line.shutdown(socket.SHUT_RDWR)

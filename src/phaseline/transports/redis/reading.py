@@ -20,8 +20,8 @@ BLOCK = 1.0
 """Seconds for which one read waits for the next entry."""
 AT_ONCE = 500
 """Entries of one read."""
-STOP_GRACE = 1.0
-"""Seconds for which the end of the thread is waited for at the close."""
+STOP_GRACE, WAKE_PAUSE = 1.0, 0.05
+"""Seconds for which the end of the thread is waited for at the close, and between two tries to wake it."""
 OUTAGE_PAUSE = 0.25
 """Seconds before it is tried again."""
 MOST_SENDERS = 1_000
@@ -58,9 +58,12 @@ class Reader:
     def stop(self) -> None:
         """Hear no more, and wait for the end of the thread, within a bound."""
         self._stopped.set()
-        self._client.connection_pool.disconnect()  # of the read that is under way, too: it ends at once
-        if self._thread.is_alive():
-            self._thread.join(STOP_GRACE)
+        until = time.monotonic() + STOP_GRACE
+        while self._thread.is_alive() and time.monotonic() < until:
+            # A read that is under way ends at once; again, for one may begin just now.
+            with suppress(Exception):  # redis-py tidies up without a lock, which the thread may do as well
+                self._client.connection_pool.disconnect()
+            self._thread.join(WAKE_PAUSE)
 
     def _work(self) -> None:
         while not self._stopped.is_set():

@@ -69,8 +69,10 @@ class _RedisLine(Line):
         return self._reader.trouble or self._sender.trouble
 
     def close(self) -> None:
-        self._reader.stop()
-        self._sender.stop()
+        try:
+            self._sender.stop()
+        finally:
+            self._reader.stop()
 
 
 def _connector(url: object) -> tuple[Callable[[], Any], str]:
