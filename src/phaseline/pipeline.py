@@ -14,9 +14,9 @@ from anyio.lowlevel import EventLoopToken
 
 from phaseline._shell.chains import Chain
 from phaseline._shell.describing import describe
+from phaseline._shell.driving import begin, drive, follow
 from phaseline._shell.live import LiveRun
 from phaseline._shell.runner import Runner
-from phaseline._shell.starting import begin
 from phaseline._shell.waiting import ended_run, raise_unless_completed
 from phaseline._shell.worker import Worker
 from phaseline.compiler import compile_plan
@@ -294,7 +294,7 @@ class Pipeline(Subgraph[In_contra, Out_co]):
         live, job = await begin(runner, self.plan, value)
         if job is not None:
             # Nothing stops the body of a line from outside, so it needs nothing by which it can be.
-            await (runner.follow if self.plan.is_line else runner.drive)(Chain(job))
+            await (follow if self.plan.is_line else drive)(runner, Chain(job))
         return live
 
     async def _drive_in_tasks(self, runner: Runner, value: object, live: LiveRun | None) -> LiveRun:

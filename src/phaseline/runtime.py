@@ -19,8 +19,9 @@ from phaseline._shell import ageing, checkup, retention
 from phaseline._shell.controlling import carry_out, order_of
 from phaseline._shell.describing import describe
 from phaseline._shell.live import LiveRun
+from phaseline._shell.options import RunnerOptions
 from phaseline._shell.relay import Relay
-from phaseline._shell.runner import Runner, RunnerOptions
+from phaseline._shell.runner import Runner
 from phaseline._shell.scheduling import Scheduler
 from phaseline._shell.starting import AT_ONCE, StartOptions, start, start_on
 from phaseline._shell.waiting import ended_run, raise_unless_completed

@@ -11,7 +11,7 @@ from tests.crash.orders import JOURNAL, PIPELINES
 from tests.crash.scene import Scene
 
 from phaseline import Runtime
-from phaseline._shell.runner import RunnerOptions
+from phaseline._shell.options import RunnerOptions
 from phaseline.letters import DeadLetter
 from phaseline.testing.checker import check
 

@@ -17,7 +17,8 @@ from phaseline.measuring import Figures
 from phaseline.run import Definition
 
 if TYPE_CHECKING:
-    from phaseline._shell.runner import Runner, RunnerOptions
+    from phaseline._shell.options import RunnerOptions
+    from phaseline._shell.runner import Runner
 
 MOST_COUNTED: Final = 10_000
 """Phases of a lane, and dead letters, that are counted."""

@@ -6,110 +6,56 @@ Only the hub calls the others. One ``Runner`` belongs to one event loop.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Collection, Coroutine, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Coroutine, Mapping, Sequence
 from contextvars import Context, copy_context
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from functools import cached_property, partial
 from typing import Any, TypeVar
 
 import anyio
 import attrs
 from anyio.abc import TaskGroup
-from anyio.lowlevel import checkpoint
 
-from phaseline._engine.commands import NO_OFFER, Attach, Command, Fail, Offer
-from phaseline._engine.draft import NO_EXTRAS, Draft
+from phaseline._engine.commands import NO_OFFER, Command, Offer
+from phaseline._engine.draft import Draft
 from phaseline._engine.snapshot import Snapshot
-from phaseline._shell.bounds import invoke_bounded
-from phaseline._shell.chains import Chain, Crew, crew_of
-from phaseline._shell.children import let_go
+from phaseline._shell.after_commit import tell
+from phaseline._shell.chains import Crew, crew_of
 from phaseline._shell.clock import SystemClock, Timer, Timers
 from phaseline._shell.committer import Committer, DirectCommitter
-from phaseline._shell.failure import Classify
+from phaseline._shell.driving import adopt
 from phaseline._shell.group_commit import GroupCommitter
 from phaseline._shell.ids import new_run_id, new_worker_id, run_ids
-from phaseline._shell.invoke import interrupted, invoke, unstorable
-from phaseline._shell.live import Interruption, Job, LiveRun
+from phaseline._shell.live import Interruption, LiveRun
 from phaseline._shell.nudges import Nudges
+from phaseline._shell.options import DEFAULT_OPTIONS, RunnerOptions
 from phaseline._shell.quotas import Quotas
 from phaseline._shell.threads import Threads
-from phaseline._shell.traced import tell_of_commit, traced
 from phaseline._shell.values import Values
 from phaseline.abc import Clock, HeldPhase, Queue, Storage
 from phaseline.bus import EventBus
 from phaseline.deps import Dep
 from phaseline.errors import (
-    LeaseLostError,
     PipelineNotRegisteredError,
     RunNotFoundError,
     RuntimeUsageError,
-    StorageRefusedError,
 )
 from phaseline.events import Event
-from phaseline.limits import Rate
 from phaseline.loops import Post, loop_post, scope_class
 from phaseline.observing import Observers
 from phaseline.plan import Plan
-from phaseline.retry import NO_RETRY, Retry
 from phaseline.run import (
     ENDED_STATES,
-    SETTLED_STATES,
     Definition,
     PhaseRecord,
-    PhaseState,
     RunRecord,
 )
 from phaseline.times import later
-from phaseline.units import Unit
-from phaseline.usage import Quota
 
 T = TypeVar("T")
 log = logging.getLogger("phaseline.runner")
 
 _NO_QUEUES: frozenset[str] = frozenset()
-TURNS = 16
-"""Phases of a run that are carried out before other tasks get a turn for certain."""
-
-
-@attrs.frozen(kw_only=True)
-class RunnerOptions:
-    """How a runner works."""
-
-    namespace: str = "default"
-    concurrency: int = 256
-    """Bodies that may run at once in this process."""
-    sync_threads: int = 32
-    """Bodies among them that may run in threads."""
-    namespace_concurrency: int | None = None
-    """Bodies that may run at once in all processes of the namespace; None for any number."""
-    namespace_rate: Rate | None = None
-    """How many of them may be begun in a time."""
-    namespace_quota: Quota | None = None
-    """How much all runs of the namespace may use in a time."""
-    namespace_open_runs: int | None = None
-    """How many of them may be open so that another one may be started."""
-    queues: frozenset[str] | None = None
-    """Queues it serves; None for all, the empty set for a process that only submits and asks."""
-    lease: timedelta = timedelta(seconds=30)
-    crash_limit: int = 5
-    sweep_interval: timedelta = timedelta(seconds=0.5)
-    drain: timedelta = timedelta(seconds=10)
-    """How long bodies may go on when the runtime closes."""
-    retry: Retry = NO_RETRY
-    """For phases whose definition says nothing of it."""
-    timeout: timedelta | None = None
-    """How long runs may be active of which nothing else says it."""
-    classify: Classify | None = None
-    """What the host says of exceptions."""
-    tracebacks: bool = False
-    """Whether the end of a traceback is stored with each failure of a phase."""
-    checkpoints: bool = True
-    """Whether positions of runs are noted."""
-    checkpoint_interval: timedelta = timedelta(seconds=60)
-    """Least time between two stored ``ctx.save`` of an attempt."""
-
-
-DEFAULT_OPTIONS = RunnerOptions()
 
 
 class Runner:
@@ -134,7 +80,7 @@ class Runner:
     _post: Post
     _context: Context
     """In which tasks begin that other threads ask for: by it the libraries of event loops know where they are."""
-    _scope: type[anyio.CancelScope]
+    scope: type[anyio.CancelScope]
     """Makes the scopes in which bodies can be cancelled."""
     _handlers: Threads | None = None
     _timers: Timers | None = None
@@ -185,7 +131,7 @@ class Runner:
         """Bodies that could be started now."""
         self.alone: bool = False
         """Whether nothing more is started here, because a phase runs, or is to run, with nothing beside it."""
-        self._thread_seats: int = self.options.sync_threads
+        self.thread_seats: int = self.options.sync_threads
         """Sync bodies among them, of which none is granted yet."""
         self.waiting: int | None = None
         """Best priority among rows known to wait for this worker."""
@@ -194,14 +140,14 @@ class Runner:
         self.on_seat: Callable[[], None] | None = None
         """Told when a body has ended and its seat is free."""
         self._tasks: TaskGroup | None = None
-        self._crew: Crew | None = None
+        self.crew: Crew | None = None
         self.bodies: Threads | None = None
         """Where sync bodies run, from the first one on."""
         self._writer = Threads("phaseline-writer", 1, ahead=2) if storage.blocking else None
         self._readers = Threads("phaseline-reader", 4) if storage.blocking else None
         self.values: Values = Values(storage, self._readers)
         self.committer: Committer
-        to = storage, self.clock, self._offer, self.committed, self.adopt
+        to = storage, self.clock, self._offer, self.committed, partial(adopt, self)
         if self._writer is None:
             self.committer = DirectCommitter(*to)
         else:
@@ -225,8 +171,8 @@ class Runner:
 
     def open(self, tasks: TaskGroup) -> None:
         """Begin to write batches, and be able to do several things at once."""
-        self._tasks, self._crew = tasks, crew_of(tasks)
-        self._post, self._context, self._scope = loop_post(), copy_context(), scope_class()
+        self._tasks, self.crew = tasks, crew_of(tasks)
+        self._post, self._context, self.scope = loop_post(), copy_context(), scope_class()
         if isinstance(self.committer, GroupCommitter):
             for _ in range(self.committer.batches):
                 self.spawn(self.committer.run)
@@ -281,118 +227,6 @@ class Runner:
     async def submit(self, live: LiveRun, command: Command) -> Sequence[PhaseRecord]:
         """Commit a command of a body."""
         return await self.committer.submit(live, command)
-
-    def adopt(self, live: LiveRun, granted: Sequence[PhaseRecord]) -> None:
-        """Call the bodies of phases that a claim has granted."""
-        self.launch(self.take_seats(live, granted))
-
-    def launch(self, job: Job | None) -> None:
-        """Call a body, and what follows it, in a task of its own."""
-        if job is not None:
-            assert self._crew is not None  # noqa: S101  # only a plan that is a line is driven without tasks
-            self._crew.start(self.drive, Chain(job))
-
-    async def drive(self, chain: Chain) -> None:
-        """Call a body, commit what comes of it, and go on with what this makes runnable here."""
-        while chain.job is not None:
-            # One scope for the whole chain: a scope for each phase would cost as much as the phase.
-            with self._scope() as seat:
-                await self.follow(chain, seat)
-            job = chain.stopped_at()
-            if job is not None:  # it was interrupted, and the scope is spent
-                job.seat = None
-                chain.job = await self._commit(job, interrupted(self, job))
-
-    async def follow(self, chain: Chain, seat: anyio.CancelScope | None = None) -> None:
-        """Go on until nothing follows, or a body is interrupted; without a seat, where nobody could interrupt it."""
-        turns = 0
-        while (job := chain.job) is not None:
-            if job.interruption is not None:  # it came before the body was called
-                return
-            job.seat = seat
-            self.reach("body.begin")
-            call = invoke_bounded if job.binding.is_bounded else invoke
-            untraced = self.observers.tracing is None
-            command = await (call(self, job) if untraced else traced(self, job, call))
-            job.seat = None
-            self.reach("body.end")
-            if job.is_interrupted():
-                return
-            chain.job = await self._commit(job, command)
-            turns += 1
-            if turns % TURNS == 0:
-                await (
-                    checkpoint()
-                )  # bodies and a storage that never wait must not keep the loop to themselves
-
-    async def _commit(self, job: Job, result: Command | Draft | None) -> Job | None:
-        """Commit what a body came to, if anything; gives what follows for the caller to call."""
-        live = job.live
-        granted: Sequence[PhaseRecord] = ()
-        # The seat is free before the commit: what that makes runnable may take it at once.
-        if job.is_called:
-            del live.jobs[job.row.path]
-        self.seats += 1
-        self._thread_seats += job.node.in_thread
-        try:
-            if isinstance(result, Draft):  # a transactional phase, which is committed already
-                async with self.committer.alone:
-                    job.hand_on()
-                    live, granted = self.take_over(result), result.granted
-            elif result is None:
-                raise LeaseLostError(live.id, job.row.path, job.row.fence)  # noqa: TRY301  # as where it is learnt by the commit
-            else:
-                granted = await self.committer.submit(live, result, job=job, drives=True)
-        except LeaseLostError as error:
-            await self._take_loss(job, result, error)
-        except Exception as error:  # noqa: BLE001  # nobody is left to hear of it
-            log.error("what phase %r of run %s came to could not be stored: %s", job.row.path, live.id, error)  # noqa: TRY400  # the error says it all
-            if isinstance(error, StorageRefusedError) and not isinstance(result, Fail):
-                await self._commit_refusal(job, error)
-        following = self.take_seats(live, granted)
-        if job.row.limits is not None:
-            self._tell_of_slot(job.row.queue)
-        if self.on_seat is not None:
-            self.on_seat()
-        return following
-
-    async def _take_loss(self, job: Job, result: Command | Draft | None, error: LeaseLostError) -> None:
-        """See to a phase that is somebody else's by now, or nobody's: nothing of what it came to is stored."""
-        live = job.live
-        row = live.snapshot.rows.get(job.row.path)
-        # Skipped by a command, or since another one was faster.
-        was_ended = row is None or row.state is PhaseState.SKIPPED
-        expected = was_ended or live.snapshot.run.state in SETTLED_STATES
-        log.log(logging.INFO if expected else logging.WARNING, "%s", error)
-        if isinstance(result, Attach) and result.unit is None:
-            await let_go(self, job, result.child)
-
-    async def _commit_refusal(self, job: Job, error: StorageRefusedError) -> None:
-        """Fail a phase for good whose result the storage does not take: called again it would come to the same."""
-        try:
-            await self.committer.submit(job.live, unstorable(self, job, error))
-        except Exception as second:  # noqa: BLE001  # as above
-            log.error("nor can phase %r of run %s be failed: %s", job.row.path, job.live.id, second)  # noqa: TRY400  # as above
-
-    def _tell_of_slot(self, queue: str) -> None:
-        """Have looked for what waited for a slot that is free now, here and elsewhere."""
-        if self.on_waiting is not None:
-            self.on_waiting(self.clock.now())
-        if self.nudges.has_peers:
-            self.nudges.work(frozenset({queue}))
-
-    def take_seats(self, live: LiveRun, granted: Sequence[PhaseRecord]) -> Job | None:
-        """Make jobs of granted phases: the first for the caller, a task for each of the others."""
-        first: Job | None = None
-        for row in granted:
-            job = live.jobs[row.path] = Job(live, row)
-            if first is None:
-                first = job
-            else:
-                self.launch(job)
-        if first is None:
-            self.drop_if_idle(live)
-        return first
 
     def drop_if_idle(self, live: LiveRun) -> None:
         """Forget a run that nothing here is busy with.
@@ -493,91 +327,24 @@ class Runner:
         if self.draining or self.alone or self.seats <= 0 or self.options.queues == _NO_QUEUES:
             return NO_OFFER
         options = self.options
-        threads = self._thread_seats if self.bodies is None else self.free_threads
+        threads = self.thread_seats if self.bodies is None else self.free_threads
         return Offer(self.worker_id, now + options.lease, self.seats, options.queues, self.waiting, threads)
 
     @property
     def free_threads(self) -> int:
         """Sync bodies that could be started now; one that was abandoned keeps its thread until it returns."""
         busy = 0 if self.bodies is None else self.bodies.busy
-        return max(0, min(self._thread_seats, self.options.sync_threads - busy))
+        return max(0, min(self.thread_seats, self.options.sync_threads - busy))
 
     def committed(self, live: LiveRun, draft: Draft) -> None:
         """Take note of a commit: seats, observers, those who wait."""
         self.commits += 1
         self.seats -= len(draft.granted)
-        self._thread_seats -= draft.threads
-        if self._tasks is None:
-            return  # driven by its caller alone, in a memory of its own: nobody hears of it, and nothing runs beside it
-        before = draft.base.run
-        if before.ended_at is not None:
-            self.reopened += 1
-        if draft.run.epoch != before.epoch:
-            live.forget_values()
-        if draft.events:
-            self.publish(draft.events)
-            if self.observers.on_commit:
-                tell_of_commit(self, draft.run, draft.events, draft.rows)
-        if draft.waits:
-            self._nudge(draft.all_rows() if draft.extras.opens else draft.rows.values(), draft.now)
-        if draft.extras is not NO_EXTRAS:
-            self._tell_of_extras(draft)
-        if self.storage.nudges and draft.run.state in SETTLED_STATES:
-            self.nudges.ended(live.id)
-        if live.jobs and (draft.cuts or draft.run.state in ENDED_STATES):
-            live.interrupt_fenced()
-
-    def _tell_of_extras(self, draft: Draft) -> None:
-        """Take note of the runs that a commit has begun, which nobody here holds yet, of what was told to others, of times."""
-        extras = draft.extras
-        if extras.begins or extras.messages:
-            self._tell_of_others(extras.begins, draft.now)
-        if extras.expires_at is not None or extras.level_at is not None:
-            self._note_times(extras.expires_at, extras.level_at)
-
-    def _tell_of_others(self, begins: Sequence[Unit], now: datetime) -> None:
-        for unit in begins:
-            if unit.events:
-                self.publish(unit.events)
-                tell_of_commit(self, unit.run, unit.events, {row.path: row for row in unit.inserted})
-            self._nudge(unit.inserted, now)
-            levels = (unit.run.sla_at, *(row.sla_at for row in unit.inserted))
-            level_at = min((each for each in levels if each is not None), default=None)
-            self._note_times(unit.run.expires_at, level_at)
-        if self.on_message is not None:  # also a run that was started may have: one that had nothing to do
-            self.on_message()
-
-    def _note_times(self, expires_at: datetime | None, level_at: datetime | None) -> None:
-        """See to it that somebody looks when a run must be over, and when something should be."""
-        if expires_at is not None and self.on_expiry is not None:
-            self.on_expiry(expires_at)
-        if level_at is not None and self.on_level is not None:
-            self.on_level(level_at)
-
-    def _nudge(self, rows: Iterable[PhaseRecord], now: datetime) -> None:
-        """See to it that somebody takes up what a commit left waiting."""
-        queues: set[str] = set()
-        for row in rows:
-            if row.state is PhaseState.PENDING or row.state is PhaseState.RETRYING:
-                if self.on_waiting is not None:
-                    self.on_waiting(row.available_at)
-                if row.available_at <= now:
-                    queues.add(row.queue)
-                    self.waiting = row.priority if self.waiting is None else min(self.waiting, row.priority)
-            elif row.due_at is not None and row.state is PhaseState.RUNNING and self.on_due is not None:
-                self.on_due(row.due_at)
-        if queues:
-            self._tell_others(frozenset(queues))
-
-    def _tell_others(self, queues: frozenset[str]) -> None:
-        """Send permits and nudges, unless this process takes it up at once, or is the only one."""
-        has_room = self.seats > 0 and self.free_threads > 0 and not self.draining and not self.alone
-        if self.nudges.has_peers and not (has_room and self.on_waiting is not None and queues <= self.served):
-            self.nudges.work(queues)
-        elif self.queue.crosses_processes:
-            return
-        for queue in queues:
-            self.queue.put(queue)
+        self.thread_seats -= draft.threads
+        if (
+            self._tasks is not None
+        ):  # else driven by its caller alone, in a memory of its own: nobody hears of it
+            tell(self, live, draft)
 
     def tell_live(self, event: Event) -> None:
         """Tell an event that is not stored."""

@@ -13,7 +13,7 @@ from phaseline._engine.decide import fold
 from phaseline._engine.draft import Draft
 from phaseline._engine.snapshot import Snapshot
 from phaseline._shell.committer import KeyTaken
-from phaseline._shell.live import Job, LiveRun
+from phaseline._shell.live import LiveRun
 from phaseline._shell.traced import starting
 from phaseline.codec import same_json
 from phaseline.deps import missing
@@ -91,7 +91,7 @@ async def start(runner: Runner, plan: Plan, value: object, options: StartOptions
 
 async def _start(runner: Runner, plan: Plan, value: object, options: StartOptions) -> LiveRun:
     for _ in range(KEY_TRIES):
-        live, command = _new_run(runner, plan, value, options)
+        live, command = new_run(runner, plan, value, options)
         try:
             await runner.committer.store(live, command)
         except KeyTaken:
@@ -130,19 +130,13 @@ def prepared(runner: Runner, plan: Plan, value: object, options: StartOptions) -
         InvalidInputError: The value is not what the pipeline takes.
         MissingDependencyError: A phase needs something that was not provided.
     """
-    live, command = _new_run(runner, plan, value, options)
+    live, command = new_run(runner, plan, value, options)
     del runner.live[live.id]
     draft, _ = fold(live.snapshot, (command,), runner.clock.now(), NO_OFFER)
     return live, draft, draft.unit(commit_id=runner.committer.new_commit_id(), input_text=live.input_text)
 
 
-async def begin(runner: Runner, plan: Plan, value: object) -> tuple[LiveRun, Job | None]:
-    """Do as ``start`` does, and give the first body for the caller to drive; for runs that nobody else sees."""
-    live, command = _new_run(runner, plan, value, AT_ONCE)
-    return live, runner.take_seats(live, await runner.committer.submit(live, command, drives=True))
-
-
-def _new_run(runner: Runner, plan: Plan, value: object, options: StartOptions) -> tuple[LiveRun, Start]:
+def new_run(runner: Runner, plan: Plan, value: object, options: StartOptions) -> tuple[LiveRun, Start]:
     """Make a run that is not stored yet, and the command that stores it."""
     plan = runner.plans[plan.definition]  # as it is carried out here
     for member in plan.family:

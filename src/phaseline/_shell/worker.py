@@ -20,6 +20,7 @@ from phaseline._engine.snapshot import Snapshot
 from phaseline._shell.alarms import Alarms
 from phaseline._shell.background import survived
 from phaseline._shell.clock import Timer
+from phaseline._shell.driving import adopt
 from phaseline._shell.ids import host_identity, is_gone, process_started
 from phaseline._shell.levels import watch_levels
 from phaseline._shell.lookout import Lookout
@@ -224,7 +225,7 @@ class Worker:
             draft = claim.drafts[unit.run.id]
             live = runner.take_over(draft)
             live.read_input = claim.inputs.get(live.id)
-            runner.adopt(live, draft.granted)
+            adopt(runner, live, draft.granted)
         return claimed
 
     def _passed_over(self) -> frozenset[str]:
