@@ -341,9 +341,8 @@ class Runner:
         self.commits += 1
         self.seats -= len(draft.granted)
         self.thread_seats -= draft.threads
-        if (
-            self._tasks is not None
-        ):  # else driven by its caller alone, in a memory of its own: nobody hears of it
+        # Else it is driven by its caller alone, in a memory of its own: nobody hears of it, and nothing runs beside it.
+        if self._tasks is not None:
             tell(self, live, draft)
 
     def tell_live(self, event: Event) -> None:
@@ -393,7 +392,12 @@ class Runner:
         return self.live.get(run_id) or self.live.setdefault(run_id, await self.load(run_id))
 
     async def load(self, run_id: str) -> LiveRun:
-        """Read a run, apart from what this process is doing with it."""
+        """Read a run, apart from what this process is doing with it.
+
+        Raises:
+            RunNotFoundError: There is none.
+            PipelineNotRegisteredError: Its definition is not known here.
+        """
         rows = await self.read(partial(self.storage.load, self.options.namespace, run_id))
         if rows is None:
             raise RunNotFoundError(run_id)
