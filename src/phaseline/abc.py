@@ -691,8 +691,8 @@ class Clock(Protocol):
         """The moment with which a storage compares due times and leases; None: its own time."""
         ...
 
-    def follow(self, moment: datetime) -> None:
-        """Take over the time of the storage, which is this now; a clock that stands by itself need not."""
+    def follow(self, ask: Callable[[], datetime]) -> None:
+        """Ask the storage for its time, and take that over; a clock that stands by itself need not. It may block."""
         ...
 
     async def sleep_until(self, moment: datetime) -> None:

@@ -273,7 +273,7 @@ class Runtime:
         if (
             self._storage.shared
         ):  # due times are judged by its clock, also those of a process that only submits
-            runner.clock.follow(await runner.read(self._storage.now))
+            await runner.read(partial(runner.clock.follow, self._storage.now))
         await stack.enter_async_context(tasks)
         stack.callback(tasks.cancel_scope.cancel)
         runner.open(tasks)

@@ -11,11 +11,13 @@ import logging
 import os
 import signal
 import sys
+import time
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
-from datetime import datetime, timedelta, tzinfo
+from datetime import UTC, datetime, timedelta
 from functools import partial, reduce
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import anyio
@@ -328,13 +330,9 @@ async def _patiently(call: Callable[[], Awaitable[Any]]) -> Any:
 
 def set_wall_clock(off: timedelta) -> None:
     """Have phaseline's clock see a wall clock that is wrong."""
-
-    class Wrong(datetime):
-        @classmethod
-        def now(cls, tz: tzinfo | None = None) -> datetime:
-            return datetime.now(tz) + off
-
-    clock.datetime = Wrong
+    clock.time = SimpleNamespace(time=lambda: time.time() + off.total_seconds())
+    seen = clock.SystemClock().now() - datetime.now(UTC)
+    assert abs(seen - off) < timedelta(seconds=1), f"the wall clock is off by {seen}, and should be by {off}"
 
 
 def command_line(arguments: Sequence[str] | None = None) -> None:

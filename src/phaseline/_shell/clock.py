@@ -39,9 +39,15 @@ class SystemClock:
         """None: the storage compares with its own time."""
         return None
 
-    def follow(self, moment: datetime) -> None:
-        """Go on from the storage's time."""
-        self._ahead = moment.timestamp() - _steady()
+    def follow(self, ask: Callable[[], datetime]) -> None:
+        """Go on from the storage's time; on a thread, where to ask for it blocks.
+
+        It was that time at some moment between question and answer, so what is known is kept where that may be right: an
+        answer that took five seconds, because this process was stopped meanwhile, must not set it back by as much.
+        """
+        before = _steady()
+        told = ask().timestamp()
+        self._ahead = min(max(self._ahead, told - _steady()), told - before)
 
     async def sleep_until(self, moment: datetime) -> None:
         """Return once ``now()`` has reached the moment."""

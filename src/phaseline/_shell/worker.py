@@ -254,7 +254,7 @@ class Worker:
         runner = self._runner
         namespace = runner.options.namespace
         known = frozenset(runner.plans)
-        runner.clock.follow(await runner.read(runner.storage.now))
+        await runner.read(partial(runner.clock.follow, runner.storage.now))
         await self._renew()
         dead = await runner.read(self._find_dead)
 

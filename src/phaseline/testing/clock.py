@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import heapq
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from itertools import count
 
@@ -39,7 +40,7 @@ class FakeClock:
         """The time it shows: storages compare with it too."""
         return self._now
 
-    def follow(self, moment: datetime) -> None:
+    def follow(self, ask: Callable[[], datetime]) -> None:
         """Stand where it was put, whatever the time of the storage."""
 
     async def sleep_until(self, moment: datetime) -> None:
