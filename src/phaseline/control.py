@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from enum import StrEnum
+from typing import Final
 
+from phaseline.errors import CodecError, PipelineNotRegisteredError, RunError
 from phaseline.run import RunState
 
 
@@ -96,3 +98,7 @@ def to_markdown() -> str:
         cells = (" or ".join(rows[state]) if state in rows else "—" for rows in TABLE.values())
         lines.append(f"| {name} | {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"
+
+
+OF_ONE_RUN: Final = (RunError, PipelineNotRegisteredError, CodecError)
+"""What keeps one run from obeying, and says nothing of the others that are commanded with it."""

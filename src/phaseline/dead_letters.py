@@ -13,8 +13,7 @@ import attrs
 from phaseline._shell.controlling import carry_out, order_of
 from phaseline._shell.runner import Runner
 from phaseline.asking import check_asked, check_page, check_run_id
-from phaseline.control import Verb
-from phaseline.errors import OF_ONE_RUN
+from phaseline.control import OF_ONE_RUN, Verb
 from phaseline.finding import Order
 from phaseline.letters import DeadLetter, LetterFilter, LetterKey, LetterPage, letter_filter
 from phaseline.pipeline import Selected, names_of

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 if TYPE_CHECKING:
     from datetime import datetime, timedelta
@@ -981,7 +981,3 @@ _PASSWORDS = re.compile(
 def _without_password(url: str) -> str:
     """Mask what stands for a password in a URL, be it well-formed or not: a message may end in any log."""
     return _PASSWORDS.sub(lambda found: f"{found[2]}=***" if found[2] else f"{found[1]}:***@", url)
-
-
-OF_ONE_RUN: Final = (RunError, PipelineNotRegisteredError, CodecError)
-"""What keeps one run from obeying, and says nothing of the others that are commanded with it."""

@@ -286,6 +286,7 @@ class Pipeline(Subgraph[In_contra, Out_co]):
                 live = await self._drive_in_tasks(runner, value, live)
             run = await describe(runner, live)
         finally:
+            # Its threads have but to return and are not waited for: that takes longer than such a run.
             runner.close()
         raise_unless_completed(run, live.cause)
         return run

@@ -14,8 +14,8 @@ from phaseline._shell.controlling import carry_out, order_of
 from phaseline._shell.ids import first_id
 from phaseline._shell.runner import Runner
 from phaseline.asking import check_run_id
-from phaseline.control import Verb
-from phaseline.errors import OF_ONE_RUN, DefinitionError, PhaselineError, StorageError
+from phaseline.control import OF_ONE_RUN, Verb
+from phaseline.errors import DefinitionError, PhaselineError, StorageError
 from phaseline.finding import Commanded, Order, Orphans, RunFilter, RunPage, RunSummary
 from phaseline.run import ENDED_STATES, Definition, RunRecord, RunState
 from phaseline.statistics import GROUPINGS, Grouping, Statistics

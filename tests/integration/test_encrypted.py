@@ -28,8 +28,9 @@ from phaseline import (
     phase,
     wait_for,
 )
+from phaseline._shell.left_alone import PAUSE
 from phaseline._shell.paging import page_by_page
-from phaseline._shell.worker import FIRST_CLAIM, LEFT_ALONE_FOR
+from phaseline._shell.worker import FIRST_CLAIM
 from phaseline.abc import Storage
 from phaseline.crypto import EncryptedCodec, encrypted
 from phaseline.errors import DecryptionError, KeyConflictError
@@ -193,26 +194,55 @@ async def test_a_key_that_is_gone_holds_up_no_other_run(
     assert "schedule 'a' is left alone: what is stored cannot be decrypted: the key '1'" in caplog.text
 
 
-@pytest.mark.parametrize("anyio_backend", ["asyncio"])
-async def test_many_runs_of_a_key_that_is_gone_hold_up_no_other(
-    sqlite_storage: Callable[[], Storage], clock: FakeClock, caplog: pytest.LogCaptureFixture
-) -> None:
-    """More than a claim takes; each is told once, and looked at again after a while."""
-    hello, second, many = Pipeline("hello", again), timedelta(seconds=1), 2 * FIRST_CLAIM + 1
-    async with Runtime(encrypted(sqlite_storage(), CODEC), pipelines=[hello], clock=clock) as runtime:
+async def left_behind(
+    storage: Callable[[], Storage], clock: FakeClock, hello: Pipeline[str, str], many: int
+) -> Storage:
+    """So many runs, due in a second, whose key the storage that this gives has not."""
+    async with Runtime(encrypted(storage(), CODEC), pipelines=[hello], clock=clock) as runtime:
         for _ in range(many):
-            await runtime.start(hello, "old", delay=second)
-    other = encrypted(sqlite_storage(), EncryptedCodec({"2": secrets.token_bytes(32)}))
+            await runtime.start(hello, "old", delay=timedelta(seconds=1))
+    return encrypted(storage(), EncryptedCodec({"2": secrets.token_bytes(32)}))
+
+
+@pytest.mark.parametrize("anyio_backend", ["asyncio"])
+@pytest.mark.parametrize("concurrency", [None, 1])
+async def test_many_runs_of_a_key_that_is_gone_hold_up_no_other(
+    database: Callable[[], Storage],
+    clock: FakeClock,
+    caplog: pytest.LogCaptureFixture,
+    concurrency: int | None,
+) -> None:
+    """More than a claim takes, or than there are slots; each is told once, and looked at again after a while."""
+    many = 2 * FIRST_CLAIM + 1
+    hello = Pipeline("hello", again, concurrency=concurrency)
+    other = await left_behind(database, clock, hello, many)
     async with Runtime(other, pipelines=[hello], clock=clock) as runtime:
-        new = await runtime.start(hello, "new", delay=2 * second)
-        await clock.advance(3 * second)
+        new = await runtime.start(hello, "new", delay=timedelta(seconds=2))
+        await clock.advance(timedelta(seconds=3))
         with anyio.fail_after(20):
             assert await new.result() == "NEW"
         assert caplog.text.count("is left alone") == many
-        await clock.advance(LEFT_ALONE_FOR)
+        await clock.advance(PAUSE)
         with anyio.fail_after(20):
             while caplog.text.count("is left alone") < 2 * many:  # noqa: ASYNC110  # a log record
                 await anyio.sleep(0.01)
+
+
+@pytest.mark.parametrize("anyio_backend", ["asyncio"])
+async def test_more_runs_than_can_be_passed_over_are_no_endless_work(
+    database: Callable[[], Storage],
+    clock: FakeClock,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """What waits behind them is not begun, which is told; there is one look with each sweep."""
+    monkeypatch.setattr("phaseline._shell.left_alone.MOST", FIRST_CLAIM + 10)
+    hello = Pipeline("hello", again)
+    other = await left_behind(database, clock, hello, 2 * FIRST_CLAIM + 20)
+    async with Runtime(other, pipelines=[hello], clock=clock):
+        with anyio.fail_after(20):
+            await clock.advance(timedelta(seconds=3))
+    assert 0 < caplog.text.count(f"more than {FIRST_CLAIM + 10} runs cannot be carried on") <= 10
 
 
 @pytest.mark.parametrize("anyio_backend", ["asyncio"])

@@ -35,5 +35,6 @@ async def page_by_page(
             await see_to(new)
         if len(found) < limit:
             return met.union(new)
-        limit = size + len(found) - len(new)  # as much room for others as ever, behind what stayed
+        stayed = len(found) - len(new)
+        limit = size + stayed if new else 2 * limit  # as much room for others as ever, behind what stayed
         met.update(new)

@@ -26,6 +26,7 @@ from phaseline._shell.committer import Committer, DirectCommitter
 from phaseline._shell.driving import adopt
 from phaseline._shell.group_commit import GroupCommitter
 from phaseline._shell.ids import new_run_id, new_worker_id, run_ids
+from phaseline._shell.left_alone import LeftAlone
 from phaseline._shell.live import Interruption, LiveRun
 from phaseline._shell.nudges import Nudges
 from phaseline._shell.options import DEFAULT_OPTIONS, RunnerOptions
@@ -163,6 +164,11 @@ class Runner:
     def quotas(self) -> Quotas:
         """What all runs of the namespace together may have."""
         return Quotas(self)
+
+    @cached_property
+    def left_alone(self) -> LeftAlone:
+        """Runs that could not be carried on here."""
+        return LeftAlone(self)
 
     @cached_property
     def nudges(self) -> Nudges:

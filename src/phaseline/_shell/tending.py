@@ -27,6 +27,8 @@ async def tend(runner: Runner, run_id: str, command: Command, *, read_again: boo
     Raises:
         StorageUnavailableError: No run can be put right at the moment.
     """
+    if run_id in runner.left_alone:
+        return
     try:
         live = await runner.hold(run_id)
         live.doubted = live.doubted or (read_again and runner.storage.shared)
@@ -38,4 +40,5 @@ async def tend(runner: Runner, run_id: str, command: Command, *, read_again: boo
     except StorageUnavailableError:
         raise
     except Exception:
-        log.exception("run %s is left as it is, and tried again by the next sweep", run_id)
+        log.exception("run %s is left as it is for a while, and then tried again", run_id)
+        runner.left_alone.add((run_id,))

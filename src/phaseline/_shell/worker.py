@@ -7,11 +7,11 @@ import os
 import threading
 from collections.abc import Collection, Sequence
 from contextlib import suppress
-from datetime import datetime, timedelta
+from datetime import datetime
 from functools import partial
 
 import anyio
-import attrs
+from anyio.lowlevel import checkpoint
 
 from phaseline._engine.commands import Begin, Offer, Reclaim, Release
 from phaseline._engine.decide import fold
@@ -37,9 +37,6 @@ log = logging.getLogger("phaseline.worker")
 
 FIRST_CLAIM, LARGEST_CLAIM = 64, 256
 """Phases that a claim takes at most: the first bodies should not wait long, and many claims cost more than large ones."""
-LEFT_ALONE_FOR, MOST_LEFT_ALONE = timedelta(seconds=10), 10_000
-"""How long a run that cannot be carried on is passed over before it is looked at again, and how many are at once: there may
-be more of them than a claim takes, and whatever waits behind them is not to wait for that."""
 FORGOTTEN_AFTER = 20
 """Leases for which a worker was not seen until its row is removed; on another host nothing else proves that it is gone."""
 RENEWALS_PER_LEASE = 3
@@ -63,10 +60,10 @@ class Worker:
         self._lookout = Lookout(runner)
         self._look_again = False
         """Whether there was a reason to look for work, and no room for it."""
+        self._passes_over = False
+        """Whether the last claim met runs that are to be left alone from now on, behind which there may be others."""
         self._claim_size = FIRST_CLAIM
         """How much the next claim takes at most: twice the last one, while more waits than that."""
-        self._left_alone: dict[str, datetime] = {}
-        """Runs that could not be carried on, and until when they are passed over; what came last comes last."""
         self._alarms = Alarms(runner)
         self._mail = Mail(runner)
         self._stop_listening = runner.queue.listen(self._permit, runner.served)
@@ -195,13 +192,15 @@ class Worker:
                     return
                 was_alone, solo = runner.alone, runner.alone and runner.is_vacant
                 claimed = await self._claim(min(room, self._claim_size), solo=solo)
-            more = claimed.waiting is not None and bool(claimed.units)
+            if self._passes_over:
+                await checkpoint()  # where the storage does not block, nothing else would get a turn
+            more = self._passes_over or (claimed.waiting is not None and bool(claimed.units))
             self._claim_size = min(self._claim_size * 2, LARGEST_CLAIM) if more else FIRST_CLAIM
             tried_solo = tried_solo or solo
             if runner.alone:
                 if tried_solo or not runner.is_vacant:
                     return
-            elif not was_alone and (claimed.waiting is None or not (claimed.units or claimed.left_alone)):
+            elif not was_alone and not more:
                 return  # what is left waits for a thread, and is looked for when one is free
 
     async def _claim(self, limit: int, *, solo: bool) -> Claimed:
@@ -210,12 +209,11 @@ class Worker:
         claim = _Claim(runner, 1 if solo else 0 if runner.alone else limit, solo=solo)
         request = ClaimRequest(
             options.namespace, options.queues, frozenset(runner.plans), limit, runner.clock.sql_now(),
-            {run_id: snapshot.run.revision for run_id, snapshot in claim.known.items()}, self._passed_over(),
+            {run_id: snapshot.run.revision for run_id, snapshot in claim.known.items()}, runner.left_alone.run_ids,
         )  # fmt: skip
         claimed = await runner.write(partial(runner.storage.claim, request, claim.grant))
         await runner.committer.settled()  # what was written before the claim is taken note of before it
-        claimed = attrs.evolve(claimed, left_alone=[*claimed.left_alone, *claim.left_alone])
-        self._leave_alone(claimed.left_alone)
+        self._passes_over = runner.left_alone.add([*claimed.left_alone, *claim.left_alone])
         runner.waiting = claim.left if claimed.waiting is None else claimed.waiting
         self._solo = solo and bool(claim.drafts)
         runner.alone = self._solo or (claim.has_suspects and not solo)
@@ -227,19 +225,6 @@ class Worker:
             live.read_input = claim.inputs.get(live.id)
             adopt(runner, live, draft.granted)
         return claimed
-
-    def _passed_over(self) -> frozenset[str]:
-        """Give the runs that could not be carried on lately."""
-        now = self._runner.clock.now()
-        while self._left_alone and next(iter(self._left_alone.values())) <= now:
-            del self._left_alone[next(iter(self._left_alone))]
-        return frozenset(self._left_alone)
-
-    def _leave_alone(self, run_ids: Collection[str]) -> None:
-        until = self._runner.clock.now() + LEFT_ALONE_FOR
-        self._left_alone.update(dict.fromkeys(run_ids, until))
-        while len(self._left_alone) > MOST_LEFT_ALONE:
-            del self._left_alone[next(iter(self._left_alone))]
 
     # ------------------------------------------------------------------ the sweep
     async def _sweep_for_ever(self) -> None:
@@ -332,7 +317,7 @@ class _Claim:
             if not (live.stale or live.in_flight) and live.snapshot.run.revision
         }
         """Runs that need not be read as a whole; nobody changes them while the claim is decided."""
-        self.left_alone: list[str] = []
+        self.left_alone: set[str] = set()
         """Runs of which nothing could be started."""
         self.drafts: dict[str, Draft] = {}
         self.inputs: dict[str, str] = {}
@@ -341,8 +326,10 @@ class _Claim:
     def grant(self, rows: RunRows, paths: Sequence[str], now: datetime) -> Unit | None:
         """Start the phases that wait; None if there is nothing to start any more."""
         options = self._runner.options
+        # The transaction may be tried anew: what the first try took is free again, and where it failed this one may not.
+        self.left_alone.discard(rows.run.id)
         earlier = self.drafts.pop(rows.run.id, None)
-        if earlier is not None:  # the transaction is tried anew: what the first try took is free again
+        if earlier is not None:
             self._room += len(earlier.granted)
             self._threads += earlier.threads
         offer = Offer(
@@ -353,7 +340,7 @@ class _Claim:
             draft, _ = fold(base, (Begin(self._fitting(base, paths)),), now, offer)
         except Exception:
             log.exception("run %s is left alone: what waits of it could not be started", rows.run.id)
-            self.left_alone.append(rows.run.id)
+            self.left_alone.add(rows.run.id)
             return None
         if any(draft.row(path) is base.rows[path] for path in paths):
             priority = rows.run.priority

@@ -12,8 +12,8 @@ from phaseline.cli.client import told, with_client
 from phaseline.cli.codes import code_of
 from phaseline.cli.options import Actor, Json, Namespace, Reason, Runtimes, json_value
 from phaseline.cli.output import print_json
-from phaseline.control import SUMMARIES, Verb
-from phaseline.errors import PhaselineError, PipelineNotRegisteredError, RunError
+from phaseline.control import OF_ONE_RUN, SUMMARIES, Verb
+from phaseline.errors import PhaselineError
 from phaseline.runtime import Runtime
 from phaseline.showing import send, state_of
 from phaseline.texts import printable
@@ -191,7 +191,7 @@ def command_each(
         for run_id in dict.fromkeys(ids):
             try:
                 done.append(await command(client, run_id))
-            except (RunError, PipelineNotRegisteredError) as error:
+            except OF_ONE_RUN as error:
                 refused[run_id] = error
 
     with_client(runtime, namespace, each)

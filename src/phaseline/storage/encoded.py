@@ -97,14 +97,15 @@ class EncodedStorage(Storage):
 
     def claim(self, request: ClaimRequest, grant: Grant) -> Claimed:
         units: dict[tuple[str, int], Unit] = {}
-        left_alone: list[str] = []
+        left_alone: set[str] = set()
 
         def granted(rows: RunRows, paths: Sequence[str], now: datetime) -> Unit | None:
+            left_alone.discard(rows.run.id)  # the transaction may be tried anew
             try:
                 plain = self._texts.read(rows)
             except CodecError as error:  # the claim is of other runs, too
                 log.error("run %s is left alone: %s", rows.run.id, error)  # noqa: TRY400  # the error says it all
-                left_alone.append(rows.run.id)
+                left_alone.add(rows.run.id)
                 return None
             unit = grant(plain, paths, now)
             if unit is None:

@@ -8,8 +8,7 @@ from typing import Final
 
 import anyio
 
-from phaseline.control import ACTIVE, TABLE, Verb, allowed_in
-from phaseline.errors import OF_ONE_RUN
+from phaseline.control import ACTIVE, OF_ONE_RUN, TABLE, Verb, allowed_in
 from phaseline.views import HandledView
 from phaseline.web.access import Action
 from phaseline.web.asked import ManyRuns

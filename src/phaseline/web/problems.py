@@ -106,6 +106,10 @@ TABLE: Final[Mapping[type[errors.PhaselineError], Kind]] = {
             "registers it, such as phaseline console MODULE:NAME"
         ),
     ),
+    errors.DecryptionError: Kind(
+        "cannot-be-decrypted", 409, "What is stored cannot be decrypted here",
+        detail=_saying("the key that it was encrypted with is not here; look from a runtime that has it"),
+    ),
     errors.NamespaceFullError: Kind(
         "namespace-full", 429, "The namespace has all that it may have",
         detail=_saying("runs here have used, or are as many as, they may together; try again later"), headers=_UNAVAILABLE,

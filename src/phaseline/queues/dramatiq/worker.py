@@ -98,10 +98,12 @@ class Serving(Middleware):
 
     def before_worker_shutdown(self, broker: Broker, worker: DramatiqWorker) -> None:  # noqa: ARG002  # as above
         """Have them begin to drain, beside Dramatiq's own end."""
-        if self._token is not None and self._stopped is not None and not self._failed:
-            from_thread.run_sync(self._stopped.set, token=self._token)
-        if self._watchdog is not None:
-            self._watchdog.stop()
+        try:
+            if self._token is not None and self._stopped is not None and not self._failed:
+                from_thread.run_sync(self._stopped.set, token=self._token)
+        finally:
+            if self._watchdog is not None:
+                self._watchdog.stop()
 
     def after_worker_shutdown(self, broker: Broker, worker: DramatiqWorker) -> None:  # noqa: ARG002  # as above
         """Wait until they are closed."""

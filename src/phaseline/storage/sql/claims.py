@@ -153,8 +153,8 @@ def _first_of(ask: Access, request: ClaimRequest, lane: _Lane, slots: Slots) -> 
             return []
     others, left_alone = "", list[Any]()
     if request.left_alone:
-        listed, value = ask.dialect.among(request.left_alone)
-        others, left_alone = f"AND NOT (p.run_id {listed}) ", [value]
+        others, value = ask.dialect.outside(request.left_alone)
+        others, left_alone = f"AND p.run_id {others} ", [value]
     return ask(
         "SELECT p.available_at, p.run_id, p.path, p.priority, p.limits FROM phaseline_phase_execution p "  # noqa: S608  # names of ours
         "WHERE p.namespace = ? AND p.lane = ? AND p.available_at <= ? "

@@ -170,6 +170,11 @@ class Dialect(ABC):
     def among(self, values: Iterable[str]) -> tuple[str, Any]:
         """Give the condition ``IN (…)`` over any number of texts as one value: its text, and the value."""
 
+    def outside(self, values: Iterable[str]) -> tuple[str, Any]:
+        """Give the condition ``NOT IN (…)``, as ``among`` does."""
+        listed, value = self.among(values)
+        return f"NOT {listed}", value
+
     def by(self, index: str) -> str:  # noqa: ARG002  # a planner with statistics finds it by itself
         """Give what stands behind a table to have it read by one of its indexes, where that must be said."""
         return ""

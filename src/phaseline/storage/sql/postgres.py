@@ -135,6 +135,10 @@ class PostgresDialect(Dialect):
     def among(self, values: Iterable[str]) -> tuple[str, Any]:
         return "= ANY(?)", list(values)
 
+    def outside(self, values: Iterable[str]) -> tuple[str, Any]:
+        # Of an array that is a parameter the plan makes no hash, and would walk it for each row.
+        return "NOT IN (SELECT unnest(CAST(? AS text[])))", list(values)
+
     def holds(self, text: str) -> str:
         return f'strpos(lower({text} COLLATE "C"), ?) > 0'
 

@@ -59,10 +59,12 @@ class Reader:
         """Hear no more, and wait for the end of the thread, within a bound."""
         self._stopped.set()
         until = time.monotonic() + STOP_GRACE
-        while self._thread.is_alive() and time.monotonic() < until:
+        while True:
             # A read that is under way ends at once; again, for one may begin just now.
             with suppress(Exception):  # redis-py tidies up without a lock, which the thread may do as well
                 self._client.connection_pool.disconnect()
+            if not self._thread.is_alive() or time.monotonic() >= until:
+                return
             self._thread.join(WAKE_PAUSE)
 
     def _work(self) -> None:

@@ -69,10 +69,8 @@ class _RedisLine(Line):
         return self._reader.trouble or self._sender.trouble
 
     def close(self) -> None:
-        try:
-            self._sender.stop()
-        finally:
-            self._reader.stop()
+        self._reader.stop()
+        self._sender.stop()
 
 
 def _connector(url: object) -> tuple[Callable[[], Any], str]:
