@@ -387,7 +387,10 @@ def _one_value(signature: Signature, options: PhaseOptions) -> Signature:
     """Refuse what a chain cannot call."""
     if len(signature.inputs) != 1:
         msg = f"phase {options.name!r} takes {len(signature.inputs)} values; a phase of a chain takes one, plus a Context"
-        raise DefinitionError(msg)
+        advice = (
+            "put them in one dataclass, model or tuple" if signature.inputs else "add one, such as '_: None'"
+        )
+        raise DefinitionError(f"{msg}; {advice}")
     return with_needs(signature, options)
 
 

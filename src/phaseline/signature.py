@@ -212,7 +212,8 @@ def _check_value(
             f"{what}: values are passed by position, but {name!r} is keyword-only; give it a default"
         )
     if name not in hints:
-        raise DefinitionError(f"{what}: the parameter {name!r} has no annotation; write '{name}: Type'")
+        kind = "Context" if name in ("ctx", "context") else "Type"
+        raise DefinitionError(f"{what}: the parameter {name!r} has no annotation; write '{name}: {kind}'")
     if context is not None and parameter.default is _EMPTY:
         raise DefinitionError(
             f"{what}: the value {name!r} stands after the context; write ({name}, {context})"
