@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import UTC, datetime
+from functools import partial
 
+import anyio
 import pytest
+from anyio import to_thread
+from msgspec.structs import replace
 
+from phaseline import Pipeline, Runtime, phase
+from phaseline._shell.paging import page_by_page
+from phaseline.run import PhaseState
 from phaseline.storage.sql.access import Access
 from phaseline.storage.sql.store import SqlStorage
 from phaseline.testing.storage.base import ask, write
-from phaseline.testing.storage.build import Take, make_phase, new_run
+from phaseline.testing.storage.build import NAMESPACE, Take, make_phase, new_run
 
 SPOILT = {
     "of the run": "UPDATE phaseline_pipeline_run SET spending = '{' WHERE id = 'spoilt'",
@@ -40,3 +48,43 @@ def test_a_claim_names_what_it_could_not_read(
         assert (take.paths, list(claimed.left_alone)) == ([("sound", "a"), ("other", "a")], [])
     finally:
         storage.close()
+
+
+@phase
+async def double(value: int) -> int:
+    return 2 * value
+
+
+doubling = Pipeline("doubling", double)
+LONG_AGO = datetime(2020, 1, 1, tzinfo=UTC)
+
+
+async def test_what_a_dead_worker_held_is_taken_over_behind_what_cannot_be_read(
+    database: Callable[[], SqlStorage], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """More of that than a sweep reads at once; each is told once, and not with every sweep."""
+    monkeypatch.setattr("phaseline._shell.worker.page_by_page", partial(page_by_page, size=2))
+    spoilt = [f"a-{number}" for number in range(5)]
+
+    def leave_behind() -> None:
+        storage, plan = database(), doubling.plan
+        storage.open()
+        held = make_phase(
+            "double", PhaseState.RUNNING, worker="gone", lease_expires=LONG_AGO, available_at=LONG_AGO
+        )
+        for run_id in (*spoilt, "b"):
+            unit = new_run(
+                run_id, held, pipeline=plan.name, version=plan.version, fingerprint=plan.fingerprint
+            )
+            write(storage, replace(unit, input="3"))
+        statement = "UPDATE phaseline_phase_execution SET error = '{' WHERE run_id LIKE 'a-%'"
+        storage._write_transaction(lambda access: access.control(storage.dialect.spell(statement)))
+        storage.close()
+
+    await to_thread.run_sync(leave_behind)
+    async with Runtime(database(), pipelines=[doubling], namespace=NAMESPACE) as runtime:
+        with anyio.fail_after(8):
+            assert await (await runtime.get("b", doubling)).result() == 6
+            await anyio.sleep(1.2)  # two sweeps
+    for run_id in spoilt:
+        assert caplog.text.count(f"run {run_id} is left as it is") == 1

@@ -290,6 +290,8 @@ class Worker:
     async def _reclaim(self, lost: Sequence[HeldPhase]) -> None:
         by_run: dict[str, list[tuple[str, int]]] = {}
         for phase in lost:
+            if phase.run_id in self._runner.left_alone:
+                continue  # it was told, and is tried again after a while
             by_run.setdefault(phase.run_id, []).append((phase.path, phase.fence))
         for run_id, phases in by_run.items():
             log.warning(
