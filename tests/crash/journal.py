@@ -47,6 +47,20 @@ class Journal:
         """A file that is there once what killed its processes is mended."""
         return self.path.with_suffix(".mended")
 
+    def arrive(self) -> None:
+        """Write down that this process is about to open its runtime."""
+        with self._arrivals.open("ab") as file:
+            file.write(b".")
+
+    @property
+    def arrived(self) -> int:
+        """Processes that are."""
+        return self._arrivals.stat().st_size
+
+    @property
+    def _arrivals(self) -> Path:
+        return self.path.with_suffix(".arrivals")
+
     @property
     def counts(self) -> Path:
         return self.path.with_suffix(".counts")

@@ -239,6 +239,10 @@ async def main(given: argparse.Namespace) -> None:
         deps={JOURNAL: journal}, concurrency=given.concurrency,
         age_after=None if given.age_after is None else timedelta(seconds=given.age_after),
     )  # fmt: skip
+    if given.together:
+        journal.arrive()
+        while journal.arrived < given.together:  # noqa: ASYNC110  # other processes arrive
+            await anyio.sleep(0.005)
     async with runtime:
         while given.go is not None and not await anyio.Path(given.go).exists():  # noqa: ASYNC110  # another process makes the file
             await anyio.sleep(0.005)
@@ -346,6 +350,9 @@ def command_line(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--key", help="start one order from as many tasks, under this key")
     parser.add_argument("--input", type=int, default=0, help="of the order under the key")
     parser.add_argument("--go", help="a file: wait for it before the first start")
+    parser.add_argument(
+        "--together", type=int, default=0, help="processes that wait for each other before they serve"
+    )
     parser.add_argument("--end", help="a file: have orders begin by a schedule until it is there")
     parser.add_argument("--lease", type=float, default=30)
     parser.add_argument("--delay", type=float, default=0, help="seconds until an order may be begun")

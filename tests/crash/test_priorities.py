@@ -31,7 +31,8 @@ def carried_out(
     )
     submitter = scene.begin(*orders, "--submit-only")
     until_stored(scene, len(priorities))
-    workers = [scene.begin(*orders, "--concurrency", "1", *options) for _ in range(PROCESSES)]
+    serving = (*orders, "--concurrency", "1", "--together", str(PROCESSES), *options)
+    workers = [scene.begin(*serving) for _ in range(PROCESSES)]
     for child in (submitter, *workers):
         assert scene.ended(child).answer()["found"] == [
             ["COMPLETED", number] for number in range(len(priorities))
