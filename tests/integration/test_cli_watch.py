@@ -164,6 +164,23 @@ def test_a_run_is_watched_beside_a_worker(tmp_path):
         assert ExitCode.INTERRUPTED == worker.wait(20)
 
 
+def test_who_watches_a_run_that_nobody_serves_is_told(tmp_path):
+    """Once; and sees it to its end when a worker comes."""
+
+    async def started() -> str:
+        async with Runtime(f"sqlite:///{tmp_path}/runs.db", pipelines=[letters], serve=False) as client:
+            return (await client.start(letters, "one two")).id
+
+    with phaseline(tmp_path, "runs", "watch", anyio.run(started)) as watcher:
+        said = [(watcher.stderr or io.StringIO()).readline() for _ in range(2)]
+        assert "on queue 'pipeline' a phase waits for a worker since" in said[0]
+        assert "no worker is alive; phaseline worker MODULE:NAME starts one" in said[1]
+        with phaseline(tmp_path, "worker"):
+            out, more = watcher.communicate(timeout=20)
+    assert (0, "") == (watcher.returncode, more)
+    assert "PIPELINE_COMPLETED" in out
+
+
 def test_ctrl_c_while_a_run_is_carried_out_says_how_to_go_on(tmp_path):
     """It is not lost."""
     with phaseline(tmp_path, "run", "asking", '"may I"') as begun:

@@ -33,6 +33,7 @@ from phaseline.cli.options import (
     span,
 )
 from phaseline.cli.output import console, print_json, print_rows, when
+from phaseline.cli.unserved import telling_if_unserved
 from phaseline.exports import RunExport
 from phaseline.finding import Stage
 from phaseline.marks import attribute_from
@@ -185,11 +186,15 @@ def watch_run(
         from phaseline.console import watch
 
         handle = await client.get(run_id)
-        if not as_json:
-            return (await watch(handle, console=console())).state
-        async for event in handle.events(after=after):
-            await to_thread.run_sync(partial(print_json, to_wire(event), indent=None))
-        return await handle.state()
+
+        async def shown() -> str:
+            if not as_json:
+                return (await watch(handle, console=console())).state
+            async for event in handle.events(after=after):
+                await to_thread.run_sync(partial(print_json, to_wire(event), indent=None))
+            return await handle.state()
+
+        return await telling_if_unserved(client, (await handle.run()).pipeline, shown)
 
     if with_client(runtime, namespace, watched) != RunState.COMPLETED:
         raise typer.Exit(ExitCode.FAILED)
