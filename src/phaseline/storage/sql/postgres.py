@@ -70,10 +70,10 @@ ADVICE = {
     "3D000": "create the database, or name another one in the URL",
     "42501": "grant this role the right to use the schema and its tables",
     "42P01": "bring its tables up to date: phaseline db upgrade URL",
-    "53100": "make room on the server's disk; finished work is held and written then",
+    "53100": "make room on the server's disk",
     "53300": "allow the server more connections, or use fewer processes",
-    "53": "see the server's log; finished work is held and written once it works again",
-    "25006": "the server takes no writes now (a standby, or set read only); finished work is held until it does",
+    "53": "see the server's log",
+    "25006": "the server takes no writes now: it is a standby, or set read only; name the primary in the URL, or wait",
     "55P03": "another transaction holds locked what is needed: one of a host's that a run was started in, or a migration. "
     "See in pg_stat_activity which one is open for long, and end it; meanwhile this is tried again",
 }
@@ -167,7 +167,7 @@ class PostgresDialect(Dialect):
         state = getattr(error, "sqlstate", None) or ""
         advice = next((text for known, text in ADVICE.items() if state.startswith(known)), "")
         if not advice:
-            advice = "see that the server runs and can be reached; finished work is held and written once it is back"
+            advice = "see that the server runs and can be reached"
         problem = told_by(error)
         if "password authentication failed" in problem:
             advice = ADVICE["28"]

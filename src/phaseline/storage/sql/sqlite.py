@@ -40,12 +40,12 @@ LONGEST_CHARACTER = 4
 
 ADVICE = {
     "SQLITE_BUSY": "another process holds it locked for long; see which one writes, and try again",
-    "SQLITE_FULL": "make room on the disk; finished work is held and written then",
+    "SQLITE_FULL": "make room on the disk",
     "SQLITE_READONLY": "give this process the right to write to the file and its folder",
     "SQLITE_CANTOPEN": "see that the folder exists and that this process may write there",
     "SQLITE_NOTADB": "this is no SQLite database; name another file",
     "SQLITE_CORRUPT": "restore it from a copy, or salvage it with the .recover command of the sqlite3 shell",
-    "SQLITE_IOERR": "see the system's log for the disk; finished work is held and written once it works again",
+    "SQLITE_IOERR": "see the system's log for the disk",
     "SQLITE_PERM": "give this process the right to write to the file and its folder",
 }
 REFUSALS = ("SQLITE_TOOBIG", "SQLITE_MISMATCH", "SQLITE_RANGE", "SQLITE_CONSTRAINT", "SQLITE_MISUSE")
