@@ -10,6 +10,7 @@ import pytest
 from tests.counted import world
 from tests.databases import Database
 from tests.kiosk import Kiosk
+from tests.opening import OpenRuntime
 
 from phaseline import Pipeline, Runtime
 from phaseline.abc import Storage
@@ -58,7 +59,7 @@ def database(request: pytest.FixtureRequest) -> Callable[[], SqlStorage]:
 
 
 @pytest.fixture
-def open_runtime(storage: Callable[[], Storage], clock: FakeClock) -> Callable[..., Runtime]:
+def open_runtime(storage: Callable[[], Storage], clock: FakeClock) -> OpenRuntime:
     """Make a runtime with these pipelines."""
 
     def make(*pipelines: Pipeline[Any, Any], **options: Any) -> Runtime:

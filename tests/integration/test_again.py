@@ -9,6 +9,7 @@ import pytest
 from anyio import to_thread
 from tests.counted import called, doubled, listed, world
 from tests.loops import BOTH_LOOPS, anyio_backend
+from tests.opening import OpenRuntime
 
 from phaseline import Context, CustomEvent, Finish, PhaseState, Pipeline, RunState, Runtime, each, phase
 from phaseline.abc import Storage
@@ -24,7 +25,6 @@ from phaseline.testing import FakeClock
 from phaseline.testing.checker import check
 
 __all__ = ["anyio_backend"]
-OpenRuntime = Callable[..., Runtime]
 HOUR, SECOND = timedelta(hours=1), timedelta(seconds=1)
 
 

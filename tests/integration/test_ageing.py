@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
 import anyio
 import pytest
+from tests.opening import OpenRuntime
 
 from phaseline import Pipeline, Runtime, phase
 from phaseline.errors import DefinitionError, StorageUnavailableError
 from phaseline.storage.memory import MemoryStorage
 from phaseline.testing import FakeClock
 
-OpenRuntime = Callable[..., Runtime]
 SECOND = timedelta(seconds=1)
 AGE = 20 * SECOND
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import AsyncIterable, Callable, Iterator
+from collections.abc import AsyncIterable, Iterator
 from datetime import timedelta
 from typing import Any, TypeVar
 
@@ -38,6 +38,7 @@ from pydantic_ai.messages import (
 from pydantic_ai.models.function import AgentInfo, FunctionModel
 from pydantic_ai.models.test import TestModel
 from tests.loops import anyio_backend
+from tests.opening import OpenRuntime
 
 from phaseline import Context, Pipeline, Retry, Run, RunHandle, RunState, Runtime, phase
 from phaseline.ai import DurableCalls, ModelAnswerError, model_named
@@ -49,7 +50,6 @@ from phaseline.testing import FakeClock
 
 __all__ = ["anyio_backend"]
 E = TypeVar("E", bound=Event)
-OpenRuntime = Callable[..., Runtime]
 TWICE = Retry(attempts=2, wait=timedelta(seconds=1))
 KEY = "sk-proj-abcdefghijklmnop"
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
 import anyio
 import pytest
 from tests.loops import BOTH_LOOPS, anyio_backend
+from tests.opening import OpenRuntime
 
 from phaseline import Abort, ErrorCategory, Pipeline, Retry, RunState, Runtime, each, phase
 from phaseline.errors import DefinitionError
@@ -17,7 +17,6 @@ from phaseline.events import ErrorOccurred, Severity
 from phaseline.testing import FakeClock
 
 __all__ = ["anyio_backend"]
-OpenRuntime = Callable[..., Runtime]
 SECOND = timedelta(seconds=1)
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import anyio
 import pytest
+from tests.opening import OpenRuntime
 
 from phaseline import Context, CustomEvent, Event, EventBus, Pipeline, Runtime, phase
 from phaseline.errors import DefinitionError, RuntimeUsageError
@@ -16,7 +17,6 @@ from phaseline.events import Emitted, PipelineCompleted
 from phaseline.storage.memory import MemoryStorage
 from phaseline.transports.memory import MemoryTransport
 
-OpenRuntime = Callable[..., Runtime]
 THREAD = "phaseline-bus"
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from anyio import to_thread
+from tests.opening import OpenRuntime
 
 from phaseline import (
     Dag,
@@ -48,7 +49,6 @@ from phaseline.run import WaitKind
 from phaseline.testing import EventRecorder, FakeClock
 from phaseline.testing.checker import check
 
-OpenRuntime = Callable[..., Runtime]
 SECOND = timedelta(seconds=1)
 GO = Signal[bool]("go")
 

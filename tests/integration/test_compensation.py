@@ -11,6 +11,7 @@ import anyio
 import pytest
 from anyio import to_thread
 from sqlalchemy import text
+from tests.opening import OpenRuntime
 
 from phaseline import (
     Again,
@@ -37,7 +38,6 @@ from phaseline.errors import (
 from phaseline.testing import FakeClock
 from phaseline.testing.checker import check
 
-OpenRuntime = Callable[..., Runtime]
 BOUND = timedelta(seconds=10)
 SECOND = timedelta(seconds=1)
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
 import anyio
 import pytest
+from tests.opening import OpenRuntime
 
 from phaseline import (
     Abort,
@@ -20,7 +20,6 @@ from phaseline import (
     Pipeline,
     Retry,
     Run,
-    Runtime,
     Skip,
     Skipped,
     branch,
@@ -31,7 +30,6 @@ from phaseline import (
 )
 from phaseline.errors import EncodeError, NoOutputError, PipelineFailedError, PipelineNotRegisteredError
 
-OpenRuntime = Callable[..., Runtime]
 COMPLETED, SKIPPED, FAILED = PhaseState.COMPLETED, PhaseState.SKIPPED, PhaseState.FAILED
 
 

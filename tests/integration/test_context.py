@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from pydantic import BaseModel
+from tests.opening import OpenRuntime
 
-from phaseline import Context, CustomEvent, Pipeline, Retry, Runtime, each, phase
+from phaseline import Context, CustomEvent, Pipeline, Retry, each, phase
 from phaseline.errors import (
     DefinitionError,
     EncodeError,
@@ -26,8 +27,6 @@ from phaseline.events import PhaseProgress
 
 if TYPE_CHECKING:
     from uuid import UUID
-
-OpenRuntime = Callable[..., Runtime]
 
 
 class M(BaseModel):

@@ -13,6 +13,7 @@ import pytest
 from anyio import to_thread
 from anyio.lowlevel import checkpoint
 from msgspec.structs import replace
+from tests.opening import OpenRuntime
 
 from phaseline import Context, PhaseState, Pipeline, Retry, RunHandle, RunState, Runtime, each, phase
 from phaseline.abc import HeldPhase, Storage
@@ -31,7 +32,6 @@ from phaseline.testing import EventRecorder, FakeClock
 from phaseline.testing.checker import check
 from phaseline.units import Outcome, Unit
 
-OpenRuntime = Callable[..., Runtime]
 BOUND = 10.0
 """Real seconds in which a thing happens that happens at all."""
 

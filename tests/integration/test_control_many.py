@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from datetime import timedelta
 
 import pytest
+from tests.opening import OpenRuntime
 
-from phaseline import Pipeline, RunState, Runtime, phase, runs
+from phaseline import Pipeline, RunState, phase, runs
 from phaseline.errors import CommandRefusedError, DefinitionError, EncodeError
 
-OpenRuntime = Callable[..., Runtime]
 HOUR = timedelta(hours=1)
 
 

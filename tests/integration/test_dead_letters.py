@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -11,6 +10,7 @@ import pytest
 from anyio import to_thread
 from msgspec.structs import replace
 from tests.loops import BOTH_LOOPS, anyio_backend
+from tests.opening import OpenRuntime
 
 from phaseline import (
     Abort,
@@ -29,7 +29,6 @@ from phaseline.testing import EventRecorder, FakeClock
 from phaseline.testing.checker import InvariantError, check
 
 __all__ = ["anyio_backend"]
-OpenRuntime = Callable[..., Runtime]
 SECOND = timedelta(seconds=1)
 
 

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from markdown_it import MarkdownIt
 from tests.loops import BOTH_LOOPS, anyio_backend
+from tests.opening import OpenRuntime
 
 from phaseline import Context, CustomEvent, Pipeline, Retry, RunHandle, Runtime, each, exports, phase
 from phaseline._shell import exporting
@@ -19,7 +20,6 @@ from phaseline.exports import RunExport
 from phaseline.testing import FakeClock
 
 __all__ = ["anyio_backend"]
-OpenRuntime = Callable[..., Runtime]
 READER = MarkdownIt("commonmark").enable("table")
 EVIL = "`|\n# <b>evil</b> [x](http://evil) \u202e"
 failing: set[str] = set()

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Any
 
 import anyio
 import pytest
 from tests.loops import BOTH_LOOPS, anyio_backend
+from tests.opening import OpenRuntime
 
 from phaseline import Pipeline, RunState, Runtime, phase
 from phaseline.errors import DefinitionError, InvalidMarkError, RuntimeNotOpenError
 from phaseline.testing import FakeClock
 
 __all__ = ["anyio_backend"]
-OpenRuntime = Callable[..., Runtime]
 HOUR = timedelta(hours=1)
 
 

@@ -11,6 +11,7 @@ import pytest
 from anyio import to_thread
 from tests.counted import called, doubled, listed, summed, world
 from tests.loops import BOTH_LOOPS, anyio_backend
+from tests.opening import OpenRuntime
 
 from phaseline import (
     Context,
@@ -43,7 +44,6 @@ from phaseline.testing.checker import check
 from phaseline.units import Outcome, Unit
 
 __all__ = ["anyio_backend"]
-OpenRuntime = Callable[..., Runtime]
 BOUND = 10.0
 HOUR, SECOND = timedelta(hours=1), timedelta(seconds=1)
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from anyio import to_thread
 from pydantic import BaseModel
+from tests.opening import OpenRuntime
 
 from phaseline import Context, Finish, Phase, Pipeline, Retry, Runtime, Skip, each, parallel, phase, when
 from phaseline.abc import Storage
@@ -15,7 +16,6 @@ from phaseline.run import PhaseRecord
 from phaseline.storage.sql.store import SqlStorage
 
 MakeStorage = Callable[[], Storage]
-OpenRuntime = Callable[..., Runtime]
 LARGE = "x" * 2_000
 
 

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from datetime import timedelta
 
 import anyio
 import pytest
+from tests.opening import OpenRuntime
 
 from phaseline import Pipeline, Runtime, phase
 from phaseline.errors import KeyConflictError
-
-OpenRuntime = Callable[..., Runtime]
 
 
 @phase

@@ -12,6 +12,7 @@ import anyio.lowlevel
 import pytest
 from anyio import to_thread
 from tests.loops import BOTH_LOOPS, anyio_backend
+from tests.opening import OpenRuntime
 
 from phaseline import Again, Context, Pipeline, Rate, Retry, Runtime, each, phase
 from phaseline.abc import Storage
@@ -20,7 +21,6 @@ from phaseline.testing import FakeClock
 from phaseline.testing.checker import check
 
 __all__ = ["anyio_backend"]
-OpenRuntime = Callable[..., Runtime]
 SECOND = timedelta(seconds=1)
 
 

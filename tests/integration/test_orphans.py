@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from datetime import timedelta
 
 import pytest
+from tests.opening import OpenRuntime
 
-from phaseline import Pipeline, Runtime, phase
+from phaseline import Pipeline, phase
 from phaseline.errors import RuntimeNotOpenError
 from phaseline.runs import STRIDE
 from phaseline.testing import FakeClock
-
-OpenRuntime = Callable[..., Runtime]
 
 
 @phase

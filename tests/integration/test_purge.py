@@ -10,6 +10,7 @@ import attrs
 import pytest
 from anyio import to_thread
 from tests.loops import BOTH_LOOPS, anyio_backend
+from tests.opening import OpenRuntime
 
 from phaseline import Pipeline, Runtime, phase
 from phaseline._shell import retention
@@ -21,7 +22,6 @@ from phaseline.testing.faults import Faults
 from phaseline.testing.stored import stored_runs
 
 __all__ = ["anyio_backend"]
-OpenRuntime = Callable[..., Runtime]
 SECOND = timedelta(seconds=1)
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from tests.loops import BOTH_LOOPS, anyio_backend
+from tests.opening import OpenRuntime
 
 from phaseline import Budget, Context, Pipeline, Quota, RunState, Runtime, Signal, Usage, phase, wait_for
 from phaseline.errors import (
@@ -23,7 +24,6 @@ from phaseline.run import ErrorCategory
 from phaseline.testing import FakeClock
 
 __all__ = ["anyio_backend"]
-OpenRuntime = Callable[..., Runtime]
 SECOND = timedelta(seconds=1)
 SPAN = 6 * SECOND
 GO = Signal[int]("go")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable
 from datetime import timedelta
 from functools import partial
 from typing import Any
@@ -12,6 +11,7 @@ from typing import Any
 import anyio
 import pytest
 from pydantic import BaseModel
+from tests.opening import OpenRuntime
 
 from phaseline import (
     Context,
@@ -31,7 +31,6 @@ from phaseline.storage.memory import MemoryStorage
 from phaseline.testing import FakeClock
 
 SECOND = timedelta(seconds=1)
-OpenRuntime = Callable[..., Runtime]
 
 
 class Order(BaseModel):

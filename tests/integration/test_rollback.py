@@ -9,6 +9,7 @@ import anyio
 import pytest
 from anyio import to_thread
 from tests.counted import called, doubled, listed, summed, world
+from tests.opening import OpenRuntime
 
 from phaseline import Context, PhaseState, Pipeline, RunHandle, RunState, Runtime, each, phase
 from phaseline.abc import Storage
@@ -21,7 +22,6 @@ from phaseline.errors import (
 from phaseline.testing import FakeClock
 from phaseline.testing.checker import check
 
-OpenRuntime = Callable[..., Runtime]
 BOUND = 10.0
 SECOND = timedelta(seconds=1)
 

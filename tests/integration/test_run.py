@@ -12,6 +12,7 @@ import anyio
 import anyio.lowlevel
 import pytest
 from pydantic import BaseModel
+from tests.opening import OpenRuntime
 
 from phaseline import (
     Abort,
@@ -43,8 +44,6 @@ from phaseline.errors import (
     RuntimeNotOpenError,
 )
 from phaseline.storage.memory import MemoryStorage
-
-OpenRuntime = Callable[..., Runtime]
 
 
 class Doc(BaseModel):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 
@@ -10,6 +9,7 @@ import anyio
 import pytest
 from anyio import to_thread
 from tests.loops import BOTH_LOOPS, anyio_backend
+from tests.opening import OpenRuntime
 
 from phaseline import (
     Abort,
@@ -32,7 +32,6 @@ from phaseline.testing import FakeClock
 from phaseline.testing.checker import check
 
 __all__ = ["anyio_backend"]
-OpenRuntime = Callable[..., Runtime]
 SECOND = timedelta(seconds=1)
 BOUND = 10.0
 

@@ -12,6 +12,7 @@ import pytest
 from anyio import to_thread
 from pydantic import BaseModel
 from tests.loops import BOTH_LOOPS, anyio_backend
+from tests.opening import OpenRuntime
 
 from phaseline import Again, Context, Pipeline, Retry, RunState, Runtime, Skip, each, phase
 from phaseline._engine.commands import Command
@@ -32,7 +33,6 @@ from phaseline.testing import FakeClock
 from phaseline.units import KEPT
 
 __all__ = ["anyio_backend"]
-OpenRuntime = Callable[..., Runtime]
 SECOND = timedelta(seconds=1)
 AT_ONCE = Retry(attempts=5, wait=timedelta(0))
 

@@ -11,6 +11,7 @@ import anyio
 import pytest
 from anyio import to_thread
 from tests.loops import BOTH_LOOPS, anyio_backend
+from tests.opening import OpenRuntime
 
 from phaseline import SLOT, Context, Dep, Pipeline, Runtime, Schedule, phase
 from phaseline.abc import Storage
@@ -26,7 +27,6 @@ from phaseline.testing import FakeClock
 from phaseline.testing.checker import check
 
 __all__ = ["anyio_backend"]
-OpenRuntime = Callable[..., Runtime]
 SECOND, STEP, MINUTE = timedelta(seconds=1), timedelta(seconds=10), timedelta(minutes=1)
 LETTER = Dep[str]("letter")
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from datetime import timedelta
 
 import anyio
@@ -10,6 +9,7 @@ import pytest
 from anyio import to_thread
 from prometheus_client import CollectorRegistry
 from tests.loops import BOTH_LOOPS, anyio_backend
+from tests.opening import OpenRuntime
 
 from phaseline import Again, Context, Event, Pipeline, RunState, Runtime, Signal, phase, prometheus
 from phaseline.events import SlaBreached
@@ -17,7 +17,6 @@ from phaseline.testing import FakeClock
 from phaseline.testing.checker import check
 
 __all__ = ["anyio_backend"]
-OpenRuntime = Callable[..., Runtime]
 SECOND = timedelta(seconds=1)
 GO = Signal[int]("go")
 

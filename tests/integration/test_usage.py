@@ -10,6 +10,7 @@ import anyio
 import pytest
 from anyio import to_thread
 from tests.loops import BOTH_LOOPS, anyio_backend
+from tests.opening import OpenRuntime
 
 from phaseline import Budget, Context, Pipeline, Retry, RunState, Runtime, Usage, each, phase
 from phaseline.errors import BudgetExceededError, EncodeError, PipelineFailedError, RuntimeUsageError
@@ -20,7 +21,6 @@ from phaseline.testing import FakeClock
 from phaseline.testing.checker import check
 
 __all__ = ["anyio_backend"]
-OpenRuntime = Callable[..., Runtime]
 CALL = Usage(requests=1, input_tokens=100, output_tokens=20, cost=Decimal("0.25"))
 AT_ONCE = Retry(attempts=3, wait=timedelta(0))
 

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict
+from tests.opening import OpenRuntime
 
-from phaseline import Context, Pipeline, Retry, Runtime, each, phase
-
-OpenRuntime = Callable[..., Runtime]
+from phaseline import Context, Pipeline, Retry, each, phase
 
 
 class Word(BaseModel):

@@ -10,6 +10,7 @@ from typing import Any, cast
 import anyio
 import pytest
 from anyio import to_thread
+from tests.opening import OpenRuntime
 
 from phaseline import (
     Context,
@@ -45,7 +46,6 @@ from phaseline.run import WaitKind
 from phaseline.testing import EventRecorder, FakeClock
 from phaseline.testing.checker import check
 
-OpenRuntime = Callable[..., Runtime]
 SECOND = timedelta(seconds=1)
 APPROVED = Signal[bool]("approved")
 PARTS = Signal[list[int]]("parts")
