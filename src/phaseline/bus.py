@@ -17,7 +17,7 @@ from phaseline.events import Event
 from phaseline.interest import Interest, Kind, interest
 from phaseline.loops import loop_here
 from phaseline.subscriptions import Handler, HandlerThreads, Subscription, SubscriptionStats
-from phaseline.watches import Inbox, Watch
+from phaseline.watches import Inbox, LiveWatch, Watch
 
 log: Final = logging.getLogger("phaseline.bus")
 
@@ -158,9 +158,13 @@ class EventBus:
         """Call it no more."""
         self._observers = tuple(known for known in self._observers if known != observer)
 
-    def watch(self, run_id: str, *, settled_only: bool = False) -> Watch:
-        """Follow one run while the context is open; ``settled_only`` to be woken only when it settles."""
-        return Watch(self._watches, run_id, settled_only=settled_only)
+    def watch(self, run_id: str) -> LiveWatch:
+        """Follow one run while the context is open."""
+        return LiveWatch(self._watches, run_id)
+
+    def watch_for_end(self, run_id: str) -> Watch:
+        """Follow one run while the context is open, to be woken only when it settles."""
+        return Watch(self._watches, run_id)
 
     def follow(self, wanted: Interest, buffer: int = DEFAULT_BUFFER) -> Inbox:
         """Keep the batches of events that are wanted for a reader, from now until ``unfollow``."""
@@ -181,7 +185,7 @@ class EventBus:
         """Have everybody who waits for the end of a run look at it again."""
         for watches in self._watches.values():
             for watch in watches:
-                if watch.settled_only:
+                if not isinstance(watch, LiveWatch):
                     watch.wake()
 
     def wake_readers(self) -> None:

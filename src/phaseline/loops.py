@@ -39,13 +39,42 @@ Post = Callable[[Callable[[], object]], object]
 """Have a function called on the event loop, soon, from any thread."""
 
 
+class _LoneEvent:
+    """An event of asyncio for one task that waits: asyncio's own, for any number of them, costs several times as much."""
+
+    __slots__ = ("_future", "_is_set")
+
+    def __init__(self) -> None:
+        self._future: asyncio.Future[None] | None = None
+        self._is_set = False
+
+    def set(self) -> None:
+        self._is_set = True
+        future = self._future
+        if future is not None and not future.done():  # who waited may have been cancelled
+            future.set_result(None)
+
+    def is_set(self) -> bool:
+        return self._is_set
+
+    async def wait(self) -> None:
+        if not self._is_set:
+            self._future = asyncio.get_running_loop().create_future()
+            await self._future
+
+
 def new_event() -> LoopEvent:
-    """Make an event that is not set; on asyncio its own, which costs a tenth of anyio's."""
+    """Make an event that is not set, for which one task at a time may wait."""
     return event_class()()
 
 
 def event_class() -> Callable[[], LoopEvent]:
     """Give what ``new_event`` makes on the event loop that runs here, for who makes many of them."""
+    return _LoneEvent if is_asyncio() else anyio.Event
+
+
+def shared_event_class() -> Callable[[], LoopEvent]:
+    """Give what makes events for which any number of tasks may wait; on asyncio its own, which costs a tenth of anyio's."""
     return asyncio.Event if is_asyncio() else anyio.Event
 
 

@@ -19,14 +19,12 @@ MOST_OWED = 50_000
 
 
 class Watch:
-    """Wakes a reader that follows one run, and keeps what is only told live."""
+    """Wakes a reader that waits for one run to settle."""
 
-    __slots__ = ("_event", "_is_told", "_run_id", "_watches", "live", "settled_only")
+    __slots__ = ("_event", "_is_told", "_run_id", "_watches")
 
-    def __init__(self, watches: dict[str, list[Watch]], run_id: str, *, settled_only: bool) -> None:
+    def __init__(self, watches: dict[str, list[Watch]], run_id: str) -> None:
         self._watches, self._run_id = watches, run_id
-        self.settled_only: bool = settled_only
-        self.live: deque[Event] = deque(maxlen=LIVE_KEPT)
         self._is_told = False
         self._event: LoopEvent | None = None
         """Made where the reader has to wait."""
@@ -43,23 +41,14 @@ class Watch:
 
     def tell(self, events: Sequence[Event]) -> None:
         """Wake the reader if there is something for it."""
-        if self.settled_only:
-            for event in events:
-                if event.transition is not None and event.transition.target in SETTLED_STATES:
-                    self.wake()
-                    break
-            return
-        self.live.extend(event for event in events if event.seq is None)
-        self.wake()
+        for event in events:
+            if event.transition is not None and event.transition.target in SETTLED_STATES:
+                self.wake()
+                return
 
-    def take(self) -> list[Event]:
-        """Give what came since the last call; from now on ``wait`` waits for what comes later."""
+    def look(self) -> None:
+        """Note that the reader looks at the run: from now on ``wait`` waits for what comes later."""
         self._is_told = False
-        if not self.live:
-            return []
-        events = list(self.live)
-        self.live.clear()
-        return events
 
     def wake(self) -> None:
         """Have the reader look at the run again."""
@@ -72,6 +61,28 @@ class Watch:
         if not self._is_told:
             self._event = new_event()
             await self._event.wait()
+
+
+class LiveWatch(Watch):
+    """Wakes a reader that follows one run with whatever happens, and keeps what is only told live."""
+
+    __slots__ = ("_live",)
+
+    def __init__(self, watches: dict[str, list[Watch]], run_id: str) -> None:
+        super().__init__(watches, run_id)
+        self._live: deque[Event] = deque(maxlen=LIVE_KEPT)
+
+    def tell(self, events: Sequence[Event]) -> None:
+        """Wake the reader, and keep what nobody can read again."""
+        self._live.extend(event for event in events if event.seq is None)
+        self.wake()
+
+    def take(self) -> list[Event]:
+        """Give what came since the last call, and look."""
+        self.look()
+        events = list(self._live)
+        self._live.clear()
+        return events
 
 
 class Inbox:

@@ -26,7 +26,7 @@ from phaseline.errors import (
     RunNotFoundError,
     StorageUnavailableError,
 )
-from phaseline.loops import LoopEvent, event_class
+from phaseline.loops import LoopEvent, shared_event_class
 from phaseline.run import PhaseRecord
 from phaseline.units import Outcome, RunRows
 
@@ -77,7 +77,7 @@ class GroupCommitter(Committer):
         super().__init__(*args)
         self._thread, self._later = thread, later
         self._deciding = anyio.Lock(fast_acquire=True)
-        self._new_event = event_class()
+        self._new_event = shared_event_class()
         self._waiting: list[LiveRun] = []
         self._idle: list[LoopEvent] = []
         """Of each task that has nothing to do: set to call it."""

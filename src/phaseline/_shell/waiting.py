@@ -45,9 +45,9 @@ async def ended_run(
         return live
     run_id, pause, longest = live.id, FIRST_POLL, SLOW_POLL if runner.storage.nudges else POLL
     followed: LiveRun | None = None
-    with runner.bus.watch(run_id, settled_only=True) as watch:
+    with runner.bus.watch_for_end(run_id) as watch:
         while True:
-            watch.take()
+            watch.look()
             here = runner.busy_with(run_id)
             followed = here or followed
             if followed is not None and followed.snapshot.run.state in states and not followed.stale:
