@@ -698,3 +698,7 @@ class Clock(Protocol):
     async def sleep_until(self, moment: datetime) -> None:
         """Return once ``now()`` has reached the moment."""
         ...
+
+    async def rest(self, span: timedelta) -> None:
+        """Return once so much time has passed; between two looks at what nobody tells of, so that it may be later, too."""
+        ...

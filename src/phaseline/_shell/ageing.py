@@ -24,7 +24,7 @@ async def age(runner: Runner, age_after: timedelta) -> None:
     """Have, again and again, go first what has waited for so long."""
     pause = min(max(age_after / PARTS, runner.options.sweep_interval), timedelta(hours=1))
     while True:
-        await runner.clock.sleep_until(runner.clock.now() + pause)
+        await runner.clock.rest(pause)
         with survived(log, f"what has waited for {age_after} could not be put first, and is later"):
             if await _age(runner, age_after) and runner.on_waiting is not None:
                 runner.on_waiting(runner.clock.now())  # what is best among all that waits is another row now

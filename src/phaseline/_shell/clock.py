@@ -5,7 +5,7 @@ from __future__ import annotations
 import heapq
 import time
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from itertools import count
 
@@ -53,6 +53,10 @@ class SystemClock:
         """Return once ``now()`` has reached the moment."""
         while (left := (moment - self.now()).total_seconds()) > 0:  # noqa: ASYNC110  # nothing tells that a time has come
             await anyio.sleep(left)  # again if the storage's clock was set back meanwhile
+
+    async def rest(self, span: timedelta) -> None:
+        """Return once so much time has passed."""
+        await self.sleep_until(self.now() + span)
 
 
 _MOST_CANCELLED = 100

@@ -58,7 +58,7 @@ async def keep_for(runner: Runner, age: timedelta) -> None:
     while True:
         # Processes that were started together do not look together.
         jitter = pause * random.uniform(0.8, 1)  # noqa: S311  # no secret
-        await runner.clock.sleep_until(runner.clock.now() + jitter)
+        await runner.clock.rest(jitter)
         with survived(log, f"runs that ended more than {age} ago could not be purged, and are later"):
             if purged := await purge(runner, older_than(runner, age)):
                 log.info("%d runs that ended more than %s ago were purged", purged, age)

@@ -45,18 +45,25 @@ class Scheduler:
     async def run(self) -> None:
         """Look at each slot, and, since other processes change schedules too, as often as the sweep."""
         runner = self._runner
+        if runner.storage.shared:
+            runner.spawn(self._wake_for_ever)
         while not runner.draining:
             self._wake = new_event()
             soon = runner.clock.now() + runner.options.sweep_interval
             moment: datetime | None = soon
             with survived(log, "schedules cannot be fired now, and are later"):
                 moment, is_behind = await self._look()
-                if runner.storage.shared or is_behind:
+                if is_behind:
                     moment = soon if moment is None else min(moment, soon)
             timer = None if moment is None else runner.timers.at(moment, self.wake)
             await self._wake.wait()
             if timer is not None:
                 timer.cancel()
+
+    async def _wake_for_ever(self) -> None:
+        while True:
+            await self._runner.clock.rest(self._runner.options.sweep_interval)
+            self.wake()
 
     async def _look(self) -> tuple[datetime | None, bool]:
         """Fire what is due; gives when the next slot comes, and whether something that has come is left for later."""

@@ -230,7 +230,7 @@ class Worker:
     async def _sweep_for_ever(self) -> None:
         interval = self._runner.options.sweep_interval
         while True:
-            await self._runner.clock.sleep_until(self._runner.clock.now() + interval)
+            await self._runner.clock.rest(interval)
             with survived(log, "the sweep could not finish and is done again"):
                 await self._sweep()
 

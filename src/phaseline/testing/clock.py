@@ -10,6 +10,7 @@ from itertools import count
 import anyio
 from anyio.lowlevel import checkpoint
 
+from phaseline._shell.runner import Runner
 from phaseline.pipeline import open_hosts
 from phaseline.runtime import Runtime
 
@@ -17,6 +18,8 @@ QUIET_TURNS = 50
 """Turns of the event loop without a commit after which a runtime is taken to be at rest."""
 BODY_PATIENCE = 2.0
 """Real seconds to wait for sync bodies; one that is stuck must not stop the clock for ever."""
+LONGEST_STRETCH = 1 << 20
+"""How many times as long a rest may become."""
 BREATH = 0.0002
 """Real seconds between looks at a storage at work. To spin instead would keep the interpreter's lock from its threads."""
 
@@ -30,6 +33,8 @@ class FakeClock:
     def __init__(self, start: datetime = datetime(2030, 1, 1, tzinfo=UTC)) -> None:
         self._now = start
         self._sleepers: list[tuple[datetime, int, anyio.Event]] = []
+        self._resting: list[tuple[datetime, timedelta, anyio.Event]] = []
+        """Since when, how long, and who rests."""
         self._numbers = count()
 
     def now(self) -> datetime:
@@ -52,8 +57,17 @@ class FakeClock:
         heapq.heappush(self._sleepers, (moment, next(self._numbers), event))
         await event.wait()
 
+    async def rest(self, span: timedelta) -> None:
+        """Return once it was moved on by ``span``, or by more, as long as that changes nothing: see ``advance``."""
+        event = anyio.Event()
+        self._resting.append((self._now, span, event))
+        await event.wait()
+
     async def advance(self, delta: timedelta) -> None:
         """Move on by ``delta``, stopping at each moment somebody waits for; returns when the runtimes are at rest.
+
+        Where the runtimes only look, again and again, whether others left them work, it stops for twice as long a time
+        after each look that led to nothing, and for the shortest again after one that did: a week costs twenty looks.
 
         Raises:
             ValueError: The time is to go backwards.
@@ -63,19 +77,47 @@ class FakeClock:
             raise ValueError(msg)
         target = self._now + delta
         await self.settle()
-        while self._sleepers and self._sleepers[0][0] <= target:
-            self._now = max(self._now, self._sleepers[0][0])
-            while self._sleepers and self._sleepers[0][0] <= self._now:
-                heapq.heappop(self._sleepers)[2].set()
+        stretch, commits = 1, self._commits()
+        while self._now < target or self._is_due():
+            self._now = max(self._now, min(self._next_stop(target, stretch), target))
+            self._wake()
             await self.settle()
-        self._now = target
-        await self.settle()
+            before, commits = commits, self._commits()
+            stretch = min(2 * stretch, LONGEST_STRETCH) if commits == before else 1
+
+    def _next_stop(self, target: datetime, stretch: int) -> datetime:
+        """The moment that somebody waits for, or one after a rest that is stretched."""
+        stops = [self._sleepers[0][0]] if self._sleepers else []
+        busy = [runner.options.lease for runner in self._runners() if not runner.is_vacant]
+        for since, span, _ in self._resting:
+            # Leases are renewed at these looks.
+            longest = max(span, min(busy) / 3) if busy else target - since
+            stops.append(since + min(stretch * span, longest))
+        return min(stops, default=target)
+
+    def _is_due(self) -> bool:
+        return bool(self._sleepers) and self._sleepers[0][0] <= self._now
+
+    def _wake(self) -> None:
+        while self._is_due():
+            heapq.heappop(self._sleepers)[2].set()
+        rested, self._resting = self._resting, []
+        for rest in rested:
+            since, span, event = rest
+            if since + span <= self._now:
+                event.set()
+            else:
+                self._resting.append(rest)
+
+    def _runners(self) -> list[Runner]:
+        return [host.runner for host in open_hosts if isinstance(host, Runtime) and host.runner.clock is self]
+
+    def _commits(self) -> int:
+        return sum(runner.commits for runner in self._runners())
 
     async def settle(self) -> None:
         """Wait until the runtimes have done all there is to do at this moment."""
-        runners = [
-            host.runner for host in open_hosts if isinstance(host, Runtime) and host.runner.clock is self
-        ]
+        runners = self._runners()
         quiet, seen = 0, -1
         patience = anyio.current_time() + BODY_PATIENCE
         while quiet < QUIET_TURNS:
