@@ -47,3 +47,56 @@ async def test_items_of_a_set_keep_their_places(open_runtime: OpenRuntime, clock
         await clock.advance(timedelta(minutes=1))
 
         assert sorted(WORDS) == sorted(await handle.result())
+
+
+# --------------------------------------------------------------------- lists in lists
+CUBE = [[[1, 2], [3]], [[4]], [], [[5, 6, 7]]]
+"""Two maps inside a map take it apart."""
+
+
+@phase
+async def cube(value: int) -> list[list[list[int]]]:
+    return CUBE
+
+
+async def test_elements_of_elements_are_found_again(open_runtime: OpenRuntime, clock: Any) -> None:
+    """By a runtime that has never seen the lists of the outer maps: those of the inner ones are elements of them."""
+
+    @phase(retry=Retry(attempts=2, wait=5.0))
+    async def scale(n: int, ctx: Context) -> int:
+        if ctx.attempt == 1:
+            raise OSError
+        return 10 * n
+
+    scaled = Pipeline("scaled", cube >> each(Pipeline("plane", each(Pipeline("row", each(scale))))))
+    async with open_runtime(scaled) as runtime:
+        run_id = (await runtime.start(scaled, 0)).id
+        await clock.settle()
+    async with open_runtime(scaled) as runtime:
+        handle = await runtime.get(run_id)
+        await clock.advance(timedelta(minutes=1))
+        run = await handle.wait()
+    assert ("COMPLETED", [[[10 * n for n in row] for row in plane] for plane in CUBE]) == (
+        run.state,
+        run.output,
+    )
+
+
+async def test_elements_of_elements_are_undone(open_runtime: OpenRuntime) -> None:
+    """A rollback forgets all lists that were decoded."""
+    undone: list[int] = []
+
+    async def unbook(n: int, booked: int) -> None:
+        undone.append(n)
+
+    @phase(compensate=unbook)
+    async def book(n: int) -> int:
+        return n
+
+    booked = Pipeline("booked", cube >> each(Pipeline("plane", each(Pipeline("row", each(book))))))
+    async with open_runtime(booked) as runtime:
+        handle = await runtime.start(booked, 0)
+        await handle.result()
+        await handle.rollback()
+        assert "ROLLED_BACK" == (await handle.wait()).state
+    assert [1, 2, 3, 4, 5, 6, 7] == sorted(undone)

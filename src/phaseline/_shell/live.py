@@ -175,7 +175,7 @@ class LiveRun:
     """One run in this process."""
 
     __slots__ = (
-        "_loading",
+        "_reading",
         "blocked",
         "cause",
         "company",
@@ -227,7 +227,7 @@ class LiveRun:
         self.jobs: dict[str, Job] = {}
         self.copies: dict[str, tuple[Any, Stored | None]] = {}
         """Decoded values that no phase has taken yet, by path; with what is stored of those that are large."""
-        self._loading: anyio.Lock | None = None
+        self._reading: dict[str, anyio.Lock] = {}
         self.items: dict[str, list[Any]] = {}
         """Decoded elements that items of a map have yet to take, by path of the map."""
 
@@ -236,12 +236,15 @@ class LiveRun:
         """Id of the run."""
         return self.snapshot.run.id
 
-    @property
-    def loading(self) -> anyio.Lock:
-        """Held by the one that reads what many are about to need."""
-        if self._loading is None:
-            self._loading = anyio.Lock()
-        return self._loading
+    def reading(self, path: str) -> anyio.Lock:
+        """Held by the one that reads the list of a map, which many items are about to need.
+
+        One for each list: that of a map inside a map is found in an element of the outer one's.
+        """
+        lock = self._reading.get(path)
+        if lock is None:
+            lock = self._reading[path] = anyio.Lock()
+        return lock
 
     @property
     def is_idle(self) -> bool:

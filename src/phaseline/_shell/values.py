@@ -190,7 +190,7 @@ class Values:
         path = map_node.at(outer)
         elements = live.items.get(path)
         if elements is None:
-            async with live.loading:  # not once for each of the items that begin together
+            async with live.reading(path):  # not once for each of the items that begin together
                 elements = live.items.get(path)
                 if elements is None:
                     elements = live.items[path] = await self._list_of(live, map_node, outer)
