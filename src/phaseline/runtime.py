@@ -50,7 +50,7 @@ from phaseline.errors import (
 )
 from phaseline.events import ErrorOccurred
 from phaseline.finding import Order, Orphans, Stage, run_filter
-from phaseline.handle import RunHandle
+from phaseline.handle import RunHandle, handle_on
 from phaseline.health import PATIENCE, Health
 from phaseline.interest import Kind, interest
 from phaseline.limits import Rate
@@ -462,20 +462,23 @@ class Runtime:
             rate=rate,
         )  # fmt: skip
         if connection is None:
-            live = await self._start(pipeline, value, options)
-            return RunHandle(self, live.id, live)
+            return handle_on(self, await self._start(pipeline, value, options))
         self._check(pipeline, options)
         run_id = await start_on(self.runner, connection, pipeline.plan, value, options)
         return RunHandle(self, run_id, None)
 
     async def run(self, pipeline: Pipeline[In, Out], value: In, /) -> Run[Out]:
         """Run a pipeline to its end here; the explicit twin of ``pipeline.run(value)``."""
-        live = await ended_run(self.runner, await self._start(pipeline, value, AT_ONCE))
+        started = await self._start(pipeline, value, AT_ONCE)
+        assert isinstance(started, LiveRun)  # noqa: S101  # without a key no other run is found in its place
+        live = await ended_run(self.runner, started)
         run = await describe(self.runner, live)
         raise_unless_completed(run, live.cause)
         return run
 
-    async def _start(self, pipeline: Pipeline[Any, Any], value: object, options: StartOptions) -> LiveRun:
+    async def _start(
+        self, pipeline: Pipeline[Any, Any], value: object, options: StartOptions
+    ) -> LiveRun | str:
         self._check(pipeline, options)
         return await start(self.runner, pipeline.plan, value, options)
 

@@ -13,7 +13,7 @@ import msgspec
 from anyio import to_thread
 
 from phaseline._shell.scheduling import Scheduler, input_of, options_of, plan_of
-from phaseline._shell.starting import start
+from phaseline._shell.starting import found_run, start
 from phaseline.arguments import checked_pipeline
 from phaseline.errors import (
     KeyConflictError,
@@ -22,11 +22,11 @@ from phaseline.errors import (
     ScheduleNotFoundError,
     StorageUnavailableError,
 )
-from phaseline.handle import RunHandle
+from phaseline.handle import RunHandle, handle_on
 from phaseline.marks import MOST, Attribute, marks_of
 from phaseline.options import check_priority
 from phaseline.pipeline import Pipeline
-from phaseline.slots import rule_of, zone_of
+from phaseline.slots import ZONE_ERRORS, rule_of, unknown_zone, zone_of
 from phaseline.timetable import CatchUp, Overlap, ScheduleRecord, Timetable
 
 if TYPE_CHECKING:
@@ -294,10 +294,10 @@ class Schedules:
             )
         value = input_of(plan, schedule, slot)
         try:
-            live = await start(self._runner, plan, value, options_of(schedule, slot if of_slot else None))
+            found = await start(self._runner, plan, value, options_of(schedule, slot if of_slot else None))
         except KeyConflictError as error:  # the schedule had another input when it was fired
-            live = await self._runner.load(error.run_id)
-        return RunHandle(self._runtime, live.id, live)
+            found = await found_run(self._runner, error.run_id)
+        return handle_on(self._runtime, found)
 
     async def _change(self, name: str, *, paused: bool) -> Schedule:
         for _ in range(TRIES):
@@ -338,7 +338,10 @@ class Schedules:
 def _read(timetable: Timetable, namespace: str, name: str) -> ScheduleRecord | None:
     found = timetable.get(namespace, name)
     if found is not None:
-        zone_of(found.zone)  # here, in a thread
+        try:
+            zone_of(found.zone)  # here, in a thread
+        except ZONE_ERRORS as error:
+            raise ScheduleError(name, unknown_zone(found.zone)) from error
     return found
 
 

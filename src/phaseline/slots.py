@@ -20,6 +20,8 @@ SHORTEST: Final = timedelta(seconds=1)
 LONGEST: Final = timedelta(days=3_660)
 _LONGEST_TEXT: Final = 200
 """Characters of a cron text."""
+ZONE_ERRORS: Final = (LookupError, ValueError, OSError)
+"""What ``zone_of`` raises."""
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -126,11 +128,7 @@ def _checked_zone(name: str, zone: object) -> str:
         raise ScheduleError(name, f"tz={zone!r} is no name of a time zone; write tz='Europe/Berlin'")
     try:
         zone_of(zone)
-    except (
-        LookupError,
-        ValueError,
-        OSError,
-    ) as error:  # ZoneInfo raises each of them, by what the name looks like
+    except ZONE_ERRORS as error:
         near = did_you_mean(zone, available_timezones())
         hint = (
             near
@@ -163,8 +161,19 @@ def _check_fires(name: str, rule: Rule) -> None:
 
 @lru_cache(maxsize=1_000)
 def zone_of(name: str) -> tzinfo:
-    """The time zone of a name; a file is read for it the first time, so not on an event loop."""
+    """The time zone of a name; a file is read for it the first time, so not on an event loop.
+
+    Raises:
+        LookupError, ValueError, OSError: It is not known here: ZoneInfo raises each of them, by what the name looks like.
+    """
     return UTC if name == "UTC" else ZoneInfo(name)
+
+
+def unknown_zone(zone: str) -> str:
+    """What is said of a stored zone that this machine lacks."""
+    return (
+        f"time zone {zone!r} is not known on this machine; install the system's tzdata, or tzdata from PyPI"
+    )
 
 
 def _read(text: str, moment: datetime, *, backward: bool) -> CronSim:

@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import anyio
+import msgspec
 import pytest
 from anyio import to_thread
 from tests.loops import BOTH_LOOPS, anyio_backend
@@ -213,6 +214,27 @@ async def test_a_slot_while_a_run_goes_on(
         assert await slots(runtime, "often") == afterwards
 
 
+async def test_what_is_late_waits_for_the_run_before_it(
+    storage: Callable[[], Storage], clock: FakeClock
+) -> None:
+    """Where all is to be caught up: only what comes in time, while a run goes on, is let go."""
+
+    @phase
+    async def linger(slot: datetime) -> str:
+        await anyio.sleep(0.02)
+        return slot.isoformat()
+
+    lingering = Pipeline("lingering", linger)
+    async with Runtime(storage(), pipelines=[lingering], clock=clock, serve=False) as runtime:
+        await runtime.schedules.put("often", lingering, input=SLOT, every=2 * MINUTE, catch_up="all")
+        await clock.advance(11 * MINUTE + 30 * SECOND)
+    async with Runtime(storage(), pipelines=[lingering], clock=clock) as runtime:
+        for _ in range(20):
+            await clock.advance(SECOND)
+            await anyio.sleep(0.03)
+        assert await slots(runtime, "often") == ["02:00", "04:00", "06:00", "08:00", "10:00"]
+
+
 # --------------------------------------------------------------------- commands
 async def test_pause_and_resume(open_runtime: OpenRuntime, clock: FakeClock) -> None:
     """A paused one fires nothing, also if it is stored again; afterwards it goes on with the next slot."""
@@ -335,6 +357,53 @@ async def test_a_pipeline_that_is_not_here_is_left_to_others(
     async with Runtime(database(), pipelines=[doubling], clock=clock) as runtime:
         await clock.advance(timedelta(seconds=1))
         assert await slots(runtime, "often") == ["00:10"]
+
+
+async def test_a_time_zone_that_is_not_here_is_left_to_others(
+    database: Callable[[], Storage], clock: FakeClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Those of other zones are fired all the same. (Another machine knows it: in one process's memory there is none.)"""
+    place = database()
+    async with Runtime(place, pipelines=[doubling, telling], clock=clock, serve=False) as runtime:
+        await runtime.schedules.put("gone", doubling, input=1, cron="* * * * *")
+        await runtime.schedules.put("here", telling, input=SLOT, cron="* * * * *")
+        timetable = place.timetable
+        stored = await to_thread.run_sync(timetable.get, "default", "gone")
+        assert stored is not None
+        moved = msgspec.structs.replace(stored, zone="Mars/Phobos", revision=stored.revision + 1)
+        assert await to_thread.run_sync(timetable.put, moved, stored.revision)
+    async with Runtime(database(), pipelines=[doubling, telling], clock=clock) as runtime:
+        await clock.advance(2 * MINUTE + SECOND)
+        assert ["01:00", "02:00"] == await slots(runtime, "here")
+        assert [] == await slots(runtime, "gone")
+        (record,) = [each for each in caplog.records if each.name == "phaseline.schedules"]
+        assert "'gone' is due, and left to other processes: time zone 'Mars/Phobos'" in record.getMessage()
+        with pytest.raises(ScheduleError, match="'Mars/Phobos' is not known on this machine; install"):
+            await runtime.schedules.trigger("gone")
+        await runtime.schedules.delete("gone")
+
+
+async def test_a_slot_of_an_earlier_version_is_not_filled_in_again(
+    storage: Callable[[], Storage], clock: FakeClock
+) -> None:
+    """Though nothing of that run can be read here; the slots around it are filled in."""
+    newer = Pipeline("telling", tell, version="2")
+    async with Runtime(storage(), pipelines=[telling], clock=clock) as runtime:
+        await runtime.schedules.put("often", telling, input=SLOT, every=STEP)
+        begin = clock.now()
+        await clock.advance(STEP)
+        await runtime.schedules.pause("often")
+        await clock.advance(2 * STEP)
+        (fired,) = [run.id async for run in runtime.find()]
+    async with Runtime(storage(), pipelines=[newer], clock=clock) as runtime:
+        await runtime.schedules.put("often", newer, input=SLOT, every=STEP)
+        first, earlier, *later = await runtime.schedules.backfill("often", since=begin, until=clock.now())
+        assert earlier.id == fired
+        assert ["00:00", "00:10", "00:20"] == await slots(runtime, "often")
+        for handle in (first, *later):
+            await handle.result()
+        with pytest.raises(PipelineNotRegisteredError, match="version '1'"):
+            await earlier.result()
 
 
 async def test_a_dependency_that_is_not_here_is_left_to_others(

@@ -18,8 +18,16 @@ from phaseline.finding import RunFilter
 from phaseline.loops import new_event
 from phaseline.marks import attribute_mark
 from phaseline.plan import Plan
-from phaseline.slots import zone_of
-from phaseline.timetable import DueSchedules, ScheduleRecord, Timetable, key_of, slot_text, turn_of
+from phaseline.slots import ZONE_ERRORS, unknown_zone, zone_of
+from phaseline.timetable import (
+    DueSchedules,
+    ScheduleRecord,
+    Timetable,
+    key_of,
+    slot_text,
+    turn_of,
+    waits_for_end,
+)
 from phaseline.units import Outcome
 
 log: Final = logging.getLogger("phaseline.schedules")
@@ -70,9 +78,15 @@ class Scheduler:
         runner, after, is_behind = self._runner, "", False
         timetable, namespace = runner.storage.timetable, runner.options.namespace
         while True:
-            due = await runner.read(partial(_read, timetable, namespace, runner.clock.sql_now(), after))
+            due, unreadable = await runner.read(
+                partial(_read, timetable, namespace, runner.clock.sql_now(), after)
+            )
             next_at = due.next_at
             for schedule in due.schedules:
+                if schedule.name in unreadable:
+                    self._leave_alone(schedule, unknown_zone(schedule.zone))
+                    is_behind = True
+                    continue
                 last = await self._fire_in_turn(schedule)
                 is_behind = is_behind or last is None
                 if last is not None and last.next_at is not None:
@@ -90,7 +104,7 @@ class Scheduler:
             return None
         for _ in range(BURST):
             goes_on = schedule.overlap != "allow" and await self._goes_on(schedule)
-            if runner.draining or (goes_on and schedule.overlap == "queue"):
+            if runner.draining or (goes_on and waits_for_end(schedule, runner.clock.now())):
                 return None
             fired = await self._fire(schedule, plan, lets_go=goes_on)
             if fired is None or fired.next_at is None or fired.next_at > runner.clock.now():
@@ -142,11 +156,18 @@ class Scheduler:
         return bool(await self._runner.read(find))
 
 
-def _read(timetable: Timetable, namespace: str, now: datetime | None, after: str) -> DueSchedules:
+def _read(
+    timetable: Timetable, namespace: str, now: datetime | None, after: str
+) -> tuple[DueSchedules, frozenset[str]]:
+    """Read what is due, and the names of schedules of which the time zone is not known here; in a thread, as zones are files."""
     due = timetable.due(namespace, now, after, PAGE)
+    unreadable: set[str] = set()
     for schedule in due.schedules:
-        zone_of(schedule.zone)  # here, in a thread
-    return due
+        try:
+            zone_of(schedule.zone)
+        except ZONE_ERRORS:
+            unreadable.add(schedule.name)
+    return due, frozenset(unreadable)
 
 
 def plan_of(runner: Runner, schedule: ScheduleRecord) -> Plan | None:

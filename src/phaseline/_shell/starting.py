@@ -17,7 +17,12 @@ from phaseline._shell.live import LiveRun
 from phaseline._shell.traced import starting
 from phaseline.codec import same_json
 from phaseline.deps import missing
-from phaseline.errors import DeadlinePassedError, KeyConflictError, StorageUnavailableError
+from phaseline.errors import (
+    DeadlinePassedError,
+    KeyConflictError,
+    PipelineNotRegisteredError,
+    StorageUnavailableError,
+)
 from phaseline.limits import Rate, joined, limit_text, limits_text
 from phaseline.plan import Plan
 from phaseline.run import INPUT, RunRecord, RunState
@@ -71,8 +76,10 @@ KEY_TRIES = 10
 """Times a run is started anew because the one that held its key ended that very moment."""
 
 
-async def start(runner: Runner, plan: Plan, value: object, options: StartOptions = AT_ONCE) -> LiveRun:
+async def start(runner: Runner, plan: Plan, value: object, options: StartOptions = AT_ONCE) -> LiveRun | str:
     """Store a new run; its first body is called as soon as it is stored, if this process may call it at once.
+
+    Gives the run, or that which holds its key; of one whose definition is not known here the id.
 
     Raises:
         InvalidInputError: The value is not what the pipeline takes; nothing was stored.
@@ -83,22 +90,22 @@ async def start(runner: Runner, plan: Plan, value: object, options: StartOptions
     """
     with starting(runner, plan.name) as span:
         await runner.quotas.check_start(plan.name, options.key)
-        live = await _start(runner, plan, value, options)
+        found = await _start(runner, plan, value, options)
         if span is not None:
-            span.tell(run_id=live.id)
-    return live
+            span.tell(run_id=found if isinstance(found, str) else found.id)
+    return found
 
 
-async def _start(runner: Runner, plan: Plan, value: object, options: StartOptions) -> LiveRun:
+async def _start(runner: Runner, plan: Plan, value: object, options: StartOptions) -> LiveRun | str:
     for _ in range(KEY_TRIES):
         live, command = new_run(runner, plan, value, options)
         try:
             await runner.committer.store(live, command)
         except KeyTaken:
             del runner.live[live.id]
-            holder = await _run_of_key(runner, live)
-            if holder is not None:
-                return holder
+            run_id = await _run_of_key(runner, live)
+            if run_id is not None:
+                return await found_run(runner, run_id)
         except BaseException:
             runner.drop_if_idle(
                 live
@@ -189,8 +196,16 @@ def _deadline(given: datetime | timedelta | None, now: datetime) -> datetime | N
     return moment
 
 
-async def _run_of_key(runner: Runner, live: LiveRun) -> LiveRun | None:
-    """Give the run that holds the key of one that was to be started; None if it ended and let go of it meanwhile."""
+async def found_run(runner: Runner, run_id: str) -> LiveRun | str:
+    """Give a run that is stored; its id where its definition is not known here, for it may be of an earlier version."""
+    try:
+        return await runner.load(run_id)
+    except PipelineNotRegisteredError:
+        return run_id
+
+
+async def _run_of_key(runner: Runner, live: LiveRun) -> str | None:
+    """Give the id of the run that holds the key of one that was to be started; None if it ended and let go of it meanwhile."""
     run = live.snapshot.run
     assert run.key is not None  # noqa: S101  # else nobody could hold it
     run_id = await runner.read(partial(runner.storage.keyed, run.namespace, run.pipeline, run.key))
@@ -199,4 +214,4 @@ async def _run_of_key(runner: Runner, live: LiveRun) -> LiveRun | None:
     texts = await runner.read(partial(runner.storage.values, run.namespace, run_id, (INPUT,)))
     if not same_json(texts[INPUT], live.input_text or ""):
         raise KeyConflictError(run.key, run.pipeline, run_id)
-    return await runner.load(run_id)
+    return run_id
