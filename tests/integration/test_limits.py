@@ -112,6 +112,25 @@ async def test_a_pipeline(open_runtime: OpenRuntime, clock: FakeClock, works: Wo
         assert works.most["a"] <= 2
 
 
+@BOTH_LOOPS
+async def test_what_undoes_a_phase(open_runtime: OpenRuntime, clock: FakeClock, works: Works) -> None:
+    """It counts with the bodies of that phase: both call the same from outside."""
+
+    async def undo(number: int, given: int) -> None:
+        await works.stay("work")
+
+    undone = Pipeline("undone", staying(works, concurrency=2, compensate=undo))
+    async with open_runtime(undone) as runtime:
+        handles = [await runtime.start(undone, number) for number in range(4)]
+        assert await waves(works, clock) == [2, 2]
+        for handle in handles[:3]:
+            await handle.rollback()
+        handles.append(await runtime.start(undone, 4))
+        assert await waves(works, clock) == [2, 2]
+        states = [await handle.state() for handle in handles]
+        assert states == ["ROLLED_BACK", "ROLLED_BACK", "ROLLED_BACK", "COMPLETED", "COMPLETED"]
+
+
 async def test_a_key(open_runtime: OpenRuntime, clock: FakeClock, works: Works) -> None:
     """Whatever the pipeline; other keys, and runs without one, are not held up."""
     one, two = (Pipeline(name, staying(works, name)) for name in ("one", "two"))

@@ -362,7 +362,7 @@ async def test_a_pipeline_that_is_not_here_is_left_to_others(
 async def test_a_time_zone_that_is_not_here_is_left_to_others(
     database: Callable[[], Storage], clock: FakeClock, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Those of other zones are fired all the same. (Another machine knows it: in one process's memory there is none.)"""
+    """Those of other zones are fired all the same. It is known elsewhere: in the memory of one process there is none."""
     place = database()
     async with Runtime(place, pipelines=[doubling, telling], clock=clock, serve=False) as runtime:
         await runtime.schedules.put("gone", doubling, input=1, cron="* * * * *")

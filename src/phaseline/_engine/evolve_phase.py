@@ -39,7 +39,7 @@ from phaseline.times import later
 # Members of an enum that are looked up once and not with each phase.
 RUNNING, COMPLETED, PENDING = PhaseState.RUNNING, PhaseState.COMPLETED, PhaseState.PENDING
 IDLE = RunState.IDLE
-PHASE = NodeKind.PHASE
+PHASE, UNDO = NodeKind.PHASE, NodeKind.UNDO
 
 MANY = 100
 """Paths listed in a fact that ends many phases at once."""
@@ -53,6 +53,7 @@ def undo_pending(draft: Draft, node: PlanNode, path: str, undone: PhaseRecord) -
     row = draft.rows[path] = PhaseRecord(
         path=path, state=PENDING, queue=node.queue, priority=draft.run.priority, available_at=draft.now,
         position=position, epoch=draft.run.epoch, generation=undone.generation, fence=fence,
+        limits=limits_of(draft, node),
     )  # fmt: skip
     return row
 
@@ -92,8 +93,8 @@ def phase_pending(
 
 
 def limits_of(draft: Draft, node: PlanNode) -> str | None:
-    """The limits that a node is under: what runs no body of a phase is under none."""
-    if node.kind is not PHASE:
+    """The limits that a node is under: those of its phase, where a body is called; tests and lists are under none."""
+    if node.kind is not PHASE and node.kind is not UNDO:
         return None
     common, own = draft.run.limits, node.limits
     return common if own is None else own if common is None else joined(common, own)

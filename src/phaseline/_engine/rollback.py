@@ -100,7 +100,9 @@ def _undo_next(draft: Draft, last: int, offer: Offer) -> None:
         return
     node, _ = draft.plan.undos[draft.plan.locate(row.path)[0].index]
     path = row.path + UNDO_MARK
-    start(draft, node, path, evolve_phase.undo_pending(draft, node, path, row), offer)
+    pending = evolve_phase.undo_pending(draft, node, path, row)
+    if pending.limits is None:  # else a claim alone knows whether a slot is free
+        start(draft, node, path, pending, offer)
 
 
 def _latest(draft: Draft, last: int) -> PhaseRecord | None:
