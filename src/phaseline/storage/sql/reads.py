@@ -137,7 +137,9 @@ def values(ask: Access, namespace: str, run_id: str, paths: Iterable[str]) -> Ma
         for (text,) in ask(statement, (namespace, run_id)):
             found[INPUT] = text
     if outputs:
-        listed, value = ask.dialect.among(outputs)  # one value for all paths: the number of those is limited
+        # One value for all paths, for the number of values is limited. A path alone is looked up by key: a plan for a list that
+        # was made while the tables were small, and is kept, reads all phases of the run.
+        listed, value = ("= ?", outputs[0]) if len(outputs) == 1 else ask.dialect.among(outputs)
         statement = (
             f"SELECT path, {_OUTPUT} FROM phaseline_phase_execution p WHERE namespace = ? AND run_id = ? "  # noqa: S608  # names of ours
             f"AND path {listed} AND gone_in_epoch IS NULL AND (output IS NOT NULL OR same_as IS NOT NULL)"
