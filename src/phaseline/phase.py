@@ -342,7 +342,7 @@ def phase(
             takes longer is told, once, by ``SLA_BREACHED``, and goes on all the same. None: however long it takes.
         concurrency: How many of its bodies may run at once, in all processes together; None for any number.
         rate: How many of them may be begun in a time, each attempt by itself: ``Rate(10, per=timedelta(minutes=1))``.
-        requires: Dependencies that must be provided before a run starts.
+        requires: Dependencies without which a runtime that serves the phase's queue does not open, and no run in memory begins.
         transactional: Whether ``ctx.connection`` is in a transaction of the runtime's database that is committed with
             the phase: the body's own rows and the phase's output are stored together, or neither. For a plain ``def``.
         may_finish: Whether it may end the whole run with ``Finish``.

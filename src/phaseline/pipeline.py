@@ -17,6 +17,7 @@ from phaseline._shell.describing import describe
 from phaseline._shell.driving import begin, drive, follow
 from phaseline._shell.live import LiveRun
 from phaseline._shell.runner import Runner
+from phaseline._shell.starting import check_provided
 from phaseline._shell.waiting import ended_run, raise_unless_completed
 from phaseline._shell.worker import Worker
 from phaseline.compiler import compile_plan
@@ -276,7 +277,9 @@ class Pipeline(Subgraph[In_contra, Out_co]):
                 "a runtime: async with Runtime(pipelines=[...]), or give the wait a timeout"
             )
             raise RuntimeUsageError(msg)
-        runner = Runner(UnreadMemory(), InProcessQueue(), plans=family, deps=checked_deps(deps))
+        given = checked_deps(deps) or {}
+        check_provided(family, given)
+        runner = Runner(UnreadMemory(), InProcessQueue(), plans=family, deps=given)
         try:
             live: LiveRun | None = None
             # A line has nothing that runs beside anything else: it needs no other task, unless it has to wait.

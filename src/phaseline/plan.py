@@ -421,10 +421,10 @@ class Plan:
         return any(node.may_finish for node in self.nodes)
 
     @cached_property
-    def requires(self) -> tuple[tuple[Dep[Any], str], ...]:
-        """Dependencies that its phases declare, each with the phase's path."""
+    def requires(self) -> tuple[tuple[Dep[Any], PlanNode], ...]:
+        """Dependencies that its phases declare, each with the phase."""
         return tuple(
-            (dep, node.path)
+            (dep, node)
             for node, binding in zip(self.nodes, self.bindings, strict=True)
             if binding.phase is not None
             for dep in binding.phase.options.requires

@@ -23,7 +23,7 @@ from phaseline._shell.options import RunnerOptions
 from phaseline._shell.relay import Relay
 from phaseline._shell.runner import Runner
 from phaseline._shell.scheduling import Scheduler
-from phaseline._shell.starting import AT_ONCE, StartOptions, start, start_on
+from phaseline._shell.starting import AT_ONCE, StartOptions, check_provided, start, start_on
 from phaseline._shell.waiting import ended_run, raise_unless_completed
 from phaseline._shell.worker import Worker
 from phaseline.abc import Clock, Queue, Storage
@@ -258,6 +258,9 @@ class Runtime:
         return self
 
     async def _open(self, stack: AsyncExitStack) -> None:
+        if self._serve:  # who only starts runs calls no bodies
+            plans = [pipeline.plan for pipeline in self._pipelines.values()]
+            check_provided(plans, self._deps or {}, self._options.queues)
         tasks = anyio.create_task_group()
         runner = Runner(
             self._storage, self._queue, plans=[p.plan for p in self._pipelines.values()],

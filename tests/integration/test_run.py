@@ -37,6 +37,7 @@ from phaseline.errors import (
     DefinitionError,
     EncodeError,
     InvalidInputError,
+    MissingDependencyError,
     NoOutputError,
     PipelineFailedError,
     PipelineNotRegisteredError,
@@ -481,6 +482,34 @@ async def test_context(open_runtime: OpenRuntime) -> None:
         run = await pipeline.run(4)
     assert run.output == "first of 4|first of 4|4|second|1|context"
     assert calls.log == ["first"]
+
+
+async def test_who_serves_a_phase_has_its_dependencies(open_runtime: OpenRuntime) -> None:
+    """A runtime without them does not open, for it would fail what others could do; who does not call the body needs none."""
+
+    @phase(requires=(CALLS,), queue="calls")
+    async def call(n: int, ctx: Context) -> int:
+        ctx.dep(CALLS).log.append(ctx.phase)
+        return n
+
+    @phase
+    async def double(n: int) -> int:
+        return 2 * n
+
+    pipeline = Pipeline("calling", double >> call)
+    for queues in (None, {"calls"}):
+        with pytest.raises(MissingDependencyError, match="phase 'call' needs the dependency 'calls'"):
+            async with open_runtime(pipeline, queues=queues):
+                pass
+    calls = Calls()
+    async with (
+        open_runtime(pipeline, serve=False) as client,
+        open_runtime(pipeline, queues={"pipeline"}),
+        open_runtime(pipeline, queues={"calls"}, deps={CALLS: calls}),
+    ):
+        handle = await client.start(pipeline, 2)
+        assert 4 == await handle.result()
+    assert calls.log == ["call"]
 
 
 async def test_delay_and_priority(open_runtime: OpenRuntime, clock: Any) -> None:

@@ -14,7 +14,7 @@ from anyio import to_thread
 from tests.loops import BOTH_LOOPS, anyio_backend
 from tests.opening import OpenRuntime
 
-from phaseline import SLOT, Context, Dep, Pipeline, Runtime, Schedule, phase
+from phaseline import SLOT, Pipeline, Runtime, Schedule, phase
 from phaseline.abc import Storage
 from phaseline.errors import (
     DefinitionError,
@@ -29,7 +29,6 @@ from phaseline.testing.checker import check
 
 __all__ = ["anyio_backend"]
 SECOND, STEP, MINUTE = timedelta(seconds=1), timedelta(seconds=10), timedelta(minutes=1)
-LETTER = Dep[str]("letter")
 
 
 @phase
@@ -42,14 +41,8 @@ async def tell(slot: datetime) -> str:
     return slot.isoformat()
 
 
-@phase(requires=(LETTER,))
-async def sign(number: int, ctx: Context) -> str:
-    return f"{number}{ctx.dep(LETTER)}"
-
-
 doubling = Pipeline("doubling", double)
 telling = Pipeline("telling", tell)
-signing = Pipeline("signing", sign)
 
 
 class Gate:
@@ -404,19 +397,6 @@ async def test_a_slot_of_an_earlier_version_is_not_filled_in_again(
             await handle.result()
         with pytest.raises(PipelineNotRegisteredError, match="version '1'"):
             await earlier.result()
-
-
-async def test_a_dependency_that_is_not_here_is_left_to_others(
-    database: Callable[[], Storage], clock: FakeClock, caplog: pytest.LogCaptureFixture
-) -> None:
-    """As a pipeline is."""
-    async with Runtime(database(), pipelines=[signing], clock=clock) as runtime:
-        await runtime.schedules.put("often", signing, input=1, every=STEP)
-        await clock.advance(STEP)
-        assert "needs the dependency 'letter'" in caplog.text
-    async with Runtime(database(), pipelines=[signing], clock=clock, deps={LETTER: "x"}) as runtime:
-        await clock.advance(timedelta(seconds=1))
-        assert await states(runtime) == {"COMPLETED": 1}
 
 
 async def test_an_input_that_fits_no_more_is_told(

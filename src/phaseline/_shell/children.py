@@ -41,7 +41,6 @@ async def begin_child(runner: Runner, job: Job, plan: Plan, value: object) -> At
 
     Raises:
         InvalidInputError: The value is not what the pipeline takes.
-        MissingDependencyError: A phase of it needs something that was not provided.
     """
     row, run = job.row, job.live.snapshot.run
     earlier = await _earlier(runner, job) if run.epoch else None

@@ -13,7 +13,7 @@ from phaseline._shell.background import survived
 from phaseline._shell.runner import Runner
 from phaseline._shell.starting import StartOptions, prepared
 from phaseline._shell.traced import starting
-from phaseline.errors import MissingDependencyError, PhaselineError
+from phaseline.errors import PhaselineError
 from phaseline.finding import RunFilter
 from phaseline.loops import new_event
 from phaseline.marks import attribute_mark
@@ -125,9 +125,6 @@ class Scheduler:
                     made = prepared(runner, plan, value, options_of(schedule, slot))
                     if span is not None:
                         span.tell(run_id=made[0].id)
-        except MissingDependencyError as error:  # others may have it
-            self._leave_alone(schedule, str(error))
-            return None
         except PhaselineError as error:
             log.error("schedule %r: its run of %s cannot begin: %s", schedule.name, slot, error)  # noqa: TRY400  # the error says it all
         moved = msgspec.structs.replace(

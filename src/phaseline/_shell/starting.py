@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -16,7 +17,7 @@ from phaseline._shell.committer import KeyTaken
 from phaseline._shell.live import LiveRun
 from phaseline._shell.traced import starting
 from phaseline.codec import same_json
-from phaseline.deps import missing
+from phaseline.deps import Dep, missing
 from phaseline.errors import (
     DeadlinePassedError,
     KeyConflictError,
@@ -76,6 +77,26 @@ KEY_TRIES = 10
 """Times a run is started anew because the one that held its key ended that very moment."""
 
 
+def check_provided(
+    plans: Iterable[Plan], deps: Mapping[Dep[Any], Any], queues: frozenset[str] | None = None
+) -> None:
+    """Refuse to call bodies that declare dependencies which nobody provided.
+
+    Args:
+        plans: Of the pipelines; those that they start runs of are looked at, too.
+        deps: What was provided.
+        queues: On which phases are served; None for all.
+
+    Raises:
+        MissingDependencyError: A phase needs something that was not provided.
+    """
+    for plan in plans:
+        for member in plan.family:
+            for dep, node in member.requires:
+                if dep not in deps and (queues is None or node.queue in queues):
+                    raise missing(dep, node.path, deps)
+
+
 async def start(runner: Runner, plan: Plan, value: object, options: StartOptions = AT_ONCE) -> LiveRun | str:
     """Store a new run; its first body is called as soon as it is stored, if this process may call it at once.
 
@@ -83,7 +104,6 @@ async def start(runner: Runner, plan: Plan, value: object, options: StartOptions
 
     Raises:
         InvalidInputError: The value is not what the pipeline takes; nothing was stored.
-        MissingDependencyError: A phase needs something that was not provided; nothing was stored.
         ValueError: The deadline is no moment to come; nothing was stored.
         KeyConflictError: The key stands for a run that was started with another input; nothing was stored.
         NamespaceFullError: The namespace has all that it may have; nothing was stored.
@@ -135,7 +155,6 @@ def prepared(runner: Runner, plan: Plan, value: object, options: StartOptions) -
 
     Raises:
         InvalidInputError: The value is not what the pipeline takes.
-        MissingDependencyError: A phase needs something that was not provided.
     """
     live, command = new_run(runner, plan, value, options)
     del runner.live[live.id]
@@ -146,10 +165,6 @@ def prepared(runner: Runner, plan: Plan, value: object, options: StartOptions) -
 def new_run(runner: Runner, plan: Plan, value: object, options: StartOptions) -> tuple[LiveRun, Start]:
     """Make a run that is not stored yet, and the command that stores it."""
     plan = runner.plans[plan.definition]  # as it is carried out here
-    for member in plan.family:
-        for dep, path in member.requires:
-            if dep not in runner.deps:
-                raise missing(dep, path, runner.deps)
     text, copy = plan.input.encode_input(value)
     now = runner.clock.now()
     timeout = options.timeout or plan.timeout or runner.options.timeout
