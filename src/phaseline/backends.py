@@ -11,6 +11,8 @@ from phaseline.transport import Transport
 
 STORAGES = ("memory", "sqlite", "postgresql", "postgres")
 """Schemes that no plugin can have."""
+SQL = ("sqlite:", "postgresql", "postgres:")
+"""How URLs of databases begin."""
 BROKERS = ("redis", "rediss", "amqp", "amqps")
 QUEUES = ("memory", *BROKERS)
 """As ``STORAGES``."""
@@ -28,7 +30,7 @@ def storage_from(url: str) -> Storage:
     """
     if url == "memory":
         return MemoryStorage()
-    if url.startswith(("sqlite:", "postgresql", "postgres:")):
+    if url.startswith(SQL):
         from phaseline.storage.sql.store import SqlStorage  # noqa: PLC0415  # sqlalchemy takes 150 ms to import
 
         return SqlStorage(url)

@@ -69,6 +69,14 @@ def test_every_command_takes_the_option(folder):
         assert (ExitCode.UNUSABLE, True) == (told.exit_code, "no module 'nowhere'" in told.stderr)
 
 
+def test_places_are_told_alike(folder):
+    """A URL is one for all but a worker."""
+    for command in ("doctor", "runs list", "run"):
+        told = " ".join(ask(*command.split(), "--help").stdout.split())
+        assert "MODULE:NAME, or the URL of a storage for what needs no code." in told
+        assert "then DATABASE_URL." in told
+
+
 def test_a_file_that_is_not_there_is_not_made(folder):
     """Who mistypes a path is told so, rather than that all is well with an empty storage."""
     found = ask("doctor", "sqlite:///nothing.db")
@@ -169,6 +177,15 @@ def test_tables_that_are_behind_are_told_with_the_command_that_helps(folder):
     behind = ask("db", "check", "sqlite:///new.db")
     assert "run 'phaseline db upgrade sqlite:///new.db', or" in behind.stderr
     assert "with the password in the URL" in str(SchemaVersionError("postgresql://ann:***@here/shop", 0, 1))
+
+
+@pytest.mark.parametrize("command", ["upgrade", "check", "sql"])
+def test_a_storage_that_is_no_database_of_ours_is_refused_in_a_sentence(folder, command):
+    """As that of a plugin: with what has tables here, and what makes those of others."""
+    found = ask("db", command, "acme://ann:hush@host/x")
+    assert (ExitCode.UNUSABLE, "") == (found.exit_code, found.stdout)
+    assert found.stderr.startswith("storage URL 'acme://ann:***@host/x': phaseline db serves sqlite:///")
+    assert "Runtime.migrate()" in found.stderr
 
 
 def test_tables_are_told_as_json(folder):

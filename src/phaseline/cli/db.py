@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Annotated, TypeAlias
 
 import typer
 
+from phaseline.backends import SQL
 from phaseline.cli.options import Json
 from phaseline.cli.output import print_json
-from phaseline.errors import SchemaVersionError
+from phaseline.errors import SchemaVersionError, StorageURLError
 
 if TYPE_CHECKING:
     from phaseline.storage.sql.store import SqlStorage
@@ -71,6 +72,12 @@ def sql(url: Url, schema: Schema = "phaseline", as_json: Json = False) -> None:
 def _storage(url: str, schema: str) -> SqlStorage:
     from phaseline.storage.sql.store import SqlStorage
 
+    if not url.startswith(SQL):
+        raise StorageURLError(
+            url,
+            "phaseline db serves sqlite:///path/to/file.db and postgresql://user:password@host/database; another storage makes "
+            "what it needs itself, in Runtime.migrate() or when a runtime opens it",
+        )
     return SqlStorage(url, schema=schema)
 
 
