@@ -53,7 +53,33 @@ def test_a_problem_is_told_in_words_and_by_the_exit_code(place, capsys):
     assert 1 == cli.main(["doctor", "shops:runtime", "--patience", "0"])
     told = capsys.readouterr().out
     assert "not well:\n  on queue 'mails' a phase waits for a worker since" in told
-    assert "left alone, for it is not registered: mailing 1" in told
+    assert "  of mailing 1 (" in told
+    assert "which is not registered here: left to a worker that has it" in told
+
+
+def test_what_waits_for_less_than_the_patience_is_told_with_it(place, capsys):
+    """So that phases that wait and that all is well are no contradiction."""
+    _start(place)
+    assert 0 == cli.main(["doctor", "shops:runtime", "--patience", "2m"])
+    told = capsys.readouterr().out
+    assert "all is well: nothing has waited for longer than 120 s" == told.splitlines()[-1]
+
+
+@pytest.mark.parametrize("said_by", ["option", "environment"])
+def test_a_namespace_in_which_there_is_nothing_may_be_the_wrong_one(place, capsys, monkeypatch, said_by):
+    """Of a URL it is looked at as in other commands; a runtime that is in another one is refused."""
+    _start(place)
+    option = ["--namespace", "acme"] if said_by == "option" else []
+    if not option:
+        monkeypatch.setenv("PHASELINE_NAMESPACE", "acme")
+    url = f"sqlite:///{place}/runs.db"
+    assert 0 == cli.main(["doctor", url, *option])
+    assert "there is no run in namespace 'acme'; if another one is meant" in capsys.readouterr().out
+    monkeypatch.delenv("PHASELINE_NAMESPACE", raising=False)
+    assert 0 == cli.main(["doctor", url])
+    assert "there is no run" not in capsys.readouterr().out
+    assert 2 == cli.main(["doctor", "shops:runtime", "--namespace", "acme"])
+    assert "is in namespace 'default', not 'acme'" in capsys.readouterr().err
 
 
 def test_all_of_it_is_told_as_json(place, capsys):

@@ -48,8 +48,13 @@ def with_client(place: str | None, namespace: str | None, do: Callable[[Runtime]
 
 async def why_none(client: Runtime, what: str = "run") -> str:
     """What is said where nothing fulfils what was asked for: in a namespace without any run, another one may be meant."""
+    return await empty(client) or f"no {what} fulfils that"
+
+
+async def empty(client: Runtime) -> str | None:
+    """What is said of a namespace without any run, for another one may be meant; None where there are some."""
     if (await client.find(limit=1)).runs:
-        return f"no {what} fulfils that"
+        return None
     return (
         f"there is no run in namespace {client.namespace!r}; if another one is meant, say --namespace NAME, or name a runtime "
         "that is in it"

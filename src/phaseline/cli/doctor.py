@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import timedelta
 from functools import partial
 from typing import Annotated
@@ -10,17 +10,20 @@ from typing import Annotated
 import anyio
 import typer
 
+from phaseline.cli.client import empty
 from phaseline.cli.codes import ExitCode
-from phaseline.cli.options import SPAN, Json, RuntimePlace, RuntimeToo, named, span
+from phaseline.cli.options import SPAN, Json, Namespace, RuntimePlace, RuntimeToo, named, span
 from phaseline.cli.output import print_json
 from phaseline.cli.places import place_of, runtime_of
 from phaseline.health import PATIENCE, Health
+from phaseline.runtime import Runtime
 
 
 def doctor(
     runtime: RuntimePlace = None,
     *,
     also: RuntimeToo = None,
+    namespace: Namespace = None,
     as_json: Json = False,
     patience: Annotated[
         timedelta, typer.Option(metavar=SPAN, parser=span, help="How long a phase may wait for a worker.")
@@ -31,19 +34,28 @@ def doctor(
     Looks at what the workers of a runtime share; nothing is served and nothing changed. The threads of a worker are known to
     its own process alone: runtime.health().
     """
-    found = runtime_of(place_of(named(runtime, also)))
+    found = runtime_of(place_of(named(runtime, also)), namespace=namespace)
     health = anyio.run(partial(found.health, patience=patience))
     if as_json:
         print_json(health.to_dict())
     else:
-        print("\n".join(_text(health)))
+        print("\n".join(_text(health, anyio.run(_remarks, found, health))))
     if health.storage is not None:
         raise typer.Exit(ExitCode.UNUSABLE)
     if not health.ok:
         raise typer.Exit(ExitCode.FAILED)
 
 
-def _text(health: Health) -> Iterator[str]:
+async def _remarks(runtime: Runtime, health: Health) -> Sequence[str]:
+    """What is said beside it of a namespace in which there is nothing."""
+    if not health.lists_workers or not health.ok or health.workers or health.queues:
+        return ()
+    async with runtime.client() as client:
+        told = await empty(client)
+        return () if told is None else (told,)
+
+
+def _text(health: Health, remarks: Sequence[str]) -> Iterator[str]:
     alive = sum(worker.alive for worker in health.workers)
     yield f"storage: {health.storage or 'answers'}"
     yield f"broker: {health.broker or 'answers, or is none'}"
@@ -53,7 +65,15 @@ def _text(health: Health) -> Iterator[str]:
     for queue in health.queues:
         yield f"  {queue.queue}: for {queue.waited.total_seconds():.1f} s"
     for definition in health.unknown:
-        yield f"left alone, for it is not registered: {definition.pipeline} {definition.version} ({definition.fingerprint:.12})"
-    yield "all is well" if health.ok else "not well:"
-    for problem in health.problems:
-        yield f"  {problem}"
+        yield (
+            f"  of {definition.pipeline} {definition.version} ({definition.fingerprint:.12}), which is not registered here: left "
+            "to a worker that has it"
+        )
+    if not health.ok:
+        yield "not well:"
+    elif health.queues:
+        yield f"all is well: nothing has waited for longer than {health.patience.total_seconds():g} s"
+    else:
+        yield "all is well"
+    for told in (*health.problems, *remarks):
+        yield f"  {told}"

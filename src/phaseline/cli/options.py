@@ -35,21 +35,19 @@ def span(text: str | timedelta) -> timedelta:
 SPAN: Final = "TIME"
 
 Json: TypeAlias = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
+PLACE: Final = (
+    "MODULE:NAME, or the URL of a storage for what needs no code. By default PHASELINE_RUNTIME, then runtime in "
+    "[tool.phaseline] of pyproject.toml, then DATABASE_URL."
+)
 RuntimePlace: TypeAlias = Annotated[
-    str | None,
-    typer.Argument(
-        metavar="MODULE:NAME",
-        show_default=False,
-        help="Where the runtime is, or a function that makes it: shop.worker:runtime. By default PHASELINE_RUNTIME, then "
-        "runtime in [tool.phaseline] of pyproject.toml.",
-    ),
+    str | None, typer.Argument(metavar="PLACE", show_default=False, help=PLACE)
 ]
 RuntimeToo: TypeAlias = Annotated[
     str | None,
     typer.Option(
         "--runtime",
         "-r",
-        metavar="MODULE:NAME",
+        metavar="PLACE",
         show_default=False,
         help="The same, as other commands take it.",
     ),
@@ -67,11 +65,20 @@ def moment(text: str) -> datetime:
     """Read a moment: ISO 8601, local time where it has no zone, or how long ago it was."""
     if _SPAN.fullmatch(text.strip()) is not None:
         return datetime.now(UTC) - span(text)
+    return _moment(text, "ago")
+
+
+def moment_to_come(text: str) -> datetime | timedelta:
+    """Read a moment: ISO 8601, local time where it has no zone, or how long it is until then."""
+    return span(text) if _SPAN.fullmatch(text.strip()) is not None else _moment(text, "from now on")
+
+
+def _moment(text: str, span_is: str) -> datetime:
     try:
         return datetime.fromisoformat(text.strip()).astimezone(UTC)
     except (ValueError, OverflowError):
         raise typer.BadParameter(
-            f"{text!r} is no moment: write 2026-11-28T09:00+01:00, or how long ago, as 90s, 15m, 12h, 30d, 2w"
+            f"{text!r} is no moment: write 2026-11-28T09:00+01:00, or how long {span_is}, as 90s, 15m, 12h, 30d, 2w"
         ) from None
 
 
@@ -101,8 +108,7 @@ Runtimes: TypeAlias = Annotated[
         envvar="PHASELINE_RUNTIME",
         show_envvar=False,
         show_default=False,
-        help="MODULE:NAME, or the URL of a storage for what needs no code. By default PHASELINE_RUNTIME, then runtime in "
-        "[tool.phaseline] of pyproject.toml, then DATABASE_URL.",
+        help=PLACE,
     ),
 ]
 Namespace: TypeAlias = Annotated[
@@ -111,7 +117,7 @@ Namespace: TypeAlias = Annotated[
         envvar="PHASELINE_NAMESPACE",
         show_envvar=False,
         show_default=False,
-        help="Of the runs, where the runtime is named by a URL.",
+        help="Of the runs, where the runtime is named by a URL; of another runtime it must be the namespace.",
     ),
 ]
 Reason: TypeAlias = Annotated[str, typer.Option(help="Why, for the run's history.")]
@@ -143,6 +149,13 @@ Tags: TypeAlias = Annotated[list[str], typer.Option("--tag", help="Tag that they
 Attributes: TypeAlias = Annotated[
     list[str],
     typer.Option("--attribute", metavar="NAME=VALUE", help="Attribute that they have; may be repeated."),
+]
+NewTags: TypeAlias = Annotated[
+    list[str], typer.Option("--tag", help="Tag that each run gets; may be repeated.")
+]
+NewAttributes: TypeAlias = Annotated[
+    list[str],
+    typer.Option("--attribute", metavar="NAME=VALUE", help="Attribute that each run gets; may be repeated."),
 ]
 Since: TypeAlias = Annotated[
     datetime | None,

@@ -12,7 +12,7 @@ import anyio
 import typer
 
 from phaseline.cli.codes import ExitCode
-from phaseline.cli.options import RuntimePlace, RuntimeToo, named
+from phaseline.cli.options import RuntimeToo, named
 from phaseline.cli.places import NoRuntimeError, place_of, runtime_of
 from phaseline.runtime import Runtime
 from phaseline.serving import serve, settle_heap
@@ -29,7 +29,15 @@ def _level(name: str) -> str:
 
 
 def worker(
-    runtime: RuntimePlace = None,
+    runtime: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="MODULE:NAME",
+            show_default=False,
+            help="Where the runtime is, or a function that makes it: shop.worker:runtime. By default PHASELINE_RUNTIME, then "
+            "runtime in [tool.phaseline] of pyproject.toml.",
+        ),
+    ] = None,
     *,
     also: RuntimeToo = None,
     backend: Annotated[Literal["asyncio", "trio"], typer.Option(help="The event loop.")] = "asyncio",
