@@ -60,6 +60,48 @@ def test_a_run_is_only_started(kiosk):
     assert (ExitCode.REFUSED, True) == (taken.exit_code, "stands for run" in taken.stderr)
 
 
+def test_what_is_begun_is_named_on_stdout_alone(kiosk):
+    """For what is typed next: ``ID=$(phaseline run ... --detach)``."""
+    kiosk.data("schedules", "put", "nightly", "letters", '"one"', "--every", "1h")
+    run_id = kiosk.start(letters, "one")
+    for command in (
+        ("run", "letters", '"one"', "--detach"),
+        ("schedules", "trigger", "nightly"),
+        ("runs", "fork", run_id, "--at", "split"),
+    ):
+        found = kiosk.ask(*command)
+        assert re.fullmatch(r"\w{22}\n", found.stdout), command
+        assert f"{found.stdout.strip()} is " in found.stderr
+        assert ExitCode.DONE == kiosk.ask("runs", "show", found.stdout.strip()).exit_code
+
+
+def test_a_deadline_may_be_a_time_from_now_on(kiosk):
+    """And not one that is past."""
+    begun = kiosk.data("run", "letters", '"one"', "--detach", "--deadline", "15m")
+    assert "IDLE" == begun["state"]
+    exact = kiosk.data("run", "letters", '"one"', "--detach", "--deadline", "2126-11-28T09:00Z")
+    assert "IDLE" == exact["state"]
+    past = kiosk.ask("run", "letters", '"one"', "--detach", "--deadline", "2001-01-01")
+    assert ExitCode.UNUSABLE == past.exit_code
+    assert "from now on" in kiosk.ask("run", "letters", '"one"', "--deadline", "soon").stderr
+
+
+def test_what_begins_something_looks_at_the_namespace(kiosk):
+    """One that is said, and is not that of the runtime, is not begun in another one."""
+    kiosk.data("schedules", "put", "nightly", "letters", '"one"', "--every", "1h")
+    for command in (
+        ("run", "letters", '"one"'),
+        ("run", "letters", '"one"', "--detach"),
+        ("schedules", "put", "x", "letters", '"one"', "--every", "1h"),
+        ("schedules", "trigger", "nightly"),
+        ("schedules", "backfill", "nightly", "--since", "3h", "--until", "0s"),
+    ):
+        found = kiosk.ask(*command, PHASELINE_NAMESPACE="acme")
+        assert (ExitCode.UNUSABLE, "") == (found.exit_code, found.stdout), command
+        assert "is in namespace 'default', not 'acme'" in found.stderr
+    assert 0 == kiosk.data("runs", "counts")["total"]
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "problem"),
     [

@@ -39,6 +39,13 @@ def test_each_command_can_answer_a_program():
     }
 
 
+def test_what_looks_at_runs_takes_a_namespace():
+    """What knows of none, and a worker, which serves that of its runtime, take none."""
+    takes = {name for name, call in COMMANDS.items() if "namespace" in signature(call).parameters}
+    without = {"pipelines", "graph", "worker"}
+    assert without == {name for name in set(COMMANDS) - takes if not name.startswith(("db ", "template "))}
+
+
 def test_each_command_stands_in_the_table():
     """Once; and the table has no other."""
     assert sorted(COMMANDS) == sorted(deed.command for deed in DEEDS)

@@ -117,7 +117,7 @@ def fork(
         copy = await (await client.get(run_id)).fork(at, reason=reason, actor=actor)
         return await state_of(client, copy.id)
 
-    print_state(with_client(runtime, namespace, copied), as_json=as_json)
+    print_begun(with_client(runtime, namespace, copied), as_json=as_json)
 
 
 def signal(
@@ -156,6 +156,15 @@ def print_state(view: StateView, *, as_json: bool) -> None:
         print_json(view)
     else:
         print(f"{view.id} is {view.state}")
+
+
+def print_begun(view: StateView, *, as_json: bool) -> None:
+    """Print the id of a run that is new, alone, for ``ID=$(...)``; where it is goes to stderr."""
+    if as_json:
+        print_json(view)
+    else:
+        print(f"{view.id} is {view.state}", file=sys.stderr)
+        print(view.id)
 
 
 def _command(

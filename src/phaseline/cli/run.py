@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Annotated, Any
 
 import anyio
@@ -11,15 +11,16 @@ import typer
 
 from phaseline.cli.client import with_client
 from phaseline.cli.codes import ExitCode
-from phaseline.cli.commands import print_state
+from phaseline.cli.commands import print_begun
 from phaseline.cli.options import (
     SPAN,
-    Attributes,
     Json,
+    Namespace,
+    NewAttributes,
+    NewTags,
     Runtimes,
-    Tags,
     json_value,
-    moment,
+    moment_to_come,
     span,
 )
 from phaseline.cli.output import console, print_json
@@ -59,12 +60,22 @@ def run(
         timedelta | None, typer.Option(metavar=SPAN, parser=span, help="How long it may be active.")
     ] = None,
     deadline: Annotated[
-        datetime | None, typer.Option(metavar="WHEN", parser=moment, help="When it must be over: ISO 8601.")
+        Any,  # a datetime or a timedelta, of which typer knows no union
+        typer.Option(
+            metavar="WHEN",
+            parser=moment_to_come,
+            show_default=False,
+            help="When it must be over: ISO 8601, or how long from now on, 2h.",
+        ),
     ] = None,
-    tag: Tags = [],
-    attribute: Attributes = [],
+    tag: NewTags = [],
+    attribute: NewAttributes = [],
+    namespace: Namespace = None,
     detach: Annotated[
-        bool, typer.Option("--detach", help="Only start it: a worker takes it up. Nothing is served here.")
+        bool,
+        typer.Option(
+            "--detach", help="Only start it, and print its id: a worker takes it up. Nothing is served here."
+        ),
     ] = False,
     as_json: Json = False,
 ) -> None:
@@ -86,12 +97,12 @@ def run(
         async def started(client: Runtime) -> StateView:
             return await state_of(client, await begin(client))
 
-        print_state(with_client(runtime, None, started), as_json=as_json)
+        print_begun(with_client(runtime, namespace, started), as_json=as_json)
         return
     place = place_of(runtime)
     if place.is_url:
         raise NoRuntimeError("a run needs its pipeline: write MODULE:NAME, such as shop.worker:runtime")
-    found = runtime_of(place)
+    found = runtime_of(place, namespace=namespace)
     begun: list[str] = []
 
     async def to_the_end() -> RunDetail:

@@ -9,8 +9,18 @@ from typing import Annotated, Any, Literal, TypeAlias
 import typer
 
 from phaseline.cli.client import with_client
-from phaseline.cli.commands import print_state
-from phaseline.cli.options import SPAN, Attributes, Json, Namespace, Runtimes, Tags, json_value, moment, span
+from phaseline.cli.commands import print_begun
+from phaseline.cli.options import (
+    SPAN,
+    Json,
+    Namespace,
+    NewAttributes,
+    NewTags,
+    Runtimes,
+    json_value,
+    moment,
+    span,
+)
 from phaseline.cli.output import print_json, print_rows, when
 from phaseline.cli.places import pipeline_in
 from phaseline.marks import attribute_from
@@ -103,8 +113,9 @@ def put_schedule(
         Literal["latest", "all", "none"], typer.Option(help="Slots that came while nobody could begin them.")
     ] = "latest",
     priority: Annotated[int, typer.Option(min=0, max=999, help="Of its runs; lower goes first.")] = 100,
-    tag: Tags = [],
-    attribute: Attributes = [],
+    tag: NewTags = [],
+    attribute: NewAttributes = [],
+    namespace: Namespace = None,
     as_json: Json = False,
 ) -> None:  # fmt: skip
     """Store a schedule, or change the one of this name."""
@@ -115,7 +126,7 @@ def put_schedule(
             catch_up=catch_up, priority=priority, tags=tag, attributes=dict(map(attribute_from, attribute)),
         )  # fmt: skip
 
-    _print(runtime, None, put, as_json=as_json)
+    _print(runtime, namespace, put, as_json=as_json)
 
 
 @app.command("pause")
@@ -135,13 +146,15 @@ def resume_schedule(
 
 
 @app.command("trigger")
-def trigger_schedule(name: Name, runtime: Runtimes = None, *, as_json: Json = False) -> None:
+def trigger_schedule(
+    name: Name, runtime: Runtimes = None, *, namespace: Namespace = None, as_json: Json = False
+) -> None:
     """Begin a run of a schedule now."""
 
     async def triggered(client: Runtime) -> StateView:
         return await state_of(client, (await client.schedules.trigger(name)).id)
 
-    print_state(with_client(runtime, None, triggered), as_json=as_json)
+    print_begun(with_client(runtime, namespace, triggered), as_json=as_json)
 
 
 @app.command("backfill")
@@ -157,6 +170,7 @@ def backfill_schedule(
         datetime,
         typer.Option(metavar="WHEN", parser=moment, show_default=False, help="Slots are before then."),
     ],
+    namespace: Namespace = None,
     as_json: Json = False,
 ) -> None:
     """Begin a run for each slot of a past time that has none."""
@@ -164,7 +178,7 @@ def backfill_schedule(
     async def filled(client: Runtime) -> list[str]:
         return [handle.id for handle in await client.schedules.backfill(name, since=since, until=until)]
 
-    found = with_client(runtime, None, filled)
+    found = with_client(runtime, namespace, filled)
     if as_json:
         print_json({"runs": found})
     else:
