@@ -200,7 +200,12 @@ async def watch(handle: RunHandle[Out], *, console: Console | None = None) -> Ru
     target = console or Console(highlight=False, markup=False)
     if target.is_terminal and not target.is_dumb_terminal:
         return await _Screen(handle, target).show()
+    is_over = False
     async for event in handle.events():
+        if event.transition is not None:
+            is_over = event.transition.target in ENDED_STATES
+        if is_over and event.seq is None:
+            continue  # told live, and overtaken by the end that was stored after it
         await to_thread.run_sync(partial(target.print, line_of(event), soft_wrap=True))
     return await handle.run()
 

@@ -14,6 +14,7 @@ import phaseline.console
 from phaseline import Pipeline, each, phase
 from phaseline.console import Picture, shown_span
 from phaseline.errors import MissingExtraError
+from phaseline.events import PhaseProgress, PipelineCompleted, Transition
 from phaseline.outline import outline
 from phaseline.run import ErrorCategory, ErrorInfo, PhaseRecord, PhaseState, Progress, Run, WaitKind
 
@@ -145,6 +146,31 @@ def test_colours_are_for_terminals(monkeypatch):
     assert "\x1b[" in drawn(of(row("split")), terminal=True)
     monkeypatch.setenv("NO_COLOR", "1")
     assert "\x1b[3" not in drawn(of(row("split")), terminal=True)
+
+
+async def test_what_is_told_live_does_not_come_after_the_end():
+    """It may be overtaken by what is stored, and would look as if the run went on."""
+    told = {"run_id": "1j1bpti4l334vq0sg87ck0", "pipeline": "letters", "at": NOW}
+    progress = PhaseProgress(seq=None, phase="split", done=1, **told)
+    events = (
+        progress,
+        PipelineCompleted(seq=7, transition=Transition("TOTAL", "COMPLETED"), **told),
+        progress,
+    )
+
+    class Handle:
+        async def events(self):
+            for event in events:
+                yield event
+
+        async def run(self):
+            return None
+
+    target = io.StringIO()
+    await phaseline.console.watch(Handle(), console=Console(file=target))
+    assert ["PHASE_PROGRESS", "PIPELINE_COMPLETED"] == [
+        line.split()[1] for line in target.getvalue().splitlines()
+    ]
 
 
 @pytest.mark.parametrize(
