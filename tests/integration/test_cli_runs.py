@@ -41,6 +41,17 @@ def test_runs_are_listed_by_their_storage_alone(kiosk):
     assert [] == kiosk.data("runs", "list", "--stage", "waiting")["runs"]
     none = kiosk.ask("runs", "list", "--state", "PAUSED")
     assert (ExitCode.DONE, "", "no run fulfils that\n") == (none.exit_code, none.stdout, none.stderr)
+    for command in ("list", "counts", "statistics"):
+        told = kiosk.ask("runs", command, "--state", "FAILDE", "--pipeline", "letters")
+        assert (ExitCode.DONE, "no run fulfils that; did you mean 'FAILED'?\n") == (
+            told.exit_code,
+            told.stderr,
+        )
+    assert (
+        "no run fulfils that; did you mean 'MEASURE'?\n"
+        == kiosk.ask("runs", "list", "--state", "MEASUR").stderr
+    )
+    assert "no run fulfils that\n" == kiosk.ask("runs", "list", "--state", "TOTAL").stderr
     for command in (("runs", "list"), ("runs", "counts"), ("runs", "statistics"), ("dead-letters", "list")):
         elsewhere = kiosk.ask(*command, "--namespace", "nowhere", place=kiosk.url)
         assert (ExitCode.DONE, "") == (elsewhere.exit_code, elsewhere.stdout)

@@ -11,8 +11,10 @@ import typer
 from phaseline.cli.places import Place, client_of, place_of
 from phaseline.errors import PipelineNotRegisteredError, RuntimeUsageError
 from phaseline.marks import attribute_from
+from phaseline.run import RunState
 from phaseline.runs import Runs
 from phaseline.runtime import Runtime
+from phaseline.texts import did_you_mean
 
 T = TypeVar("T")
 
@@ -46,9 +48,11 @@ def with_client(place: str | None, namespace: str | None, do: Callable[[Runtime]
     return anyio.run(opened)
 
 
-async def why_none(client: Runtime, what: str = "run") -> str:
-    """What is said where nothing fulfils what was asked for: in a namespace without any run, another one may be meant."""
-    return await empty(client) or f"no {what} fulfils that"
+async def why_none(client: Runtime, what: str = "run", states: Sequence[str] = ()) -> str:
+    """What is said where nothing fulfils what was asked for: another namespace, or another state, may be meant."""
+    known = {*RunState, *(state for pipeline in client.pipelines for state in pipeline.transitions.states)}
+    meant = "".join(did_you_mean(state, known) for state in states if state not in known)
+    return await empty(client) or f"no {what} fulfils that{meant}"
 
 
 async def empty(client: Runtime) -> str | None:

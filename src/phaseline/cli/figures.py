@@ -50,7 +50,9 @@ def counts(
         found = await runs_of(
             client, pipeline=pipeline, version=version, state=state, tag=tag, attribute=attribute, since=since, until=until,
         ).count()  # fmt: skip
-        return CountsView(counts=found, total=sum(found.values())), "" if found else await why_none(client)
+        return CountsView(counts=found, total=sum(found.values())), "" if found else await why_none(
+            client, states=state
+        )
 
     view, empty = with_client(runtime, namespace, count)
     if as_json:
@@ -80,7 +82,9 @@ def statistics(
         found = await runs_of(
             client, pipeline=pipeline, version=version, state=state, tag=tag, attribute=attribute, since=since, until=until,
         ).statistics(by)  # fmt: skip
-        return StatisticsView(groups=tuple(map(GroupView.of, found))), "" if found else await why_none(client)
+        return StatisticsView(groups=tuple(map(GroupView.of, found))), "" if found else await why_none(
+            client, states=state
+        )
 
     view, empty = with_client(runtime, namespace, read)
     if as_json:

@@ -101,7 +101,7 @@ def list_runs(
             forked_from=forked_from, text=text, order=order, limit=limit, after=after,
         )  # fmt: skip
         view = RunsView(runs=tuple(map(RunView.of, found.runs)), next=found.next)
-        return view, "" if view.runs else await why_none(client)
+        return view, "" if view.runs else await why_none(client, states=state)
 
     found, empty = with_client(runtime, namespace, page)
     if as_json:
