@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, Final, overload
+from typing import Any, Final, TypeVar, overload
 
 import anyio
 import attrs
@@ -20,6 +20,8 @@ from phaseline.subscriptions import Handler, HandlerThreads, Subscription, Subsc
 from phaseline.watches import Inbox, LiveWatch, Watch
 
 log: Final = logging.getLogger("phaseline.bus")
+
+E = TypeVar("E", bound=Event)
 
 DEFAULT_BUFFER = 10_000
 
@@ -54,6 +56,18 @@ class EventBus:
     @overload
     def subscribe(
         self,
+        handler: Callable[[E], object],
+        /,
+        *,
+        types: Iterable[type[E]],
+        run: str | None = None,
+        pipeline: str | None = None,
+        own: bool = False,
+        buffer: int = DEFAULT_BUFFER,
+    ) -> Subscription: ...
+    @overload
+    def subscribe(
+        self,
         handler: Handler,
         /,
         *,
@@ -68,6 +82,17 @@ class EventBus:
         self,
         /,
         *,
+        types: Iterable[type[E]],
+        run: str | None = None,
+        pipeline: str | None = None,
+        own: bool = False,
+        buffer: int = DEFAULT_BUFFER,
+    ) -> Callable[[Callable[[E], object]], Subscription]: ...
+    @overload
+    def subscribe(
+        self,
+        /,
+        *,
         types: Iterable[Kind] | None = None,
         run: str | None = None,
         pipeline: str | None = None,
@@ -76,7 +101,7 @@ class EventBus:
     ) -> Callable[[Handler], Subscription]: ...
     def subscribe(
         self,
-        handler: Handler | None = None,
+        handler: Callable[[Any], object] | None = None,
         /,
         *,
         types: Iterable[Kind] | None = None,
@@ -84,7 +109,7 @@ class EventBus:
         pipeline: str | None = None,
         own: bool = False,
         buffer: int = DEFAULT_BUFFER,
-    ) -> Subscription | Callable[[Handler], Subscription]:
+    ) -> Subscription | Callable[[Callable[[Any], object]], Subscription]:
         """Have a handler called with each event, in order; as a call or as a decorator; from any thread.
 
         Args:
@@ -105,7 +130,7 @@ class EventBus:
         check_buffer(buffer)
         _check_own(own)
 
-        def add(function: Handler) -> Subscription:
+        def add(function: Callable[[Any], object]) -> Subscription:
             _check_handler(function)
             subscription = Subscription(function, wanted, own, buffer, leave=self.remove)
             with self._changing:  # handlers, which may subscribe others, run in a thread

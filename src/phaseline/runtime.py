@@ -64,7 +64,6 @@ from phaseline.runs import Runs, orphans_of
 from phaseline.schedules import Schedules
 from phaseline.settings import WITHOUT_SETTINGS, Settings
 from phaseline.streams import EventStream, checked_after, checked_since
-from phaseline.subscriptions import Handler
 from phaseline.transport import Transport
 from phaseline.usage import Quota
 
@@ -107,7 +106,7 @@ class Runtime:
         timeout: timedelta | None = None,
         classify: Callable[[BaseException], ErrorCategory | None] | None = None,
         tracebacks: bool = False,
-        on_error: Handler | None = None,
+        on_error: Callable[[ErrorOccurred], object] | None = None,
         checkpoints: bool | None = None,
         checkpoint_interval: timedelta | None = None,
         settings: Settings | None = None,

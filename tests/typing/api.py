@@ -55,9 +55,10 @@ from phaseline.children import StartedRun
 from phaseline.compose import Branch, Each, Parallel, When
 from phaseline.console import watch
 from phaseline.context import BlockingContext
+from phaseline.events import ErrorOccurred, PipelineCompleted, PipelineFailed
 from phaseline.machine import Change, MachineSnapshot
 from phaseline.phase import FunctionPhase
-from phaseline.run import StateChange
+from phaseline.run import ErrorInfo, StateChange
 from phaseline.step import Chain, Node, Wait
 
 
@@ -445,6 +446,29 @@ def observe(bus: EventBus) -> None:
 
     assert_type(count, Subscription)
     assert_type(count.cancel(), None)
+
+
+def observe_some(bus: EventBus) -> None:
+    def end(event: PipelineCompleted) -> None:
+        assert_type(event.run_id, str)
+
+    async def alert(event: ErrorOccurred) -> None:
+        assert_type(event.error, ErrorInfo)
+
+    assert_type(bus.subscribe(end, types=[PipelineCompleted]), Subscription)
+    assert_type(bus.subscribe(alert, types={ErrorOccurred}, own=True), Subscription)
+    Runtime(on_error=alert)
+
+    @bus.subscribe(types=[PipelineCompleted])
+    async def thank(event: PipelineCompleted) -> None:
+        assert_type(event.run_id, str)
+
+    @bus.subscribe(types=[PipelineCompleted, PipelineFailed])
+    def either(event: Event) -> None:
+        assert_type(event.run_id, str)
+
+    assert_type(thank, Subscription)
+    assert_type(either, Subscription)
 
 
 # --------------------------------------------------------------------- state machines

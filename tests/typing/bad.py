@@ -63,6 +63,7 @@ from phaseline import (
     wait_for,
     when,
 )
+from phaseline.events import PipelineCompleted, PipelineFailed
 from phaseline.machine import Change
 from phaseline.step import Node
 
@@ -190,6 +191,9 @@ stars.with_options(limit=3)  # type: ignore[call-arg]  # pyright: ignore[reportC
 
 
 # --------------------------------------------------------------------- runs
+def take_end(event: PipelineCompleted) -> None: ...
+
+
 async def run(runtime: Runtime, bus: EventBus) -> None:
     await ingest.run("to be")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     await ingest("to be")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
@@ -215,7 +219,10 @@ async def run(runtime: Runtime, bus: EventBus) -> None:
     Runtime(pipelines=[stars])  # type: ignore[list-item]  # pyright: ignore[reportArgumentType]
     Runtime(lease=30)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     bus.subscribe(len)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
-    bus.subscribe(print, types=[Doc])  # type: ignore[list-item]  # pyright: ignore[reportArgumentType]
+    bus.subscribe(print, types=[Doc])  # type: ignore[type-var]  # pyright: ignore[reportArgumentType, reportCallIssue]
+    bus.subscribe(take_end)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    bus.subscribe(take_end, types=[PipelineFailed])  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType, reportCallIssue]
+    Runtime(on_error=take_end)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
 
 
 # --------------------------------------------------------------------- state machines
