@@ -12,7 +12,7 @@ from typing import Final
 from phaseline.abc import Storage
 from phaseline.backends import storage_from
 from phaseline.errors import DecryptionError, DefinitionError, MissingExtraError
-from phaseline.storage.encoded import EncodedStorage
+from phaseline.storage.encoded import EncodedStorage, PayloadCodec
 
 try:
     from cryptography.exceptions import InvalidTag
@@ -101,7 +101,7 @@ class EncryptedCodec:
             raise DecryptionError(key_id, problem) from error
 
 
-def encrypted(storage: str | Storage, codec: EncryptedCodec) -> EncodedStorage:
+def encrypted(storage: str | Storage, codec: PayloadCodec) -> EncodedStorage:
     """Give a storage that keeps encrypted what users and bodies give: ``Runtime(encrypted("postgresql://…", codec))``.
 
     Encrypted are inputs, outputs, results of steps, what bodies saved, signals, inputs of schedules, payloads of an application's own
@@ -110,7 +110,7 @@ def encrypted(storage: str | Storage, codec: EncryptedCodec) -> EncodedStorage:
 
     Args:
         storage: A URL, or a storage.
-        codec: With the keys. All processes need those of all runs.
+        codec: An ``EncryptedCodec`` with the keys, or another one; all processes need the keys of all runs.
 
     Raises:
         StorageURLError: The URL names no storage.

@@ -55,11 +55,13 @@ from phaseline.children import StartedRun
 from phaseline.compose import Branch, Each, Parallel, When
 from phaseline.console import watch
 from phaseline.context import BlockingContext
+from phaseline.crypto import EncryptedCodec, encrypted
 from phaseline.events import ErrorOccurred, PipelineCompleted, PipelineFailed
 from phaseline.machine import Change, MachineSnapshot
 from phaseline.phase import FunctionPhase
 from phaseline.run import ErrorInfo, StateChange
 from phaseline.step import Chain, Node, Wait
+from phaseline.storage.encoded import EncodedStorage
 
 
 class Doc(BaseModel):
@@ -469,6 +471,18 @@ def observe_some(bus: EventBus) -> None:
 
     assert_type(thank, Subscription)
     assert_type(either, Subscription)
+
+
+# --------------------------------------------------------------------- storages
+class Reversing:
+    def encode(self, text: str, /) -> str:
+        return text[::-1]
+
+    decode = encode
+
+
+assert_type(encrypted("sqlite:///runs.db", Reversing()), EncodedStorage)
+assert_type(encrypted("sqlite:///runs.db", EncryptedCodec({"1": bytes(32)})), EncodedStorage)
 
 
 # --------------------------------------------------------------------- state machines
