@@ -8,10 +8,11 @@ A package declares in its ``pyproject.toml`` what it adds, by name:
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections import ChainMap
+from collections.abc import Iterable, Iterator, Mapping, MutableMapping
 from functools import cached_property
 from importlib.metadata import EntryPoint, entry_points
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import attrs
 
@@ -126,6 +127,10 @@ class Plugins(Mapping[str, Any]):
 
     def __len__(self) -> int:
         return len(self.installed)
+
+    def __or__(self, own: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Both, where one's own go before what is installed; what nobody asks for is not imported."""
+        return ChainMap({**own}, cast("MutableMapping[str, Any]", self))  # only the first one is ever written
 
     def load(self) -> Loaded:
         """Import all of them; one that fails is told with its error, and the others are there."""

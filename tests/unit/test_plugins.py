@@ -82,6 +82,22 @@ def test_a_plugin_is_imported_when_it_is_asked_for(install: Install) -> None:
     assert (plugin.package, plugin.version, plugin.target) == ("acme_two", "1.5", "acme_two:value")
 
 
+def test_ones_own_go_before_what_is_installed(install: Install) -> None:
+    """And still nothing is imported that nobody asks for, such as what cannot be."""
+    install("acme_one", "value = 1", {plugins.PHASES: {"one": "acme_one:value"}})
+    install(
+        "acme_bad",
+        "import no_such_module",
+        {plugins.PHASES: {"bad": "acme_bad:value", "two": "acme_bad:value"}},
+    )
+    own = {"two": 2}
+    both = plugins.phases() | own
+    assert (1, 2) == (both["one"], both["two"])
+    assert {"one", "two", "bad"} <= set(both)
+    assert "acme_bad" not in sys.modules
+    assert {"two": 2} == own
+
+
 def test_a_plugin_that_cannot_be_imported_is_named_and_the_others_load(install: Install) -> None:
     """The error tells package, entry point and cause; it concerns nobody but those who ask for that plugin."""
     install("acme_good", "value = 1", {plugins.PHASES: {"good": "acme_good:value"}})
