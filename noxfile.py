@@ -103,10 +103,11 @@ def lint(session: nox.Session) -> None:
 
 @nox.session
 def types(session: nox.Session) -> None:
-    """Check the types as the author (src), as a user (tests/typing), and that none is missing."""
+    """Check the types as the author (src), as a user (tests/typing, and what the pages show), and that none is missing."""
     install(session, "types")
     session.run("pyright")
     session.run("mypy")
+    session.run("python", "-m", "docs.tools.typed")
     # Away from the tree, so that the installed package is judged and not src.
     session.chdir(session.create_tmp())
     session.run("pyright", "--verifytypes", "phaseline", "--ignoreexternal")

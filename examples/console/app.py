@@ -8,7 +8,7 @@ Then open http://localhost:8000/console/. Whoever can reach it may do everything
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 
 import anyio
@@ -107,7 +107,7 @@ def example() -> Starlette:
     runtime = Runtime("sqlite:///shop.db", pipelines=[orders, reports], tracebacks=True)
 
     @asynccontextmanager
-    async def lifespan(_: Starlette) -> AsyncIterator[None]:
+    async def lifespan(_: Starlette) -> AsyncGenerator[None]:
         async with runtime:
             await runtime.schedules.put(
                 "report", reports, input="yesterday", cron="0 3 * * *", tz="Europe/Berlin"
