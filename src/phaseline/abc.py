@@ -103,7 +103,7 @@ class Nudge:
     queues: frozenset[str] = frozenset()
     """On which a commit left work that is due."""
     runs: frozenset[str] = frozenset()
-    """That have come to an end, or were moved on by a command of somebody elsewhere."""
+    """That have come to an end."""
     awaited_by: frozenset[str] = frozenset()
     """Who waits for runs to end, by names of their own: whoever it is tells himself nothing."""
     workers: frozenset[str] = frozenset()
@@ -401,7 +401,7 @@ class Storage(ABC):
 
     @abstractmethod
     def enlist(self, worker: WorkerRecord) -> Sequence[WorkerRecord]:
-        """Store a worker's row and give the rows of all others of its namespace that hold leases."""
+        """Store a worker's row and give the rows of all others on the list of its namespace."""
 
     @abstractmethod
     def retire(self, namespace: str, worker_id: str) -> None:

@@ -675,7 +675,7 @@ class QuotaExceededError(NamespaceFullError):
         self.bounds: tuple[str, ...] = tuple(bounds)
         """Those that are reached, or would be passed: ``cost``, ``tokens``, ``requests``."""
         self.used: Usage = used
-        """What those of the period have used, and reserved."""
+        """What those of the period have used."""
         self.at_most: Usage | None = at_most
         """What a body was about to use; None where a run was to be started."""
 

@@ -20,7 +20,7 @@ from phaseline.schedules import Schedule
 from phaseline.statistics import Percentiles, Statistics
 from phaseline.usage import Usage, cost_text
 
-RUN_ID = "0199f3a1c0de7c4a8f5b2d6e9a1b3c5d"
+RUN_ID = "1j1bpti4l334vq0sg87ck0"
 """Of examples."""
 
 

@@ -4,7 +4,7 @@ Each is an object of eight members, all of which are always there::
 
     {
       "type": "PHASE_COMPLETED",
-      "run_id": "0199c7d2-...",
+      "run_id": "1j1bpti4l334vq0sg87ck0",
       "pipeline": "prepare_task",
       "seq": 7,
       "at": "2026-11-28T19:00:00.123456Z",

@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from phaseline._shell.ids import commit_ids, first_id, new_run_id, new_worker_id, run_ids
+from phaseline.views import RUN_ID
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 NOW = datetime(2030, 1, 1, tzinfo=UTC)
@@ -24,6 +25,11 @@ def test_ids_are_short_and_differ(new_id: Callable[[datetime], str]) -> None:
     ids = {new_id(NOW) for _ in range(10_000)} | {run_ids()(NOW) for _ in range(100)}
     assert len(ids) == 10_100
     assert all(re.fullmatch("[0-9a-v]{22}", run_id) for run_id in ids)
+
+
+def test_ids_in_examples_look_like_ids() -> None:
+    """What documents of the interface show is no id of another library's."""
+    assert re.fullmatch("[0-9a-v]{22}", RUN_ID)
 
 
 @EACH_WAY

@@ -142,8 +142,3 @@ async def _output(runner: Runner, binding: Binding, child: RunRecord) -> tuple[s
         raise ChildRunError(child.id, child.pipeline, child.state, reason=error.reason) from error
     text, copy = binding.output.encode(value)
     return text, len(copy) if binding.is_counted else None
-
-
-def has_ended(child: RunRecord) -> bool:
-    """Whether there is an end to be told of; one that was told of may be past."""
-    return child.state in ENDED_STATES

@@ -1,4 +1,4 @@
-"""The only caller of random numbers: ids of runs, identity of this process."""
+"""What nobody else may have: ids of runs, workers and commits, and the identity of this process and its host."""
 
 from __future__ import annotations
 

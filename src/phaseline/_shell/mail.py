@@ -11,7 +11,7 @@ import anyio
 
 from phaseline._engine.commands import ChildEnded
 from phaseline._shell.background import survived
-from phaseline._shell.children import cancel_for, ended, has_ended
+from phaseline._shell.children import cancel_for, ended
 from phaseline._shell.controlling import carry_out, commit_to
 from phaseline._shell.paging import page_by_page
 from phaseline.errors import (
@@ -21,6 +21,7 @@ from phaseline.errors import (
     StorageUnavailableError,
 )
 from phaseline.loops import new_event
+from phaseline.run import ENDED_STATES
 from phaseline.units import Message, MessageKind
 
 if TYPE_CHECKING:
@@ -129,7 +130,7 @@ class Mail:
     async def _end_wait(self, message: Message) -> None:
         """Have the phase go on that waits for the run that tells of its end."""
         child = await self._runner.record_of(message.sender)
-        if not has_ended(child):
+        if child.state not in ENDED_STATES:
             return  # it goes on again, and its next end will be told
 
         async def told(parent: LiveRun) -> ChildEnded:
