@@ -10,7 +10,9 @@ from types import ModuleType
 import pytest
 from docs.tools import GENERATED, llms, picture, schema
 
+import phaseline
 from phaseline import control, measuring
+from phaseline.abc import Storage
 from phaseline.cli import codes, verbs
 from phaseline.web import problems, routes
 
@@ -51,6 +53,26 @@ def test_the_rooms_are_listed_in_the_order_that_is_checked() -> None:
     page = (ROOT / "docs/explanation/architecture.md").read_text()
     shown = page.partition("<!-- layers of pyproject.toml -->\n```text\n")[2].partition("\n```")[0]
     assert shown.splitlines() == [layer.replace("(", "").replace(")", "") for layer in layers]
+
+
+def test_something_is_said_of_every_room():
+    """In the table of the rooms, which is no list of some."""
+    page = (ROOT / "docs/explanation/architecture.md").read_text("utf-8")
+    table = page.partition("## The rooms\n")[2].partition("\n## ")[0]
+    there = {room.stem for room in Path(phaseline.__file__).parent.iterdir() if room.suffix in {"", ".py"}}
+    listed = re.findall(r"`(\w+)(?:\.py|/)`", table)
+    assert sorted(there - {"__init__", "__pycache__"}) == sorted(listed)
+
+
+def test_something_is_said_of_all_that_a_storage_may_do():
+    """In the tables of who writes one."""
+    page = (ROOT / "docs/how-to/write-a-storage.md").read_text("utf-8")
+    names = {
+        name
+        for cell in re.findall(r"^\|.*\|.*\|", page, re.MULTILINE)
+        for name in re.findall(r"`(\w+)", cell)
+    }
+    assert set() == {name for name in dir(Storage) if not name.startswith("_")} - names
 
 
 @pytest.mark.parametrize("path", GENERATED, ids=lambda path: path.name)
