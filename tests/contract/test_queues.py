@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import runpy
+import socket
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from dramatiq.brokers.redis import RedisBroker
@@ -10,6 +13,7 @@ from dramatiq.brokers.stub import StubBroker
 from tests.on_dramatiq import OnDramatiq
 from tests.servers import Server
 
+from phaseline.abc import Queue
 from phaseline.queues.inprocess import InProcessQueue
 from phaseline.testing import QueueContract
 
@@ -18,6 +22,19 @@ class TestInProcess(QueueContract):
     @pytest.fixture
     def queue(self) -> InProcessQueue:
         return InProcessQueue()
+
+
+class TestUdp(QueueContract):
+    """The example of the guide on how to write one."""
+
+    @pytest.fixture
+    def queue(self) -> Queue:
+        code = Path(__file__).parents[2] / "docs/how-to/code/udp_queue.py"
+        make: type[Queue] = runpy.run_path(str(code))["UdpQueue"]
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as free:
+            free.bind(("127.0.0.1", 0))
+            port = free.getsockname()[1]
+        return make(f"udp://127.0.0.1:{port}")
 
 
 class TestDramatiqStub(OnDramatiq):
