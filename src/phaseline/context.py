@@ -270,7 +270,9 @@ class Context(ABC):
 
     @abstractmethod
     def emit(self, event: CustomEvent, /) -> None:
-        """Tell an event of the application; stored with the phase's next commit, and only then told.
+        """Tell an event of the application; stored with what its body commits next, and only then told.
+
+        That is a step, what it saves, or its output. What an attempt told since, and then failed, is told to nobody.
 
         Raises:
             EncodeError: It cannot be stored.
