@@ -76,7 +76,8 @@ class Runs:
         """
         runner = self._runner
         count = partial(runner.storage.count, runner.options.namespace, self._wanted)
-        return dict(sorted((await runner.read(count)).items()))
+        found = await runner.read(count)
+        return {str(state): found[state] for state in sorted(found)}  # plain texts, whatever a storage keeps
 
     async def usage(self) -> Usage:
         """Add up what was used in them; whatever limit, order and place to begin at were given.

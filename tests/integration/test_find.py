@@ -92,6 +92,9 @@ async def test_runs_are_found(open_runtime: OpenRuntime, clock: FakeClock) -> No
         assert await runtime.find().count() == {"COMPLETED": 1, "FAILED": 1, "IDLE": 3}
         assert await runtime.find(pipeline="halved", ended=True).count() == {"COMPLETED": 1, "FAILED": 1}
         assert await runtime.find(tags=["none"]).count() == {}
+        assert (
+            repr(await runtime.find(state="IDLE").count()) == "{'IDLE': 3}"
+        )  # as printed, whatever the storage
 
 
 @BOTH_LOOPS
