@@ -185,8 +185,11 @@ class Change(Generic[S]):
     """One move: made, about to be made (what guards and ``before`` hooks get), or asked for."""
 
     source: S
+    """State before it."""
     target: S
+    """State behind it."""
     reason: str
+    """Why, in the words of who asked for it; empty if he gave none."""
     version: int
     """Number of the move in its machine, from 1; 0 as long as it waits for its turn."""
     at: datetime
@@ -207,6 +210,7 @@ class ObserverFailure(Generic[S]):
     change: Change[S]
     """The move that was observed, or, with version 0, the one that was asked for."""
     error: Exception
+    """What was raised."""
 
 
 @attrs.frozen
@@ -214,8 +218,11 @@ class MachineSnapshot:
     """All there is to know of a machine, states by name: plain data."""
 
     state: str
+    """Where it is."""
     version: int
+    """How many moves it has made."""
     history: tuple[Change[str], ...]
+    """Moves that it has kept, the oldest first."""
 
     def to_dict(self) -> dict[str, Any]:
         """The same as JSON data; times are ISO 8601 text."""

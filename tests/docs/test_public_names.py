@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
+
 import griffe
 import pytest
 from tests.public_names import (
     CHANGELOG,
     HEADER,
     RELEASED,
+    ROOT,
     Public,
     load,
     public,
@@ -16,6 +19,7 @@ from tests.public_names import (
     written,
 )
 
+IMPORT = re.compile(r"^(?:# )?from (phaseline(?:\.\w+)*) import \(?((?<=\()[^)]*|.+)", re.MULTILINE)
 UNRELEASED = "# Changelog\n\n## 0.2.0 (unreleased)\n\n### Added\n\n- `Box.shut`\n{told}\n## 0.1.0\n\n### Removed\n\n- `Box.open`\n"
 BEFORE = """
 class phaseline:
@@ -64,6 +68,20 @@ def test_every_public_name_has_a_docstring(package):
         name.path for name in names
     }
     assert [] == undocumented(iter(names))
+
+
+def test_what_the_guides_import_stands_in_the_reference(package):
+    """What is not listed there may change at any time, and no guide leads to that."""
+    listed = {name.path for name in public(package)}
+    pages = [ROOT / "README.md", *(ROOT / "docs").rglob("*.md"), *(ROOT / "docs").rglob("code/*.py")]
+    imported = {
+        f"{module}.{name.partition(' as ')[0]}"
+        for page in pages
+        for module, names in IMPORT.findall(page.read_text("utf-8"))
+        for name in re.findall(r"\w[\w ]*", names.partition("#")[0])
+    }
+    assert len(imported) > 50
+    assert set() == imported - listed
 
 
 def test_nothing_public_is_gone_without_a_word(package):

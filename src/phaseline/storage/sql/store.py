@@ -105,6 +105,7 @@ class SqlStorage(Storage):
             StorageURLError: The URL names no database, or not one that this storage knows.
         """
         self.dialect: Dialect = dialect_of(url, schema, answer_within)
+        """In what this database differs from others."""
         self.transaction_limit: timedelta | None = self.dialect.transaction_limit
         self._engine: Engine | None = None
         self._bodies: Engine | None = None
