@@ -117,7 +117,7 @@ Namespace: TypeAlias = Annotated[
         envvar="PHASELINE_NAMESPACE",
         show_envvar=False,
         show_default=False,
-        help="Of the runs, where the runtime is named by a URL; of another runtime it must be the namespace.",
+        help="Of the runs, where the runtime is named by a URL; one that MODULE:NAME names must be in it.",
     ),
 ]
 Reason: TypeAlias = Annotated[str, typer.Option(help="Why, for the run's history.")]
@@ -151,11 +151,11 @@ Attributes: TypeAlias = Annotated[
     typer.Option("--attribute", metavar="NAME=VALUE", help="Attribute that they have; may be repeated."),
 ]
 NewTags: TypeAlias = Annotated[
-    list[str], typer.Option("--tag", help="Tag that each run gets; may be repeated.")
+    list[str], typer.Option("--tag", help="Tag for what is begun; may be repeated.")
 ]
 NewAttributes: TypeAlias = Annotated[
     list[str],
-    typer.Option("--attribute", metavar="NAME=VALUE", help="Attribute that each run gets; may be repeated."),
+    typer.Option("--attribute", metavar="NAME=VALUE", help="Attribute for what is begun; may be repeated."),
 ]
 Since: TypeAlias = Annotated[
     datetime | None,
