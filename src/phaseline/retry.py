@@ -42,7 +42,8 @@ class Retry:
     """Pause before the next attempt; a number counts seconds, as with tenacity. By default 1 s doubled each time, at most
     30 s, with jitter. What an exception carries as its ``retry_after`` takes its place."""
     stop: StopBaseT | timedelta | None = None
-    """When to give up; a timedelta is the time since the first attempt began, after which no other one begins."""
+    """When to give up, judged when an attempt fails; a timedelta is the time since the first one began, after which no other one
+    is put off to begin."""
     retry: RetryBaseT | None = None
     """Which errors to try again; by default all of them but those of category VALIDATION and STATE."""
 

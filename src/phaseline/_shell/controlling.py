@@ -38,6 +38,8 @@ _PLAIN: Mapping[Verb, type[Pause | Resume | Cancel | Retry | Restart | Discard]]
     Verb.DISCARD: Discard,
 }  # fmt: skip
 """Verbs that need no more than their name."""
+_LEAVES_ENDED = frozenset({Verb.FORK, Verb.ANNOTATE, Verb.DISCARD})
+"""Verbs by which a run that has ended does not go on."""
 
 
 def order_of(
@@ -173,5 +175,6 @@ async def _key_taken(runner: Runner, live: LiveRun, order: Order) -> CommandRefu
     run = live.snapshot.run
     read = partial(runner.storage.keyed, run.namespace, run.pipeline, run.key or "")
     holder = await runner.read(read)
-    reason = f"its key {run.key!r} is held by run {holder} now"
-    return CommandRefusedError(run.id, verb_of(order), run.state, map(str, allowed_in(run.state)), reason)
+    reason = f"its key {run.key!r} is held by run {holder} until that has ended"
+    allowed = [str(verb) for verb in allowed_in(run.state) if verb in _LEAVES_ENDED]
+    return CommandRefusedError(run.id, verb_of(order), run.state, allowed, reason)
