@@ -4,17 +4,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextlib import AbstractAsyncContextManager
 from datetime import timedelta
 
 import pytest
 
-from phaseline import Context, PhaseState, Pipeline, Retry, Runtime, phase
-from phaseline.testing import EventRecorder, FakeClock
+from phaseline import Context, PhaseState, Pipeline, Retry, phase
+from phaseline.testing import EventRecorder, FakeClock, OpenRuntime
 
 pytestmark = pytest.mark.anyio  # the plugin of anyio runs the async tests
-OpenRuntime = Callable[..., AbstractAsyncContextManager[Runtime]]
 
 
 # --------------------------------------------------------------------- the application

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from itertools import pairwise
+from pathlib import Path
 
 import anyio
 from tests.opening import OpenRuntime
 
+import phaseline.testing
 from phaseline import Pipeline, Retry, Runtime, phase
 from phaseline.abc import Storage
 from phaseline.testing import FakeClock
@@ -98,3 +100,15 @@ async def test_leases_are_renewed_on_the_way(database: Callable[[], Storage]) ->
     looks = sorted({began, *clock.looks})
     assert LEASE / 3 >= max(later - earlier for earlier, later in pairwise(looks))
     assert began + 9 * LEASE < looks[-1]
+
+
+async def test_the_fixture_opens_a_database_too(
+    phaseline_runtime: phaseline.testing.OpenRuntime, phaseline_clock: FakeClock, tmp_path: Path
+) -> None:
+    """With the tables in it, on the clock of the test; two of them share it."""
+    url = f"sqlite:///{tmp_path / 'runs.db'}"
+    async with phaseline_runtime(doubled, storage=url, serve=False) as client:
+        handle = await client.start(doubled, 2, delay=WEEK)
+        async with phaseline_runtime(doubled, storage=url):
+            await phaseline_clock.advance(WEEK + SECOND)
+            assert 4 == await handle.result()

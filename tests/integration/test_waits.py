@@ -127,7 +127,7 @@ async def test_a_signal_that_comes_early_is_kept(storage: Callable[[], Storage],
 
 
 async def test_signals_are_taken_in_the_order_in_which_they_came(open_runtime: OpenRuntime) -> None:
-    """Each by one wait of its name and key; what has an id is received once."""
+    """Each by one wait of its name and key; what has an id is received once, and sent again does nothing, also after the end."""
     waits = [wait_for(PARTS, name=f"w{n}") for n in range(3)]
     pipeline = Pipeline("three", waits[0].wait_for(PARTS, name="w1").wait_for(PARTS, name="w2"))
     async with open_runtime(pipeline) as runtime:
@@ -135,6 +135,12 @@ async def test_signals_are_taken_in_the_order_in_which_they_came(open_runtime: O
         for part, id_ in (([1], "a"), ([2], None), ([1], "a"), ([3], None)):
             await handle.signal(PARTS, part, id=id_)
         assert await handle.result() == (([1], [2]), [3])
+        run_id = handle.id
+    async with open_runtime(pipeline) as runtime:  # by a process that has not seen the run yet
+        handle = await runtime.get(run_id)
+        await handle.signal(PARTS, [1], id="a")
+        with pytest.raises(SignalRefusedError, match="is COMPLETED"):
+            await handle.signal(PARTS, [1], id="b")
 
 
 async def test_keys_tell_waits_apart(open_runtime: OpenRuntime) -> None:

@@ -42,11 +42,11 @@ def receive(draft: Draft, command: Receive) -> None:
     Raises:
         Refused: The run has ended, or keeps as many as it may.
     """
-    if draft.state in _CLOSED:
-        raise Refused("signal", draft.state)
     known = draft.all_signals()
     if command.id is not None and any(signal.id == command.id for signal in known.values()):
-        return
+        return  # also where the run has ended: who sends it again did not hear that it came
+    if draft.state in _CLOSED:
+        raise Refused("signal", draft.state)
     if len(known) >= MOST_SIGNALS and sum(s.taken_by is None for s in known.values()) >= MOST_SIGNALS:
         reason = f"it keeps {MOST_SIGNALS:,} signals that no phase has taken, and takes no more before one is"
         raise Refused("signal", draft.state, reason)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
+from typing import TYPE_CHECKING, TypeAlias
 
+from phaseline.runtime import Runtime
 from phaseline.testing.clock import FakeClock
 from phaseline.testing.recorder import EventRecorder
 
@@ -12,7 +15,17 @@ if TYPE_CHECKING:
     from phaseline.testing.storage import StorageContract
     from phaseline.testing.transport import TransportContract
 
-__all__ = ["EventRecorder", "FakeClock", "QueueContract", "StorageContract", "TransportContract"]
+__all__ = [
+    "EventRecorder",
+    "FakeClock",
+    "OpenRuntime",
+    "QueueContract",
+    "StorageContract",
+    "TransportContract",
+]
+
+OpenRuntime: TypeAlias = Callable[..., AbstractAsyncContextManager[Runtime]]
+"""What the fixture ``phaseline_runtime`` gives: a function of pipelines, and by keyword ``storage`` and what else ``Runtime`` takes."""
 
 
 def __getattr__(name: str) -> object:

@@ -6,15 +6,16 @@ phaseline installed.
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 if TYPE_CHECKING:
     from phaseline import Pipeline, Runtime
-    from phaseline.testing import FakeClock
+    from phaseline.abc import Storage
+    from phaseline.testing import FakeClock, OpenRuntime
 
 
 @pytest.fixture
@@ -26,13 +27,17 @@ def phaseline_clock() -> FakeClock:
 
 
 @pytest.fixture
-def phaseline_runtime(phaseline_clock: FakeClock) -> Callable[..., AbstractAsyncContextManager[Runtime]]:
-    """Give a function that opens an in-memory runtime on the fake clock, for use in an ``async with``."""
+def phaseline_runtime(phaseline_clock: FakeClock) -> OpenRuntime:
+    """Give a function that opens a runtime on the fake clock, in memory unless told otherwise, for use in an ``async with``."""
     from phaseline import Runtime  # noqa: PLC0415  # see the module's docstring
 
     @asynccontextmanager
-    async def opened(*pipelines: Pipeline[Any, Any], **options: Any) -> AsyncGenerator[Runtime]:
-        async with Runtime("memory", pipelines=pipelines, clock=phaseline_clock, **options) as runtime:
+    async def opened(
+        *pipelines: Pipeline[Any, Any], storage: str | Storage = "memory", **options: Any
+    ) -> AsyncGenerator[Runtime]:
+        runtime = Runtime(storage, pipelines=pipelines, **{"clock": phaseline_clock, **options})
+        await runtime.migrate()
+        async with runtime:
             yield runtime
 
     return opened
