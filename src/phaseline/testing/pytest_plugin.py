@@ -35,7 +35,8 @@ def phaseline_runtime(phaseline_clock: FakeClock) -> OpenRuntime:
     async def opened(
         *pipelines: Pipeline[Any, Any], storage: str | Storage = "memory", **options: Any
     ) -> AsyncGenerator[Runtime]:
-        runtime = Runtime(storage, pipelines=pipelines, **{"clock": phaseline_clock, **options})
+        options.setdefault("clock", phaseline_clock)
+        runtime = Runtime(storage, pipelines=pipelines, **options)
         await runtime.migrate()
         async with runtime:
             yield runtime
