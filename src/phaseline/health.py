@@ -31,6 +31,18 @@ class QueueHealth:
 
 
 @attrs.frozen(kw_only=True)
+class ScheduleHealth:
+    """A schedule that is due, and that nobody has fired."""
+
+    name: str
+    """Name of the schedule."""
+    since: datetime
+    """When it fell due."""
+    waited: timedelta
+    """How long that is ago."""
+
+
+@attrs.frozen(kw_only=True)
 class WorkerHealth:
     """A worker on the list of its namespace."""
 
@@ -77,6 +89,8 @@ class Health:
     """When this process last looked over everything; None if it serves nothing, or has not yet."""
     queues: tuple[QueueHealth, ...]
     """Those on which phases wait, the longest waiting first."""
+    schedules: tuple[ScheduleHealth, ...] = ()
+    """Those that fell due longer than ``patience`` ago, the longest first; not those that wait for the end of a run of theirs."""
     workers: tuple[WorkerHealth, ...]
     """All on the list."""
     lists_workers: bool
@@ -110,6 +124,11 @@ class Health:
                     f"on queue {queue.queue!r} a phase waits for a worker since {queue.since:%Y-%m-%d %H:%M:%S} UTC "
                     f"({queue.waited.total_seconds():.0f} s), of: {names}"
                 )
+        for schedule in self.schedules:
+            yield (
+                f"schedule {schedule.name!r} is due since {schedule.since:%Y-%m-%d %H:%M:%S} UTC "
+                f"({schedule.waited.total_seconds():.0f} s), and no worker fires it"
+            )
         if self._lacks_workers:
             yield "phases wait, and no worker is alive; phaseline worker MODULE:NAME starts one"
         if self.at is not None and self.last_sweep is not None and self.at - self.last_sweep > self.patience:

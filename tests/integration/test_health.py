@@ -79,6 +79,35 @@ async def test_what_waits_is_told_and_becomes_a_problem(storage, clock):
     assert ["mails", "pipeline"] == [queue["queue"] for queue in health.to_dict()["queues"]]
 
 
+async def test_a_schedule_that_nobody_fires_becomes_a_problem(storage, clock):
+    """Not one that waits for the end of a run of its own."""
+    gate = anyio.Event()
+
+    @phase
+    async def hold(number: int) -> int:
+        await gate.wait()
+        return number
+
+    holding = Pipeline("holding", hold)
+    place = storage()
+    async with Runtime(place, pipelines=[echoing, holding], clock=clock, serve=False) as client:
+        await client.schedules.put("nightly", echoing, input=1, every=10 * SECOND)
+        await client.schedules.put("held", holding, input=1, every=10 * SECOND, overlap="queue")
+        await clock.advance(16 * SECOND)
+        health = await client.health(patience=5 * SECOND)
+        assert [("held", 6 * SECOND), ("nightly", 6 * SECOND)] == sorted(
+            (schedule.name, schedule.waited) for schedule in health.schedules
+        )
+        assert health.problems[0].startswith(
+            "schedule 'held' is due since 2030-01-01 00:00:10 UTC (6 s), and"
+        )
+        assert not health.ok
+    async with Runtime(place, pipelines=[echoing, holding], clock=clock) as runtime:
+        await clock.advance(30 * SECOND)
+        assert () == (await runtime.health(patience=5 * SECOND)).schedules
+        gate.set()
+
+
 async def test_workers_are_told_with_their_signs_of_life(database, clock):
     """One that gave none for a lease is not alive, whatever its process does."""
     worker = Runtime(database(), pipelines=[echoing], clock=clock, lease=10 * SECOND)

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Final
 import attrs
 
 from phaseline._shell.ids import host_identity, is_gone
+from phaseline._shell.scheduling import goes_on
 from phaseline.abc import Backlog, Queue, Storage, Tally
 from phaseline.errors import QueueUnavailableError, StorageError
-from phaseline.health import PATIENCE, Health, QueueHealth, ThreadsHealth, WorkerHealth
+from phaseline.health import PATIENCE, Health, QueueHealth, ScheduleHealth, ThreadsHealth, WorkerHealth
 from phaseline.measuring import Figures
 from phaseline.run import Definition
 
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
     from phaseline._shell.options import RunnerOptions
     from phaseline._shell.runner import Runner
 
+MOST_SCHEDULES: Final = 1_000
+"""Schedules that are due of which is told."""
 MOST_COUNTED: Final = 10_000
 """Phases of a lane, and dead letters, that are counted."""
 
@@ -38,15 +41,17 @@ def examine(
     trouble: str | None = None
     workers: tuple[WorkerHealth, ...] = ()
     found: Sequence[Backlog] = ()
+    schedules: tuple[ScheduleHealth, ...] = ()
     try:
         at = now or storage.now()
         workers = _workers(storage, options, at)
         found = storage.backlog(options.namespace, now)
+        schedules = _overdue(storage, options.namespace, at, patience)
     except StorageError as error:
         trouble = str(error)
     return Health(
         at=at, namespace=options.namespace, patience=patience, storage=trouble, broker=_trouble_of(queue), last_sweep=None,
-        queues=() if at is None else _queues(found, at), workers=workers, lists_workers=storage.shared,
+        queues=() if at is None else _queues(found, at), schedules=schedules, workers=workers, lists_workers=storage.shared,
         unknown=tuple(sorted({each.definition for each in found} - set(known))), threads=None,
     )  # fmt: skip
 
@@ -107,6 +112,18 @@ def _workers(storage: Storage, options: RunnerOptions, at: datetime) -> tuple[Wo
             alive=at - each.seen_at <= options.lease and not is_gone(each, host),
         )
         for each in listed
+    )
+
+
+def _overdue(
+    storage: Storage, namespace: str, at: datetime, patience: timedelta
+) -> tuple[ScheduleHealth, ...]:
+    due = storage.timetable.due(namespace, at, "", MOST_SCHEDULES).schedules
+    late = [(schedule.next_at, schedule) for schedule in due if schedule.next_at is not None]
+    return tuple(
+        ScheduleHealth(name=schedule.name, since=since, waited=at - since)
+        for since, schedule in sorted(late, key=lambda each: each[0])
+        if at - since > patience and (schedule.overlap == "allow" or not goes_on(storage, schedule))
     )
 
 

@@ -13,6 +13,7 @@ from phaseline._shell.background import survived
 from phaseline._shell.runner import Runner
 from phaseline._shell.starting import StartOptions, prepared
 from phaseline._shell.traced import starting
+from phaseline.abc import Storage
 from phaseline.errors import PhaselineError
 from phaseline.finding import RunFilter
 from phaseline.loops import new_event
@@ -147,10 +148,7 @@ class Scheduler:
             log.warning("schedule %r is due, and left to other processes: %s", schedule.name, why)
 
     async def _goes_on(self, schedule: ScheduleRecord) -> bool:
-        """Whether a run of a schedule has not ended."""
-        wanted = RunFilter(marks=(attribute_mark("schedule", schedule.name),), ended=False)
-        find = partial(self._runner.storage.find, schedule.namespace, wanted, limit=1)
-        return bool(await self._runner.read(find))
+        return await self._runner.read(partial(goes_on, self._runner.storage, schedule))
 
 
 def _read(
@@ -165,6 +163,12 @@ def _read(
         except ZONE_ERRORS:
             unreadable.add(schedule.name)
     return due, frozenset(unreadable)
+
+
+def goes_on(storage: Storage, schedule: ScheduleRecord) -> bool:
+    """Whether a run of a schedule has not ended."""
+    wanted = RunFilter(marks=(attribute_mark("schedule", schedule.name),), ended=False)
+    return bool(storage.find(schedule.namespace, wanted, limit=1))
 
 
 def plan_of(runner: Runner, schedule: ScheduleRecord) -> Plan | None:
