@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import timedelta
 from typing import Any, Final
 
@@ -66,6 +66,17 @@ def checked_transport(transport: object) -> Transport | None:
             f"Runtime(transport={transport!r}): give a URL, such as 'redis://host:6379/0', or a transport"
         )
     return given
+
+
+def meant(
+    pipelines: Iterable[Pipeline[Any, Any]], name: str | None, version: str | None
+) -> Sequence[Pipeline[Any, Any]]:
+    """Give the pipelines that may be meant by a name and a version, either of which may be left out.
+
+    Several only where these are of several names: of several versions the one that was listed first is meant.
+    """
+    found = [each for each in pipelines if name in (None, each.name) and version in (None, each.version)]
+    return found if len({each.name for each in found}) > 1 else found[:1]
 
 
 def checked_pipelines(pipelines: Any) -> Pipelines:

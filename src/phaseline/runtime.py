@@ -119,7 +119,8 @@ class Runtime:
         Args:
             storage: ``"memory"``, ``"sqlite:///path"``, ``"postgresql://user:password@host/database"``, a URL whose scheme
                 is that of an installed plugin, or a storage. By default what the settings say, else ``"memory"``.
-            pipelines: What it runs.
+            pipelines: What it runs. Where somebody names a pipeline by its name alone, over HTTP or at a shell, the first one listed of
+                that name is meant: list the newest version first.
             queue: Carries permits between workers: ``"memory"`` within this process, ``"redis://host:6379/0"`` or
                 ``"amqp://user:password@host:5672"`` between those on many machines, a URL whose scheme is that of an
                 installed plugin, or a queue. By default what the settings say, else ``"memory"``.

@@ -600,6 +600,24 @@ async def test_who_names_an_unknown_pipeline_is_told_where_the_known_are_listed(
     assert "summing" in {each["name"] for each in (await client.get("/pipelines")).json()["pipelines"]}
 
 
+async def test_of_several_versions_the_first_is_meant() -> None:
+    """Where none is named; several pipelines are told apart by their names."""
+    older = Pipeline("reports", doubled.wait_for(APPROVED) >> published, version="0")
+    async with (
+        Runtime(pipelines=[reports, older, summing]) as runtime,
+        client_of(asgi_app(runtime, authorize=known)) as client,
+    ):
+        for given, version in (({}, "1"), ({"version": "1"}, "1"), ({"version": "0"}, "0")):
+            run_id = await started(client, "reports", 3, **given)
+            assert version == (await ok(client.get(f"/runs/{run_id}")))["version"]
+        put = await client.put(
+            "/schedules/often", json={"pipeline": "reports", "input": 1, "every_seconds": 60}
+        )
+        assert (200, "1") == (put.status_code, put.json().get("version")), put.text
+        refused = await client.post("/pipeline/start", json={"input": 1})
+        assert (422, ["reports", "summing"]) == (refused.status_code, refused.json()["known"])
+
+
 async def test_what_is_served_is_told(client: httpx2.AsyncClient) -> None:
     """Pipelines with graph and schemas, as for a form, and how the service is."""
     names = [each["name"] for each in (await ok(client.get("/pipelines")))["pipelines"]]

@@ -11,6 +11,7 @@ from typing import Any, Final
 
 import attrs
 
+from phaseline.arguments import meant
 from phaseline.cli.configuration import FILE, configuration
 from phaseline.errors import PhaselineError, PipelineNotRegisteredError
 from phaseline.pipeline import Pipeline
@@ -119,21 +120,18 @@ def client_of(place: Place, *, namespace: str | None = None) -> Runtime:
 
 
 def pipeline_in(runtime: Runtime, name: str | None, version: str | None) -> Pipeline[Any, Any]:
-    """Give the pipeline that is named; where the runtime has only one, it need not be.
+    """Give the pipeline that is named; where the runtime has only one, it need not be, and of several versions the first is meant.
 
     Raises:
         PipelineNotRegisteredError: There is no such pipeline.
         NoRuntimeError: It is not said which of several.
     """
-    found = [
-        each for each in runtime.pipelines if name in (None, each.name) and version in (None, each.version)
-    ]
+    found = meant(runtime.pipelines, name, version)
     if len(found) == 1:
         return found[0]
-    if found or name is None:
-        known = ", ".join(each.name if name is None else each.version for each in found) or "none"
-        what = "the pipeline" if name is None else f"--version of {name!r}"
-        raise NoRuntimeError(f"say {what}: {known}")
+    if name is None:
+        known = ", ".join(dict.fromkeys(each.name for each in found)) or "none"
+        raise NoRuntimeError(f"say the pipeline: {known}")
     raise PipelineNotRegisteredError(name, repr(runtime), runtime.names, version=version)
 
 

@@ -10,6 +10,7 @@ from pydantic import BaseModel
 from starlette.requests import Request
 from starlette.responses import Response
 
+from phaseline.arguments import meant
 from phaseline.finding import RunSummary
 from phaseline.pipeline import Pipeline
 from phaseline.runs import summary_by_id
@@ -75,16 +76,12 @@ class Call:
         return view.model_copy(update={"allowed": ()}) if self.read_only else view
 
     def pipeline(self, name: str | None, version: str | None) -> Pipeline[Any, Any]:
-        """Give the pipeline that is named; where only one is served, it need not be.
+        """Give the pipeline that is named; where only one is served, it need not be, and of several versions the first is meant.
 
         Raises:
             RequestError: There is none, or it cannot be told which.
         """
-        found = [
-            each
-            for each in self.runtime.pipelines
-            if name in (None, each.name) and version in (None, each.version)
-        ]
+        found = meant(self.runtime.pipelines, name, version)
         if len(found) == 1:
             return found[0]
         if not found:
@@ -92,8 +89,8 @@ class Call:
             raise RequestError(
                 UNKNOWN_PIPELINE, f"{which} is served here; GET pipelines lists them", pipeline=name
             )
-        known = [f"{each.name} {each.version}" for each in found]
-        raise RequestError(INVALID_REQUEST, "name one pipeline, and its version", known=known)
+        known = [*dict.fromkeys(each.name for each in found)]
+        raise RequestError(INVALID_REQUEST, "name one pipeline", known=known)
 
 
 Handler: TypeAlias = Callable[[Call], Awaitable[BaseModel | Response | None]]
