@@ -21,9 +21,11 @@ from phaseline.pipeline import Dag, Pipeline
 from phaseline.signals import Signal
 from phaseline.step import Node, wait_for
 
-Kind = Literal["one", "many"]
-TYPES: dict[Kind, Any] = {"one": int, "many": list[int]}
-DEFAULTS: dict[Kind, Any] = {"one": 0, "many": [0, 0]}
+Kind = Literal["one", "many", "grid"]
+TYPES: dict[Kind, Any] = {"one": int, "many": list[int], "grid": list[list[int]]}
+DEFAULTS: dict[Kind, Any] = {"one": 0, "many": [0, 0], "grid": [[0, 0], [0, 0]]}
+ITEMS: dict[Kind, Kind] = {"many": "one", "grid": "many"}
+"""What a map over a list hands to each of its items."""
 
 
 # --------------------------------------------------------------------- compositions
@@ -68,6 +70,8 @@ class Beside:
 class Map:
     name: str | None
     """Of the pipeline around its step; None where the step is a phase or a map."""
+    kind: Kind
+    """What it takes and gives."""
     step: Step
     limit: int | None
     on_error: Literal["fail", "collect"]
@@ -139,9 +143,15 @@ class Names:
 
 
 @st.composite
-def compositions(draw: st.DrawFn, *, timeless: bool = False) -> Step:
-    """Draw a composition that takes and gives one value."""
-    return _step(draw, Names(timeless=timeless), "one", "one", 3, fails=False, skips=True)
+def compositions(draw: st.DrawFn, *, timeless: bool = False, nested: bool = False) -> Step:
+    """Draw a composition that takes and gives one value; a ``nested`` one is a map whose items may be lists in turn."""
+    names = Names(timeless=timeless)
+    if not nested:
+        return _step(draw, names, "one", "one", 3, fails=False, skips=True)
+    first, last = (Leaf(names.next("p"), ("one",), "grid"), Leaf(names.next("p"), ("grid",), "one"))
+    item = _step(draw, names, "many", "many", 2, fails=False, skips=True)
+    name = None if isinstance(item, Leaf) else names.next("m")
+    return Line((Line((first, Map(name, "grid", item, draw(st.sampled_from((None, 1))), "fail"))), last))
 
 
 def _step(  # noqa: C901, PLR0911  # one return for each kind
@@ -155,14 +165,14 @@ def _step(  # noqa: C901, PLR0911  # one return for each kind
         return Leaf(names.next("p"), takes, gives, optional, fails, skips)
 
     def kind() -> Kind:
-        return draw(st.sampled_from(("one", "many")))
+        return draw(st.sampled_from(("one", "many", "grid")))
 
     kinds = ["leaf"]
     if depth > 0:
         kinds += ["line", "line", "either", "beside", "named", "web"]
         kinds += [] if names.timeless else ["first", "rest", "asked"]
         kinds += ["maybe"] * 2 * (takes == gives)
-        kinds += ["map"] * 4 * (takes == gives == "many")
+        kinds += ["map"] * 4 * (takes == gives and takes in ITEMS)
     match draw(st.sampled_from(kinds)):
         case "line":
             middle = kind()
@@ -193,9 +203,9 @@ def _step(  # noqa: C901, PLR0911  # one return for each kind
         case "map":
             collects = draw(st.booleans())
             limit = draw(st.sampled_from((None, None, 1, 2)))
-            item = inner("one", "one", fails=fails or collects)
+            item = inner(ITEMS[takes], ITEMS[takes], fails=fails or collects)
             name = None if isinstance(item, Leaf) else names.next("m")
-            return Map(name, item, limit, "collect" if collects else "fail")
+            return Map(name, takes, item, limit, "collect" if collects else "fail")
         case _:
             return leaf(takes)
 
@@ -314,7 +324,7 @@ def template_of(step: Step, body: Body, ask: Ask) -> tuple[Any, dict[str, Any]]:
             return {"pipeline": step.name, "graph": {"nodes": nodes, "output": "first"}}, registered
 
 
-def _takes(step: Step) -> Kind:  # noqa: PLR0911  # one for each kind
+def _takes(step: Step) -> Kind:  # one for each kind
     match step:
         case Leaf():
             return step.takes[0]
@@ -326,9 +336,7 @@ def _takes(step: Step) -> Kind:  # noqa: PLR0911  # one for each kind
             return _takes(step.first)
         case Beside():
             return _takes(step.steps[0])
-        case Map():
-            return "many"
-        case Web() | First():
+        case Map() | Web() | First():
             return step.kind
 
 
@@ -367,9 +375,10 @@ def _phase(leaf: Leaf, body: Body, *, tuple_of: bool) -> Node[Any, Any]:
 def _unwrap(step: Map) -> Node[Any, Any]:
     """A phase that makes a plain list of what a collecting map gives."""
 
-    def unwrap(found: list[Any]) -> list[int]:
-        return [getattr(item, "value", 0) for item in found]
+    def unwrap(found: list[Any]) -> Any:
+        return [getattr(item, "value", DEFAULTS[ITEMS[step.kind]]) for item in found]
 
+    unwrap.__annotations__ = {"found": list[Any], "return": TYPES[step.kind]}
     return phase(name=unwrap_name(step))(unwrap)
 
 
@@ -531,7 +540,8 @@ class Model:
         for index in range(value.length):
             self.failed = False
             item = f"{path}[{index}]"
-            given = self.run(step.step, Value(live=True), f"{item}/", item if step.name is None else None)
+            element = Value(live=True, length=self.fate.length(item))  # counts where it is a list itself
+            given = self.run(step.step, element, f"{item}/", item if step.name is None else None)
             dropped += not given.live
             if self.failed and collects:
                 self.unsure.add(item)

@@ -216,9 +216,9 @@ class Orphans:
         if self.is_changed:
             return (
                 f"{which}, is registered in another shape: register the one that they began under, and give the new one "
-                "another version=; or cancel them"
+                "another version=, so that they go on or can be cancelled"
             )
-        return f"{which}, is not registered: add it, Runtime(pipelines=[...]), where they are to go on; or cancel them there"
+        return f"{which}, is not registered: add it, Runtime(pipelines=[...]), where they are to go on, or to be cancelled"
 
 
 @attrs.frozen

@@ -10,7 +10,7 @@ import anyio
 import attrs
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.compositions import Fate, Step, compositions, leaves_in, node_of
+from tests.compositions import Fate, Kind, Step, compositions, leaves_in, node_of
 
 from phaseline import Pipeline, RunHandle, RunState, Runtime
 from phaseline.errors import NoOutputError
@@ -23,7 +23,7 @@ class Bodies:
     """What bodies give depends on their names and what they take alone; one call of all of them fails."""
 
     fate: Fate
-    kinds: dict[str, str]
+    kinds: dict[str, Kind]
     broken: int = 0
     """Number of the call that fails; 0 for none."""
     calls: int = 0
@@ -34,7 +34,10 @@ class Bodies:
             if self.calls == self.broken:
                 raise ValueError(name)
             number = crc32(f"{self.fate.seed}:{name}:{value!r}".encode())
-            return number % 100 if self.kinds[name] == "one" else [number % 7] * (number % 4)
+            many = [number % 7] * (number % 4)
+            return {"one": number % 100, "many": many, "grid": [many, [number % 5]] * (number % 3)}[
+                self.kinds[name]
+            ]
 
         return compute
 
@@ -67,8 +70,12 @@ async def copy_everywhere(step: Step, seed: int, chosen: int) -> None:
     check(storage)
 
 
-@settings(max_examples=60)
-@given(compositions(timeless=True), st.integers(0, 2**31), st.integers(0, 2**16))
+@settings(max_examples=150)
+@given(
+    compositions(timeless=True) | compositions(timeless=True, nested=True),
+    st.integers(0, 2**31),
+    st.integers(0, 2**16),
+)
 def test_a_copy_gives_what_a_run_gives_that_never_failed(step: Step, seed: int, chosen: int) -> None:
     """From each checkpoint of a run that failed, and from all that it had."""
     anyio.run(copy_everywhere, step, seed, chosen)

@@ -102,10 +102,10 @@ class Player:
 
     def signal(self, asked: Asked, path: str, key: str | None) -> Receive:
         """What somebody sends; the same again does nothing."""
-        length = self.fate.length(path)
+        element = {"one": None, "many": 0, "grid": [0]}[asked.gives]
         return Receive(
             asked.name,
-            f"{[0] * length}" if asked.gives == "many" else "0",
+            "0" if element is None else f"{[element] * self.fate.length(path)}",
             key,
             f"{path} {self.run.snapshot.run.epoch}",
         )
