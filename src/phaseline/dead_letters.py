@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Generator, Iterable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Generator, Iterable, Mapping
+from contextlib import aclosing
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any
 
-import anyio
 import attrs
 
-from phaseline._shell.controlling import carry_out, order_of
+from phaseline._shell.controlling import carry_out, each_of, order_of
 from phaseline._shell.runner import Runner
 from phaseline.asking import check_asked, check_page, check_run_id
-from phaseline.control import OF_ONE_RUN, Verb
+from phaseline.control import Verb
+from phaseline.errors import PhaselineError
 from phaseline.finding import Order
 from phaseline.letters import DeadLetter, LetterFilter, LetterKey, LetterPage, letter_filter
 from phaseline.pipeline import Selected, names_of
@@ -125,9 +126,10 @@ class Letters:
 
     async def __aiter__(self) -> AsyncIterator[DeadLetter]:
         """Give all of them, or as many as the limit says."""
-        async for page in self._pages(STRIDE, self._wanted):
-            for letter in page:
-                yield letter
+        async with aclosing(self._pages(STRIDE, self._wanted)) as pages:
+            async for page in pages:
+                for letter in page:
+                    yield letter
 
     async def requeue(self, *, reason: str = "", actor: str = "") -> Handled:
         """Take all their runs up again, each where it failed; what fails again meanwhile is left for the next time.
@@ -153,23 +155,16 @@ class Letters:
         wanted, until = self._wanted, self._runner.clock.now() + MICROSECOND
         until = until if wanted.until is None else min(until, wanted.until)
         done: list[str] = []
-        refused: dict[str, str] = {}
+        refused: dict[str, PhaselineError] = {}
+        obey = partial(carry_out, self._runner, order=order)
+        async with aclosing(self._pages(PAGE, attrs.evolve(wanted, until=until))) as pages:
+            async for page in pages:
+                ids = [letter.run_id for letter in page]
+                refused |= await each_of(ids, obey)
+                done += [run_id for run_id in ids if run_id not in refused]
+        return Handled(len(done), {run_id: str(error) for run_id, error in refused.items()})
 
-        async def command(run_id: str) -> None:
-            try:
-                await carry_out(self._runner, run_id, order)
-            except OF_ONE_RUN as error:
-                refused[run_id] = str(error)
-            else:
-                done.append(run_id)
-
-        async for page in self._pages(PAGE, attrs.evolve(wanted, until=until)):
-            async with anyio.create_task_group() as tasks:  # side by side, so that they share commits
-                for letter in page:
-                    tasks.start_soon(command, letter.run_id)
-        return Handled(len(done), refused)
-
-    async def _pages(self, size: int, wanted: LetterFilter) -> AsyncIterator[list[DeadLetter]]:
+    async def _pages(self, size: int, wanted: LetterFilter) -> AsyncGenerator[list[DeadLetter]]:
         after, left = self._after, self._limit
         while left is None or left > 0:
             limit = size if left is None else min(left, size)

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Generator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Generator, Mapping, Sequence
+from contextlib import aclosing
 from functools import partial
 from typing import Any
 
-import anyio
 import attrs
 
-from phaseline._engine.commands import Order as Command
-from phaseline._shell.controlling import carry_out, order_of
+from phaseline._shell.controlling import carry_out, each_of, order_of
 from phaseline._shell.ids import first_id
 from phaseline._shell.runner import Runner
 from phaseline.asking import check_run_id
-from phaseline.control import OF_ONE_RUN, Verb
-from phaseline.errors import DefinitionError, PhaselineError, StorageError
+from phaseline.control import Verb
+from phaseline.errors import DefinitionError, PhaselineError
 from phaseline.finding import Commanded, Order, Orphans, RunFilter, RunPage, RunSummary
 from phaseline.run import ENDED_STATES, Definition, RunRecord, RunState
 from phaseline.statistics import GROUPINGS, Grouping, Statistics
@@ -57,8 +56,11 @@ class Runs:
         """Give one page."""
         return self._page(self._after, PAGE if self._limit is None else self._limit).__await__()
 
-    async def __aiter__(self) -> AsyncIterator[RunSummary]:
+    def __aiter__(self) -> AsyncIterator[RunSummary]:
         """Give all of them, or as many as the limit says."""
+        return self._each()
+
+    async def _each(self) -> AsyncGenerator[RunSummary]:
         after, left = self._after, self._limit
         while left is None or left > 0:
             page = await self._page(after, STRIDE if left is None else min(left, STRIDE))
@@ -146,39 +148,17 @@ class Runs:
             raise DefinitionError(msg)
         answers: dict[str, PhaselineError | None] = {}
         waiting: list[str] = []
-        async for run in self:
-            waiting.append(run.id)
-            answers[run.id] = None
-            if len(waiting) == AT_ONCE:
-                answers.update(await self._carry_out(order, waiting))
-                waiting.clear()
-        answers.update(await self._carry_out(order, waiting))
+        obey = partial(carry_out, self._runner, order=order)
+        async with aclosing(self._each()) as each:
+            async for run in each:
+                waiting.append(run.id)
+                answers[run.id] = None
+                if len(waiting) == AT_ONCE:
+                    answers.update(await each_of(waiting, obey))
+                    waiting.clear()
+        answers.update(await each_of(waiting, obey))
         refused = {run_id: error for run_id, error in answers.items() if error is not None}
         return Commanded(tuple(run_id for run_id in answers if run_id not in refused), refused)
-
-    async def _carry_out(self, order: Command, run_ids: Sequence[str]) -> Mapping[str, PhaselineError]:
-        """Command some runs side by side, so that their commits share batches; gives who refused, and why.
-
-        Raises:
-            StorageError: The storage failed one of them; the others have their answers.
-        """
-        refused: dict[str, PhaselineError] = {}
-        failed: list[StorageError] = []
-
-        async def one(run_id: str) -> None:
-            try:
-                await carry_out(self._runner, run_id, order)
-            except StorageError as error:
-                failed.append(error)
-            except OF_ONE_RUN as error:
-                refused[run_id] = error
-
-        async with anyio.create_task_group() as tasks:
-            for run_id in run_ids:
-                tasks.start_soon(one, run_id)
-        if failed:
-            raise failed[0]
-        return refused
 
     async def _page(self, after: str | None, size: int) -> RunPage:
         runner = self._runner

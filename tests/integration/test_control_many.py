@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from functools import partial
+from typing import Any
 
 import pytest
 from tests.opening import OpenRuntime
 
-from phaseline import Pipeline, RunState, phase, runs
-from phaseline.errors import CommandRefusedError, DefinitionError, EncodeError
+from phaseline import Abort, Pipeline, RunState, phase, runs
+from phaseline._shell.runner import Runner
+from phaseline.errors import CommandRefusedError, DefinitionError, EncodeError, StorageUnavailableError
 
 HOUR = timedelta(hours=1)
 
@@ -18,7 +21,13 @@ async def same(number: int) -> int:
     return number
 
 
+@phase
+async def broken(number: int) -> int:
+    raise Abort(f"no {number}")
+
+
 plain = Pipeline("plain", same)
+breaking = Pipeline("breaking", broken)
 
 
 async def test_each_run_answers_for_itself(
@@ -64,3 +73,29 @@ async def test_what_is_wrong_is_told_before_anybody_is_commanded(open_runtime: O
         with pytest.raises(EncodeError, match="reason of cancel"):
             await runtime.find().control("cancel", reason="\0")
         assert await handle.state() == RunState.IDLE
+
+
+@pytest.mark.parametrize("verb", ["pause", "requeue", "discard"])
+async def test_an_outage_is_raised_as_it_is(
+    open_runtime: OpenRuntime, monkeypatch: pytest.MonkeyPatch, verb: str
+) -> None:
+    """Not in a group, however many it befell: who catches a StorageError catches it."""
+
+    async def lost(*_: Any) -> None:
+        raise StorageUnavailableError("here", "it is gone", "wait")
+
+    async with open_runtime(plain, breaking) as runtime:
+        for number in range(3):
+            await (await runtime.start(breaking, number)).wait()
+            await runtime.start(plain, number, delay=HOUR)
+        with monkeypatch.context() as patched:
+            patched.setattr(Runner, "hold", lost)
+            patched.setattr(runs, "AT_ONCE", 2)
+            command = {
+                "pause": partial(runtime.find(pipeline=plain).control, "pause"),
+                "requeue": runtime.dead_letters.find().requeue,
+                "discard": runtime.dead_letters.find().discard,
+            }[verb]
+            with pytest.raises(StorageUnavailableError, match="it is gone"):
+                await command()
+        assert await runtime.find().count() == {"FAILED": 3, "IDLE": 3}

@@ -15,7 +15,9 @@ from tests.loops import BOTH_LOOPS, anyio_backend  # noqa: F401  # a fixture
 from tests.web_client import client_of, streaming
 
 from phaseline import Pipeline, Runtime, Signal, each
+from phaseline._shell.runner import Runner
 from phaseline.context import Context
+from phaseline.errors import StorageUnavailableError
 from phaseline.phase import phase
 from phaseline.storage.sql.store import SqlStorage
 from phaseline.web import Access, asgi_app, sse
@@ -463,6 +465,26 @@ async def test_many_runs_are_commanded(client: httpx2.AsyncClient, runtime: Runt
     for wrong in ({"colour": "red"}, {"after": 7}, {"state": "PAUSED"}, {"attribute": ["=1"]}):
         assert 422 == (await client.post("/runs/cancel", json=wrong)).status_code, wrong
     world.open.set()
+
+
+@pytest.mark.parametrize("place", ["/runs/pause", "/dead-letters/requeue"])
+async def test_where_the_storage_is_gone_a_command_to_many_says_so(
+    client: httpx2.AsyncClient, runtime: Runtime, monkeypatch: pytest.MonkeyPatch, place: str
+) -> None:
+    """With the status by which clients try again, as a command to one does."""
+    world.broken = {"summed"}
+    for number in range(2):
+        await ended(runtime, await started(client, "summing", number))
+        await started(client, "reports", number)
+
+    async def lost(*_: Any) -> None:
+        raise StorageUnavailableError("here", "it is gone", "wait")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Runner, "hold", lost)
+        answer = await client.post(place, json={})
+    assert (503, "5") == (answer.status_code, answer.headers["retry-after"])
+    assert "urn:phaseline:problem:storage-unavailable" == answer.json()["type"]
 
 
 async def test_many_runs_are_retried(runtime: Runtime, client: httpx2.AsyncClient) -> None:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING
 
+import anyio
 from msgspec.structs import replace
 
 from phaseline._engine.commands import (
@@ -26,8 +27,14 @@ from phaseline._engine.control import verb_of
 from phaseline._shell.committer import KeyTaken
 from phaseline._shell.live import LiveRun
 from phaseline._shell.traced import commanded
-from phaseline.control import Verb, allowed_in
-from phaseline.errors import CommandRefusedError, DefinitionError, UnknownCheckpointError, UnknownPhaseError
+from phaseline.control import OF_ONE_RUN, Verb, allowed_in
+from phaseline.errors import (
+    CommandRefusedError,
+    DefinitionError,
+    PhaselineError,
+    UnknownCheckpointError,
+    UnknownPhaseError,
+)
 from phaseline.texts import did_you_mean, storable_text
 
 if TYPE_CHECKING:
@@ -112,6 +119,34 @@ async def carry_out(runner: Runner, run_id: str, order: Order) -> LiveRun:
     except KeyTaken:
         live = await runner.load(run_id)
         raise await _key_taken(runner, live, order) from None
+
+
+async def each_of(
+    run_ids: Iterable[str], command: Callable[[str], Awaitable[object]]
+) -> Mapping[str, PhaselineError]:
+    """Command runs side by side, so that their commits share batches; gives who refused, and why.
+
+    Raises:
+        PhaselineError: What keeps more than one run from obeying, such as a StorageError: the first of them, as it is; the
+            others have their answers.
+    """
+    refused: dict[str, PhaselineError] = {}
+    failed: list[PhaselineError] = []
+
+    async def one(run_id: str) -> None:
+        try:
+            await command(run_id)
+        except OF_ONE_RUN as error:
+            refused[run_id] = error
+        except PhaselineError as error:  # else the task group would wrap it, and nobody know it
+            failed.append(error)
+
+    async with anyio.create_task_group() as tasks:
+        for run_id in run_ids:
+            tasks.start_soon(one, run_id)
+    if failed:
+        raise failed[0]
+    return refused
 
 
 async def fork(runner: Runner, run_id: str, at: str | None, reason: str, actor: str) -> LiveRun:

@@ -6,9 +6,8 @@ from collections.abc import Awaitable, Callable, Iterable
 from functools import partial
 from typing import Final
 
-import anyio
-
-from phaseline.control import ACTIVE, OF_ONE_RUN, TABLE, Verb, allowed_in
+from phaseline._shell.controlling import each_of
+from phaseline.control import ACTIVE, TABLE, Verb, allowed_in
 from phaseline.views import HandledView
 from phaseline.web.access import Action
 from phaseline.web.asked import ManyRuns
@@ -24,21 +23,10 @@ async def told_to_each(
     run_ids: Iterable[str], command: Callable[[str], Awaitable[None]], next_: str | None
 ) -> HandledView:
     """Command runs, and say what it came to; one that refuses holds nothing up."""
-    refused: dict[str, str] = {}
-    done: list[str] = []
-
-    async def tell(run_id: str) -> None:
-        try:
-            await command(run_id)
-        except OF_ONE_RUN as error:
-            _, refused[run_id] = told_of(error, "a command to many")
-        else:
-            done.append(run_id)
-
-    async with anyio.create_task_group() as tasks:  # side by side, so that they share commits
-        for run_id in run_ids:
-            tasks.start_soon(tell, run_id)
-    return HandledView(done=len(done), refused=refused, next=next_)
+    asked = tuple(run_ids)
+    refused = await each_of(asked, command)
+    told = {run_id: told_of(error, "a command to many")[1] for run_id, error in refused.items()}
+    return HandledView(done=len(asked) - len(refused), refused=told, next=next_)
 
 
 async def _command(call: Call, verb: Verb) -> HandledView:
