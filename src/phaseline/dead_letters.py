@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator, Generator, Iterable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Generator, Iterable
 from contextlib import aclosing
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -15,7 +15,7 @@ from phaseline._shell.runner import Runner
 from phaseline.asking import check_asked, check_page, check_run_id
 from phaseline.control import Verb
 from phaseline.errors import PhaselineError
-from phaseline.finding import Order
+from phaseline.finding import Commanded, Order
 from phaseline.letters import DeadLetter, LetterFilter, LetterKey, LetterPage, letter_filter
 from phaseline.pipeline import Selected, names_of
 from phaseline.run import ErrorCategory
@@ -25,16 +25,6 @@ PAGE = 100
 STRIDE = 500
 """Letters that are read at once by who walks through them."""
 EPOCH, MICROSECOND = datetime(1970, 1, 1, tzinfo=UTC), timedelta(microseconds=1)
-
-
-@attrs.frozen
-class Handled:
-    """What a command to many runs came to."""
-
-    done: int
-    """Runs that obeyed."""
-    refused: Mapping[str, str]
-    """Why others did not, by id: somebody was faster, or their pipeline is not registered here."""
 
 
 @attrs.frozen
@@ -131,7 +121,7 @@ class Letters:
                 for letter in page:
                     yield letter
 
-    async def requeue(self, *, reason: str = "", actor: str = "") -> Handled:
+    async def requeue(self, *, reason: str = "", actor: str = "") -> Commanded:
         """Take all their runs up again, each where it failed; what fails again meanwhile is left for the next time.
 
         Runs are made to wait for workers, in commits of their own: if this is interrupted, call it again.
@@ -141,7 +131,7 @@ class Letters:
         """
         return await self._command(Verb.RETRY, reason, actor)
 
-    async def discard(self, *, reason: str = "", actor: str = "") -> Handled:
+    async def discard(self, *, reason: str = "", actor: str = "") -> Commanded:
         """Let go of all of them, as ``requeue`` does its work.
 
         Raises:
@@ -149,7 +139,7 @@ class Letters:
         """
         return await self._command(Verb.DISCARD, reason, actor)
 
-    async def _command(self, verb: Verb, reason: str, actor: str) -> Handled:
+    async def _command(self, verb: Verb, reason: str, actor: str) -> Commanded:
         order = order_of(verb, reason, actor)
         # What comes back while this goes on is not met again: it is written later.
         wanted, until = self._wanted, self._runner.clock.now() + MICROSECOND
@@ -162,7 +152,7 @@ class Letters:
                 ids = [letter.run_id for letter in page]
                 refused |= await each_of(ids, obey)
                 done += [run_id for run_id in ids if run_id not in refused]
-        return Handled(len(done), {run_id: str(error) for run_id, error in refused.items()})
+        return Commanded(tuple(done), refused)
 
     async def _pages(self, size: int, wanted: LetterFilter) -> AsyncGenerator[list[DeadLetter]]:
         after, left = self._after, self._limit

@@ -378,7 +378,7 @@ class LettersView(View):
     next: str | None
 
 
-class HandledView(View):
+class CommandedView(View):
     """What a command to many runs came to, as far as it went."""
 
     done: int

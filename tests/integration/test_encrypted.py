@@ -262,7 +262,7 @@ async def test_many_are_commanded_though_one_cannot_be_read(
             await clock.settle()
     async with Runtime(encrypted(sqlite_storage(), other), pipelines=pipelines, clock=clock) as runtime:
         handled = await runtime.dead_letters.find().requeue()
-        assert (handled.done, [*handled.refused]) == (1, [ids[0]])
+        assert (len(handled.done), [*handled.refused]) == (1, [ids[0]])
         told = await runtime.find(pipeline=later).control("cancel")
         assert (told.done, [*told.refused]) == ((ids[3],), [ids[1]])
         assert isinstance(told.refused[ids[1]], DecryptionError)

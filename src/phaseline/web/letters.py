@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 from phaseline.errors import DefinitionError, RunNotFoundError
 from phaseline.finding import Order
 from phaseline.letters import DeadLetter, LetterPage
-from phaseline.views import HandledView, LettersView, LetterView, StateView
+from phaseline.views import CommandedView, LettersView, LetterView, StateView
 from phaseline.web.access import Action, everything
 from phaseline.web.asked import Letters, ManyLetters
 from phaseline.web.calls import Call
@@ -57,7 +57,7 @@ async def discard(call: Call) -> StateView:
     return await call.state()
 
 
-async def requeue_many(call: Call) -> HandledView:
+async def requeue_many(call: Call) -> CommandedView:
     """Take the runs of the dead letters that fulfil all conditions up again, each where it failed, page by page.
 
     The newest come first, so that one that fails again meanwhile is not met again on a page further on.
@@ -65,12 +65,12 @@ async def requeue_many(call: Call) -> HandledView:
     return await _command(call, Action.REQUEUE, call.runtime.dead_letters.requeue)
 
 
-async def discard_many(call: Call) -> HandledView:
+async def discard_many(call: Call) -> CommandedView:
     """Let go of the dead letters that fulfil all conditions, page by page; their runs stay FAILED."""
     return await _command(call, Action.DISCARD, call.runtime.dead_letters.discard)
 
 
-async def _command(call: Call, action: Action, act: Callable[..., Awaitable[None]]) -> HandledView:
+async def _command(call: Call, action: Action, act: Callable[..., Awaitable[None]]) -> CommandedView:
     page = await _page(call, call.body, "newest")
     # Of what he may not command he learns nothing, as in lists.
     ids = [letter.run_id for letter in page.letters if await _may(call, action, letter)]

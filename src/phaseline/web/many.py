@@ -8,7 +8,7 @@ from typing import Final
 
 from phaseline._shell.controlling import each_of
 from phaseline.control import ACTIVE, TABLE, Verb, allowed_in
-from phaseline.views import HandledView
+from phaseline.views import CommandedView
 from phaseline.web.access import Action
 from phaseline.web.asked import ManyRuns
 from phaseline.web.calls import Call, Handler
@@ -21,19 +21,19 @@ VERBS: Final = (Verb.PAUSE, Verb.RESUME, Verb.CANCEL, Verb.RETRY, Verb.RESTART)
 
 async def told_to_each(
     run_ids: Iterable[str], command: Callable[[str], Awaitable[None]], next_: str | None
-) -> HandledView:
+) -> CommandedView:
     """Command runs, and say what it came to; one that refuses holds nothing up."""
     asked = tuple(run_ids)
     refused = await each_of(asked, command)
     told = {run_id: told_of(error, "a command to many")[1] for run_id, error in refused.items()}
-    return HandledView(done=len(asked) - len(refused), refused=told, next=next_)
+    return CommandedView(done=len(asked) - len(refused), refused=told, next=next_)
 
 
-async def _command(call: Call, verb: Verb) -> HandledView:
+async def _command(call: Call, verb: Verb) -> CommandedView:
     asked: ManyRuns = call.body
     obeying = _obeying(asked, verb)
     if obeying is None:
-        return HandledView(done=0, refused={}, next=None)
+        return CommandedView(done=0, refused={}, next=None)
     # The newest come first, so that one that is begun meanwhile is not met on a page further on.
     page = await found(call, obeying, order="newest", limit=asked.limit, after=asked.after)
     # Of what he may not command he learns nothing, as in lists.

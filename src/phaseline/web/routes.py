@@ -110,7 +110,7 @@ def _runs() -> Iterator[Route]:
     for verb in many.VERBS:
         yield _to(
             "POST", f"/runs/{verb}", f"{verb}Runs", Action(verb), many.command_many(verb), body=asked.ManyRuns,
-            answer=views.HandledView, problems=marks,
+            answer=views.CommandedView, problems=marks,
         )  # fmt: skip
     yield _get(
         "/runs/{id}", "getRun", Action.READ, runs.show_run, answer=views.RunDetail,
@@ -175,7 +175,7 @@ def _letters() -> Iterator[Route]:
     ):  # fmt: skip
         yield _to(
             "POST", f"/dead-letters/{name}", f"{name}DeadLetters", action, to_all, body=asked.ManyLetters,
-            answer=views.HandledView,
+            answer=views.CommandedView,
         )  # fmt: skip
 
 
