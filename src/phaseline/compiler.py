@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 from datetime import timedelta
 from types import GenericAlias
@@ -25,6 +24,7 @@ from phaseline.plan import Awaited, Binding, NodeKind, Plan, PlanNode
 from phaseline.retry import NO_RETRY, Retry
 from phaseline.signature import accepts, element_type, type_name
 from phaseline.step import Chain, Node, Subgraph, Wait
+from phaseline.texts import upper_snake
 from phaseline.undoing import undo_of
 from phaseline.usage import Budget
 
@@ -222,7 +222,7 @@ class Builder:
         what = f"what is handed on by {path!r}" if wait.signal is None else f"signal {wait.signal.name!r}"
         sent = wait.kept if wait.signal is None else self._sent_with(wait)
         binding = Binding(wait, None, NO_RETRY, None, sent, what)
-        label = _label(path.removeprefix(place.prefix))
+        label = upper_snake(path.removeprefix(place.prefix))
         awaits = Awaited(
             None if wait.signal is None else wait.signal.name, wait.key, wait.span, _default_of(wait, binding)
         )
@@ -262,7 +262,7 @@ class Builder:
             )
             raise DefinitionError(msg)
         node = PlanNode(
-            len(self.nodes), self._claim(path), NodeKind.CHILD, _label(started.name), started.queue or "",
+            len(self.nodes), self._claim(path), NodeKind.CHILD, _label_of(started), started.queue or "",
             _with_gaps(wire.source, plan.input_type), wire.after, scope, starts=plan.name, close=started.close,
         )  # fmt: skip
         what = f"output of the child run at {path!r}"
@@ -422,15 +422,10 @@ def _innermost(node: Node[Any, Any]) -> Node[Any, Any]:
 
 
 def _label_of(inner: Node[Any, Any]) -> str:
+    """The state of a run while it is there."""
     if isinstance(inner, Phase):
         return inner.options.state_label
-    if isinstance(inner, StartedRun):
-        return _label(inner.name)
-    return inner.title.upper().replace("-", "_")
-
-
-def _label(name: str) -> str:
-    return re.sub(r"[^A-Z0-9]+", "_", name.upper())
+    return upper_snake(inner.name if isinstance(inner, StartedRun) else inner.title)
 
 
 def _queue_of(inner: Node[Any, Any]) -> str:

@@ -7,8 +7,10 @@ from typing import Any, Never
 
 import pytest
 
-from phaseline import Abort, Context, Dag, Pipeline, branch, each, parallel, phase, when
+from phaseline import Abort, Context, Dag, Pipeline, Signal, branch, each, parallel, phase, start_child, when
+from phaseline.compose import Each
 from phaseline.errors import DefinitionError, DuplicatePhaseError, NoCommonInputError, TypeMismatchError
+from phaseline.finding import run_filter
 
 
 @phase
@@ -271,6 +273,26 @@ def test_a_label_that_comes_back() -> None:
     assert onward(Pipeline("near", parallel(one, other)), "WORK") == {"COMPLETED"}
     with pytest.raises(DefinitionError, match="'one' and 'other' share the label 'WORK'"):
         Pipeline("far", one >> double >> other)
+
+
+@pytest.mark.parametrize("name", ["a.b", "a-b", "A_b", "OrderPlaced", "v1.2-rc"])
+def test_a_label_from_a_name_is_a_state_that_can_be_asked_for(name: str) -> None:
+    """By one rule, whatever has the name: what is in it is part of a state, or becomes ``_``."""
+    inner = Pipeline(name, double)
+    made = (
+        double.with_options(name=name),
+        each(inner),
+        start_child(inner),
+        each(start_child(inner)),
+        double.wait_for(Signal[int](name), name=name),
+    )
+    labels = [
+        Pipeline("outer", numbers >> node if isinstance(node, Each) else node).plan.order[-1].label
+        for node in made
+    ]
+    for label in labels:
+        run_filter(state=label)
+    assert 1 == len({*labels})
 
 
 # --------------------------------------------------------------------- fingerprints
