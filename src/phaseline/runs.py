@@ -142,10 +142,10 @@ class Runs:
             EncodeError: A text cannot be stored; nobody was commanded.
             StorageError: They cannot be read, or it is not known of a run whether it obeyed; those before it did, or not.
         """
-        order = order_of(verb, reason, actor, phase=phase, to=to, note=note)
         if verb == Verb.FORK:
             msg = "copies fulfil the conditions that their runs do, and would be copied in turn; use handle.fork() for each"
             raise DefinitionError(msg)
+        order = order_of(verb, reason, actor, phase=phase, to=to, note=note)
         answers: dict[str, PhaselineError | None] = {}
         waiting: list[str] = []
         obey = partial(carry_out, self._runner, order=order)

@@ -725,15 +725,15 @@ class Runtime:
 
         Args:
             run_id: Its id.
-            verb: A ``Verb``, or its text: ``"cancel"``.
+            verb: A ``Verb``, or its text: ``"cancel"``. For ``fork``, which gives another run, there is ``handle.fork()`` alone.
             reason: Why, for the run's history.
             actor: Who commands it, for the run's history.
             phase: What ``rerun_from`` begins with.
-            to: Where ``rollback`` goes, or after what ``fork`` has the copy go on.
+            to: Where ``rollback`` goes.
             note: What ``annotate`` writes.
 
         Raises:
-            DefinitionError: There is no such verb, or what it needs is missing.
+            DefinitionError: There is no such verb, it is ``fork``, or what it needs is missing.
             RunNotFoundError: There is no such run in this namespace.
             UnknownPhaseError, UnknownCheckpointError: There is no such phase, no such checkpoint.
             CommandRefusedError: The run does not obey it in its state.

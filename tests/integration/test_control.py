@@ -510,18 +510,15 @@ async def test_every_cell_of_the_table_is_as_it_says(open_runtime: OpenRuntime) 
         for state in STATES:
             for verb in Verb:
                 handle = await put(runtime, state)
-                of_all = verb is Verb.FORK and state == "COMPLETED"  # nothing would be left to do
                 before = await runtime.runner.record_of(handle.id)
                 try:
-                    await runtime.control(
-                        handle.id,
-                        verb,
-                        reason="table",
-                        actor="ada",
-                        phase="as_told",
-                        to="as_told" if of_all else None,
-                        note="seen",
-                    )
+                    if verb is Verb.FORK:
+                        at = "as_told" if state == "COMPLETED" else None  # of all nothing would be left to do
+                        await handle.fork(at, reason="table", actor="ada")
+                    else:
+                        await runtime.control(
+                            handle.id, verb, reason="table", actor="ada", phase="as_told", note="seen"
+                        )
                 except CommandRefusedError as error:
                     same = await runtime.runner.record_of(handle.id) == before
                     right = same and state not in TABLE[verb] and error.allowed == allowed_in(state)

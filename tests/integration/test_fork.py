@@ -562,6 +562,17 @@ async def test_many_are_not_copied_at_once(open_runtime: OpenRuntime) -> None:
         assert await runtime.find().count() == {"FAILED": 1}
 
 
+async def test_a_copy_is_not_made_where_its_id_would_be_lost(open_runtime: OpenRuntime) -> None:
+    """Commands by name have no answer; the error says what has one."""
+    async with open_runtime(sums) as runtime:
+        origin = await failed(runtime, "shown")
+        with pytest.raises(DefinitionError, match=r"use \(await runtime.get\(run_id\)\).fork\(\)"):
+            await runtime.control(origin.id, "fork", to="listed")
+        with pytest.raises(DefinitionError, match="needs at="):
+            await origin.fork(3)  # type: ignore[arg-type]  # the mistake under test
+        assert await runtime.find().count() == {"FAILED": 1}
+
+
 # --------------------------------------------------------------------- elsewhere
 @BOTH_LOOPS
 async def test_another_process_copies_a_run(database: Callable[[], Storage], clock: FakeClock) -> None:

@@ -61,25 +61,31 @@ def order_of(
     """Make the command of a verb, and check what is told of it before anything is done.
 
     Raises:
-        DefinitionError: There is no such verb, or what it needs is missing.
+        DefinitionError: There is no such verb, it is ``fork``, or what it needs is missing.
         EncodeError: A text cannot be stored.
     """
-    verbs = [str(known) for known in Verb]
+    if verb == Verb.FORK:
+        msg = "fork gives another run, and is no command without an answer; use (await runtime.get(run_id)).fork()"
+        raise DefinitionError(msg)
+    verbs = [str(known) for known in Verb if known is not Verb.FORK]
     if verb not in verbs:
         msg = f"there is no command {verb!r}{did_you_mean(str(verb), verbs)} (known: {', '.join(verbs)})"
         raise DefinitionError(msg)
-    reason = storable_text(reason, what=f"the reason of {verb}")
-    actor = storable_text(actor, what=f"the actor of {verb}")
+    reason, actor = _said(verb, reason, actor)
     plain = _PLAIN.get(Verb(verb))
     if plain is not None:
         return plain(reason, actor)
     if verb == Verb.ROLLBACK:
         return RollBack(to if to is None else _given(verb, "to", to), None, reason, actor)
-    if verb == Verb.FORK:
-        return Fork("", to if to is None else _given(verb, "at", to), None, reason, actor)
     if verb == Verb.RERUN_FROM:
         return RerunFrom(_given(verb, "phase", phase), reason, actor)
     return Annotate(storable_text(_given(verb, "note", note), what="a note"), reason, actor)
+
+
+def _said(verb: str, reason: str, actor: str) -> tuple[str, str]:
+    return storable_text(reason, what=f"the reason of {verb}"), storable_text(
+        actor, what=f"the actor of {verb}"
+    )
 
 
 def _given(verb: str, name: str, value: str | None) -> str:
@@ -108,9 +114,7 @@ async def carry_out(runner: Runner, run_id: str, order: Order) -> LiveRun:
             return replace(order, to=path, epoch=epoch)
         if isinstance(order, Fork):
             path, epoch = await _located(runner, live, order.at)
-            return replace(
-                order, run_id=order.run_id or runner.new_run_id(runner.clock.now()), at=path, epoch=epoch
-            )
+            return replace(order, at=path, epoch=epoch)
         return order
 
     try:
@@ -153,13 +157,15 @@ async def fork(runner: Runner, run_id: str, at: str | None, reason: str, actor: 
     """Have a copy of a run begin; gives the copy.
 
     Raises:
-        RunNotFoundError, UnknownCheckpointError, CommandRefusedError, EncodeError, StorageError: As ``carry_out``.
+        DefinitionError: The place is no text.
+        EncodeError: A text cannot be stored.
+        RunNotFoundError, UnknownCheckpointError, CommandRefusedError, StorageError: As ``carry_out``.
     """
-    order = order_of(Verb.FORK, reason, actor, to=at)
-    assert isinstance(order, Fork)  # noqa: S101  # that is what was asked for
-    order = replace(order, run_id=runner.new_run_id(runner.clock.now()))
-    await carry_out(runner, run_id, order)
-    return await runner.load(order.run_id)
+    reason, actor = _said(Verb.FORK, reason, actor)
+    place = None if at is None else _given(Verb.FORK, "at", at)
+    copy = runner.new_run_id(runner.clock.now())
+    await carry_out(runner, run_id, Fork(copy, place, None, reason, actor))
+    return await runner.load(copy)
 
 
 async def commit_to(runner: Runner, run_id: str, make: Callable[[LiveRun], Awaitable[Command]]) -> LiveRun:
