@@ -6,9 +6,10 @@ Exceptions of other libraries are translated where they enter, with ``from``.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
+
+from phaseline.masking import url_without_secrets
 
 if TYPE_CHECKING:
     from datetime import datetime, timedelta
@@ -779,7 +780,7 @@ class QueueURLError(RuntimeUsageError, ValueError):
     """A queue URL names no queue that can be made."""
 
     def __init__(self, url: str, problem: str) -> None:
-        self.url: str = _without_password(url)
+        self.url: str = url_without_secrets(url)
         """The URL, without a password."""
         super().__init__(f"queue URL {self.url!r}: {problem}")
 
@@ -788,7 +789,7 @@ class TransportURLError(RuntimeUsageError, ValueError):
     """A URL names no transport of events that can be made."""
 
     def __init__(self, url: str, problem: str) -> None:
-        self.url: str = _without_password(url)
+        self.url: str = url_without_secrets(url)
         """The URL, without a password."""
         super().__init__(f"transport URL {self.url!r}: {problem}")
 
@@ -892,7 +893,7 @@ class StorageURLError(StorageError, ValueError):
     """A storage URL names no storage that this runtime can open."""
 
     def __init__(self, url: str, problem: str) -> None:
-        self.url: str = _without_password(url)
+        self.url: str = url_without_secrets(url)
         """The URL, without a password."""
         super().__init__(f"storage URL {self.url!r}: {problem}")
 
@@ -971,13 +972,3 @@ class QueueUnavailableError(PhaselineError):
             f"queue {where}: {problem}; see that the broker runs and can be reached. Meanwhile workers find what waits "
             "when they look by themselves"
         )
-
-
-_PASSWORDS = re.compile(
-    r"(?<=://)([^:/?#@]*):.*@|\b(\w*(?:password|passwd|pwd|secret|token))=[^&#]*", re.IGNORECASE
-)
-
-
-def _without_password(url: str) -> str:
-    """Mask what stands for a password in a URL, be it well-formed or not: a message may end in any log."""
-    return _PASSWORDS.sub(lambda found: f"{found[2]}=***" if found[2] else f"{found[1]}:***@", url)

@@ -36,20 +36,6 @@ def storable_key(value: object, *, what: str) -> str:
     return text
 
 
-_NAMED = r"\b(?P<name>\w*(?:password|passwd|pwd|secret|token|api_?key)[\"']?)"
-_SECRETS = re.compile(
-    rf"""(?<=://)(?P<user>[^:/?#@\s]*):\S*@|{_NAMED}(?P<is>\s*[:=]\s*(?=["'])|=)(?:"[^"]*"|'[^']*'|[^&\#\s,;'")]+)""",
-    re.IGNORECASE,
-)
-
-
-def without_secrets(text: str) -> str:
-    """Mask in a text that others wrote what looks like a password: in URLs, and after ``password=`` and the like."""
-    return _SECRETS.sub(
-        lambda found: f"{found['name']}{found['is']}***" if found["name"] else f"{found['user']}:***@", text
-    )
-
-
 def printable(text: str, *, lines: bool = False) -> str:
     """Show a text that somebody else wrote: what cannot be printed is escaped, so that it cannot command a terminal.
 

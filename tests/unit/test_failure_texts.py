@@ -12,6 +12,12 @@ from phaseline._shell.failure import MAX_MESSAGE, describe
     [
         ("no route to postgresql://bob:hunter2@db/runs?x=1", "no route to postgresql://bob:***@db/runs?x=1"),
         ("amqp://bob:hun@ter2@mq: refused", "amqp://bob:***@mq: refused"),
+        ("no foo://bob:hun ter2@db/runs?token=hunter2, sorry", "no foo://bob:***@db/runs?token=***, sorry"),
+        (
+            "http://host:80/x and http://[::1]:80/x failed for a@b",
+            "http://host:80/x and http://[::1]:80/x failed for a@b",
+        ),
+        ("AWS_SECRET_ACCESS_KEY=hunter2", "AWS_SECRET_ACCESS_KEY=***"),
         ("GET /?api_key=hunter2&page=5 gave 403", "GET /?api_key=***&page=5 gave 403"),
         ("connect(host='db', password='hunter2')", "connect(host='db', password=***)"),
         ('{"user": "bob", "token": "hunter2"}', '{"user": "bob", "token": ***}'),

@@ -16,8 +16,8 @@ from phaseline.errors import (
     QuotaExceededError,
     StorageError,
 )
+from phaseline.masking import without_secrets
 from phaseline.run import ErrorCategory, ErrorInfo
-from phaseline.texts import without_secrets
 
 log = logging.getLogger("phaseline.failure")
 

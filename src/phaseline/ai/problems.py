@@ -30,8 +30,8 @@ from pydantic_ai.exceptions import (
 )
 
 from phaseline.errors import DefinitionError, PhaselineError
+from phaseline.masking import without_secrets
 from phaseline.run import ErrorCategory
-from phaseline.texts import without_secrets
 
 LONGEST_ACCOUNT: Final = 1_000
 """Characters that are kept of what a provider says."""

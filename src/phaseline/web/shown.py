@@ -8,10 +8,10 @@ from typing import Any, Final, cast
 import attrs
 
 from phaseline.errors import DefinitionError
+from phaseline.masking import SECRETS
 
 HIDDEN: Final = (
-    "password", "passwd", "passphrase", "secret", "token", "api_key", "private_key", "credential", "credentials",
-    "authorization", "cookie", "pin", "iban", "card_number",
+    *SECRETS, "authorization", "cookie", "pin", "iban", "card_number",
 )  # fmt: skip
 """Names, and ends of names, of members of which nothing is shown, where the host does not say; in the plural too."""
 IN_ITS_PLACE: Final = "•••"
