@@ -77,7 +77,7 @@ FLOORS = (
         "runs, events, rules; no I/O, no time, no chance",
         _rooms(
             "machine retry events control places run statistics marks slots signature texts markup limits usage serving logs "
-            "loops deps nothing times errors masking"
+            "loops deps nothing times schemes errors masking"
         ),
         (6, 0, 1),
     ),

@@ -6,17 +6,15 @@ from phaseline import plugins
 from phaseline.abc import Queue, Storage
 from phaseline.errors import QueueURLError, StorageURLError, TransportURLError
 from phaseline.queues.inprocess import InProcessQueue
+from phaseline.schemes import POSTGRES, RABBITMQ, REDIS, REDIS_BROKER, SQLITE, base_of, scheme_of
 from phaseline.storage.memory import MemoryStorage
 from phaseline.transport import Transport
 
-STORAGES = ("memory", "sqlite", "postgresql", "postgres")
+DATABASES = (*SQLITE, *POSTGRES)
+BROKERS = (*REDIS_BROKER, *RABBITMQ)
+STORAGES = ("memory", *DATABASES)
 """Schemes that no plugin can have."""
-SQL = ("sqlite:", "postgresql", "postgres:")
-"""How URLs of databases begin."""
-BROKERS = ("redis", "rediss", "amqp", "amqps")
 QUEUES = ("memory", *BROKERS)
-"""As ``STORAGES``."""
-TRANSPORTS = ("redis", "rediss")
 """As ``STORAGES``."""
 
 
@@ -30,7 +28,7 @@ def storage_from(url: str) -> Storage:
     """
     if url == "memory":
         return MemoryStorage()
-    if url.startswith(SQL):
+    if base_of(url) in DATABASES:
         from phaseline.storage.sql.store import SqlStorage  # noqa: PLC0415  # sqlalchemy takes 150 ms to import
 
         return SqlStorage(url)
@@ -53,7 +51,7 @@ def queue_from(url: str) -> Queue:
     """
     if url == "memory":
         return InProcessQueue()
-    if url.partition("://")[0] in BROKERS and "://" in url:
+    if scheme_of(url) in BROKERS:
         from phaseline.queues.dramatiq import DramatiqQueue  # noqa: PLC0415  # an extra
 
         return DramatiqQueue(url)
@@ -79,11 +77,11 @@ def transport_from(url: str) -> Transport:
         PluginError: The plugin that it names cannot be used.
         PluginClashError: Several packages offer that plugin.
     """
-    if plugins.scheme_of(url) in TRANSPORTS:
+    if scheme_of(url) in REDIS:
         from phaseline.transports.redis import RedisTransport  # noqa: PLC0415  # an extra
 
         return RedisTransport(url)
-    offered = plugins.Plugins(plugins.TRANSPORTS, taken=TRANSPORTS)
+    offered = plugins.Plugins(plugins.TRANSPORTS, taken=REDIS)
     transport = plugins.made(offered, url, Transport)  # type: ignore[type-abstract]  # only asked whether it is one
     if transport is None:
         known = ["'redis://host:6379/0'", *_schemes(offered)]

@@ -17,6 +17,7 @@ from typing import Any, TypeVar, cast
 import attrs
 
 from phaseline.errors import PhaselineError, PluginClashError, PluginError, UnknownPluginError
+from phaseline.schemes import base_of, scheme_of
 
 T = TypeVar("T")
 
@@ -28,8 +29,6 @@ QUEUES = "phaseline.queues"
 """By the scheme of a URL: what takes the URL and gives a ``phaseline.abc.Queue``."""
 TRANSPORTS = "phaseline.transports"
 """By the scheme of a URL: what takes the URL and gives a ``phaseline.transport.Transport``."""
-GROUPS = (PHASES, STORAGE, QUEUES, TRANSPORTS)
-"""All groups of entry points."""
 
 
 @attrs.frozen
@@ -79,7 +78,7 @@ class Plugins(Mapping[str, Any]):
         """Name a group; what is installed is read when it is first asked for.
 
         Args:
-            group: One of ``GROUPS``.
+            group: One of those above.
             taken: Names that phaseline itself has in this group, so that no plugin can have them.
         """
         self.group = group
@@ -158,8 +157,7 @@ def made(plugins: Plugins, url: str, kind: type[T]) -> T | None:
         PluginError: The plugin cannot be imported, or raised, or made something else.
         PluginClashError: Several packages have the name.
     """
-    scheme = scheme_of(url)
-    name = next((name for name in (scheme, scheme.partition("+")[0]) if name in plugins), None)
+    name = next((name for name in (scheme_of(url), base_of(url)) if name in plugins), None)
     if name is None:
         return None
     factory = plugins[name]
@@ -174,9 +172,3 @@ def made(plugins: Plugins, url: str, kind: type[T]) -> T | None:
         problem = TypeError(f"it gave {given!r}, which is no {kind.__module__}.{kind.__qualname__}")
         raise PluginError(plugin.group, plugin.name, plugin.package, plugin.target, problem) from problem
     return given
-
-
-def scheme_of(url: str) -> str:
-    """The part of a URL before its colon, in lower case; of a text without one, nothing."""
-    scheme, colon, _ = url.partition(":")
-    return scheme.lower() if colon else ""

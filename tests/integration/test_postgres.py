@@ -167,12 +167,16 @@ async def test_wrong_credentials(postgres_server: Server, caplog: pytest.LogCapt
         ("postgresql://h:port/db", "cannot be read"),
         ("postgresql://u:aa@s3cret@127.0.0.1/d", "%40"),
         ("mysql://h/db", "known are"),
+        ("postgresqlite://h/db", "known are"),
+        ("sqlite+aiosqlite:///runs.db", "known are"),
     ],
 )
 def test_urls_that_are_none(url: str, told: str) -> None:
-    """Each says what to write instead."""
+    """Each says what to write instead, and the same to who makes the storage himself."""
     with pytest.raises(StorageURLError, match=told):
         Runtime(url, pipelines=[pipeline])
+    with pytest.raises(StorageURLError, match=told):
+        SqlStorage(url)
 
 
 def test_a_server_that_is_not_there() -> None:

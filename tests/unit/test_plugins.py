@@ -11,6 +11,7 @@ from textwrap import dedent
 import pytest
 
 from phaseline import Pipeline, Runtime, phase, plugins
+from phaseline.backends import queue_from
 from phaseline.errors import (
     PluginClashError,
     PluginError,
@@ -18,6 +19,7 @@ from phaseline.errors import (
     StorageURLError,
     UnknownPluginError,
 )
+from phaseline.queues.dramatiq import DramatiqQueue
 from phaseline.queues.inprocess import InProcessQueue
 from phaseline.storage.memory import MemoryStorage
 
@@ -207,6 +209,28 @@ def test_a_scheme_that_nobody_has(install: Install) -> None:
     with pytest.raises(QueueURLError, match=r"known are 'memory'.*'acmeq://' \(of acme_store\)"):
         Runtime(queue="kafka://me:hunter2@host")
     assert "acme_store" not in sys.modules
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "redis://localhost/0",
+        "rediss://localhost/0",
+        "unix:///run/redis.sock",
+        "amqp://localhost",
+        "amqps://localhost",
+    ],
+)
+def test_a_queue_by_the_url_of_a_broker(url: str) -> None:
+    """Whatever the queue on Dramatiq takes is taken where only its URL is given."""
+    assert isinstance(queue_from(url), DramatiqQueue)
+
+
+@pytest.mark.parametrize("url", ["redis:localhost", "amqp:localhost", "kafka://localhost"])
+def test_a_url_of_no_broker(url: str) -> None:
+    """It is refused where it is written, and not where the queue is used."""
+    with pytest.raises(QueueURLError, match="known are"):
+        queue_from(url)
 
 
 @pytest.mark.parametrize(

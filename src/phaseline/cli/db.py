@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Annotated, TypeAlias
 
 import typer
 
-from phaseline.backends import SQL
+from phaseline.backends import DATABASES
 from phaseline.cli.options import Json
 from phaseline.cli.output import print_json
 from phaseline.errors import SchemaVersionError, StorageURLError
+from phaseline.schemes import base_of
 
 if TYPE_CHECKING:
     from phaseline.storage.sql.store import SqlStorage
@@ -72,7 +73,7 @@ def sql(url: Url, schema: Schema = "phaseline", as_json: Json = False) -> None:
 def _storage(url: str, schema: str) -> SqlStorage:
     from phaseline.storage.sql.store import SqlStorage
 
-    if not url.startswith(SQL):
+    if base_of(url) not in DATABASES:
         raise StorageURLError(
             url,
             "phaseline db serves sqlite:///path/to/file.db and postgresql://user:password@host/database; another storage makes "

@@ -25,6 +25,7 @@ from phaseline.errors import (
     RuntimeUsageError,
 )
 from phaseline.queues.dramatiq.sending import Sender
+from phaseline.schemes import RABBITMQ, REDIS_BROKER, scheme_of
 
 log: Final = logging.getLogger("phaseline.queue")
 
@@ -58,7 +59,7 @@ class DramatiqQueue(Queue):
 
         Args:
             broker: One of the host's. Or the URL of a broker to make, without middleware: ``redis://host:6379/0``,
-                ``amqp://user:password@host:5672``.
+                ``unix:///run/redis.sock``, ``amqp://user:password@host:5672``.
 
         Raises:
             RuntimeUsageError: It is no broker.
@@ -213,15 +214,15 @@ def broker_of(url: str) -> Broker:
         QueueURLError: It names none.
         MissingExtraError: What it needs is not installed.
     """
-    scheme, is_url, _ = url.partition("://")
+    scheme = scheme_of(url) if "://" in url else ""
     options: dict[str, Any] = {"url": url, "middleware": []}
     make: Any
-    if is_url and scheme in {"redis", "rediss", "unix"}:
+    if scheme in REDIS_BROKER:
         try:
             from dramatiq.brokers.redis import RedisBroker as make  # noqa: N813, PLC0415  # an extra
         except ImportError as error:
             raise MissingExtraError("a broker on Redis", "redis") from error
-    elif is_url and scheme in {"amqp", "amqps"}:
+    elif scheme in RABBITMQ:
         try:
             from dramatiq.brokers.rabbitmq import RabbitmqBroker as make  # noqa: N813, PLC0415  # an extra
         except ImportError as error:

@@ -42,6 +42,7 @@ from phaseline.finding import EVERY_RUN, RunFilter
 from phaseline.letters import EVERY_LETTER, DeadLetter, LetterFilter, LetterKey
 from phaseline.places import Place
 from phaseline.run import Checkpoint, Definition, PhaseRecord, PhaseState, RunRecord
+from phaseline.schemes import POSTGRES, SQLITE, base_of, scheme_of
 from phaseline.statistics import Grouping, Statistics
 from phaseline.storage.sql import (
     ageing,
@@ -599,6 +600,10 @@ def dialect_of(url: str, schema: str, answer_within: timedelta) -> Dialect:
             "a URL is needed, for connections are set up in a way of our own; of an engine: "
             "engine.url.render_as_string(hide_password=False)",
         )
-    if url.startswith(("postgresql", "postgres:")):
+    if base_of(url) in POSTGRES:
         return PostgresDialect(url, schema, answer_within)
-    return SqliteDialect(url)
+    if scheme_of(url) in SQLITE:
+        return SqliteDialect(url)
+    raise StorageURLError(
+        url, "known are sqlite:///path/to/file.db and postgresql://user:password@host/database"
+    )

@@ -8,6 +8,7 @@ from typing import Any
 
 from phaseline.errors import DefinitionError, MissingExtraError, TransportURLError
 from phaseline.events import Event
+from phaseline.schemes import REDIS, scheme_of
 from phaseline.transport import Heard, Line, Missed, Transport
 from phaseline.transports.redis.reading import Reader
 from phaseline.transports.redis.sending import Sender
@@ -86,7 +87,7 @@ def _connector(url: object) -> tuple[Callable[[], Any], str]:
         from redis.retry import Retry  # noqa: PLC0415  # as above
     except ImportError as error:
         raise MissingExtraError("events over Redis", "redis") from error
-    if not isinstance(url, str) or not url.startswith(("redis://", "rediss://")):
+    if not isinstance(url, str) or scheme_of(url) not in REDIS:
         raise TransportURLError(str(url), "known are redis://host:6379/0 and rediss://host:6379/0")
 
     def connect() -> Any:
