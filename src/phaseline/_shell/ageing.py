@@ -33,8 +33,8 @@ async def age(runner: Runner, age_after: timedelta) -> None:
 async def _age(runner: Runner, age_after: timedelta) -> int:
     moved = 0
     while True:
-        look = partial(runner.storage.age, runner.options.namespace, runner.clock.sql_now(), age_after, PAGE)
-        found = await runner.read(look)
+        move = partial(runner.storage.age, runner.options.namespace, runner.clock.sql_now(), age_after, PAGE)
+        found = await runner.off_loop(move)
         moved += found
         if found < PAGE:
             return moved

@@ -264,7 +264,7 @@ class BodyContext(Context):
         """Read what earlier attempts stored: the results of steps, and what the body saved."""
         run, row = self._job.live.snapshot.run, self._job.row
         read = partial(self._runner.storage.steps, run.namespace, run.id, row.path, row.generation)
-        self._steps = dict(await patiently(self._runner.clock, partial(self._runner.values.call, read)))
+        self._steps = dict(await patiently(self._runner.clock, partial(self._runner.read, read)))
         self._saved = self._steps.pop(KEPT, None)
 
     async def store_step(self, key: str, codec: ValueCodec[Any], result: object) -> Any:

@@ -32,7 +32,7 @@ async def purge(runner: Runner, wanted: RunFilter) -> int:
     purged = 0
     while True:
         batch = partial(runner.storage.purge, runner.options.namespace, wanted, BATCH)
-        gone = await runner.read(batch)
+        gone = await runner.off_loop(batch)
         if not gone:
             return purged
         purged += len(gone)

@@ -31,7 +31,7 @@ from phaseline._shell.live import Interruption, LiveRun
 from phaseline._shell.nudges import Nudges
 from phaseline._shell.options import DEFAULT_OPTIONS, RunnerOptions
 from phaseline._shell.quotas import Quotas
-from phaseline._shell.threads import Threads
+from phaseline._shell.threads import OffLoop, Threads
 from phaseline._shell.values import Values
 from phaseline.abc import Clock, HeldPhase, Queue, Storage
 from phaseline.bus import EventBus
@@ -146,7 +146,9 @@ class Runner:
         """Where sync bodies run, from the first one on."""
         self._writer = Threads("phaseline-writer", 1, ahead=2) if storage.blocking else None
         self._readers = Threads("phaseline-reader", 4) if storage.blocking else None
-        self.values: Values = Values(storage, self._readers)
+        self.off_loop: OffLoop = OffLoop(self._readers)
+        """Calls what blocks where the storage does, beside the committer: what it writes is in no order with that one's batches."""
+        self.values: Values = Values(storage, self.off_loop)
         self.committer: Committer
         to = storage, self.clock, self._offer, self.committed, partial(adopt, self)
         if self._writer is None:
@@ -367,9 +369,9 @@ class Runner:
         return self._timers
 
     # ------------------------------------------------------------------ what others read
-    async def read(self, fn: Callable[[], T]) -> T:
+    def read(self, fn: Callable[[], T]) -> Coroutine[Any, Any, T]:
         """Read from the storage, off the event loop if it blocks."""
-        return await self.values.call(fn)
+        return self.off_loop(fn)
 
     async def write(self, fn: Callable[[], T]) -> T:
         """Write to the storage beside the committer, on the thread that it writes on."""

@@ -127,3 +127,14 @@ class Threads:
         job.done.set()
         if self._waiting:  # before anybody who comes now; its thread is there
             self._hand_over(self._waiting.popleft())
+
+
+class OffLoop:
+    """Calls what may block: in a thread if there are any for that, else at once, since then nothing blocks."""
+
+    def __init__(self, threads: Threads | None) -> None:
+        self._threads = threads
+
+    async def __call__(self, fn: Callable[[], T]) -> T:
+        """Call it; cancelling this abandons a call in a thread, as ``Threads.run`` does."""
+        return fn() if self._threads is None else await self._threads.run(fn)

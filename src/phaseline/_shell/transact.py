@@ -71,7 +71,7 @@ async def transact(runner: Runner, job: Job, context: BodyContext, body: Callabl
             with anyio.CancelScope(
                 shield=True
             ):  # the thread may still be in the body: nothing it writes may stay
-                await runner.read(attempt.transaction.abandon)
+                await runner.off_loop(attempt.transaction.abandon)
             raise
 
 

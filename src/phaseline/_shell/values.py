@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any, TypeVar
 
@@ -10,7 +10,7 @@ from pydantic_core import to_json
 
 from phaseline._engine.liveness import first_live
 from phaseline._shell.live import LARGE, Job, LiveRun, Stored
-from phaseline._shell.threads import Threads
+from phaseline._shell.threads import OffLoop
 from phaseline.abc import Storage
 from phaseline.codec import ValueCodec
 from phaseline.compose import Err, Ok, Skipped
@@ -36,12 +36,8 @@ class Values:
     checked goes to the first reader.
     """
 
-    def __init__(self, storage: Storage, readers: Threads | None) -> None:
-        self._storage, self._readers = storage, readers
-
-    async def call(self, fn: Callable[[], T]) -> T:
-        """Read from the storage, off the event loop if it blocks."""
-        return fn() if self._readers is None else await self._readers.run(fn)
+    def __init__(self, storage: Storage, off_loop: OffLoop) -> None:
+        self._storage, self._off_loop = storage, off_loop
 
     # ------------------------------------------------------------------ what is asked for
     async def for_job(self, job: Job) -> Any:
@@ -174,7 +170,7 @@ class Values:
         run, path = live.snapshot.run, node.at(items)
         row = live.snapshot.rows[path]
         read = partial(self._storage.steps, run.namespace, run.id, path, row.generation)
-        return int((await self.call(read))[KEPT])
+        return int((await self._off_loop(read))[KEPT])
 
     async def _given(self, live: LiveRun, scope: int | None, items: Items, job: Job | None) -> Any:
         plan = live.snapshot.plan
@@ -251,7 +247,7 @@ class Values:
         found: dict[str, str] = {}
         for start in range(0, len(paths), READ_AT_ONCE):
             part = paths[start : start + READ_AT_ONCE]
-            found.update(await self.call(partial(self._storage.values, run.namespace, run.id, part)))
+            found.update(await self._off_loop(partial(self._storage.values, run.namespace, run.id, part)))
         return found
 
 
