@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from typing import Any, Self, cast
 
@@ -10,6 +11,7 @@ import pytest
 
 from phaseline.abc import Nudge
 from phaseline.queues.dramatiq.sending import Sender
+from phaseline.storage.sql import notices
 from phaseline.storage.sql.notices import Hearer, Teller
 
 PATIENCE = 20
@@ -73,6 +75,44 @@ def test_a_nudge_without_a_thread_is_dropped(
     assert connected.wait(PATIENCE)
     teller.stop()
     assert threads.refused == 1
+
+
+def test_a_hearer_that_cannot_connect_says_so_once(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Once in each outage, however often it tries again, and without what the driver says of its parameters."""
+    monkeypatch.setattr(notices, "RECONNECT_PAUSE", 0.001)
+    caplog.set_level(logging.INFO)
+    outages, tries = list[int](), threading.Semaphore(0)
+
+    class Connection:
+        def __enter__(self) -> Self:
+            return self
+
+        def __exit__(self, *_: object) -> None:
+            pass
+
+        def execute(self, statement: object) -> None:
+            pass
+
+        def notifies(self, **_: object) -> None:
+            raise psycopg.OperationalError("cut")
+
+    def connect() -> psycopg.Connection[Any]:
+        outages.append(1)
+        tries.release()
+        if len(outages) == 5:
+            return cast("psycopg.Connection[Any]", Connection())  # what is needed of one
+        raise psycopg.ProgrammingError("invalid connection option: hunter2")
+
+    hearer = Hearer(connect, "channel", "default", print)
+    for _ in range(10):
+        assert tries.acquire(timeout=PATIENCE)
+    hearer.stop()
+    hearer.join()
+    said = [record.getMessage() for record in caplog.records if record.name == "phaseline.storage"]
+    assert ["ProgrammingError", "cut"] == [text.rpartition(": ")[2] for text in said]
+    assert all("cannot be heard" in text for text in said)
 
 
 def test_a_hearer_that_is_stopped_while_it_connects_hears_nothing() -> None:

@@ -11,7 +11,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Generator, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
 from phaseline.abc import Nudge
@@ -76,12 +76,29 @@ def _told(error: psycopg.Error) -> str:
     return type(error).__name__ if isinstance(error, psycopg.ProgrammingError) else str(error)
 
 
+class _Outage:
+    """Tells the log once that the server is out of reach, until it is there again."""
+
+    def __init__(self, means: str) -> None:
+        self._means = means
+        self._is_told = False
+
+    def began(self, error: psycopg.Error) -> None:
+        if not self._is_told:
+            log.info("%s: %s", self._means, _told(error))
+        self._is_told = True
+
+    def ended(self) -> None:
+        self._is_told = False
+
+
 # --------------------------------------------------------------------- the two sides
 class Teller:
     """Sends nudges: gathers while one is under way, so that nobody waits and many are one."""
 
     def __init__(self, connect: Connect, channel: str) -> None:
         self._connect, self._channel = connect, channel
+        self._outage = _Outage("other workers cannot be told of work, and find it by themselves")
         self._waiting: dict[str, Nudge] = {}
         self._changed = threading.Condition()
         self._thread: threading.Thread | None = None
@@ -127,7 +144,7 @@ class Teller:
                 with self._connect() as connection:
                     self._send(connection)
             except psycopg.Error as error:
-                log.info("other workers cannot be told of work, and find it by themselves: %s", _told(error))
+                self._outage.began(error)
                 with self._changed:
                     self._waiting, self._busy = {}, False  # by now they have
                     self._changed.notify_all()
@@ -145,6 +162,7 @@ class Teller:
                 batch, self._waiting, self._busy = self._waiting, {}, True
             payloads = [text for namespace, nudge in batch.items() for text in written(namespace, nudge)]
             connection.execute(NOTIFY, (self._channel, payloads))
+            self._outage.ended()
             time.sleep(GATHER_PAUSE)
 
 
@@ -156,6 +174,7 @@ class Hearer:
     ) -> None:
         self._connect, self._channel = connect, channel
         self._namespace, self._heard = namespace, heard
+        self._outage = _Outage("what others tell of work cannot be heard, and is found a little later")
         self._stopped = threading.Event()
         self._in_use = threading.Lock()
         self._connection: psycopg.Connection[Any] | None = None
@@ -185,10 +204,15 @@ class Hearer:
         from psycopg.sql import SQL, Identifier  # noqa: PLC0415  # as above
 
         while not self._stopped.is_set():
-            with suppress(psycopg.Error), self._connect() as connection, self._waited_on(connection):
-                if not self._stopped.is_set():  # from here on whoever stops this has the connection cut
-                    connection.execute(SQL("LISTEN {}").format(Identifier(self._channel)))
-                    self._hear(connection)
+            try:
+                with self._connect() as connection, self._waited_on(connection):
+                    if not self._stopped.is_set():  # from here on whoever stops this has the connection cut
+                        connection.execute(SQL("LISTEN {}").format(Identifier(self._channel)))
+                        self._outage.ended()
+                        self._hear(connection)
+            except psycopg.Error as error:
+                if not self._stopped.is_set():
+                    self._outage.began(error)
             self._stopped.wait(RECONNECT_PAUSE)
 
     @contextmanager
