@@ -93,8 +93,17 @@ class RunHandle(Generic[Out_co]):
         return await export(self._runner, self.id, values=values)
 
     async def checkpoints(self) -> tuple[Checkpoint, ...]:
-        """Its checkpoints, oldest first."""
-        return (await self.run()).checkpoints
+        """Its checkpoints, oldest first; those of what was undone since are gone.
+
+        Raises:
+            RunNotFoundError: It was purged.
+            RunNotVisibleError: It was started in a transaction that is not committed yet.
+            StorageError: They cannot be read.
+        """
+        await self._seen()
+        runner = self._runner
+        run = await runner.record_of(self.id)
+        return tuple(await runner.read(partial(runner.storage.checkpoints, run.namespace, run.id)))
 
     @property
     def is_visible(self) -> bool:

@@ -15,8 +15,10 @@ from phaseline import Context, PhaseState, Pipeline, RunHandle, RunState, Runtim
 from phaseline.abc import Storage
 from phaseline.errors import (
     CommandRefusedError,
+    DecodeError,
     EncodeError,
     PipelineRolledBackError,
+    RunNotFoundError,
     UnknownCheckpointError,
 )
 from phaseline.testing import FakeClock
@@ -185,3 +187,33 @@ async def test_another_process_takes_a_run_back(database: Callable[[], Storage],
         assert world.calls["listed"] == 1
         assert world.calls["summed"] == 2
         await checked(operator.runner.storage)
+
+
+async def test_checkpoints_of_a_run_whose_output_is_of_another_type_now(open_runtime: OpenRuntime) -> None:
+    """They are told all the same: somebody may want to take it back to one of them."""
+
+    async def of_another_type(total: int) -> list[int]:
+        return [total]
+
+    changed = Pipeline("sums", listed >> each(doubled) >> summed >> phase(name="shown")(of_another_type))
+    async with open_runtime(sums) as runtime:
+        handle = await runtime.start(sums, 3)
+        await handle.result()
+        before = (await handle.run()).checkpoints
+        assert await handle.checkpoints() == before
+    async with open_runtime(changed) as runtime:
+        again = await runtime.get(handle.id)
+        with pytest.raises(DecodeError):
+            await again.run()
+        assert await again.checkpoints() == before
+
+
+async def test_checkpoints_of_a_run_that_was_purged(open_runtime: OpenRuntime, clock: FakeClock) -> None:
+    """There is no such run any more, and that is told."""
+    async with open_runtime(sums) as runtime:
+        handle = await runtime.start(sums, 3)
+        await handle.result()
+        await clock.advance(SECOND)
+        assert 1 == await runtime.purge(older_than=timedelta(0))
+        with pytest.raises(RunNotFoundError):
+            await handle.checkpoints()
