@@ -14,7 +14,7 @@ from phaseline._shell.controlling import carry_out, each_of, order_of
 from phaseline._shell.runner import Runner
 from phaseline.asking import check_asked, check_page, check_run_id
 from phaseline.control import Verb
-from phaseline.errors import PhaselineError
+from phaseline.errors import DefinitionError, PhaselineError
 from phaseline.finding import Commanded, Order
 from phaseline.letters import DeadLetter, LetterFilter, LetterKey, LetterPage, letter_filter
 from phaseline.pipeline import Selected, names_of
@@ -58,7 +58,7 @@ class DeadLetters:
             after: Where to go on: ``page.next``.
 
         Raises:
-            ValueError: An argument makes no sense.
+            DefinitionError: An argument makes no sense.
         """
         check_page(order, limit, "letters")
         check_asked(after, "after")
@@ -184,4 +184,4 @@ def _key_of(cursor: str) -> LetterKey:
         return EPOCH + int(micros) * MICROSECOND, run_id
     except (ValueError, OverflowError) as error:
         msg = f"after={cursor!r} is no place to go on at; give page.next"
-        raise ValueError(msg) from error
+        raise DefinitionError(msg) from error

@@ -112,8 +112,7 @@ def run_filter(
     """Make a filter of what a caller gives.
 
     Raises:
-        DefinitionError: A state could be none, or there is no such stage.
-        ValueError: A time is not aware, or the text too long.
+        DefinitionError: A state could be none, there is no such stage, a time is not aware, or the text is too long.
         InvalidMarkError: No run could have such a tag or attribute.
     """
     check_moment(since, "since")
@@ -123,7 +122,7 @@ def run_filter(
     check_asked(text, "text")
     if len(text) > LONGEST_TEXT:
         msg = f"text= is longer than {LONGEST_TEXT} characters"
-        raise ValueError(msg)
+        raise DefinitionError(msg)
     if stage not in (None, *STAGES):
         raise DefinitionError(f"stage={stage!r}: a run that goes on is {' or '.join(map(repr, STAGES))}")
     states = _names(state, "state")

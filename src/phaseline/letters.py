@@ -10,6 +10,7 @@ import attrs
 import msgspec
 
 from phaseline.asking import check_asked, check_moment
+from phaseline.errors import DefinitionError
 from phaseline.run import ErrorCategory, ErrorInfo
 
 LetterKey: TypeAlias = tuple[datetime, str]
@@ -95,7 +96,7 @@ def letter_filter(
     """Make a filter of what a caller gives.
 
     Raises:
-        ValueError: A time is not aware, or there is no such category.
+        DefinitionError: A time is not aware, or there is no such category.
     """
     check_moment(since, "since")
     check_moment(until, "until")
@@ -107,6 +108,6 @@ def letter_filter(
         unknown = [str(each) for each in named if each not in known]
         if unknown:
             msg = f"there is no category {', '.join(unknown)} (known: {', '.join(known)})"
-            raise ValueError(msg)
+            raise DefinitionError(msg)
         categories = frozenset(str(each) for each in named)
     return LetterFilter(pipelines=pipelines, categories=categories, phase=phase, since=since, until=until)

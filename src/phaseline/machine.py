@@ -323,7 +323,11 @@ class StateMachine(Generic[S]):
         return self.spec.allowed(self.state)
 
     def can(self, target: S) -> bool:
-        """Whether the table and the guards let it move to ``target`` now; ``before`` hooks are not asked."""
+        """Whether the table and the guards let it move to ``target`` now; ``before`` hooks are not asked.
+
+        Raises:
+            DefinitionError: A guard answered neither None nor a reason.
+        """
         source, version = self._position
         if not self.spec.allows(source, target):
             return False
@@ -344,6 +348,7 @@ class StateMachine(Generic[S]):
 
         Raises:
             InvalidTransitionError: The table, a guard or a ``before`` hook refused; nothing changed.
+            DefinitionError: A guard or a ``before`` hook answered neither None nor a reason; nothing changed.
             StaleTransitionError: The version is not ``expected``, or it rose meanwhile; nothing changed.
         """
         waiting = self._waiting.get(get_ident()) if self._waiting else None
@@ -487,4 +492,4 @@ def _refusal(check: Callable[[Change[S]], object], change: Change[S]) -> str | N
     if verdict is None or isinstance(verdict, str):
         return verdict
     msg = f"{check!r} returned {verdict!r}; to allow a move return None, to refuse it return the reason"
-    raise TypeError(msg)
+    raise DefinitionError(msg)

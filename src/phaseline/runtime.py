@@ -43,6 +43,7 @@ from phaseline.control import Verb
 from phaseline.dead_letters import DeadLetters
 from phaseline.deps import Dep, checked_deps
 from phaseline.errors import (
+    DefinitionError,
     PipelineNotRegisteredError,
     RunNotFoundError,
     RuntimeNotOpenError,
@@ -565,10 +566,9 @@ class Runtime:
             after: Where to go on: ``page.next``, or the id of a run.
 
         Raises:
-            DefinitionError: There is no such state or stage.
+            DefinitionError: An argument makes no sense: there is no such state or stage, a time is not aware.
             InvalidMarkError: No run could have such a tag or attribute.
             RuntimeNotOpenError: The runtime is not open.
-            ValueError: Another argument makes no sense.
         """
         check_page(order, limit, "runs")
         check_asked(after, "after")
@@ -660,15 +660,15 @@ class Runtime:
                 them, and is spared by a purge until then.
 
         Raises:
+            DefinitionError: The time is negative, or a run in this state has not ended.
             InvalidMarkError: No run could have such a tag or attribute.
             StorageError: The storage could not be read or written; what was deleted before stays so.
-            ValueError: The time is negative, or a run in this state has not ended.
         """
         if check_unit(older_than, "older_than", "purge") < timedelta(0):
             msg = (
                 f"purge(older_than={older_than}): no run has ended in the future; timedelta(0) stands for all"
             )
-            raise ValueError(msg)
+            raise DefinitionError(msg)
         wanted = run_filter(
             pipeline=names_of(pipeline), version=version, state=state, tags=tags, attributes=attributes
         )
@@ -678,7 +678,7 @@ class Runtime:
                 f"purge(state={', '.join(going_on)}): such a run has not ended; cancel it first, or purge those in "
                 f"{', '.join(sorted(ENDED_STATES))}"
             )
-            raise ValueError(msg)
+            raise DefinitionError(msg)
         old = retention.older_than(self.runner, older_than, wanted)
         if not dry_run:
             return await retention.purge(self.runner, old)

@@ -25,6 +25,7 @@ from phaseline import (
 )
 from phaseline.errors import (
     CommandRefusedError,
+    DefinitionError,
     PipelineNotRegisteredError,
     RunNotFoundError,
     RuntimeNotOpenError,
@@ -334,7 +335,7 @@ async def test_conditions_that_make_no_sense_are_refused(conditions: dict[str, A
     with pytest.raises(RuntimeNotOpenError):
         _ = runtime.dead_letters
     async with runtime:
-        with pytest.raises(ValueError, match=text):
+        with pytest.raises(DefinitionError, match=text):
             runtime.dead_letters.find(**conditions)
 
 

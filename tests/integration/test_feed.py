@@ -342,7 +342,7 @@ async def test_wide_subscriptions_that_cannot_be(open_runtime: OpenRuntime, wish
 def test_limits_that_make_no_sense() -> None:
     """They are refused where they are given."""
     for limits in ({"buffer": 0}, {"subscriptions": True}, {"send_within": timedelta()}):
-        with pytest.raises(ValueError, match=next(iter(limits))):
+        with pytest.raises(DefinitionError, match=next(iter(limits))):
             FeedLimits(**limits)
 
 

@@ -202,6 +202,8 @@ async def test_what_makes_no_sense_is_refused(open_runtime: OpenRuntime) -> None
                 match=r"order|limit|time zone|moment|text|tag|attribute|pipeline|state|stage|forked",
             ):
                 runtime.find(**asked)
+        with pytest.raises(DefinitionError, match="longer than 200"):
+            runtime.find(text="x" * 201)
         with pytest.raises(DefinitionError, match="did you mean 'COMPLETED'"):
             runtime.find(state="completed")
         with pytest.raises(InvalidMarkError):

@@ -369,7 +369,7 @@ def test_a_check_must_answer_in_words(verdict: Any) -> None:
     machine = ring()
     machine.before(lambda change: verdict)
 
-    with pytest.raises(TypeError, match="to allow a move return None, to refuse it return the reason"):
+    with pytest.raises(DefinitionError, match="to allow a move return None, to refuse it return the reason"):
         machine.to("B")
 
     assert ("A", 0, ()) == position(machine)

@@ -52,14 +52,10 @@ def list_letters(
     """List dead letters, page by page."""
 
     async def page(client: Runtime) -> tuple[LettersView, str]:
-        try:
-            asked = client.dead_letters.find(
-                pipeline=pipeline or None, category=category or None, phase=phase, since=since, until=until, order=order,
-                limit=limit, after=after,
-            )  # fmt: skip
-        except ValueError as error:  # a place to go on at that is none
-            raise typer.BadParameter(str(error)) from error
-        found = await asked
+        found = await client.dead_letters.find(
+            pipeline=pipeline or None, category=category or None, phase=phase, since=since, until=until, order=order,
+            limit=limit, after=after,
+        )  # fmt: skip
         view = LettersView(letters=tuple(map(LetterView.of, found.letters)), next=found.next)
         return view, "" if found.letters else await why_none(client, "letter")
 

@@ -255,10 +255,7 @@ def purge_runs(
             attributes=dict(map(attribute_from, attribute)), dry_run=not yes,
         )  # fmt: skip
 
-    try:
-        found = with_client(runtime, namespace, purge)
-    except ValueError as error:  # such as a state in which a run has not ended
-        raise typer.BadParameter(str(error)) from error
+    found = with_client(runtime, namespace, purge)
     if as_json:
         print_json({"runs": found, "deleted": yes})
     else:

@@ -24,6 +24,7 @@ from phaseline._shell.outage import patiently
 from phaseline._shell.positions import stored
 from phaseline.asking import check_asked, check_run_id
 from phaseline.errors import (
+    DefinitionError,
     PhaselineError,
     RunNotFoundError,
     SubscriptionError,
@@ -49,13 +50,13 @@ MOST_RESUMED: Final = 1_000
 def _whole(_: object, attribute: attrs.Attribute[int], value: object) -> None:
     if not isinstance(value, int) or isinstance(value, bool) or value < 1:
         msg = f"FeedLimits({attribute.name}={value!r}): a whole number from 1 is needed"
-        raise ValueError(msg)
+        raise DefinitionError(msg)
 
 
 def _time(_: object, attribute: attrs.Attribute[timedelta], value: object) -> None:
     if check_unit(value, attribute.name, "FeedLimits") <= timedelta():
         msg = f"FeedLimits({attribute.name}={value}): a time above zero is needed"
-        raise ValueError(msg)
+        raise DefinitionError(msg)
 
 
 @attrs.frozen(kw_only=True)
@@ -63,8 +64,7 @@ class FeedLimits:
     """What one client may have.
 
     Raises:
-        ValueError: A number is below 1, or the time not above zero.
-        DefinitionError: The time is no timedelta.
+        DefinitionError: A number is below 1, or the time no timedelta above zero.
     """
 
     subscriptions: int = attrs.field(default=100, validator=_whole)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 
-from phaseline.errors import DefinitionError, RunNotFoundError
+from phaseline.errors import RunNotFoundError
 from phaseline.finding import Order
 from phaseline.letters import DeadLetter, LetterPage
 from phaseline.views import CommandedView, LettersView, LetterView, StateView
@@ -12,7 +12,6 @@ from phaseline.web.access import Action, everything
 from phaseline.web.asked import Letters, ManyLetters
 from phaseline.web.calls import Call
 from phaseline.web.many import told_to_each
-from phaseline.web.problems import INVALID_REQUEST, RequestError
 
 
 async def list_letters(call: Call) -> LettersView:
@@ -23,16 +22,10 @@ async def list_letters(call: Call) -> LettersView:
 
 
 async def _page(call: Call, asked: Letters | ManyLetters, order: Order) -> LetterPage:
-    try:
-        found = call.runtime.dead_letters.find(
-            pipeline=asked.pipeline or None, category=asked.category or None, phase=asked.phase, since=asked.since,
-            until=asked.until, order=order, limit=asked.limit, after=asked.after,
-        )  # fmt: skip
-    except DefinitionError:
-        raise
-    except ValueError as error:  # a place to go on at that is none
-        raise RequestError(INVALID_REQUEST, str(error)) from None
-    return await found
+    return await call.runtime.dead_letters.find(
+        pipeline=asked.pipeline or None, category=asked.category or None, phase=asked.phase, since=asked.since,
+        until=asked.until, order=order, limit=asked.limit, after=asked.after,
+    )  # fmt: skip
 
 
 async def _may(call: Call, action: Action, letter: DeadLetter) -> bool:
