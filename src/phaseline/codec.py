@@ -93,7 +93,6 @@ class ValueCodec(Generic[T]):
         """
         self.what = what
         self.limits = limits
-        self._type = type_
         self._listed = (get_origin(type_) or type_) in (Iterable, Collection)
         stored: Any = types.GenericAlias(list, element_type(type_)) if self._listed else type_
         self._adapter = _adapter_for(stored, what)

@@ -37,7 +37,7 @@ from phaseline.arguments import (
     checked_storage,
     checked_transport,
 )
-from phaseline.asking import check_asked, check_page, check_run_id
+from phaseline.asking import check_asked, check_moment, check_page, check_run_id
 from phaseline.bus import DEFAULT_BUFFER, EventBus, check_buffer
 from phaseline.control import Verb
 from phaseline.dead_letters import DeadLetters
@@ -64,7 +64,7 @@ from phaseline.run import ENDED_STATES, ErrorCategory, Run
 from phaseline.runs import Runs, orphans_of
 from phaseline.schedules import Schedules
 from phaseline.settings import WITHOUT_SETTINGS, Settings
-from phaseline.streams import EventStream, checked_after, checked_since
+from phaseline.streams import EventStream, checked_after
 from phaseline.transport import Transport
 from phaseline.usage import Quota
 
@@ -610,7 +610,8 @@ class Runtime:
         """
         wanted = interest("runtime.events", types=types, run=run, pipeline=pipeline)
         check_buffer(buffer, "runtime.events")
-        return EventStream(self.runner, wanted, checked_after(after), checked_since(since), buffer)
+        check_moment(since, "since")
+        return EventStream(self.runner, wanted, checked_after(after), since, buffer)
 
     async def orphans(self) -> Sequence[Orphans]:
         """Give the runs that are not over and that this runtime leaves alone, grouped by their definition.

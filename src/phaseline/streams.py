@@ -15,7 +15,7 @@ from anyio.lowlevel import checkpoint
 from phaseline._shell.outage import patiently
 from phaseline._shell.positions import MOST, PAGE, Positions, between, stored
 from phaseline._shell.runner import Runner
-from phaseline.asking import check_moment, check_run_id, check_seq
+from phaseline.asking import check_run_id, check_seq
 from phaseline.bus import DEFAULT_BUFFER
 from phaseline.errors import DefinitionError, ReaderTooSlowError
 from phaseline.events import Event
@@ -169,13 +169,3 @@ def checked_after(after: Any) -> Mapping[str, int]:
         check_run_id(run_id, "runtime.events(after=...)")
         check_seq(seq, "runtime.events")
     return dict(numbers)
-
-
-def checked_since(since: datetime | None) -> datetime | None:
-    """Give the moment since which runs were created whose stored events are wanted.
-
-    Raises:
-        DefinitionError: It is no aware moment.
-    """
-    check_moment(since, "since")
-    return since

@@ -55,8 +55,6 @@ class Dialect(ABC):
     is_server: ClassVar[bool] = False
     """Whether another process carries out the statements."""
     transaction_limit: ClassVar[timedelta | None] = None
-    hidden: ClassVar[str] = ""
-    """Before a column: keeps the planner from choosing an index by it."""
     begin_reading: ClassVar[str] = "BEGIN"
     """Begins a transaction whose queries all see the same moment."""
     lock: ClassVar[str] = ""

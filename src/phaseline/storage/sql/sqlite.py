@@ -58,7 +58,6 @@ class SqliteDialect(Dialect):
     name: ClassVar[str] = "sqlite"
     begin: ClassVar[str] = "BEGIN IMMEDIATE"
     octets: ClassVar[str] = "length"  # octet_length is of SQLite 3.43
-    hidden: ClassVar[str] = "+"
     transaction_limit: ClassVar[timedelta | None] = timedelta(
         seconds=5
     )  # nobody else writes to the file meanwhile

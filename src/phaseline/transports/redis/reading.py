@@ -147,8 +147,7 @@ class Reader:
         return is_new
 
     def _lose(self, since: float) -> None:
-        with suppress(RuntimeError):  # the loop has ended, and nobody listens
-            self._missed(timedelta(seconds=time.monotonic() - since))
+        self._missed(timedelta(seconds=time.monotonic() - since))
 
 
 def _parsed(id_: bytes) -> tuple[int, int]:
