@@ -35,8 +35,8 @@ class _TrioToken(Protocol):
     def run_sync_soon(self, callback: Callable[[], object], /) -> object: ...
 
 
-Post = Callable[[Callable[[], object]], object]
-"""Have a function called on the event loop, soon, from any thread."""
+Post = Callable[[Callable[[], object]], bool]
+"""Have a function called on the event loop, soon, from any thread; gives whether there still is one."""
 
 
 class _LoneEvent:
@@ -117,8 +117,19 @@ def is_meant_for_us(error: BaseException) -> bool:
 
 
 def loop_post() -> Post:
-    """Give the function by which other threads reach the event loop that runs here."""
+    """Give the function by which other threads reach the event loop that runs here; once that has ended nothing is called."""
     native = current_token().native_token
-    if hasattr(native, "run_sync_soon"):
-        return cast("_TrioToken", native).run_sync_soon  # anyio types the token as object
-    return cast("_AsyncioLoop", native).call_soon_threadsafe  # anyio types the token as object
+    reach = (
+        cast("_TrioToken", native).run_sync_soon  # anyio types the token as object
+        if hasattr(native, "run_sync_soon")
+        else cast("_AsyncioLoop", native).call_soon_threadsafe  # as above
+    )
+
+    def post(callback: Callable[[], object]) -> bool:
+        try:
+            reach(callback)
+        except RuntimeError:  # the loop has ended: also trio.RunFinishedError is one
+            return False
+        return True
+
+    return post

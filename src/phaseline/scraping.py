@@ -48,7 +48,7 @@ class Scraper:
         if time.monotonic() - self._read_at >= self._max_age:
             try:
                 ready = self._begin()
-            except (RuntimeNotOpenError, RuntimeError):  # it is closed, or its loop has ended
+            except RuntimeNotOpenError:  # it is closed, or its loop has ended
                 return None
             if loop_here() is None:
                 ready.wait(PATIENCE)

@@ -6,18 +6,15 @@ import inspect
 import logging
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
-from contextlib import suppress
 from functools import partial
 from typing import Final, Protocol
 
 import anyio
 import attrs
-from anyio import from_thread
-from anyio.lowlevel import EventLoopToken, current_token
 
 from phaseline.events import Event
 from phaseline.interest import Interest
-from phaseline.loops import is_meant_for_us, loop_here
+from phaseline.loops import Post, is_meant_for_us, loop_post
 
 log: Final = logging.getLogger("phaseline.bus")
 
@@ -77,7 +74,7 @@ class Subscription:
     _wake: anyio.Event | None = None
     _handling: bool = False
     _cancelled: bool = False
-    _token: EventLoopToken | None = None
+    _post: Post | None = None
 
     def offer(self, events: Sequence[Event]) -> None:
         """Keep for the handler what it is to hear of a batch."""
@@ -100,17 +97,8 @@ class Subscription:
             self._leave(self)
         self._cancelled = True
         self._waiting.clear()
-        if self._token is not None:
-            with suppress(
-                Exception
-            ):  # RuntimeError, trio.RunFinishedError: its loop has ended, and it with it
-                self._end_pump(self._token)
-
-    def _end_pump(self, token: EventLoopToken) -> None:
-        if loop_here() == token:
-            self._wake_pump()
-        else:
-            from_thread.run_sync(self._wake_pump, token=token)
+        if self._post is not None:  # where its loop has ended, so has the pump
+            self._post(self._wake_pump)
 
     def _wake_pump(self) -> None:
         if self._wake is not None:
@@ -118,7 +106,7 @@ class Subscription:
 
     async def pump(self, threads: HandlerThreads) -> None:
         """Hand events to the handler, one after another, until cancelled."""
-        self._token = current_token()
+        self._post = loop_post()
         while not self._cancelled:
             self._wake = anyio.Event()
             if not self._waiting:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Coroutine, Generator, Mapping
-from contextlib import AbstractContextManager, contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager
 from datetime import datetime, timedelta
 from functools import partial
 from inspect import isawaitable
@@ -188,10 +188,7 @@ class BodyContext(Context):
         if self.in_loop:
             self._runner.tell_live(event)
             return
-        with suppress(
-            Exception
-        ):  # RuntimeError, trio.RunFinishedError: the loop has ended, and nobody listens
-            self._post(partial(self._runner.tell_live, event))
+        self._post(partial(self._runner.tell_live, event))
 
     def emit(self, event: CustomEvent, /) -> None:
         _check_event(event, self.phase)

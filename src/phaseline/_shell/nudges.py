@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from contextlib import suppress
 from functools import partial
 
 from phaseline.abc import Nudge, Storage
 from phaseline.bus import EventBus
-from phaseline.loops import loop_post
+from phaseline.loops import Post, loop_post
 
 AWAITED = 10.0
 """Seconds for which ends of runs are told after somebody has said that he waits for some."""
@@ -64,7 +63,7 @@ class Nudges:
                 self._storage.nudge(self._namespace, Nudge(awaited_by=frozenset((self._name,))))
 
     # ------------------------------------------------------------------ hearing
-    def _heard(self, post: Callable[[Callable[[], object]], object], nudge: Nudge) -> None:
+    def _heard(self, post: Post, nudge: Nudge) -> None:
         """Take a nudge, on a thread of the storage's."""
         if self.on_work is not None:
             for queue in nudge.queues:
@@ -72,10 +71,7 @@ class Nudges:
         if nudge.workers - {self._name}:
             self.has_peers = True
         if nudge.awaited_by or nudge.runs:
-            with suppress(
-                Exception
-            ):  # RuntimeError, trio.RunFinishedError: the loop has ended, and nobody waits
-                post(partial(self._take_note, nudge))
+            post(partial(self._take_note, nudge))
 
     def _take_note(self, nudge: Nudge) -> None:
         if nudge.awaited_by - {self._name}:

@@ -9,8 +9,8 @@ from __future__ import annotations
 import logging
 import time
 from collections import deque
-from collections.abc import Callable, Generator, Sequence
-from contextlib import AbstractContextManager, contextmanager, suppress
+from collections.abc import Generator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from datetime import timedelta
 from functools import partial
 from itertools import islice
@@ -25,7 +25,7 @@ from phaseline._shell.outage import patiently
 from phaseline._shell.positions import PAGE, Positions, between, stored
 from phaseline.events import Event
 from phaseline.finding import RunFilter
-from phaseline.loops import LoopEvent, Post, loop_post, new_event
+from phaseline.loops import LoopEvent, loop_post, new_event
 from phaseline.run import ENDED_STATES, RunRecord
 from phaseline.transport import Line, Transport
 
@@ -72,8 +72,8 @@ class Relay:
         join = partial(
             self._transport.join,
             self._runner.options.namespace,
-            partial(_post, post, self._hear),
-            partial(_post, post, self._lose),
+            lambda events: post(partial(self._hear, events)),
+            lambda ago: post(partial(self._lose, ago)),
         )
         self._line = await to_thread.run_sync(join)
         self._since = self._runner.clock.now() - MARGIN
@@ -257,9 +257,3 @@ class Relay:
 
 def _survived_of(run_id: str) -> AbstractContextManager[None]:
     return survived(log, f"events of run {run_id} could not be read, and are told when it is looked at again")
-
-
-def _post(post: Post, take: Callable[[T], object], what: T) -> None:
-    """Hand something to the event loop."""
-    with suppress(Exception):  # RuntimeError, trio.RunFinishedError: the loop has ended, and nobody listens
-        post(partial(take, what))

@@ -39,6 +39,7 @@ from phaseline.deps import Dep
 from phaseline.errors import (
     PipelineNotRegisteredError,
     RunNotFoundError,
+    RuntimeNotOpenError,
     RuntimeUsageError,
 )
 from phaseline.events import Event
@@ -194,14 +195,15 @@ class Runner:
         """Do as ``spawn``, from any thread; where nothing is served any more, nothing is done.
 
         Raises:
-            RuntimeError: The event loop has ended.
+            RuntimeNotOpenError: The event loop has ended.
         """
 
         def spawn() -> None:
             if not self.closed:
                 self._context.run(self.spawn, fn, *args)
 
-        self._post(spawn)
+        if not self._post(spawn):
+            raise RuntimeNotOpenError
 
     # ------------------------------------------------------------------ runs
     def has_body(self, held: HeldPhase) -> bool:

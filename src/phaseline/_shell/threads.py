@@ -10,7 +10,6 @@ import sys
 import threading
 from collections import deque
 from collections.abc import Callable
-from contextlib import suppress
 from contextvars import copy_context
 from functools import partial
 from queue import SimpleQueue
@@ -116,9 +115,7 @@ class Threads:
     def _work(self) -> None:
         while (job := self._jobs.get()) is not None:
             job.call()
-            # RuntimeError, trio.RunFinishedError: the loop has ended, and nobody is left to be told.
-            with suppress(Exception):
-                self._post(partial(self._returned, job))
+            self._post(partial(self._returned, job))  # where the loop has ended, nobody is left to be told
             del job  # an idle thread keeps no result alive
 
     def _returned(self, job: _Job[object]) -> None:

@@ -6,7 +6,6 @@ import logging
 import os
 import threading
 from collections.abc import Collection, Sequence
-from contextlib import suppress
 from datetime import datetime
 from functools import partial
 
@@ -146,8 +145,7 @@ class Worker:
         runner = self._runner
         if queue not in runner.served or runner.draining:
             return False
-        with suppress(Exception):  # RuntimeError, trio.RunFinishedError: the loop has ended this moment
-            self._post(self.wake)
+        self._post(self.wake)
         return runner.seats > 0
 
     def _seat_is_free(self) -> None:
