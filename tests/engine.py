@@ -9,7 +9,7 @@ import attrs
 from msgspec.structs import replace
 
 from phaseline._engine.commands import NO_OFFER, Command, Offer
-from phaseline._engine.decide import WAITING_PHASES, Verdict, fold
+from phaseline._engine.decide import Verdict, fold
 from phaseline._engine.draft import Draft
 from phaseline._engine.liveness import liveness
 from phaseline._engine.snapshot import ItemCount, Snapshot, is_ended
@@ -33,6 +33,7 @@ from phaseline.run import (
     ENDED_STATES,
     SETTLED_STATES,
     STANDING_STATES,
+    WAITING_PHASES,
     PhaseRecord,
     PhaseState,
     RunRecord,

@@ -97,6 +97,10 @@ class PhaseState(StrEnum):
     """An attempt ended without an output; the next one follows."""
 
 
+WAITING_PHASES: frozenset[str] = frozenset({PhaseState.PENDING, PhaseState.RETRYING})
+"""A worker may take up a phase in these, once its time has come."""
+
+
 class WaitKind(StrEnum):
     """What a phase waits for that runs without a worker."""
 

@@ -17,7 +17,15 @@ from phaseline._engine import timing
 from phaseline._engine.commands import Begin, Command, Expire, Fail, Offer, Pause, Resume, Start, Succeed
 from phaseline._engine.decide import fold
 from phaseline._engine.snapshot import Snapshot
-from phaseline.run import ErrorCategory, ErrorInfo, PhaseRecord, PhaseState, RunRecord, RunState
+from phaseline.run import (
+    WAITING_PHASES,
+    ErrorCategory,
+    ErrorInfo,
+    PhaseRecord,
+    PhaseState,
+    RunRecord,
+    RunState,
+)
 from phaseline.testing.storage.build import make_phase, make_run, make_wait
 from phaseline.units import Unit
 
@@ -142,7 +150,7 @@ class Played:
         if chance.randrange(8) == 0:
             return Pause()
         if not held or chance.randrange(3) == 0:
-            return Begin(tuple(row.path for row in rows if row.state in timing.WAITING))
+            return Begin(tuple(row.path for row in rows if row.state in WAITING_PHASES))
         row = chance.choice(held)
         if chance.randrange(4) == 0 and row.failures < 3:
             return Fail(row.path, row.fence, BOOM, self.now + chance.choice((0, 2, 5)) * SECOND)

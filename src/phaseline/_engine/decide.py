@@ -53,6 +53,7 @@ from phaseline.plan import NodeKind
 from phaseline.run import (
     SETTLED_STATES,
     STANDING_STATES,
+    WAITING_PHASES,
     ErrorCategory,
     ErrorInfo,
     PhaseRecord,
@@ -62,7 +63,6 @@ from phaseline.run import (
 from phaseline.units import SavedValue, StepResult
 
 RUNNING, UNDO = PhaseState.RUNNING, NodeKind.UNDO
-WAITING_PHASES = frozenset({PhaseState.PENDING, PhaseState.RETRYING})
 
 
 Verdict: TypeAlias = list[PhaseRecord] | Refused | None

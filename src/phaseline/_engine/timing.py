@@ -11,6 +11,7 @@ from typing import Any
 
 from phaseline.run import (
     STANDING_STATES,
+    WAITING_PHASES,
     ErrorCategory,
     ErrorInfo,
     PhaseRecord,
@@ -21,7 +22,6 @@ from phaseline.run import (
 from phaseline.times import later
 
 RUNNING = PhaseState.RUNNING
-WAITING = frozenset({PhaseState.PENDING, PhaseState.RETRYING})
 MILLISECOND = timedelta(milliseconds=1)
 
 
@@ -93,7 +93,7 @@ def _active_from(rows: Iterable[PhaseRecord], now: datetime) -> datetime | None:
     for row in rows:
         if row.state is RUNNING and row.worker is not None:
             return now
-        if row.state in WAITING:
+        if row.state in WAITING_PHASES:
             if row.available_at <= now:
                 return now
             begin = row.available_at if begin is None else min(begin, row.available_at)

@@ -36,6 +36,7 @@ from phaseline.run import (
     ENDED_STATES,
     SETTLED_STATES,
     STANDING_STATES,
+    WAITING_PHASES,
     Checkpoint,
     Definition,
     PhaseRecord,
@@ -51,7 +52,6 @@ from phaseline.timetable import Timetable
 from phaseline.units import Message, Outcome, RunRows, Unit
 from phaseline.usage import Usage, total
 
-WAITING = frozenset({PhaseState.PENDING, PhaseState.RETRYING})
 COMMITTED = Outcome.COMMITTED  # looked up once and not with each phase
 _First = TypeVar("_First", int, datetime)
 _Key = tuple[str, str]
@@ -193,7 +193,7 @@ class MemoryStorage(Storage):
     def _await(self, key: _Key, row: PhaseRecord) -> None:
         if row.due_at is not None and row.state is PhaseState.RUNNING:
             self._dues.setdefault(key[0], DueHeap()).add((row.due_at, key[1], row.path))
-        elif row.state in WAITING:
+        elif row.state in WAITING_PHASES:
             waiting = self._waiting.get(key[0])
             if waiting is None:
                 waiting = self._waiting[key[0]] = WaitingRows(row.available_at)
@@ -298,7 +298,7 @@ class MemoryStorage(Storage):
         row = self._row(namespace, run_id, path)
         return (
             row is not None
-            and row.state in WAITING
+            and row.state in WAITING_PHASES
             and row.available_at == available_at
             and row.priority == priority
         )
@@ -452,7 +452,7 @@ class MemoryStorage(Storage):
             if of != namespace or stored.run.state in SETTLED_STATES:
                 continue
             for row in stored.phases.values():
-                if row.state in WAITING and row.available_at <= now:
+                if row.state in WAITING_PHASES and row.available_at <= now:
                     place = stored.run.definition, row.queue
                     first[place] = min(row.available_at, first.get(place, row.available_at))
         return [Backlog(*place, since) for place, since in first.items()]
@@ -466,7 +466,7 @@ class MemoryStorage(Storage):
             lanes.update(
                 (row.queue, row.priority, stored.run.definition, row.limits)
                 for row in stored.phases.values()
-                if row.state in WAITING and row.available_at <= now
+                if row.state in WAITING_PHASES and row.available_at <= now
             )
         waiting: Counter[str] = Counter()
         for (queue, *_), count in lanes.items():

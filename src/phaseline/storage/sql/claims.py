@@ -14,7 +14,7 @@ import attrs
 
 from phaseline.abc import ClaimRequest, DueRuns, DueWait, DueWaits, Grant, HeldPhase, WorkerRecord
 from phaseline.limits import Slots, rates_in
-from phaseline.run import SETTLED_STATES, STANDING_STATES, Definition, RunRecord, RunState
+from phaseline.run import SETTLED_STATES, STANDING_STATES, WAITING_PHASES, Definition, RunRecord, RunState
 from phaseline.storage.sql import lanes, reads, rows, starts
 from phaseline.storage.sql.access import Access
 from phaseline.units import RunRows, Unit
@@ -186,7 +186,9 @@ def granted(ask: Access, request: ClaimRequest, grant: Grant, found: Found, now:
     done = Granted()
     slots: Slots | None = None
     for stored in _locked(ask, request, by_run, done.left_alone):
-        gone = {row.path for row in stored.phases if row.state not in lanes.WAITING or row.available_at > now}
+        gone = {
+            row.path for row in stored.phases if row.state not in WAITING_PHASES or row.available_at > now
+        }
         paths = [path for path in by_run[stored.run.id] if path not in gone]  # others were faster with these
         if limits:
             if slots is None:  # run rows are locked: whoever waits here waits for nobody else who does

@@ -12,9 +12,14 @@ from functools import lru_cache
 from hashlib import blake2b
 from typing import Any
 
-from phaseline.run import ENDED_STATES, SETTLED_STATES, Definition, PhaseRecord, PhaseState, RunRecord
-
-WAITING = frozenset({PhaseState.PENDING, PhaseState.RETRYING})
+from phaseline.run import (
+    ENDED_STATES,
+    SETTLED_STATES,
+    WAITING_PHASES,
+    Definition,
+    PhaseRecord,
+    RunRecord,
+)
 
 _FIRST = 1_000
 """Added to priorities, so that they have four digits and stand in their order as texts."""
@@ -51,7 +56,7 @@ def after(head: str) -> str:
 
 def lane_of(run: RunRecord, row: PhaseRecord) -> str | None:
     """The lane in which a row waits."""
-    if row.state not in WAITING or run.state in SETTLED_STATES:
+    if row.state not in WAITING_PHASES or run.state in SETTLED_STATES:
         return None
     lane = f"{head(run.definition)}{_FIRST + row.priority}:{row.queue}"
     return lane if row.limits is None else f"{lane}|{row.limits}"
