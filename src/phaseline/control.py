@@ -49,6 +49,8 @@ SUMMARIES: Mapping[Verb, str] = {
 }
 """What each does, in a line: the same words wherever it can be given."""
 
+PLAIN: Final = (Verb.PAUSE, Verb.RESUME, Verb.CANCEL, Verb.RETRY, Verb.RESTART)
+"""What is commanded of runs, one or many, with no more than a reason."""
 
 ACTIVE = "an active state"
 """Stands for all labels of phases."""

@@ -13,9 +13,9 @@ from tests.loops import BOTH_LOOPS, anyio_backend  # noqa: F401  # a fixture
 from tests.web_client import client_of
 
 from phaseline import Pipeline, RunSummary, Runtime, each, phase
+from phaseline.control import PLAIN
 from phaseline.errors import DefinitionError
 from phaseline.web import Access, Action, asgi_app
-from phaseline.web.many import VERBS
 from phaseline.web.routes import ROUTES
 
 SECRET = "hunter2"  # noqa: S105  # that is what must not be found
@@ -55,7 +55,7 @@ BODIES: dict[str, dict[str, Any]] = {
     "signalRun": {"signal": "approved", "value": True}, "putSchedule": {"pipeline": "summing", "input": 2, "cron": "0 0 1 1 *"},
     "rerunRunFrom": {"phase": "summed"},
     # Those of a tag that the other namespace has: all others would change between two of the same requests.
-    **{f"{verb}Runs": {"tag": ["canary"]} for verb in VERBS},
+    **{f"{verb}Runs": {"tag": ["canary"]} for verb in PLAIN},
 }  # fmt: skip
 """Of operations that need more than an id."""
 

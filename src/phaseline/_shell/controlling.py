@@ -44,7 +44,7 @@ _PLAIN: Mapping[Verb, type[Pause | Resume | Cancel | Retry | Restart | Discard]]
     Verb.PAUSE: Pause, Verb.RESUME: Resume, Verb.CANCEL: Cancel, Verb.RETRY: Retry, Verb.RESTART: Restart,
     Verb.DISCARD: Discard,
 }  # fmt: skip
-"""Verbs that need no more than their name."""
+"""Those of ``PLAIN``, and what dead letters are commanded with no more than a reason."""
 _LEAVES_ENDED = frozenset({Verb.FORK, Verb.ANNOTATE, Verb.DISCARD})
 """Verbs by which a run that has ended does not go on."""
 

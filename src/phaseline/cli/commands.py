@@ -12,7 +12,7 @@ from phaseline.cli.client import told, with_client
 from phaseline.cli.codes import code_of
 from phaseline.cli.options import Actor, Json, Namespace, Reason, Runtimes, json_value
 from phaseline.cli.output import print_json
-from phaseline.control import OF_ONE_RUN, SUMMARIES, Verb
+from phaseline.control import OF_ONE_RUN, PLAIN, SUMMARIES, Verb
 from phaseline.errors import PhaselineError
 from phaseline.runtime import Runtime
 from phaseline.showing import send, state_of
@@ -23,8 +23,6 @@ Ids: TypeAlias = Annotated[
     list[str], typer.Argument(metavar="ID", help="Id of the run, or several.", show_default=False)
 ]
 Id: TypeAlias = Annotated[str, typer.Argument(metavar="ID", help="Id of the run.", show_default=False)]
-PLAIN = (Verb.PAUSE, Verb.RESUME, Verb.CANCEL, Verb.RETRY, Verb.RESTART)
-"""Verbs that need no more than a reason."""
 
 
 def add_to(app: typer.Typer) -> None:

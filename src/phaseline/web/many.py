@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable
 from functools import partial
-from typing import Final
 
 from phaseline._shell.controlling import each_of
 from phaseline.control import ACTIVE, TABLE, Verb, allowed_in
@@ -14,9 +13,6 @@ from phaseline.web.asked import ManyRuns
 from phaseline.web.calls import Call, Handler
 from phaseline.web.problems import told_of
 from phaseline.web.runs import found
-
-VERBS: Final = (Verb.PAUSE, Verb.RESUME, Verb.CANCEL, Verb.RETRY, Verb.RESTART)
-"""Those that need no more than a reason."""
 
 
 async def told_to_each(

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from phaseline import views
-from phaseline.control import Verb
+from phaseline.control import PLAIN, Verb
 from phaseline.web import (
     about,
     asked,
@@ -107,7 +107,7 @@ def _runs() -> Iterator[Route]:
         "/runs/series", "getSeries", Action.STATS, series.show_series, query=asked.Series, answer=views.SeriesView,
         problems=marks,
     )  # fmt: skip
-    for verb in many.VERBS:
+    for verb in PLAIN:
         yield _to(
             "POST", f"/runs/{verb}", f"{verb}Runs", Action(verb), many.command_many(verb), body=asked.ManyRuns,
             answer=views.CommandedView, problems=marks,
