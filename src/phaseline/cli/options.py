@@ -8,11 +8,12 @@ import sys
 from datetime import UTC, datetime, timedelta
 from getpass import getuser
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal, TypeAlias
+from typing import Annotated, Any, Final, TypeAlias
 
 import typer
 from pydantic_core import from_json
 
+from phaseline import finding
 from phaseline.run import RunState
 
 _UNITS: Final = {"": 1, "s": 1, "m": 60, "h": 3_600, "d": 86_400, "w": 604_800}
@@ -164,7 +165,7 @@ Since: TypeAlias = Annotated[
 Until: TypeAlias = Annotated[
     datetime | None, typer.Option(metavar="WHEN", parser=moment, help="Before then.")
 ]
-Order: TypeAlias = Annotated[Literal["newest", "oldest"], typer.Option(help="Which come first.")]
+Order: TypeAlias = Annotated[finding.Order, typer.Option(help="Which come first.")]
 Limit: TypeAlias = Annotated[int, typer.Option(min=1, max=10_000, help="How many at most.")]
 After: TypeAlias = Annotated[
     str | None, typer.Option(metavar="PLACE", help="Where to go on: next of the page before.")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta
-from typing import Annotated, Any, Literal, TypeAlias
+from typing import Annotated, Any, TypeAlias
 
 import typer
 
@@ -27,6 +27,7 @@ from phaseline.marks import attribute_from
 from phaseline.runtime import Runtime
 from phaseline.schedules import SLOT, Schedule
 from phaseline.showing import state_of
+from phaseline.timetable import CatchUp, Overlap
 from phaseline.views import SchedulesView, ScheduleView, SlotsView, StateView
 
 app: typer.Typer = typer.Typer(help="Runs that begin by themselves.", no_args_is_help=True)
@@ -107,10 +108,10 @@ def put_schedule(
     every: Annotated[timedelta | None, typer.Option(metavar=SPAN, parser=span, help="Distance of slots.")] = None,
     tz: Annotated[str | None, typer.Option(help="Time zone of the cron text; by default UTC.")] = None,
     overlap: Annotated[
-        Literal["skip", "allow", "queue"], typer.Option(help="A slot while an earlier run goes on.")
+        Overlap, typer.Option(help="A slot while an earlier run goes on.")
     ] = "skip",
     catch_up: Annotated[
-        Literal["latest", "all", "none"], typer.Option(help="Slots that came while nobody could begin them.")
+        CatchUp, typer.Option(help="Slots that came while nobody could begin them.")
     ] = "latest",
     priority: Annotated[int, typer.Option(min=0, max=999, help="Of its runs; lower goes first.")] = 100,
     tag: NewTags = [],

@@ -7,9 +7,11 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field
 
-from phaseline.finding import Stage
+from phaseline.finding import Order, Stage
 from phaseline.marks import attribute_from
+from phaseline.run import ErrorCategory, PhaseState
 from phaseline.statistics import Grouping
+from phaseline.timetable import CatchUp, Overlap
 from phaseline.views import RUN_ID
 
 Text = Annotated[str, Field(max_length=2_000)]
@@ -18,7 +20,6 @@ RunId = Annotated[str, Field(min_length=1, max_length=200, examples=[RUN_ID])]
 Tag = Annotated[str, Field(min_length=1, max_length=100)]
 Attributes = dict[str, bool | int | float | str]
 Tags = Annotated[list[Tag], Field(max_length=32)]
-Category = Literal["VALIDATION", "STATE", "PROCESSING", "TIMEOUT", "SYSTEM"]
 Priority = Annotated[int, Field(ge=0, le=999)]
 Seconds = Annotated[float, Field(ge=0, le=10 * 366 * 86_400, allow_inf_nan=False)]
 
@@ -123,7 +124,7 @@ class ManyLetters(Command):
     )
 
     pipeline: Annotated[list[Name], Field(max_length=100)] = []
-    category: Annotated[list[Category], Field(max_length=100)] = []
+    category: Annotated[list[ErrorCategory], Field(max_length=100)] = []
     phase: Name | None = None
     """Path of the phase that failed."""
     since: Moment | None = None
@@ -195,8 +196,8 @@ class PutSchedule(Body):
     cron: Text | None = None
     every_seconds: Annotated[float, Field(ge=1, le=10 * 366 * 86_400)] | None = None
     tz: Text | None = None
-    overlap: Literal["skip", "allow", "queue"] = "skip"
-    catch_up: Literal["latest", "all", "none"] = "latest"
+    overlap: Overlap = "skip"
+    catch_up: CatchUp = "latest"
     priority: Priority = 100
     tags: Tags = []
     attributes: Attributes = {}
@@ -265,7 +266,7 @@ class ManyRuns(Selection, Command):
 class Paging(Query):
     """Which page of a list is meant."""
 
-    order: Literal["newest", "oldest"] = "newest"
+    order: Order = "newest"
     limit: Annotated[int, Field(ge=1, le=500)] = 100
     after: Annotated[str, Field(min_length=1, max_length=200)] | None = None
     """``next`` of the page before."""
@@ -279,7 +280,7 @@ class Letters(Paging):
     """Which page of which dead letters is meant."""
 
     pipeline: list[Name] = []
-    category: list[Category] = []
+    category: list[ErrorCategory] = []
     phase: Name | None = None
     since: Moment | None = None
     until: Moment | None = None
@@ -308,7 +309,7 @@ class Phases(Query):
 
     place: Name | None = None
     """Path in the graph: ``pick[]`` for the items of the map ``pick``; or that of one of them: ``pick[3]``."""
-    state: list[Literal["PENDING", "RUNNING", "COMPLETED", "FAILED", "RETRYING", "SKIPPED"]] = []
+    state: list[PhaseState] = []
     after: Annotated[int, Field(ge=-1, lt=1 << 62)] = -1
     """``next`` of the page before."""
     limit: Annotated[int, Field(ge=1, le=500)] = 100

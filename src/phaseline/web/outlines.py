@@ -7,7 +7,7 @@ from datetime import datetime
 from functools import partial
 
 from phaseline.places import Place
-from phaseline.run import PhaseRecord, PhaseState
+from phaseline.run import PhaseRecord
 from phaseline.runs import summary_of
 from phaseline.usage import NO_SPENDING, total
 from phaseline.views import CheckpointView, PhaseView, RunView, UsageView, View
@@ -89,7 +89,7 @@ async def list_phases(call: Call) -> PhasesView:
     runner, asked = call.runtime.runner, call.query
     read = partial(
         runner.storage.phases, runner.options.namespace, call.run.id, place=asked.place,
-        states=[PhaseState(state) for state in asked.state] or None, after=asked.after, limit=asked.limit + 1,
+        states=asked.state or None, after=asked.after, limit=asked.limit + 1,
     )  # fmt: skip
     found: Sequence[PhaseRecord] = await runner.read(read)
     page = found[: asked.limit]
