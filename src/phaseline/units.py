@@ -130,6 +130,11 @@ AMENDED = (
 """Fields of a run's row that most commits leave as they are."""
 
 
+def takes_key(before: RunRecord | None, run: RunRecord) -> bool:
+    """Whether a unit takes the idempotency key of its run: the run begins, or goes on after its end."""
+    return before is None or (before.ended_at is not None and run.ended_at is None)
+
+
 class Outcome(Enum):
     """What became of a unit."""
 

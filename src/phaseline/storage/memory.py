@@ -46,10 +46,10 @@ from phaseline.run import (
 from phaseline.statistics import Grouping, Statistics, summed_up
 from phaseline.storage.heaps import DueHeap, Entry, WaitingEntry, WaitingRows
 from phaseline.storage.letterbox import LetterBox
-from phaseline.storage.memory_run import MemoryRun, guards_hold, takes_key
+from phaseline.storage.memory_run import MemoryRun, guards_hold
 from phaseline.storage.memory_timetable import MemoryTimetable
 from phaseline.timetable import Timetable
-from phaseline.units import Message, Outcome, RunRows, Unit
+from phaseline.units import Message, Outcome, RunRows, Unit, takes_key
 from phaseline.usage import Usage, total
 
 COMMITTED = Outcome.COMMITTED  # looked up once and not with each phase
@@ -117,7 +117,7 @@ class MemoryStorage(Storage):
         stored = self._runs.get(key)
         if unit.expected != (0 if stored is None else stored.run.revision):
             return Outcome.STALE
-        takes = unit.run.key is not None and takes_key(stored, unit)
+        takes = unit.run.key is not None and takes_key(None if stored is None else stored.run, unit.run)
         if takes and self._is_held_by_another(unit.run):
             return Outcome.DUPLICATE
         if not guards_hold(stored, unit) or (unit.begins and self._are_there(unit.begins)):

@@ -158,11 +158,6 @@ def _as_renewed(row: PhaseRecord, before: PhaseRecord) -> PhaseRecord:
     return replace(row, lease_expires=before.lease_expires)
 
 
-def takes_key(stored: MemoryRun | None, unit: Unit) -> bool:
-    """Whether a run that has an idempotency key begins, or goes on after its end."""
-    return stored is None or (stored.run.ended_at is not None and unit.run.ended_at is None)
-
-
 def guards_hold(stored: MemoryRun | None, unit: Unit) -> bool:
     """Whether the rows that a unit changes carry the fences that it names, and signals are as it takes them to be."""
     known = {} if stored is None else stored.phases

@@ -7,11 +7,11 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 from phaseline.abc import Backlog
-from phaseline.run import SETTLED_STATES, Definition
+from phaseline.run import Definition
 from phaseline.storage.sql import lanes, rows
 from phaseline.storage.sql.access import Access
+from phaseline.storage.sql.parts import SETTLED, moment_of
 
-_SETTLED = ", ".join(f"'{state}'" for state in sorted(SETTLED_STATES))
 _OF_LANE = "FROM phaseline_phase_execution p WHERE p.namespace = ? AND p.lane = l.lane"
 _STATEMENT = (
     f"{lanes.EVERY}"  # noqa: S608  # names of ours
@@ -20,14 +20,13 @@ _STATEMENT = (
     f"(SELECT p.run_id {_OF_LANE} ORDER BY p.available_at, p.run_id, p.path LIMIT 1) run_id "
     "FROM lanes l WHERE l.lane IS NOT NULL) f "
     "JOIN phaseline_pipeline_run r ON r.namespace = ? AND r.id = f.run_id "
-    f"WHERE r.state NOT IN ({_SETTLED}) AND f.available_at <= "
+    f"WHERE r.state NOT IN ({SETTLED}) AND f.available_at <= "
 )
 
 
 def backlog(ask: Access, namespace: str, now: datetime | None) -> Sequence[Backlog]:
     """Read which definitions have phases that are due, on which queues, and since when."""
-    expression = ask.dialect.now if now is None else "CAST(? AS BIGINT)"
-    moment = () if now is None else (rows.micros(now),)
+    expression, moment = moment_of(ask, now)
     first: dict[tuple[Definition, str], int] = {}
     for pipeline, version, fingerprint, lane, due_at in map(
         tuple, ask(_STATEMENT + expression, (*[namespace] * 5, *moment))
@@ -40,8 +39,7 @@ def backlog(ask: Access, namespace: str, now: datetime | None) -> Sequence[Backl
 
 def waiting(ask: Access, namespace: str, now: datetime | None, at_most: int) -> Mapping[str, int]:
     """Count what is due on each queue, up to a bound in each lane; runs that stand have nothing in a lane."""
-    expression = ask.dialect.now if now is None else "CAST(? AS BIGINT)"
-    moment = () if now is None else (rows.micros(now),)
+    expression, moment = moment_of(ask, now)
     counts: Counter[str] = Counter()
     for lane, count in map(
         tuple,

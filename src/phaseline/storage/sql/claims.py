@@ -14,18 +14,16 @@ import attrs
 
 from phaseline.abc import ClaimRequest, DueRuns, DueWait, DueWaits, Grant, HeldPhase, WorkerRecord
 from phaseline.limits import Slots, rates_in
-from phaseline.run import SETTLED_STATES, STANDING_STATES, WAITING_PHASES, Definition, RunRecord, RunState
+from phaseline.run import WAITING_PHASES, Definition, RunRecord, RunState
 from phaseline.storage.sql import lanes, reads, rows, starts
 from phaseline.storage.sql.access import Access
+from phaseline.storage.sql.parts import SETTLED, STANDING, is_of, moment_of, run_is
 from phaseline.units import RunRows, Unit
 
 log: Final = logging.getLogger("phaseline.storage")
 
 Candidate = tuple[str, str, int, str | None]
 """Run id, path and priority of a row that waits, and the limits it is under."""
-_STANDING = ", ".join(f"'{state}'" for state in sorted(STANDING_STATES))
-_SETTLED = ", ".join(f"'{state}'" for state in sorted(SETTLED_STATES))
-OF_DEFINITION = "(r.pipeline, r.version, r.fingerprint) IN"
 _WORKER_COLUMNS = ", ".join(rows.WORKER)
 LARGE_INPUT = 8_192
 """Length from which on the input of a run is read when it is needed, and not with the claim."""
@@ -158,7 +156,7 @@ def _first_of(ask: Access, request: ClaimRequest, lane: _Lane, slots: Slots) -> 
     return ask(
         "SELECT p.available_at, p.run_id, p.path, p.priority, p.limits FROM phaseline_phase_execution p "  # noqa: S608  # names of ours
         "WHERE p.namespace = ? AND p.lane = ? AND p.available_at <= ? "
-        f"{others}AND {run_is(f'r.state NOT IN ({_SETTLED}) AND {OF_DEFINITION} ({triples(request.definitions)})')} "
+        f"{others}AND {run_is(f'r.state NOT IN ({SETTLED}) AND {is_of(request.definitions)}')} "
         "ORDER BY p.available_at, p.run_id, p.path LIMIT ?",
         (request.namespace, lane.name, lane.now, *left_alone, *chain(*request.definitions), room),
     )
@@ -265,27 +263,8 @@ def _leave_alone(run_id: str, left_alone: list[str]) -> None:
     log.error("run %s is left alone: what is stored of it cannot be read", run_id, exc_info=True)  # noqa: LOG014  # for handlers
 
 
-def moment_of(ask: Access, now: datetime | None) -> tuple[str, tuple[int | None, ...]]:
-    """The moment that times are compared with: its text, and the values in it."""
-    return (ask.dialect.now, ()) if now is None else ("CAST(? AS BIGINT)", (rows.micros(now),))
-
-
-def run_is(condition: str) -> str:
-    """The condition that the run ``r`` of a phase ``p`` fulfils one; it is looked up by its key for each phase that comes up.
-
-    Of a join PostgreSQL decides what is looked up by what, and a plan that was made while the tables were empty, which is kept,
-    reads all runs of the namespace for each phase.
-    """
-    return f"(SELECT {condition} FROM phaseline_pipeline_run r WHERE r.namespace = p.namespace AND r.id = p.run_id)"  # noqa: S608  # names of ours
-
-
 def _marks(values: Collection[Any]) -> str:
     return ", ".join("?" * len(values)) or "NULL"
-
-
-def triples(definitions: Collection[Definition]) -> str:
-    """Marks for what definitions consist of."""
-    return f"VALUES {', '.join(['(?, ?, ?)'] * len(definitions)) or '(NULL, NULL, NULL)'}"
 
 
 # --------------------------------------------------------------------- workers and leases
@@ -352,7 +331,7 @@ def lost(  # noqa: PLR0917  # as the port has them
         "SELECT p.run_id, p.path, p.fence FROM phaseline_phase_execution p "  # noqa: S608  # marks only
         "WHERE p.namespace = ? AND p.worker IS NOT NULL "
         f"AND (p.lease_expires <= {expression} OR p.worker IN ({_marks(dead_workers)})) "
-        f"AND {run_is(f'{OF_DEFINITION} ({triples(definitions)})')} ORDER BY p.run_id, p.path LIMIT ?",
+        f"AND {run_is(f'{is_of(definitions)}')} ORDER BY p.run_id, p.path LIMIT ?",
         (namespace, *moment, *dead_workers, *chain(*definitions), limit),
     )
     return [HeldPhase(run_id, path, fence) for run_id, path, fence in found]
@@ -366,7 +345,7 @@ def due(
     expression, moment = moment_of(ask, now)
     condition = (
         "WHERE p.namespace = ? AND p.state = 'RUNNING' "
-        f"AND {run_is(f'r.state NOT IN ({_STANDING}) AND {OF_DEFINITION} ({triples(definitions)})')}"
+        f"AND {run_is(f'r.state NOT IN ({STANDING}) AND {is_of(definitions)}')}"
     )
     values = (namespace, *chain(*definitions), *moment)
     found = ask(
@@ -392,7 +371,7 @@ def overdue(
     expression, moment = moment_of(ask, now)
     condition = (
         f"FROM phaseline_pipeline_run r{ask.dialect.by('run_expiry')} WHERE r.namespace = ? AND r.expires_at IS NOT NULL "
-        f"AND {OF_DEFINITION} ({triples(definitions)})"
+        f"AND {is_of(definitions)}"
     )
     values = (namespace, *chain(*definitions), *moment)
     found = ask(

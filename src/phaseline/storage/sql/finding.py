@@ -14,10 +14,11 @@ from typing import Any
 import attrs
 
 from phaseline.finding import WAITS, RunFilter, Stage, ascii_lower
-from phaseline.run import ENDED_STATES, STANDING_STATES, RunRecord, RunState
+from phaseline.run import ENDED_STATES, RunRecord, RunState
 from phaseline.storage.sql import rows
 from phaseline.storage.sql.access import Access
 from phaseline.storage.sql.dialect import Dialect
+from phaseline.storage.sql.parts import STANDING
 from phaseline.usage import AMOUNTS, Usage, total, usage_of
 
 _COLUMNS = ", ".join(f"r.{name}" for name in rows.RUN)
@@ -28,10 +29,9 @@ _MARKED = (
 _HAS_MARK = "EXISTS (SELECT 1 FROM phaseline_run_mark o WHERE o.namespace = r.namespace AND o.mark = ? AND o.run_id = r.id)"
 _BEGINS = (f"r.state LIKE '{each.replace('_', '!_')}%' ESCAPE '!'" for each in WAITS)
 _WAITS = " OR ".join((f"r.state = '{RunState.IDLE}'", *_BEGINS))
-_STANDING = ", ".join(f"'{state}'" for state in sorted(STANDING_STATES))
 _STAGES: Mapping[Stage, str] = {
     "waiting": f"({_WAITS})",
-    "active": f"NOT ({_WAITS}) AND r.state NOT IN ({_STANDING})",
+    "active": f"NOT ({_WAITS}) AND r.state NOT IN ({STANDING})",
 }
 FEW = 1_000
 """With no more runs than this, a mark leads to what is looked for faster than a state."""

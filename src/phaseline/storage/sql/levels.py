@@ -10,7 +10,7 @@ from phaseline.abc import LateLevel, LateLevels
 from phaseline.run import Definition
 from phaseline.storage.sql import rows
 from phaseline.storage.sql.access import Access
-from phaseline.storage.sql.claims import OF_DEFINITION, moment_of, run_is, triples
+from phaseline.storage.sql.parts import is_of, moment_of, run_is
 
 _IS_OPEN = "sla_at IS NOT NULL AND {0}.breached IS NULL AND {0}.ended_at IS NULL"
 
@@ -20,7 +20,7 @@ def late(
 ) -> LateLevels:
     """Read what is late, and when the next one will be."""
     expression, moment = moment_of(ask, now)
-    known = f"{OF_DEFINITION} ({triples(definitions)})"
+    known = is_of(definitions)
     values = (namespace, *chain(*definitions), *moment)
     runs = (
         f"FROM phaseline_pipeline_run r{ask.dialect.by('run_level')} WHERE r.namespace = ? "  # names of ours

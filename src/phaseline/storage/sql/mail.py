@@ -8,6 +8,7 @@ from itertools import chain
 from phaseline.run import Definition
 from phaseline.storage.sql import rows
 from phaseline.storage.sql.access import Access
+from phaseline.storage.sql.parts import is_of
 from phaseline.units import Message
 
 _COLUMNS = ", ".join(f"m.{name}" for name in rows.MESSAGE)
@@ -24,11 +25,10 @@ def unheard(
     """Read messages to runs of these definitions; the table is nearly always empty."""
     if not definitions:
         return ()
-    triples = ", ".join(["(?, ?, ?)"] * len(definitions))
     found = ask(
         f"SELECT {_COLUMNS} FROM phaseline_message m "  # noqa: S608  # names of ours
         "JOIN phaseline_pipeline_run r ON r.namespace = m.namespace AND r.id = m.run_id "
-        f"WHERE m.namespace = ? AND (r.pipeline, r.version, r.fingerprint) IN (VALUES {triples}) LIMIT ?",
+        f"WHERE m.namespace = ? AND {is_of(definitions)} LIMIT ?",
         (namespace, *chain(*definitions), limit),
     )
     return [rows.message_from(row) for row in found]

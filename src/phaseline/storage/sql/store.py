@@ -71,7 +71,7 @@ from phaseline.storage.sql.sqlite import SqliteDialect
 from phaseline.storage.sql.timetable import SqlTimetable
 from phaseline.storage.sql.transaction import SqlTransaction
 from phaseline.timetable import Timetable
-from phaseline.units import Message, Outcome, RunRows, Unit
+from phaseline.units import Message, Outcome, RunRows, Unit, takes_key
 from phaseline.usage import Usage
 
 T = TypeVar("T")
@@ -218,9 +218,12 @@ class SqlStorage(Storage):
                 engine.dispose()
 
     # ------------------------------------------------------------------ connections
+    def _not_open(self) -> StorageUnavailableError:
+        return StorageUnavailableError(repr(self), "it is not open", "open the runtime that it belongs to")
+
     def _connected(self) -> Access:
         if self._engine is None:
-            raise StorageUnavailableError(repr(self), "it is not open", "open the runtime that it belongs to")
+            raise self._not_open()
         if self._writer is None:
             connection = self._engine.connect()
             try:
@@ -294,7 +297,7 @@ class SqlStorage(Storage):
     @contextmanager
     def _reading(self) -> Generator[Access]:
         if self._engine is None:
-            raise StorageUnavailableError(repr(self), "it is not open", "open the runtime that it belongs to")
+            raise self._not_open()
         with translated(self.dialect), self._engine.connect() as connection:
             ask = Access(self.dialect, connection)
             try:
@@ -350,7 +353,7 @@ class SqlStorage(Storage):
         head = self.head(run.namespace, run.id)
         if unit.expected != (0 if head is None else head.revision):
             return Outcome.STALE
-        if run.key is not None and (head is None or (head.ended_at is not None and run.ended_at is None)):
+        if run.key is not None and takes_key(head, run):
             holder = self.keyed(run.namespace, run.pipeline, run.key)
             if holder not in (None, run.id):
                 return Outcome.DUPLICATE
@@ -388,7 +391,7 @@ class SqlStorage(Storage):
 
     def begin(self) -> Transaction:
         if self._bodies is None:
-            raise StorageUnavailableError(repr(self), "it is not open", "open the runtime that it belongs to")
+            raise self._not_open()
         return SqlTransaction(self.dialect, self._bodies)
 
     def nudge(self, namespace: str, nudge: Nudge) -> None:
