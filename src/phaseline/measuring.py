@@ -22,8 +22,8 @@ from phaseline.events import (
     UsageRecorded,
 )
 from phaseline.health import Health
-from phaseline.observing import kind_of
 from phaseline.run import ENDED_STATES, PhaseRecord, RunRecord
+from phaseline.statistics import without_indices
 
 
 class Instrument(StrEnum):
@@ -169,7 +169,7 @@ def counted(run: RunRecord, events: Sequence[Event], rows: Mapping[str, PhaseRec
         elif isinstance(event, UsageRecorded):
             yield from _used(run.pipeline, event)
         elif isinstance(event, SlaBreached):
-            yield SLA_BREACHES, 1, (run.pipeline, kind_of(event.phase or ""))
+            yield SLA_BREACHES, 1, (run.pipeline, without_indices(event.phase or ""))
         elif event.phase is not None:
             yield from _attempted(run.pipeline, event, event.phase, rows.get(event.phase))
 
@@ -183,7 +183,7 @@ def _attempted(pipeline: str, event: Event, path: str, row: PhaseRecord | None) 
             outcome = "failed"
         case PhaseRetrying():
             outcome = "retried" if event.reason == "failed" else event.reason
-            yield PHASE_RETRIES, 1, (pipeline, kind_of(path), event.reason)
+            yield PHASE_RETRIES, 1, (pipeline, without_indices(path), event.reason)
         case PhaseSkipped(count=1) if event.reason != _CUT_OFF:
             outcome = "skipped"
         case _:
@@ -197,11 +197,11 @@ def _attempted(pipeline: str, event: Event, path: str, row: PhaseRecord | None) 
         or row.total is not None
     ):
         return
-    yield PHASE_DURATION, _seconds(event.at - row.started_at), (pipeline, kind_of(path), outcome)
+    yield PHASE_DURATION, _seconds(event.at - row.started_at), (pipeline, without_indices(path), outcome)
 
 
 def _used(pipeline: str, event: UsageRecorded) -> Iterator[Sample]:
-    labels = pipeline, kind_of(event.phase or "")
+    labels = pipeline, without_indices(event.phase or "")
     for metric, amount, more in (
         (USAGE_REQUESTS, event.requests, ()),
         (USAGE_TOKENS, event.input_tokens, ("input",)),

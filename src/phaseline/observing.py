@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from typing import Final, Protocol
+from typing import Protocol
 
 import attrs
 
@@ -15,13 +14,6 @@ from phaseline.run import PhaseRecord, RunRecord
 
 OnCommit = Callable[[RunRecord, Sequence[Event], Mapping[str, PhaseRecord]], object]
 """Told of each commit of this process: the run as it is from then on, the facts, and the rows that were written, by path."""
-
-_INDEX: Final = re.compile(r"\[\d+\]")
-
-
-def kind_of(path: str) -> str:
-    """The path of a phase without the places of items: of ``enrich[3]`` it is ``enrich``, so that there are few of them."""
-    return _INDEX.sub("", path) if "[" in path else path
 
 
 class OpenSpan(Protocol):

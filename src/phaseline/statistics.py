@@ -75,7 +75,7 @@ class Statistics:
 
 def without_indices(path: str, instead: str = "") -> str:
     """The path of a phase as people name it, ``enrich`` for ``enrich[3]``, or with something else in place of each index."""
-    return _INDEX.sub(instead, path)
+    return _INDEX.sub(instead, path) if "[" in path else path
 
 
 def phase_group(pipeline: str, path: str) -> str:

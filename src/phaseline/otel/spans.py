@@ -26,8 +26,8 @@ from opentelemetry.trace import (
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 from phaseline.events import Event
-from phaseline.observing import kind_of
 from phaseline.run import ENDED_STATES, PhaseRecord, RunRecord, RunState
+from phaseline.statistics import without_indices
 
 log: Final = logging.getLogger("phaseline.otel")
 
@@ -81,7 +81,7 @@ class Spans:
 
     def attempt(self, run: RunRecord, row: PhaseRecord) -> CurrentSpan:
         """Open the span of an attempt, in the trace of the run."""
-        phase = kind_of(row.path)
+        phase = without_indices(row.path)
         attributes = {**_of_run(run), PHASE: phase, PATH: row.path, ATTEMPT: row.attempt}
         return CurrentSpan(
             lambda: self._tracer.start_span(
@@ -91,7 +91,7 @@ class Spans:
 
     def step(self, run: RunRecord, path: str, key: str) -> CurrentSpan:
         """Open the span of a step, within the current one, which is that of the attempt."""
-        phase = kind_of(path)
+        phase = without_indices(path)
         attributes = {**_of_run(run), PHASE: phase, STEP: key}
         return CurrentSpan(
             lambda: self._tracer.start_span(f"step {run.pipeline}/{phase}", attributes=attributes)

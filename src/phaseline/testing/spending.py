@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 
 from phaseline.events import UsageRecorded
 from phaseline.run import PhaseState
+from phaseline.statistics import without_indices
 from phaseline.testing.stored import StoredRun
 from phaseline.usage import NO_SPENDING, NOTHING_USED, Usage
-
-_INDEX = re.compile(r"\[\d+\]")
 
 
 def of_run(account: StoredRun) -> Iterator[str]:
@@ -18,7 +16,7 @@ def of_run(account: StoredRun) -> Iterator[str]:
     told: dict[str, Usage] = {}
     for event in account.events:
         if isinstance(event, UsageRecorded):
-            path = _INDEX.sub("", event.phase or "")
+            path = without_indices(event.phase or "")
             told[path] = told.get(path, NOTHING_USED) + event.usage
     spending = account.run.spending or NO_SPENDING
     if told != dict(spending.phases):
