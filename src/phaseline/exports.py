@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, PlainSerializer
 from pydantic_core import to_json
 
 from phaseline.markup import escaped, of_json, table
-from phaseline.usage import Usage, cost_text
+from phaseline.usage import Usage, cost_text, usage_text
 
 SHOWN_VALUE = 4_000
 """Characters of a value that Markdown shows."""
@@ -308,7 +308,7 @@ def _facts(run: RunExport) -> Iterator[tuple[str, str]]:
 
 
 def _used(usage: ExportedUsage) -> str:
-    return f"{usage.requests} requests, {usage.input_tokens} + {usage.output_tokens} tokens, cost {cost_text(usage.cost)}"
+    return usage_text(usage.requests, usage.input_tokens + usage.output_tokens, usage.cost)
 
 
 def _phase(phase: ExportedPhase) -> tuple[str, ...]:

@@ -87,7 +87,12 @@ class Usage(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
     def __str__(self) -> str:
         """Write it for people."""
-        return f"{_counted(self.requests, 'request')}, {_counted(self.tokens, 'token')}, cost {cost_text(self.cost)}"
+        return usage_text(self.requests, self.tokens, self.cost)
+
+
+def usage_text(requests: int, tokens: int, cost: Decimal) -> str:
+    """Write what was used for people, in a line."""
+    return f"{_counted(requests, 'request')}, {_counted(tokens, 'token')}, cost {cost_text(cost)}"
 
 
 NOTHING_USED: Usage = Usage()

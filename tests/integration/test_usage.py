@@ -15,6 +15,7 @@ from tests.opening import OpenRuntime
 from phaseline import Budget, Context, Pipeline, Retry, RunState, Runtime, Usage, each, phase
 from phaseline.errors import BudgetExceededError, EncodeError, PipelineFailedError, RuntimeUsageError
 from phaseline.events import UsageRecorded
+from phaseline.markup import escaped
 from phaseline.run import ErrorCategory
 from phaseline.storage.sql.store import SqlStorage
 from phaseline.testing import FakeClock
@@ -74,6 +75,7 @@ async def test_a_call_is_paid_once(open_runtime: OpenRuntime, provider: Provider
     assert run.usage == run.usage_by_phase["ask"] == summed == CALL + CALL + CALL + CALL + CALL
     assert nothing == Usage()
     assert (exported.usage.cost, exported.usage_by_phase["ask"].requests) == (Decimal("1.25"), 5)
+    assert escaped(str(run.usage)) in exported.to_markdown()
 
 
 @pytest.mark.parametrize("anyio_backend", ["asyncio"])

@@ -22,7 +22,8 @@ from phaseline.cli.options import (
 from phaseline.cli.output import print_json, print_rows
 from phaseline.runtime import Runtime
 from phaseline.statistics import Grouping
-from phaseline.views import CountsView, GroupView, PercentilesView, StatisticsView, UsageView
+from phaseline.usage import usage_text
+from phaseline.views import CountsView, GroupView, PercentilesView, StatisticsView
 
 
 def add_to(app: typer.Typer) -> None:
@@ -97,16 +98,13 @@ def statistics(
 def _row(group: GroupView) -> tuple[str, ...]:
     rate = "" if group.success_rate is None else f"{group.success_rate:.1%}"
     took, waited = group.duration_seconds, group.waited_seconds
-    used_ = used(group.usage) if group.usage.requests else ""
-    return group.group, str(sum(group.states.values())), rate, *_spans(took), *_spans(waited)[1:2], used_
+    usage = group.usage
+    tokens = usage.input_tokens + usage.output_tokens
+    used = usage_text(usage.requests, tokens, usage.cost) if usage.requests else ""
+    return group.group, str(sum(group.states.values())), rate, *_spans(took), *_spans(waited)[1:2], used
 
 
 def _spans(found: PercentilesView | None) -> tuple[str, str, str]:
     if found is None:
         return "", "", ""
     return f"{found.p50:.3g} s", f"{found.p95:.3g} s", f"{found.most:.3g} s"
-
-
-def used(usage: UsageView) -> str:
-    """What was used, in a line."""
-    return f"{usage.requests:,} requests, {usage.input_tokens:,} + {usage.output_tokens:,} tokens, cost {usage.cost}"

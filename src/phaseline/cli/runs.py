@@ -14,7 +14,6 @@ from anyio import to_thread
 from phaseline.cli import commands, figures
 from phaseline.cli.client import runs_of, why_none, with_client
 from phaseline.cli.codes import ExitCode
-from phaseline.cli.figures import used
 from phaseline.cli.options import (
     SPAN,
     After,
@@ -162,7 +161,7 @@ def _facts(shown: RunDetail, run: Run[object]) -> Iterator[tuple[str, str]]:
         "ended": when(run.ended_at),
         "copy of": run.forked_from,
         "started by": run.parent_id,
-        "used": "" if run.usage == Usage() else used(shown.usage),
+        "used": "" if run.usage == Usage() else str(run.usage),
         "checkpoints": " ".join(f"{point.id} ({point.phase})" for point in run.checkpoints),
         "commands": " ".join(shown.allowed).replace("_", "-"),
     }
