@@ -101,7 +101,7 @@ def limits_of(draft: Draft, node: PlanNode) -> str | None:
 
 
 def phase_noted(draft: Draft, node: PlanNode, path: str) -> PhaseRecord:
-    """A phase that will not run, whose end is told next, has a row."""
+    """A phase that no worker is given has a row; what becomes of it is told next."""
     position, generation, fence = draft.new_row(path)
     row = draft.rows[path] = PhaseRecord(
         path=path, state=PENDING, queue=node.queue, priority=draft.run.priority, available_at=draft.now,
@@ -145,11 +145,7 @@ def phase_started(draft: Draft, node: PlanNode, path: str, row: PhaseRecord | No
 def map_started(draft: Draft, node: PlanNode, path: str, row: PhaseRecord | None, total: int) -> None:
     """A map was taken apart; its row runs without a worker, its items have those."""
     if row is None:
-        position, generation, fence = draft.new_row(path)
-        row = PhaseRecord(
-            path=path, state=RUNNING, queue=node.queue, priority=draft.run.priority, available_at=draft.now,
-            position=position, epoch=draft.run.epoch, generation=generation, fence=fence,
-        )  # fmt: skip
+        row = phase_noted(draft, node, path)
     fence = row.fence + 1
     draft.rows[path] = replace(row, state=RUNNING, attempt=1, fence=fence, total=total, started_at=draft.now)
     transition = draft.move_on()
@@ -164,11 +160,7 @@ def wait_started(draft: Draft, node: PlanNode, items: Items, row: PhaseRecord | 
     assert awaits is not None  # noqa: S101  # only waits are begun
     due_at = None if awaits.span is None else later(draft.now, awaits.span)
     if row is None:
-        position, generation, fence = draft.new_row(path)
-        row = PhaseRecord(
-            path=path, state=PENDING, queue=node.queue, priority=draft.run.priority, available_at=draft.now,
-            position=position, epoch=draft.run.epoch, generation=generation, fence=fence,
-        )  # fmt: skip
+        row = phase_noted(draft, node, path)
     draft.waits = draft.waits or due_at is not None
     row = draft.rows[path] = replace(
         row, state=RUNNING, attempt=row.attempt + 1, fence=row.fence + 1, started_at=draft.now,
