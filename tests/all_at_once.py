@@ -42,7 +42,6 @@ from phaseline._engine.commands import (
     FinishRun,
     Fork,
     Offer,
-    Order,
     Pause,
     Postpone,
     Receive,
@@ -54,6 +53,7 @@ from phaseline._engine.commands import (
     Resume,
     Retry,
     RollBack,
+    RunCommand,
     Save,
     SkipPhase,
     Start,
@@ -84,7 +84,7 @@ SECOND = timedelta(seconds=1)
 SOME_SECONDS = st.sampled_from([1, 3, 6, 31])
 EVERY = 10 * SECOND
 KEY_LIMIT = 2
-ORDERS: Sequence[Order] = [
+ORDERS: Sequence[RunCommand] = [
     Pause(), Pause(), Resume(), Resume(), Resume(), Retry(), Retry(), Restart(), Annotate("seen"), Discard(), RollBack(),
     RollBack(), Cancel(),
 ]  # fmt: skip
@@ -453,7 +453,7 @@ class AllAtOnce(RuleBasedStateMachine):
         if what == "end" and token is not None:
             run_id, command = token.run_id, self.success(token)
         else:
-            orders: dict[str, Order] = {"pause": Pause(), "cancel": Cancel(), "rollback": RollBack()}
+            orders: dict[str, RunCommand] = {"pause": Pause(), "cancel": Cancel(), "rollback": RollBack()}
             run_id, command, token = self.a_run(pick), orders.get(what, Pause()), None
         number = next(self.commits)
         answers = tuple(world.decide(run_id, command, self.now, number) for world in self.worlds)
@@ -481,7 +481,7 @@ class AllAtOnce(RuleBasedStateMachine):
     @rule(
         pick=PICK, what=st.sampled_from(["end", "pause", "cancel", "rollback"]), order=st.sampled_from(ORDERS)
     )
-    def overtake(self, pick: int, what: str, order: Order) -> None:
+    def overtake(self, pick: int, what: str, order: RunCommand) -> None:
         """Somebody decides, somebody else is faster, and then the first one writes."""
         self.decide(pick, what)
         if self.decided:
@@ -494,7 +494,7 @@ class AllAtOnce(RuleBasedStateMachine):
         pick=PICK,
         order=st.sampled_from(ORDERS),
     )
-    def command(self, pick: int, order: Order) -> None:
+    def command(self, pick: int, order: RunCommand) -> None:
         self.give_order(self.a_run(pick), order)
 
     @precondition(lambda self: self.runs)
@@ -516,7 +516,7 @@ class AllAtOnce(RuleBasedStateMachine):
             self.runs.append(copy)
             self.touched.add(copy)
 
-    def give_order(self, run_id: str, order: Order) -> None:
+    def give_order(self, run_id: str, order: RunCommand) -> None:
         state = self.state_of(run_id)
         before = self.dump_of_model(run_id)
         answer = self.do(run_id, order)

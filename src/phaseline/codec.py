@@ -41,7 +41,7 @@ from phaseline.faults import (
     not_json,
     problems_of,
 )
-from phaseline.losses import changed, is_a, watch_for
+from phaseline.losses import changed, is_a, loss_finder
 from phaseline.natures import FLOATLESS, class_schema, nature_of
 from phaseline.signature import element_type, type_name
 
@@ -99,8 +99,8 @@ class ValueCodec(Generic[T]):
         self._write = self._adapter.serializer.to_json
         self._read = self._adapter.validator.validate_json
         self._exact = type_ if type_ in _SCALARS else None
-        self._watch = watch_for(self._adapter.core_schema)
-        self._flat = None if self._watch is None else self._watch.flat
+        self._finder = loss_finder(self._adapter.core_schema)
+        self._flat = None if self._finder is None else self._finder.flat
         self._fields = exact_fields(self._adapter.core_schema)
         classes = class_schema(stored)
         self._check_class = None if classes is None else SchemaValidator(classes).validate_python
@@ -141,7 +141,7 @@ class ValueCodec(Generic[T]):
         except Exception as error:
             problems = self._faults_in(value) or [f"{line} (when read back)" for line in problems_of(error)]
             raise refuse(self.what, problems) from error
-        if self._may_repeat_keys or (self._watch is not None and type(value) is not self._flat):
+        if self._may_repeat_keys or (self._finder is not None and type(value) is not self._flat):
             try:
                 problems = self._silent_losses(raw, value, copy)
             except Exception as error:  # it calls what the user's classes define for ==
@@ -205,7 +205,7 @@ class ValueCodec(Generic[T]):
 
     def _silent_losses(self, raw: bytes, value: T, copy: T) -> list[str]:
         """Name the parts that were written and read without complaint, and came back as something else."""
-        losses = () if self._watch is None else self._watch.compare(value, copy)
+        losses = () if self._finder is None else self._finder.compare(value, copy)
         if (
             not losses and self._may_repeat_keys
         ):  # two keys with one text: the copy, written again, is shorter

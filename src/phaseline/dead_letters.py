@@ -10,7 +10,7 @@ from typing import Any
 
 import attrs
 
-from phaseline._shell.controlling import carry_out, each_of, order_of
+from phaseline._shell.controlling import carry_out, command_of, each_of
 from phaseline._shell.runner import Runner
 from phaseline.asking import check_asked, check_page, check_run_id
 from phaseline.control import Verb
@@ -77,7 +77,7 @@ class DeadLetters:
             StorageError: It is not known to be stored.
         """
         check_run_id(run_id, "dead_letters.requeue")
-        await carry_out(self._runner, run_id, order_of(Verb.RETRY, reason, actor))
+        await carry_out(self._runner, run_id, command_of(Verb.RETRY, reason, actor))
 
     async def discard(self, run_id: str, /, *, reason: str = "", actor: str = "") -> None:
         """Let go of a run's letter; the run stays FAILED, and can still be taken up again.
@@ -87,7 +87,7 @@ class DeadLetters:
             RunNotFoundError, PipelineNotRegisteredError, StorageError: As ``requeue``.
         """
         check_run_id(run_id, "dead_letters.discard")
-        await carry_out(self._runner, run_id, order_of(Verb.DISCARD, reason, actor))
+        await carry_out(self._runner, run_id, command_of(Verb.DISCARD, reason, actor))
 
 
 @attrs.frozen
@@ -140,13 +140,13 @@ class Letters:
         return await self._command(Verb.DISCARD, reason, actor)
 
     async def _command(self, verb: Verb, reason: str, actor: str) -> Commanded:
-        order = order_of(verb, reason, actor)
+        command = command_of(verb, reason, actor)
         # What comes back while this goes on is not met again: it is written later.
         wanted, until = self._wanted, self._runner.clock.now() + MICROSECOND
         until = until if wanted.until is None else min(until, wanted.until)
         done: list[str] = []
         refused: dict[str, PhaselineError] = {}
-        obey = partial(carry_out, self._runner, order=order)
+        obey = partial(carry_out, self._runner, command=command)
         async with aclosing(self._pages(PAGE, attrs.evolve(wanted, until=until))) as pages:
             async for page in pages:
                 ids = [letter.run_id for letter in page]

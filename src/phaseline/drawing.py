@@ -111,10 +111,10 @@ def _node_data(plan: Plan, node: PlanNode) -> dict[str, Any]:
             assert node.exit is not None  # noqa: S101  # maps have one
             data |= {"limit": node.limit, "on_error": node.on_error, "exit": shape_of(plan.nodes, node.exit)}
         case NodeKind.TEST:
-            skipped, chosen = node.arms
+            unless_held, if_held = node.arms
             data |= {
-                "skips_unless_held": list(map(path_of, skipped)),
-                "skips_if_held": list(map(path_of, chosen)),
+                "skips_unless_held": list(map(path_of, unless_held)),
+                "skips_if_held": list(map(path_of, if_held)),
             }
         case NodeKind.WAIT:
             awaits = node.awaits

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import anyio
 
-from phaseline._shell.controlling import carry_out, fork, order_of
+from phaseline._shell.controlling import carry_out, command_of, fork
 from phaseline._shell.describing import describe
 from phaseline._shell.live import LiveRun
 from phaseline._shell.outage import patiently
@@ -324,9 +324,9 @@ class RunHandle(Generic[Out_co]):
         self._live = await send(self._runner, self.id, signal, value, key=key, id_=id)
 
     async def _command(self, verb: Verb, reason: str, actor: str, **details: str | None) -> None:
-        order = order_of(verb, reason, actor, **details)
+        command = command_of(verb, reason, actor, **details)
         await self._seen()
-        self._live = await carry_out(self._runner, self.id, order)
+        self._live = await carry_out(self._runner, self.id, command)
 
     def events(self, *, after: int = 0) -> AsyncIterator[Event]:
         """Its events numbered above ``after``: those that are stored, then each as it comes, until the run ends.

@@ -1,7 +1,7 @@
 """What a value would lose on the way to JSON text and back, where its type lets that happen in silence.
 
 Four kinds of types do: a class whose subclass has more fields, one with parts that are never written, a union whose
-members look alike as JSON, and a dict whose keys are no text. ``watch_for`` makes, once for each type, the function that compares a value of it with the copy
+members look alike as JSON, and a dict whose keys are no text. ``loss_finder`` makes, once for each type, the function that compares a value of it with the copy
 that was read back; it looks only where something can get lost, and not into parts declared ``Any``.
 """
 
@@ -55,7 +55,7 @@ _HOLDERS = frozenset({list, tuple, set, frozenset, dict})
 
 
 @attrs.frozen
-class Watch:
+class LossFinder:
     """Looks for losses in values of one type."""
 
     compare: Compare
@@ -63,7 +63,7 @@ class Watch:
     """A class whose very own instances lose nothing: they need not be compared."""
 
 
-def watch_for(schema: Any) -> Watch | None:
+def loss_finder(schema: Any) -> LossFinder | None:
     """Give what looks for losses in values of a core schema; None if nothing can get lost."""
     return _Maker().of(schema)
 
@@ -71,9 +71,9 @@ def watch_for(schema: Any) -> Watch | None:
 class _Maker:
     def __init__(self) -> None:
         self._definitions: dict[str, Any] = {}
-        self._known: dict[str, Watch | None] = {}
+        self._known: dict[str, LossFinder | None] = {}
 
-    def of(self, schema: Any) -> Watch | None:  # noqa: PLR0911  # one return for each kind of schema
+    def of(self, schema: Any) -> LossFinder | None:  # noqa: PLR0911  # one return for each kind of schema
         schema = self._bare(schema)
         match schema["type"]:
             case "definition-ref":
@@ -112,17 +112,17 @@ class _Maker:
             else:
                 return schema
 
-    def _inner(self, schema: Any, key: str) -> Watch | None:
+    def _inner(self, schema: Any, key: str) -> LossFinder | None:
         return self.of(schema[key]) if key in schema else None
 
-    def _referred(self, ref: str) -> Watch | None:
+    def _referred(self, ref: str) -> LossFinder | None:
         if ref not in self._known:
             known = self._known  # what refers to itself asks for itself when it is used
-            known[ref] = Watch(lambda v, c: () if (w := known[ref]) is None else w.compare(v, c))
+            known[ref] = LossFinder(lambda v, c: () if (w := known[ref]) is None else w.compare(v, c))
             known[ref] = self.of(self._definitions[ref])
         return self._known[ref]
 
-    def _of_class(self, schema: Any) -> Watch:
+    def _of_class(self, schema: Any) -> LossFinder:
         cls: Any = schema["cls"]
         inner: Any = schema if schema["type"] == "named-tuple" else self._bare(schema["schema"])
         fields: Any = inner.get("fields", {})
@@ -151,28 +151,28 @@ class _Maker:
             losses = () if below is None else below.compare(value, copy)
             return [*losses, *_lost_privates(value, copy)] if has_private else losses
 
-        return Watch(compare, None if below or has_private else cls)
+        return LossFinder(compare, None if below or has_private else cls)
 
-    def _parts(self, fields: Any) -> list[tuple[str, Watch]]:
+    def _parts(self, fields: Any) -> list[tuple[str, LossFinder]]:
         pairs = fields.items() if is_a(fields, dict) else ((field["name"], field) for field in fields)
         return [
-            (name, watch)
+            (name, finder)
             for name, field in pairs
-            if not _is_unwritten(field) and (watch := self.of(field)) is not None
+            if not _is_unwritten(field) and (finder := self.of(field)) is not None
         ]
 
-    def _of_tuple(self, schema: Any) -> Watch | None:
+    def _of_tuple(self, schema: Any) -> LossFinder | None:
         items = [self.of(item) for item in schema["items_schema"]]
         if not any(items):
             return None
         if len(items) == 1 and "variadic_item_index" in schema:
             return _of_list(items[0])
-        parts = [(index, watch) for index, watch in enumerate(items) if watch is not None]
+        parts = [(index, finder) for index, finder in enumerate(items) if finder is not None]
         if "variadic_item_index" in schema:  # rare, and what each place holds depends on the length
             return None
         return _of_fields(parts, lambda value, index: value[index])
 
-    def _of_dict(self, schema: Any) -> Watch | None:
+    def _of_dict(self, schema: Any) -> LossFinder | None:
         values = self._inner(schema, "values_schema")
         keys = self._bare(schema.get("keys_schema", {"type": "any"}))["type"]
         has_odd_keys = keys not in ("str", "any")  # "any" comes back as plain data, as everywhere
@@ -193,10 +193,10 @@ class _Maker:
                 for loc, what in values.compare(item, copy[key])
             ]
 
-        return Watch(compare)
+        return LossFinder(compare)
 
-    def _of_union(self, choices: Any, *, tagged: bool = False) -> Watch:
-        found: dict[Any, list[Watch | None]] = {}
+    def _of_union(self, choices: Any, *, tagged: bool = False) -> LossFinder:
+        found: dict[Any, list[LossFinder | None]] = {}
         for choice in choices:
             schema = self._resolved(choice)
             for cls in _classes_of(schema):
@@ -209,7 +209,7 @@ class _Maker:
                 return () if members[0] is None else members[0].compare(value, copy)
             return () if tagged else [(loc, f"{what}; {_UNION_ADVICE}") for loc, what in changed(value, copy)]
 
-        return Watch(compare)
+        return LossFinder(compare)
 
     def _resolved(self, schema: Any) -> Any:
         schema = self._bare(schema)
@@ -239,8 +239,8 @@ def _lost_privates(value: Any, copy: Any, within: frozenset[int] = _NOTHING) -> 
 
 # --------------------------------------------------------------------- comparers
 def _of_fields(
-    parts: Sequence[tuple[Any, Watch]], get: Callable[[Any, Any], Any], unwritten: Sequence[Any] = ()
-) -> Watch | None:
+    parts: Sequence[tuple[Any, LossFinder]], get: Callable[[Any, Any], Any], unwritten: Sequence[Any] = ()
+) -> LossFinder | None:
     """Compare field by field; those that are never written must come back all the same, from their defaults."""
     if not (parts or unwritten):
         return None
@@ -249,16 +249,16 @@ def _of_fields(
         losses: list[tuple[Loc, str]] = [
             ((name,), _EXCLUDED) for name in unwritten if any(changed(get(value, name), get(copy, name)))
         ]
-        for name, watch in parts:
+        for name, finder in parts:
             part = get(value, name)
-            if part is not None and type(part) is not watch.flat:
-                losses += [((name, *loc), what) for loc, what in watch.compare(part, get(copy, name))]
+            if part is not None and type(part) is not finder.flat:
+                losses += [((name, *loc), what) for loc, what in finder.compare(part, get(copy, name))]
         return losses
 
-    return Watch(compare)
+    return LossFinder(compare)
 
 
-def _of_list(item: Watch | None) -> Watch | None:
+def _of_list(item: LossFinder | None) -> LossFinder | None:
     if item is None:
         return None
     flat = item.flat
@@ -274,7 +274,7 @@ def _of_list(item: Watch | None) -> Watch | None:
             for loc, what in item.compare(part, back)
         ]
 
-    return Watch(compare)
+    return LossFinder(compare)
 
 
 def _compare_sets(value: Any, copy: Any) -> Losses:
@@ -289,10 +289,10 @@ def _compare_patterns(value: Any, copy: Any) -> Losses:
     return ()
 
 
-_SIMPLE: Mapping[str, Watch] = {
-    "set": Watch(_compare_sets),
-    "frozenset": Watch(_compare_sets),
-    "function-plain": Watch(_compare_patterns),
+_SIMPLE: Mapping[str, LossFinder] = {
+    "set": LossFinder(_compare_sets),
+    "frozenset": LossFinder(_compare_sets),
+    "function-plain": LossFinder(_compare_patterns),
 }
 """What is looked at as a whole, by kind of core schema."""
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import attrs
 
-from phaseline._shell.controlling import carry_out, each_of, order_of
+from phaseline._shell.controlling import carry_out, command_of, each_of
 from phaseline._shell.ids import first_id
 from phaseline._shell.runner import Runner
 from phaseline.asking import check_run_id
@@ -145,10 +145,10 @@ class Runs:
         if verb == Verb.FORK:
             msg = "copies fulfil the conditions that their runs do, and would be copied in turn; use handle.fork() for each"
             raise DefinitionError(msg)
-        order = order_of(verb, reason, actor, phase=phase, to=to, note=note)
+        command = command_of(verb, reason, actor, phase=phase, to=to, note=note)
         answers: dict[str, PhaselineError | None] = {}
         waiting: list[str] = []
-        obey = partial(carry_out, self._runner, order=order)
+        obey = partial(carry_out, self._runner, command=command)
         async with aclosing(self._each()) as each:
             async for run in each:
                 waiting.append(run.id)

@@ -16,7 +16,7 @@ from anyio import to_thread
 from anyio.lowlevel import EventLoopToken, current_token
 
 from phaseline._shell import ageing, checkup, retention
-from phaseline._shell.controlling import carry_out, order_of
+from phaseline._shell.controlling import carry_out, command_of
 from phaseline._shell.describing import describe
 from phaseline._shell.live import LiveRun
 from phaseline._shell.options import RunnerOptions
@@ -742,5 +742,5 @@ class Runtime:
             StorageError: It is not known to be stored.
         """
         check_run_id(run_id, "runtime.control")
-        order = order_of(verb, reason, actor, phase=phase, to=to, note=note)
-        await carry_out(self.runner, run_id, order)
+        command = command_of(verb, reason, actor, phase=phase, to=to, note=note)
+        await carry_out(self.runner, run_id, command)

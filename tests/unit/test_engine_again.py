@@ -20,13 +20,13 @@ from phaseline._engine.commands import (
     Command,
     Fail,
     Offer,
-    Order,
     Pause,
     RerunFrom,
     Restart,
     Resume,
     Retry,
     RollBack,
+    RunCommand,
     Start,
     Succeed,
 )
@@ -45,7 +45,7 @@ class Stubborn(Player):
     """Times that a completed run is done once more."""
     rollbacks: int = 0
     """Times that somebody may try to take it back."""
-    orders: list[Order] = attrs.field(factory=list[Order])
+    orders: list[RunCommand] = attrs.field(factory=list[RunCommand])
 
     def play(self) -> None:
         run = self.run
@@ -64,7 +64,7 @@ class Stubborn(Player):
                 run.do(*[self.command() for _ in range(self.chance.choice((1, 1, 2)))], offer=self.offer())
         pytest.fail(f"the run is stuck: {run.snapshot.rows}")
 
-    def order(self) -> Order | None:
+    def order(self) -> RunCommand | None:
         run, chance = self.run, self.chance
         if run.state == "FAILED":
             return Retry()

@@ -20,13 +20,13 @@ from phaseline._engine.commands import (
     Fail,
     Fork,
     Offer,
-    Order,
     Pause,
     RerunFrom,
     Restart,
     Resume,
     Retry,
     RollBack,
+    RunCommand,
     Start,
     Succeed,
 )
@@ -36,7 +36,7 @@ from phaseline._engine.verdicts import Refused
 from phaseline.control import ACTIVE, STATES, TABLE, Verb, allowed_in, kind_of, to_markdown
 from phaseline.events import PhaseSkipped, PhaseStarted, PipelineCancelled, PipelinePaused, PipelineResumed
 
-ORDERS: dict[Verb, Order] = {
+ORDERS: dict[Verb, RunCommand] = {
     Verb.PAUSE: Pause("p", "ada"),
     Verb.RESUME: Resume("r", "ada"),
     Verb.CANCEL: Cancel("c", "ada"),

@@ -14,7 +14,6 @@ from phaseline._engine.commands import (
     Command,
     Fail,
     Offer,
-    Order,
     Pause,
     Reclaim,
     RerunFrom,
@@ -22,6 +21,7 @@ from phaseline._engine.commands import (
     Resume,
     Retry,
     RollBack,
+    RunCommand,
     Start,
     Succeed,
 )
@@ -165,7 +165,7 @@ def test_a_crash_is_another_attempt_and_too_many_of_them_fail_the_run() -> None:
 
 
 @pytest.mark.parametrize("order", [Pause(), Cancel(), Resume(), Retry(), Restart(), RollBack()], ids=repr)
-def test_nothing_disturbs_a_rollback(order: Order) -> None:
+def test_nothing_disturbs_a_rollback(order: RunCommand) -> None:
     """Whoever commands something meanwhile is told that it is finishing."""
     run, _ = ended(LINE)
     run.do(RollBack())

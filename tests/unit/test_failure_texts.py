@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from phaseline._shell.failure import MAX_MESSAGE, describe
+from phaseline._shell.failure import MAX_MESSAGE, info_of
 
 
 @pytest.mark.parametrize(
@@ -27,11 +27,11 @@ from phaseline._shell.failure import MAX_MESSAGE, describe
 )
 def test_passwords_in_texts_of_exceptions_are_masked(text: str, shown: str) -> None:
     """In URLs, and after a name that says what it is; all else stays."""
-    assert shown == describe(ValueError(text), "phase").message
+    assert shown == info_of(ValueError(text), "phase").message
 
 
 def test_of_a_password_where_the_text_is_cut_no_half_is_left() -> None:
     """It is masked before."""
     url = "postgresql://bob:hunter2@db"
     text = "x" * (MAX_MESSAGE - len("postgresql://bob:hun")) + url
-    assert "hun" not in describe(ValueError(text), "phase").message
+    assert "hun" not in info_of(ValueError(text), "phase").message

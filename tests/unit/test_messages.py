@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from phaseline import Dep, ErrorCategory, Phase, Pipeline, Run, each, phase
-from phaseline._shell.failure import describe
+from phaseline._shell.failure import info_of
 from phaseline.context import Context
 from phaseline.deps import checked_deps
 from phaseline.errors import (
@@ -178,7 +178,7 @@ class LeavingError(Exception):
 )
 def test_every_exception_can_be_told(error: Exception, message: str) -> None:
     """Whatever it does when it is asked for its text, its phase fails with what can be said of it."""
-    told = describe(error, "one")
+    told = info_of(error, "one")
 
     assert (message, None, "one") == (told.message, told.traceback, told.phase)
     assert (True, True) == (len(told.type) <= 200, told.type.isprintable())
@@ -189,7 +189,7 @@ def test_a_traceback_is_kept_where_it_is_asked_for(error: Exception) -> None:
     """It is bounded, and can be stored."""
     with pytest.raises(type(error)) as caught:
         raise error
-    trace = describe(caught.value, "one", traceback=True).traceback
+    trace = info_of(caught.value, "one", traceback=True).traceback
 
     assert trace is not None
     assert (True, trace) == (0 < len(trace) <= 4_000, trace.encode().decode())

@@ -348,7 +348,7 @@ class Discard(msgspec.Struct, frozen=True, gc=False):
     actor: str = ""
 
 
-Order: TypeAlias = (
+RunCommand: TypeAlias = (
     Pause | Resume | Cancel | Retry | RerunFrom | Restart | RollBack | Fork | Annotate | Discard
 )
 """A command of a person or a program, refused where the state of the run does not allow it."""
@@ -377,5 +377,5 @@ Command: TypeAlias = (
     | TellLate
     | Receive
     | Elapse
-    | Order
+    | RunCommand
 )

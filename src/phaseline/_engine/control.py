@@ -13,13 +13,13 @@ from phaseline._engine.commands import (
     Cancel,
     Discard,
     Fork,
-    Order,
     Pause,
     RerunFrom,
     Restart,
     Resume,
     Retry,
     RollBack,
+    RunCommand,
 )
 from phaseline._engine.draft import Draft
 from phaseline._engine.flow import take_up
@@ -29,7 +29,7 @@ from phaseline._engine.waits import take_what_came
 from phaseline.control import TABLE, Verb, kind_of
 from phaseline.run import PhaseRecord, RunState
 
-VERBS: Mapping[type[Order], Verb] = {
+VERBS: Mapping[type[RunCommand], Verb] = {
     Pause: Verb.PAUSE, Resume: Verb.RESUME, Cancel: Verb.CANCEL, Retry: Verb.RETRY, RerunFrom: Verb.RERUN_FROM,
     Restart: Verb.RESTART, RollBack: Verb.ROLLBACK, Fork: Verb.FORK, Annotate: Verb.ANNOTATE, Discard: Verb.DISCARD,
 }  # fmt: skip
@@ -38,12 +38,12 @@ _NOT_HALFWAY = frozenset({Verb.RERUN_FROM, Verb.RESTART, Verb.ROLLBACK, Verb.FOR
 """What a run that failed amid a rollback does not obey: a part of it is undone."""
 
 
-def verb_of(order: Order) -> Verb:
+def verb_of(order: RunCommand) -> Verb:
     """The verb of a command."""
     return VERBS[type(order)]
 
 
-def obey(draft: Draft, order: Order) -> None:  # noqa: C901  # one case for each command
+def obey(draft: Draft, order: RunCommand) -> None:  # noqa: C901  # one case for each command
     """Carry out a command of a person or a program.
 
     Raises:

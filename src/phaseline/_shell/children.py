@@ -11,7 +11,7 @@ import anyio
 
 from phaseline._engine.commands import Attach, Cancel, ChildEnded, Retry, Succeed
 from phaseline._shell.controlling import carry_out
-from phaseline._shell.failure import describe
+from phaseline._shell.failure import info_of
 from phaseline._shell.starting import Parent, StartOptions, prepared
 from phaseline.errors import (
     ChildRunError,
@@ -124,7 +124,7 @@ async def ended(runner: Runner, parent: LiveRun, child: RunRecord) -> ChildEnded
             raise ChildRunError(child.id, child.pipeline, child.state, child.error)  # noqa: TRY301  # treated like what cannot be read
         text, length = await _output(runner, binding, child)
     except (ChildRunError, CodecError) as error:
-        return ChildEnded(path, child.id, None, describe(error, path, runner.options.classify))
+        return ChildEnded(path, child.id, None, info_of(error, path, runner.options.classify))
     return ChildEnded(path, child.id, text, length=length)
 
 

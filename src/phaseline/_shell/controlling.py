@@ -15,13 +15,13 @@ from phaseline._engine.commands import (
     Command,
     Discard,
     Fork,
-    Order,
     Pause,
     RerunFrom,
     Restart,
     Resume,
     Retry,
     RollBack,
+    RunCommand,
 )
 from phaseline._engine.control import verb_of
 from phaseline._shell.committer import KeyTaken
@@ -49,7 +49,7 @@ _LEAVES_ENDED = frozenset({Verb.FORK, Verb.ANNOTATE, Verb.DISCARD})
 """Verbs by which a run that has ended does not go on."""
 
 
-def order_of(
+def command_of(
     verb: str,
     reason: str = "",
     actor: str = "",
@@ -57,7 +57,7 @@ def order_of(
     phase: str | None = None,
     to: str | None = None,
     note: str | None = None,
-) -> Order:
+) -> RunCommand:
     """Make the command of a verb, and check what is told of it before anything is done.
 
     Raises:
@@ -95,7 +95,7 @@ def _given(verb: str, name: str, value: str | None) -> str:
     return value
 
 
-async def carry_out(runner: Runner, run_id: str, order: Order) -> LiveRun:
+async def carry_out(runner: Runner, run_id: str, command: RunCommand) -> LiveRun:
     """Commit a command; gives the run as it is then.
 
     Raises:
@@ -106,23 +106,23 @@ async def carry_out(runner: Runner, run_id: str, order: Order) -> LiveRun:
         StorageError: It is not known to be stored.
     """
 
-    async def checked(live: LiveRun) -> Order:
-        if isinstance(order, RerunFrom):
-            _check_phase(live, order.phase)
-        if isinstance(order, RollBack):
-            path, epoch = await _located(runner, live, order.to)
-            return replace(order, to=path, epoch=epoch)
-        if isinstance(order, Fork):
-            path, epoch = await _located(runner, live, order.at)
-            return replace(order, at=path, epoch=epoch)
-        return order
+    async def checked(live: LiveRun) -> RunCommand:
+        if isinstance(command, RerunFrom):
+            _check_phase(live, command.phase)
+        if isinstance(command, RollBack):
+            path, epoch = await _located(runner, live, command.to)
+            return replace(command, to=path, epoch=epoch)
+        if isinstance(command, Fork):
+            path, epoch = await _located(runner, live, command.at)
+            return replace(command, at=path, epoch=epoch)
+        return command
 
     try:
-        async with commanded(runner, run_id, str(verb_of(order))):
+        async with commanded(runner, run_id, str(verb_of(command))):
             return await commit_to(runner, run_id, checked)
     except KeyTaken:
         live = await runner.load(run_id)
-        raise await _key_taken(runner, live, order) from None
+        raise await _key_taken(runner, live, command) from None
 
 
 async def each_of(
@@ -211,11 +211,11 @@ async def _located(runner: Runner, live: LiveRun, to: str | None) -> tuple[str |
     return found.phase, found.epoch
 
 
-async def _key_taken(runner: Runner, live: LiveRun, order: Order) -> CommandRefusedError:
+async def _key_taken(runner: Runner, live: LiveRun, command: RunCommand) -> CommandRefusedError:
     """Say that a run let go of its key at its end, and that another one holds it."""
     run = live.snapshot.run
     read = partial(runner.storage.keyed, run.namespace, run.pipeline, run.key or "")
     holder = await runner.read(read)
     reason = f"its key {run.key!r} is held by run {holder} until that has ended"
     allowed = [str(verb) for verb in allowed_in(run.state) if verb in _LEAVES_ENDED]
-    return CommandRefusedError(run.id, verb_of(order), run.state, allowed, reason)
+    return CommandRefusedError(run.id, verb_of(command), run.state, allowed, reason)

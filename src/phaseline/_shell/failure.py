@@ -64,7 +64,7 @@ def _said(classify: Classify, error: BaseException) -> ErrorCategory | None:
         return None
 
 
-def describe(
+def info_of(
     error: BaseException, phase: str, classify: Classify | None = None, *, traceback: bool = False
 ) -> ErrorInfo:
     """Make data of an exception, bounded in size and safe to store, whatever the exception does.

@@ -21,7 +21,7 @@ from phaseline._engine.commands import (
 from phaseline._engine.draft import Draft
 from phaseline._shell.children import begin_child
 from phaseline._shell.context import BodyContext
-from phaseline._shell.failure import NEVER_RETRIED, describe
+from phaseline._shell.failure import NEVER_RETRIED, info_of
 from phaseline._shell.live import Interruption, Job
 from phaseline._shell.outage import patiently
 from phaseline._shell.transact import transact
@@ -230,7 +230,7 @@ def _finished(runner: Runner, job: Job, context: BodyContext | None, finish: Fin
 def _failed(runner: Runner, job: Job, context: BodyContext | None, error: BaseException) -> Command:
     path, progress = job.row.path, None if context is None else context.take_progress()
     traceback = runner.options.tracebacks
-    info = describe(error, path, runner.options.classify, traceback=traceback)
+    info = info_of(error, path, runner.options.classify, traceback=traceback)
     final = isinstance(error, Abort | DefinitionError)  # another attempt would come to the same
     try:
         again_at = None if final else _again_at(runner, job, error, info.category)
@@ -238,7 +238,7 @@ def _failed(runner: Runner, job: Job, context: BodyContext | None, error: BaseEx
         raise
     except BaseException as broken:  # noqa: BLE001  # a policy of the user's own may raise anything
         broken.__context__ = error
-        again_at, error, info = None, broken, describe(broken, path, traceback=traceback)
+        again_at, error, info = None, broken, info_of(broken, path, traceback=traceback)
     if again_at is None:
         job.live.cause = error
     cut_off = job.interruption is not None
@@ -248,7 +248,7 @@ def _failed(runner: Runner, job: Job, context: BodyContext | None, error: BaseEx
 def unstorable(runner: Runner, job: Job, error: StorageError) -> Fail:
     """Make a command of a result that the storage does not take."""
     job.live.cause = error
-    info = describe(error, job.row.path, runner.options.classify)
+    info = info_of(error, job.row.path, runner.options.classify)
     return Fail(job.row.path, job.row.fence, info, None, spent=job.used())
 
 

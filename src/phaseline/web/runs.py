@@ -28,7 +28,7 @@ from phaseline.web.asked import Selection, Stream
 from phaseline.web.calls import Call
 from phaseline.web.problems import INVALID_REQUEST, RequestError
 from phaseline.web.shown import redacted
-from phaseline.web.sse import EventStream
+from phaseline.web.sse import EventStreamResponse
 
 
 async def list_runs(call: Call) -> RunsView:
@@ -92,7 +92,7 @@ async def stream_events(call: Call) -> Response:
     expires_at = call.access.expires_at
     seconds = None if expires_at is None else (expires_at - datetime.now(UTC)).total_seconds()
     after = min(after, record.seq)  # what nobody can know yet would be waited for in silence
-    return EventStream(handle.events(after=after), seconds=seconds)
+    return EventStreamResponse(handle.events(after=after), seconds=seconds)
 
 
 def _last_seen(call: Call) -> int:

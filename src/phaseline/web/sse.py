@@ -27,7 +27,7 @@ RECONNECT_MS: Final = 1_000
 """After how long a browser connects again."""
 
 
-class EventStream(Response):
+class EventStreamResponse(Response):
     """Tells events until there are no more, the client is gone, or its access ends.
 
     A client that reads slowly is told what is stored, when it is ready for it: nothing gathers here meanwhile. One that does not
