@@ -8,7 +8,7 @@ from datetime import timedelta
 import anyio
 import pytest
 
-from phaseline._shell.clock import Timers
+from phaseline._shell.clock import Earliest, Timers
 from phaseline._shell.threads import Threads
 from phaseline.testing import FakeClock
 
@@ -105,4 +105,28 @@ async def test_a_timer_that_has_come_can_be_cancelled() -> None:
         for _ in range(500):
             early.cancel()
         assert (len(timers), called) == (1, ["early"])
+        tasks.cancel_scope.cancel()
+
+
+async def test_of_many_moments_the_earliest_has_a_timer() -> None:
+    """The others are dropped: who is called finds out what comes next, and may ask for it in the call."""
+    clock = FakeClock()
+    timers, earliest, called = Timers(clock), Earliest(), list[int]()
+
+    def note() -> None:
+        called.append(len(called))
+        if len(called) == 1:
+            earliest.at(clock.now() + HOUR, timers, note)
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(timers.run)
+        await anyio.wait_all_tasks_blocked()
+        for hours in (3, 1, 2, 1):
+            earliest.at(clock.now() + hours * HOUR, timers, note)
+        await clock.advance(HOUR)
+        assert called == [0]
+        await clock.advance(HOUR)
+        assert called == [0, 1]
+        await clock.advance(5 * HOUR)
+        assert called == [0, 1]
         tasks.cancel_scope.cancel()

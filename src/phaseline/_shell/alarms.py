@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 from phaseline._engine.commands import Elapse
 from phaseline._shell.background import survived
-from phaseline._shell.clock import Timer
+from phaseline._shell.clock import Earliest
 from phaseline._shell.paging import page_by_page
 from phaseline._shell.tending import tend
 from phaseline.abc import DueWait
@@ -35,7 +35,7 @@ class Alarms:
     def __init__(self, runner: Runner) -> None:
         self._runner = runner
         self._wake = new_event()
-        self._next: tuple[datetime, Timer] | None = None
+        self._next = Earliest()
         self._known = frozenset(definition for definition, plan in runner.plans.items() if plan.waits)
         if self._known:
             runner.on_due = self.look_at
@@ -54,14 +54,8 @@ class Alarms:
         """Look when a wait falls due."""
         if moment <= self._runner.clock.now():
             self._wake.set()
-        elif self._next is None or moment < self._next[0]:
-            if self._next is not None:
-                self._next[1].cancel()
-            self._next = (moment, self._runner.timers.at(moment, self._has_come))
-
-    def _has_come(self) -> None:
-        self._next = None
-        self._wake.set()
+        else:
+            self._next.at(moment, self._runner.timers, self.look)
 
     async def _look_for_ever(self) -> None:
         while True:

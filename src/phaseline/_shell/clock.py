@@ -131,3 +131,22 @@ class Timers:
             with anyio.CancelScope() as self._scope:
                 await self._clock.sleep_until(self._heap[0][0])
             self._scope = None
+
+
+class Earliest:
+    """One timer for the earliest of all moments at which something is to be done, however many are told."""
+
+    def __init__(self) -> None:
+        self._next: tuple[datetime, Timer] | None = None
+
+    def at(self, moment: datetime, timers: Timers, action: Callable[[], None]) -> None:
+        """Have it done at this moment, unless it is to be done before: then whoever does it finds out what comes next."""
+        if self._next is not None:
+            if self._next[0] <= moment:
+                return
+            self._next[1].cancel()
+        self._next = moment, timers.at(moment, partial(self._come, action))
+
+    def _come(self, action: Callable[[], None]) -> None:
+        self._next = None
+        action()

@@ -9,7 +9,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Final, Generic, TypeVar
 
 from phaseline._shell.background import survived
-from phaseline._shell.clock import Timer
+from phaseline._shell.clock import Earliest
 from phaseline._shell.paging import page_by_page
 from phaseline.run import Definition
 
@@ -45,18 +45,13 @@ class Watch(Generic[T]):
         """
         self._runner, self._known = runner, known
         self._read, self._see_to, self._trouble = read, see_to, trouble
-        self._next: tuple[datetime, Timer] | None = None
+        self._next = Earliest()
 
     def look_at(self, moment: datetime) -> None:
         """Look at a moment."""
-        if self._next is not None:
-            if self._next[0] <= moment:
-                return
-            self._next[1].cancel()
-        self._next = moment, self._runner.timers.at(moment, self._look)
+        self._next.at(moment, self._runner.timers, self._look)
 
     def _look(self) -> None:
-        self._next = None
         self._runner.spawn(self._look_safely)
 
     async def _look_safely(self) -> None:

@@ -18,7 +18,7 @@ from phaseline._engine.draft import Draft
 from phaseline._engine.snapshot import Snapshot
 from phaseline._shell.alarms import Alarms
 from phaseline._shell.background import survived
-from phaseline._shell.clock import Timer
+from phaseline._shell.clock import Earliest
 from phaseline._shell.driving import adopt
 from phaseline._shell.ids import host_identity, is_gone, process_started
 from phaseline._shell.levels import watch_levels
@@ -50,7 +50,7 @@ class Worker:
         self._runner = runner
         self._wake = new_event()
         self._post = loop_post()
-        self._due: tuple[datetime, Timer] | None = None
+        self._due = Earliest()
         self._host = ""
         self._renewer: _Renewer | None = None
         self._solo = False
@@ -156,14 +156,8 @@ class Worker:
         """Look for work when something falls due."""
         if moment <= self._runner.clock.now():
             self._wake.set()
-        elif self._due is None or moment < self._due[0]:
-            if self._due is not None:
-                self._due[1].cancel()
-            self._due = (moment, self._runner.timers.at(moment, self._due_came))
-
-    def _due_came(self) -> None:
-        self._due = None
-        self._wake.set()
+        else:
+            self._due.at(moment, self._runner.timers, self.wake)
 
     # ------------------------------------------------------------------ claims
     async def _claim_for_ever(self) -> None:
