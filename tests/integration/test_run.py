@@ -45,6 +45,8 @@ from phaseline.errors import (
     RuntimeNotOpenError,
 )
 from phaseline.storage.memory import MemoryStorage
+from phaseline.storage.sql.store import SqlStorage
+from phaseline.testing import FakeClock
 
 
 class Doc(BaseModel):
@@ -484,7 +486,9 @@ async def test_context(open_runtime: OpenRuntime) -> None:
     assert calls.log == ["first"]
 
 
-async def test_who_serves_a_phase_has_its_dependencies(open_runtime: OpenRuntime) -> None:
+async def test_who_serves_a_phase_has_its_dependencies(
+    database: Callable[[], SqlStorage], clock: FakeClock
+) -> None:
     """A runtime without them does not open, for it would fail what others could do; who does not call the body needs none."""
 
     @phase(requires=(CALLS,), queue="calls")
@@ -497,17 +501,23 @@ async def test_who_serves_a_phase_has_its_dependencies(open_runtime: OpenRuntime
         return 2 * n
 
     pipeline = Pipeline("calling", double >> call)
+
+    def opened(**options: Any) -> Runtime:
+        return Runtime(database(), pipelines=[pipeline], clock=clock, **options)
+
     for queues in (None, {"calls"}):
         with pytest.raises(MissingDependencyError, match="phase 'call' needs the dependency 'calls'"):
-            async with open_runtime(pipeline, queues=queues):
+            async with opened(queues=queues):
                 pass
     calls = Calls()
     async with (
-        open_runtime(pipeline, serve=False) as client,
-        open_runtime(pipeline, queues={"pipeline"}),
-        open_runtime(pipeline, queues={"calls"}, deps={CALLS: calls}),
+        opened(serve=False) as client,
+        opened(queues={"pipeline"}),
+        opened(queues={"calls"}, deps={CALLS: calls}),
     ):
         handle = await client.start(pipeline, 2)
+        for _ in range(4):  # on SQLite each learns by its sweep of what another one left
+            await clock.advance(timedelta(seconds=1))
         assert 4 == await handle.result()
     assert calls.log == ["call"]
 
