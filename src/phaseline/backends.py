@@ -28,7 +28,7 @@ def storage_from(url: str) -> Storage:
     """
     if url == "memory":
         return MemoryStorage()
-    if base_of(url) in DATABASES:
+    if scheme_of(url) in SQLITE or base_of(url) in POSTGRES:
         from phaseline.storage.sql.store import SqlStorage  # noqa: PLC0415  # sqlalchemy takes 150 ms to import
 
         return SqlStorage(url)

@@ -13,19 +13,19 @@ SECRETS: Final = (
 
 _NAMED = rf"\b(?P<name>\w*(?:{'|'.join(name.replace('_', '_?') for name in SECRETS)})[\"']?)"
 _ADDRESS = r"\[[0-9a-f:.%]*\]"
-_PORT = r"""\d+(?![^\s/?#,;:'")\]])"""
+_PORT = r"\d{1,5}(?!\w)"
 
 
-def _masking(password: str, value: str) -> re.Pattern[str]:
-    url = rf"(?<=://)(?!{_ADDRESS})(?P<user>[^:/?#@\s]*):(?:{password})@"
+def _masking(user: str, password: str, value: str) -> re.Pattern[str]:
+    url = rf"(?<=://)(?!{_ADDRESS})(?P<user>{user}*):(?:{password})@"
     return re.compile(rf"{url}|{_NAMED}(?P<is>\s*[:=]\s*(?=[\"'])|=)(?:{value})", re.IGNORECASE)
 
 
 # Of a URL alone all that is before its last "@" is no host, be it well-formed or not. In a text a URL ends with its word, but
 # where that has no "@" yet: then a space was in the password, or what looks like one is a port.
-_IN_URL: Final = _masking(r".*", r"[^&#]*")
+_IN_URL: Final = _masking(r"[^:/?#@]", r".*", r"[^&#]*")
 _IN_TEXT: Final = _masking(
-    rf"\S*|(?!{_PORT})[^\n@]{{0,200}}(?:@\S*)?", r"""\"[^\"]*\"|'[^']*'|[^&\#\s,;'\")]+"""
+    r"[^:/?#@\s]", rf"\S*|(?!{_PORT})[^\n@]{{0,200}}(?:@\S*)?", r"""\"[^\"]*\"|'[^']*'|[^&\#\s,;'\")]+"""
 )
 
 

@@ -17,6 +17,8 @@ from phaseline._shell.failure import MAX_MESSAGE, info_of
             "http://host:80/x and http://[::1]:80/x failed for a@b",
             "http://host:80/x and http://[::1]:80/x failed for a@b",
         ),
+        ("no http://host:8080. Ask ops@example.com", "no http://host:8080. Ask ops@example.com"),
+        ("<http://host:8080> failed; tell bob@x.org", "<http://host:8080> failed; tell bob@x.org"),
         ("AWS_SECRET_ACCESS_KEY=hunter2", "AWS_SECRET_ACCESS_KEY=***"),
         ("GET /?api_key=hunter2&page=5 gave 403", "GET /?api_key=***&page=5 gave 403"),
         ("connect(host='db', password='hunter2')", "connect(host='db', password=***)"),

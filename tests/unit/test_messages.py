@@ -117,11 +117,12 @@ def test_why_there_is_no_output(state: str, error: type[Exception], text: str) -
         ("postgresql://h/db?sslpassword=hunter2", "postgresql://h/db?sslpassword=***"),
         ("foo://bob:hun ter2@h/db?api_key=hunter2", "foo://bob:***@h/db?api_key=***"),
         ("foo://bob:h@un ter2@h/db?passphrase=a b&x=1", "foo://bob:***@h/db?passphrase=***&x=1"),
+        ("mysql://bo b:hunter2@h/db", "mysql://bo b:***@h/db"),
         ("redis://[::1]:6379/0", "redis://[::1]:6379/0"),
         ("sqlite:///C:/runs@home.db", "sqlite:///C:/runs@home.db"),
         ("nonsense", "nonsense"),
     ],
-    ids=range(10),
+    ids=range(11),
 )
 def test_passwords_are_masked(url: str, shown: str) -> None:
     """A message may end in any log, and so may the attributes of an error."""

@@ -11,7 +11,7 @@ from textwrap import dedent
 import pytest
 
 from phaseline import Pipeline, Runtime, phase, plugins
-from phaseline.backends import queue_from
+from phaseline.backends import queue_from, storage_from
 from phaseline.errors import (
     PluginClashError,
     PluginError,
@@ -224,6 +224,13 @@ def test_a_scheme_that_nobody_has(install: Install) -> None:
 def test_a_queue_by_the_url_of_a_broker(url: str) -> None:
     """Whatever the queue on Dramatiq takes is taken where only its URL is given."""
     assert isinstance(queue_from(url), DramatiqQueue)
+
+
+def test_a_storage_by_a_url_in_capitals(tmp_path: Path) -> None:
+    """Schemes are told apart by their letters, and not by how these are written."""
+    storage = storage_from(f"SQLITE:///{tmp_path / 'runs.db'}")
+    storage.migrate()
+    assert (tmp_path / "runs.db").exists()
 
 
 @pytest.mark.parametrize("url", ["redis:localhost", "amqp:localhost", "kafka://localhost"])

@@ -83,7 +83,7 @@ def runtime_of(place: Place, *, namespace: str | None = None) -> Runtime:
                 "runtime of that namespace"
             )
         return found
-    if place.text.startswith(SQLITE):
+    if place.text.lower().startswith(SQLITE):
         _check_file(place.text)
     return Runtime(
         place.text,
@@ -97,7 +97,7 @@ def _check_file(url: str) -> None:
     """Leave a file alone that is another's: a runtime would make its tables in it."""
     from phaseline.storage.sql.store import SqlStorage
 
-    path = url.removeprefix(SQLITE).partition("?")[0]
+    path = url[len(SQLITE) :].partition("?")[0]
     if Path(path).is_dir():
         raise NoRuntimeError(f"{path!r} is a directory: name the file in it that holds the runs")
     if not Path(path).is_file():

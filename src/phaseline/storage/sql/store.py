@@ -603,6 +603,8 @@ def dialect_of(url: str, schema: str, answer_within: timedelta) -> Dialect:
             "a URL is needed, for connections are set up in a way of our own; of an engine: "
             "engine.url.render_as_string(hide_password=False)",
         )
+    scheme, colon, rest = url.partition(":")
+    url = f"{scheme.lower()}{colon}{rest}"
     if base_of(url) in POSTGRES:
         return PostgresDialect(url, schema, answer_within)
     if scheme_of(url) in SQLITE:
