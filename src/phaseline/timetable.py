@@ -88,18 +88,6 @@ def turn_of(schedule: ScheduleRecord, now: datetime) -> Turn:
     return Turn(None if is_late else latest, schedule.rule.after(latest))
 
 
-def waits_for_end(schedule: ScheduleRecord, now: datetime) -> bool:
-    """Whether what is due waits for the end of a run of the schedule that goes on; else it is let go.
-
-    To let go is for what comes while it goes on. What nobody was there for, of a schedule that is to catch up with all,
-    comes after it.
-    """
-    if schedule.overlap == "queue":
-        return True
-    first = schedule.next_at
-    return schedule.catch_up == "all" and first is not None and now - first > GRACE
-
-
 def slot_text(slot: datetime) -> str:
     """A slot as it stands in keys and attributes."""
     return slot.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

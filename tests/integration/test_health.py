@@ -12,9 +12,10 @@ import anyio
 import pytest
 
 from phaseline import Pipeline, Runtime, phase
-from phaseline.abc import Queue
+from phaseline.abc import Queue, Storage
 from phaseline.errors import QueueUnavailableError
 from phaseline.health import ThreadsHealth
+from phaseline.storage.memory import MemoryStorage
 from phaseline.storage.sql.store import SqlStorage
 
 SECOND = timedelta(seconds=1)
@@ -106,6 +107,27 @@ async def test_a_schedule_that_nobody_fires_becomes_a_problem(storage, clock):
         await clock.advance(30 * SECOND)
         assert () == (await runtime.health(patience=5 * SECOND)).schedules
         gate.set()
+
+
+async def test_a_schedule_that_catches_up_is_no_problem(storage, clock):
+    """However far it is behind: something was decided of it just now. Nor is a storage that keeps no schedules."""
+
+    class Without(MemoryStorage):
+        timetable = Storage.timetable
+
+    place = storage()
+    async with Runtime(place, pipelines=[echoing], clock=clock, serve=False) as client:
+        await client.schedules.put("often", echoing, input=1, every=SECOND, catch_up="all")
+        await clock.advance(400 * SECOND)
+        assert 1 == len((await client.health()).schedules)
+    async with Runtime(place, pipelines=[echoing], clock=clock) as runtime:
+        await clock.settle()
+        schedule = await runtime.schedules.get("often")
+        assert schedule.next_at is not None
+        assert schedule.next_at < clock.now() - 60 * SECOND
+        assert () == (await runtime.health()).schedules
+    async with Runtime(Without(), pipelines=[echoing]) as runtime:
+        assert (await runtime.health()).ok
 
 
 async def test_workers_are_told_with_their_signs_of_life(database, clock):

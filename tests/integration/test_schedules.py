@@ -228,6 +228,27 @@ async def test_what_is_late_waits_for_the_run_before_it(
         assert await slots(runtime, "often") == ["02:00", "04:00", "06:00", "08:00", "10:00"]
 
 
+async def test_what_comes_while_all_is_caught_up_is_let_go(
+    storage: Callable[[], Storage], clock: FakeClock
+) -> None:
+    """Else runs that take longer than from slot to slot would be behind for ever after."""
+    slow = Pipeline("slow", double.sleep_for(5 * MINUTE))
+    place = storage()
+    async with Runtime(place, pipelines=[slow], clock=clock, serve=False) as runtime:
+        await runtime.schedules.put("often", slow, input=1, every=2 * MINUTE, catch_up="all")
+        await clock.advance(5 * MINUTE)
+    async with Runtime(place, pipelines=[slow], clock=clock) as runtime:
+        await clock.advance(SECOND)
+        assert await slots(runtime, "often") == ["02:00"]
+        await clock.advance(5 * MINUTE)
+        assert await slots(runtime, "often") == ["02:00", "04:00"]
+        await clock.advance(25 * MINUTE)
+        schedule = await runtime.schedules.get("often")
+        assert schedule.next_at is not None
+        assert schedule.next_at > clock.now() - MINUTE
+        assert len(await slots(runtime, "often")) < 8
+
+
 # --------------------------------------------------------------------- commands
 async def test_pause_and_resume(open_runtime: OpenRuntime, clock: FakeClock) -> None:
     """A paused one fires nothing, also if it is stored again; afterwards it goes on with the next slot."""

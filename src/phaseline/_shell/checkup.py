@@ -12,7 +12,7 @@ import attrs
 from phaseline._shell.ids import host_identity, is_gone
 from phaseline._shell.scheduling import goes_on
 from phaseline.abc import Backlog, Queue, Storage, Tally
-from phaseline.errors import QueueUnavailableError, StorageError
+from phaseline.errors import QueueUnavailableError, RuntimeUsageError, StorageError
 from phaseline.health import PATIENCE, Health, QueueHealth, ScheduleHealth, ThreadsHealth, WorkerHealth
 from phaseline.measuring import Figures
 from phaseline.run import Definition
@@ -22,7 +22,9 @@ if TYPE_CHECKING:
     from phaseline._shell.runner import Runner
 
 MOST_SCHEDULES: Final = 1_000
-"""Schedules that are due of which is told."""
+"""Schedules that are due, and are looked at."""
+MOST_TOLD: Final = 100
+"""Those of them that are told."""
 MOST_COUNTED: Final = 10_000
 """Phases of a lane, and dead letters, that are counted."""
 
@@ -118,12 +120,21 @@ def _workers(storage: Storage, options: RunnerOptions, at: datetime) -> tuple[Wo
 def _overdue(
     storage: Storage, namespace: str, at: datetime, patience: timedelta
 ) -> tuple[ScheduleHealth, ...]:
-    due = storage.timetable.due(namespace, at, "", MOST_SCHEDULES).schedules
-    late = [(schedule.next_at, schedule) for schedule in due if schedule.next_at is not None]
+    """Find the schedules of which a slot has come, and nothing was decided of any since, as somebody does at each slot."""
+    try:
+        due = storage.timetable.due(namespace, at, "", MOST_SCHEDULES).schedules
+    except RuntimeUsageError:  # a storage that keeps none
+        return ()
+    late = [
+        (schedule.next_at, schedule)
+        for schedule in due
+        if schedule.next_at is not None and at - max(schedule.next_at, schedule.updated_at) > patience
+    ]
+    late.sort(key=lambda each: each[0])
     return tuple(
         ScheduleHealth(name=schedule.name, since=since, waited=at - since)
-        for since, schedule in sorted(late, key=lambda each: each[0])
-        if at - since > patience and (schedule.overlap == "allow" or not goes_on(storage, schedule))
+        for since, schedule in late[:MOST_TOLD]
+        if schedule.overlap == "allow" or not goes_on(storage, schedule)
     )
 
 

@@ -27,7 +27,6 @@ from phaseline.timetable import (
     key_of,
     slot_text,
     turn_of,
-    waits_for_end,
 )
 from phaseline.units import Outcome
 
@@ -44,6 +43,8 @@ class Scheduler:
     def __init__(self, runner: Runner) -> None:
         self._runner = runner
         self._wake = new_event()
+        self._is_behind = False
+        """Whether the last look failed, or left for later what is due."""
         self._left_alone: set[str] = set()
         """Names of schedules of which was told that they cannot be fired here."""
 
@@ -52,18 +53,14 @@ class Scheduler:
         self._wake.set()
 
     async def run(self) -> None:
-        """Look at each slot, and, since other processes change schedules too, as often as the sweep."""
+        """Look at each slot, and as often as the sweep where others change schedules too, or something waits."""
         runner = self._runner
-        if runner.storage.shared:
-            runner.spawn(self._wake_for_ever)
+        runner.spawn(self._wake_for_ever)
         while not runner.draining:
-            self._wake = new_event()
-            soon = runner.clock.now() + runner.options.sweep_interval
-            moment: datetime | None = soon
+            self._wake, self._is_behind = new_event(), True
+            moment: datetime | None = None
             with survived(log, "schedules cannot be fired now, and are later"):
-                moment, is_behind = await self._look()
-                if is_behind:
-                    moment = soon if moment is None else min(moment, soon)
+                moment, self._is_behind = await self._look()
             timer = None if moment is None else runner.timers.at(moment, self.wake)
             await self._wake.wait()
             if timer is not None:
@@ -72,7 +69,8 @@ class Scheduler:
     async def _wake_for_ever(self) -> None:
         while True:
             await self._runner.clock.rest(self._runner.options.sweep_interval)
-            self.wake()
+            if self._runner.storage.shared or self._is_behind:
+                self.wake()
 
     async def _look(self) -> tuple[datetime | None, bool]:
         """Fire what is due; gives when the next slot comes, and whether something that has come is left for later."""
@@ -104,10 +102,11 @@ class Scheduler:
             self._leave_alone(schedule, which)
             return None
         for _ in range(BURST):
-            goes_on = schedule.overlap != "allow" and await self._goes_on(schedule)
-            if runner.draining or (goes_on and waits_for_end(schedule, runner.clock.now())):
+            going_on = schedule.overlap != "allow" and await self._goes_on(schedule)
+            lets_go = await self._is_let_go(schedule, going_on=going_on)
+            if runner.draining or (going_on and not lets_go):
                 return None
-            fired = await self._fire(schedule, plan, lets_go=goes_on)
+            fired = await self._fire(schedule, plan, lets_go=lets_go)
             if fired is None or fired.next_at is None or fired.next_at > runner.clock.now():
                 return fired
             schedule = fired
@@ -147,6 +146,18 @@ class Scheduler:
             self._left_alone.add(schedule.name)
             log.warning("schedule %r is due, and left to other processes: %s", schedule.name, why)
 
+    async def _is_let_go(self, schedule: ScheduleRecord, *, going_on: bool) -> bool:
+        """Whether the slot whose turn it is came while a run of the schedule went on, and is skipped for that.
+
+        Of one that is to catch up with all, the moment of the slot counts: what nobody was there for waits for the run before it, and
+        what comes while it is caught up is skipped.
+        """
+        if schedule.overlap != "skip":
+            return False
+        if schedule.catch_up != "all" or schedule.next_at is None:
+            return going_on
+        return await self._runner.read(partial(went_on, self._runner.storage, schedule, schedule.next_at))
+
     async def _goes_on(self, schedule: ScheduleRecord) -> bool:
         return await self._runner.read(partial(goes_on, self._runner.storage, schedule))
 
@@ -167,8 +178,19 @@ def _read(
 
 def goes_on(storage: Storage, schedule: ScheduleRecord) -> bool:
     """Whether a run of a schedule has not ended."""
-    wanted = RunFilter(marks=(attribute_mark("schedule", schedule.name),), ended=False)
+    wanted = RunFilter(marks=_marks_of(schedule), ended=False)
     return bool(storage.find(schedule.namespace, wanted, limit=1))
+
+
+def went_on(storage: Storage, schedule: ScheduleRecord, moment: datetime) -> bool:
+    """Whether the run of a schedule that was begun last before a moment had not ended then."""
+    wanted = RunFilter(marks=_marks_of(schedule), until=moment)
+    before = storage.find(schedule.namespace, wanted, limit=1, newest_first=True)
+    return any(run.ended_at is None or run.ended_at > moment for run in before)
+
+
+def _marks_of(schedule: ScheduleRecord) -> tuple[str, ...]:
+    return (attribute_mark("schedule", schedule.name),)
 
 
 def plan_of(runner: Runner, schedule: ScheduleRecord) -> Plan | None:
