@@ -8,7 +8,7 @@ from datetime import timedelta
 from typing import Any, Final
 
 from phaseline._shell.starting import StartOptions
-from phaseline.abc import Queue, Storage
+from phaseline.abc import Clock, Queue, Storage
 from phaseline.asking import check_moment
 from phaseline.backends import queue_from, storage_from, transport_from
 from phaseline.errors import DefinitionError
@@ -66,6 +66,17 @@ def checked_transport(transport: object) -> Transport | None:
             f"Runtime(transport={transport!r}): give a URL, such as 'redis://host:6379/0', or a transport"
         )
     return given
+
+
+def checked_clock(clock: Clock | None) -> Clock | None:
+    """Refuse a clock that lacks what a runtime asks of one: it would wait for ever."""
+    asked = ("now", "sql_now", "follow", "sleep_until", "rest")
+    lacks = [name for name in asked if clock is not None and not callable(getattr(clock, name, None))]
+    if lacks:
+        raise DefinitionError(
+            f"Runtime(clock={clock!r}): a clock has the methods {', '.join(asked)}; it lacks {', '.join(lacks)}"
+        )
+    return clock
 
 
 def meant(

@@ -107,7 +107,7 @@ class RunHandle(Generic[Out_co]):
 
     @property
     def is_visible(self) -> bool:
-        """Whether the run was seen: one that was started in a transaction of the caller's is not before the commit."""
+        """Whether the run was seen: not before the commit of the caller's transaction, and never where its definition is not known."""
         return self._live is not None
 
     async def _seen(self) -> LiveRun:

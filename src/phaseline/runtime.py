@@ -30,6 +30,7 @@ from phaseline.abc import Clock, Queue, Storage
 from phaseline.arguments import (
     check_bounds,
     check_start,
+    checked_clock,
     checked_pipeline,
     checked_pipelines,
     checked_queue,
@@ -207,7 +208,7 @@ class Runtime:
             queues=served if serve else frozenset[str](),
         )  # fmt: skip
         self._serve, self._retain, self._age_after = serve, retain, age_after
-        self._deps, self._clock = checked_deps(deps), clock
+        self._deps, self._clock = checked_deps(deps), checked_clock(clock)
         self.bus: EventBus = bus or EventBus()
         """Where events of its runs are heard."""
         self.observers: Observers = Observers()

@@ -222,7 +222,7 @@ async def test_a_key_that_went_to_another_run_is_not_taken_back(open_runtime: Op
         with pytest.raises(CommandRefusedError, match=f"is held by run {third.id}") as caught:
             await first.retry()
         assert (caught.value.command, caught.value.state) == ("retry", "FAILED")
-        assert {"fork", "annotate", "discard"} == set(caught.value.allowed)
+        assert {"fork", "annotate", "discard", "rollback"} == set(caught.value.allowed)
 
         await third.cancel()
         world.broken.clear()

@@ -8,11 +8,13 @@ from itertools import pairwise
 from pathlib import Path
 
 import anyio
+import pytest
 from tests.opening import OpenRuntime
 
 import phaseline.testing
 from phaseline import Pipeline, Retry, Runtime, phase
 from phaseline.abc import Storage
+from phaseline.errors import DefinitionError
 from phaseline.testing import FakeClock
 
 WEEK, SECOND, LEASE = timedelta(weeks=1), timedelta(seconds=1), timedelta(seconds=30)
@@ -100,6 +102,27 @@ async def test_leases_are_renewed_on_the_way(database: Callable[[], Storage]) ->
     looks = sorted({began, *clock.looks})
     assert LEASE / 3 >= max(later - earlier for earlier, later in pairwise(looks))
     assert began + 9 * LEASE < looks[-1]
+
+
+async def test_workers_know_of_each_other_all_the_way(database: Callable[[], Storage]) -> None:
+    """None is so long without a look that the other would take it for gone."""
+    clock = FakeClock()
+    async with (
+        Runtime(database(), pipelines=[doubled], clock=clock, lease=LEASE) as one,
+        Runtime(database(), pipelines=[doubled], clock=clock, lease=LEASE),
+    ):
+        await clock.advance(120 * LEASE)
+        assert 2 == len((await one.health()).workers)
+
+
+def test_a_clock_that_lacks_something_is_refused() -> None:
+    """A runtime would wait for ever."""
+
+    class Old:
+        now = sql_now = follow = sleep_until = FakeClock.now
+
+    with pytest.raises(DefinitionError, match="it lacks rest"):
+        Runtime(clock=Old())  # type: ignore[arg-type]  # that is the mistake
 
 
 async def test_the_fixture_opens_a_database_too(

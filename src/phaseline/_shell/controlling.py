@@ -217,5 +217,6 @@ async def _key_taken(runner: Runner, live: LiveRun, command: RunCommand) -> Comm
     read = partial(runner.storage.keyed, run.namespace, run.pipeline, run.key or "")
     holder = await runner.read(read)
     reason = f"its key {run.key!r} is held by run {holder} until that has ended"
-    allowed = [str(verb) for verb in allowed_in(run.state) if verb in _LEAVES_ENDED]
+    ends = _LEAVES_ENDED if live.snapshot.plan.undos else {*_LEAVES_ENDED, Verb.ROLLBACK}
+    allowed = [str(verb) for verb in allowed_in(run.state) if verb in ends]
     return CommandRefusedError(run.id, verb_of(command), run.state, allowed, reason)

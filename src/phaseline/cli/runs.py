@@ -193,7 +193,7 @@ def watch_run(
                 await to_thread.run_sync(partial(print_json, to_wire(event), indent=None))
             return await handle.state()
 
-        return await telling_if_unserved(client, (await handle.run()).pipeline, shown)
+        return await telling_if_unserved(handle, shown)
 
     if with_client(runtime, namespace, watched) != RunState.COMPLETED:
         raise typer.Exit(ExitCode.FAILED)

@@ -11,6 +11,7 @@ import anyio
 from anyio.lowlevel import checkpoint
 
 from phaseline._shell.runner import Runner
+from phaseline._shell.worker import FORGOTTEN_AFTER
 from phaseline.pipeline import open_hosts
 from phaseline.runtime import Runtime
 
@@ -88,12 +89,19 @@ class FakeClock:
     def _next_stop(self, target: datetime, stretch: int) -> datetime:
         """The moment that somebody waits for, or one after a rest that is stretched."""
         stops = [self._sleepers[0][0]] if self._sleepers else []
-        busy = [runner.options.lease for runner in self._runners() if not runner.is_vacant]
+        longest = self._longest_rest()
         for since, span, _ in self._resting:
-            # Leases are renewed at these looks.
-            longest = max(span, min(busy) / 3) if busy else target - since
-            stops.append(since + min(stretch * span, longest))
+            put_off = target - since if longest is None else max(span, longest)
+            stops.append(since + min(stretch * span, put_off))
         return min(stops, default=target)
+
+    def _longest_rest(self) -> timedelta | None:
+        """How long nobody need look: leases are renewed at the looks, and workers give each other a sign of life."""
+        runners = self._runners()
+        leases = [runner.options.lease for runner in runners]
+        if any(not runner.is_vacant for runner in runners):
+            return min(leases) / 3
+        return min(leases) * FORGOTTEN_AFTER / 2 if len(runners) > 1 else None
 
     def _is_due(self) -> bool:
         return bool(self._sleepers) and self._sleepers[0][0] <= self._now
