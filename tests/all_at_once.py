@@ -192,6 +192,12 @@ class AllAtOnce(RuleBasedStateMachine):
         self.learn(run_id, command, answer, offer.worker)
         return answer
 
+    def has_received(self, run_id: str, id_: str | None) -> bool:
+        """Whether a signal that is named so came to a run."""
+        rows = self.worlds[0].storage.load(self.space, run_id)
+        assert rows is not None
+        return id_ is not None and any(signal.id == id_ for signal in rows.signals)
+
     def state_of(self, run_id: str) -> str:
         head = self.worlds[0].storage.head(self.space, run_id)
         assert head is not None
@@ -540,8 +546,11 @@ class AllAtOnce(RuleBasedStateMachine):
     def signal(self, pick: int, id_: str | None) -> None:
         run_id = self.a_run(pick)
         is_open = self.state_of(run_id) not in {*ENDED_STATES, RunState.ROLLING_BACK}
+        before, is_known = self.dump_of_model(run_id), self.has_received(run_id, id_)
         answer = self.do(run_id, Receive(APPROVED.name, "1", None, id_))
-        assert answer.outcome == ("done" if is_open else "refused")
+        assert answer.outcome == ("done" if is_open or is_known else "refused")
+        if is_known:
+            assert self.dump_of_model(run_id) == before
 
     @rule(seconds=SOME_SECONDS)
     def advance(self, seconds: int) -> None:
