@@ -275,6 +275,8 @@ class Storage(ABC):
     """Whether a phase's body, and a host that starts a run, may write in one transaction with it."""
     transaction_limit: timedelta | None = None
     """Bound of a transactional phase that has none of its own, where others cannot write meanwhile."""
+    keeps_schedules: bool = False
+    """Whether ``timetable`` can be asked for."""
     nudges: bool = False
     """Whether ``nudge`` reaches other processes."""
     is_server: bool = False
@@ -296,7 +298,7 @@ class Storage(ABC):
         """Where schedules are kept.
 
         Raises:
-            RuntimeUsageError: This storage keeps none.
+            RuntimeUsageError: This storage keeps none, as ``keeps_schedules`` says.
         """
         msg = f"{self!r} keeps no schedules; use a storage that does: memory, SQLite, PostgreSQL"
         raise RuntimeUsageError(msg)

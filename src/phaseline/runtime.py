@@ -298,8 +298,9 @@ class Runtime:
                 runner.spawn(retention.keep_for, runner, self._retain)
             if self._age_after is not None:
                 runner.spawn(ageing.age, runner, self._age_after)
-            self._scheduler = Scheduler(runner)
-            runner.spawn(self._scheduler.run)
+            if self._storage.keeps_schedules:
+                self._scheduler = Scheduler(runner)
+                runner.spawn(self._scheduler.run)
         if self._queue.crosses_processes:
             stack.push_async_callback(self._flush)
         stack.push_async_callback(runner.stop_bodies)

@@ -13,7 +13,7 @@ import pytest
 
 from phaseline import Pipeline, Runtime, phase
 from phaseline.abc import Queue, Storage
-from phaseline.errors import QueueUnavailableError
+from phaseline.errors import QueueUnavailableError, RuntimeUsageError
 from phaseline.health import ThreadsHealth
 from phaseline.storage.memory import MemoryStorage
 from phaseline.storage.sql.store import SqlStorage
@@ -110,11 +110,7 @@ async def test_a_schedule_that_nobody_fires_becomes_a_problem(storage, clock):
 
 
 async def test_a_schedule_that_catches_up_is_no_problem(storage, clock):
-    """However far it is behind: something was decided of it just now. Nor is a storage that keeps no schedules."""
-
-    class Without(MemoryStorage):
-        timetable = Storage.timetable
-
+    """However far it is behind: something was decided of it just now."""
     place = storage()
     async with Runtime(place, pipelines=[echoing], clock=clock, serve=False) as client:
         await client.schedules.put("often", echoing, input=1, every=SECOND, catch_up="all")
@@ -126,8 +122,21 @@ async def test_a_schedule_that_catches_up_is_no_problem(storage, clock):
         assert schedule.next_at is not None
         assert schedule.next_at < clock.now() - 60 * SECOND
         assert () == (await runtime.health()).schedules
-    async with Runtime(Without(), pipelines=[echoing]) as runtime:
+
+
+async def test_a_storage_that_keeps_no_schedules_is_asked_for_none(clock, caplog):
+    """Neither by who fires them nor by who asks whether all is well; who wants to store one is told."""
+
+    class Without(MemoryStorage):
+        keeps_schedules = False
+        timetable = Storage.timetable
+
+    async with Runtime(Without(), pipelines=[echoing], clock=clock) as runtime:
+        await clock.advance(60 * SECOND)
         assert (await runtime.health()).ok
+        with pytest.raises(RuntimeUsageError, match="keeps no schedules"):
+            _ = runtime.schedules
+    assert [] == caplog.messages
 
 
 async def test_workers_are_told_with_their_signs_of_life(database, clock):

@@ -12,7 +12,7 @@ import attrs
 from phaseline._shell.ids import host_identity, is_gone
 from phaseline._shell.scheduling import goes_on
 from phaseline.abc import Backlog, Queue, Storage, Tally
-from phaseline.errors import QueueUnavailableError, RuntimeUsageError, StorageError
+from phaseline.errors import QueueUnavailableError, StorageError
 from phaseline.health import PATIENCE, Health, QueueHealth, ScheduleHealth, ThreadsHealth, WorkerHealth
 from phaseline.measuring import Figures
 from phaseline.run import Definition
@@ -121,10 +121,9 @@ def _overdue(
     storage: Storage, namespace: str, at: datetime, patience: timedelta
 ) -> tuple[ScheduleHealth, ...]:
     """Find the schedules of which a slot has come, and nothing was decided of any since, as somebody does at each slot."""
-    try:
-        due = storage.timetable.due(namespace, at, "", MOST_SCHEDULES).schedules
-    except RuntimeUsageError:  # a storage that keeps none
+    if not storage.keeps_schedules:
         return ()
+    due = storage.timetable.due(namespace, at, "", MOST_SCHEDULES).schedules
     late = [
         (schedule.next_at, schedule)
         for schedule in due

@@ -84,6 +84,7 @@ class EncodedStorage(Storage):
         self.shared: bool = storage.shared
         self.transactional: bool = storage.transactional
         self.transaction_limit: timedelta | None = storage.transaction_limit
+        self.keeps_schedules: bool = storage.keeps_schedules
         self.nudges: bool = storage.nudges
         self.is_server: bool = storage.is_server
         self.reach: Callable[[str], None] = storage.reach

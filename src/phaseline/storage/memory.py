@@ -62,6 +62,7 @@ class MemoryStorage(Storage):
 
     blocking = False
     shared = False
+    keeps_schedules = True
 
     def __init__(self) -> None:
         self._runs: dict[_Key, MemoryRun] = {}

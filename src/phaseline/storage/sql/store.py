@@ -90,6 +90,7 @@ class SqlStorage(Storage):
     """Runs in the tables of a database."""
 
     transactional = True
+    keeps_schedules = True
 
     def __init__(
         self, url: str, *, schema: str = "phaseline", answer_within: timedelta = ANSWER_WITHIN
