@@ -88,6 +88,24 @@ def turn_of(schedule: ScheduleRecord, now: datetime) -> Turn:
     return Turn(None if is_late else latest, schedule.rule.after(latest))
 
 
+Fate: TypeAlias = Literal["begins a run", "waits", "is let go"]
+"""What becomes of a slot whose turn it is."""
+
+
+def fate_of(schedule: ScheduleRecord, *, goes_on: bool, went_on: bool) -> Fate:
+    """Decide what becomes of the slot whose turn it is.
+
+    Args:
+        schedule: Whose slot it is.
+        goes_on: Whether a run of the schedule goes on now.
+        went_on: Whether one went on at the moment of the slot. Of a schedule that is to catch up with all this counts: what
+            nobody was there for waits for the run before it, and what came while others were caught up is let go.
+    """
+    if schedule.overlap == "skip" and (went_on if schedule.catch_up == "all" else goes_on):
+        return "is let go"
+    return "waits" if goes_on and schedule.overlap != "allow" else "begins a run"
+
+
 def slot_text(slot: datetime) -> str:
     """A slot as it stands in keys and attributes."""
     return slot.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -8,11 +8,12 @@ from zoneinfo import ZoneInfo
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from phaseline.errors import ScheduleError
 from phaseline.slots import Rule, rule_of
 from phaseline.testing.storage.schedules import make_schedule
-from phaseline.timetable import key_of, turn_of
+from phaseline.timetable import CatchUp, Fate, Overlap, fate_of, key_of, turn_of
 
 BERLIN = ZoneInfo("Europe/Berlin")
 SPRING = datetime(2026, 3, 29, tzinfo=BERLIN)
@@ -168,3 +169,23 @@ def test_the_key_is_that_of_the_moment() -> None:
         == key_of("daily", NOON)
         == "schedule:daily:2026-05-05T12:00:00Z"
     )
+
+
+@pytest.mark.parametrize(
+    ("overlap", "catch_up", "fates"),
+    [
+        # By whether a run goes on now, and whether one did at the moment of the slot: neither, now, then, both.
+        ("allow", "latest", ["begins a run", "begins a run", "begins a run", "begins a run"]),
+        ("allow", "all", ["begins a run", "begins a run", "begins a run", "begins a run"]),
+        ("queue", "latest", ["begins a run", "waits", "begins a run", "waits"]),
+        ("queue", "all", ["begins a run", "waits", "begins a run", "waits"]),
+        ("skip", "latest", ["begins a run", "is let go", "begins a run", "is let go"]),
+        ("skip", "none", ["begins a run", "is let go", "begins a run", "is let go"]),
+        ("skip", "all", ["begins a run", "waits", "is let go", "is let go"]),
+    ],
+)
+def test_what_becomes_of_a_slot(overlap: Overlap, catch_up: CatchUp, fates: list[Fate]) -> None:
+    """Of all that is to be caught up what nobody was there for waits, and what came meanwhile is let go."""
+    schedule = replace(make_schedule(), overlap=overlap, catch_up=catch_up)
+    cases = [(False, False), (True, False), (False, True), (True, True)]
+    assert fates == [fate_of(schedule, goes_on=now, went_on=then) for now, then in cases]

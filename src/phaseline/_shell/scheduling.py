@@ -22,8 +22,10 @@ from phaseline.plan import Plan
 from phaseline.slots import ZONE_ERRORS, unknown_zone, zone_of
 from phaseline.timetable import (
     DueSchedules,
+    Fate,
     ScheduleRecord,
     Timetable,
+    fate_of,
     key_of,
     slot_text,
     turn_of,
@@ -102,11 +104,10 @@ class Scheduler:
             self._leave_alone(schedule, which)
             return None
         for _ in range(BURST):
-            going_on = schedule.overlap != "allow" and await self._goes_on(schedule)
-            lets_go = await self._is_let_go(schedule, going_on=going_on)
-            if runner.draining or (going_on and not lets_go):
+            fate = await runner.read(partial(_fate_of, runner.storage, schedule))
+            if runner.draining or fate == "waits":
                 return None
-            fired = await self._fire(schedule, plan, lets_go=lets_go)
+            fired = await self._fire(schedule, plan, lets_go=fate == "is let go")
             if fired is None or fired.next_at is None or fired.next_at > runner.clock.now():
                 return fired
             schedule = fired
@@ -146,21 +147,6 @@ class Scheduler:
             self._left_alone.add(schedule.name)
             log.warning("schedule %r is due, and left to other processes: %s", schedule.name, why)
 
-    async def _is_let_go(self, schedule: ScheduleRecord, *, going_on: bool) -> bool:
-        """Whether the slot whose turn it is came while a run of the schedule went on, and is skipped for that.
-
-        Of one that is to catch up with all, the moment of the slot counts: what nobody was there for waits for the run before it, and
-        what comes while it is caught up is skipped.
-        """
-        if schedule.overlap != "skip":
-            return False
-        if schedule.catch_up != "all" or schedule.next_at is None:
-            return going_on
-        return await self._runner.read(partial(went_on, self._runner.storage, schedule, schedule.next_at))
-
-    async def _goes_on(self, schedule: ScheduleRecord) -> bool:
-        return await self._runner.read(partial(goes_on, self._runner.storage, schedule))
-
 
 def _read(
     timetable: Timetable, namespace: str, now: datetime | None, after: str
@@ -182,11 +168,19 @@ def goes_on(storage: Storage, schedule: ScheduleRecord) -> bool:
     return bool(storage.find(schedule.namespace, wanted, limit=1))
 
 
-def went_on(storage: Storage, schedule: ScheduleRecord, moment: datetime) -> bool:
+def _went_on(storage: Storage, schedule: ScheduleRecord, moment: datetime) -> bool:
     """Whether the run of a schedule that was begun last before a moment had not ended then."""
     wanted = RunFilter(marks=_marks_of(schedule), until=moment)
     before = storage.find(schedule.namespace, wanted, limit=1, newest_first=True)
     return any(run.ended_at is None or run.ended_at > moment for run in before)
+
+
+def _fate_of(storage: Storage, schedule: ScheduleRecord) -> Fate:
+    """Read what the fate of a slot depends on, as far as it does."""
+    slot, catches_up = schedule.next_at, schedule.overlap == "skip" and schedule.catch_up == "all"
+    then = slot is not None and catches_up and _went_on(storage, schedule, slot)
+    now = schedule.overlap != "allow" and not then and goes_on(storage, schedule)
+    return fate_of(schedule, goes_on=now, went_on=then)
 
 
 def _marks_of(schedule: ScheduleRecord) -> tuple[str, ...]:
