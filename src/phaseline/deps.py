@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, Generic, TypeVar
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import attrs
 
 from phaseline.errors import DefinitionError, MissingDependencyError
+
+if TYPE_CHECKING:
+    from phaseline.plan import Plan
 
 T = TypeVar("T")
 
@@ -47,3 +50,23 @@ def missing(token: Dep[Any], phase: str, deps: Mapping[Dep[Any], Any]) -> Missin
     """Tell that nobody provided what a phase asks for."""
     has_namesake = any(known.name == token.name for known in deps)
     return MissingDependencyError(token.name, phase, has_namesake=has_namesake)
+
+
+def check_provided(
+    plans: Iterable[Plan], deps: Mapping[Dep[Any], Any], queues: frozenset[str] | None = None
+) -> None:
+    """Refuse to call bodies that declare dependencies which nobody provided.
+
+    Args:
+        plans: Of the pipelines; those that they start runs of are looked at, too.
+        deps: What was provided.
+        queues: On which phases are served; None for all.
+
+    Raises:
+        MissingDependencyError: A phase needs something that was not provided.
+    """
+    for plan in plans:
+        for member in plan.family:
+            for dep, node in member.requires:
+                if dep not in deps and (queues is None or node.queue in queues):
+                    raise missing(dep, node.path, deps)

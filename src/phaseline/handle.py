@@ -37,11 +37,6 @@ VISIBLE_POLL = 0.05
 """Seconds between two looks for a run whose transaction is not committed yet."""
 
 
-def handle_on(runtime: Runtime, found: LiveRun | str) -> RunHandle[Any]:
-    """Make a handle on a run, or on the id of one that cannot be read here."""
-    return RunHandle(runtime, found, None) if isinstance(found, str) else RunHandle(runtime, found.id, found)
-
-
 class RunHandle(Generic[Out_co]):
     """A run, wherever it is carried forward."""
 

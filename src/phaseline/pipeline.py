@@ -17,11 +17,10 @@ from phaseline._shell.describing import describe
 from phaseline._shell.driving import begin, drive, follow
 from phaseline._shell.live import LiveRun
 from phaseline._shell.runner import Runner
-from phaseline._shell.starting import check_provided
 from phaseline._shell.waiting import ended_run, raise_unless_completed
 from phaseline._shell.worker import Worker
 from phaseline.compiler import compile_plan
-from phaseline.deps import Dep, checked_deps
+from phaseline.deps import Dep, check_provided, checked_deps
 from phaseline.drawing import to_dict, to_mermaid
 from phaseline.errors import (
     AmbiguousRuntimeError,

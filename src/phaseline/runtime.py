@@ -18,12 +18,11 @@ from anyio.lowlevel import EventLoopToken, current_token
 from phaseline._shell import ageing, checkup, retention
 from phaseline._shell.controlling import carry_out, command_of
 from phaseline._shell.describing import describe
-from phaseline._shell.live import LiveRun
 from phaseline._shell.options import RunnerOptions
 from phaseline._shell.relay import Relay
 from phaseline._shell.runner import Runner
 from phaseline._shell.scheduling import Scheduler
-from phaseline._shell.starting import AT_ONCE, StartOptions, check_provided, start, start_on
+from phaseline._shell.starting import AT_ONCE, Found, StartOptions, start, start_on
 from phaseline._shell.waiting import ended_run, raise_unless_completed
 from phaseline._shell.worker import Worker
 from phaseline.abc import Clock, Queue, Storage
@@ -42,7 +41,7 @@ from phaseline.asking import check_asked, check_moment, check_page, check_run_id
 from phaseline.bus import DEFAULT_BUFFER, EventBus, check_buffer
 from phaseline.control import Verb
 from phaseline.dead_letters import DeadLetters
-from phaseline.deps import Dep, checked_deps
+from phaseline.deps import Dep, check_provided, checked_deps
 from phaseline.errors import (
     DefinitionError,
     PipelineNotRegisteredError,
@@ -52,7 +51,7 @@ from phaseline.errors import (
 )
 from phaseline.events import ErrorOccurred
 from phaseline.finding import Order, Orphans, Stage, run_filter
-from phaseline.handle import RunHandle, handle_on
+from phaseline.handle import RunHandle
 from phaseline.health import PATIENCE, Health
 from phaseline.interest import Kind, interest
 from phaseline.limits import Rate
@@ -468,23 +467,21 @@ class Runtime:
             rate=rate,
         )  # fmt: skip
         if connection is None:
-            return handle_on(self, await self._start(pipeline, value, options))
+            return RunHandle(self, *await self._start(pipeline, value, options))
         self._check(pipeline, options)
         run_id = await start_on(self.runner, connection, pipeline.plan, value, options)
         return RunHandle(self, run_id, None)
 
     async def run(self, pipeline: Pipeline[In, Out], value: In, /) -> Run[Out]:
         """Run a pipeline to its end here; the explicit twin of ``pipeline.run(value)``."""
-        started = await self._start(pipeline, value, AT_ONCE)
-        assert isinstance(started, LiveRun)  # noqa: S101  # without a key no other run is found in its place
+        started = (await self._start(pipeline, value, AT_ONCE)).live
+        assert started is not None  # noqa: S101  # without a key no other run is found in its place
         live = await ended_run(self.runner, started)
         run = await describe(self.runner, live)
         raise_unless_completed(run, live.cause)
         return run
 
-    async def _start(
-        self, pipeline: Pipeline[Any, Any], value: object, options: StartOptions
-    ) -> LiveRun | str:
+    async def _start(self, pipeline: Pipeline[Any, Any], value: object, options: StartOptions) -> Found:
         self._check(pipeline, options)
         return await start(self.runner, pipeline.plan, value, options)
 

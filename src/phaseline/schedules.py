@@ -22,7 +22,7 @@ from phaseline.errors import (
     ScheduleNotFoundError,
     StorageUnavailableError,
 )
-from phaseline.handle import RunHandle, handle_on
+from phaseline.handle import RunHandle
 from phaseline.marks import MOST, Attribute, marks_of
 from phaseline.options import check_priority
 from phaseline.pipeline import Pipeline
@@ -297,7 +297,7 @@ class Schedules:
             found = await start(self._runner, plan, value, options_of(schedule, slot if of_slot else None))
         except KeyConflictError as error:  # the schedule had another input when it was fired
             found = await found_run(self._runner, error.run_id)
-        return handle_on(self._runtime, found)
+        return RunHandle(self._runtime, *found)
 
     async def _change(self, name: str, *, paused: bool) -> Schedule:
         for _ in range(TRIES):

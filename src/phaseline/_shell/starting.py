@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import attrs
 
@@ -17,7 +16,6 @@ from phaseline._shell.committer import KeyTaken
 from phaseline._shell.live import LiveRun
 from phaseline._shell.traced import starting
 from phaseline.codec import same_json
-from phaseline.deps import Dep, missing
 from phaseline.errors import (
     DeadlinePassedError,
     KeyConflictError,
@@ -77,30 +75,18 @@ KEY_TRIES = 10
 """Times a run is started anew because the one that held its key ended that very moment."""
 
 
-def check_provided(
-    plans: Iterable[Plan], deps: Mapping[Dep[Any], Any], queues: frozenset[str] | None = None
-) -> None:
-    """Refuse to call bodies that declare dependencies which nobody provided.
+class Found(NamedTuple):
+    """A run that was started, or that was found in its place."""
 
-    Args:
-        plans: Of the pipelines; those that they start runs of are looked at, too.
-        deps: What was provided.
-        queues: On which phases are served; None for all.
-
-    Raises:
-        MissingDependencyError: A phase needs something that was not provided.
-    """
-    for plan in plans:
-        for member in plan.family:
-            for dep, node in member.requires:
-                if dep not in deps and (queues is None or node.queue in queues):
-                    raise missing(dep, node.path, deps)
+    id: str
+    live: LiveRun | None
+    """What is known of it; None where its definition is not known here, for it may be of an earlier version."""
 
 
-async def start(runner: Runner, plan: Plan, value: object, options: StartOptions = AT_ONCE) -> LiveRun | str:
+async def start(runner: Runner, plan: Plan, value: object, options: StartOptions = AT_ONCE) -> Found:
     """Store a new run; its first body is called as soon as it is stored, if this process may call it at once.
 
-    Gives the run, or that which holds its key; of one whose definition is not known here the id.
+    Gives the run, or that which holds its key.
 
     Raises:
         InvalidInputError: The value is not what the pipeline takes; nothing was stored.
@@ -112,11 +98,11 @@ async def start(runner: Runner, plan: Plan, value: object, options: StartOptions
         await runner.quotas.check_start(plan.name, options.key)
         found = await _start(runner, plan, value, options)
         if span is not None:
-            span.tell(run_id=found if isinstance(found, str) else found.id)
+            span.tell(run_id=found.id)
     return found
 
 
-async def _start(runner: Runner, plan: Plan, value: object, options: StartOptions) -> LiveRun | str:
+async def _start(runner: Runner, plan: Plan, value: object, options: StartOptions) -> Found:
     for _ in range(KEY_TRIES):
         live, command = new_run(runner, plan, value, options)
         try:
@@ -132,7 +118,7 @@ async def _start(runner: Runner, plan: Plan, value: object, options: StartOption
             )  # asyncio's own cancellation reaches through a shield, and the commit goes on
             raise
         else:
-            return live
+            return Found(live.id, live)
     raise StorageUnavailableError(repr(runner.storage), f"the key {options.key!r} changes hands", "try again")
 
 
@@ -211,12 +197,12 @@ def _deadline(given: datetime | timedelta | None, now: datetime) -> datetime | N
     return moment
 
 
-async def found_run(runner: Runner, run_id: str) -> LiveRun | str:
-    """Give a run that is stored; its id where its definition is not known here, for it may be of an earlier version."""
+async def found_run(runner: Runner, run_id: str) -> Found:
+    """Give a run that is stored."""
     try:
-        return await runner.load(run_id)
+        return Found(run_id, await runner.load(run_id))
     except PipelineNotRegisteredError:
-        return run_id
+        return Found(run_id, None)
 
 
 async def _run_of_key(runner: Runner, live: LiveRun) -> str | None:
