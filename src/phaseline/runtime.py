@@ -243,6 +243,7 @@ class Runtime:
         """Open the storage and begin to serve.
 
         Raises:
+            MissingDependencyError: It serves a phase that requires what was not provided.
             StorageError: It cannot be opened.
             RuntimeUsageError: It is open already, or its bus is that of another open runtime.
         """

@@ -10,6 +10,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from pathlib import Path
 
 import anyio
@@ -19,6 +20,7 @@ from tests.apps.kiosk import asking, letters
 from tests.loops import BOTH_LOOPS, anyio_backend  # noqa: F401  # a fixture
 
 from phaseline import Context, Pipeline, Runtime, phase
+from phaseline.cli import unserved
 from phaseline.cli.codes import ExitCode
 from phaseline.console import watch
 from phaseline.errors import RuntimeNotOpenError
@@ -179,6 +181,36 @@ def test_who_watches_a_run_that_nobody_serves_is_told(tmp_path):
             out, more = watcher.communicate(timeout=20)
     assert (0, "") == (watcher.returncode, more)
     assert "PIPELINE_COMPLETED" in out
+
+
+async def test_who_watches_a_run_that_is_carried_out_is_not_told_of_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """That another run of the pipeline waits, for a slot say, is no news to him; that his own does is."""
+    monkeypatch.setattr(unserved, "UNSERVED", timedelta(seconds=0.1))
+    begun, held = anyio.Event(), anyio.Event()
+
+    @phase(concurrency=1)
+    async def hold(number: int) -> int:
+        begun.set()
+        await held.wait()
+        return number
+
+    holding = Pipeline("holding", hold)
+
+    async def a_second() -> None:
+        await anyio.sleep(1)
+
+    async with Runtime(f"sqlite:///{tmp_path}/runs.db", pipelines=[holding]) as runtime:
+        first = await runtime.start(holding, 1)
+        await begun.wait()
+        second = await runtime.start(holding, 2)
+        await unserved.telling_if_unserved(first, a_second)
+        assert "" == capsys.readouterr().err
+        await unserved.telling_if_unserved(second, a_second)
+        assert 1 == capsys.readouterr().err.count("on queue 'pipeline' a phase waits for a worker")
+        held.set()
+        await second.result()
 
 
 def test_ctrl_c_while_a_run_is_carried_out_says_how_to_go_on(tmp_path):

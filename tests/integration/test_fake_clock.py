@@ -13,6 +13,7 @@ from tests.opening import OpenRuntime
 
 import phaseline.testing
 from phaseline import Pipeline, Retry, Runtime, phase
+from phaseline._shell.worker import FORGOTTEN_AFTER
 from phaseline.abc import Storage
 from phaseline.errors import DefinitionError
 from phaseline.testing import FakeClock
@@ -106,13 +107,16 @@ async def test_leases_are_renewed_on_the_way(database: Callable[[], Storage]) ->
 
 async def test_workers_know_of_each_other_all_the_way(database: Callable[[], Storage]) -> None:
     """None is so long without a look that the other would take it for gone."""
-    clock = FakeClock()
+    clock = NotingClock()
     async with (
         Runtime(database(), pipelines=[doubled], clock=clock, lease=LEASE) as one,
         Runtime(database(), pipelines=[doubled], clock=clock, lease=LEASE),
     ):
+        began = clock.now()
         await clock.advance(120 * LEASE)
         assert 2 == len((await one.health()).workers)
+    looks = sorted({began, *clock.looks})
+    assert FORGOTTEN_AFTER * LEASE / 2 >= max(later - earlier for earlier, later in pairwise(looks))
 
 
 def test_a_clock_that_lacks_something_is_refused() -> None:

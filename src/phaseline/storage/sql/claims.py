@@ -331,7 +331,7 @@ def lost(  # noqa: PLR0917  # as the port has them
         "SELECT p.run_id, p.path, p.fence FROM phaseline_phase_execution p "  # noqa: S608  # marks only
         "WHERE p.namespace = ? AND p.worker IS NOT NULL "
         f"AND (p.lease_expires <= {expression} OR p.worker IN ({_marks(dead_workers)})) "
-        f"AND {run_is(f'{is_of(definitions)}')} ORDER BY p.run_id, p.path LIMIT ?",
+        f"AND {run_is(is_of(definitions))} ORDER BY p.run_id, p.path LIMIT ?",
         (namespace, *moment, *dead_workers, *chain(*definitions), limit),
     )
     return [HeldPhase(run_id, path, fence) for run_id, path, fence in found]
