@@ -8,6 +8,8 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
+from blockbuster import BlockBuster
+from tests.blocking import allowed
 from tests.loops import BOTH_LOOPS, anyio_backend
 from tests.opening import OpenRuntime
 
@@ -113,12 +115,14 @@ async def test_only_so_many_runs_are_open(open_runtime: OpenRuntime, clock: Fake
 
 
 @pytest.mark.parametrize("anyio_backend", ["asyncio"])
-async def test_it_holds_for_a_start_in_a_transaction_of_the_hosts(database: Callable[[], Any]) -> None:
+async def test_it_holds_for_a_start_in_a_transaction_of_the_hosts(
+    database: Callable[[], Any], no_blocking_calls: BlockBuster
+) -> None:
     """Nothing is written on it."""
     storage = database()
     async with Runtime(storage, pipelines=[waiting], namespace_open_runs=1) as runtime:
         await runtime.start(waiting, 1)
-        with storage._engine.connect() as connection:
+        with allowed(no_blocking_calls), storage._engine.connect() as connection:
             with pytest.raises(NamespaceFullError):
                 await runtime.start(waiting, 2, connection=connection)
             assert not connection.in_transaction()
