@@ -8,7 +8,7 @@ from typing import Any
 
 import anyio
 import pytest
-from tests.loops import BOTH_LOOPS, anyio_backend
+from tests.loops import anyio_backend
 from tests.opening import OpenRuntime
 
 from phaseline import Context, Pipeline, Retry, Runtime, phase

@@ -196,7 +196,7 @@ async def test_what_a_body_notes_in_its_context_is_its_own(begin: Begin) -> None
         token = mark.set("the body's")
         await checkpoint()
         seen.append(mark.get())
-        await anyio.sleep(0)
+        await checkpoint()
         mark.reset(token)
         seen.append(mark.get())
         ended.set()
