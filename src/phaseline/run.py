@@ -23,7 +23,7 @@ from phaseline.errors import (
     RunNotSettledError,
 )
 from phaseline.marks import Attribute, attributes_of, tags_of
-from phaseline.usage import Spending, Usage, total
+from phaseline.usage import NO_SPENDING, Spending, Usage, total
 
 if TYPE_CHECKING:
     from phaseline.events import Event
@@ -390,46 +390,98 @@ _SHORT = 80
 class Run(Generic[Out_co]):
     """A run as its caller sees it, at the moment it was read."""
 
-    id: str
-    """By which it is found."""
-    pipeline: str
-    """Name of the pipeline."""
-    version: str
-    """Version text of the pipeline's definition."""
-    state: str
-    """A ``RunState``, or the label of the phase it is at."""
     phases: Mapping[str, PhaseRecord]
     """By path, in the order in which they came up."""
-    created_at: datetime
-    """When it was stored."""
-    started_at: datetime | None
-    """When it began; None as long as it has not."""
-    ended_at: datetime | None
-    """When it ended; None as long as it has not."""
-    error: ErrorInfo | None = None
-    """What it failed with; None if it did not fail."""
-    parent_id: str | None = None
-    """Id of the run that started it."""
-    parent_path: str | None = None
-    """Path of the phase there that waits for it."""
-    tags: tuple[str, ...] = ()
-    """Words by which it is found."""
-    attributes: Mapping[str, Attribute] = attrs.field(factory=dict[str, Attribute])
-    """Names and values by which it is found."""
-    forked_from: str | None = None
-    """Id of the run that it is a copy of."""
-    sla_at: datetime | None = None
-    """When it should be over, by the service level of its pipeline."""
-    breached: int | None = None
-    """Number of the event that tells that it was not over by then."""
-    usage_by_phase: Mapping[str, Usage] = attrs.field(factory=dict[str, Usage])
-    """What was used, by path of the phase in the pipeline: items of a map are counted together. What was rolled back or
-    retried was used all the same; what a copy took over was used by the other run."""
+    _record: RunRecord = attrs.field(alias="record")
+    """Its row, of which callers see a part."""
     _facts: Sequence[Event] = attrs.field(default=(), repr=False, eq=False, alias="facts")
     """Those that moved the state or made a checkpoint, and maybe others: who followed the run here has more of them."""
     _output: Out_co | None = attrs.field(default=None, alias="output")
     _missing: str | None = attrs.field(default=None, alias="missing")
     """Why there is no output, if there is none."""
+
+    @property
+    def id(self) -> str:
+        """By which it is found."""
+        return self._record.id
+
+    @property
+    def pipeline(self) -> str:
+        """Name of the pipeline."""
+        return self._record.pipeline
+
+    @property
+    def version(self) -> str:
+        """Version text of the pipeline's definition."""
+        return self._record.version
+
+    @property
+    def state(self) -> str:
+        """A ``RunState``, or the label of the phase it is at."""
+        return self._record.state
+
+    @property
+    def created_at(self) -> datetime:
+        """When it was stored."""
+        return self._record.created_at
+
+    @property
+    def started_at(self) -> datetime | None:
+        """When it began; None as long as it has not."""
+        return self._record.started_at
+
+    @property
+    def ended_at(self) -> datetime | None:
+        """When it ended; None as long as it has not."""
+        return self._record.ended_at
+
+    @property
+    def error(self) -> ErrorInfo | None:
+        """What it failed with; None if it did not fail."""
+        return self._record.error
+
+    @property
+    def parent_id(self) -> str | None:
+        """Id of the run that started it."""
+        return self._record.parent_id
+
+    @property
+    def parent_path(self) -> str | None:
+        """Path of the phase there that waits for it."""
+        return self._record.parent_path
+
+    @property
+    def tags(self) -> tuple[str, ...]:
+        """Words by which it is found."""
+        return self._record.tags
+
+    @property
+    def attributes(self) -> Mapping[str, Attribute]:
+        """Names and values by which it is found."""
+        return self._record.attributes
+
+    @property
+    def forked_from(self) -> str | None:
+        """Id of the run that it is a copy of."""
+        return self._record.forked_from
+
+    @property
+    def sla_at(self) -> datetime | None:
+        """When it should be over, by the service level of its pipeline."""
+        return self._record.sla_at
+
+    @property
+    def breached(self) -> int | None:
+        """Number of the event that tells that it was not over by then."""
+        return self._record.breached
+
+    @property
+    def usage_by_phase(self) -> Mapping[str, Usage]:
+        """What was used, by path of the phase in the pipeline: items of a map are counted together.
+
+        What was rolled back or retried was used all the same; what a copy took over was used by the other run.
+        """
+        return (self._record.spending or NO_SPENDING).phases
 
     def __repr__(self) -> str:
         output = ""

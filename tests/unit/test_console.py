@@ -16,7 +16,16 @@ from phaseline.console import Picture, shown_span
 from phaseline.errors import MissingExtraError
 from phaseline.events import PhaseProgress, PipelineCompleted, Transition
 from phaseline.outline import outline
-from phaseline.run import ErrorCategory, ErrorInfo, PhaseRecord, PhaseState, Progress, Run, WaitKind
+from phaseline.run import (
+    ErrorCategory,
+    ErrorInfo,
+    PhaseRecord,
+    PhaseState,
+    Progress,
+    Run,
+    RunRecord,
+    WaitKind,
+)
 
 NOW = datetime(2026, 11, 28, 12, tzinfo=UTC)
 
@@ -57,10 +66,11 @@ def row(path: str, state: PhaseState = PhaseState.COMPLETED, **more: object) -> 
 
 
 def of(*rows: PhaseRecord, state: str = "WORD", error: ErrorInfo | None = None) -> Run[int]:
-    return Run(
-        id="1j1bpti4l334vq0sg87ck0", pipeline="letters", version="1", state=state, phases={each.path: each for each in rows},
-        created_at=NOW, started_at=NOW - timedelta(seconds=3), ended_at=None, error=error,
+    record = RunRecord(
+        namespace="default", id="1j1bpti4l334vq0sg87ck0", pipeline="letters", version="1", fingerprint="", state=state,
+        revision=1, seq=0, created_at=NOW, updated_at=NOW, started_at=NOW - timedelta(seconds=3), error=error,
     )  # fmt: skip
+    return Run(record=record, phases={each.path: each for each in rows})
 
 
 def drawn(run: Run[int], *, width: int = 100, terminal: bool = False) -> str:

@@ -19,7 +19,7 @@ from phaseline.errors import (
     RunNotSettledError,
     StorageURLError,
 )
-from phaseline.run import ErrorInfo
+from phaseline.run import ErrorInfo, RunRecord
 
 
 @phase
@@ -57,10 +57,12 @@ def test_nodes_are_shown_by_name(node: Any, text: str) -> None:
 NOW = datetime(2026, 1, 2, tzinfo=UTC)
 
 
-def run_in(state: str, **more: Any) -> Run[Any]:
-    return Run(
-        id="r1", pipeline="p", version="1", state=state, phases={}, created_at=NOW, started_at=None, ended_at=None, **more
+def run_in(state: str, *, error: ErrorInfo | None = None, **more: Any) -> Run[Any]:
+    record = RunRecord(
+        namespace="default", id="r1", pipeline="p", version="1", fingerprint="", state=state, revision=1, seq=0,
+        created_at=NOW, updated_at=NOW, error=error,
     )  # fmt: skip
+    return Run(record=record, phases={}, **more)
 
 
 class Unprintable:

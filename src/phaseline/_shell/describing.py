@@ -11,7 +11,6 @@ from phaseline._shell.live import LiveRun
 from phaseline.errors import NoOutputError
 from phaseline.events import Event
 from phaseline.run import Run, RunState
-from phaseline.usage import NO_SPENDING
 
 if TYPE_CHECKING:
     from phaseline._shell.runner import Runner
@@ -32,13 +31,8 @@ def picture(
     live: LiveRun, facts: Sequence[Event], output: object = None, missing: str | None = None
 ) -> Run[Any]:
     """Make it of what was read."""
-    record = live.snapshot.run
     return Run(
-        id=record.id, pipeline=record.pipeline, version=record.version, state=record.state,
-        facts=tuple(facts), phases=dict(live.snapshot.rows), created_at=record.created_at,
-        started_at=record.started_at, ended_at=record.ended_at, error=record.error,
-        parent_id=record.parent_id, parent_path=record.parent_path, sla_at=record.sla_at, breached=record.breached,
-        usage_by_phase=(record.spending or NO_SPENDING).phases, tags=record.tags, attributes=record.attributes, forked_from=record.forked_from, output=output, missing=missing,
+        record=live.snapshot.run, phases=dict(live.snapshot.rows), facts=tuple(facts), output=output, missing=missing
     )  # fmt: skip
 
 
