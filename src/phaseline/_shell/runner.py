@@ -166,6 +166,11 @@ class Runner:
         return named if self.options.queues is None else named & self.options.queues
 
     @cached_property
+    def blanks(self) -> dict[Definition, RunRecord]:
+        """What the rows of runs have in common that are started without options."""
+        return {}
+
+    @cached_property
     def quotas(self) -> Quotas:
         """What all runs of the namespace together may have."""
         return Quotas(self)

@@ -7,6 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import attrs
+from msgspec.structs import replace
 
 from phaseline._engine.commands import NO_OFFER, Start
 from phaseline._engine.decide import fold
@@ -153,9 +154,28 @@ def new_run(runner: Runner, plan: Plan, value: object, options: StartOptions) ->
     plan = runner.plans[plan.definition]  # as it is carried out here
     text, copy = plan.input.encode_input(value)
     now = runner.clock.now()
+    if options is AT_ONCE and runner.observers.tracing is None:
+        record = replace(_blank(runner, plan), id=runner.new_run_id(now), created_at=now, updated_at=now)
+    else:
+        record = _record(runner, plan, options, now)
+    live = LiveRun(Snapshot(plan, record), text)
+    live.keep(INPUT, copy, text)
+    runner.live[live.id] = live
+    return live, Start(later(now, options.delay), len(copy) if plan.counts_input else None)
+
+
+def _blank(runner: Runner, plan: Plan) -> RunRecord:
+    """What the rows of all runs have in common that are started without options."""
+    record = runner.blanks.get(plan.definition)
+    if record is None:
+        record = runner.blanks[plan.definition] = _record(runner, plan, AT_ONCE, runner.clock.now())
+    return record
+
+
+def _record(runner: Runner, plan: Plan, options: StartOptions, now: datetime) -> RunRecord:
     timeout = options.timeout or plan.timeout or runner.options.timeout
     of, tracing = options.parent, runner.observers.tracing
-    record = RunRecord(
+    return RunRecord(
         namespace=runner.options.namespace, id=runner.new_run_id(now), pipeline=plan.name, version=plan.version,
         fingerprint=plan.fingerprint, state=str(RunState.IDLE), revision=0, seq=0, priority=options.priority,
         key=options.key, while_open=options.while_open, marks=options.marks, timeout=timeout,
@@ -163,10 +183,6 @@ def new_run(runner: Runner, plan: Plan, value: object, options: StartOptions) ->
         trace=None if tracing is None else tracing.carried(),
         parent_id=of.run_id, parent_path=of.path, parent_generation=of.generation,
     )  # fmt: skip
-    live = LiveRun(Snapshot(plan, record), text)
-    live.keep(INPUT, copy, text)
-    runner.live[live.id] = live
-    return live, Start(later(now, options.delay), len(copy) if plan.counts_input else None)
 
 
 def _limits(runner: Runner, plan: Plan, options: StartOptions) -> str | None:

@@ -114,17 +114,18 @@ class MemoryStorage(Storage):
         return [self._write(unit) for unit in units]
 
     def _write(self, unit: Unit) -> Outcome:
-        key = (unit.run.namespace, unit.run.id)
+        run = unit.run
+        key = (run.namespace, run.id)
         stored = self._runs.get(key)
         if unit.expected != (0 if stored is None else stored.run.revision):
             return Outcome.STALE
-        takes = unit.run.key is not None and takes_key(None if stored is None else stored.run, unit.run)
-        if takes and self._is_held_by_another(unit.run):
+        takes = run.key is not None and takes_key(None if stored is None else stored.run, run)
+        if takes and self._is_held_by_another(run):
             return Outcome.DUPLICATE
         if not guards_hold(stored, unit) or (unit.begins and self._are_there(unit.begins)):
             return Outcome.FENCED
         if takes:
-            self._keys[unit.run.namespace, unit.run.pipeline, unit.run.key or ""] = unit.run.id
+            self._keys[run.namespace, run.pipeline, run.key or ""] = run.id
         if stored is None:
             self._runs[key] = stored = MemoryRun(unit)
             self._list(key)
