@@ -50,6 +50,9 @@ async def start_at_once(runner: Runner, plan: Plan, value: object) -> LiveRun:
         live = (await start(runner, plan, value)).live
         assert live is not None  # noqa: S101  # without a key no other run is found in its place
         return live
+    runner.begun += 1
+    if runner.begun % TURNS == 0:
+        await checkpoint()  # who runs one after another must not keep the loop to himself
     with starting(runner, plan.name) as span:
         if runner.quotas.bound_starts:
             await runner.quotas.check_start(plan.name, None)
@@ -58,9 +61,6 @@ async def start_at_once(runner: Runner, plan: Plan, value: object) -> LiveRun:
             span.tell(run_id=live.id)
     if job is not None:
         runner.crew.start_now(Chain(job))
-        runner.begun += 1
-        if runner.begun % TURNS == 0:
-            await checkpoint()  # who runs one after another must not keep the loop to himself
     return live
 
 

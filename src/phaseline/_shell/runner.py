@@ -72,7 +72,7 @@ class Runner:
     reopened: int = 0
     """Counts the runs that went on here after an end."""
     begun: int = 0
-    """Counts the runs whose first body was called in the turn of who started them."""
+    """Counts the runs that were begun in the turn of a caller who waits for them."""
     on_message: Callable[[], None] | None = None
     """Told when a commit has told other runs something."""
     on_due: Callable[[datetime], None] | None = None

@@ -127,7 +127,7 @@ class MemoryStorage(Storage):
         if takes:
             self._keys[run.namespace, run.pipeline, run.key or ""] = run.id
         if stored is None:
-            self._runs[key] = stored = MemoryRun(unit)
+            self._runs[key] = stored = MemoryRun.of(unit)
             self._list(key)
         self._note(key, stored, unit)
         stored.write(unit)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
+import msgspec
 from msgspec.structs import replace
 
 from phaseline.events import CheckpointCreated, Event
@@ -31,23 +32,32 @@ class Extras:
         """Ids of the units that have events; those that were given one."""
 
 
+MANY_EVENTS: Final = 100
+"""As many are put together anew with each unit; a list grows in place."""
 _NO_EXTRAS: Final = Extras()
 """Read, and never written."""
 
 
-class MemoryRun:
-    """All rows of one run."""
+class MemoryRun(msgspec.Struct, gc=False):
+    """All rows of one run.
 
-    __slots__ = ("events", "extras", "phases", "run", "values", "written")
+    Nothing of a plain run is what the garbage collector tracks: it would look at all runs that are kept, again and again,
+    and take a seventh of the time in which short runs are carried out.
+    """
 
-    def __init__(self, unit: Unit) -> None:
-        self.run: RunRecord = unit.run
-        self.phases: dict[str, PhaseRecord] = {}
-        self.values: dict[str, str] = {INPUT: unit.input or ""}
-        self.events: list[Event] = []
-        self.written: dict[str, int] = {}
-        """Revision of the run at which a phase was last written, by path."""
-        self.extras: Extras = _NO_EXTRAS
+    run: RunRecord
+    phases: dict[str, PhaseRecord]
+    values: dict[str, str]
+    events: Sequence[Event]
+    """A tuple as long as they are few, then a list."""
+    written: dict[str, int]
+    """Revision of the run at which a phase was last written, by path."""
+    extras: Extras
+
+    @classmethod
+    def of(cls, unit: Unit) -> MemoryRun:
+        """Make the one that a unit begins; it is yet to be written."""
+        return cls(unit.run, {}, {INPUT: unit.input or ""}, (), {}, _NO_EXTRAS)
 
     def _more(self) -> Extras:
         """The extras, to write to them."""
@@ -90,7 +100,12 @@ class MemoryRun:
             phases[path] = row
             written[path] = revision
         if unit.events:
-            self.events += unit.events
+            known = self.events
+            if isinstance(known, list):
+                known += unit.events
+            else:
+                together = (*known, *unit.events)
+                self.events = together if len(together) < MANY_EVENTS else [*together]
             if unit.commit_id:
                 self._more().commits.add(unit.commit_id)
         if unit.outputs:
