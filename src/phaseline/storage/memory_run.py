@@ -100,12 +100,7 @@ class MemoryRun(msgspec.Struct, gc=False):
             phases[path] = row
             written[path] = revision
         if unit.events:
-            known = self.events
-            if isinstance(known, list):
-                known += unit.events
-            else:
-                together = (*known, *unit.events)
-                self.events = together if len(together) < MANY_EVENTS else [*together]
+            self._add(unit.events)
             if unit.commit_id:
                 self._more().commits.add(unit.commit_id)
         if unit.outputs:
@@ -116,6 +111,14 @@ class MemoryRun(msgspec.Struct, gc=False):
             self._save(unit.saved)
         if unit.signals or unit.taken:
             self._take_signals(unit)
+
+    def _add(self, events: Sequence[Event]) -> None:
+        known = self.events
+        if isinstance(known, list):
+            known += events
+        else:
+            together = (*known, *events)
+            self.events = together if len(together) < MANY_EVENTS else [*together]
 
     def _drop(self, unit: Unit) -> None:
         for row, _ in unit.dropped:
