@@ -16,6 +16,7 @@ import re
 import types
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from copy import copy
+from functools import partial
 from typing import Any, ClassVar, Generic, TypeVar, get_origin
 
 import attrs
@@ -28,7 +29,7 @@ from pydantic_core import (
 )
 
 from phaseline.errors import DecodeError, DefinitionError, EncodeError, InvalidInputError
-from phaseline.exact import exact_fields, has_exactly
+from phaseline.exact import exact_fields, has_aliases, has_exactly
 from phaseline.faults import (
     brief,
     double_keys,
@@ -97,11 +98,14 @@ class ValueCodec(Generic[T]):
         stored: Any = types.GenericAlias(list, element_type(type_)) if self._listed else type_
         self._adapter = _adapter_for(stored, what)
         self._write = self._adapter.serializer.to_json
-        self._read = self._adapter.validator.validate_json
+        validate = self._adapter.validator.validate_json
+        self._read: Callable[..., Any] = partial(validate, by_alias=False, by_name=True)
         self._exact = type_ if type_ in _SCALARS else None
         self._finder = loss_finder(self._adapter.core_schema)
         self._flat = None if self._finder is None else self._finder.flat
         self._fields = exact_fields(self._adapter.core_schema)
+        if self._fields is not None and not has_aliases(self._adapter.core_schema):
+            self._read = validate  # these options take nearly as long as to read a small model
         classes = class_schema(stored)
         self._check_class = None if classes is None else SchemaValidator(classes).validate_python
         nature = nature_of(self._adapter.core_schema)
@@ -137,7 +141,7 @@ class ValueCodec(Generic[T]):
         if problems := self._losses(text, value):
             raise refuse(self.what, problems)
         try:
-            copy: T = self._read(raw, by_alias=False, by_name=True)
+            copy: T = self._read(raw)
         except Exception as error:
             problems = self._faults_in(value) or [f"{line} (when read back)" for line in problems_of(error)]
             raise refuse(self.what, problems) from error
@@ -169,7 +173,7 @@ class ValueCodec(Generic[T]):
             DecodeError: It is not of the declared type any more.
         """
         try:
-            value: T = self._read(text, by_alias=False, by_name=True)
+            value: T = self._read(text)
         except Exception as error:
             raise DecodeError(self.what, problems_of(error)) from error
         return value
@@ -287,7 +291,7 @@ class ValueCodec(Generic[T]):
         """Name each part that is not of its declared type, where reading the JSON of it tells."""
         try:
             raw = self._write(value, warnings=False, round_trip=self._round_trip, by_alias=False)
-            self._read(raw, strict=True, by_alias=False, by_name=True)
+            self._read(raw, strict=True)
         except ValidationError as error:
             return problems_of(error)
         except Exception:  # noqa: BLE001  # a validator of the user's fails: the error that led here is told

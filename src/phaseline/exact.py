@@ -31,6 +31,12 @@ def exact_fields(schema: Any) -> Fields | None:
     return known if len(known) == len(classes) else None
 
 
+def has_aliases(schema: Any) -> bool:
+    """Whether fields of a model whose fields are plain are read or written under other names than their own."""
+    fields = schema["schema"]["fields"].values()
+    return any(key.endswith("_alias") for field in fields for key in field)
+
+
 def has_exactly(value: Any, fields: Fields) -> bool:
     """Whether an instance of the model holds its fields, of their classes, and nothing else; False if it cannot be told."""
     held = value.__dict__

@@ -7,11 +7,20 @@ from datetime import datetime
 from typing import Annotated, Any
 
 import pytest
-from pydantic import BaseModel, ConfigDict, Field, PlainSerializer, RootModel, TypeAdapter, model_serializer
+from pydantic import (
+    AliasChoices,
+    BaseModel,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    RootModel,
+    TypeAdapter,
+    model_serializer,
+)
 
 from phaseline.codec import ValueCodec
 from phaseline.errors import EncodeError
-from phaseline.exact import exact_fields, has_exactly
+from phaseline.exact import exact_fields, has_aliases, has_exactly
 
 
 class Plain(BaseModel):
@@ -63,6 +72,44 @@ def test_only_models_of_plain_fields_are_known() -> None:
     assert (("flag", bool), ("number", int), ("share", float), ("text", str)) == fields_of(Plain)
     others = (Open, Written, OddField, Dated, RootModel[int], int, list[Plain], Plain | None)
     assert [None] * len(others) == [fields_of(type_) for type_ in others]
+
+
+class Renamed(BaseModel):
+    """Has a field that is read and written under another name."""
+
+    number: int = Field(alias="n")
+
+
+class WrittenAs(BaseModel):
+    """Has one that is written so."""
+
+    number: int = Field(serialization_alias="n")
+
+
+class ReadAs(BaseModel):
+    """Has one that is read so."""
+
+    number: int = Field(validation_alias=AliasChoices("n", "m"))
+
+
+class AllRenamed(BaseModel):
+    """Has them all renamed."""
+
+    model_config = ConfigDict(alias_generator=str.upper)
+
+    number: int
+
+
+@pytest.mark.parametrize("model", [Renamed, WrittenAs, ReadAs, AllRenamed])
+def test_other_names_are_seen_and_make_no_difference(model: type[BaseModel]) -> None:
+    """Under whatever names a model is read elsewhere: it is stored under its own, and read so again."""
+    assert has_aliases(TypeAdapter(model).core_schema)
+    assert not has_aliases(TypeAdapter(Plain).core_schema)
+    value = model.model_validate({"n": 3, "number": 3, "NUMBER": 3})
+    door = ValueCodec(model, what="it")
+    text, copy = door.encode(value)
+    assert '{"number":3}' == text
+    assert value == copy == door.decode(text)
 
 
 @pytest.mark.parametrize(
