@@ -42,7 +42,7 @@ class Family:
         self.messages: dict[Any, None] = storage._messages.setdefault("default", {})
 
     def forget_start(self) -> None:
-        self.parent.events[:] = [
+        self.parent.events = [
             event if not isinstance(event, ChildStarted) else replace(event, child="another")
             for event in self.parent.events
         ]

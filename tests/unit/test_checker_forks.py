@@ -45,6 +45,7 @@ class Pair:
         self.copy.phases[path] = replace(self.copy.phases[path], **changes)
 
     def set_event(self, stored: Any, place: int, **changes: Any) -> None:
+        stored.events = [*stored.events]
         stored.events[place] = replace(stored.events[place], **changes)
 
 
