@@ -28,7 +28,7 @@ async def memory(setting: Setting) -> AsyncGenerator[OneRun, None]:
 
 @asynccontextmanager
 async def queue(setting: Setting) -> AsyncGenerator[OneRun, None]:
-    """Prepare runs that go through the in-process queue of an open runtime."""
+    """Prepare runs on an open runtime in memory, in its queue where no seat is free."""
     pipeline = _pipeline(setting.phases)
     async with Runtime(storage="memory", pipelines=[pipeline]):
         yield _runs(pipeline)
