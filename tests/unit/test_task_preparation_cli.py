@@ -121,6 +121,14 @@ def test_prompts_go_to_files(capsys, tmp_path):
     assert "" == capsys.readouterr().out
 
 
+def test_what_standard_output_cannot_show_is_escaped(monkeypatch):
+    """A run that has ended in memory is not lost for a character that a terminal does not know."""
+    written = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(written, encoding="ascii"))
+    assert main(["Bäume pflanzen"]) == 0
+    assert b"B\\xe4ume pflanzen" in written.getvalue()
+
+
 def test_all_goes_to_one_file(capsys, tmp_path):
     """--output with a name that ends in .md or .json writes plan and prompts as one document; it may be repeated."""
     files = tmp_path / "new" / "prompts.md", tmp_path / "prompts.json"

@@ -16,8 +16,9 @@ from phaseline.recipes.task_preparation import (
     kind_of,
     write_prompts,
 )
-from phaseline.recipes.task_preparation.clauses import clauses_of, exclusions_of, limits_of
+from phaseline.recipes.task_preparation.clauses import _NUMBER, clauses_of, exclusions_of, limits_of
 from phaseline.recipes.task_preparation.english import indefinite, is_english, plural, singular
+from phaseline.recipes.task_preparation.markdown import quoted
 from phaseline.recipes.task_preparation.templates import decompose
 
 STORED = ("GET /", "POST /", "PATCH /", "migration", "OpenAPI", "Who may do what", "foreign key")
@@ -240,7 +241,7 @@ def test_every_clause_is_tested_in_the_end(example):
     clauses, more = clauses_of(example.text)
 
     assert not more
-    assert all(f"“{clause.text}”" in last for clause in clauses)
+    assert all(f"“{quoted(clause.text)}”" in last for clause in clauses)
 
 
 @examples
@@ -315,6 +316,15 @@ def test_long_text_is_quoted_in_part_and_named_as_a_whole():
 def test_limits_are_numbers_with_units(text, limits):
     """A number counts with its unit and what compares it; versions do not."""
     assert limits == limits_of(text)
+
+
+def test_a_list_of_numbers_is_not_read_to_its_end_from_each_of_them():
+    """However long a list is that somebody pasted: with it everything in the process would stand still."""
+    pasted = ",".join("0123456789" * 100)
+    longest = max(len(found[0]) for found in re.finditer(_NUMBER, pasted))
+
+    assert longest <= 31
+    assert limits_of(f"at most 1,000,000.5 items of {pasted}") == ("at most 1,000,000.5 items",)
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from phaseline.recipes.task_preparation.markdown import fence, inline, item, paragraph
+from phaseline.recipes.task_preparation.markdown import fence, inline, item, paragraph, quoted
 
 
 @pytest.mark.parametrize(
@@ -67,3 +67,20 @@ def test_nothing_begins_a_block(text, shown):
 def test_fence_is_longer_than_any_inside(text, marks):
     """A fence cannot be closed by the text that it holds, and the text is not changed."""
     assert f"{'`' * marks}text\n{text}\n{'`' * marks}" == fence(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ("Send it to `POST /notes` at once.", None),
+        ("Notes of 5 words.", None),
+        ("<img src=x> is shown", "`<img src=x> is shown`"),
+        ("see [Details](javascript:alert(1))", "`see [Details](javascript:alert(1))`"),
+        ("press __init__ and `quit", "``press __init__ and `quit``"),
+        ("of `a` and *b*", "``of `a` and *b*``"),
+        ("``a`` and `b`", "``` ``a`` and `b` ```"),
+    ],
+)
+def test_what_is_quoted_is_no_markup_but_code(text, line):
+    """Images, links and tags of users are shown as they were written, where the text is rendered, too."""
+    assert (line or text) == quoted(text)

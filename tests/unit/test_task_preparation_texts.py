@@ -269,7 +269,7 @@ def test_words_of_the_user_are_no_template():
     text = "Sell $thing, $text and ${purpose} for $$ {text} {0.__class__}"
     subtasks = decompose(task_of(text))
 
-    assert f"It holds in the end, as the task says: “{text}”" in subtasks[-1].requirements
+    assert f"It holds in the end, as the task says: “`{text}`”" in subtasks[-1].requirements
 
 
 # --------------------------------------------------------------------- stack

@@ -173,9 +173,11 @@ def _files(made: PreparedTask, path: Path) -> Iterator[tuple[Path, str]]:
 
 
 def _print(text: str) -> None:
-    """Write to standard output; a reader that has seen enough is no error."""
+    """Write to standard output; a reader that has seen enough is no error, nor is one that cannot have every character."""
+    encoding = sys.stdout.encoding or "utf-8"
+    shown = text.encode(encoding, "backslashreplace").decode(encoding)
     try:
-        print(text, end="", flush=True)
+        print(shown, end="", flush=True)
     except BrokenPipeError:
         # What is still buffered would fail once more when the interpreter ends.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -27,7 +27,8 @@ _COMPARED = (
     r"(?:(?:at least|at most|more than|less than|fewer than|up to|until|under|below|above|over|within|after|every|"
     r"maximum|minimum|max|min|last|first|top|older than|longer than) )"
 )
-_NUMBER = r"(?:\d[\d.,]*(?<![.,])|(?:one|two|three|four|five|ten|twelve)(?= (?:second|minute|hour|day|week|month|time|attempt|character)))"
+# A number is bounded: in a list of them, written without spaces, each would else be read to its end from each of its places.
+_NUMBER = r"(?:\d[\d.,]{0,30}(?<![.,])|(?:one|two|three|four|five|ten|twelve)(?= (?:second|minute|hour|day|week|month|time|attempt|character)))"
 _UNIT = r"(?:\s?%|:\d+|[ \u00a0-]?(?:[^\W\d_]+ed )?[^\W\d_]+(?:/[^\W\d_]+)?(?!\w))"
 _PER = rf"(?: (?:in|within|per|for|of) (?:an? |the )?(?:last )?(?:{_NUMBER}{_UNIT}|seconds?|minutes?|hours?|days?|weeks?|months?))"
 _CALLABLE = re.compile(r"(?<!\S)--?[a-z]|\w\(\w*[,)]", re.IGNORECASE)

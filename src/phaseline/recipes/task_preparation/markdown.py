@@ -6,6 +6,7 @@ import re
 
 _RUNS = re.compile(r"`+")
 _MARKUP = re.compile(r"[`*<>\[\]\\|~]|&#?\w+;|__|(?<!\w)_|_(?!\w)|\A(?:[-+=#]|\d+[.)](?:\s|\Z))|\s#+\Z")
+_SPAN = re.compile(r"(?<!`)`[^`]+`(?!`)")
 _ORDERED = re.compile(r"\A(\d+)([.)])(?=\s|\Z)")
 _BLOCK_START = re.compile(
     r"\A(?:[-+*](?:\s|\Z)|[-*_=\s]+\Z|#{1,6}(?:\s|\Z)|[>=<|]|~{3}|`{3,}[^`]*\Z|\[[^\]]*\]:)"
@@ -26,6 +27,12 @@ def inline(text: str) -> str:
     marks = "`" * (_longest_run(line) + 1)
     pad = " " if line.startswith("`") or line.endswith("`") else ""
     return f"{marks}{pad}{line}{pad}{marks}"
+
+
+def quoted(text: str) -> str:
+    """Give a text of a user as it is quoted in a line: code spans in it stay, and what else may be markup makes it one."""
+    line = " ".join(text.split())
+    return inline(line) if _MARKUP.search(_SPAN.sub("", line)) else line
 
 
 def item(text: str) -> str:

@@ -18,6 +18,7 @@ from phaseline.recipes.task_preparation.clauses import (
 from phaseline.recipes.task_preparation.content import Source, Technology
 from phaseline.recipes.task_preparation.english import indefinite, plural, singular
 from phaseline.recipes.task_preparation.lexicon import Concern, lexicon, plan
+from phaseline.recipes.task_preparation.markdown import quoted
 from phaseline.recipes.task_preparation.models import Category, Task, shortened
 from phaseline.recipes.task_preparation.reading import Action, Reading, action_of, is_clause, subject_of
 from phaseline.recipes.task_preparation.stack import Stack
@@ -201,7 +202,7 @@ class Wording:
 
 
 def _quoted(line: str, texts: Iterable[str]) -> Iterator[str]:
-    yield from (fill(plan().lines[line], {"text": text}) for text in texts)
+    yield from (fill(plan().lines[line], {"text": quoted(text)}) for text in texts)
 
 
 def _mapping(framework: Technology | None, *, documents: bool) -> str:
