@@ -11,6 +11,7 @@ from phaseline._shell.starting import StartOptions
 from phaseline.abc import Clock, Queue, Storage
 from phaseline.asking import check_moment
 from phaseline.backends import queue_from, storage_from, transport_from
+from phaseline.bus import EventBus
 from phaseline.errors import DefinitionError
 from phaseline.options import (
     check_bool,
@@ -27,6 +28,7 @@ from phaseline.options import (
 )
 from phaseline.pipeline import Pipeline
 from phaseline.retry import LONGEST
+from phaseline.settings import Settings
 from phaseline.step import Node, advice_on
 from phaseline.texts import did_you_mean, storable_key
 from phaseline.transport import Transport
@@ -77,6 +79,17 @@ def checked_clock(clock: Clock | None) -> Clock | None:
             f"Runtime(clock={clock!r}): a clock has the methods {', '.join(asked)}; it lacks {', '.join(lacks)}"
         )
     return clock
+
+
+def check_kinds(*, settings: object, bus: object, classify: object) -> None:
+    """Refuse what is of another kind: it would be met with the first run, or with the first failure."""
+    if settings is not None and not isinstance(settings, Settings):
+        raise DefinitionError(f"Runtime(settings={settings!r}) is no Settings; write Settings.from_env()")
+    if bus is not None and not isinstance(bus, EventBus):
+        raise DefinitionError(f"Runtime(bus={bus!r}) is no EventBus; write EventBus(), or leave it out")
+    if classify is not None and not callable(classify):
+        msg = f"Runtime(classify={classify!r}) is no function; give one that takes an exception and gives an ErrorCategory or None"
+        raise DefinitionError(msg)
 
 
 def meant(

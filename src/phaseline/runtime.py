@@ -29,6 +29,7 @@ from phaseline._shell.worker import Worker
 from phaseline.abc import Clock, Queue, Storage
 from phaseline.arguments import (
     check_bounds,
+    check_kinds,
     check_start,
     checked_clock,
     checked_pipeline,
@@ -179,6 +180,7 @@ class Runtime:
             checkpoint_interval=checkpoint_interval, age_after=age_after,
             namespace_quota=namespace_quota, namespace_open_runs=namespace_open_runs,
         )  # fmt: skip
+        check_kinds(settings=settings, bus=bus, classify=classify)
         chosen = settings or WITHOUT_SETTINGS
         storage = chosen.storage if storage is None else storage
         queue = chosen.queue if queue is None else queue
