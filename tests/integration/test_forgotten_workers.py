@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from functools import partial
 
 import anyio
 
@@ -55,3 +56,19 @@ async def test_who_was_not_seen_for_long_is_taken_off_the_list(database: Callabl
         with anyio.fail_after(20):
             while runtime.runner.nudges.has_peers:  # noqa: ASYNC110  # as above
                 await anyio.sleep(0.05)
+
+
+async def test_who_was_taken_off_the_list_and_lives_comes_back(database: Callable[[], SqlStorage]) -> None:
+    """A machine that slept: others hear of it again, and it leaves the list for good when it is closed."""
+    pipeline = Pipeline("same", same)
+    async with Runtime(database(), pipelines=[pipeline]) as other:
+        storage, stays = other.runner.storage, other.runner.worker_id
+        assert isinstance(storage, SqlStorage)
+        async with Runtime(database(), pipelines=[pipeline]) as runtime:
+            ours = runtime.runner.worker_id
+            await other.runner.write(partial(storage.retire, "default", ours))
+            with anyio.fail_after(20):
+                while await anyio.to_thread.run_sync(names, storage) != {stays, ours}:  # noqa: ASYNC110  # nobody is told
+                    await anyio.sleep(0.05)
+            assert (await runtime.health()).ok
+        assert await anyio.to_thread.run_sync(names, storage) == {stays}

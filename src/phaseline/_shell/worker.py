@@ -52,6 +52,7 @@ class Worker:
         self._post = loop_post()
         self._due = Earliest()
         self._host = ""
+        self._is_listed = True
         self._renewer: _Renewer | None = None
         self._solo = False
         """Whether a suspect was started, beside which nothing may run."""
@@ -115,6 +116,7 @@ class Worker:
             other.id for other in others if other.seen_at < seen_since or is_gone(other, self._host)
         )
         runner.nudges.has_peers = len(gone) < len(others)
+        self._is_listed = len(others) < len(found)
         return gone
 
     async def stop(self) -> None:
@@ -234,6 +236,9 @@ class Worker:
         await runner.read(partial(runner.clock.follow, runner.storage.now))
         await self._renew()
         dead = await runner.read(self._find_dead)
+        if not (self._is_listed or runner.draining):  # it was silent for so long that it was taken off
+            await runner.write(self._enlist)
+            runner.nudges.serving()
 
         async def read(limit: int) -> Sequence[HeldPhase]:
             now = runner.clock.sql_now()
