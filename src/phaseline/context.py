@@ -151,7 +151,8 @@ class Context(ABC):
             EncodeError: The key is no text that can be stored; the result is not of the declared type, or would come
                 back as something else.
             RuntimeUsageError: It was called in a thread; a body that is a plain function has ``ctx.blocking.step``.
-            LeaseLostError: This worker no longer holds the phase.
+            LeaseLostError: This worker no longer holds the phase, or the attempt is over; where that is known before, ``fn``
+                is not called.
         """
 
     @abstractmethod
@@ -213,7 +214,7 @@ class Context(ABC):
             EncodeError: As with ``spend``.
             RuntimeUsageError: The phase is transactional; or it was called in a thread, where a body that is a plain
                 function has ``ctx.blocking.reserve``.
-            LeaseLostError: This worker no longer holds the phase.
+            LeaseLostError: This worker no longer holds the phase, or the attempt is over.
         """
 
     @property
@@ -254,6 +255,8 @@ class Context(ABC):
     @abstractmethod
     def progress(self, done: float, total: float | None = None, note: str = "") -> None:
         """Tell how far the body is. Live only and throttled; the latest value is stored with the next commit.
+
+        Of an attempt that is over, whose thread goes on, nothing is told.
 
         Args:
             done: Any finite number; of another library, it becomes a plain one.

@@ -23,9 +23,11 @@ from phaseline import (
     RetryAfter,
     RunState,
     Runtime,
+    Usage,
     phase,
 )
-from phaseline.errors import DefinitionError, StorageUnavailableError
+from phaseline.errors import DefinitionError, LeaseLostError, StorageUnavailableError
+from phaseline.events import Event, PhaseProgress
 from phaseline.machine import Transitions
 from phaseline.storage.memory import MemoryStorage
 from phaseline.testing import FakeClock
@@ -242,6 +244,81 @@ async def test_a_silent_body_in_a_thread() -> None:
         while not runtime.runner.free_threads:  # noqa: ASYNC110  # nothing tells that a thread is free
             await anyio.sleep(0.001)
     assert [True] == seen
+
+
+async def test_what_goes_on_in_its_thread_has_no_effect_elsewhere(open_runtime: OpenRuntime) -> None:
+    """No step is called, no reserve allows anything, and no progress is told, once the attempt is over."""
+    begun, over = threading.Event(), threading.Event()
+    called: list[int] = []
+    told: list[float] = []
+    came_to: list[str] = []
+
+    def call(number: int) -> None:
+        called.append(number)
+
+    @phase
+    def slow(n: int, ctx: Context) -> int:
+        ctx.blocking.step("in time", call, 1)
+        begun.set()
+        over.wait(10)
+        ctx.progress(2)
+        for verb in (
+            lambda: ctx.blocking.step("late", call, 2),
+            partial(ctx.blocking.reserve, "late", Usage(requests=1)),
+        ):
+            try:
+                verb()
+            except LeaseLostError as error:
+                came_to.append(error.phase)
+        came_to.append("end")
+        return n
+
+    async def hear(event: Event) -> None:
+        if isinstance(event, PhaseProgress):
+            told.append(event.done)
+
+    pipeline = Pipeline("slow", slow)
+    async with open_runtime(pipeline) as runtime:
+        runtime.bus.subscribe(hear)
+        handle = await runtime.start(pipeline, 1)
+        await anyio.to_thread.run_sync(begun.wait, 10)
+        await handle.cancel()
+        over.set()
+        with anyio.fail_after(10):
+            while "end" not in came_to:  # noqa: ASYNC110  # nobody is told that a thread goes on
+                await anyio.sleep(0.001)
+        await runtime.bus.drain(5)
+    assert ["slow", "slow", "end"] == came_to
+    assert ([1], []) == (called, told)
+
+
+async def test_a_body_that_is_cancelled_calls_no_step_while_it_tidies_up(
+    open_runtime: OpenRuntime, clock: FakeClock
+) -> None:
+    """An async body too comes to places where it could."""
+    called: list[int] = []
+    refused: list[str] = []
+
+    def call(number: int) -> None:
+        called.append(number)
+
+    @phase(timeout=2 * SECOND)
+    async def slow(n: int, ctx: Context) -> int:
+        try:
+            await anyio.sleep_forever()
+        finally:
+            try:
+                await ctx.step("late", call, 1)
+            except LeaseLostError as error:
+                refused.append(error.phase)
+        return n
+
+    pipeline = Pipeline("slow", slow)
+    async with open_runtime(pipeline) as runtime:
+        handle = await runtime.start(pipeline, 1)
+        await clock.advance(2 * SECOND)
+        assert RunState.FAILED == (await handle.wait(5 * SECOND)).state
+    assert (["slow"], []) == (refused, called)
 
 
 @in_memory

@@ -164,6 +164,8 @@ class BodyContext(Context):
         what = f"progress of phase {self.phase!r}"
         done, total = _number(done, what), None if total is None else _number(total, what)
         note = storable_text(note, what=f"the note in the {what}")
+        if self._job.is_over:  # another attempt may be telling its own
+            return
         self._progress = Progress(done=done, total=total, note=note)
         now = self._job.alive_at = self._runner.clock.now()
         if self._told_at is None or now - self._told_at >= PROGRESS_INTERVAL or done == total:
@@ -236,6 +238,7 @@ class BodyContext(Context):
     def opened(self, key: str, fn: Callable[..., Any]) -> Generator[ValueCodec[Any]]:
         """Give the door for a step's result, and keep others from taking its key."""
         codec = step_codec(self.phase, key, fn)
+        self._job.check_not_over()
         if key in self._keys:
             raise DefinitionError(
                 f"phase {self.phase!r} has two steps with the key {key!r} in one attempt, and one would get the "
@@ -304,6 +307,7 @@ class BodyContext(Context):
             msg = f"phase {self.phase!r} is transactional and stores everything at once, at its end: it cannot reserve"
             raise RuntimeUsageError(msg)
         await self._runner.quotas.check_use(at_most)
+        self._job.check_not_over()  # who is allowed goes on to use it
         if self.budget is not None:
             row = self._job.row
             await self._runner.submit(self._job.live, Reserve(row.path, row.fence, key, at_most))

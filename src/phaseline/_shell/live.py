@@ -14,7 +14,7 @@ from phaseline._engine.commands import Command
 from phaseline._engine.decide import Verdict
 from phaseline._engine.draft import Draft
 from phaseline._engine.snapshot import Snapshot
-from phaseline.errors import RunNotFoundError
+from phaseline.errors import LeaseLostError, RunNotFoundError
 from phaseline.loops import LoopEvent
 from phaseline.nothing import NOTHING
 from phaseline.run import PhaseRecord, PhaseState
@@ -110,6 +110,20 @@ class Job:
     def is_interrupted(self) -> bool:
         """Whether its result is wanted no more; a call, for it changes while one waits."""
         return self.interruption is not None
+
+    @property
+    def is_over(self) -> bool:
+        """Whether nothing of the attempt can be stored any more, as far as this process knows; from any thread."""
+        return self.interruption is not None or not self.is_called
+
+    def check_not_over(self) -> None:
+        """Keep a body from what has an effect elsewhere once it works in vain: its thread cannot be stopped.
+
+        Raises:
+            LeaseLostError: The attempt is over.
+        """
+        if self.is_over:
+            raise LeaseLostError(self.live.id, self.row.path, self.row.fence)
 
     def used(self) -> tuple[Spent, ...]:
         """What is to be stored of it with the end of the attempt."""
