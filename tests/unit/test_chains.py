@@ -25,6 +25,7 @@ class Body:
     def __init__(self) -> None:
         self.seat: anyio.CancelScope | None = None
         self.interrupted: list[Interruption] = []
+        self.is_left = False
 
     @property
     def is_called(self) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING
@@ -10,6 +11,7 @@ from phaseline._engine.commands import Command
 from phaseline._engine.draft import Draft
 from phaseline._shell.clock import Timer
 from phaseline._shell.invoke import invoke, timeout_of
+from phaseline._shell.leaving import TIDYING, leave_behind
 from phaseline._shell.live import Interruption, Job
 from phaseline.times import later
 
@@ -18,14 +20,23 @@ if TYPE_CHECKING:
 
 
 async def invoke_bounded(runner: Runner, job: Job) -> Command | Draft:
-    """Do as ``invoke`` does, and interrupt the body when its time is over, or when it gives no sign of life."""
+    """Do as ``invoke`` does, and interrupt the body when its time is over, or when it gives no sign of life.
+
+    If it does not heed that, its phase goes on without it.
+    """
     timeout, silence = timeout_of(runner, job), job.binding.heartbeat
     watches: list[Timer | _Watch] = []
+
+    def stop(why: Interruption) -> None:
+        job.interrupt(why)
+        tidied = later(runner.clock.now(), TIDYING)
+        watches.append(runner.timers.at(tidied, partial(runner.spawn, leave_behind, runner, job)))
+
     if timeout is not None:
         over = later(runner.clock.now(), timeout)
-        watches.append(runner.timers.at(over, partial(job.interrupt, Interruption.TIMED_OUT)))
+        watches.append(runner.timers.at(over, partial(stop, Interruption.TIMED_OUT)))
     if silence is not None:
-        watches.append(_Watch(runner, job, silence))
+        watches.append(_Watch(runner, job, silence, stop))
     try:
         return await invoke(runner, job)
     finally:
@@ -36,15 +47,17 @@ async def invoke_bounded(runner: Runner, job: Job) -> Command | Draft:
 class _Watch:
     """Listens for signs of life: one timer, set anew only when it goes off, however often the body gives a sign."""
 
-    def __init__(self, runner: Runner, job: Job, silence: timedelta) -> None:
-        self._runner, self._job, self._silence = runner, job, silence
+    def __init__(
+        self, runner: Runner, job: Job, silence: timedelta, stop: Callable[[Interruption], None]
+    ) -> None:
+        self._runner, self._job, self._silence, self._stop = runner, job, silence, stop
         job.alive_at = runner.clock.now()
         self._timer = runner.timers.at(later(job.alive_at, silence), self._look)
 
     def _look(self) -> None:
         due = later(self._job.alive_at, self._silence)
         if due <= self._runner.clock.now():
-            self._job.interrupt(Interruption.SILENT)
+            self._stop(Interruption.SILENT)
         else:
             self._timer = self._runner.timers.at(due, self._look)
 

@@ -130,7 +130,7 @@ class AsyncioCrew(Crew):
         if error is not None:
             self._group.start_soon(_raise, error)
         job = chain.stopped_at()
-        if task.cancelled() and not self._is_ending and job is not None and job.is_called:
+        if task.cancelled() and not self._is_ending and job is not None and (job.is_called or job.is_left):
             job.interrupt(Interruption.CANCELLED)  # nobody but its body can have cancelled the task
             self.start(chain)
 

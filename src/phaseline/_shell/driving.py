@@ -18,6 +18,7 @@ from phaseline._shell.bounds import invoke_bounded
 from phaseline._shell.chains import Chain, Crew, Drive, crew_of
 from phaseline._shell.children import let_go
 from phaseline._shell.invoke import interrupted, invoke, unstorable
+from phaseline._shell.leaving import returned
 from phaseline._shell.live import Job, LiveRun
 from phaseline._shell.starting import AT_ONCE, new_run, start
 from phaseline._shell.traced import starting, traced
@@ -99,8 +100,13 @@ async def drive_on(runner: Runner, chain: Chain) -> None:
 async def _leave(runner: Runner, chain: Chain) -> None:
     """Commit what an interruption makes of a body, if that is where a chain stands: its scope is spent."""
     job = chain.stopped_at()
-    if job is not None:
-        job.seat = None
+    if job is None:
+        return
+    job.seat = None
+    if job.is_left:  # it is committed already
+        chain.job = None
+        returned(runner, job)
+    else:
         chain.job = await _commit(runner, job, interrupted(runner, job))
 
 

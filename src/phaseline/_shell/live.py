@@ -63,6 +63,7 @@ class Job:
         "copy",
         "given",
         "interruption",
+        "is_left",
         "items",
         "live",
         "node",
@@ -81,6 +82,8 @@ class Job:
         self.node, self.items = live.snapshot.plan.locate(row.path)
         self.binding: Binding = live.snapshot.plan.binding_of(self.node)
         self.interruption: Interruption | None = None
+        self.is_left: bool = False
+        """Whether its phase went on without its body, which was interrupted and goes on."""
         self.alive_at: datetime = row.available_at
         """When its body last gave a sign of life; asked only where it has to."""
         self.seat: anyio.CancelScope | None = None

@@ -26,8 +26,9 @@ from phaseline._shell.committer import Committer, DirectCommitter
 from phaseline._shell.driving import adopt, crew
 from phaseline._shell.group_commit import GroupCommitter
 from phaseline._shell.ids import new_run_id, new_worker_id, run_ids
+from phaseline._shell.leaving import leave_behind
 from phaseline._shell.left_alone import LeftAlone
-from phaseline._shell.live import Interruption, LiveRun
+from phaseline._shell.live import Interruption, Job, LiveRun
 from phaseline._shell.nudges import Nudges
 from phaseline._shell.options import DEFAULT_OPTIONS, RunnerOptions
 from phaseline._shell.quotas import Quotas
@@ -439,13 +440,18 @@ class Runner:
         return not busy and not self.committer.busy
 
     async def stop_bodies(self) -> None:
-        """Let bodies end by themselves for a while, then have them handed over."""
+        """Let bodies end by themselves for a while, then have them handed over, whether or not they end at that."""
         self.draining = True  # what they make runnable is left to others
         await self._all_ended(within=self.options.drain.total_seconds())
-        for live in list(self.live.values()):
-            for job in list(live.jobs.values()):
-                job.interrupt(Interruption.HANDED_OVER)
+        for job in self._jobs():
+            job.interrupt(Interruption.HANDED_OVER)
         await self._all_ended(within=1)
+        for job in self._jobs():
+            self.spawn(leave_behind, self, job)
+        await self._all_ended(within=1)
+
+    def _jobs(self) -> list[Job]:
+        return [job for live in self.live.values() for job in live.jobs.values()]
 
     async def _all_ended(self, *, within: float) -> None:
         with anyio.move_on_after(within, shield=True):
