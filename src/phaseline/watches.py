@@ -88,7 +88,7 @@ class LiveWatch(Watch):
 class Inbox:
     """What waits for one reader of the events of many runs, a batch of one run at a time.
 
-    It is bounded: of a batch that has no room only the run is noted, to be read from the storage.
+    It is bounded: of a batch that has no room only the run is noted, to be read from the storage, and so is what comes after it.
     """
 
     def __init__(self, interest: Interest, kept: int) -> None:
@@ -98,7 +98,7 @@ class Inbox:
         self.owed: dict[str, int] = {}
         """Runs of which batches had no room: the number before the first event that is missing."""
         self.lost: int = 0
-        """Events lost for good: told live only, and without room."""
+        """Events lost for good: told live only, and without room, or while something before them was yet to be read."""
         self.is_overrun: bool = False
         """Whether the reader is behind with more runs than could be noted."""
         self._news: LoopEvent | None = None
@@ -108,16 +108,22 @@ class Inbox:
         first = events[0]
         if not self._interest.concerns(first):
             return
-        if self._count + len(events) <= self._kept:
+        # What a run goes on with waits for what is missing of it, and after an overrun nobody knows of which run something is.
+        is_missed = self.is_overrun or first.run_id in self.owed
+        if not is_missed and self._count + len(events) <= self._kept:
             self._batches.append(events)
             self._count += len(events)
         elif first.seq is None:
             self.lost += len(events)
-        elif len(self.owed) < MOST_OWED or first.run_id in self.owed:
-            self.owed.setdefault(first.run_id, first.seq - 1)
+        elif not is_missed:
+            self._owe(first.run_id, first.seq - 1)
+        self.wake()
+
+    def _owe(self, run_id: str, after: int) -> None:
+        if len(self.owed) < MOST_OWED:
+            self.owed[run_id] = after
         else:
             self.is_overrun = True
-        self.wake()
 
     def take(self) -> Sequence[Event] | None:
         """Give the oldest batch, if there is one."""

@@ -10,6 +10,7 @@ from typing import Any
 
 import anyio
 import pytest
+from tests.opening import OpenRuntime
 
 from phaseline import Context, Event, Pipeline, RunHandle, Runtime, phase
 from phaseline.errors import DefinitionError, ReaderTooSlowError, RuntimeNotOpenError
@@ -142,6 +143,34 @@ async def test_a_slow_reader_misses_nothing_that_is_stored(runtime: Runtime) -> 
     assert not any(isinstance(event, PhaseProgress) for event in events)
 
 
+async def test_what_comes_when_there_is_room_again_waits_for_what_had_none(open_runtime: OpenRuntime) -> None:
+    """Also of a run that the reader has heard nothing of; what is told live only would come too early, and is lost."""
+    begun, goes_on = anyio.Event(), anyio.Event()
+
+    @phase
+    async def wait(value: int, ctx: Context) -> int:
+        begun.set()
+        await goes_on.wait()
+        ctx.progress(1, 2)
+        return value
+
+    waiting = Pipeline("waiting", wait)
+    async with open_runtime(pipeline, waiting) as runtime:
+        other = await runtime.start(pipeline, 1, delay=timedelta(hours=1))
+        stream = runtime.events(buffer=5)
+        for note in "abcde":
+            await other.annotate(note)
+        handle = await runtime.start(waiting, 1)
+        await begun.wait()
+        kept = await take(stream, lambda event: event.data.get("note") == "e")
+        goes_on.set()
+        await handle.result()
+        events = await take(stream, ends(1))
+
+    assert (5, [handle.id]) == (len(kept), [*numbers(events)])
+    assert [*range(1, len(events) + 1)] == [event.seq for event in events]
+
+
 async def test_a_reader_that_cannot_catch_up_is_told(
     runtime: Runtime, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -153,6 +182,24 @@ async def test_a_reader_that_cannot_catch_up_is_told(
 
     with pytest.raises(ReaderTooSlowError, match="begin again"):
         await take(stream, lambda _: False)
+
+
+async def test_nothing_is_told_with_a_gap_before_a_reader_is_told_that_it_cannot_catch_up(
+    runtime: Runtime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else it would begin again behind what it has missed."""
+    monkeypatch.setattr("phaseline.watches.MOST_OWED", 1)
+    first, owed, lost = [await runtime.start(pipeline, 1, delay=timedelta(hours=1)) for _ in range(3)]
+    stream = runtime.events(buffer=1)
+    for handle in (first, owed, lost):
+        await handle.annotate("one")
+    heard = [(await anext(stream)).run_id]
+    await lost.annotate("two")
+    heard.append((await anext(stream)).run_id)
+    with pytest.raises(ReaderTooSlowError):
+        await anext(stream)
+
+    assert [first.id, owed.id] == heard
 
 
 async def test_the_walk_ends_with_the_runtime() -> None:
