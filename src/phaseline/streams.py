@@ -13,7 +13,7 @@ from typing import Any, Self
 from anyio.lowlevel import checkpoint
 
 from phaseline._shell.outage import patiently
-from phaseline._shell.positions import MOST, PAGE, Positions, between, stored
+from phaseline._shell.positions import MOST, PAGE, Positions, stored
 from phaseline._shell.runner import Runner
 from phaseline.asking import check_run_id, check_seq
 from phaseline.bus import DEFAULT_BUFFER
@@ -93,7 +93,7 @@ class EventStream(AsyncIterator[Event]):
         elif self._since is not None:
             await self._find(self._since)
         elif (batch := self._inbox.take()) is not None:
-            await self._take(batch)
+            self._take(batch)
         elif self._inbox.owed:
             run_id, after = self._inbox.owed.popitem()
             if self._positions.get(run_id) is None:
@@ -129,16 +129,20 @@ class EventStream(AsyncIterator[Event]):
         if len(runs) < PAGE:
             self._since = None
 
-    async def _take(self, batch: Sequence[Event]) -> None:
-        """Take a batch of one run, and before it what is missing; what was told already is passed over."""
+    def _take(self, batch: Sequence[Event]) -> None:
+        """Take a batch of one run; where something before it is missing, it is read from the storage with that.
+
+        Nothing is awaited while it is in hand: who gives up waiting for the next event would lose it.
+        """
         first = batch[0]
         if first.seq is None:  # only told live
             self._ready.extend(event for event in batch if self._wanted.wants(event))
             return
         told = self._positions.get(first.run_id)
         if told is not None and told + 1 < first.seq:
-            self._give(await between(self._runner, first.run_id, told, first.seq))
-        self._give(batch)
+            self._behind.append(first.run_id)
+        else:
+            self._give(batch)
 
     def _give(self, events: Sequence[Event]) -> None:
         """Have events of one run told that were not."""

@@ -132,6 +132,33 @@ async def test_what_others_did_is_read_from_the_storage(sqlite_storage: Callable
     assert len(found[handle.id]) > 5
 
 
+async def test_who_gives_up_waiting_loses_nothing(
+    sqlite_storage: Callable[[], SqlStorage], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where it is while what is missing before the next event is being read."""
+    waiting = anyio.CancelScope()
+
+    async def cut_off(_: Callable[[], object]) -> None:
+        waiting.cancel()
+        await anyio.lowlevel.checkpoint()
+
+    async with Runtime(sqlite_storage(), pipelines=[pipeline], serve=False) as asking:
+        stream = asking.events()
+        handle = await asking.start(pipeline, 1)
+        await handle.annotate("first")
+        found = [await anext(stream)]
+        async with Runtime(sqlite_storage(), pipelines=[pipeline]) as working:
+            await (await working.get(handle.id)).wait()
+        await handle.annotate("last")
+        with monkeypatch.context() as patched, waiting:
+            patched.setattr(asking.runner, "read", cut_off)
+            await anext(stream)
+        found += await take(stream, lambda event: event.data.get("note") == "last")
+
+    assert waiting.cancelled_caught
+    assert {handle.id: [*range(1, len(found) + 1)]} == numbers(found)
+
+
 async def test_a_slow_reader_misses_nothing_that_is_stored(runtime: Runtime) -> None:
     """What has no room is read from the storage; only what is told live is lost."""
     stream = runtime.events(buffer=2)
