@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing
 from datetime import timedelta
 from functools import partial
 from types import TracebackType
@@ -335,8 +336,9 @@ class RunHandle(Generic[Out_co]):
 
     async def _events(self, after: int) -> AsyncGenerator[Event]:
         await self._seen()
-        async for event in follow(self._runner, self.id, after):
-            yield event
+        async with aclosing(follow(self._runner, self.id, after)) as events:
+            async for event in events:
+                yield event
 
     @property
     def _runner(self) -> Runner:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 from collections import defaultdict
 from collections.abc import AsyncIterator, Callable
+from contextlib import aclosing
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -256,6 +257,20 @@ async def test_a_walk_that_is_left_keeps_nothing(runtime: Runtime) -> None:
     del stream
     gc.collect()
     assert 0 == runtime.bus.stats().readers
+
+
+async def test_events_of_one_run_that_are_left_keep_nothing(open_runtime: OpenRuntime) -> None:
+    """At once, also where the run goes on."""
+    async with open_runtime(pipeline) as runtime:
+        handle = await runtime.start(pipeline, 1, delay=timedelta(hours=1))
+        await handle.annotate("goes on")
+        events: Any = handle.events()
+        async with aclosing(events):
+            await anext(events)
+            during = runtime.bus.stats().readers
+        afterwards = runtime.bus.stats().readers
+
+    assert (1, 0) == (during, afterwards)
 
 
 @pytest.mark.parametrize(
