@@ -23,7 +23,7 @@ from phaseline.errors import (
 from phaseline.storage.memory import MemoryStorage
 from phaseline.testing import FakeClock
 from phaseline.transports.memory import MemoryTransport
-from phaseline.web import Access, Action
+from phaseline.web import Access, Action, followed
 from phaseline.web.feed import Feed, FeedLimits
 from phaseline.web.guard import Visitor
 from phaseline.web.hub import EVERYTHING, PAGE, Ending, Hubs, Told, Topic
@@ -278,6 +278,28 @@ async def test_a_burst_is_no_fault_of_the_client(open_runtime: OpenRuntime, by: 
         await client.until(lambda: client.got[-1].type == "PIPELINE_ANNOTATED")
 
     assert list(range(1, 307)) == client.numbers(handle.id)
+
+
+@pytest.mark.parametrize(("behind", "ending"), [(3, None), (4, Ending.SLOW)])
+async def test_a_client_that_is_behind_in_too_many_runs_is_let_go_of(
+    open_runtime: OpenRuntime, monkeypatch: pytest.MonkeyPatch, behind: int, ending: Ending | None
+) -> None:
+    """Rather than be told nothing of some of them; one fewer is told whole."""
+    monkeypatch.setattr(followed, "MOST_RUNS", 2)
+    async with open_runtime(counting) as runtime, listening(runtime, buffer=1, subscriptions=1) as client:
+        runs = [await runtime.start(counting, 0, delay=timedelta(hours=1)) for _ in range(2 + behind)]
+        await client.feed.follow_all()
+        client.reads = anyio.Event()
+        for run in runs:  # one is being sent, one waits in the buffer
+            await run.annotate("heard")
+            await anyio.wait_all_tasks_blocked()
+        ended = client.ended
+        client.reads.set()
+        if ending is None:
+            await client.until(lambda: len(client.got) == len(runs))
+
+    assert ending is ended
+    assert ending is not None or {run.id for run in runs} == {event.run_id for event in client.got}
 
 
 async def test_a_client_that_asks_and_does_not_read_is_let_go_of(open_runtime: OpenRuntime) -> None:

@@ -14,12 +14,28 @@ def test_the_oldest_that_was_not_asked_for_makes_room(monkeypatch: pytest.Monkey
     runs = FollowedRuns(pinned=1)
     runs.follow("named", 0, pinned=True)
     for run_id in ("one", "two", "two", "three"):
-        runs.follow(run_id, 0)
+        run = runs.follow(run_id, 0)
         runs.fall_behind(run_id)
+        runs.was_read(run, has_more=False)
 
     assert ["two", "three"] == runs.unpinned()
     assert [True, False, True] == [runs.get(run_id) is not None for run_id in ("named", "one", "two")]
-    assert [False, True] == [runs.is_behind(run_id) for run_id in ("one", "two")]
+
+
+def test_one_that_is_to_be_read_makes_room_for_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It would not be told; where all are, there are too many."""
+    monkeypatch.setattr(followed, "MOST_RUNS", 2)
+    runs = FollowedRuns(pinned=1)
+    first, *_ = [runs.follow(run_id, 0) for run_id in ("one", "two", "three")]
+    for run_id in ("one", "three"):
+        runs.fall_behind(run_id)
+    runs.follow("four", 0)
+    runs.fall_behind("four")
+    assert (["one", "three", "four"], False) == (runs.unpinned(), runs.is_overrun)
+    runs.was_read(first, has_more=True)
+    assert ["three", "four", "one"] == runs.unpinned()
+    runs.follow("five", 0)
+    assert (["three", "four", "one", "five"], True) == (runs.unpinned(), runs.is_overrun)
 
 
 def test_runs_are_read_in_turn() -> None:

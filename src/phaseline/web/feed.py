@@ -282,6 +282,8 @@ class Feed(Generic[A]):
 
     def _read_later(self, run_id: str) -> None:
         self._followed.fall_behind(run_id)
+        if self._followed.is_overrun:  # rather than leave one of them out
+            self.end(Ending.SLOW)
         self._wake_up()
 
     def _wake_up(self) -> None:

@@ -32,11 +32,15 @@ class FollowedRun:
 
 
 class FollowedRuns:
-    """The runs of one client in which it is counted how far it is; so many may be pinned, and are never forgotten for others."""
+    """The runs of one client in which it is counted how far it is; so many may be pinned, and are never forgotten for others.
+
+    Nor is one of which something is to be read: it would not be told.
+    """
 
     def __init__(self, pinned: int) -> None:
         self._most = MOST_RUNS + pinned
         self._runs: dict[str, FollowedRun] = {}
+        """One that falls behind goes to the end, so that those to be forgotten are found first."""
         self._behind: dict[str, None] = {}
         """Those of which something is to be read, in turn."""
 
@@ -46,9 +50,9 @@ class FollowedRuns:
 
     def follow(self, run_id: str, told: int, *, pinned: bool = False) -> FollowedRun:
         """Count from a number on, whatever was counted before."""
-        self._behind.pop(run_id, None)
+        self.forget(run_id)
+        self._make_room()
         run = self._runs[run_id] = FollowedRun(run_id, told, pinned=pinned)
-        self._forget_one_too_many()
         return run
 
     def forget(self, run_id: str) -> None:
@@ -67,7 +71,6 @@ class FollowedRuns:
         run = self._runs.get(run_id)
         if may_be_covered and run is not None and run.is_checked and run.told < run.known:
             run.is_pinned = run.is_checked = False  # whether one covers it is asked before it is told
-            self._forget_one_too_many()
         else:
             self.forget(run_id)
 
@@ -75,9 +78,17 @@ class FollowedRuns:
         """The ids of those that were not asked for themselves."""
         return [run_id for run_id, run in self._runs.items() if not run.is_pinned]
 
-    def _forget_one_too_many(self) -> None:
-        if len(self._runs) > self._most:
-            self.forget(next(run_id for run_id, run in self._runs.items() if not run.is_pinned))
+    @property
+    def is_overrun(self) -> bool:
+        """Whether the client is behind in more runs than can be remembered."""
+        return len(self._runs) > self._most
+
+    def _make_room(self) -> None:
+        if len(self._runs) >= self._most:
+            level = (id_ for id_, run in self._runs.items() if not run.is_pinned and id_ not in self._behind)
+            spare = next(level, None)
+            if spare is not None:
+                self.forget(spare)
 
     # ------------------------------------------------------------------ what is to be read
     @property
@@ -91,11 +102,13 @@ class FollowedRuns:
 
     def fall_behind(self, run_id: str) -> None:
         """Have a run read, when it is its turn."""
-        self._behind[run_id] = None
+        if run_id not in self._behind:
+            self._behind[run_id] = None
+            self._runs[run_id] = self._runs.pop(run_id)
 
     def was_read(self, run: FollowedRun, *, has_more: bool) -> None:
         """A turn of a run is over; where it was subscribed to anew meanwhile, that has a turn of its own."""
         if self._runs.get(run.id) is run:
             self._behind.pop(run.id, None)
             if has_more:  # after the others
-                self._behind[run.id] = None
+                self.fall_behind(run.id)

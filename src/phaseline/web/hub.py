@@ -43,7 +43,7 @@ class Ending(StrEnum):
     LEFT = "left"
     """It went away."""
     SLOW = "slow"
-    """It did not take what was sent to it."""
+    """It did not take what was sent to it, or not as fast as it came."""
     TOO_BIG = "too-big"
     """It said too much at once."""
     BAD_MESSAGES = "bad-messages"

@@ -50,7 +50,7 @@ CLOSE_WITHIN: Final = 2.0
 CODES: Final[Mapping[Ending, tuple[int, str]]] = {
     Ending.SLOW: (
         1013,
-        "slow: you do not read what is sent; connect again, and go on after the last number you know",
+        "slow: you do not read what is sent, or too slowly; connect again, and go on after the last number you know",
     ),
     Ending.EXPIRED: (4401, "expired: your access holds no more; get a new one, and connect again"),
     Ending.CLOSING: (1001, "closing: connect again in a while"),
