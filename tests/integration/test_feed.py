@@ -441,6 +441,32 @@ async def test_what_another_subscription_covers_is_not_lost_with_one(open_runtim
     assert list(range(seq + 1, seq + 5)) == client.numbers(handle.id)
 
 
+async def test_what_another_subscription_covers_is_not_lost_while_it_is_asked_about(
+    open_runtime: OpenRuntime,
+) -> None:
+    """The host takes its time to say whether a run may be heard, and one of two subscriptions that cover it ends."""
+    asked, answers = anyio.Event(), anyio.Event()
+
+    async def may(action: Action, run: RunSummary | None) -> bool:  # whatever it is
+        if run is not None:
+            asked.set()
+            await answers.wait()
+        return True
+
+    async with open_runtime(counting) as runtime, listening(runtime, Access("a", may=may)) as client:
+        await client.feed.follow_all()
+        await client.feed.follow_all("counting")
+        handle = await runtime.start(counting, 0)
+        await handle.result()
+        await asked.wait()
+        await client.feed.unfollow(Topic.pipeline("counting"))
+        answers.set()
+        await handle.annotate("afterwards")
+        await client.until(lambda: client.got and client.got[-1].type == "PIPELINE_ANNOTATED")
+
+    assert list(range(1, 7)) == client.numbers(handle.id)
+
+
 # --------------------------------------------------------------------- who may
 def of_tag(tag: str) -> Access:
     """An access to the runs that have a tag, which may hear of all there is."""

@@ -55,18 +55,22 @@ def test_runs_are_read_in_turn() -> None:
     assert anew is runs.next_behind
 
 
+@pytest.mark.parametrize("is_checked", [True, False])
 @pytest.mark.parametrize(
-    ("told", "is_checked", "may_be_covered", "stays"),
-    [(1, True, True, True), (2, True, True, False), (1, False, True, False), (1, True, False, False)],
+    ("is_behind", "may_be_covered", "stays"), [(True, True, True), (False, True, False), (True, False, False)]
 )
 def test_what_is_owed_outlives_a_subscription(
-    told: int, is_checked: bool, may_be_covered: bool, stays: bool
+    is_checked: bool, is_behind: bool, may_be_covered: bool, stays: bool
 ) -> None:
-    """Only where another one may cover the run; that is asked again then."""
+    """Only where another one may cover the run; that is asked again then, also where it is being asked."""
     runs = FollowedRuns(pinned=1)
-    run = runs.follow("a", told, pinned=True)
-    run.known, run.is_checked = 2, is_checked
+    run = runs.follow("a", 1, pinned=is_checked)
+    run.is_checked = is_checked
+    if is_behind:
+        runs.fall_behind("a")
     runs.release("a", may_be_covered=may_be_covered)
+    left = runs.next_behind
 
-    assert stays is (runs.get("a") is run)
-    assert (not stays) or (run.is_pinned, run.is_checked) == (False, False)
+    assert runs.get("a") is left
+    assert (stays, True) == (left is not None, left is not run)
+    assert left is None or (1, False, False) == (left.told, left.is_pinned, left.is_checked)

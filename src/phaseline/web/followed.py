@@ -69,8 +69,9 @@ class FollowedRuns:
     def release(self, run_id: str, *, may_be_covered: bool) -> None:
         """A subscription that covered a run ended: forget it, unless another one may be owed what was not told yet."""
         run = self._runs.get(run_id)
-        if may_be_covered and run is not None and run.is_checked and run.told < run.known:
-            run.is_pinned = run.is_checked = False  # whether one covers it is asked before it is told
+        if may_be_covered and run is not None and self.is_behind(run_id):
+            self.follow(run_id, run.told)  # whether one covers it is asked before it is told
+            self.fall_behind(run_id)
         else:
             self.forget(run_id)
 
