@@ -50,6 +50,8 @@ class RunFilter:
     """Created before this moment."""
     ended_before: datetime | None = None
     """That have ended before this moment."""
+    ended_since: datetime | None = None
+    """That have ended at this moment or later."""
     from_id: str | None = None
     """With this id, or a greater one."""
     to_id: str | None = None
@@ -73,6 +75,7 @@ class RunFilter:
             and self.stage in (None, stage_of(run.state))
             and {*self.marks} <= {*run.marks}
             and (self.ended_before is None or (run.ended_at is not None and run.ended_at < self.ended_before))
+            and (self.ended_since is None or (run.ended_at is not None and run.ended_at >= self.ended_since))
             and (self.from_id is None or run.id >= self.from_id)
             and (self.to_id is None or run.id < self.to_id)
             and (self.since is None or run.created_at >= self.since)

@@ -97,6 +97,7 @@ FILTERS = st.builds(
     since=st.none() | TIMES,
     until=st.none() | TIMES,
     ended_before=st.none() | TIMES,
+    ended_since=st.none() | TIMES,
     from_id=st.none() | RUN_IDS,
     to_id=st.none() | RUN_IDS,
     parent=st.none() | RUN_IDS,

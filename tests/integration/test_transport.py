@@ -8,6 +8,7 @@ from collections import defaultdict
 from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +19,9 @@ from tests.servers import Server
 from tests.servers_redis import redis as start_redis
 
 from phaseline import Context, CustomEvent, Event, Pipeline, Runtime, phase
+from phaseline._shell.positions import Positions
 from phaseline._shell.relay import Relay
-from phaseline.errors import DefinitionError, StorageRefusedError, TransportURLError
+from phaseline.errors import DefinitionError, StorageRefusedError, StorageUnavailableError, TransportURLError
 from phaseline.storage.memory import MemoryStorage
 from phaseline.storage.sql.store import SqlStorage
 from phaseline.transport import Heard, Line, Missed, Transport
@@ -251,6 +253,96 @@ class Deaf(SqlStorage):
         with anyio.fail_after(PATIENCE):
             while self.refused < wanted:  # noqa: ASYNC110  # threads count
                 await anyio.sleep(0.01)
+
+
+class Outage(Transport):
+    """Loses everything for a while, and says so afterwards."""
+
+    def __init__(self) -> None:
+        self._inner = MemoryTransport()
+        self._began = 0.0
+        self.is_away = False
+        self.lost = 0
+        self._missed: list[Missed] = []
+
+    def join(self, namespace: str, heard: Heard, missed: Missed) -> Line:
+        def hear(events: Sequence[Event]) -> None:
+            self.lost += self.is_away
+            if not self.is_away:
+                heard(events)
+
+        self._missed.append(missed)
+        return self._inner.join(namespace, hear, missed)
+
+    def begin(self) -> None:
+        self._began, self.is_away = time.monotonic(), True
+
+    def end(self, *, tell: bool = True) -> None:
+        self.is_away = False
+        for missed in self._missed if tell else ():
+            missed(timedelta(seconds=time.monotonic() - self._began))
+
+
+async def test_an_outage_is_made_up_for_although_runs_were_forgotten(
+    sqlite_storage: Storages, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A process that was told of more runs than it remembers takes what was lost for no older than it is."""
+    monkeypatch.setattr("phaseline._shell.relay.Positions", partial(Positions, 3))
+    monkeypatch.setattr("phaseline._shell.relay.MARGIN", timedelta(0))
+    transport = Outage()
+    async with two(sqlite_storage, transport) as (asking, working):
+        heap = Heap(asking)
+        before = await completed(working, 6)
+        await heap.until(*before)
+        transport.begin()
+        expected = await completed(working, 8)
+        transport.end()
+        assert before | expected == await heap.until(*expected)
+
+    assert transport.lost
+
+
+async def test_an_end_during_an_outage_is_told_however_old_the_run(
+    sqlite_storage: Storages, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It began before this process did, and nothing of it was told here."""
+    monkeypatch.setattr("phaseline._shell.relay.MARGIN", timedelta(0))
+    transport = Outage()
+    options: dict[str, Any] = {"pipelines": [counting], "transport": transport}
+    async with Runtime(sqlite_storage(), **options) as working:
+        handle = await working.start(counting, 3, delay=timedelta(seconds=0.5))
+        async with Runtime(sqlite_storage(), serve=False, **options) as asking:
+            heap = Heap(asking)
+            transport.begin()
+            await handle.result(timedelta(seconds=PATIENCE))
+            transport.end()
+            await heap.until(handle.id)
+
+    assert transport.lost
+
+
+async def test_what_found_no_room_while_the_storage_was_away_is_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However long it was away: what was lost is looked for from the first batch on that found none."""
+    monkeypatch.setattr("phaseline._shell.relay.MARGIN", timedelta(0))
+    monkeypatch.setattr("phaseline._shell.relay.MOST_WAITING", 3)
+    transport, url = Outage(), f"sqlite:///{tmp_path / 'runs.db'}"
+    deaf = Deaf(url)
+    options: dict[str, Any] = {"pipelines": [counting], "transport": transport}
+    async with Runtime(deaf, serve=False, **options) as asking, Runtime(url, **options) as working:
+        heap = Heap(asking)
+        first = await completed(working)
+        handle = await working.get(next(iter(first)))
+        transport.begin()
+        await handle.annotate("lost on the way")
+        transport.end(tell=False)
+        deaf.refusal = StorageUnavailableError("it", "it is away", "wait")
+        await handle.annotate("what comes after a gap")
+        expected = await completed(working, 6)
+        await deaf.has_refused()
+        deaf.refusal = None
+        assert expected.items() <= (await heap.until(*expected)).items()
 
 
 async def test_events_that_cannot_be_read_end_no_runtime(tmp_path: Path) -> None:

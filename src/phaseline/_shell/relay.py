@@ -57,8 +57,8 @@ class Relay:
         self._inbox: deque[Sequence[Event]] = deque()
         self._is_at_work = False
         """Whether something is being told that was taken out of the inbox."""
-        self._missed: timedelta | None = None
-        """Something may have been lost in the time before; how long that is."""
+        self._missed_since: float | None = None
+        """Something may have been lost from this moment of the steady clock on."""
         self._positions = Positions()
         self._open: dict[str, float] = {}
         """Runs among them that have not ended, as far as was told, and when each was told of; the last one comes last."""
@@ -121,8 +121,9 @@ class Relay:
             self._lose(MARGIN)
 
     def _lose(self, ago: timedelta) -> None:
-        """Something may be lost that was sent during this time."""
-        self._missed = ago if self._missed is None else max(ago, self._missed)
+        """Something may be lost that was sent during this time, or until it is looked for."""
+        since = time.monotonic() - ago.total_seconds()
+        self._missed_since = since if self._missed_since is None else min(since, self._missed_since)
         self._runner.bus.wake_readers()
         self._wake()
 
@@ -135,8 +136,9 @@ class Relay:
         while True:
             if self._inbox:
                 await self._take_all()
-            elif self._missed is not None:
-                ago, self._missed = self._missed, None
+            elif self._missed_since is not None:
+                ago = timedelta(seconds=time.monotonic() - self._missed_since)
+                self._missed_since = None
                 with survived(log, "what other processes have done meanwhile could not be looked for"):
                     await self._catch_up(ago)
             else:
@@ -188,20 +190,21 @@ class Relay:
         for event in events:
             if event.transition is not None:
                 has_ended = event.transition.target in ENDED_STATES
-        forgotten = self._positions.note(last.run_id, last.seq or 0)
+        forgotten = self._positions.note(last.run_id, last.seq or 0, last.at)
         if not has_ended:
             self._open[last.run_id] = time.monotonic()
-        if forgotten is not None:  # what comes of it is new
-            self._open.pop(forgotten, None)
-            self._since = self._runner.clock.now() - MARGIN
+        if forgotten is not None:  # what comes of it is later than what was told of it
+            run_id, told_until = forgotten
+            self._open.pop(run_id, None)
+            self._since = max(self._since, told_until + timedelta.resolution)
         self._runner.bus.tell(events)
 
     # ------------------------------------------------------------------ after a loss
     async def _catch_up(self, ago: timedelta) -> None:
-        """Tell what was lost: look at the runs that go on, those that began meanwhile, and those that went on here."""
+        """Tell what was lost: look at the runs that go on, those that ended meanwhile, and those that went on here."""
         since = self._runner.clock.now() - ago - MARGIN
         was_open = set(self._open)
-        for wanted in (RunFilter(ended=False), RunFilter(ended=True, since=since)):
+        for wanted in (RunFilter(ended=False), RunFilter(ended=True, ended_since=since)):
             after = None
             while runs := await self._found(wanted, after):
                 for run in runs:
@@ -256,4 +259,7 @@ class Relay:
 
 
 def _survived_of(run_id: str) -> AbstractContextManager[None]:
-    return survived(log, f"events of run {run_id} could not be read, and are told when it is looked at again")
+    return survived(
+        log,
+        f"events of run {run_id} could not be read; they are told with what comes of it next, or when it is looked at while it goes on",
+    )

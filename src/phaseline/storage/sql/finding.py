@@ -205,6 +205,7 @@ def _compared(dialect: Dialect, part: Range, wanted: RunFilter) -> Range:
         ("r.created_at >= ?", wanted.since and rows.micros(wanted.since)),
         ("r.created_at < ?", wanted.until and rows.micros(wanted.until)),
         ("r.ended_at < ?", wanted.ended_before and rows.micros(wanted.ended_before)),
+        ("r.ended_at >= ?", wanted.ended_since and rows.micros(wanted.ended_since)),
     ):  # fmt: skip
         if value is not None:
             part = part.which(bound, values=(value,))

@@ -129,6 +129,7 @@ class Purging(StorageTests):
         for wanted, expected in (
             (RunFilter(ended_before=NOW), []),
             (RunFilter(ended_before=NOW + SECOND), ["id-0"]),
+            (RunFilter(ended_since=NOW + 5 * SECOND), []),
             (RunFilter(states=frozenset({"CANCELLED"}), marks=("#b",)), []),
             (RunFilter(states=frozenset({"CANCELLED", "IDLE"}), marks=("#a",)), ["id-3"]),
             (RunFilter(pipelines=frozenset({"other"})), ["id-2"]),
