@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -20,26 +19,26 @@ PAGE = 500
 
 
 class Positions:
-    """The newest events that were told, by run."""
+    """Numbers of the newest events that were told, by run."""
 
     def __init__(self, most: int = MOST) -> None:
-        self._told: dict[str, tuple[int, datetime]] = {}
-        """Number and time of the event; the run of which something was told last comes last."""
+        self._seqs: dict[str, int] = {}
+        """The run of which something was told last comes last."""
         self._most = most
 
     def get(self, run_id: str) -> int | None:
         """How far a run was told; None where it is not known."""
-        told = self._told.get(run_id)
-        return None if told is None else told[0]
+        return self._seqs.get(run_id)
 
-    def note(self, run_id: str, seq: int, at: datetime) -> tuple[str, datetime] | None:
-        """A run was told so far; gives the run that is forgotten for it, if one is, and when its newest event was."""
-        self._told.pop(run_id, None)
-        self._told[run_id] = seq, at
-        if len(self._told) <= self._most:
+    def note(self, run_id: str, seq: int) -> str | None:
+        """A run was told so far; gives the run that is forgotten for it, if one is."""
+        self._seqs.pop(run_id, None)
+        self._seqs[run_id] = seq
+        if len(self._seqs) <= self._most:
             return None
-        forgotten = next(iter(self._told))
-        return forgotten, self._told.pop(forgotten)[1]
+        forgotten = next(iter(self._seqs))
+        del self._seqs[forgotten]
+        return forgotten
 
 
 async def stored(runner: Runner, run_id: str, after: int, limit: int = PAGE) -> Sequence[Event]:

@@ -11,7 +11,7 @@ import time
 from collections import deque
 from collections.abc import Generator, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING, Final, TypeVar
@@ -60,6 +60,8 @@ class Relay:
         self._missed_since: float | None = None
         """Something may have been lost from this moment of the steady clock on."""
         self._positions = Positions()
+        self._told_until: dict[str, datetime] = {}
+        """When the newest events were that were told, of the same runs."""
         self._open: dict[str, float] = {}
         """Runs among them that have not ended, as far as was told, and when each was told of; the last one comes last."""
         self._since = runner.clock.now() - MARGIN
@@ -190,13 +192,13 @@ class Relay:
         for event in events:
             if event.transition is not None:
                 has_ended = event.transition.target in ENDED_STATES
-        forgotten = self._positions.note(last.run_id, last.seq or 0, last.at)
+        forgotten = self._positions.note(last.run_id, last.seq or 0)
+        self._told_until[last.run_id] = last.at
         if not has_ended:
             self._open[last.run_id] = time.monotonic()
         if forgotten is not None:  # what comes of it is later than what was told of it
-            run_id, told_until = forgotten
-            self._open.pop(run_id, None)
-            self._since = max(self._since, told_until + timedelta.resolution)
+            self._open.pop(forgotten, None)
+            self._since = max(self._since, self._told_until.pop(forgotten) + timedelta.resolution)
         self._runner.bus.tell(events)
 
     # ------------------------------------------------------------------ after a loss
