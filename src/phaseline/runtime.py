@@ -370,6 +370,11 @@ class Runtime:
         return self._options.queues != frozenset()
 
     @property
+    def drain(self) -> timedelta:
+        """How long bodies may go on when it is closed."""
+        return self._options.drain
+
+    @property
     def namespace(self) -> str:
         """Where its runs, keys and schedules are: those of other namespaces are none for it."""
         return self._options.namespace

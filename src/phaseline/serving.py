@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import gc
 import logging
+import os
+import threading
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
+from datetime import timedelta
 from typing import Final
 
 import anyio
@@ -16,6 +19,8 @@ log: Final = logging.getLogger("phaseline.serving")
 
 PAUSE, LONGEST_PAUSE = 0.5, 5.0
 """Seconds before a storage that could not be opened is tried again; doubled each time, up to the second."""
+CLOSING = timedelta(seconds=15)
+"""What a runtime has for its close after its drain; all that it waits for there has bounds which come to less."""
 YOUNG = 5_000
 """Containers made, and not freed, until the garbage collector looks at the youngest; Python begins with 700 or 2 000."""
 
@@ -49,6 +54,27 @@ async def serve(
             with anyio.move_on_after(pause):
                 await stopped.wait()
             pause = min(2 * pause, LONGEST_PAUSE)
+
+
+def closed_within(drain: timedelta) -> timedelta:
+    """How long the close of a runtime may take that heeds its bounds."""
+    return drain + CLOSING
+
+
+def end_process_after(span: timedelta, code: int) -> None:
+    """End this process by force if it has not ended by itself by then; for a process that nobody else lives in.
+
+    No event loop can leave a task that does not end, nor the interpreter a thread of a body's. What they held was handed over
+    before, or is taken over by others as that of a process that was killed.
+    """
+
+    def end() -> None:
+        log.critical("something in this process does not end: the process ends by force")
+        os._exit(code)
+
+    timer = threading.Timer(span.total_seconds(), end)
+    timer.daemon = True
+    timer.start()
 
 
 def settle_heap() -> None:

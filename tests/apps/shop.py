@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import os
+import time
 from datetime import timedelta
 from pathlib import Path
 
 import anyio
 
-from phaseline import Context, Pipeline, Runtime, phase
+from phaseline import Context, Pipeline, Runtime, phase, serving
 from phaseline.queues.dramatiq import worker_broker
 from phaseline.storage.sql.store import SqlStorage
 
@@ -17,6 +19,8 @@ FOLDER = Path(os.environ.get("SHOP_FOLDER", "."))
 URL, SCHEMA = os.environ.get("SHOP_STORAGE", "sqlite:///shop.db"), os.environ.get("SHOP_SCHEMA", "phaseline")
 DRAIN = timedelta(seconds=1)
 BROKER = os.environ.get("SHOP_BROKER")
+if "SHOP_CLOSING" in os.environ:
+    serving.CLOSING = timedelta(seconds=float(os.environ["SHOP_CLOSING"]))
 
 
 @phase
@@ -38,6 +42,17 @@ async def wait_for_stock(order: str) -> str:
     return order
 
 
+@phase
+async def call(order: str) -> str:
+    """Wait for something that has no bound of its own: a body that does not end, or one that ends without its thread."""
+    await anyio.Path(FOLDER, f"{order}.calling").touch()
+    if order == "ending":
+        await asyncio.to_thread(time.sleep, 600)
+    else:
+        await anyio.to_thread.run_sync(time.sleep, 600)
+    return order
+
+
 @phase(queue="billing")
 async def bill(order: str) -> int:
     """Tell who did it."""
@@ -46,11 +61,12 @@ async def bill(order: str) -> int:
 
 packing = Pipeline("packing", pack)
 waiting = Pipeline("waiting", wait_for_stock)
+calling = Pipeline("calling", call)
 billing = Pipeline("billing", bill)
 
 runtime = Runtime(
     SqlStorage(URL, schema=SCHEMA),
-    pipelines=[packing, waiting, billing],
+    pipelines=[packing, waiting, calling, billing],
     queue=BROKER or "memory",
     drain=DRAIN,
 )
@@ -59,7 +75,9 @@ broker = worker_broker(runtime) if BROKER else None
 
 def make() -> Runtime:
     """Make a runtime, as an application may prefer."""
-    return Runtime(SqlStorage(URL, schema=SCHEMA), pipelines=[packing, waiting, billing], drain=DRAIN)
+    return Runtime(
+        SqlStorage(URL, schema=SCHEMA), pipelines=[packing, waiting, calling, billing], drain=DRAIN
+    )
 
 
 client = Runtime(SqlStorage(URL, schema=SCHEMA), serve=False)

@@ -16,7 +16,7 @@ from pathlib import Path
 import anyio
 import pytest
 from anyio import to_thread
-from tests.apps.shop import billing, packing, waiting
+from tests.apps.shop import billing, calling, packing, waiting
 from tests.databases import Database
 from tests.servers import Server
 
@@ -116,6 +116,36 @@ def test_told_to_stop_a_worker_ends_what_it_can_and_hands_over_the_rest(
             assert [] == await client.runner.read(lambda: runtime._storage.workers("default"))
 
     with process(command, shop) as worker:
+        anyio.run(scenario)
+
+
+@pytest.mark.parametrize(
+    ("command", "order", "code"),
+    [
+        ("phaseline", "one", 143),
+        ("phaseline", "ending", 143),
+        ("phaseline on trio", "one", 143),
+        ("dramatiq", "one", 0),  # no thread that the loop's has started keeps the process
+        ("dramatiq", "ending", 143),
+    ],
+)
+def test_a_body_that_does_not_end_keeps_no_process(command, order, code, shop, postgres):
+    """What it holds is handed over, and the process ends, by force if need be."""
+    runtime = Runtime(postgres.storage(), pipelines=[calling], queue=shop["SHOP_BROKER"], serve=False)
+
+    async def scenario() -> None:
+        async with runtime as client:
+            handle = await client.start(calling, order)
+            await seen(Path(shop["SHOP_FOLDER"], f"{order}.calling"))
+            worker.send_signal(signal.SIGTERM)
+            with anyio.fail_after(60):
+                assert code == await to_thread.run_sync(worker.wait, abandon_on_cancel=True)
+            (record,) = (await handle.run()).phases.values()
+            left = (record.state, record.reason, record.failures, record.crashes, record.worker)
+            assert (PhaseState.RETRYING, "handed_over", 0, 0, None) == left
+            assert [] == await client.runner.read(lambda: runtime._storage.workers("default"))
+
+    with process(BY_COMMAND[command], shop | {"SHOP_CLOSING": "6"}) as worker:
         anyio.run(scenario)
 
 

@@ -15,7 +15,7 @@ from phaseline.cli.codes import ExitCode
 from phaseline.cli.options import RuntimeToo, named
 from phaseline.cli.places import NoRuntimeError, place_of, runtime_of
 from phaseline.runtime import Runtime
-from phaseline.serving import serve, settle_heap
+from phaseline.serving import closed_within, end_process_after, serve, settle_heap
 
 log: Final = logging.getLogger("phaseline.worker")
 
@@ -48,7 +48,8 @@ def worker(
     """Serve a runtime until SIGTERM or Ctrl-C, then drain it.
 
     Its storage is polled, and on PostgreSQL notifications make it quick. Draining: bodies may go on for Runtime(drain=...),
-    what is left is handed over. A second signal ends the process at once. The exit code is 0 after SIGTERM, 130 after Ctrl-C.
+    what is left is handed over. The process ends then: by force after 15 seconds, if a body does not, and at once at a second
+    signal. The exit code is 0 after SIGTERM, 130 after Ctrl-C, and 143 after SIGTERM where it was ended by force.
     """
     logging.basicConfig(level=level, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     place = place_of(named(runtime, also))
@@ -75,6 +76,7 @@ async def _serve(runtime: Runtime) -> signal.Signals | None:
             if told:
                 os._exit(128 + number)  # told twice: others take over what it held
             told.append(number)
+            end_process_after(closed_within(runtime.drain), 128 + number)
             log.info("told to stop: bodies may end, what is left is handed over")
             stopped.set()
 

@@ -7,6 +7,7 @@ import os
 import signal
 import threading
 from contextlib import AbstractAsyncContextManager
+from datetime import timedelta
 from typing import Final, Protocol
 
 import anyio
@@ -19,10 +20,12 @@ from phaseline.abc import Queue
 from phaseline.errors import RuntimeUsageError
 from phaseline.queues.dramatiq.queue import DramatiqQueue
 from phaseline.queues.dramatiq.watchdog import Watchdog
-from phaseline.serving import serve, settle_heap
+from phaseline.serving import closed_within, end_process_after, serve, settle_heap
 
 log: Final = logging.getLogger("phaseline.worker")
 
+LAST_WORDS: Final = timedelta(seconds=5)
+"""What Dramatiq's own end may take before a process that would not end is ended by force."""
 BOOT_PATIENCE = 30.0
 """Seconds that the start of a worker process waits for its runtimes; what takes longer goes on beside it."""
 
@@ -33,6 +36,11 @@ class Served(AbstractAsyncContextManager[object], Protocol):
     @property
     def queue(self) -> Queue:
         """What carries its permits."""
+        ...
+
+    @property
+    def drain(self) -> timedelta:
+        """How long bodies may go on when it is closed."""
         ...
 
 
@@ -106,9 +114,14 @@ class Serving(Middleware):
                 self._watchdog.stop()
 
     def after_worker_shutdown(self, broker: Broker, worker: DramatiqWorker) -> None:  # noqa: ARG002  # as above
-        """Wait until they are closed."""
+        """Wait until they are closed, within a bound: a body may go on for ever."""
         if self._thread is not None:
-            self._thread.join()
+            drain = max(host.drain for host in self._hosts)
+            self._thread.join(closed_within(drain).total_seconds())
+            if self._thread.is_alive():
+                log.error("a runtime of this worker does not close: it is left as it is")
+                if self._owns_process:  # else its host decides
+                    end_process_after(LAST_WORDS, 128 + signal.SIGTERM)
         self._exit_if_failed()
 
     def _exit_if_failed(self) -> None:
