@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from datetime import timedelta
+from functools import partial
 from typing import Any, TypeAlias
 
 import anyio
@@ -17,6 +18,7 @@ from phaseline.errors import (
     ForbiddenError,
     RunNotFoundError,
     RuntimeNotOpenError,
+    StorageUnavailableError,
     SubscriptionError,
     SubscriptionLimitError,
 )
@@ -179,6 +181,99 @@ async def test_a_wide_subscription_is_taken_up_again(open_runtime: OpenRuntime, 
     assert ([5, 6], list(range(1, 7)), list(range(1, 7))) == tuple(
         map(client.numbers, (old.id, begun.id, live.id))
     )
+
+
+class LookedUp:
+    """Holds up looks for runs until it is told to answer them, with an error where one is given."""
+
+    def __init__(self, runtime: Runtime, monkeypatch: pytest.MonkeyPatch) -> None:
+        self._read, self._find = runtime.runner.read, runtime.runner.storage.find
+        self.error: StorageUnavailableError | None = None
+        self.asked, self.answers = anyio.Event(), anyio.Event()
+        monkeypatch.setattr(runtime.runner, "read", self)
+
+    async def __call__(self, read: Any) -> Any:
+        if getattr(read, "func", None) == self._find:
+            self.asked.set()
+            await self.answers.wait()
+            if self.error is not None:
+                raise self.error
+        return await self._read(read)
+
+
+@pytest.mark.parametrize("access", [ANYBODY, Access("a", may=lambda action, run: True)], ids=["all", "asked"])
+async def test_what_happens_while_it_is_looked_up_what_is_taken_up_again_is_told_in_order(
+    open_runtime: OpenRuntime, clock: FakeClock, monkeypatch: pytest.MonkeyPatch, access: Access
+) -> None:
+    """Once, after what was before, of runs that the client knows, of those that began meanwhile, and of all others."""
+    async with open_runtime(counting) as runtime, listening(runtime, access) as client:
+        known, silent = [await runtime.start(counting, 0, delay=timedelta(hours=1)) for _ in range(2)]
+        await clock.advance(timedelta(seconds=1))
+        begun = await runtime.start(counting, 0, delay=timedelta(hours=1))
+        runs = (known, silent, begun)
+        for run in runs:
+            await run.annotate("before")
+        looked_up = LookedUp(runtime, monkeypatch)
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(
+                partial(client.feed.follow_all, after={known.id: 0}, newer_than=max(known.id, silent.id))
+            )
+            await looked_up.asked.wait()
+            for run in runs:
+                await run.annotate("meanwhile")
+            await anyio.wait_all_tasks_blocked()
+            looked_up.answers.set()
+        for run in runs:
+            await run.annotate("afterwards")
+        await client.until(lambda: len(client.got) >= 8)
+
+    assert ([1, 2, 3], [2, 3], [1, 2, 3]) == tuple(client.numbers(run.id) for run in runs)
+
+
+async def test_what_happens_while_nothing_can_be_taken_up_again_is_told_by_others(
+    open_runtime: OpenRuntime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A subscription that is refused takes nothing away from the one that there is."""
+    async with open_runtime(counting) as runtime, listening(runtime) as client:
+        run = await runtime.start(counting, 0, delay=timedelta(hours=1))
+        await client.feed.follow_all()
+        looked_up = LookedUp(runtime, monkeypatch)
+        looked_up.error = StorageUnavailableError("memory", "away", "wait")
+
+        async def subscribe() -> None:
+            with pytest.raises(StorageUnavailableError):
+                await client.feed.follow_all("counting", newer_than="0")
+
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(subscribe)
+            await looked_up.asked.wait()
+            await run.annotate("meanwhile")
+            await anyio.wait_all_tasks_blocked()
+            looked_up.answers.set()
+        await run.annotate("afterwards")
+        await client.until(lambda: len(client.got) == 2)
+
+    assert [1, 2] == client.numbers(run.id)
+
+
+async def test_too_much_that_happens_while_it_is_looked_up_what_is_taken_up_again_ends_it(
+    open_runtime: OpenRuntime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So many runs are noted, and no more."""
+    monkeypatch.setattr("phaseline.web.feed.MOST_RUNS", 1)
+    async with open_runtime(counting) as runtime, listening(runtime) as client:
+        runs = [await runtime.start(counting, 0, delay=timedelta(hours=1)) for _ in range(2)]
+        looked_up = LookedUp(runtime, monkeypatch)
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(partial(client.feed.follow_all, newer_than="0"))
+            await looked_up.asked.wait()
+            for run in runs:
+                assert client.ended is None
+                await run.annotate("meanwhile")
+            await client.until(lambda: client.ended is not None)
+            looked_up.answers.set()
+
+    assert Ending.SLOW is client.ended
 
 
 async def test_what_the_bus_lost_is_read(open_runtime: OpenRuntime) -> None:

@@ -30,13 +30,14 @@ from phaseline.errors import (
     SubscriptionError,
     SubscriptionLimitError,
 )
+from phaseline.events import Event
 from phaseline.finding import RunFilter
 from phaseline.loops import LoopEvent, new_event
 from phaseline.options import check_unit
 from phaseline.run import RunRecord
 from phaseline.runs import summary_of
 from phaseline.web.access import Action, everything
-from phaseline.web.followed import FollowedRun, FollowedRuns
+from phaseline.web.followed import MOST_RUNS, FollowedRun, FollowedRuns
 from phaseline.web.guard import Visitor
 from phaseline.web.hub import EVERYTHING, PAGE, Ending, Hub, Told, Topic
 
@@ -93,6 +94,8 @@ class Feed(Generic[A]):
         """Whether each run of a wide subscription has to be asked about."""
         self._topics: dict[Topic, None] = {}
         self._followed = FollowedRuns(pinned=limits.subscriptions)
+        self._noted: dict[str, int] | None = None
+        """Runs that go on while it is looked up which ones are taken up again, each with the number before; None: nothing is."""
         self._waiting: deque[Told | A] = deque()
         self._wake: LoopEvent | None = None
         self._sending_since = math.inf
@@ -174,6 +177,7 @@ class Feed(Generic[A]):
             check_asked(newer_than, "newer_than")
             self._add(topic)
             self._followed.forget_refused()
+            self._noted = {} if after or newer_than is not None else None
             try:
                 newest = await self._runs(pipeline, None)
                 begun: Sequence[RunRecord] = ()
@@ -181,6 +185,7 @@ class Feed(Generic[A]):
                     begun = await self._runs(pipeline, newer_than)
                 resumed = _bounded({run.id: 0 for run in begun} | dict(after or {}))
             except BaseException:
+                self._take_up({})  # what another subscription covers
                 self._remove(topic)
                 raise
             self._take_up(resumed)
@@ -208,7 +213,8 @@ class Feed(Generic[A]):
             self._followed.release(run_id, may_be_covered=is_wide)
 
     def _take_up(self, resumed: Mapping[str, int]) -> None:
-        for run_id, seq in resumed.items():
+        noted, self._noted = self._noted or {}, None
+        for run_id, seq in {**noted, **resumed}.items():
             known = self._followed.get(run_id)
             if known is None or not known.is_pinned:
                 self._followed.follow(run_id, seq)
@@ -242,6 +248,9 @@ class Feed(Generic[A]):
         event, has_room = told.event, len(self._waiting) < self._limits.buffer
         followed = self._followed.get(event.run_id)
         if followed is None:
+            if self._noted is not None:  # it may be one that is taken up again, from an earlier number
+                self._note(event, self._noted)
+                return
             if has_room and not self._asks:
                 self._put(told)
                 return
@@ -260,6 +269,12 @@ class Feed(Generic[A]):
             self._put(told)
         else:
             self.moved(event.run_id, event.seq)
+
+    def _note(self, event: Event, noted: dict[str, int]) -> None:
+        if event.seq is not None:  # what is told live alone does not wait
+            noted.setdefault(event.run_id, event.seq - 1)
+            if len(noted) > MOST_RUNS:
+                self.end(Ending.SLOW)
 
     def moved(self, run_id: str, seq: int) -> None:
         """Take note that a run has events up to this number."""
