@@ -200,6 +200,29 @@ async def test_a_mistake_of_the_host_is_told_as_no_more_than_that(runtime: Runti
     assert "secret" not in str(socket.heard)
 
 
+async def test_a_mistake_of_the_host_about_a_run_that_is_covered_ends_the_connection(
+    runtime: Runtime,
+) -> None:
+    """The client comes again: else it would be told nothing of that run, and not know."""
+
+    async def somebody(_: HTTPConnection) -> Access:
+        def may(action: Action, run: RunSummary | None) -> bool:
+            if run is not None:
+                raise KeyError("secret", action, run)
+            return True
+
+        return Access("somebody", may=may)
+
+    async with talking(asgi_app(runtime, authorize=somebody)) as socket:
+        await socket.until(lambda: socket.answers)
+        await socket.ask({"type": "subscribe", "everything": True})
+        await runtime.run(halving, 1)
+        await socket.until(lambda: socket.closed)
+
+    assert socket.closed is not None
+    assert (1011, False) == (socket.closed[0], "secret" in str((socket.closed, socket.heard)))
+
+
 # --------------------------------------------------------------------- the handshake, and ends from here
 async def test_who_is_not_let_in_is_told_why(runtime: Runtime) -> None:
     """Before a connection there is: unknown people, pages of others, and a runtime that is not open."""

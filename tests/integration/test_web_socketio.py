@@ -138,3 +138,41 @@ async def test_both_clients_pass_one_scenario(runtime: Runtime, scenario: Any) -
     assert ("PHASE_COMPLETED", run.id, "halving", "half") == tuple(
         heard["kinds"][0][name] for name in ("type", "run_id", "pipeline", "phase")
     )
+
+
+@pytest.mark.parametrize("broken", ["may", "to_wire"])
+async def test_a_mistake_ends_the_connection(
+    runtime: Runtime, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, broken: str
+) -> None:
+    """Of the host or of ours: the client is told so, and comes again, rather than stay and hear nothing."""
+
+    def fail(*_: object) -> bool:
+        raise KeyError("secret")
+
+    async def somebody(_: HTTPConnection) -> Access:
+        return Access("somebody", may=lambda action, run: run is None or broken != "may" or fail())
+
+    if broken == "to_wire":
+        monkeypatch.setattr("phaseline.web.socketio.to_wire", fail)
+    app = SocketIO(runtime, authorize=somebody)
+    said: list[tuple[str, Any]] = []
+    gone = anyio.Event()
+    async with serving(app) as served:
+        client = socketio.AsyncClient(reconnection=False)
+        client.on("*", lambda name, data: said.append((name, data)))
+        client.on("disconnect", lambda *_: gone.set())
+        await client.connect(served.url)
+        await client.call("subscribe", {"everything": True})
+        gate.set()
+        await runtime.run(halving, 8)
+        with anyio.fail_after(10):
+            await gone.wait()
+        left = len(app._clients)
+        await client.shutdown()
+        await app.close()
+
+    logged = [
+        record.exc_info[0] for record in caplog.records if record.name == "phaseline.web" and record.exc_info
+    ]
+    assert (("ended", {"reason": "fault"}), 0, [KeyError]) == (said[-1], left, logged)
+    assert "secret" not in str(said)

@@ -25,7 +25,6 @@ from phaseline._shell.positions import stored
 from phaseline.asking import check_asked, check_run_id
 from phaseline.errors import (
     DefinitionError,
-    PhaselineError,
     RunNotFoundError,
     SubscriptionError,
     SubscriptionLimitError,
@@ -353,7 +352,9 @@ class Feed(Generic[A]):
                 self._followed.was_read(followed, has_more=False)
                 return
             page = await stored(self._hub.runner, followed.id, followed.told, PAGE)
-        except PhaselineError:
+        except (
+            Exception
+        ):  # also what the host's own ``may`` raises: the client comes again, and is told the rest then
             log.exception("events of run %s could not be read for a client", followed.id)
             self.end(Ending.FAULT)
             return

@@ -172,8 +172,12 @@ class SocketIO:
             await self.server.emit(EVENT, data, to=sid)
             await self.server.emit(kind_of(data["type"]), data, to=sid)
 
-        with feed:
-            ending = await feed.serve(send)
+        try:
+            with feed:
+                ending = await feed.serve(send)
+        except Exception:  # nobody else hears of it: the client would stay, and be told nothing
+            log.exception("a client of Socket.IO could not be told of events")
+            ending = Ending.FAULT
         if ending is not Ending.LEFT:
             await self.server.emit("ended", {"reason": ending.value}, to=sid)
             await self.server.disconnect(sid)
