@@ -13,6 +13,8 @@ import pytest
 from blockbuster import BlockBuster, blockbuster_ctx
 from hypothesis import settings
 from tests.databases import Database, fresh_schema
+from tests.leading import FailingOver
+from tests.leading import failing_over as start_failing_over
 from tests.servers import Server, ServerMissingError
 from tests.servers import postgres as start_postgres
 from tests.servers_rabbitmq import rabbitmq as start_rabbitmq
@@ -46,6 +48,13 @@ def redis_server() -> Iterator[Server]:
     """A Redis server, for all tests of this process."""
     with start_redis() as server:
         yield server
+
+
+@pytest.fixture
+def failing_over() -> Iterator[FailingOver]:
+    """A Redis of this test's own, of which another one may take the place."""
+    with start_failing_over() as servers:
+        yield servers
 
 
 @pytest.fixture(scope="session")

@@ -23,6 +23,7 @@ from phaseline import Pipeline, Runtime, phase
 from phaseline.queues.dramatiq import DramatiqQueue
 from phaseline.queues.dramatiq import queue as module
 from phaseline.queues.dramatiq.queue import broker_of, waiting
+from phaseline.queues.dramatiq.watchdog import Watchdog
 from phaseline.testing.queue import USED, Listener
 
 pytestmark = pytest.mark.timeout(150)  # a node of RabbitMQ's may be slow to come up
@@ -112,6 +113,48 @@ def test_a_queue_that_was_named_leaves_no_connection(redis_server):
         queue.close()
         assert until(lambda: not ids() - before)
         probe.flushall()
+
+
+def test_a_redis_that_only_reads_any_more_is_left_for_the_new_primary(failing_over, monkeypatch):
+    """After a failover the old one may live on as a replica: permits are sent, and taken, where the name leads by then."""
+    monkeypatch.setattr("phaseline.queues.dramatiq.sending.OUTAGE_PAUSE", 0.1)
+    queue = DramatiqQueue(failing_over.url)
+    queue.put("default")
+    queue.flush(PATIENCE)
+    assert queue._sender.trouble is None
+    failing_over.demote(is_of_use=True)
+    queue.put("default")
+    assert until(lambda: queue._sender.trouble is not None)
+    failing_over.lead_to_new()
+    assert until(lambda: queue._sender.trouble is None)
+    assert waiting(queue._outlet, "default") == 1
+    queue.close()
+
+
+def test_a_consumer_follows_the_name_of_its_redis(failing_over):
+    """It is begun anew since permits wait that it does not take, and finds the new primary."""
+    queue = DramatiqQueue(failing_over.url)
+    worker = DramatiqWorker(queue.broker, worker_threads=1, worker_timeout=20)
+    worker.start()
+    listener = Listener()
+    queue.listen(listener.wake, PERMITTED)
+    _put_at(failing_over.url, "default")
+    assert listener.hears("default")
+    failing_over.demote(is_of_use=True)
+    failing_over.lead_to_new()
+    _put_at(failing_over.url_of_new, PROOF)
+    watchdog = Watchdog(worker, lambda: queue.served, queue.traffic)
+    watchdog._restart(PROOF, "permits wait")
+    assert listener.hears(PROOF)
+    worker.stop()
+    queue.close()
+
+
+def _put_at(url: str, name: str) -> None:
+    """Send a permit from another process, as it were."""
+    with closing(DramatiqQueue(url)) as queue:
+        queue.put(name)
+        queue.flush(PATIENCE)
 
 
 @pytest.mark.parametrize("body", [b"", b"\xff\xfe no JSON", b"[]", b"{}", b'{"queue_name": "default"}'])

@@ -15,6 +15,7 @@ from typing import Any
 import anyio
 import pytest
 import redis
+from tests.leading import FailingOver
 from tests.servers import Server
 from tests.servers_redis import redis as start_redis
 
@@ -553,6 +554,35 @@ async def test_a_redis_that_forgets_everything_is_made_up_for(
             if is_followed:
                 expected |= await completed(working)
             assert expected == await heap.until(*expected)
+
+
+@pytest.mark.parametrize("is_of_use", [True, False])
+@pytest.mark.parametrize("anyio_backend", ["asyncio"])
+async def test_a_redis_that_only_reads_any_more_is_left_for_the_new_primary(
+    sqlite_storage: Storages, failing_over: FailingOver, is_of_use: bool
+) -> None:
+    """After a failover the old one may live on as a replica, which answers, that it takes nothing: the name leads elsewhere."""
+    demote = partial(failing_over.demote, is_of_use=is_of_use)
+    async with two(sqlite_storage, failing_over.url) as (asking, working):
+        heap = Heap(asking)
+        expected = await completed(working)
+        assert expected == await heap.until(*expected)
+        await anyio.to_thread.run_sync(demote)
+        expected |= await completed(working)
+        runtimes = [working] if is_of_use else [working, asking]
+        await until_trouble(runtimes, is_there=True)
+        failing_over.lead_to_new()
+        expected |= await completed(working)
+        assert expected == await heap.until(*expected)
+        await until_trouble(runtimes, is_there=False)
+
+
+async def until_trouble(runtimes: Sequence[Runtime], *, is_there: bool) -> None:
+    """Wait until the transport of each is in trouble, or in none any more."""
+    with anyio.fail_after(PATIENCE):
+        for runtime in runtimes:
+            while ((await runtime.health()).transport is not None) != is_there:  # noqa: ASYNC110  # a thread notes it
+                await anyio.sleep(0.01)
 
 
 async def test_a_redis_that_is_not_there_is_no_hindrance(

@@ -119,6 +119,13 @@ class DramatiqQueue(Queue):
             disconnect(self._outlet)  # this thread is not ours
 
     def _send(self, queue: str, hops: int) -> None:
+        try:
+            self._send_unless_enough(queue, hops)
+        except Exception:
+            reconnect(self._outlet)
+            raise
+
+    def _send_unless_enough(self, queue: str, hops: int) -> None:
         if self._has_enough(queue):
             return
         permit: Message[None] = Message(
@@ -269,6 +276,16 @@ def disconnect(broker: Any, *, whole: bool = False) -> None:
     elif whole and hasattr(broker, "client"):
         # It connects again by itself. The client's own close() leaves a pool open that it was given, as Dramatiq does.
         broker.client.connection_pool.disconnect()
+
+
+def reconnect(broker: Any) -> None:
+    """Have a Redis be found anew by its name, with the next command, by whoever does not wait for an answer now.
+
+    One that was the primary and lives on as a replica answers: that it only reads. Its connections would stay for ever.
+    """
+    if (pool := getattr(getattr(broker, "client", None), "connection_pool", None)) is not None:
+        with suppress(Exception):
+            pool.disconnect(inuse_connections=False)
 
 
 def _is_rabbitmq(broker: Any) -> bool:

@@ -14,6 +14,8 @@ from typing import Any, Final
 
 from dramatiq import Worker as DramatiqWorker
 
+from phaseline.queues.dramatiq.queue import reconnect
+
 log: Final = logging.getLogger("phaseline.queue")
 
 INTERVAL = 10.0
@@ -92,4 +94,5 @@ class Watchdog:
         except Exception as error:  # noqa: BLE001  # its connection is what may be broken
             log.debug("the old consumer of queue %r could not be closed: %s", queue, error)
         worker: Any = self._worker
+        reconnect(worker.broker)
         worker._add_consumer(queue)  # noqa: SLF001  # there is no public way; Dramatiq's own middleware calls this

@@ -76,6 +76,9 @@ class Reader:
             except Exception as error:  # noqa: BLE001  # whatever the client raises: no run depends on it
                 if not self._stopped.is_set():
                     self._note(error)
+                # Also where the server answers, with an error: its name may lead to another one by now.
+                with suppress(Exception):
+                    self._client.connection_pool.disconnect()
                 self._stopped.wait(OUTAGE_PAUSE)
         self._client.close()
 

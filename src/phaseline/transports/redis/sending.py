@@ -6,6 +6,7 @@ import logging
 import threading
 from collections import deque
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from itertools import islice
 from typing import Any, Final
 
@@ -70,6 +71,9 @@ class Sender:
             try:
                 self._send(client, batches)
             except Exception as error:  # noqa: BLE001  # whatever the client raises: no run depends on it
+                # Also where the server answers, that it only reads, say: its name may lead to another one by now.
+                with suppress(Exception):
+                    client.connection_pool.disconnect()
                 self._pause(error)
             else:
                 self._done(batches[-1][0])
