@@ -397,6 +397,9 @@ BAD: tuple[tuple[str, str, dict[str, Any], int, str], ...] = (
     ("GET", "/nothing", {}, 404, "no-such-place"),
     ("GET", "/../etc/passwd", {}, 404, "no-such-place"),
     ("DELETE", "/runs", {}, 405, "not-this-method"),
+    ("GET", "/dead-letters?pipeline=a%00b", {}, 422, "invalid-request"),
+    ("GET", "/runs/r/value?phase=%00", {}, 422, "invalid-request"),
+    ("GET", "/runs?parent=%00", {}, 422, "invalid-request"),
     ("TRACE", "/runs", {}, 405, "not-this-method"),
 )
 """Requests, each with the status and the kind of problem that it is answered with."""

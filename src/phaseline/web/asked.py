@@ -14,9 +14,16 @@ from phaseline.statistics import Grouping
 from phaseline.timetable import CatchUp, Overlap
 from phaseline.views import RUN_ID
 
-Text = Annotated[str, Field(max_length=2_000)]
-Name = Annotated[str, Field(min_length=1, max_length=500)]
-RunId = Annotated[str, Field(min_length=1, max_length=200, examples=[RUN_ID])]
+
+def _without_nul(text: str) -> str:
+    if "\0" in text:  # PostgreSQL takes it in no text, nor in a question
+        raise ValueError("it contains the NUL character")
+    return text
+
+
+Text = Annotated[str, Field(max_length=2_000), AfterValidator(_without_nul)]
+Name = Annotated[str, Field(min_length=1, max_length=500), AfterValidator(_without_nul)]
+RunId = Annotated[str, Field(min_length=1, max_length=200, examples=[RUN_ID]), AfterValidator(_without_nul)]
 Tag = Annotated[str, Field(min_length=1, max_length=100)]
 Attributes = dict[str, bool | int | float | str]
 Tags = Annotated[list[Tag], Field(max_length=32)]
