@@ -150,6 +150,7 @@ async def test_keys_are_enough(page: Page, runtime: Runtime) -> None:
         await page.keyboard.press("Enter")
         await expect(page.get_by_role("dialog", name="Pause")).to_be_visible()
         await page.keyboard.press("Escape")
+        await expect(page.get_by_role("dialog")).to_have_count(0)
         await expect(pause).to_be_focused()
         await page.keyboard.press("Enter")
         await page.get_by_role("dialog").get_by_label("Reason").focus()
