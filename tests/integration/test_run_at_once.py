@@ -1,8 +1,7 @@
-"""``pipeline.run`` calls the first body in the caller's turn where nothing blocks; what it promises is the same everywhere."""
+"""What ``pipeline.run`` promises is the same on every storage."""
 
 from __future__ import annotations
 
-import asyncio
 from datetime import timedelta
 from typing import Any
 
@@ -32,16 +31,6 @@ async def wait_a_little(number: int) -> int:
 
 doubled = Pipeline("doubled", double)
 both = Pipeline("both", double >> wait_a_little >> double.with_options(name="again"))
-
-
-@pytest.mark.parametrize("anyio_backend", ["asyncio"])
-async def test_a_run_that_never_waits_takes_no_turn_of_the_loop() -> None:
-    """Not even the first one of a runtime."""
-    turns: list[int] = []
-    async with Runtime(pipelines=[doubled]):
-        asyncio.get_running_loop().call_soon(turns.append, 1)
-        assert (await doubled.run(1)).output == 2
-        assert not turns
 
 
 async def test_others_get_a_turn_beside_who_runs_one_after_another(anyio_backend: Any) -> None:

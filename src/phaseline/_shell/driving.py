@@ -42,7 +42,7 @@ async def begin(runner: Runner, plan: Plan, value: object) -> tuple[LiveRun, Job
 
 
 async def start_at_once(runner: Runner, plan: Plan, value: object) -> LiveRun:
-    """Start a run for a caller who waits for its end: where the storage does not block, its first body is called at once.
+    """Start a run for a caller who waits for its end: where the storage does not block, its first body is granted at once.
 
     Raises:
         InvalidInputError, NamespaceFullError: As ``start`` does.
@@ -61,7 +61,7 @@ async def start_at_once(runner: Runner, plan: Plan, value: object) -> LiveRun:
         if span is not None:
             span.tell(run_id=live.id)
     if job is not None:
-        runner.crew.start_now(Chain(job))
+        runner.crew.start(Chain(job))  # not start_now: see decision 0127
     return live
 
 
