@@ -13,12 +13,11 @@ from typing import Any, Self, TypeVar, overload
 import anyio
 import attrs
 from anyio import to_thread
-from anyio.lowlevel import EventLoopToken, checkpoint, current_token
+from anyio.lowlevel import EventLoopToken, current_token
 
 from phaseline._shell import ageing, checkup, retention
 from phaseline._shell.controlling import carry_out, command_of
 from phaseline._shell.describing import describe
-from phaseline._shell.driving import start_at_once
 from phaseline._shell.options import RunnerOptions
 from phaseline._shell.relay import Relay
 from phaseline._shell.runner import Runner
@@ -312,7 +311,6 @@ class Runtime:
         self._runner, self._token = runner, current_token()
         open_hosts.append(self)
         stack.callback(self._forget)
-        await checkpoint()  # what was spawned gets its first turn: also the first run finds it ready
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -486,8 +484,9 @@ class Runtime:
 
     async def run(self, pipeline: Pipeline[In, Out], value: In, /) -> Run[Out]:
         """Run a pipeline to its end here; the explicit twin of ``pipeline.run(value)``."""
-        self._check(pipeline, AT_ONCE)
-        live = await ended_run(self.runner, await start_at_once(self.runner, pipeline.plan, value))
+        started = (await self._start(pipeline, value, AT_ONCE)).live
+        assert started is not None  # noqa: S101  # without a key no other run is found in its place
+        live = await ended_run(self.runner, started)
         run = await describe(self.runner, live)
         raise_unless_completed(run, live.cause)
         return run

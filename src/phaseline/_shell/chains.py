@@ -9,12 +9,10 @@ from functools import partial
 from typing import Any
 
 import anyio
-import attrs
 from anyio.abc import TaskGroup
 
 from phaseline._shell.live import Interruption, Job
-from phaseline._shell.standby import Standby
-from phaseline.loops import is_asyncio, scope_class
+from phaseline.loops import is_asyncio
 
 INSIST = 0.05
 """Seconds after which a task that is to end, and has not, is told again."""
@@ -41,90 +39,46 @@ class Chain:
         return seat is not None
 
 
-Going = Coroutine[Any, Any, None]
-
-
-@attrs.frozen
-class Drive:
-    """How a chain is carried out."""
-
-    whole: Callable[[Chain], Going]
-    """To its end, whatever comes."""
-    seated: Callable[[Chain, anyio.CancelScope], Going]
-    """In a scope of the caller's: to its end, or until its body is interrupted."""
-    rest: Callable[[Chain], Going]
-    """What is left of it after that, to its end."""
+Drive = Callable[[Chain], Coroutine[Any, Any, None]]
 
 
 class Crew(ABC):
-    """Gives each chain a task, which ends with a task group at the latest; what it raises, the group raises."""
+    """Gives each chain a task, which ends with a task group at the latest."""
 
     @abstractmethod
-    def start(self, chain: Chain) -> None:
-        """Carry a chain out in a task of its own, beginning at its first turn."""
-
-    def start_now(self, chain: Chain) -> None:
-        """Carry a chain out, beginning at once where that is possible; for who waits for its end anyway."""
-        self.start(chain)
+    def start(self, drive: Drive, chain: Chain) -> None:
+        """Call ``drive`` with the chain in a task of its own; what it raises, the group raises."""
 
 
 class GroupCrew(Crew):
     """Has the group make the tasks."""
 
-    def __init__(self, group: TaskGroup, drive: Drive) -> None:
-        self._group, self._drive = group, drive
+    def __init__(self, group: TaskGroup) -> None:
+        self._group = group
 
-    def start(self, chain: Chain) -> None:
-        self._group.start_soon(self._drive.whole, chain)
+    def start(self, drive: Drive, chain: Chain) -> None:
+        self._group.start_soon(drive, chain)
 
 
 class AsyncioCrew(Crew):
     """Makes tasks of asyncio itself: those of an anyio group cost seven times as much, which is more than a phase."""
 
-    def __init__(self, group: TaskGroup, drive: Drive) -> None:
-        self._group, self._drive = group, drive
+    def __init__(self, group: TaskGroup) -> None:
+        self._group = group
         self._loop = asyncio.get_running_loop()
         self._chains: dict[asyncio.Task[None], Chain] = {}
         self._is_ending = False
-        self._scope = scope_class()
-        self._standby: Standby | None = self._new_standby()
-        self._is_beginning = False
         group.start_soon(self._end_with_group)
 
-    def start(self, chain: Chain) -> None:
+    def start(self, drive: Drive, chain: Chain) -> None:
         if self._loop.get_task_factory() is not None:  # it may begin a task at once, in the midst of a commit
-            self._group.start_soon(self._drive.whole, chain)
-        else:
-            self._mind(self._loop.create_task(self._drive.whole(chain)), chain)
-
-    def start_now(self, chain: Chain) -> None:
-        standby = self._standby
-        if standby is None or standby.task.done():
-            self._standby = self._new_standby()
-        if self._is_beginning or standby is None or not standby.is_ready or self._loop.get_task_factory():
-            self.start(chain)
+            self._group.start_soon(drive, chain)
             return
-        self._is_beginning = True  # what the body starts in its turn has a task of its own
-        try:
-            has_ended = standby.begin(partial(self._drive.seated, chain), partial(self._drive.rest, chain))
-        finally:
-            self._is_beginning = False
-        if not has_ended:
-            self._mind(standby.task, chain)
-            self._standby = self._new_standby()
-        elif chain.stopped_at() is not None:
-            self.start(chain)
-
-    def _new_standby(self) -> Standby | None:
-        if self._is_ending or self._loop.get_task_factory() is not None:
-            return None
-        return Standby(self._loop, self._scope)
-
-    def _mind(self, task: asyncio.Task[None], chain: Chain) -> None:
+        task = self._loop.create_task(drive(chain))
         self._chains[task] = chain
-        task.add_done_callback(self._ended)
+        task.add_done_callback(partial(self._ended, drive))
 
-    def _ended(self, task: asyncio.Task[None]) -> None:
+    def _ended(self, drive: Drive, task: asyncio.Task[None]) -> None:
         chain = self._chains.pop(task)
         error = None if task.cancelled() else task.exception()
         if error is not None:
@@ -132,7 +86,7 @@ class AsyncioCrew(Crew):
         job = chain.stopped_at()
         if task.cancelled() and not self._is_ending and job is not None and (job.is_called or job.is_left):
             job.interrupt(Interruption.CANCELLED)  # nobody but its body can have cancelled the task
-            self.start(chain)
+            self.start(drive, chain)
 
     async def _end_with_group(self) -> None:
         """Cancel what is left when the group is: bodies by their scope, which minds their shields, all else itself."""
@@ -141,9 +95,6 @@ class AsyncioCrew(Crew):
         finally:
             self._is_ending = True
             with anyio.CancelScope(shield=True):
-                if self._standby is not None:
-                    self._standby.task.cancel()
-                    await asyncio.wait([self._standby.task])
                 while self._chains:
                     for task, chain in self._chains.items():
                         if not chain.cancel_body():
@@ -155,6 +106,6 @@ async def _raise(error: BaseException) -> None:
     raise error
 
 
-def crew_of(group: TaskGroup, drive: Drive) -> Crew:
+def crew_of(group: TaskGroup) -> Crew:
     """Make the crew that is cheapest on the event loop that runs here."""
-    return AsyncioCrew(group, drive) if is_asyncio() else GroupCrew(group, drive)
+    return AsyncioCrew(group) if is_asyncio() else GroupCrew(group)

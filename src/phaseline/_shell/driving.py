@@ -8,20 +8,19 @@ from functools import partial
 from typing import TYPE_CHECKING, Final
 
 import anyio
-from anyio.abc import TaskGroup
 from anyio.lowlevel import checkpoint
 
 from phaseline._engine.commands import Attach, Command, Fail
 from phaseline._engine.draft import Draft
 from phaseline._shell.after_commit import tell_of_slot
 from phaseline._shell.bounds import invoke_bounded
-from phaseline._shell.chains import Chain, Crew, Drive, crew_of
+from phaseline._shell.chains import Chain
 from phaseline._shell.children import let_go
 from phaseline._shell.invoke import interrupted, invoke, unstorable
 from phaseline._shell.leaving import returned
 from phaseline._shell.live import Job, LiveRun
-from phaseline._shell.starting import AT_ONCE, new_run, start
-from phaseline._shell.traced import starting, traced
+from phaseline._shell.starting import AT_ONCE, new_run
+from phaseline._shell.traced import traced
 from phaseline.errors import LeaseLostError, StorageRefusedError
 from phaseline.plan import Plan
 from phaseline.run import SETTLED_STATES, PhaseRecord, PhaseState
@@ -41,30 +40,6 @@ async def begin(runner: Runner, plan: Plan, value: object) -> tuple[LiveRun, Job
     return live, take_seats(runner, live, await runner.committer.submit(live, command, drives=True))
 
 
-async def start_at_once(runner: Runner, plan: Plan, value: object) -> LiveRun:
-    """Start a run for a caller who waits for its end: where the storage does not block, its first body is granted at once.
-
-    Raises:
-        InvalidInputError, NamespaceFullError: As ``start`` does.
-    """
-    if runner.storage.blocking or runner.crew is None:
-        live = (await start(runner, plan, value)).live
-        assert live is not None  # noqa: S101  # without a key no other run is found in its place
-        return live
-    runner.begun += 1
-    if runner.begun % TURNS == 0:
-        await checkpoint()  # who runs one after another must not keep the loop to himself
-    with starting(runner, plan.name) as span:
-        if runner.quotas.bound_starts:
-            await runner.quotas.check_start(plan.name, None)
-        live, job = await begin(runner, plan, value)
-        if span is not None:
-            span.tell(run_id=live.id)
-    if job is not None:
-        runner.crew.start(Chain(job))  # not start_now: see decision 0127
-    return live
-
-
 def adopt(runner: Runner, live: LiveRun, granted: Sequence[PhaseRecord]) -> None:
     """Call the bodies of phases that a claim has granted."""
     launch(runner, take_seats(runner, live, granted))
@@ -74,12 +49,7 @@ def launch(runner: Runner, job: Job | None) -> None:
     """Call a body, and what follows it, in a task of its own."""
     if job is not None:
         assert runner.crew is not None  # noqa: S101  # only a plan that is a line is driven without tasks
-        runner.crew.start(Chain(job))
-
-
-def crew(runner: Runner, tasks: TaskGroup) -> Crew:
-    """Make the tasks in which the bodies of a process are called."""
-    return crew_of(tasks, Drive(partial(drive, runner), partial(follow, runner), partial(drive_on, runner)))
+        runner.crew.start(partial(drive, runner), Chain(job))
 
 
 async def drive(runner: Runner, chain: Chain) -> None:
@@ -89,12 +59,6 @@ async def drive(runner: Runner, chain: Chain) -> None:
         with runner.scope() as seat:
             await follow(runner, chain, seat)
         await _leave(runner, chain)
-
-
-async def drive_on(runner: Runner, chain: Chain) -> None:
-    """Do so with what is left of a chain that was followed."""
-    await _leave(runner, chain)
-    await drive(runner, chain)
 
 
 async def _leave(runner: Runner, chain: Chain) -> None:

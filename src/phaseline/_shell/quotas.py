@@ -26,11 +26,6 @@ class Quotas:
 
     def __init__(self, runner: Runner) -> None:
         self._runner = runner
-        options = runner.options
-        self.bound_starts: bool = (
-            options.namespace_quota is not None or options.namespace_open_runs is not None
-        )
-        """Whether a start may be refused."""
         self._read_at: datetime | None = None
         self._used: Usage = NOTHING_USED
 

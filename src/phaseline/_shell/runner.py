@@ -20,10 +20,10 @@ from phaseline._engine.commands import NO_OFFER, Command, Offer
 from phaseline._engine.draft import Draft
 from phaseline._engine.snapshot import Snapshot
 from phaseline._shell.after_commit import tell
-from phaseline._shell.chains import Crew
+from phaseline._shell.chains import Crew, crew_of
 from phaseline._shell.clock import SystemClock, Timer, Timers
 from phaseline._shell.committer import Committer, DirectCommitter
-from phaseline._shell.driving import adopt, crew
+from phaseline._shell.driving import adopt
 from phaseline._shell.group_commit import GroupCommitter
 from phaseline._shell.ids import new_run_id, new_worker_id, run_ids
 from phaseline._shell.leaving import leave_behind
@@ -72,8 +72,6 @@ class Runner:
     """Whether nothing is carried forward here any more, so that waiting for a run is in vain."""
     reopened: int = 0
     """Counts the runs that went on here after an end."""
-    begun: int = 0
-    """Counts the runs that were begun in the turn of a caller who waits for them."""
     on_message: Callable[[], None] | None = None
     """Told when a commit has told other runs something."""
     on_due: Callable[[datetime], None] | None = None
@@ -188,7 +186,7 @@ class Runner:
 
     def open(self, tasks: TaskGroup) -> None:
         """Begin to write batches, and be able to do several things at once."""
-        self._tasks, self.crew = tasks, crew(self, tasks)
+        self._tasks, self.crew = tasks, crew_of(tasks)
         self._post, self._context, self.scope = loop_post(), copy_context(), scope_class()
         if isinstance(self.committer, GroupCommitter):
             for _ in range(self.committer.batches):
