@@ -390,9 +390,7 @@ class Runtime:
     def has(self, pipeline: Pipeline[Any, Any]) -> bool:
         """Whether the pipeline, or one of equal name, version and shape, was registered."""
         known = self._pipelines.get((pipeline.name, pipeline.version))
-        return known is pipeline or (
-            known is not None and known.plan.fingerprint == pipeline.plan.fingerprint
-        )
+        return known is not None and known.plan.fingerprint == pipeline.plan.fingerprint
 
     async def health(self, *, patience: timedelta = PATIENCE) -> Health:
         """Find out how the storage, the broker, the transport, the queues, the workers and this process's threads are.

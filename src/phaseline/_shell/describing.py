@@ -24,8 +24,7 @@ async def describe(runner: Runner, live: LiveRun) -> Run[Any]:
             output = await runner.values.output(live)
         except NoOutputError as error:
             missing = error.reason
-    facts = live.snapshot.facts
-    return picture(live, await facts_of(runner, live) if facts is None else facts, output, missing)
+    return picture(live, await facts_of(runner, live), output, missing)
 
 
 def picture(

@@ -71,10 +71,7 @@ class Values:
         early = _finisher(live) if plan.may_finish else None
         if early is not None:
             return plan.whole.decode((await self._texts(live, (early.path,)))[early.path])
-        source = plan.output
-        if isinstance(source, Edge) and plan.nodes[source.node].path in live.copies:  # as it mostly is
-            return _taken(live, plan.nodes[source.node].path, None)
-        return await self._from(live, source, None, ())
+        return await self._from(live, plan.output, None, ())
 
     async def output_text(self, live: LiveRun) -> str:
         """Give the output of the run, encoded: the text as it is stored, where it is what one phase gave.
