@@ -112,7 +112,7 @@ class Letters:
         size = PAGE if self._limit is None else self._limit
         found = await self._read(self._wanted, self._after, size + 1)
         page = tuple(found[:size])
-        return LetterPage(page, _cursor(page[-1].key) if len(found) > size else None)
+        return LetterPage(page, cursor_of(page[-1].key) if len(found) > size else None)
 
     async def __aiter__(self) -> AsyncIterator[DeadLetter]:
         """Give all of them, or as many as the limit says."""
@@ -174,7 +174,8 @@ class Letters:
         return list(await runner.read(read))
 
 
-def _cursor(key: LetterKey) -> str:
+def cursor_of(key: LetterKey) -> str:
+    """Give a place in the order of all letters as ``page.next`` does."""
     return f"{(key[0] - EPOCH) // MICROSECOND}.{key[1]}"
 
 

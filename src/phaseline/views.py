@@ -233,7 +233,8 @@ class RunsView(View):
 
     runs: tuple[RunView, ...]
     next: str | None
-    """To be given as ``after`` for the next page; null if this was the last. A page may hold fewer than were asked for."""
+    """To be given as ``after`` for the next page; null if this was the last. A page may hold fewer than were asked for,
+    where very many runs are not his who asks."""
 
 
 class CountsView(View):

@@ -137,7 +137,7 @@ class ManyLetters(Command):
     since: Moment | None = None
     until: Moment | None = None
     limit: Annotated[int, Field(ge=1, le=500)] = 100
-    """How many letters one call goes through."""
+    """How many runs one call commands at most."""
     after: Annotated[str, Field(min_length=1, max_length=200)] | None = None
     """``next`` of the call before."""
 

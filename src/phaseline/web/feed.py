@@ -20,8 +20,10 @@ import anyio
 import attrs
 
 from phaseline._shell.clock import Timer
+from phaseline._shell.ids import first_id
 from phaseline._shell.outage import patiently
 from phaseline._shell.positions import stored
+from phaseline._shell.relay import MARGIN
 from phaseline.asking import check_asked, check_run_id
 from phaseline.errors import (
     DefinitionError,
@@ -154,12 +156,13 @@ class Feed(Generic[A]):
         """Hear the events of all runs, or of those of a pipeline, from now on; gives the id of the newest run.
 
         To go on after an interruption say how far you are in each run, and which run was the newest: of runs that began
-        later all events are told.
+        later all events are told. Who may not hear of each run is given a place in the order of ids instead, which is that of
+        now, and tells nothing of what he may not hear of.
 
         Args:
             pipeline: Name of the pipeline; None for all.
             after: By ids of runs, the last number that is known of each; at most 1 000 runs.
-            newer_than: The id that was given at the first time.
+            newer_than: What was given at the first time.
 
         Raises:
             ForbiddenError: This client may subscribe to single runs at most.
@@ -178,7 +181,7 @@ class Feed(Generic[A]):
             self._followed.forget_refused()
             self._noted = {} if after or newer_than is not None else None
             try:
-                newest = await self._runs(pipeline, None)
+                newest = await self._newest(pipeline, newer_than)
                 begun: Sequence[RunRecord] = ()
                 if newer_than is not None:
                     begun = await self._runs(pipeline, newer_than)
@@ -188,7 +191,7 @@ class Feed(Generic[A]):
                 self._remove(topic)
                 raise
             self._take_up(resumed)
-            return newest[0].id if newest else newer_than
+            return newest
 
     async def unfollow(self, topic: Topic) -> bool:
         """Hear no more of it; gives whether it was subscribed to."""
@@ -218,6 +221,12 @@ class Feed(Generic[A]):
             if known is None or not known.is_pinned:
                 self._followed.follow(run_id, seq)
                 self._read_later(run_id)
+
+    async def _newest(self, pipeline: str | None, otherwise: str | None) -> str | None:
+        if self._asks:
+            return first_id(self._hub.runner.clock.now() - MARGIN)
+        found = await self._runs(pipeline, None)
+        return found[0].id if found else otherwise
 
     async def _runs(self, pipeline: str | None, after: str | None) -> Sequence[RunRecord]:
         """Give the newest run, or those that began after one."""

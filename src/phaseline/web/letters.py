@@ -2,29 +2,47 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
+from datetime import timedelta
+from functools import partial
 
+from phaseline.dead_letters import cursor_of
 from phaseline.errors import RunNotFoundError
 from phaseline.finding import Order
-from phaseline.letters import DeadLetter, LetterPage
+from phaseline.letters import DeadLetter
 from phaseline.views import CommandedView, LettersView, LetterView, StateView
 from phaseline.web.access import Action, everything
 from phaseline.web.asked import Letters, ManyLetters
 from phaseline.web.calls import Call
 from phaseline.web.many import told_to_each
+from phaseline.web.seen import seen
 
 
 async def list_letters(call: Call) -> LettersView:
     """List dead letters, page by page."""
-    page = await _page(call, call.query, call.query.order)
-    letters = [letter for letter in page.letters if await _may(call, Action.READ, letter)]
-    return LettersView(letters=tuple(map(LetterView.of, letters)), next=page.next)
+    letters, next_ = await _page(call, call.query, call.query.order, Action.READ)
+    return LettersView(letters=tuple(map(LetterView.of, letters)), next=next_)
 
 
-async def _page(call: Call, asked: Letters | ManyLetters, order: Order) -> LetterPage:
-    return await call.runtime.dead_letters.find(
-        pipeline=asked.pipeline or None, category=asked.category or None, phase=asked.phase, since=asked.since,
-        until=asked.until, order=order, limit=asked.limit, after=asked.after,
+async def _page(
+    call: Call, asked: Letters | ManyLetters, order: Order, action: Action
+) -> tuple[list[DeadLetter], str | None]:
+    """Give a page of the letters to whose runs he may do something, and where the next one begins."""
+
+    async def read(after: str | None, limit: int) -> tuple[Sequence[DeadLetter], str | None]:
+        page = await call.runtime.dead_letters.find(
+            pipeline=asked.pipeline or None, category=asked.category or None, phase=asked.phase, since=asked.since,
+            until=asked.until, order=order, limit=limit, after=after,
+        )  # fmt: skip
+        return page.letters, page.next
+
+    def place(letter: DeadLetter) -> str:
+        second = letter.at.replace(microsecond=0)
+        return cursor_of((second if order == "newest" else second + timedelta(seconds=1), ""))
+
+    return await seen(
+        read, partial(_may, call, action), limit=asked.limit, after=asked.after,
+        cursor=lambda letter: cursor_of(letter.key), place=place,
     )  # fmt: skip
 
 
@@ -64,11 +82,10 @@ async def discard_many(call: Call) -> CommandedView:
 
 
 async def _command(call: Call, action: Action, act: Callable[..., Awaitable[None]]) -> CommandedView:
-    page = await _page(call, call.body, "newest")
     # Of what he may not command he learns nothing, as in lists.
-    ids = [letter.run_id for letter in page.letters if await _may(call, action, letter)]
+    letters, next_ = await _page(call, call.body, "newest", action)
 
     async def command(run_id: str) -> None:
         await act(run_id, reason=call.body.reason, actor=call.access.actor)
 
-    return await told_to_each(ids, command, page.next)
+    return await told_to_each([letter.run_id for letter in letters], command, next_)

@@ -13,6 +13,7 @@ from phaseline.web.asked import ManyRuns
 from phaseline.web.calls import Call, Handler
 from phaseline.web.problems import told_of
 from phaseline.web.runs import found
+from phaseline.web.seen import seen_runs
 
 
 async def told_to_each(
@@ -31,14 +32,16 @@ async def _command(call: Call, verb: Verb) -> CommandedView:
     if obeying is None:
         return CommandedView(done=0, refused={}, next=None)
     # The newest come first, so that one that is begun meanwhile is not met on a page further on.
-    page = await found(call, obeying, order="newest", limit=asked.limit, after=asked.after)
     # Of what he may not command he learns nothing, as in lists.
-    ids = [run.id for run in page.runs if await call.access.allows(Action(verb), run)]
+    runs, next_ = await seen_runs(
+        partial(found, call, obeying), partial(call.access.allows, Action(verb)),
+        order="newest", limit=asked.limit, after=asked.after,
+    )  # fmt: skip
 
     async def command(run_id: str) -> None:
         await call.runtime.control(run_id, verb, reason=asked.reason, actor=call.access.actor)
 
-    return await told_to_each(ids, command, page.next)
+    return await told_to_each([run.id for run in runs], command, next_)
 
 
 def _obeying(asked: ManyRuns, verb: Verb) -> ManyRuns | None:

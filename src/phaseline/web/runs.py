@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 from starlette.responses import Response
 
-from phaseline.finding import RunSummary
 from phaseline.run import ENDED_STATES
 from phaseline.runs import Runs
 from phaseline.showing import detail_of
@@ -23,10 +22,11 @@ from phaseline.views import (
     StateView,
     StatisticsView,
 )
-from phaseline.web.access import Access, Action
+from phaseline.web.access import Action
 from phaseline.web.asked import Selection, Stream
 from phaseline.web.calls import Call
 from phaseline.web.problems import INVALID_REQUEST, RequestError
+from phaseline.web.seen import seen_runs
 from phaseline.web.shown import redacted
 from phaseline.web.sse import EventStreamResponse
 
@@ -34,9 +34,11 @@ from phaseline.web.sse import EventStreamResponse
 async def list_runs(call: Call) -> RunsView:
     """List runs, page by page."""
     asked = call.query
-    page = await found(call, asked, order=asked.order, limit=asked.limit, after=asked.after)
-    shown = await _visible(call.access, page.runs)
-    return RunsView(runs=tuple(call.shown(RunView.of(run)) for run in shown), next=page.next)
+    shown, next_ = await seen_runs(
+        partial(found, call, asked), partial(call.access.allows, Action.READ),
+        order=asked.order, limit=asked.limit, after=asked.after,
+    )  # fmt: skip
+    return RunsView(runs=tuple(call.shown(RunView.of(run)) for run in shown), next=next_)
 
 
 async def count_runs(call: Call) -> CountsView:
@@ -58,11 +60,6 @@ def found(call: Call, asked: Selection, **paging: Any) -> Runs:
         stage=asked.stage, tags=asked.tag, attributes=asked.attributes, since=asked.since, until=asked.until, parent=asked.parent,
         text=asked.text, **paging,
     )  # fmt: skip
-
-
-async def _visible(access: Access, runs: Iterable[RunSummary]) -> list[RunSummary]:
-    """Leave out the runs that he may not see."""
-    return [run for run in runs if await access.allows(Action.READ, run)]
 
 
 async def show_state(call: Call) -> StateView:

@@ -22,7 +22,7 @@ class Wish(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     after: int | dict[str, int] | None = None
     """Of a run, the last number that is known; of several, those of each by its id."""
     newer_than: str | None = None
-    """The run that was the newest when the client subscribed first."""
+    """What was told as ``newest`` when the client subscribed first."""
 
     def __post_init__(self) -> None:
         """Refuse what names no topic, or several.
