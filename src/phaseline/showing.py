@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+from anyio import to_thread
 from pydantic_core import from_json
 
+from phaseline._shell.describing import facts_of, picture
+from phaseline._shell.live import LiveRun
+from phaseline._shell.runner import Runner
 from phaseline.errors import InvalidInputError, InvalidSignalError, NoOutputError
 from phaseline.finding import RunSummary
 from phaseline.pipeline import Pipeline
@@ -34,22 +38,23 @@ async def detail_of(runtime: Runtime, run_id: str) -> RunDetail:
         PipelineNotRegisteredError: Its pipeline, in the shape it started under, is not registered here.
         StorageError: It cannot be read.
     """
-    handle = await runtime.get(run_id)
-    run = await handle.run()
-    summary = await summary_by_id(runtime.runner, run_id)
-    return RunDetail.with_all(summary, run, _output_of(runtime, run))
+    await runtime.get(run_id)
+    runner = runtime.runner
+    live = await runner.load(run_id)
+    run = picture(live, await facts_of(runner, live))
+    summary = await summary_by_id(runner, run_id)
+    return RunDetail.with_all(summary, run, await _output_of(runner, live))
 
 
-def _output_of(runtime: Runtime, run: Run[object]) -> Any:
-    """The output as JSON data; None where there is none."""
-    if run.state != RunState.COMPLETED:
+async def _output_of(runner: Runner, live: LiveRun) -> Any:
+    """The output as JSON data, read beside the event loop, for it may be large; None where there is none."""
+    if live.snapshot.run.state != RunState.COMPLETED:
         return None
     try:
-        output = run.output
+        text = await runner.values.output_text(live)
     except NoOutputError:  # the phase that gives it was skipped
         return None
-    text, _ = pipeline_of(runtime, run).plan.whole.encode(output)
-    return from_json(text)
+    return await to_thread.run_sync(from_json, text)
 
 
 def pipeline_of(runtime: Runtime, run: Run[object] | RunSummary) -> Pipeline[Any, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -14,13 +15,14 @@ from tests.counted import doubled, listed, summed, world
 from tests.loops import BOTH_LOOPS, anyio_backend  # noqa: F401  # a fixture
 from tests.web_client import client_of, streaming
 
-from phaseline import Pipeline, Runtime, Signal, each
+from phaseline import Pipeline, Runtime, Signal, each, showing
 from phaseline._shell.runner import Runner
 from phaseline.context import Context
 from phaseline.errors import StorageUnavailableError
 from phaseline.phase import phase
 from phaseline.storage.sql.store import SqlStorage
-from phaseline.web import Access, asgi_app, sse
+from phaseline.views import RunDetail
+from phaseline.web import Access, asgi_app, runs, sse
 
 APPROVED = Signal[bool]("approved")
 
@@ -206,6 +208,29 @@ async def test_a_run_is_shown(client: httpx2.AsyncClient, runtime: Runtime) -> N
     assert ["listed", "doubled", "doubled[0]"] == [each["path"] for each in shown["phases"]][:3]
     assert "INITIALIZING" == shown["history"][0]["target"]
     assert shown["checkpoints"]
+
+
+async def test_the_output_of_a_run_is_shown_beside_the_event_loop(
+    client: httpx2.AsyncClient, runtime: Runtime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It may be large: it is read, and written, in a thread, and nobody else waits for that."""
+    run_id = await started(client, "summing", 3)
+    await ended(runtime, run_id)
+    at: dict[str, int] = {}
+
+    def noted(name: str, function: Any) -> Any:
+        def call(*args: Any, **options: Any) -> Any:
+            at[name] = threading.get_ident()
+            return function(*args, **options)
+
+        return call
+
+    monkeypatch.setattr("phaseline.showing.from_json", noted("read", showing.from_json))
+    monkeypatch.setattr("phaseline.web.runs.redacted", noted("redacted", runs.redacted))
+    monkeypatch.setattr(RunDetail, "model_dump_json", noted("written", RunDetail.model_dump_json))
+    assert 6 == (await ok(client.get(f"/runs/{run_id}")))["output"]
+    assert {"read", "redacted", "written"} == at.keys()
+    assert threading.get_ident() not in at.values()
 
 
 async def test_a_run_that_goes_on_is_shown(client: httpx2.AsyncClient) -> None:

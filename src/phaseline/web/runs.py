@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import Any
 
+import anyio.to_thread
 from starlette.responses import Response
 
 from phaseline.run import ENDED_STATES
@@ -67,10 +68,17 @@ async def show_state(call: Call) -> StateView:
     return call.shown(StateView.of(call.run))
 
 
-async def show_run(call: Call) -> RunDetail:
+async def show_run(call: Call) -> RunDetail | Response:
     """Show a run with its phases, its history, and its output if there is one."""
-    found = await detail_of(call.runtime, call.run.id)
-    return call.shown(found.model_copy(update={"output": redacted(found.output, call.hidden)}))
+    found = call.shown(await detail_of(call.runtime, call.run.id))
+    if found.output is None:
+        return found
+    return await anyio.to_thread.run_sync(_written, found, call.hidden)  # the output may be large
+
+
+def _written(found: RunDetail, hidden: frozenset[str]) -> Response:
+    shown = found.model_copy(update={"output": redacted(found.output, hidden)})
+    return Response(shown.model_dump_json(by_alias=True), media_type="application/json")
 
 
 async def show_checkpoints(call: Call) -> CheckpointsView:
