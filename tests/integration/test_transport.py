@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import defaultdict
-from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from functools import partial
@@ -301,6 +301,32 @@ async def test_an_outage_is_made_up_for_although_runs_were_forgotten(
         assert before | expected == await heap.until(*expected)
 
     assert transport.lost
+
+
+async def annotate(runtime: Runtime, runs: Mapping[str, list[int]]) -> None:
+    """Have one more event of each run, and note its number."""
+    for run_id, seqs in runs.items():
+        await (await runtime.get(run_id)).annotate("once more")
+        seqs.append(seqs[-1] + 1)
+
+
+async def test_what_is_found_after_an_outage_hides_nothing_else_that_is(
+    sqlite_storage: Storages, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """More runs than are remembered are found, in the order of their ids: the first of them went on last."""
+    monkeypatch.setattr("phaseline._shell.relay.Positions", partial(Positions, 3))
+    monkeypatch.setattr("phaseline._shell.relay.MARGIN", timedelta(0))
+    transport = Outage()
+    async with two(sqlite_storage, transport) as (asking, working):
+        heap = Heap(asking)
+        transport.begin()
+        expected = await completed(working, 8)
+        await annotate(working, dict([next(iter(expected.items()))]))
+        transport.end()
+        assert expected == await heap.until(*expected)
+        await annotate(working, expected)
+        expected |= (last := await completed(working))
+        assert expected == await heap.until(*last)
 
 
 async def test_an_end_during_an_outage_is_told_however_old_the_run(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from phaseline._shell.outage import patiently
@@ -24,20 +25,23 @@ class Positions:
     def __init__(self, most: int = MOST) -> None:
         self._seqs: dict[str, int] = {}
         """The run of which something was told last comes last."""
-        self._most = most
+        self.most: int = most
+        """Runs that are remembered."""
 
     def get(self, run_id: str) -> int | None:
         """How far a run was told; None where it is not known."""
         return self._seqs.get(run_id)
 
-    def note(self, run_id: str, seq: int) -> str | None:
-        """A run was told so far; gives the run that is forgotten for it, if one is."""
+    def note(self, run_id: str, seq: int) -> Sequence[str]:
+        """A run was told so far; gives those that are forgotten, because they are too many."""
         self._seqs.pop(run_id, None)
         self._seqs[run_id] = seq
-        if len(self._seqs) <= self._most:
-            return None
-        forgotten = next(iter(self._seqs))
-        del self._seqs[forgotten]
+        surplus = len(self._seqs) - self.most
+        if surplus <= 0:
+            return ()
+        forgotten = [*islice(self._seqs, surplus)]
+        for each in forgotten:
+            del self._seqs[each]
         return forgotten
 
 

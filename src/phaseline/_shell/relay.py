@@ -7,6 +7,7 @@ and what is missing is read from the storage, before what comes after it is told
 from __future__ import annotations
 
 import logging
+import sys
 import time
 from collections import deque
 from collections.abc import Generator, Sequence
@@ -196,15 +197,25 @@ class Relay:
         self._told_until[last.run_id] = last.at
         if not has_ended:
             self._open[last.run_id] = time.monotonic()
-        if forgotten is not None:  # what comes of it is later than what was told of it
-            self._open.pop(forgotten, None)
-            self._since = max(self._since, self._told_until.pop(forgotten) + timedelta.resolution)
+        for run_id in forgotten:  # what comes of it is later than what was told of it
+            self._open.pop(run_id, None)
+            self._since = max(self._since, self._told_until.pop(run_id) + timedelta.resolution)
         self._runner.bus.tell(events)
 
     # ------------------------------------------------------------------ after a loss
     async def _catch_up(self, ago: timedelta) -> None:
-        """Tell what was lost: look at the runs that go on, those that ended meanwhile, and those that went on here."""
-        since = self._runner.clock.now() - ago - MARGIN
+        """Tell what was lost: look at the runs that go on, those that ended meanwhile, and those that went on here.
+
+        None is forgotten meanwhile, however many there are: they are not met in the order in which things came about, so
+        what is yet to be told of one may be older than what was told of another.
+        """
+        most, self._positions.most = self._positions.most, sys.maxsize
+        try:
+            await self._tell_since(self._runner.clock.now() - ago - MARGIN)
+        finally:
+            self._positions.most = most
+
+    async def _tell_since(self, since: datetime) -> None:
         was_open = set(self._open)
         for wanted in (RunFilter(ended=False), RunFilter(ended=True, ended_since=since)):
             after = None
