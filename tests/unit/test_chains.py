@@ -46,6 +46,22 @@ async def test_what_a_chain_raises_the_group_raises() -> None:
     assert [LookupError] == [type(error) for error in caught.value.exceptions]
 
 
+def test_it_is_raised_on_a_loop_of_the_hosts_too() -> None:
+    """Where nobody has told anyio which loop it is, as the fixtures of these tests do, before a task of it asks."""
+
+    async def drive(_: Chain) -> None:
+        await anyio.lowlevel.checkpoint()
+        raise LookupError
+
+    async def host() -> None:
+        async with asyncio.timeout(5), anyio.create_task_group() as group:
+            crew_of(group).start(drive, chain())
+
+    with pytest.raises(ExceptionGroup) as caught:
+        asyncio.run(host())
+    assert [LookupError] == [type(error) for error in caught.value.exceptions]
+
+
 async def test_a_chain_outside_of_a_body_ends_with_the_group() -> None:
     """One that waits for a commit which will never come does not keep the group."""
     with anyio.fail_after(5):

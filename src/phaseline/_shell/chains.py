@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Coroutine
 from functools import partial
-from typing import Any
+from typing import Any, Final
 
 import anyio
 from anyio.abc import TaskGroup
 
 from phaseline._shell.live import Interruption, Job
 from phaseline.loops import is_asyncio
+
+log: Final = logging.getLogger("phaseline.runner")
 
 INSIST = 0.05
 """Seconds after which a task that is to end, and has not, is told again."""
@@ -68,6 +71,8 @@ class AsyncioCrew(Crew):
         self._loop = asyncio.get_running_loop()
         self._chains: dict[asyncio.Task[None], Chain] = {}
         self._is_ending = False
+        self._broken: asyncio.Future[None] = self._loop.create_future()
+        """Has what a chain raised, for the group: a task cannot be begun in it where that is learnt, in no task of anyio's."""
         group.start_soon(self._end_with_group)
 
     def start(self, drive: Drive, chain: Chain) -> None:
@@ -81,8 +86,10 @@ class AsyncioCrew(Crew):
     def _ended(self, drive: Drive, task: asyncio.Task[None]) -> None:
         chain = self._chains.pop(task)
         error = None if task.cancelled() else task.exception()
-        if error is not None:
-            self._group.start_soon(_raise, error)
+        if error is not None and not self._broken.done():
+            self._broken.set_exception(error)
+        elif error is not None:
+            log.error("a task that calls bodies failed while all of them were being ended", exc_info=error)
         job = chain.stopped_at()
         if task.cancelled() and not self._is_ending and job is not None and (job.is_called or job.is_left):
             job.interrupt(Interruption.CANCELLED)  # nobody but its body can have cancelled the task
@@ -91,7 +98,7 @@ class AsyncioCrew(Crew):
     async def _end_with_group(self) -> None:
         """Cancel what is left when the group is: bodies by their scope, which minds their shields, all else itself."""
         try:
-            await anyio.sleep_forever()
+            await self._broken
         finally:
             self._is_ending = True
             with anyio.CancelScope(shield=True):
@@ -100,10 +107,6 @@ class AsyncioCrew(Crew):
                         if not chain.cancel_body():
                             task.cancel()
                     await asyncio.wait(self._chains, timeout=INSIST)
-
-
-async def _raise(error: BaseException) -> None:
-    raise error
 
 
 def crew_of(group: TaskGroup) -> Crew:
