@@ -115,33 +115,6 @@ async def test_without_another_seat_the_next_attempt_waits_for_it(
         await until(lambda: runtime.runner.is_vacant)
 
 
-@unheeding
-async def test_one_that_was_begun_in_its_callers_turn(clock: FakeClock, goes_on: Unheeding) -> None:
-    """As in memory, where a caller waits for the end of the run."""
-    over, outputs = anyio.Event(), list[int]()
-
-    @phase(timeout=2 * SECOND, retry=Retry(2, wait=0))
-    async def slow(number: int, ctx: Context) -> int:
-        if ctx.attempt == 1:
-            await goes_on(over)
-        return ctx.attempt
-
-    pipeline = Pipeline("slow", slow)
-
-    async def run() -> None:
-        outputs.append((await runtime.run(pipeline, 1)).output)
-
-    async with Runtime(pipelines=[pipeline], clock=clock) as runtime, anyio.create_task_group() as tasks:
-        tasks.start_soon(run)
-        await clock.settle()
-        await clock.advance(2 * SECOND + TIDYING)
-        await until(lambda: outputs)
-        assert not runtime.runner.is_vacant
-        over.set()
-        await until(lambda: runtime.runner.is_vacant)
-    assert [2] == outputs
-
-
 @pytest.mark.parametrize("anyio_backend", ["asyncio"])
 async def test_one_that_cancels_its_task_in_the_end(open_runtime: OpenRuntime, clock: FakeClock) -> None:
     """Its seat is free all the same."""

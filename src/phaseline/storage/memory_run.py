@@ -41,8 +41,8 @@ _NO_EXTRAS: Final = Extras()
 class MemoryRun(msgspec.Struct, gc=False):
     """All rows of one run.
 
-    Nothing of a plain run is what the garbage collector tracks: it would look at all runs that are kept, again and again,
-    and take a seventh of the time in which short runs are carried out.
+    Nothing of a plain run is what the garbage collector tracks: it would look at all runs that are kept, again and again, and
+    take the longer the more there are.
     """
 
     run: RunRecord

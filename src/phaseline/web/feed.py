@@ -361,9 +361,8 @@ class Feed(Generic[A]):
                 self._followed.was_read(followed, has_more=False)
                 return
             page = await stored(self._hub.runner, followed.id, followed.told, PAGE)
-        except (
-            Exception
-        ):  # also what the host's own ``may`` raises: the client comes again, and is told the rest then
+        except Exception:
+            # Also what the host's own ``may`` raises: the client comes again, and is told the rest then.
             log.exception("events of run %s could not be read for a client", followed.id)
             self.end(Ending.FAULT)
             return
