@@ -162,8 +162,12 @@ async def test_of_a_run_no_more_is_asked_than_it_takes(page: Page, runtime: Runt
         assert 2 == asked.count(outline)
 
 
-async def test_behind_runs_of_others_are_ones_own(page: Page, runtime: Runtime) -> None:
-    """A page on which nothing is open to its reader leads on to the next one."""
+async def test_behind_runs_of_others_are_ones_own(
+    page: Page, runtime: Runtime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where so many of them are looked at for one page that nothing is on it, it leads on to the next one."""
+    monkeypatch.setattr("phaseline.web.seen.LOOKED_AT", 40)
+    monkeypatch.setattr("phaseline.web.seen._SECOND", 100)  # else all that began within a second is looked at
 
     async def may(action: Action, run: RunSummary | None) -> bool:
         return action != Action.READ or run is None or "mine" in run.tags
