@@ -30,6 +30,7 @@ from msgspec.structs import replace
 from tests.databases import Database
 from tests.worlds import APPROVED, LEASE, NAMES, START, Answer, Dump, World, output_of
 
+from phaseline._definition.plan import NodeKind, Plan
 from phaseline._engine.commands import (
     NO_OFFER,
     Annotate,
@@ -64,7 +65,6 @@ from phaseline._engine.control import verb_of
 from phaseline.abc import Storage
 from phaseline.control import TABLE, kind_of
 from phaseline.limits import joined, limit_text
-from phaseline.plan import NodeKind, Plan
 from phaseline.run import ENDED_STATES, ErrorCategory, ErrorInfo, PhaseRecord, RunRecord, RunState
 from phaseline.storage.memory import MemoryStorage
 from phaseline.storage.sql.store import SqlStorage

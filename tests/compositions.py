@@ -14,12 +14,12 @@ from zlib import crc32
 import attrs
 from hypothesis import strategies as st
 
-from phaseline.compose import branch, each, parallel, when
-from phaseline.graph import Ref
-from phaseline.phase import phase
+from phaseline._definition.compose import branch, each, parallel, when
+from phaseline._definition.graph import Ref
+from phaseline._definition.phase import phase
+from phaseline._definition.signals import Signal
+from phaseline._definition.step import Node, wait_for
 from phaseline.pipeline import Dag, Pipeline
-from phaseline.signals import Signal
-from phaseline.step import Node, wait_for
 
 Kind = Literal["one", "many", "grid"]
 TYPES: dict[Kind, Any] = {"one": int, "many": list[int], "grid": list[list[int]]}

@@ -8,13 +8,15 @@ from datetime import UTC, datetime, timedelta
 import attrs
 from msgspec.structs import replace
 
+from phaseline._definition.derive import derive_machine
+from phaseline._definition.edges import takes_given
+from phaseline._definition.phase import phase
+from phaseline._definition.plan import UNDO_MARK, Binding, Call, Items, NodeKind, Plan
 from phaseline._engine.commands import NO_OFFER, Command, Offer
 from phaseline._engine.decide import Verdict, fold
 from phaseline._engine.draft import Draft
 from phaseline._engine.liveness import liveness
 from phaseline._engine.snapshot import ItemCount, Snapshot, is_ended
-from phaseline.derive import derive_machine
-from phaseline.edges import takes_given
 from phaseline.events import (
     CheckpointCreated,
     EpochBegun,
@@ -27,8 +29,6 @@ from phaseline.events import (
     PhaseSkipped,
     PhaseStarted,
 )
-from phaseline.phase import phase
-from phaseline.plan import UNDO_MARK, Binding, Call, Items, NodeKind, Plan
 from phaseline.run import (
     ENDED_STATES,
     SETTLED_STATES,

@@ -10,6 +10,7 @@ import attrs
 import msgspec
 
 from phaseline import Context, Pipeline, Rate, Signal, each, parallel, phase
+from phaseline._definition.plan import NodeKind, Plan
 from phaseline._engine.commands import NO_OFFER, Begin, Command, Offer
 from phaseline._engine.decide import Verdict, fold
 from phaseline._engine.draft import Draft
@@ -17,7 +18,6 @@ from phaseline._engine.snapshot import Snapshot
 from phaseline._engine.verdicts import Refused
 from phaseline.abc import ClaimRequest, DueRuns, DueWaits, HeldPhase, LateLevels, Storage
 from phaseline.finding import RunFilter
-from phaseline.plan import NodeKind, Plan
 from phaseline.run import Definition, PhaseRecord, RunRecord
 from phaseline.testing.stored import stored_runs
 from phaseline.timetable import ScheduleRecord

@@ -2,30 +2,30 @@
 
 from __future__ import annotations
 
+from phaseline._definition.children import start_child
+from phaseline._definition.compose import Err, Ok, Skipped, branch, each, parallel, when
+from phaseline._definition.context import Context, CustomEvent
+from phaseline._definition.deps import Dep
+from phaseline._definition.graph import Ref
+from phaseline._definition.phase import Phase, phase
+from phaseline._definition.signals import Signal
+from phaseline._definition.step import wait_for
+from phaseline._definition.wishes import Abort, Again, Finish, RetryAfter, Skip
 from phaseline.bus import EventBus
-from phaseline.children import start_child
-from phaseline.compose import Err, Ok, Skipped, branch, each, parallel, when
-from phaseline.context import Context, CustomEvent
-from phaseline.deps import Dep
 from phaseline.errors import PhaselineError
 from phaseline.events import Event, Transition
 from phaseline.finding import Commanded, Orphans, RunPage, RunSummary
-from phaseline.graph import Ref
 from phaseline.handle import RunHandle
 from phaseline.limits import Rate
 from phaseline.machine import StateMachine, Transitions
-from phaseline.phase import Phase, phase
 from phaseline.pipeline import Dag, Pipeline
 from phaseline.retry import Retry
 from phaseline.run import Checkpoint, ErrorCategory, PhaseRecord, PhaseState, Run, RunState
 from phaseline.runs import Runs
 from phaseline.runtime import Runtime
 from phaseline.schedules import SLOT, Schedule, Schedules
-from phaseline.signals import Signal
-from phaseline.step import wait_for
 from phaseline.subscriptions import Subscription
 from phaseline.usage import Budget, Quota, Usage
-from phaseline.wishes import Abort, Again, Finish, RetryAfter, Skip
 
 __all__ = [
     # definition

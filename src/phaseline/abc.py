@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 import attrs
 
-from phaseline.codec import same_json
+from phaseline._values.codec import same_json
 from phaseline.errors import RuntimeUsageError, StorageUnavailableError
 from phaseline.events import Event
 from phaseline.finding import EVERY_RUN, RunFilter

@@ -7,13 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import timedelta
 from typing import Any, Final
 
-from phaseline._shell.starting import StartOptions
-from phaseline.abc import Clock, Queue, Storage
-from phaseline.asking import check_moment
-from phaseline.backends import queue_from, storage_from, transport_from
-from phaseline.bus import EventBus
-from phaseline.errors import DefinitionError
-from phaseline.options import (
+from phaseline._definition.options import (
     check_bool,
     check_concurrency,
     check_interval,
@@ -26,11 +20,17 @@ from phaseline.options import (
     check_span,
     check_unit,
 )
+from phaseline._definition.step import Node, advice_on
+from phaseline._shell.starting import StartOptions
+from phaseline._values.texts import did_you_mean, storable_key
+from phaseline.abc import Clock, Queue, Storage
+from phaseline.asking import check_moment
+from phaseline.backends import queue_from, storage_from, transport_from
+from phaseline.bus import EventBus
+from phaseline.errors import DefinitionError
 from phaseline.pipeline import Pipeline
 from phaseline.retry import LONGEST
 from phaseline.settings import Settings
-from phaseline.step import Node, advice_on
-from phaseline.texts import did_you_mean, storable_key
 from phaseline.transport import Transport
 
 log: Final = logging.getLogger("phaseline.runtime")

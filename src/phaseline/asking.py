@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from datetime import datetime
 
+from phaseline._definition.options import LABEL
+from phaseline._values.texts import did_you_mean
 from phaseline.errors import DefinitionError, RunNotFoundError
-from phaseline.options import LABEL
 from phaseline.run import RunState
-from phaseline.texts import did_you_mean
 
 MOST_LISTED = 1_000_000_000
 

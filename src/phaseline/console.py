@@ -26,13 +26,13 @@ from rich.table import Table
 from rich.text import Text
 from rich.tree import Tree
 
+from phaseline._values.texts import printable
 from phaseline.events import Event, PhaseProgress
 from phaseline.handle import RunHandle
 from phaseline.outline import Entry, outline
 from phaseline.pipeline import Pipeline
 from phaseline.run import ENDED_STATES, ErrorInfo, PhaseRecord, PhaseState, Progress, Run, RunState
 from phaseline.showing import pipeline_of
-from phaseline.texts import printable
 
 __all__ = ["watch", "Picture"]
 

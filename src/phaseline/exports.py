@@ -10,7 +10,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import BaseModel, ConfigDict, PlainSerializer
 from pydantic_core import to_json
 
-from phaseline.markup import escaped, of_json, table
+from phaseline._values.markup import escaped, of_json, table
 from phaseline.usage import Usage, cost_text, usage_text
 
 SHOWN_VALUE = 4_000

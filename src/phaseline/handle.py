@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import anyio
 
+from phaseline._definition.options import check_unit
+from phaseline._definition.signals import Signal
 from phaseline._shell.controlling import carry_out, command_of, fork
 from phaseline._shell.describing import describe
 from phaseline._shell.live import LiveRun
@@ -23,9 +25,7 @@ from phaseline.asking import check_seq
 from phaseline.control import Verb
 from phaseline.errors import ResultTimeoutError, RunNotFoundError, RunNotVisibleError
 from phaseline.events import Event
-from phaseline.options import check_unit
 from phaseline.run import ENDED_STATES, SETTLED_STATES, Checkpoint, Run
-from phaseline.signals import Signal
 
 if TYPE_CHECKING:
     from phaseline.exports import RunExport

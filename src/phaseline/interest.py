@@ -7,7 +7,7 @@ from typing import Any
 
 import attrs
 
-from phaseline.context import CustomEvent
+from phaseline._definition.context import CustomEvent
 from phaseline.errors import DefinitionError
 from phaseline.events import Emitted, Event
 

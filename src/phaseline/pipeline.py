@@ -12,28 +12,11 @@ import anyio
 from anyio import from_thread
 from anyio.lowlevel import EventLoopToken
 
-from phaseline._shell.chains import Chain
-from phaseline._shell.describing import describe
-from phaseline._shell.driving import begin, drive, follow
-from phaseline._shell.live import LiveRun
-from phaseline._shell.runner import Runner
-from phaseline._shell.waiting import ended_run, raise_unless_completed
-from phaseline._shell.worker import Worker
-from phaseline.compiler import compile_plan
-from phaseline.deps import Dep, check_provided, checked_deps
-from phaseline.drawing import to_dict, to_mermaid
-from phaseline.errors import (
-    AmbiguousRuntimeError,
-    DefinitionError,
-    PipelineNotRegisteredError,
-    RunningLoopError,
-    RuntimeUsageError,
-)
-from phaseline.graph import Ref, Wires
-from phaseline.limits import Rate
-from phaseline.loops import is_here, loop_here
-from phaseline.machine import Transitions
-from phaseline.options import (
+from phaseline._definition.compiler import compile_plan
+from phaseline._definition.deps import Dep, check_provided, checked_deps
+from phaseline._definition.drawing import to_dict, to_mermaid
+from phaseline._definition.graph import Ref, Wires
+from phaseline._definition.options import (
     check_budget,
     check_concurrency,
     check_name,
@@ -43,11 +26,28 @@ from phaseline.options import (
     check_span,
     check_version,
 )
-from phaseline.plan import Plan
+from phaseline._definition.plan import Plan
+from phaseline._definition.step import Node, Subgraph
+from phaseline._shell.chains import Chain
+from phaseline._shell.describing import describe
+from phaseline._shell.driving import begin, drive, follow
+from phaseline._shell.live import LiveRun
+from phaseline._shell.runner import Runner
+from phaseline._shell.waiting import ended_run, raise_unless_completed
+from phaseline._shell.worker import Worker
+from phaseline.errors import (
+    AmbiguousRuntimeError,
+    DefinitionError,
+    PipelineNotRegisteredError,
+    RunningLoopError,
+    RuntimeUsageError,
+)
+from phaseline.limits import Rate
+from phaseline.loops import is_here, loop_here
+from phaseline.machine import Transitions
 from phaseline.queues.inprocess import InProcessQueue
 from phaseline.retry import Retry
 from phaseline.run import ENDED_STATES, Run
-from phaseline.step import Node, Subgraph
 from phaseline.storage.memory_unread import UnreadMemory
 from phaseline.usage import Budget
 

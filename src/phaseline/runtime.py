@@ -15,6 +15,8 @@ import attrs
 from anyio import to_thread
 from anyio.lowlevel import EventLoopToken, current_token
 
+from phaseline._definition.deps import Dep, check_provided, checked_deps
+from phaseline._definition.options import check_unit
 from phaseline._shell import ageing, checkup, retention
 from phaseline._shell.controlling import carry_out, command_of
 from phaseline._shell.describing import describe
@@ -42,7 +44,6 @@ from phaseline.asking import check_asked, check_moment, check_page, check_run_id
 from phaseline.bus import DEFAULT_BUFFER, EventBus, check_buffer
 from phaseline.control import Verb
 from phaseline.dead_letters import DeadLetters
-from phaseline.deps import Dep, check_provided, checked_deps
 from phaseline.errors import (
     DefinitionError,
     PipelineNotRegisteredError,
@@ -58,7 +59,6 @@ from phaseline.interest import Kind, interest
 from phaseline.limits import Rate
 from phaseline.marks import Attribute, marks_of
 from phaseline.observing import Observers
-from phaseline.options import check_unit
 from phaseline.pipeline import Pipeline, Selected, names_of, open_hosts, warn_of_endless
 from phaseline.retry import Retry
 from phaseline.run import ENDED_STATES, ErrorCategory, Run

@@ -12,6 +12,7 @@ import attrs
 import msgspec
 from anyio import to_thread
 
+from phaseline._definition.options import check_priority
 from phaseline._shell.scheduling import Scheduler, input_of, options_of, plan_of
 from phaseline._shell.starting import found_run, start
 from phaseline.arguments import checked_pipeline
@@ -24,7 +25,6 @@ from phaseline.errors import (
 )
 from phaseline.handle import RunHandle
 from phaseline.marks import MOST, Attribute, marks_of
-from phaseline.options import check_priority
 from phaseline.pipeline import Pipeline
 from phaseline.slots import ZONE_ERRORS, rule_of, unknown_zone, zone_of
 from phaseline.timetable import CatchUp, Overlap, ScheduleRecord, Timetable

@@ -11,8 +11,8 @@ from urllib.parse import quote
 
 import attrs
 
+from phaseline._definition.options import check_interval, check_open_runs, check_quota, check_span
 from phaseline.errors import DefinitionError, SettingsError
-from phaseline.options import check_interval, check_open_runs, check_quota, check_span
 from phaseline.retry import Retry
 from phaseline.usage import MOST, Budget, Quota
 

@@ -7,6 +7,7 @@ from typing import Any
 from anyio import to_thread
 from pydantic_core import from_json
 
+from phaseline._definition.signals import Signal
 from phaseline._shell.describing import facts_of, picture
 from phaseline._shell.live import LiveRun
 from phaseline._shell.runner import Runner
@@ -16,7 +17,6 @@ from phaseline.pipeline import Pipeline
 from phaseline.run import Run, RunState
 from phaseline.runs import summary_by_id
 from phaseline.runtime import Runtime
-from phaseline.signals import Signal
 from phaseline.views import RunDetail, StateView
 
 

@@ -10,8 +10,8 @@ from zoneinfo import ZoneInfo, available_timezones
 
 import attrs
 
+from phaseline._values.texts import did_you_mean
 from phaseline.errors import ScheduleError
-from phaseline.texts import did_you_mean
 
 if TYPE_CHECKING:
     from cronsim import CronSim

@@ -14,7 +14,7 @@ import anyio
 import pytest
 
 from phaseline import Context, Pipeline, Runtime, phase
-from phaseline.context import CustomEvent
+from phaseline._definition.context import CustomEvent
 from phaseline.errors import StorageUnavailableError
 from phaseline.storage.sql.store import SqlStorage
 from phaseline.testing.checker import check

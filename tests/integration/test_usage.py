@@ -13,9 +13,9 @@ from tests.loops import BOTH_LOOPS, anyio_backend
 from tests.opening import OpenRuntime
 
 from phaseline import Budget, Context, Pipeline, Retry, RunState, Runtime, Usage, each, phase
+from phaseline._values.markup import escaped
 from phaseline.errors import BudgetExceededError, EncodeError, PipelineFailedError, RuntimeUsageError
 from phaseline.events import UsageRecorded
-from phaseline.markup import escaped
 from phaseline.run import ErrorCategory
 from phaseline.storage.sql.store import SqlStorage
 from phaseline.testing import FakeClock

@@ -16,10 +16,10 @@ from tests.loops import BOTH_LOOPS, anyio_backend  # noqa: F401  # a fixture
 from tests.web_client import client_of, streaming
 
 from phaseline import Pipeline, Runtime, Signal, each, showing
+from phaseline._definition.context import Context
+from phaseline._definition.phase import phase
 from phaseline._shell.runner import Runner
-from phaseline.context import Context
 from phaseline.errors import StorageUnavailableError
-from phaseline.phase import phase
 from phaseline.storage.sql.store import SqlStorage
 from phaseline.views import RunDetail
 from phaseline.web import Access, asgi_app, runs, sse

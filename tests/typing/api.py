@@ -51,16 +51,16 @@ from phaseline import (
     wait_for,
     when,
 )
-from phaseline.children import StartedRun
-from phaseline.compose import Branch, Each, Parallel, When
+from phaseline._definition.children import StartedRun
+from phaseline._definition.compose import Branch, Each, Parallel, When
+from phaseline._definition.context import BlockingContext
+from phaseline._definition.phase import FunctionPhase
+from phaseline._definition.step import Chain, Node, Wait
 from phaseline.console import watch
-from phaseline.context import BlockingContext
 from phaseline.crypto import EncryptedCodec, encrypted
 from phaseline.events import ErrorOccurred, PipelineCompleted, PipelineFailed
 from phaseline.machine import Change, MachineSnapshot
-from phaseline.phase import FunctionPhase
 from phaseline.run import ErrorInfo, StateChange
-from phaseline.step import Chain, Node, Wait
 from phaseline.storage.encoded import EncodedStorage
 
 

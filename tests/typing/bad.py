@@ -63,9 +63,9 @@ from phaseline import (
     wait_for,
     when,
 )
+from phaseline._definition.step import Node
 from phaseline.events import PipelineCompleted, PipelineFailed
 from phaseline.machine import Change
-from phaseline.step import Node
 
 
 def want(_: object) -> None: ...

@@ -10,6 +10,8 @@ from msgspec.structs import replace
 from tests.engine import LEASE, NOON, PLENTY, CheckedRun
 
 from phaseline import Dag, Pipeline, branch, each, parallel, phase, start_child, templates
+from phaseline._definition.drawing import to_dict
+from phaseline._definition.plan import NodeKind, Plan
 from phaseline._engine.commands import (
     Attach,
     Begin,
@@ -30,9 +32,7 @@ from phaseline._engine.commands import (
     Succeed,
 )
 from phaseline._engine.decide import fold
-from phaseline.drawing import to_dict
 from phaseline.errors import DefinitionError, DuplicatePhaseError, TemplateError, TypeMismatchError
-from phaseline.plan import NodeKind, Plan
 from phaseline.run import ErrorCategory, ErrorInfo, PhaseState, WaitKind
 from phaseline.testing.storage.build import make_phase, new_run
 from phaseline.units import Message, MessageKind

@@ -10,12 +10,12 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from phaseline import Runtime, __version__, cli
+from phaseline._values.texts import printable
 from phaseline.cli.app import app
 from phaseline.cli.codes import MEANINGS, ExitCode, code_of
 from phaseline.cli.configuration import Configuration, ConfigurationError, configuration
 from phaseline.cli.output import print_rows
 from phaseline.errors import PhaselineError, RunNotFoundError, RuntimeUsageError, SchemaVersionError
-from phaseline.texts import printable
 
 HERE = {"PHASELINE_RUNTIME": None, "DATABASE_URL": None, "COLUMNS": "200", "TERMINAL_WIDTH": None}
 """An environment that says nothing."""

@@ -47,7 +47,7 @@ from pydantic import (
 )
 from typing_extensions import TypeAliasType, TypedDict
 
-from phaseline.codec import Limits, ValueCodec, from_json_text, to_json_text
+from phaseline._values.codec import Limits, ValueCodec, from_json_text, to_json_text
 from phaseline.errors import DecodeError, DefinitionError, EncodeError, InvalidInputError
 
 T = TypeVar("T")

@@ -8,7 +8,7 @@ from typing import Any, Never
 import pytest
 
 from phaseline import Abort, Context, Dag, Pipeline, Signal, branch, each, parallel, phase, start_child, when
-from phaseline.compose import Each
+from phaseline._definition.compose import Each
 from phaseline.errors import DefinitionError, DuplicatePhaseError, NoCommonInputError, TypeMismatchError
 from phaseline.finding import run_filter
 

@@ -25,6 +25,8 @@ from tests.compositions import (
 )
 from tests.engine import LEASE, PLENTY, CheckedRun
 
+from phaseline._definition.derive import derive_machine
+from phaseline._definition.plan import NodeKind, Plan
 from phaseline._engine.commands import (
     NO_OFFER,
     Begin,
@@ -44,9 +46,7 @@ from phaseline._engine.commands import (
     Unfold,
 )
 from phaseline._engine.snapshot import is_ended
-from phaseline.derive import derive_machine
 from phaseline.pipeline import Pipeline
-from phaseline.plan import NodeKind, Plan
 from phaseline.run import ErrorCategory, ErrorInfo, PhaseRecord, PhaseState
 
 BOOM = ErrorInfo(category=ErrorCategory.PROCESSING, type="Boom", message="boom")

@@ -25,6 +25,7 @@ from phaseline import (
     each,
     phase,
 )
+from phaseline._definition.phase import Options, PhaseOptions, option_names
 from phaseline.errors import (
     DefinitionError,
     DuplicatePhaseError,
@@ -33,7 +34,6 @@ from phaseline.errors import (
     RetryPolicyError,
     StorageURLError,
 )
-from phaseline.phase import Options, PhaseOptions, option_names
 from phaseline.retry import LONGEST
 
 TOKEN = Dep[int]("rates")

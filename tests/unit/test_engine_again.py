@@ -14,6 +14,7 @@ from tests.unit.test_compositions import BOOM, Player, plan_of
 from tests.unit.test_engine_properties import Top
 from tests.unit.test_engine_properties import plan_of as plan_of_graph
 
+from phaseline._definition.plan import UNDO_MARK
 from phaseline._engine.commands import (
     Begin,
     Cancel,
@@ -32,7 +33,6 @@ from phaseline._engine.commands import (
 )
 from phaseline._engine.verdicts import Refused
 from phaseline.events import PipelineRolledBack, PipelineRollingBack
-from phaseline.plan import UNDO_MARK
 from phaseline.run import PhaseRecord, PhaseState
 
 

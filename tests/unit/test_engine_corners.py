@@ -9,6 +9,8 @@ from msgspec.structs import replace
 from tests.engine import LEASE, NOON, PLENTY, CheckedRun
 
 from phaseline import Pipeline, each, parallel, phase
+from phaseline._definition.edges import GIVEN, Edge, Gather, Merge
+from phaseline._definition.plan import Plan
 from phaseline._engine import timing
 from phaseline._engine.commands import (
     Cancel,
@@ -28,9 +30,7 @@ from phaseline._engine.commands import (
 from phaseline._engine.draft import Draft
 from phaseline._engine.liveness import first_live, length_of
 from phaseline._engine.snapshot import Snapshot
-from phaseline.edges import GIVEN, Edge, Gather, Merge
 from phaseline.errors import InvalidTransitionError
-from phaseline.plan import Plan
 from phaseline.run import ErrorCategory, ErrorInfo, PhaseRecord, PhaseState
 from phaseline.testing.storage.build import make_run
 from phaseline.usage import Usage

@@ -13,6 +13,12 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 from tests.engine import LEASE, PLENTY, CheckedRun
 
+from phaseline._definition.closing import finished
+from phaseline._definition.compiler import Builder
+from phaseline._definition.compose import OnError
+from phaseline._definition.derive import derive_machine, fingerprint_of, order_of
+from phaseline._definition.edges import GIVEN, Edge, Gather, Source
+from phaseline._definition.plan import NodeKind, Plan, PlanNode
 from phaseline._engine.commands import (
     Begin,
     Command,
@@ -28,18 +34,12 @@ from phaseline._engine.commands import (
 )
 from phaseline._engine.decide import fold
 from phaseline._engine.snapshot import ItemCount, is_ended
-from phaseline.closing import finished
-from phaseline.compiler import Builder
-from phaseline.compose import OnError
-from phaseline.derive import derive_machine, fingerprint_of, order_of
-from phaseline.edges import GIVEN, Edge, Gather, Source
 from phaseline.events import (
     Emitted,
     PhaseSkipped,
     PhaseStarted,
     PipelineFailed,
 )
-from phaseline.plan import NodeKind, Plan, PlanNode
 from phaseline.run import ErrorCategory, ErrorInfo, PhaseRecord, PhaseState, Progress
 
 LIMIT = 2

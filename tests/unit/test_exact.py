@@ -18,9 +18,9 @@ from pydantic import (
     model_serializer,
 )
 
-from phaseline.codec import ValueCodec
+from phaseline._values.codec import ValueCodec
+from phaseline._values.exact import exact_fields, has_aliases, has_exactly
 from phaseline.errors import EncodeError
-from phaseline.exact import exact_fields, has_aliases, has_exactly
 
 
 class Plain(BaseModel):

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from phaseline import Dep, ErrorCategory, Phase, Pipeline, Run, each, phase
+from phaseline._definition.context import Context
+from phaseline._definition.deps import checked_deps
 from phaseline._shell.failure import info_of
-from phaseline.context import Context
-from phaseline.deps import checked_deps
 from phaseline.errors import (
     DefinitionError,
     PipelineCancelledError,

@@ -43,8 +43,8 @@ from pydantic import BaseModel
 from typing_extensions import TypeAliasType as Alias
 from typing_extensions import TypedDict
 
+from phaseline._values.signature import Signature, accepts, element_type, signature_of, type_name
 from phaseline.errors import DefinitionError
-from phaseline.signature import Signature, accepts, element_type, signature_of, type_name
 
 if TYPE_CHECKING:
     from decimal import Decimal

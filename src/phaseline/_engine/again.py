@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from phaseline._definition.edges import takes_given
+from phaseline._definition.plan import Items, Plan, PlanNode
 from phaseline._engine.draft import Draft
-from phaseline.edges import takes_given
-from phaseline.plan import Items, Plan, PlanNode
 from phaseline.run import FINISHED, PhaseRecord
 
 

@@ -12,6 +12,7 @@ from typing import TypeAlias
 
 from msgspec.structs import replace
 
+from phaseline._definition.plan import NodeKind
 from phaseline._engine import evolve_phase, evolve_run
 from phaseline._engine.children import attach, child_ended
 from phaseline._engine.commands import (
@@ -49,7 +50,6 @@ from phaseline._engine.snapshot import Snapshot
 from phaseline._engine.spending import reserve, settle, spend
 from phaseline._engine.verdicts import Fenced, Refused
 from phaseline._engine.waits import begin_wait, elapse, receive
-from phaseline.plan import NodeKind
 from phaseline.run import (
     SETTLED_STATES,
     STANDING_STATES,

@@ -15,12 +15,12 @@ from typing import Any, Final
 import msgspec
 from msgspec.structs import replace
 
+from phaseline._definition.plan import Items, Plan, PlanNode
 from phaseline._engine import messages, timing
 from phaseline._engine.snapshot import ENDED_PHASES, ItemCount, Snapshot
 from phaseline.errors import InvalidTransitionError
 from phaseline.events import Event, Head, Transition
 from phaseline.letters import DeadLetter
-from phaseline.plan import Items, Plan, PlanNode
 from phaseline.run import (
     SETTLED_STATES,
     STANDING_STATES,

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
+from phaseline._definition.edges import Edge, Given
+from phaseline._definition.plan import Items, NodeKind, PlanNode
 from phaseline._engine import evolve_phase, evolve_run
 from phaseline._engine.draft import Draft
 from phaseline._engine.snapshot import is_ended
 from phaseline._engine.timing import overdue
-from phaseline.edges import Edge, Given
-from phaseline.plan import Items, NodeKind, PlanNode
 from phaseline.run import INPUT, STANDING_STATES, TOO_LATE, ErrorInfo, PhaseRecord, PhaseState
 
 RUNNING = PhaseState.RUNNING

@@ -8,6 +8,7 @@ from typing import Any
 
 from msgspec.structs import replace
 
+from phaseline._definition.plan import Items, NodeKind, PlanNode
 from phaseline._engine import evolve_run
 from phaseline._engine.commands import Offer
 from phaseline._engine.draft import Draft
@@ -25,7 +26,6 @@ from phaseline.events import (
     PhaseStarted,
 )
 from phaseline.limits import joined
-from phaseline.plan import Items, NodeKind, PlanNode
 from phaseline.run import (
     FINISHED,
     ErrorInfo,

@@ -7,6 +7,8 @@ from datetime import datetime
 
 from msgspec.structs import replace
 
+from phaseline._definition.edges import Race
+from phaseline._definition.plan import Items, NodeKind, PlanNode
 from phaseline._engine import evolve_phase, evolve_run
 from phaseline._engine.commands import Offer
 from phaseline._engine.draft import Draft
@@ -14,8 +16,6 @@ from phaseline._engine.endings import cancel_rest, collector, fail_item, skip_ar
 from phaseline._engine.liveness import first_live, length_of, liveness
 from phaseline._engine.snapshot import ItemCount, is_ended, item_state
 from phaseline._engine.waits import begin_wait
-from phaseline.edges import Race
-from phaseline.plan import Items, NodeKind, PlanNode
 from phaseline.run import STANDING_STATES, PhaseRecord, PhaseState, RunState
 from phaseline.units import KEPT, StepResult
 

@@ -6,10 +6,10 @@ from datetime import datetime
 
 from msgspec.structs import replace
 
+from phaseline._definition.plan import PlanNode
 from phaseline._engine.commands import TellLate
 from phaseline._engine.draft import Draft
 from phaseline.events import SlaBreached
-from phaseline.plan import PlanNode
 from phaseline.run import PhaseRecord
 from phaseline.times import later
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from phaseline.edges import Edge, Gather, Given, Merge, Race, Source
-from phaseline.plan import Items, Plan
+from phaseline._definition.edges import Edge, Gather, Given, Merge, Race, Source
+from phaseline._definition.plan import Items, Plan
 from phaseline.run import PhaseRecord, PhaseState
 
 RowOf = Callable[[str], PhaseRecord | None]

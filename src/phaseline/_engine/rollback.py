@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from phaseline._definition.plan import UNDO_MARK, NodeKind
 from phaseline._engine import evolve_phase, evolve_run
 from phaseline._engine.again import drop_rows
 from phaseline._engine.commands import NO_OFFER, Offer, Retry, RollBack
@@ -16,7 +17,6 @@ from phaseline._engine.draft import Draft
 from phaseline._engine.flow import start
 from phaseline._engine.snapshot import is_ended
 from phaseline.control import ACTIVE, kind_of
-from phaseline.plan import UNDO_MARK, NodeKind
 from phaseline.run import FINISHED, PhaseRecord, PhaseState, RunState
 
 GOING = frozenset({ACTIVE, str(RunState.IDLE), str(RunState.INITIALIZING)})

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 import msgspec
 from msgspec.structs import replace
 
+from phaseline._definition.edges import GIVEN
+from phaseline._definition.plan import Items, NodeKind, Plan, PlanNode
 from phaseline._engine.liveness import RowOf, liveness
-from phaseline.edges import GIVEN
 from phaseline.events import CheckpointCreated, Event
-from phaseline.plan import Items, NodeKind, Plan, PlanNode
 from phaseline.run import PhaseRecord, PhaseState, RunRecord, RunState, SignalRecord
 from phaseline.units import RunRows
 

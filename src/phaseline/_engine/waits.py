@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from phaseline._definition.plan import Items, PlanNode
 from phaseline._engine import evolve_phase, evolve_run
 from phaseline._engine.commands import Elapse, Receive
 from phaseline._engine.draft import Draft
 from phaseline._engine.endings import fail_for_good
 from phaseline._engine.liveness import length_of
 from phaseline._engine.verdicts import Refused
-from phaseline.plan import Items, PlanNode
 from phaseline.run import (
     ENDED_STATES,
     STANDING_STATES,

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import anyio
 
+from phaseline._definition.plan import Binding, Plan
 from phaseline._engine.commands import Attach, Cancel, ChildEnded, Retry, Succeed
 from phaseline._shell.controlling import carry_out
 from phaseline._shell.failure import info_of
@@ -21,7 +22,6 @@ from phaseline.errors import (
     RunNotFoundError,
 )
 from phaseline.finding import RunFilter
-from phaseline.plan import Binding, Plan
 from phaseline.run import ENDED_STATES, RunRecord, RunState
 from phaseline.units import MessageKind
 

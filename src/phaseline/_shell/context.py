@@ -15,15 +15,18 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from anyio import from_thread
 from anyio.lowlevel import EventLoopToken, current_token
 
+from phaseline._definition.context import BlockingContext, Context, CustomEvent
+from phaseline._definition.deps import Dep, missing
+from phaseline._definition.step import Node, Wait
 from phaseline._engine.commands import Emission, RecordStep, Reserve, Save
 from phaseline._shell.live import Job
 from phaseline._shell.outage import patiently
 from phaseline._shell.traced import UNTRACED
 from phaseline._shell.upstream import upstream
+from phaseline._values.codec import ValueCodec, any_codec, from_json_text, plain_codec, to_json_text
+from phaseline._values.signature import returned_type
+from phaseline._values.texts import storable_key, storable_text
 from phaseline.abc import Transaction
-from phaseline.codec import ValueCodec, any_codec, from_json_text, plain_codec, to_json_text
-from phaseline.context import BlockingContext, Context, CustomEvent
-from phaseline.deps import Dep, missing
 from phaseline.errors import (
     DefinitionError,
     EncodeError,
@@ -35,9 +38,6 @@ from phaseline.errors import (
 from phaseline.events import PhaseProgress
 from phaseline.loops import Post, loop_post
 from phaseline.run import Progress
-from phaseline.signature import returned_type
-from phaseline.step import Node, Wait
-from phaseline.texts import storable_key, storable_text
 from phaseline.units import KEPT
 from phaseline.usage import Budget, Spent, Usage, check_recordable
 

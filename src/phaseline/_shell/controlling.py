@@ -27,6 +27,7 @@ from phaseline._engine.control import verb_of
 from phaseline._shell.committer import KeyTaken
 from phaseline._shell.live import LiveRun
 from phaseline._shell.traced import commanded
+from phaseline._values.texts import did_you_mean, storable_text
 from phaseline.control import OF_ONE_RUN, Verb, allowed_in
 from phaseline.errors import (
     CommandRefusedError,
@@ -35,7 +36,6 @@ from phaseline.errors import (
     UnknownCheckpointError,
     UnknownPhaseError,
 )
-from phaseline.texts import did_you_mean, storable_text
 
 if TYPE_CHECKING:
     from phaseline._shell.runner import Runner

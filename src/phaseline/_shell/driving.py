@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 import anyio
 from anyio.lowlevel import checkpoint
 
+from phaseline._definition.plan import Plan
 from phaseline._engine.commands import Attach, Command, Fail
 from phaseline._engine.draft import Draft
 from phaseline._shell.after_commit import tell_of_slot
@@ -22,7 +23,6 @@ from phaseline._shell.live import Job, LiveRun
 from phaseline._shell.starting import AT_ONCE, new_run
 from phaseline._shell.traced import traced
 from phaseline.errors import LeaseLostError, StorageRefusedError
-from phaseline.plan import Plan
 from phaseline.run import SETTLED_STATES, PhaseRecord, PhaseState
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from pydantic_core import to_json
 
 from phaseline._shell.describing import facts_of, picture
 from phaseline._shell.live import LiveRun
-from phaseline.codec import from_json_text
+from phaseline._values.codec import from_json_text
 from phaseline.errors import DecodeError, NoOutputError
 from phaseline.events import (
     Emitted,

@@ -7,6 +7,8 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from phaseline._definition.compose import Question
+from phaseline._definition.wishes import Abort, Again, Finish, Skip
 from phaseline._engine.commands import (
     Command,
     Fail,
@@ -25,15 +27,13 @@ from phaseline._shell.failure import NEVER_RETRIED, info_of
 from phaseline._shell.live import Interruption, Job
 from phaseline._shell.outage import patiently
 from phaseline._shell.transact import transact
-from phaseline.compose import Question
+from phaseline._values.nothing import NOTHING
+from phaseline._values.signature import accepts
 from phaseline.errors import CodecError, DefinitionError, EncodeError, StorageError
 from phaseline.logs import called
 from phaseline.loops import is_meant_for_us
-from phaseline.nothing import NOTHING
 from phaseline.run import ErrorCategory
-from phaseline.signature import accepts
 from phaseline.times import later
-from phaseline.wishes import Abort, Again, Finish, Skip
 
 if TYPE_CHECKING:
     from phaseline._shell.runner import Runner

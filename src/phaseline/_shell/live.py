@@ -14,15 +14,15 @@ from phaseline._engine.commands import Command
 from phaseline._engine.decide import Verdict
 from phaseline._engine.draft import Draft
 from phaseline._engine.snapshot import Snapshot
+from phaseline._values.nothing import NOTHING
 from phaseline.errors import LeaseLostError, RunNotFoundError
 from phaseline.loops import LoopEvent
-from phaseline.nothing import NOTHING
 from phaseline.run import PhaseRecord, PhaseState
 from phaseline.units import RunRows, Unit
 from phaseline.usage import Spent
 
 if TYPE_CHECKING:
-    from phaseline.plan import Binding, Items, PlanNode
+    from phaseline._definition.plan import Binding, Items, PlanNode
 
 
 LARGE = 1_024

@@ -16,6 +16,8 @@ import anyio
 import attrs
 from anyio.abc import TaskGroup
 
+from phaseline._definition.deps import Dep
+from phaseline._definition.plan import Plan
 from phaseline._engine.commands import NO_OFFER, Command, Offer
 from phaseline._engine.draft import Draft
 from phaseline._engine.snapshot import Snapshot
@@ -36,7 +38,6 @@ from phaseline._shell.threads import OffLoop, Threads
 from phaseline._shell.values import Values
 from phaseline.abc import Clock, HeldPhase, Queue, Storage
 from phaseline.bus import EventBus
-from phaseline.deps import Dep
 from phaseline.errors import (
     PipelineNotRegisteredError,
     RunNotFoundError,
@@ -46,7 +47,6 @@ from phaseline.errors import (
 from phaseline.events import Event
 from phaseline.loops import Post, loop_post, scope_class
 from phaseline.observing import Observers
-from phaseline.plan import Plan
 from phaseline.run import (
     ENDED_STATES,
     Definition,

@@ -9,6 +9,7 @@ from typing import Any, Final
 
 import msgspec
 
+from phaseline._definition.plan import Plan
 from phaseline._shell.background import survived
 from phaseline._shell.runner import Runner
 from phaseline._shell.starting import StartOptions, prepared
@@ -18,7 +19,6 @@ from phaseline.errors import PhaselineError
 from phaseline.finding import RunFilter
 from phaseline.loops import new_event
 from phaseline.marks import attribute_mark
-from phaseline.plan import Plan
 from phaseline.slots import ZONE_ERRORS, unknown_zone, zone_of
 from phaseline.timetable import (
     DueSchedules,

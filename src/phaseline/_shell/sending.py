@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+from phaseline._definition.signals import Signal
 from phaseline._engine.commands import Receive
 from phaseline._shell.controlling import commit_to
 from phaseline._shell.live import LiveRun
 from phaseline._shell.runner import Runner
 from phaseline._shell.traced import commanded
+from phaseline._values.texts import storable_key
 from phaseline.errors import DefinitionError, InvalidSignalError, UnknownSignalError
-from phaseline.signals import Signal
-from phaseline.texts import storable_key
 
 
 async def send(

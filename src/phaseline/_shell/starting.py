@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import attrs
 from msgspec.structs import replace
 
+from phaseline._definition.plan import Plan
 from phaseline._engine.commands import NO_OFFER, Start
 from phaseline._engine.decide import fold
 from phaseline._engine.draft import Draft
@@ -16,7 +17,7 @@ from phaseline._engine.snapshot import Snapshot
 from phaseline._shell.committer import KeyTaken
 from phaseline._shell.live import LiveRun
 from phaseline._shell.traced import starting
-from phaseline.codec import same_json
+from phaseline._values.codec import same_json
 from phaseline.errors import (
     DeadlinePassedError,
     KeyConflictError,
@@ -24,7 +25,6 @@ from phaseline.errors import (
     StorageUnavailableError,
 )
 from phaseline.limits import Rate, joined, limit_text, limits_text
-from phaseline.plan import Plan
 from phaseline.run import INPUT, RunRecord, RunState
 from phaseline.times import later
 from phaseline.units import Unit

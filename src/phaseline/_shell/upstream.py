@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from phaseline._definition.step import Chain, Node, Subgraph
 from phaseline.errors import DefinitionError
-from phaseline.step import Chain, Node, Subgraph
 
 if TYPE_CHECKING:
-    from phaseline.plan import Plan, PlanNode
+    from phaseline._definition.plan import Plan, PlanNode
 
 
 def upstream(plan: Plan, here: PlanNode, phase: Node[Any, Any], *, who: str) -> PlanNode:

@@ -8,15 +8,15 @@ from typing import Any, TypeVar
 
 from pydantic_core import to_json
 
+from phaseline._definition.compose import Err, Ok, Skipped
+from phaseline._definition.edges import Edge, Gather, Given, Merge, Race, Source
+from phaseline._definition.plan import Items, NodeKind, PlanNode
 from phaseline._engine.liveness import first_live
 from phaseline._shell.live import LARGE, Job, LiveRun, Stored
 from phaseline._shell.threads import OffLoop
+from phaseline._values.codec import ValueCodec
 from phaseline.abc import Storage
-from phaseline.codec import ValueCodec
-from phaseline.compose import Err, Ok, Skipped
-from phaseline.edges import Edge, Gather, Given, Merge, Race, Source
 from phaseline.errors import DecodeError, NoOutputError
-from phaseline.plan import Items, NodeKind, PlanNode
 from phaseline.run import FINISHED, INPUT, PhaseRecord, PhaseState
 from phaseline.units import KEPT
 

@@ -22,8 +22,8 @@ from pydantic_ai.models import Model, ModelRequestParameters
 from pydantic_ai.settings import ModelSettings
 from pydantic_core import to_json
 
+from phaseline._definition.context import Context
 from phaseline.ai.problems import ModelSetupError
-from phaseline.context import Context
 from phaseline.errors import BudgetExceededError, DefinitionError
 from phaseline.usage import Usage
 

@@ -26,12 +26,12 @@ from pydantic_ai.settings import ModelSettings
 from pydantic_ai.tools import AgentDepsT
 from pydantic_ai.toolsets import AbstractToolset
 
+from phaseline._definition.context import Context
 from phaseline.ai.costs import MAX_TOKENS
 from phaseline.ai.keys import Keys
 from phaseline.ai.named import model_named
 from phaseline.ai.problems import follows_from_answers, translated
 from phaseline.ai.steps import Steps
-from phaseline.context import Context
 from phaseline.errors import DefinitionError, EncodeError
 from phaseline.loops import is_asyncio
 

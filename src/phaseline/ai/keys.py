@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Generator
 from contextlib import contextmanager
 
-from phaseline.context import Context
+from phaseline._definition.context import Context
 
 
 def _stored() -> int:

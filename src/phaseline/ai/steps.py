@@ -20,9 +20,9 @@ from pydantic_ai.durable_exec import (
 )
 from pydantic_ai.messages import BaseToolCallPart, ModelResponse
 
+from phaseline._definition.context import Context
 from phaseline.ai.costs import Asked, reserve, used
 from phaseline.ai.keys import Keys
-from phaseline.context import Context
 
 
 class Steps(CallableOperationBackend[None]):

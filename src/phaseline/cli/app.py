@@ -9,13 +9,13 @@ import typer
 from typer.core import TyperGroup
 
 from phaseline import __version__
+from phaseline._values.texts import printable
 from phaseline.cli import console, db, doctor, graph, letters, run, runs, schedules, template, worker
 from phaseline.cli.client import told
 from phaseline.cli.codes import EPILOG, code_of
 from phaseline.cli.configuration import ConfigurationError
 from phaseline.cli.places import NoRuntimeError
 from phaseline.errors import PhaselineError
-from phaseline.texts import printable
 
 
 class Commands(TyperGroup):

@@ -8,13 +8,13 @@ from typing import Any, TypeVar
 import anyio
 import typer
 
+from phaseline._values.texts import did_you_mean
 from phaseline.cli.places import Place, client_of, place_of
 from phaseline.errors import PipelineNotRegisteredError, RuntimeUsageError
 from phaseline.marks import attribute_from
 from phaseline.run import RunState
 from phaseline.runs import Runs
 from phaseline.runtime import Runtime
-from phaseline.texts import did_you_mean
 
 T = TypeVar("T")
 

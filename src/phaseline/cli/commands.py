@@ -8,6 +8,7 @@ from typing import Annotated, Any, TypeAlias
 
 import typer
 
+from phaseline._values.texts import printable
 from phaseline.cli.client import told, with_client
 from phaseline.cli.codes import code_of
 from phaseline.cli.options import Actor, Json, Namespace, Reason, Runtimes, json_value
@@ -16,7 +17,6 @@ from phaseline.control import OF_ONE_RUN, PLAIN, SUMMARIES, Verb
 from phaseline.errors import PhaselineError
 from phaseline.runtime import Runtime
 from phaseline.showing import send, state_of
-from phaseline.texts import printable
 from phaseline.views import StateView
 
 Ids: TypeAlias = Annotated[

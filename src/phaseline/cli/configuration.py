@@ -9,7 +9,7 @@ from typing import Any, Final, cast
 
 import attrs
 
-from phaseline.texts import did_you_mean
+from phaseline._values.texts import did_you_mean
 
 FILE: Final = "pyproject.toml"
 KEYS: Final = ("runtime",)

@@ -9,12 +9,12 @@ import typer
 from rich.text import Text
 from rich.tree import Tree
 
+from phaseline._definition.edges import edges_of, takes_given
+from phaseline._definition.phase import DEFAULT_QUEUE
+from phaseline._definition.plan import NodeKind, Plan, PlanNode
 from phaseline.cli.options import Json, Runtimes
 from phaseline.cli.output import console, print_json, print_rows
 from phaseline.cli.places import pipeline_in, place_of, runtime_of
-from phaseline.edges import edges_of, takes_given
-from phaseline.phase import DEFAULT_QUEUE
-from phaseline.plan import NodeKind, Plan, PlanNode
 from phaseline.views import PipelineName, PipelinesView, PipelineView
 
 

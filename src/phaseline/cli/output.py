@@ -12,7 +12,7 @@ from typing import Any, Final, TextIO
 from pydantic import BaseModel
 from rich.console import Console
 
-from phaseline.texts import printable
+from phaseline._values.texts import printable
 
 UNBOUNDED: Final = 200
 """Columns of what is drawn where there is no terminal."""

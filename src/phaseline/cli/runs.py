@@ -11,6 +11,7 @@ from typing import Annotated, Any
 import typer
 from anyio import to_thread
 
+from phaseline._values.texts import printable
 from phaseline.cli import commands, figures
 from phaseline.cli.client import runs_of, why_none, with_client
 from phaseline.cli.codes import ExitCode
@@ -40,7 +41,6 @@ from phaseline.pipeline import Pipeline
 from phaseline.run import Run, RunState
 from phaseline.runtime import Runtime
 from phaseline.showing import detail_of, pipeline_of
-from phaseline.texts import printable
 from phaseline.usage import Usage
 from phaseline.views import RunDetail, RunsView, RunView
 from phaseline.wire import to_wire

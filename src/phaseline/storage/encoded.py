@@ -16,6 +16,7 @@ from typing import Any, Final, Protocol, TypeVar
 import attrs
 from msgspec.structs import replace
 
+from phaseline._values.codec import from_json_text, same_json, to_json_text
 from phaseline.abc import (
     Backlog,
     Claimed,
@@ -31,7 +32,6 @@ from phaseline.abc import (
     Transaction,
     WorkerRecord,
 )
-from phaseline.codec import from_json_text, same_json, to_json_text
 from phaseline.errors import CodecError, StorageUnavailableError
 from phaseline.events import Emitted, ErrorOccurred, Event, PhaseFailed, PhaseRetrying, PipelineFailed
 from phaseline.finding import EVERY_RUN, RunFilter

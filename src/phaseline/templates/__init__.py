@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar, overload
 
 from phaseline import plugins
+from phaseline._definition.phase import Phase
+from phaseline._definition.signals import Signal
+from phaseline._definition.step import Node, Subgraph
+from phaseline._values.signature import accepts, type_name
 from phaseline.errors import DefinitionError, TemplateError
-from phaseline.phase import Phase
 from phaseline.pipeline import Pipeline
-from phaseline.signals import Signal
-from phaseline.signature import accepts, type_name
-from phaseline.step import Node, Subgraph
 from phaseline.templates.building import Builder, Registered
 from phaseline.templates.checking import check
 from phaseline.templates.format import Template

@@ -9,10 +9,16 @@ from typing import Any, TypeAlias, TypeGuard, TypeVar, assert_never
 
 import attrs
 
-from phaseline.children import start_child
-from phaseline.codec import ValueCodec
-from phaseline.compose import Each, branch, parallel, shared_input, when
-from phaseline.context import Context
+from phaseline._definition.children import start_child
+from phaseline._definition.compose import Each, branch, parallel, shared_input, when
+from phaseline._definition.context import Context
+from phaseline._definition.graph import Ref
+from phaseline._definition.phase import Options, Phase
+from phaseline._definition.signals import Signal
+from phaseline._definition.step import Chain, Node, wait_for
+from phaseline._values.codec import ValueCodec
+from phaseline._values.signature import signature_of
+from phaseline._values.texts import did_you_mean
 from phaseline.errors import (
     DefinitionError,
     DuplicatePhaseError,
@@ -21,14 +27,9 @@ from phaseline.errors import (
     PluginError,
     TemplateError,
 )
-from phaseline.graph import Ref
 from phaseline.limits import Rate
-from phaseline.phase import Options, Phase
 from phaseline.pipeline import Dag, Pipeline
 from phaseline.retry import Retry
-from phaseline.signals import Signal
-from phaseline.signature import signature_of
-from phaseline.step import Chain, Node, wait_for
 from phaseline.templates.format import (
     INPUT,
     Body,
@@ -51,7 +52,6 @@ from phaseline.templates.format import (
 )
 from phaseline.templates.places import Where
 from phaseline.templates.text import Source
-from phaseline.texts import did_you_mean
 
 Registered: TypeAlias = "Node[Any, Any] | type[Node[Any, Any]] | Callable[..., Any] | Signal[Any]"
 """What a template may name: a phase or any other node, a class of them, a test, a function of several values, a signal."""

@@ -7,10 +7,10 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from phaseline._values.texts import did_you_mean
 from phaseline.templates.format import TABLES, Template
 from phaseline.templates.places import Where
 from phaseline.templates.text import Source, is_list, is_table
-from phaseline.texts import did_you_mean
 
 MOST_PROBLEMS = 10
 """Mistakes that are told at once."""

@@ -19,8 +19,8 @@ from pydantic import (
 from pydantic_core import PydanticCustomError
 from typing_extensions import TypeAliasType
 
-from phaseline.children import ClosePolicy
-from phaseline.compose import OnError
+from phaseline._definition.children import ClosePolicy
+from phaseline._definition.compose import OnError
 
 NAME, SEQUENCE = "<name>", "<steps>"
 """How a step that is a text, and one that is a list, are told apart from the tables."""

@@ -10,8 +10,9 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import timedelta
 
+from phaseline._definition.plan import UNDO_MARK
+from phaseline._values.codec import same_json
 from phaseline.abc import Storage
-from phaseline.codec import same_json
 from phaseline.events import (
     CheckpointCreated,
     DeadLetterDiscarded,
@@ -31,7 +32,6 @@ from phaseline.events import (
     PipelineRollingBack,
     SignalReceived,
 )
-from phaseline.plan import UNDO_MARK
 from phaseline.run import (
     ENDED_STATES,
     INPUT,

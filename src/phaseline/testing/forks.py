@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from phaseline.codec import same_json
+from phaseline._values.codec import same_json
 from phaseline.events import PipelineForked
 from phaseline.run import INPUT
 from phaseline.testing.stored import StoredRun

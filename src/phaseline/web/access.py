@@ -12,11 +12,11 @@ from typing import Final, TypeAlias, cast
 import attrs
 from starlette.requests import HTTPConnection
 
+from phaseline._values.texts import storable_text
 from phaseline.asking import check_moment
 from phaseline.errors import DefinitionError
 from phaseline.finding import RunSummary
 from phaseline.marks import Attribute, marks_of
-from phaseline.texts import storable_text
 
 log: Final = logging.getLogger("phaseline.web")
 

@@ -19,6 +19,7 @@ from typing import Final, Generic, Self, TypeVar
 import anyio
 import attrs
 
+from phaseline._definition.options import check_unit
 from phaseline._shell.clock import Timer
 from phaseline._shell.ids import first_id
 from phaseline._shell.outage import patiently
@@ -34,7 +35,6 @@ from phaseline.errors import (
 from phaseline.events import Event
 from phaseline.finding import RunFilter
 from phaseline.loops import LoopEvent, new_event
-from phaseline.options import check_unit
 from phaseline.run import RunRecord
 from phaseline.runs import summary_of
 from phaseline.web.access import Action, everything

@@ -19,6 +19,7 @@ import attrs
 from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import IntegrityError
 
+from phaseline._values.codec import same_json
 from phaseline.abc import (
     Backlog,
     Beginning,
@@ -35,7 +36,6 @@ from phaseline.abc import (
     Transaction,
     WorkerRecord,
 )
-from phaseline.codec import same_json
 from phaseline.errors import SchemaVersionError, StorageUnavailableError, StorageURLError
 from phaseline.events import Event
 from phaseline.finding import EVERY_RUN, RunFilter

@@ -7,10 +7,10 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, TypeAlias
 
-from phaseline.edges import Edge, Gather, Given, Merge, Race, Source, edges_of
+from phaseline._definition.edges import Edge, Gather, Given, Merge, Race, Source, edges_of
+from phaseline._definition.plan import NodeKind, PlanNode
 from phaseline.errors import DefinitionError
 from phaseline.machine import Transitions
-from phaseline.plan import NodeKind, PlanNode
 from phaseline.run import RunState
 
 Shape: TypeAlias = "str | list[Any] | Mapping[str, Any]"

@@ -10,8 +10,8 @@ from typing import Annotated, Any, Union, get_args, get_origin
 import attrs
 from pydantic_core import CoreSchema, core_schema
 
-from phaseline.losses import is_a
-from phaseline.signature import element_type
+from phaseline._values.losses import is_a
+from phaseline._values.signature import element_type
 
 
 @attrs.frozen

@@ -7,15 +7,15 @@ from datetime import timedelta
 from types import GenericAlias
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
 
+from phaseline._definition.options import check_key, check_name, check_span
+from phaseline._definition.signals import Signal
+from phaseline._values.nothing import NOTHING
+from phaseline._values.signature import accepts, type_name
 from phaseline.errors import DefinitionError, TypeMismatchError
-from phaseline.nothing import NOTHING
-from phaseline.options import check_key, check_name, check_span
 from phaseline.retry import Retry
-from phaseline.signals import Signal
-from phaseline.signature import accepts, type_name
 
 if TYPE_CHECKING:
-    from phaseline.plan import Plan
+    from phaseline._definition.plan import Plan
 
 In_contra = TypeVar("In_contra", contravariant=True)
 Out_co = TypeVar("Out_co", covariant=True)

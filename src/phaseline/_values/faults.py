@@ -13,7 +13,7 @@ from pydantic import Secret, SecretBytes, SecretStr, ValidationError
 from pydantic.errors import PydanticErrorMixin
 from pydantic_core import PydanticSerializationError, from_json, to_json
 
-from phaseline.losses import Loc, is_a
+from phaseline._values.losses import Loc, is_a
 
 PARSER_DEPTH = 200
 """Levels of nesting that the JSON parser of pydantic-core reads."""

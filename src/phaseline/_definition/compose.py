@@ -10,12 +10,12 @@ from typing import Any, ClassVar, Generic, Literal, TypeVar, Union, get_args, ov
 import attrs
 from pydantic import BaseModel, ConfigDict
 
-from phaseline.context import Context
+from phaseline._definition.context import Context
+from phaseline._definition.step import Node, node_from
+from phaseline._values.signature import accepts, common_type, signature_of, type_name
+from phaseline._values.texts import did_you_mean
 from phaseline.errors import DefinitionError, NoCommonInputError, TypeMismatchError
 from phaseline.run import ErrorInfo
-from phaseline.signature import accepts, common_type, signature_of, type_name
-from phaseline.step import Node, node_from
-from phaseline.texts import did_you_mean
 
 A = TypeVar("A")
 B = TypeVar("B")

@@ -9,11 +9,11 @@ from inspect import get_annotations, isfunction
 from types import NoneType
 from typing import Any, get_args, get_origin
 
-from phaseline.deps import Dep
+from phaseline._definition.deps import Dep
+from phaseline._values.texts import did_you_mean, storable_key
 from phaseline.errors import DefinitionError, EncodeError
 from phaseline.limits import Rate
 from phaseline.retry import LONGEST, Retry
-from phaseline.texts import did_you_mean, storable_key
 from phaseline.usage import Budget, Quota
 
 NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*\Z")

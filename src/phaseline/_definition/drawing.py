@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from phaseline.derive import shape_of
-from phaseline.edges import Source, edges_of, takes_given
+from phaseline._definition.derive import shape_of
+from phaseline._definition.edges import Source, edges_of, takes_given
+from phaseline._definition.plan import NodeKind, Plan, PlanNode
 from phaseline.limits import parted
-from phaseline.plan import NodeKind, Plan, PlanNode
 
 _FRAMES = {
     NodeKind.PHASE: ('["', '"]'),

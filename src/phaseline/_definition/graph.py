@@ -12,15 +12,15 @@ from typing import Any, Generic, Literal, TypeVar, cast, overload
 import attrs
 from typing_extensions import Unpack
 
-from phaseline.context import Context
+from phaseline._definition.context import Context
+from phaseline._definition.options import check_name, check_options
+from phaseline._definition.phase import FunctionPhase, Options, PhaseOptions, option_names, with_needs
+from phaseline._definition.signals import Signal
+from phaseline._definition.step import Node, Wait, node_from
+from phaseline._values.nothing import NOTHING
+from phaseline._values.signature import Signature, accepts, signature_of, type_name
+from phaseline._values.texts import did_you_mean
 from phaseline.errors import DefinitionError, TypeMismatchError
-from phaseline.nothing import NOTHING
-from phaseline.options import check_name, check_options
-from phaseline.phase import FunctionPhase, Options, PhaseOptions, option_names, with_needs
-from phaseline.signals import Signal
-from phaseline.signature import Signature, accepts, signature_of, type_name
-from phaseline.step import Node, Wait, node_from
-from phaseline.texts import did_you_mean
 
 A = TypeVar("A")
 B = TypeVar("B")

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from phaseline.context import Context
+from phaseline._definition.context import Context
+from phaseline._definition.phase import Phase
+from phaseline._definition.plan import Call
+from phaseline._values.signature import accepts, signature_of, type_name
 from phaseline.errors import DefinitionError
-from phaseline.phase import Phase
-from phaseline.plan import Call
-from phaseline.signature import accepts, signature_of, type_name
 
 
 def undo_of(phase: Phase[Any, Any]) -> Call | None:

@@ -28,9 +28,8 @@ from pydantic_core import (
     to_json,
 )
 
-from phaseline.errors import DecodeError, DefinitionError, EncodeError, InvalidInputError
-from phaseline.exact import exact_fields, has_aliases, has_exactly
-from phaseline.faults import (
+from phaseline._values.exact import exact_fields, has_aliases, has_exactly
+from phaseline._values.faults import (
     brief,
     double_keys,
     fault_or_unwritable,
@@ -42,9 +41,10 @@ from phaseline.faults import (
     not_json,
     problems_of,
 )
-from phaseline.losses import changed, is_a, loss_finder
-from phaseline.natures import FLOATLESS, class_schema, nature_of
-from phaseline.signature import element_type, type_name
+from phaseline._values.losses import changed, is_a, loss_finder
+from phaseline._values.natures import FLOATLESS, class_schema, nature_of
+from phaseline._values.signature import element_type, type_name
+from phaseline.errors import DecodeError, DefinitionError, EncodeError, InvalidInputError
 
 T = TypeVar("T")
 

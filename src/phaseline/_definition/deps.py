@@ -10,7 +10,7 @@ import attrs
 from phaseline.errors import DefinitionError, MissingDependencyError
 
 if TYPE_CHECKING:
-    from phaseline.plan import Plan
+    from phaseline._definition.plan import Plan
 
 T = TypeVar("T")
 

@@ -9,23 +9,23 @@ from typing import Any, Never, NoReturn, get_args, get_origin
 
 import attrs
 
-from phaseline.children import StartedRun
-from phaseline.closing import bound, finished
-from phaseline.codec import ValueCodec
-from phaseline.compose import Branch, Each, Parallel, Question, When
-from phaseline.derive import check_labels, derive_machine, fingerprint_of, order_of
-from phaseline.edges import GIVEN, Edge, Gather, Merge, Race, Source, edges_of, gathered, merged
+from phaseline._definition.children import StartedRun
+from phaseline._definition.closing import bound, finished
+from phaseline._definition.compose import Branch, Each, Parallel, Question, When
+from phaseline._definition.derive import check_labels, derive_machine, fingerprint_of, order_of
+from phaseline._definition.edges import GIVEN, Edge, Gather, Merge, Race, Source, edges_of, gathered, merged
+from phaseline._definition.graph import FunctionOfMany, Graph
+from phaseline._definition.phase import DEFAULT_QUEUE, Phase
+from phaseline._definition.plan import Awaited, Binding, NodeKind, Plan, PlanNode
+from phaseline._definition.step import Chain, Node, Subgraph, Wait
+from phaseline._definition.undoing import undo_of
+from phaseline._values.codec import ValueCodec
+from phaseline._values.nothing import NOTHING
+from phaseline._values.signature import accepts, element_type, type_name
+from phaseline._values.texts import upper_snake
 from phaseline.errors import DefinitionError, DuplicatePhaseError, EncodeError
-from phaseline.graph import FunctionOfMany, Graph
 from phaseline.limits import Rate, limits_text
-from phaseline.nothing import NOTHING
-from phaseline.phase import DEFAULT_QUEUE, Phase
-from phaseline.plan import Awaited, Binding, NodeKind, Plan, PlanNode
 from phaseline.retry import NO_RETRY, Retry
-from phaseline.signature import accepts, element_type, type_name
-from phaseline.step import Chain, Node, Subgraph, Wait
-from phaseline.texts import upper_snake
-from phaseline.undoing import undo_of
 from phaseline.usage import Budget
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any, ForwardRef, Generic, TypeVar, get_args
 
+from phaseline._definition.options import check_name
 from phaseline.errors import DefinitionError
-from phaseline.options import check_name
 
 T = TypeVar("T")
 

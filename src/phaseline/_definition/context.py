@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any, ClassVar, ParamSpec, Protocol, TypeVar, o
 
 from pydantic import BaseModel, ConfigDict
 
-from phaseline.deps import Dep
+from phaseline._definition.deps import Dep
+from phaseline._definition.step import Node
+from phaseline._values.texts import upper_snake
 from phaseline.errors import DefinitionError
 from phaseline.events import ENGINE_EVENTS
-from phaseline.step import Node
-from phaseline.texts import upper_snake
 from phaseline.usage import Budget, Usage
 
 if TYPE_CHECKING:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any, Literal, TypeAlias, TypeVar, get_args
 
+from phaseline._definition.options import check_name
+from phaseline._definition.step import Node, Subgraph, advice_on
+from phaseline._values.texts import did_you_mean
 from phaseline.errors import DefinitionError
-from phaseline.options import check_name
-from phaseline.step import Node, Subgraph, advice_on
-from phaseline.texts import did_you_mean
 
 In = TypeVar("In")
 Out = TypeVar("Out")

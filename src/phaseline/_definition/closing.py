@@ -6,9 +6,9 @@ from collections.abc import Collection, Iterator, Sequence
 
 import attrs
 
-from phaseline.edges import GIVEN, Edge, Given, Merge, Race, Source, edges_of
-from phaseline.phase import DEFAULT_QUEUE
-from phaseline.plan import Binding, NodeKind, PlanNode
+from phaseline._definition.edges import GIVEN, Edge, Given, Merge, Race, Source, edges_of
+from phaseline._definition.phase import DEFAULT_QUEUE
+from phaseline._definition.plan import Binding, NodeKind, PlanNode
 from phaseline.run import INPUT
 
 

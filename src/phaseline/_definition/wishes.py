@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from phaseline.nothing import NOTHING
-from phaseline.options import check_pause
+from phaseline._definition.options import check_pause
+from phaseline._values.nothing import NOTHING
+from phaseline._values.texts import storable_text
 from phaseline.retry import LONGEST
-from phaseline.texts import storable_text
 
 
 class Again(Exception):  # noqa: N818  # a wish, not an error

@@ -23,11 +23,9 @@ from typing import (
 import attrs
 from typing_extensions import TypedDict, Unpack, get_original_bases
 
-from phaseline.context import Context
-from phaseline.deps import Dep
-from phaseline.errors import DefinitionError
-from phaseline.limits import Rate
-from phaseline.options import (
+from phaseline._definition.context import Context
+from phaseline._definition.deps import Dep
+from phaseline._definition.options import (
     check_bool,
     check_compensate,
     check_concurrency,
@@ -44,10 +42,12 @@ from phaseline.options import (
     check_spelling,
     option_kinds,
 )
+from phaseline._definition.step import Node
+from phaseline._values.signature import Signature, accepts, signature_of, type_name
+from phaseline._values.texts import snake, upper_snake
+from phaseline.errors import DefinitionError
+from phaseline.limits import Rate
 from phaseline.retry import Retry
-from phaseline.signature import Signature, accepts, signature_of, type_name
-from phaseline.step import Node
-from phaseline.texts import snake, upper_snake
 
 T = TypeVar("T")
 A = TypeVar("A")

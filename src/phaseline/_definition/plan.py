@@ -14,17 +14,17 @@ from typing import Any
 
 import attrs
 
-from phaseline.children import ClosePolicy
-from phaseline.codec import ValueCodec
-from phaseline.compose import OnError, Question
-from phaseline.deps import Dep
-from phaseline.edges import Edge, Given, Race, Source, edges_of
+from phaseline._definition.children import ClosePolicy
+from phaseline._definition.compose import OnError, Question
+from phaseline._definition.deps import Dep
+from phaseline._definition.edges import Edge, Given, Race, Source, edges_of
+from phaseline._definition.phase import Phase
+from phaseline._definition.step import Node
+from phaseline._values.codec import ValueCodec
 from phaseline.events import Transition
 from phaseline.machine import Transitions
-from phaseline.phase import Phase
 from phaseline.retry import Retry
 from phaseline.run import Definition
-from phaseline.step import Node
 from phaseline.usage import Budget
 
 Items = tuple[int, ...]
