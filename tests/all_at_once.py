@@ -65,7 +65,7 @@ from phaseline._engine.control import verb_of
 from phaseline.abc import Storage
 from phaseline.control import TABLE, kind_of
 from phaseline.limits import joined, limit_text
-from phaseline.run import ENDED_STATES, ErrorCategory, ErrorInfo, PhaseRecord, RunRecord, RunState
+from phaseline.rows import ENDED_STATES, ErrorCategory, ErrorInfo, PhaseRecord, RunRecord, RunState
 from phaseline.storage.memory import MemoryStorage
 from phaseline.storage.sql.store import SqlStorage
 from phaseline.testing.checker import check

@@ -29,7 +29,7 @@ from phaseline.events import (
     PhaseSkipped,
     PhaseStarted,
 )
-from phaseline.run import (
+from phaseline.rows import (
     ENDED_STATES,
     SETTLED_STATES,
     STANDING_STATES,

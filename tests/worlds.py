@@ -18,7 +18,7 @@ from phaseline._engine.snapshot import Snapshot
 from phaseline._engine.verdicts import Refused
 from phaseline.abc import ClaimRequest, DueRuns, DueWaits, HeldPhase, LateLevels, Storage
 from phaseline.finding import RunFilter
-from phaseline.run import Definition, PhaseRecord, RunRecord
+from phaseline.rows import Definition, PhaseRecord, RunRecord
 from phaseline.testing.stored import stored_runs
 from phaseline.timetable import ScheduleRecord
 from phaseline.units import Outcome, RunRows, Unit

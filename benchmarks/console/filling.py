@@ -20,7 +20,7 @@ from phaseline._shell.ids import commit_ids, new_run_id
 from phaseline.abc import Storage
 from phaseline.letters import DeadLetter
 from phaseline.marks import marks_of
-from phaseline.run import INPUT, RunRecord
+from phaseline.rows import INPUT, RunRecord
 from phaseline.storage.sql.store import SqlStorage
 from phaseline.units import RunRows, Unit
 

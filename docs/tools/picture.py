@@ -72,7 +72,7 @@ FLOORS = (
     Floor(
         "Facts and rules",
         "runs, events; no I/O, no time, no chance",
-        _rooms("machine retry events control places run statistics marks slots limits usage"),
+        _rooms("machine retry events control places run rows statistics marks slots limits usage"),
         (6, 0, 1),
     ),
     Floor(

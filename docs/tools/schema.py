@@ -11,7 +11,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import NamedTuple
 
-from phaseline import abc, letters, run, timetable, units
+from phaseline import abc, letters, rows, timetable, units
 from phaseline.storage.sql.migrations import LATEST, statements
 
 PAGE = Path(__file__).parents[1] / "reference/schema.md"
@@ -35,11 +35,11 @@ ABOUT = {
 """Every table, in the order of the page."""
 
 RECORDS: Mapping[str, type] = {
-    "pipeline_run": run.RunRecord,
-    "phase_execution": run.PhaseRecord,
-    "checkpoint": run.Checkpoint,
+    "pipeline_run": rows.RunRecord,
+    "phase_execution": rows.PhaseRecord,
+    "checkpoint": rows.Checkpoint,
     "step_result": units.StepResult,
-    "signal": run.SignalRecord,
+    "signal": rows.SignalRecord,
     "dead_letter": letters.DeadLetter,
     "message": units.Message,
     "schedule": timetable.ScheduleRecord,

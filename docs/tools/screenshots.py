@@ -28,7 +28,7 @@ from tests.web_server import serving
 
 from phaseline import RunHandle, Runtime
 from phaseline._shell.ids import new_run_id
-from phaseline.run import PhaseState
+from phaseline.rows import PhaseState
 from phaseline.testing.storage.build import make_phase, make_run, make_unit
 from phaseline.units import Unit
 from phaseline.web import Access, console

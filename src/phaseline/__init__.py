@@ -20,7 +20,8 @@ from phaseline.limits import Rate
 from phaseline.machine import StateMachine, Transitions
 from phaseline.pipeline import Dag, Pipeline
 from phaseline.retry import Retry
-from phaseline.run import Checkpoint, ErrorCategory, PhaseRecord, PhaseState, Run, RunState
+from phaseline.rows import Checkpoint, ErrorCategory, PhaseRecord, PhaseState, RunState
+from phaseline.run import Run
 from phaseline.runs import Runs
 from phaseline.runtime import Runtime
 from phaseline.schedules import SLOT, Schedule, Schedules

@@ -18,7 +18,7 @@ from phaseline.events import Event
 from phaseline.finding import EVERY_RUN, RunFilter
 from phaseline.letters import EVERY_LETTER, DeadLetter, LetterFilter, LetterKey
 from phaseline.places import Place, page_of, places_of
-from phaseline.run import Checkpoint, Definition, PhaseRecord, PhaseState, RunRecord
+from phaseline.rows import Checkpoint, Definition, PhaseRecord, PhaseState, RunRecord
 from phaseline.statistics import Grouping, Statistics
 from phaseline.units import Message, Outcome, RunRows, Unit
 from phaseline.usage import Usage

@@ -7,7 +7,7 @@ from datetime import datetime
 from phaseline._definition.options import LABEL
 from phaseline._values.texts import did_you_mean
 from phaseline.errors import DefinitionError, RunNotFoundError
-from phaseline.run import RunState
+from phaseline.rows import RunState
 
 MOST_LISTED = 1_000_000_000
 

@@ -31,7 +31,8 @@ from phaseline.events import Event, PhaseProgress
 from phaseline.handle import RunHandle
 from phaseline.outline import Entry, outline
 from phaseline.pipeline import Pipeline
-from phaseline.run import ENDED_STATES, ErrorInfo, PhaseRecord, PhaseState, Progress, Run, RunState
+from phaseline.rows import ENDED_STATES, ErrorInfo, PhaseRecord, PhaseState, Progress, RunState
+from phaseline.run import Run
 from phaseline.showing import pipeline_of
 
 __all__ = ["watch", "Picture"]

@@ -7,7 +7,7 @@ from enum import StrEnum
 from typing import Final
 
 from phaseline.errors import CodecError, PipelineNotRegisteredError, RunError
-from phaseline.run import RunState
+from phaseline.rows import RunState
 
 
 class Verb(StrEnum):

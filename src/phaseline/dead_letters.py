@@ -18,7 +18,7 @@ from phaseline.errors import DefinitionError, PhaselineError
 from phaseline.finding import Commanded, Order
 from phaseline.letters import DeadLetter, LetterFilter, LetterKey, LetterPage, letter_filter
 from phaseline.pipeline import Selected, names_of
-from phaseline.run import ErrorCategory
+from phaseline.rows import ErrorCategory
 
 PAGE = 100
 """Letters of a page where the caller does not say, and runs that a command to many is given to at once."""

@@ -14,7 +14,8 @@ from phaseline.masking import url_without_secrets
 if TYPE_CHECKING:
     from datetime import datetime, timedelta
 
-    from phaseline.run import ErrorCategory, ErrorInfo, Run
+    from phaseline.rows import ErrorCategory, ErrorInfo
+    from phaseline.run import Run
     from phaseline.usage import Budget, Quota, Usage
 
 

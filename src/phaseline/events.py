@@ -14,7 +14,7 @@ from typing import Any, ClassVar, TypedDict
 
 import msgspec
 
-from phaseline.run import Checkpoint, ErrorCategory, ErrorInfo
+from phaseline.rows import Checkpoint, ErrorCategory, ErrorInfo
 from phaseline.usage import Usage, cost_text
 
 

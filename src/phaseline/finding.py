@@ -11,7 +11,7 @@ import attrs
 from phaseline.asking import check_asked, check_moment, check_state
 from phaseline.errors import DefinitionError, PhaselineError
 from phaseline.marks import Attribute, marks_of
-from phaseline.run import STANDING_STATES, ErrorInfo, RunRecord, RunState
+from phaseline.rows import STANDING_STATES, ErrorInfo, RunRecord, RunState
 
 Order: TypeAlias = Literal["newest", "oldest"]
 

@@ -25,7 +25,8 @@ from phaseline.asking import check_seq
 from phaseline.control import Verb
 from phaseline.errors import ResultTimeoutError, RunNotFoundError, RunNotVisibleError
 from phaseline.events import Event
-from phaseline.run import ENDED_STATES, SETTLED_STATES, Checkpoint, Run
+from phaseline.rows import ENDED_STATES, SETTLED_STATES, Checkpoint
+from phaseline.run import Run
 
 if TYPE_CHECKING:
     from phaseline.exports import RunExport

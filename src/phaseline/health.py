@@ -8,7 +8,7 @@ from typing import Any, Final, cast
 
 import attrs
 
-from phaseline.run import Definition
+from phaseline.rows import Definition
 
 PATIENCE = timedelta(minutes=1)
 """How long phases may wait for a worker before this is a problem, where the caller says nothing."""

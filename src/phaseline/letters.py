@@ -11,7 +11,7 @@ import msgspec
 
 from phaseline.asking import check_asked, check_moment
 from phaseline.errors import DefinitionError
-from phaseline.run import ErrorCategory, ErrorInfo
+from phaseline.rows import ErrorCategory, ErrorInfo
 
 LetterKey: TypeAlias = tuple[datetime, str]
 """Where a letter stands in the order of all: when it was written, and the id of its run."""

@@ -22,7 +22,7 @@ from phaseline.events import (
     UsageRecorded,
 )
 from phaseline.health import Health
-from phaseline.run import ENDED_STATES, PhaseRecord, RunRecord
+from phaseline.rows import ENDED_STATES, PhaseRecord, RunRecord
 from phaseline.statistics import without_indices
 
 

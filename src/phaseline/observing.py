@@ -10,7 +10,7 @@ import attrs
 
 from phaseline.errors import RuntimeUsageError
 from phaseline.events import Event
-from phaseline.run import PhaseRecord, RunRecord
+from phaseline.rows import PhaseRecord, RunRecord
 
 OnCommit = Callable[[RunRecord, Sequence[Event], Mapping[str, PhaseRecord]], object]
 """Told of each commit of this process: the run as it is from then on, the facts, and the rows that were written, by path."""

@@ -8,7 +8,7 @@ from typing import Final
 
 import attrs
 
-from phaseline.run import PhaseRecord, PhaseState
+from phaseline.rows import PhaseRecord, PhaseState
 
 MOST_ITEMS: Final = 8
 """Items of a map that are listed, of those that run or failed."""

@@ -47,7 +47,8 @@ from phaseline.loops import is_here, loop_here
 from phaseline.machine import Transitions
 from phaseline.queues.inprocess import InProcessQueue
 from phaseline.retry import Retry
-from phaseline.run import ENDED_STATES, Run
+from phaseline.rows import ENDED_STATES
+from phaseline.run import Run
 from phaseline.storage.memory_unread import UnreadMemory
 from phaseline.usage import Budget
 

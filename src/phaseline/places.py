@@ -8,7 +8,7 @@ from datetime import datetime
 
 import attrs
 
-from phaseline.run import PhaseRecord, PhaseState
+from phaseline.rows import PhaseRecord, PhaseState
 from phaseline.statistics import without_indices
 
 

@@ -19,7 +19,7 @@ from prometheus_client.registry import Collector
 
 from phaseline.events import Event
 from phaseline.measuring import BUCKETS, COUNTED, READ, Instrument, counted
-from phaseline.run import PhaseRecord, RunRecord
+from phaseline.rows import PhaseRecord, RunRecord
 from phaseline.runtime import Runtime
 from phaseline.scraping import MAX_AGE, Scraper
 

@@ -16,7 +16,7 @@ from phaseline.asking import check_run_id
 from phaseline.control import Verb
 from phaseline.errors import DefinitionError, PhaselineError
 from phaseline.finding import Commanded, Order, Orphans, RunFilter, RunPage, RunSummary
-from phaseline.run import ENDED_STATES, Definition, RunRecord, RunState
+from phaseline.rows import ENDED_STATES, Definition, RunRecord, RunState
 from phaseline.statistics import GROUPINGS, Grouping, Statistics
 from phaseline.usage import Usage
 

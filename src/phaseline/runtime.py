@@ -61,7 +61,8 @@ from phaseline.marks import Attribute, marks_of
 from phaseline.observing import Observers
 from phaseline.pipeline import Pipeline, Selected, names_of, open_hosts, warn_of_endless
 from phaseline.retry import Retry
-from phaseline.run import ENDED_STATES, ErrorCategory, Run
+from phaseline.rows import ENDED_STATES, ErrorCategory
+from phaseline.run import Run
 from phaseline.runs import Runs, orphans_of
 from phaseline.schedules import Schedules
 from phaseline.settings import WITHOUT_SETTINGS, Settings

@@ -14,7 +14,8 @@ from phaseline._shell.runner import Runner
 from phaseline.errors import InvalidInputError, InvalidSignalError, NoOutputError
 from phaseline.finding import RunSummary
 from phaseline.pipeline import Pipeline
-from phaseline.run import Run, RunState
+from phaseline.rows import RunState
+from phaseline.run import Run
 from phaseline.runs import summary_by_id
 from phaseline.runtime import Runtime
 from phaseline.views import RunDetail, StateView

@@ -9,7 +9,7 @@ import msgspec
 
 from phaseline.events import Event
 from phaseline.letters import DeadLetter
-from phaseline.run import PhaseRecord, RunRecord, SignalRecord
+from phaseline.rows import PhaseRecord, RunRecord, SignalRecord
 
 
 class StepResult(msgspec.Struct, frozen=True, gc=False):

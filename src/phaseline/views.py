@@ -15,7 +15,8 @@ from phaseline.errors import DefinitionError
 from phaseline.finding import RunSummary
 from phaseline.letters import DeadLetter
 from phaseline.pipeline import Pipeline
-from phaseline.run import Checkpoint, ErrorInfo, PhaseRecord, Run
+from phaseline.rows import Checkpoint, ErrorInfo, PhaseRecord
+from phaseline.run import Run
 from phaseline.schedules import Schedule
 from phaseline.statistics import Percentiles, Statistics
 from phaseline.usage import Usage, cost_text

@@ -9,7 +9,7 @@ from typing import Self
 from phaseline.events import Event
 from phaseline.interest import Interest
 from phaseline.loops import LoopEvent, new_event
-from phaseline.run import SETTLED_STATES
+from phaseline.rows import SETTLED_STATES
 
 LIVE_KEPT = 10_000
 """Events kept for a reader that lags: of those that are only told live the oldest are lost, the others are read again from

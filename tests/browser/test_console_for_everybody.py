@@ -12,7 +12,7 @@ from tests.consoles import consoled
 from tests.node import installed
 
 from phaseline import Abort, Pipeline, Runtime, Signal, each, phase
-from phaseline.run import RunState
+from phaseline.rows import RunState
 
 APPROVED = Signal[bool]("approved")
 

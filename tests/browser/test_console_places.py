@@ -11,7 +11,7 @@ from pydantic import BaseModel, Field
 from tests.consoles import consoled
 
 from phaseline import Abort, Pipeline, Runtime, phase
-from phaseline.run import RunState
+from phaseline.rows import RunState
 from phaseline.web import Access
 from phaseline.web.access import Action
 

@@ -17,7 +17,7 @@ from msgspec.structs import replace
 from phaseline.abc import Claimed, ClaimRequest, Storage, WorkerRecord
 from phaseline.events import CheckpointCreated, Emitted, Event, PhaseRetrying, PhaseSkipped, Transition
 from phaseline.finding import RunFilter
-from phaseline.run import (
+from phaseline.rows import (
     ENDED_STATES,
     SETTLED_STATES,
     ErrorCategory,

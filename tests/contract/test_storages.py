@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from tests.databases import Database
 
-from phaseline.run import PhaseRecord, PhaseState, WaitKind
+from phaseline.rows import PhaseRecord, PhaseState, WaitKind
 from phaseline.storage.encoded import EncodedStorage
 from phaseline.storage.memory import MemoryStorage
 from phaseline.storage.sql.store import SqlStorage

@@ -11,7 +11,7 @@ from tests.crash.journal import Journal
 from tests.crash.nursery import Child, Nursery
 from tests.databases import Database
 
-from phaseline.run import RunRecord
+from phaseline.rows import RunRecord
 from phaseline.storage.sql.store import SqlStorage
 from phaseline.testing.checker import check
 

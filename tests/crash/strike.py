@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import attrs
 from tests.crash.scene import Scene
 
-from phaseline.run import INPUT, PhaseState
+from phaseline.rows import INPUT, PhaseState
 
 RUNS = 4
 

@@ -45,7 +45,7 @@ from phaseline.ai import DurableCalls, ModelAnswerError, model_named
 from phaseline.ai.problems import translation
 from phaseline.errors import MissingExtraError
 from phaseline.events import Event, PhaseRetrying
-from phaseline.run import ErrorCategory, ErrorInfo
+from phaseline.rows import ErrorCategory, ErrorInfo
 from phaseline.testing import FakeClock
 
 __all__ = ["anyio_backend"]

@@ -45,7 +45,7 @@ from phaseline.errors import (
     PipelineFailedError,
     RuntimeUsageError,
 )
-from phaseline.run import WaitKind
+from phaseline.rows import WaitKind
 from phaseline.testing import EventRecorder, FakeClock
 from phaseline.testing.checker import check
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 import pytest
 
 from phaseline import Pipeline, Runtime, phase
-from phaseline.run import INPUT
+from phaseline.rows import INPUT
 from phaseline.storage.sql.claims import LARGE_INPUT
 from phaseline.storage.sql.store import SqlStorage
 

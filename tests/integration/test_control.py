@@ -26,7 +26,7 @@ from phaseline.errors import (
     RunNotFoundError,
     StorageUnavailableError,
 )
-from phaseline.run import ENDED_STATES
+from phaseline.rows import ENDED_STATES
 from phaseline.storage.sql.store import SqlStorage
 from phaseline.testing import EventRecorder, FakeClock
 from phaseline.testing.checker import check

@@ -15,7 +15,7 @@ import pytest
 from tests.databases import Database
 
 from phaseline import Pipeline, Runtime, phase
-from phaseline.run import ENDED_STATES
+from phaseline.rows import ENDED_STATES
 from phaseline.storage.sql.store import SqlStorage
 from phaseline.testing.checker import check
 

@@ -12,7 +12,7 @@ from tests.opening import OpenRuntime
 
 from phaseline import Context, Finish, Phase, Pipeline, Retry, Runtime, Skip, each, parallel, phase, when
 from phaseline.abc import Storage
-from phaseline.run import PhaseRecord
+from phaseline.rows import PhaseRecord
 from phaseline.storage.sql.store import SqlStorage
 
 MakeStorage = Callable[[], Storage]

@@ -22,7 +22,7 @@ from phaseline.errors import (
     QuotaExceededError,
     TooManyOpenRunsError,
 )
-from phaseline.run import ErrorCategory
+from phaseline.rows import ErrorCategory
 from phaseline.testing import FakeClock
 
 __all__ = ["anyio_backend"]

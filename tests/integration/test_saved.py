@@ -27,7 +27,7 @@ from phaseline.errors import (
     RuntimeUsageError,
     StorageRefusedError,
 )
-from phaseline.run import PhaseRecord
+from phaseline.rows import PhaseRecord
 from phaseline.storage.sql.store import SqlStorage
 from phaseline.testing import FakeClock
 from phaseline.units import KEPT

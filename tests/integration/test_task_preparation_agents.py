@@ -36,7 +36,7 @@ from phaseline.recipes.task_preparation.__main__ import main
 from phaseline.recipes.task_preparation.agents import AgentDecomposer, AgentEnricher, AgentPromptWriter
 from phaseline.recipes.task_preparation.agents.drafts import subtasks_in
 from phaseline.recipes.task_preparation.agents.frames import MAX_CHARACTERS
-from phaseline.run import ErrorCategory
+from phaseline.rows import ErrorCategory
 
 __all__ = ["anyio_backend"]
 Answer = dict[str, Any] | str | Exception

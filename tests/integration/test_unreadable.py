@@ -13,7 +13,7 @@ from msgspec.structs import replace
 
 from phaseline import Pipeline, Runtime, phase
 from phaseline._shell.paging import page_by_page
-from phaseline.run import PhaseState
+from phaseline.rows import PhaseState
 from phaseline.storage.sql.access import Access
 from phaseline.storage.sql.store import SqlStorage
 from phaseline.testing.storage.base import ask, write

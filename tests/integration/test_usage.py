@@ -16,7 +16,7 @@ from phaseline import Budget, Context, Pipeline, Retry, RunState, Runtime, Usage
 from phaseline._values.markup import escaped
 from phaseline.errors import BudgetExceededError, EncodeError, PipelineFailedError, RuntimeUsageError
 from phaseline.events import UsageRecorded
-from phaseline.run import ErrorCategory
+from phaseline.rows import ErrorCategory
 from phaseline.storage.sql.store import SqlStorage
 from phaseline.testing import FakeClock
 from phaseline.testing.checker import check

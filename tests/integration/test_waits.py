@@ -42,7 +42,7 @@ from phaseline.errors import (
     SignalRefusedError,
     UnknownSignalError,
 )
-from phaseline.run import WaitKind
+from phaseline.rows import WaitKind
 from phaseline.testing import EventRecorder, FakeClock
 from phaseline.testing.checker import check
 

@@ -21,7 +21,7 @@ from tests.databases import Database
 from tests.servers import Server
 
 from phaseline import Runtime, cli
-from phaseline.run import PhaseState, RunState
+from phaseline.rows import PhaseState, RunState
 from phaseline.serving import YOUNG, settle_heap
 
 ROOT = Path(__file__).parents[2]

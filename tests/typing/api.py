@@ -60,7 +60,7 @@ from phaseline.console import watch
 from phaseline.crypto import EncryptedCodec, encrypted
 from phaseline.events import ErrorOccurred, PipelineCompleted, PipelineFailed
 from phaseline.machine import Change, MachineSnapshot
-from phaseline.run import ErrorInfo, StateChange
+from phaseline.rows import ErrorInfo, StateChange
 from phaseline.storage.encoded import EncodedStorage
 
 

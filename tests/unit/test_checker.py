@@ -21,7 +21,7 @@ from phaseline.events import (
     PhaseStarted,
     SlaBreached,
 )
-from phaseline.run import PhaseState
+from phaseline.rows import PhaseState
 from phaseline.storage.memory import MemoryStorage
 from phaseline.testing import accounts
 from phaseline.testing.accounts import Effect, Moment, Reply

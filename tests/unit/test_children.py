@@ -33,7 +33,7 @@ from phaseline._engine.commands import (
 )
 from phaseline._engine.decide import fold
 from phaseline.errors import DefinitionError, DuplicatePhaseError, TemplateError, TypeMismatchError
-from phaseline.run import ErrorCategory, ErrorInfo, PhaseState, WaitKind
+from phaseline.rows import ErrorCategory, ErrorInfo, PhaseState, WaitKind
 from phaseline.testing.storage.build import make_phase, new_run
 from phaseline.units import Message, MessageKind
 

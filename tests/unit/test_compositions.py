@@ -47,7 +47,7 @@ from phaseline._engine.commands import (
 )
 from phaseline._engine.snapshot import is_ended
 from phaseline.pipeline import Pipeline
-from phaseline.run import ErrorCategory, ErrorInfo, PhaseRecord, PhaseState
+from phaseline.rows import ErrorCategory, ErrorInfo, PhaseRecord, PhaseState
 
 BOOM = ErrorInfo(category=ErrorCategory.PROCESSING, type="Boom", message="boom")
 LIMIT = 2

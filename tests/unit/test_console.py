@@ -16,16 +16,8 @@ from phaseline.console import Picture, shown_span
 from phaseline.errors import MissingExtraError
 from phaseline.events import PhaseProgress, PipelineCompleted, Transition
 from phaseline.outline import outline
-from phaseline.run import (
-    ErrorCategory,
-    ErrorInfo,
-    PhaseRecord,
-    PhaseState,
-    Progress,
-    Run,
-    RunRecord,
-    WaitKind,
-)
+from phaseline.rows import ErrorCategory, ErrorInfo, PhaseRecord, PhaseState, Progress, RunRecord, WaitKind
+from phaseline.run import Run
 
 NOW = datetime(2026, 11, 28, 12, tzinfo=UTC)
 

@@ -33,7 +33,7 @@ from phaseline._engine.commands import (
 )
 from phaseline._engine.verdicts import Refused
 from phaseline.events import PipelineRolledBack, PipelineRollingBack
-from phaseline.run import PhaseRecord, PhaseState
+from phaseline.rows import PhaseRecord, PhaseState
 
 
 @attrs.define

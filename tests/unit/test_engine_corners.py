@@ -31,7 +31,7 @@ from phaseline._engine.draft import Draft
 from phaseline._engine.liveness import first_live, length_of
 from phaseline._engine.snapshot import Snapshot
 from phaseline.errors import InvalidTransitionError
-from phaseline.run import ErrorCategory, ErrorInfo, PhaseRecord, PhaseState
+from phaseline.rows import ErrorCategory, ErrorInfo, PhaseRecord, PhaseState
 from phaseline.testing.storage.build import make_run
 from phaseline.usage import Usage
 

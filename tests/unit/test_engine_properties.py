@@ -40,7 +40,7 @@ from phaseline.events import (
     PhaseStarted,
     PipelineFailed,
 )
-from phaseline.run import ErrorCategory, ErrorInfo, PhaseRecord, PhaseState, Progress
+from phaseline.rows import ErrorCategory, ErrorInfo, PhaseRecord, PhaseState, Progress
 
 LIMIT = 2
 """Losses and postponements that a phase of these runs survives."""

@@ -29,7 +29,7 @@ from phaseline._engine.control import Refused
 from phaseline._engine.decide import fold
 from phaseline._engine.snapshot import ItemCount
 from phaseline.events import PhaseCompensated
-from phaseline.run import PhaseState
+from phaseline.rows import PhaseState
 
 LINE = [Top(), Top((0,)), Top((1,))]
 

@@ -32,7 +32,7 @@ from phaseline._engine.commands import (
 )
 from phaseline.errors import DefinitionError
 from phaseline.events import PhaseStarted, SlaBreached
-from phaseline.run import ErrorCategory, ErrorInfo, PhaseRecord, RunState
+from phaseline.rows import ErrorCategory, ErrorInfo, PhaseRecord, RunState
 from phaseline.storage.sql.batch import gather
 from phaseline.testing.checker import check
 

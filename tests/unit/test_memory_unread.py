@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from phaseline import Context, Pipeline, Retry, branch, each, phase
-from phaseline.run import INPUT
+from phaseline.rows import INPUT
 from phaseline.storage.memory import MemoryStorage
 from phaseline.storage.memory_unread import UnreadMemory
 from phaseline.testing.checker import check

@@ -19,7 +19,7 @@ from phaseline.errors import (
     RunNotSettledError,
     StorageURLError,
 )
-from phaseline.run import ErrorInfo, RunRecord
+from phaseline.rows import ErrorInfo, RunRecord
 
 
 @phase

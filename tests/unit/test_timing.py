@@ -17,7 +17,7 @@ from phaseline._engine import timing
 from phaseline._engine.commands import Begin, Command, Expire, Fail, Offer, Pause, Resume, Start, Succeed
 from phaseline._engine.decide import fold
 from phaseline._engine.snapshot import Snapshot
-from phaseline.run import (
+from phaseline.rows import (
     WAITING_PHASES,
     ErrorCategory,
     ErrorInfo,

@@ -30,7 +30,7 @@ from phaseline._engine.commands import (
 from phaseline._engine.verdicts import OverBudget
 from phaseline.errors import DefinitionError, EncodeError
 from phaseline.events import UsageRecorded
-from phaseline.run import ErrorCategory, ErrorInfo, PhaseRecord
+from phaseline.rows import ErrorCategory, ErrorInfo, PhaseRecord
 from phaseline.usage import (
     Reservation,
     Spending,

@@ -10,7 +10,7 @@ import pytest
 
 from phaseline.errors import WireError
 from phaseline.events import Emitted, Event, PhaseFailed, PhaseProgress, PipelineStarted, Transition
-from phaseline.run import ErrorCategory, ErrorInfo
+from phaseline.rows import ErrorCategory, ErrorInfo
 from phaseline.testing.storage.reads import every_kind_of_event
 from phaseline.wire import from_json, to_json, to_wire
 

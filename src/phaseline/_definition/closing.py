@@ -9,7 +9,7 @@ import attrs
 from phaseline._definition.edges import GIVEN, Edge, Given, Merge, Race, Source, edges_of
 from phaseline._definition.phase import DEFAULT_QUEUE
 from phaseline._definition.plan import Binding, NodeKind, PlanNode
-from phaseline.run import INPUT
+from phaseline.rows import INPUT
 
 
 def finished(nodes: Sequence[PlanNode], cancelling: Collection[int], output: Source) -> tuple[PlanNode, ...]:

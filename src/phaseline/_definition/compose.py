@@ -15,7 +15,7 @@ from phaseline._definition.step import Node, node_from
 from phaseline._values.signature import accepts, common_type, signature_of, type_name
 from phaseline._values.texts import did_you_mean
 from phaseline.errors import DefinitionError, NoCommonInputError, TypeMismatchError
-from phaseline.run import ErrorInfo
+from phaseline.rows import ErrorInfo
 
 A = TypeVar("A")
 B = TypeVar("B")

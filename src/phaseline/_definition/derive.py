@@ -11,7 +11,7 @@ from phaseline._definition.edges import Edge, Gather, Given, Merge, Race, Source
 from phaseline._definition.plan import NodeKind, PlanNode
 from phaseline.errors import DefinitionError
 from phaseline.machine import Transitions
-from phaseline.run import RunState
+from phaseline.rows import RunState
 
 Shape: TypeAlias = "str | list[Any] | Mapping[str, Any]"
 

@@ -24,7 +24,7 @@ from phaseline._values.codec import ValueCodec
 from phaseline.events import Transition
 from phaseline.machine import Transitions
 from phaseline.retry import Retry
-from phaseline.run import Definition
+from phaseline.rows import Definition
 from phaseline.usage import Budget
 
 Items = tuple[int, ...]

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from phaseline._definition.edges import takes_given
 from phaseline._definition.plan import Items, Plan, PlanNode
 from phaseline._engine.draft import Draft
-from phaseline.run import FINISHED, PhaseRecord
+from phaseline.rows import FINISHED, PhaseRecord
 
 
 def drop_rows(draft: Draft, rows: Iterable[PhaseRecord]) -> None:

@@ -7,7 +7,7 @@ from phaseline._engine.commands import Attach, ChildEnded
 from phaseline._engine.draft import Draft
 from phaseline._engine.endings import fail_for_good
 from phaseline._engine.messages import waits_for_child
-from phaseline.run import PhaseRecord
+from phaseline.rows import PhaseRecord
 
 
 def attach(draft: Draft, command: Attach, row: PhaseRecord) -> None:

@@ -9,7 +9,7 @@ from typing import Any, TypeAlias
 
 import msgspec
 
-from phaseline.run import ErrorInfo, Progress
+from phaseline.rows import ErrorInfo, Progress
 from phaseline.units import Unit
 from phaseline.usage import Spent, Usage
 

@@ -27,7 +27,7 @@ from phaseline._engine.snapshot import is_ended
 from phaseline._engine.verdicts import Refused
 from phaseline._engine.waits import take_what_came
 from phaseline.control import TABLE, Verb, kind_of
-from phaseline.run import PhaseRecord, RunState
+from phaseline.rows import PhaseRecord, RunState
 
 VERBS: Mapping[type[RunCommand], Verb] = {
     Pause: Verb.PAUSE, Resume: Verb.RESUME, Cancel: Verb.CANCEL, Retry: Verb.RETRY, RerunFrom: Verb.RERUN_FROM,

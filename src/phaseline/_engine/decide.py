@@ -50,7 +50,7 @@ from phaseline._engine.snapshot import Snapshot
 from phaseline._engine.spending import reserve, settle, spend
 from phaseline._engine.verdicts import Fenced, Refused
 from phaseline._engine.waits import begin_wait, elapse, receive
-from phaseline.run import (
+from phaseline.rows import (
     SETTLED_STATES,
     STANDING_STATES,
     WAITING_PHASES,

@@ -21,14 +21,7 @@ from phaseline._engine.snapshot import ENDED_PHASES, ItemCount, Snapshot
 from phaseline.errors import InvalidTransitionError
 from phaseline.events import Event, Head, Transition
 from phaseline.letters import DeadLetter
-from phaseline.run import (
-    SETTLED_STATES,
-    STANDING_STATES,
-    PhaseRecord,
-    RunRecord,
-    RunState,
-    SignalRecord,
-)
+from phaseline.rows import SETTLED_STATES, STANDING_STATES, PhaseRecord, RunRecord, RunState, SignalRecord
 from phaseline.units import AMENDED, Message, SavedValue, StepResult, Unit
 from phaseline.usage import Spending
 

@@ -10,7 +10,7 @@ from phaseline._engine import evolve_phase, evolve_run
 from phaseline._engine.draft import Draft
 from phaseline._engine.snapshot import is_ended
 from phaseline._engine.timing import overdue
-from phaseline.run import INPUT, STANDING_STATES, TOO_LATE, ErrorInfo, PhaseRecord, PhaseState
+from phaseline.rows import INPUT, STANDING_STATES, TOO_LATE, ErrorInfo, PhaseRecord, PhaseState
 
 RUNNING = PhaseState.RUNNING
 

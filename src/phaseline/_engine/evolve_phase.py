@@ -26,14 +26,7 @@ from phaseline.events import (
     PhaseStarted,
 )
 from phaseline.limits import joined
-from phaseline.run import (
-    FINISHED,
-    ErrorInfo,
-    PhaseRecord,
-    PhaseState,
-    RunState,
-    WaitKind,
-)
+from phaseline.rows import FINISHED, ErrorInfo, PhaseRecord, PhaseState, RunState, WaitKind
 from phaseline.times import later
 
 # Members of an enum that are looked up once and not with each phase.

@@ -29,13 +29,7 @@ from phaseline.events import (
     Transition,
 )
 from phaseline.letters import DeadLetter
-from phaseline.run import (
-    ErrorCategory,
-    ErrorInfo,
-    PhaseRecord,
-    RunState,
-    SignalRecord,
-)
+from phaseline.rows import ErrorCategory, ErrorInfo, PhaseRecord, RunState, SignalRecord
 
 
 def pipeline_started(draft: Draft) -> None:

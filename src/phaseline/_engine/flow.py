@@ -16,7 +16,7 @@ from phaseline._engine.endings import cancel_rest, collector, fail_item, skip_ar
 from phaseline._engine.liveness import first_live, length_of, liveness
 from phaseline._engine.snapshot import ItemCount, is_ended, item_state
 from phaseline._engine.waits import begin_wait
-from phaseline.run import STANDING_STATES, PhaseRecord, PhaseState, RunState
+from phaseline.rows import STANDING_STATES, PhaseRecord, PhaseState, RunState
 from phaseline.units import KEPT, StepResult
 
 MAP, TEST, FAILED, IDLE = NodeKind.MAP, NodeKind.TEST, PhaseState.FAILED, RunState.IDLE

@@ -17,7 +17,7 @@ from phaseline._engine.flow import flow_on, take_up
 from phaseline._engine.levels import begin_run
 from phaseline._engine.snapshot import Snapshot
 from phaseline._engine.timing import begun_anew
-from phaseline.run import PhaseRecord, RunRecord, RunState
+from phaseline.rows import PhaseRecord, RunRecord, RunState
 from phaseline.units import RunRows
 
 

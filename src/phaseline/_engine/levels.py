@@ -10,7 +10,7 @@ from phaseline._definition.plan import PlanNode
 from phaseline._engine.commands import TellLate
 from phaseline._engine.draft import Draft
 from phaseline.events import SlaBreached
-from phaseline.run import PhaseRecord
+from phaseline.rows import PhaseRecord
 from phaseline.times import later
 
 

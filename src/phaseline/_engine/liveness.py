@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from phaseline._definition.edges import Edge, Gather, Given, Merge, Race, Source
 from phaseline._definition.plan import Items, Plan
-from phaseline.run import PhaseRecord, PhaseState
+from phaseline.rows import PhaseRecord, PhaseState
 
 RowOf = Callable[[str], PhaseRecord | None]
 COMPLETED = PhaseState.COMPLETED

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from phaseline.run import ENDED_STATES, PhaseRecord, PhaseState, WaitKind
+from phaseline.rows import ENDED_STATES, PhaseRecord, PhaseState, WaitKind
 from phaseline.units import Message, MessageKind
 
 if TYPE_CHECKING:

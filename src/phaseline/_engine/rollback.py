@@ -17,7 +17,7 @@ from phaseline._engine.draft import Draft
 from phaseline._engine.flow import start
 from phaseline._engine.snapshot import is_ended
 from phaseline.control import ACTIVE, kind_of
-from phaseline.run import FINISHED, PhaseRecord, PhaseState, RunState
+from phaseline.rows import FINISHED, PhaseRecord, PhaseState, RunState
 
 GOING = frozenset({ACTIVE, str(RunState.IDLE), str(RunState.INITIALIZING)})
 

@@ -12,7 +12,7 @@ from phaseline._definition.edges import GIVEN
 from phaseline._definition.plan import Items, NodeKind, Plan, PlanNode
 from phaseline._engine.liveness import RowOf, liveness
 from phaseline.events import CheckpointCreated, Event
-from phaseline.run import PhaseRecord, PhaseState, RunRecord, RunState, SignalRecord
+from phaseline.rows import PhaseRecord, PhaseState, RunRecord, RunState, SignalRecord
 from phaseline.units import RunRows
 
 if TYPE_CHECKING:

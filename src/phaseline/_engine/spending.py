@@ -8,7 +8,7 @@ from phaseline._engine.commands import Reserve
 from phaseline._engine.draft import Draft
 from phaseline._engine.verdicts import OverBudget
 from phaseline.events import UsageRecorded
-from phaseline.run import PhaseRecord
+from phaseline.rows import PhaseRecord
 from phaseline.usage import NO_SPENDING, NOTHING_USED, Reservation, Spending, Spent
 
 

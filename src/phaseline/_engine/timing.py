@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from datetime import datetime, timedelta
 from typing import Any
 
-from phaseline.run import (
+from phaseline.rows import (
     STANDING_STATES,
     WAITING_PHASES,
     ErrorCategory,

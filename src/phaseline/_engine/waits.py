@@ -11,7 +11,7 @@ from phaseline._engine.draft import Draft
 from phaseline._engine.endings import fail_for_good
 from phaseline._engine.liveness import length_of
 from phaseline._engine.verdicts import Refused
-from phaseline.run import (
+from phaseline.rows import (
     ENDED_STATES,
     STANDING_STATES,
     ErrorCategory,

@@ -15,7 +15,7 @@ from phaseline.abc import Backlog, Queue, Storage, Tally
 from phaseline.errors import QueueUnavailableError, StorageError
 from phaseline.health import PATIENCE, Health, QueueHealth, ScheduleHealth, ThreadsHealth, WorkerHealth
 from phaseline.measuring import Figures
-from phaseline.run import Definition
+from phaseline.rows import Definition
 
 if TYPE_CHECKING:
     from phaseline._shell.options import RunnerOptions

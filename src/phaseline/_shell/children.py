@@ -22,7 +22,7 @@ from phaseline.errors import (
     RunNotFoundError,
 )
 from phaseline.finding import RunFilter
-from phaseline.run import ENDED_STATES, RunRecord, RunState
+from phaseline.rows import ENDED_STATES, RunRecord, RunState
 from phaseline.units import MessageKind
 
 if TYPE_CHECKING:

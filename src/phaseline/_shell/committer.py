@@ -27,7 +27,7 @@ from phaseline.errors import (
     StorageUnavailableError,
 )
 from phaseline.loops import scope_class
-from phaseline.run import PhaseRecord, PhaseState
+from phaseline.rows import PhaseRecord, PhaseState
 from phaseline.units import Outcome
 from phaseline.usage import NO_SPENDING
 

@@ -37,7 +37,7 @@ from phaseline.errors import (
 )
 from phaseline.events import PhaseProgress
 from phaseline.loops import Post, loop_post
-from phaseline.run import Progress
+from phaseline.rows import Progress
 from phaseline.units import KEPT
 from phaseline.usage import Budget, Spent, Usage, check_recordable
 

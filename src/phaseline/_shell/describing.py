@@ -10,7 +10,8 @@ from phaseline._engine.snapshot import is_landmark
 from phaseline._shell.live import LiveRun
 from phaseline.errors import NoOutputError
 from phaseline.events import Event
-from phaseline.run import Run, RunState
+from phaseline.rows import RunState
+from phaseline.run import Run
 
 if TYPE_CHECKING:
     from phaseline._shell.runner import Runner

@@ -23,7 +23,7 @@ from phaseline._shell.live import Job, LiveRun
 from phaseline._shell.starting import AT_ONCE, new_run
 from phaseline._shell.traced import traced
 from phaseline.errors import LeaseLostError, StorageRefusedError
-from phaseline.run import SETTLED_STATES, PhaseRecord, PhaseState
+from phaseline.rows import SETTLED_STATES, PhaseRecord, PhaseState
 
 if TYPE_CHECKING:
     from phaseline._shell.runner import Runner

@@ -37,7 +37,7 @@ from phaseline.exports import (
     LeftOut,
     RunExport,
 )
-from phaseline.run import INPUT, ErrorInfo, PhaseRecord, RunState
+from phaseline.rows import INPUT, ErrorInfo, PhaseRecord, RunState
 from phaseline.wire import without_traceback
 
 if TYPE_CHECKING:

@@ -17,7 +17,7 @@ from phaseline.errors import (
     StorageError,
 )
 from phaseline.masking import without_secrets
-from phaseline.run import ErrorCategory, ErrorInfo
+from phaseline.rows import ErrorCategory, ErrorInfo
 
 log = logging.getLogger("phaseline.failure")
 

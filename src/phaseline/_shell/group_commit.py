@@ -27,7 +27,7 @@ from phaseline.errors import (
     StorageUnavailableError,
 )
 from phaseline.loops import LoopEvent, shared_event_class
-from phaseline.run import PhaseRecord
+from phaseline.rows import PhaseRecord
 from phaseline.units import Outcome, RunRows
 
 log: Final = logging.getLogger("phaseline.committer")

@@ -32,7 +32,7 @@ from phaseline._values.signature import accepts
 from phaseline.errors import CodecError, DefinitionError, EncodeError, StorageError
 from phaseline.logs import called
 from phaseline.loops import is_meant_for_us
-from phaseline.run import ErrorCategory
+from phaseline.rows import ErrorCategory
 from phaseline.times import later
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from phaseline._engine.commands import TellLate
 from phaseline._shell.tending import tend
 from phaseline._shell.watch import Found, Watch
 from phaseline.abc import LateLevel
-from phaseline.run import Definition
+from phaseline.rows import Definition
 
 if TYPE_CHECKING:
     from phaseline._shell.runner import Runner

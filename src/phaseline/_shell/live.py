@@ -17,7 +17,7 @@ from phaseline._engine.snapshot import Snapshot
 from phaseline._values.nothing import NOTHING
 from phaseline.errors import LeaseLostError, RunNotFoundError
 from phaseline.loops import LoopEvent
-from phaseline.run import PhaseRecord, PhaseState
+from phaseline.rows import PhaseRecord, PhaseState
 from phaseline.units import RunRows, Unit
 from phaseline.usage import Spent
 

@@ -10,7 +10,7 @@ from typing import Final
 
 from phaseline._shell.runner import Runner
 from phaseline.abc import Backlog
-from phaseline.run import Definition
+from phaseline.rows import Definition
 
 log: Final = logging.getLogger("phaseline.worker")
 

@@ -21,7 +21,7 @@ from phaseline.errors import (
     StorageUnavailableError,
 )
 from phaseline.loops import new_event
-from phaseline.run import ENDED_STATES
+from phaseline.rows import ENDED_STATES
 from phaseline.units import Message, MessageKind
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from phaseline._engine.commands import Expire
 from phaseline._shell.tending import tend
 from phaseline._shell.watch import Found, Watch
-from phaseline.run import Definition
+from phaseline.rows import Definition
 
 if TYPE_CHECKING:
     from phaseline._shell.runner import Runner

@@ -27,7 +27,7 @@ from phaseline._shell.positions import PAGE, Positions, between, stored
 from phaseline.events import Event
 from phaseline.finding import RunFilter
 from phaseline.loops import LoopEvent, loop_post, new_event
-from phaseline.run import ENDED_STATES, RunRecord
+from phaseline.rows import ENDED_STATES, RunRecord
 from phaseline.transport import Line, Transport
 
 if TYPE_CHECKING:

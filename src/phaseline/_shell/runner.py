@@ -47,12 +47,7 @@ from phaseline.errors import (
 from phaseline.events import Event
 from phaseline.loops import Post, loop_post, scope_class
 from phaseline.observing import Observers
-from phaseline.run import (
-    ENDED_STATES,
-    Definition,
-    PhaseRecord,
-    RunRecord,
-)
+from phaseline.rows import ENDED_STATES, Definition, PhaseRecord, RunRecord
 from phaseline.times import later
 
 T = TypeVar("T")

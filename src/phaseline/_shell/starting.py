@@ -25,7 +25,7 @@ from phaseline.errors import (
     StorageUnavailableError,
 )
 from phaseline.limits import Rate, joined, limit_text, limits_text
-from phaseline.run import INPUT, RunRecord, RunState
+from phaseline.rows import INPUT, RunRecord, RunState
 from phaseline.times import later
 from phaseline.units import Unit
 

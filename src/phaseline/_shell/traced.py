@@ -12,7 +12,7 @@ from phaseline._engine.draft import Draft
 from phaseline._shell.live import Interruption, Job
 from phaseline.events import Event
 from phaseline.observing import OpenSpan
-from phaseline.run import PhaseRecord, RunRecord
+from phaseline.rows import PhaseRecord, RunRecord
 
 if TYPE_CHECKING:
     from phaseline._shell.runner import Runner

@@ -17,7 +17,7 @@ from phaseline._shell.threads import OffLoop
 from phaseline._values.codec import ValueCodec
 from phaseline.abc import Storage
 from phaseline.errors import DecodeError, NoOutputError
-from phaseline.run import FINISHED, INPUT, PhaseRecord, PhaseState
+from phaseline.rows import FINISHED, INPUT, PhaseRecord, PhaseState
 from phaseline.units import KEPT
 
 T = TypeVar("T")

@@ -19,7 +19,8 @@ from phaseline.errors import (
     RuntimeNotOpenError,
 )
 from phaseline.events import Event
-from phaseline.run import ENDED_STATES, Run, RunState
+from phaseline.rows import ENDED_STATES, RunState
+from phaseline.run import Run
 from phaseline.watches import Watch
 
 FIRST_POLL, POLL, SLOW_POLL = 0.02, 0.25, 1.0

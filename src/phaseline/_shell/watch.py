@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final, Generic, TypeVar
 from phaseline._shell.background import survived
 from phaseline._shell.clock import Earliest
 from phaseline._shell.paging import page_by_page
-from phaseline.run import Definition
+from phaseline.rows import Definition
 
 if TYPE_CHECKING:
     from phaseline._shell.runner import Runner

@@ -31,7 +31,7 @@ from pydantic_ai.exceptions import (
 
 from phaseline.errors import DefinitionError, PhaselineError
 from phaseline.masking import without_secrets
-from phaseline.run import ErrorCategory
+from phaseline.rows import ErrorCategory
 
 LONGEST_ACCOUNT: Final = 1_000
 """Characters that are kept of what a provider says."""

@@ -12,7 +12,7 @@ from phaseline._values.texts import did_you_mean
 from phaseline.cli.places import Place, client_of, place_of
 from phaseline.errors import PipelineNotRegisteredError, RuntimeUsageError
 from phaseline.marks import attribute_from
-from phaseline.run import RunState
+from phaseline.rows import RunState
 from phaseline.runs import Runs
 from phaseline.runtime import Runtime
 

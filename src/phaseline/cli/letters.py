@@ -23,7 +23,7 @@ from phaseline.cli.options import (
 )
 from phaseline.cli.output import print_json, print_rows, when
 from phaseline.control import SUMMARIES, Verb
-from phaseline.run import ErrorCategory
+from phaseline.rows import ErrorCategory
 from phaseline.runtime import Runtime
 from phaseline.showing import state_of
 from phaseline.views import LettersView, LetterView, StateView

@@ -14,7 +14,7 @@ import typer
 from pydantic_core import from_json
 
 from phaseline import finding
-from phaseline.run import RunState
+from phaseline.rows import RunState
 
 _UNITS: Final = {"": 1, "s": 1, "m": 60, "h": 3_600, "d": 86_400, "w": 604_800}
 _SPAN: Final = re.compile(r"(\d{1,9}(?:\.\d{1,6})?)([smhdw]?)")

@@ -38,7 +38,8 @@ from phaseline.exports import RunExport
 from phaseline.finding import Stage
 from phaseline.marks import attribute_from
 from phaseline.pipeline import Pipeline
-from phaseline.run import Run, RunState
+from phaseline.rows import RunState
+from phaseline.run import Run
 from phaseline.runtime import Runtime
 from phaseline.showing import detail_of, pipeline_of
 from phaseline.usage import Usage

@@ -9,7 +9,7 @@ from opentelemetry.metrics import CallbackOptions, Counter, Histogram, Meter, Ob
 
 from phaseline.events import Event
 from phaseline.measuring import BUCKETS, COUNTED, READ, Instrument, Metric, Sample, counted
-from phaseline.run import PhaseRecord, RunRecord
+from phaseline.rows import PhaseRecord, RunRecord
 from phaseline.scraping import Scraper
 
 

@@ -26,7 +26,7 @@ from opentelemetry.trace import (
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 from phaseline.events import Event
-from phaseline.run import ENDED_STATES, PhaseRecord, RunRecord, RunState
+from phaseline.rows import ENDED_STATES, PhaseRecord, RunRecord, RunState
 from phaseline.statistics import without_indices
 
 log: Final = logging.getLogger("phaseline.otel")

@@ -37,7 +37,7 @@ from phaseline.events import Emitted, ErrorOccurred, Event, PhaseFailed, PhaseRe
 from phaseline.finding import EVERY_RUN, RunFilter
 from phaseline.letters import EVERY_LETTER, DeadLetter, LetterFilter, LetterKey
 from phaseline.places import Place
-from phaseline.run import Checkpoint, Definition, ErrorInfo, PhaseRecord, PhaseState, RunRecord
+from phaseline.rows import Checkpoint, Definition, ErrorInfo, PhaseRecord, PhaseState, RunRecord
 from phaseline.statistics import Grouping, Statistics
 from phaseline.timetable import DueSchedules, ScheduleRecord, Timetable
 from phaseline.units import Message, Outcome, RunRows, Unit

@@ -32,7 +32,7 @@ from phaseline.events import CheckpointCreated, Event
 from phaseline.finding import EVERY_RUN, RunFilter
 from phaseline.letters import EVERY_LETTER, DeadLetter, LetterFilter, LetterKey
 from phaseline.limits import Slots, Starts, rates_in
-from phaseline.run import (
+from phaseline.rows import (
     ENDED_STATES,
     SETTLED_STATES,
     STANDING_STATES,

@@ -10,7 +10,7 @@ import msgspec
 from msgspec.structs import replace
 
 from phaseline.events import CheckpointCreated, Event
-from phaseline.run import INPUT, PhaseRecord, RunRecord, SignalRecord
+from phaseline.rows import INPUT, PhaseRecord, RunRecord, SignalRecord
 from phaseline.statistics import Grouping, Sample, phase_group
 from phaseline.units import KEPT, SavedValue, Unit
 from phaseline.usage import NO_SPENDING, total

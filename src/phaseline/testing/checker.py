@@ -32,7 +32,7 @@ from phaseline.events import (
     PipelineRollingBack,
     SignalReceived,
 )
-from phaseline.run import (
+from phaseline.rows import (
     ENDED_STATES,
     INPUT,
     SETTLED_STATES,

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 
 from phaseline.abc import Storage
 from phaseline.events import ChildStarted
-from phaseline.run import ENDED_STATES, PhaseRecord, PhaseState, RunRecord, WaitKind
+from phaseline.rows import ENDED_STATES, PhaseRecord, PhaseState, RunRecord, WaitKind
 from phaseline.testing.stored import StoredRun
 from phaseline.units import Message, MessageKind
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 
 from phaseline._values.codec import same_json
 from phaseline.events import PipelineForked
-from phaseline.run import INPUT
+from phaseline.rows import INPUT
 from phaseline.testing.stored import StoredRun
 
 

@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping
 
 from phaseline.events import EpochBegun, SlaBreached
-from phaseline.run import PhaseRecord, RunRecord
+from phaseline.rows import PhaseRecord, RunRecord
 from phaseline.testing.stored import StoredRun
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from phaseline.events import UsageRecorded
-from phaseline.run import PhaseState
+from phaseline.rows import PhaseState
 from phaseline.statistics import without_indices
 from phaseline.testing.stored import StoredRun
 from phaseline.usage import NO_SPENDING, NOTHING_USED, Usage

@@ -21,7 +21,7 @@ from phaseline.events import (
 )
 from phaseline.finding import EVERY_RUN, RunFilter
 from phaseline.letters import DeadLetter, LetterKey
-from phaseline.run import INPUT, Checkpoint, PhaseRecord, PhaseState, RunRecord, SignalRecord
+from phaseline.rows import INPUT, Checkpoint, PhaseRecord, PhaseState, RunRecord, SignalRecord
 
 PAGE = 500
 

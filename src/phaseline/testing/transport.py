@@ -19,7 +19,7 @@ from typing import Any
 import pytest
 
 from phaseline.events import Emitted, Event, PhaseFailed, PhaseProgress, PipelineStarted, Transition
-from phaseline.run import ErrorCategory, ErrorInfo
+from phaseline.rows import ErrorCategory, ErrorInfo
 from phaseline.testing.queue import at_once
 from phaseline.transport import Line, Transport
 

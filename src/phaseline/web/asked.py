@@ -9,7 +9,7 @@ from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field
 
 from phaseline.finding import Order, Stage
 from phaseline.marks import attribute_from
-from phaseline.run import ErrorCategory, PhaseState
+from phaseline.rows import ErrorCategory, PhaseState
 from phaseline.statistics import Grouping
 from phaseline.timetable import CatchUp, Overlap
 from phaseline.views import RUN_ID

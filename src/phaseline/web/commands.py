@@ -8,7 +8,7 @@ from functools import partial
 from phaseline.control import SUMMARIES, Verb
 from phaseline.errors import DeadlinePassedError, KeyConflictError
 from phaseline.finding import RunSummary
-from phaseline.run import RunState
+from phaseline.rows import RunState
 from phaseline.showing import send
 from phaseline.views import StateView
 from phaseline.web.access import Access, Action

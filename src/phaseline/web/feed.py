@@ -35,7 +35,7 @@ from phaseline.errors import (
 from phaseline.events import Event
 from phaseline.finding import RunFilter
 from phaseline.loops import LoopEvent, new_event
-from phaseline.run import RunRecord
+from phaseline.rows import RunRecord
 from phaseline.runs import summary_of
 from phaseline.web.access import Action, everything
 from phaseline.web.followed import MOST_RUNS, FollowedRun, FollowedRuns

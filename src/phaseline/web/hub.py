@@ -16,7 +16,7 @@ from phaseline._shell.positions import Positions, stored
 from phaseline._shell.runner import Runner
 from phaseline.errors import PhaselineError
 from phaseline.events import Event
-from phaseline.run import RunRecord
+from phaseline.rows import RunRecord
 from phaseline.runtime import Runtime
 from phaseline.subscriptions import Subscription
 

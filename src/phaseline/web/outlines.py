@@ -7,7 +7,7 @@ from datetime import datetime
 from functools import partial
 
 from phaseline.places import Place
-from phaseline.run import PhaseRecord
+from phaseline.rows import PhaseRecord
 from phaseline.runs import summary_of
 from phaseline.usage import NO_SPENDING, total
 from phaseline.views import CheckpointView, PhaseView, RunView, UsageView, View

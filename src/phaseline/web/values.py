@@ -13,7 +13,7 @@ from starlette.responses import Response
 
 from phaseline.abc import Beginning
 from phaseline.errors import NoOutputError
-from phaseline.run import INPUT, RunState
+from phaseline.rows import INPUT, RunState
 from phaseline.views import View
 from phaseline.web.calls import Call
 from phaseline.web.problems import INVALID_REQUEST, NO_VALUE, RequestError

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 from phaseline.abc import Backlog
-from phaseline.run import Definition
+from phaseline.rows import Definition
 from phaseline.storage.sql import lanes, rows
 from phaseline.storage.sql.access import Access
 from phaseline.storage.sql.parts import SETTLED, moment_of

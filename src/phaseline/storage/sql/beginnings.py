@@ -7,7 +7,7 @@ from typing import Any
 import attrs
 
 from phaseline.abc import Beginning
-from phaseline.run import INPUT
+from phaseline.rows import INPUT
 from phaseline.storage.sql.access import Access
 
 _PHASE = "phaseline_phase_execution"

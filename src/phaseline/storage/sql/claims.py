@@ -14,7 +14,7 @@ import attrs
 
 from phaseline.abc import ClaimRequest, DueRuns, DueWait, DueWaits, Grant, HeldPhase, WorkerRecord
 from phaseline.limits import Slots, rates_in
-from phaseline.run import WAITING_PHASES, Definition, RunRecord, RunState
+from phaseline.rows import WAITING_PHASES, Definition, RunRecord, RunState
 from phaseline.storage.sql import lanes, reads, rows, starts
 from phaseline.storage.sql.access import Access
 from phaseline.storage.sql.parts import SETTLED, STANDING, is_of, moment_of, run_is

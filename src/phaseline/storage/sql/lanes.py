@@ -12,14 +12,7 @@ from functools import lru_cache
 from hashlib import blake2b
 from typing import Any
 
-from phaseline.run import (
-    ENDED_STATES,
-    SETTLED_STATES,
-    WAITING_PHASES,
-    Definition,
-    PhaseRecord,
-    RunRecord,
-)
+from phaseline.rows import ENDED_STATES, SETTLED_STATES, WAITING_PHASES, Definition, PhaseRecord, RunRecord
 
 _FIRST = 1_000
 """Added to priorities, so that they have four digits and stand in their order as texts."""

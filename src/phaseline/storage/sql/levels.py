@@ -7,7 +7,7 @@ from datetime import datetime
 from itertools import chain
 
 from phaseline.abc import LateLevel, LateLevels
-from phaseline.run import Definition
+from phaseline.rows import Definition
 from phaseline.storage.sql import rows
 from phaseline.storage.sql.access import Access
 from phaseline.storage.sql.parts import is_of, moment_of, run_is

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from itertools import chain
 
-from phaseline.run import Definition
+from phaseline.rows import Definition
 from phaseline.storage.sql import rows
 from phaseline.storage.sql.access import Access
 from phaseline.storage.sql.parts import is_of

@@ -6,7 +6,7 @@ from collections.abc import Collection
 from datetime import datetime
 from typing import Final
 
-from phaseline.run import SETTLED_STATES, STANDING_STATES, Definition
+from phaseline.rows import SETTLED_STATES, STANDING_STATES, Definition
 from phaseline.storage.sql import rows
 from phaseline.storage.sql.access import Access
 

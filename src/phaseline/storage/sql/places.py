@@ -6,7 +6,7 @@ from collections.abc import Collection, Sequence
 from typing import Any, Final
 
 from phaseline.places import Place
-from phaseline.run import PhaseRecord, PhaseState
+from phaseline.rows import PhaseRecord, PhaseState
 from phaseline.storage.sql import rows
 from phaseline.storage.sql.access import Access
 from phaseline.storage.sql.reads import PHASE_COLUMNS

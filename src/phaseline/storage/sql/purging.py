@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from phaseline.finding import RunFilter
-from phaseline.run import RunRecord
+from phaseline.rows import RunRecord
 from phaseline.storage.sql import finding, mail, reads, schema
 from phaseline.storage.sql.access import Access
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from phaseline.events import Event
-from phaseline.run import INPUT, Checkpoint, PhaseRecord, RunRecord, SignalRecord
+from phaseline.rows import INPUT, Checkpoint, PhaseRecord, RunRecord, SignalRecord
 from phaseline.storage.sql import rows
 from phaseline.storage.sql.access import Access
 from phaseline.units import RunRows

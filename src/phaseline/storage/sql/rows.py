@@ -12,7 +12,7 @@ from pydantic_core import from_json, to_json
 from phaseline.abc import WorkerRecord
 from phaseline.events import CheckpointCreated, Event, Transition, rebuilt
 from phaseline.letters import DeadLetter
-from phaseline.run import (
+from phaseline.rows import (
     Checkpoint,
     ErrorCategory,
     ErrorInfo,

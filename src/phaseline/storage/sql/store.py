@@ -41,7 +41,7 @@ from phaseline.events import Event
 from phaseline.finding import EVERY_RUN, RunFilter
 from phaseline.letters import EVERY_LETTER, DeadLetter, LetterFilter, LetterKey
 from phaseline.places import Place
-from phaseline.run import Checkpoint, Definition, PhaseRecord, PhaseState, RunRecord
+from phaseline.rows import Checkpoint, Definition, PhaseRecord, PhaseState, RunRecord
 from phaseline.schemes import POSTGRES, SQLITE, base_of, scheme_of
 from phaseline.statistics import Grouping, Statistics
 from phaseline.storage.sql import (

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 import pytest
 
 from phaseline.abc import Storage
-from phaseline.run import PhaseState
+from phaseline.rows import PhaseState
 from phaseline.testing.storage.base import PLENTY, StorageTests, ask, read, write
 from phaseline.testing.storage.build import (
     LEASE,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 
 from phaseline.abc import Backlog, Storage, Tally
-from phaseline.run import PhaseState, RunState
+from phaseline.rows import PhaseState, RunState
 from phaseline.testing.storage.base import StorageTests, ask, write
 from phaseline.testing.storage.build import (
     DEFINITION,

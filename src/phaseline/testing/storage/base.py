@@ -12,7 +12,7 @@ from typing import TypeVar
 import pytest
 
 from phaseline.abc import Claimed, ClaimRequest, Grant, Storage
-from phaseline.run import Definition, PhaseRecord, RunRecord
+from phaseline.rows import Definition, PhaseRecord, RunRecord
 from phaseline.testing.storage.build import DEFINITION, NAMESPACE, NOW
 from phaseline.units import Outcome, Unit
 

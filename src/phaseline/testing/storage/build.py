@@ -11,7 +11,7 @@ from msgspec.structs import replace
 
 from phaseline.events import Event, PhaseStarted
 from phaseline.letters import DeadLetter
-from phaseline.run import (
+from phaseline.rows import (
     ENDED_STATES,
     Definition,
     ErrorCategory,

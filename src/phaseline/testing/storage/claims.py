@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from phaseline.abc import Storage
 from phaseline.events import CheckpointCreated
-from phaseline.run import SETTLED_STATES, PhaseRecord, PhaseState
+from phaseline.rows import SETTLED_STATES, PhaseRecord, PhaseState
 from phaseline.testing.storage.base import COMMITTED, StorageTests, ask, everything, read, write
 from phaseline.testing.storage.build import (
     DEFINITION,

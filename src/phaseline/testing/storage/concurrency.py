@@ -9,7 +9,7 @@ from typing import Any
 from msgspec.structs import replace
 
 from phaseline.abc import Claimed, Storage
-from phaseline.run import PhaseRecord, PhaseState
+from phaseline.rows import PhaseRecord, PhaseState
 from phaseline.testing.storage.base import MakeStorage, StorageTests, ask, at_once, read, write
 from phaseline.testing.storage.build import NOW, SECOND, Take, following, make_phase, make_unit, new_run
 from phaseline.units import Unit

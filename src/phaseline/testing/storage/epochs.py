@@ -6,7 +6,7 @@ from msgspec.structs import replace
 
 from phaseline.abc import Storage
 from phaseline.events import CheckpointCreated
-from phaseline.run import PhaseRecord, PhaseState, Progress
+from phaseline.rows import PhaseRecord, PhaseState, Progress
 from phaseline.testing.storage.base import FENCED, PLENTY, StorageTests, ask, read, write
 from phaseline.testing.storage.build import (
     DEFINITION,

@@ -9,7 +9,7 @@ from msgspec.structs import replace
 from phaseline.abc import Storage
 from phaseline.events import PipelineForked
 from phaseline.finding import RunFilter
-from phaseline.run import PhaseRecord, PhaseState, RunRecord
+from phaseline.rows import PhaseRecord, PhaseState, RunRecord
 from phaseline.testing.storage.base import (
     COMMITTED,
     FENCED,

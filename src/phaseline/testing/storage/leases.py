@@ -9,7 +9,7 @@ import pytest
 from msgspec.structs import replace
 
 from phaseline.abc import HeldPhase, Storage, WorkerRecord
-from phaseline.run import PhaseState, Progress
+from phaseline.rows import PhaseState, Progress
 from phaseline.testing.storage.base import StorageTests, ask, read, write
 from phaseline.testing.storage.build import (
     FINGERPRINT,

@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from phaseline.abc import Storage
 from phaseline.finding import EVERY_RUN
 from phaseline.letters import EVERY_LETTER, DeadLetter, LetterFilter, LetterKey
-from phaseline.run import ErrorCategory, RunState
+from phaseline.rows import ErrorCategory, RunState
 from phaseline.testing.storage.base import COMMITTED, PLENTY, STALE, StorageTests, write
 from phaseline.testing.storage.build import (
     ERROR,

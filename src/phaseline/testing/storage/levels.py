@@ -9,7 +9,7 @@ import pytest
 from msgspec.structs import replace
 
 from phaseline.abc import Storage
-from phaseline.run import PhaseState, RunState
+from phaseline.rows import PhaseState, RunState
 from phaseline.testing.storage.base import PLENTY, StorageTests, write
 from phaseline.testing.storage.build import (
     FINGERPRINT,

@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from phaseline.abc import HeldPhase, Storage, WorkerRecord
 from phaseline.events import CheckpointCreated, Emitted, PhaseFailed, PhaseSkipped, PhaseStarted, Transition
-from phaseline.run import Checkpoint, Definition, ErrorInfo, PhaseState, Progress
+from phaseline.rows import Checkpoint, Definition, ErrorInfo, PhaseState, Progress
 from phaseline.testing.storage.base import (
     COMMITTED,
     FENCED,

@@ -7,7 +7,7 @@ from msgspec.structs import replace
 
 from phaseline.abc import Storage
 from phaseline.finding import EVERY_RUN
-from phaseline.run import PhaseState, RunState, WaitKind
+from phaseline.rows import PhaseState, RunState, WaitKind
 from phaseline.testing.storage.base import (
     PLENTY,
     MakeStorage,

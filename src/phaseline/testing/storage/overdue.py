@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 
 from phaseline.abc import Storage
-from phaseline.run import RunState
+from phaseline.rows import RunState
 from phaseline.testing.storage.base import PLENTY, StorageTests, write
 from phaseline.testing.storage.build import (
     FINGERPRINT,

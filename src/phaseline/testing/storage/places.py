@@ -6,7 +6,7 @@ import msgspec
 
 from phaseline.abc import Storage
 from phaseline.places import Place
-from phaseline.run import PhaseRecord, PhaseState
+from phaseline.rows import PhaseRecord, PhaseState
 from phaseline.testing.storage.base import StorageTests, write
 from phaseline.testing.storage.build import (
     ERROR,

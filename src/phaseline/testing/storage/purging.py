@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from phaseline.abc import Storage
 from phaseline.events import CheckpointCreated
 from phaseline.finding import EVERY_RUN, RunFilter
-from phaseline.run import PhaseState, RunRecord, RunState
+from phaseline.rows import PhaseState, RunRecord, RunState
 from phaseline.testing.storage.base import (
     PLENTY,
     STALE,

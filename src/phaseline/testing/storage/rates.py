@@ -8,7 +8,7 @@ from functools import partial
 
 from phaseline.abc import Claimed, Storage
 from phaseline.limits import MOMENTS
-from phaseline.run import PhaseState
+from phaseline.rows import PhaseState
 from phaseline.testing.storage.base import PLENTY, MakeStorage, StorageTests, ask, at_once, read, write
 from phaseline.testing.storage.build import (
     NOW,

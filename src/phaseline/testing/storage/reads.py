@@ -45,7 +45,7 @@ from phaseline.events import (
     Transition,
     UsageRecorded,
 )
-from phaseline.run import Checkpoint, PhaseState, RunState
+from phaseline.rows import Checkpoint, PhaseState, RunState
 from phaseline.testing.storage.base import PLENTY, StorageTests, everything, read, write
 from phaseline.testing.storage.build import (
     ERROR,

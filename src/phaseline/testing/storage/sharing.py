@@ -11,7 +11,7 @@ from msgspec.structs import replace
 
 from phaseline.abc import Nudge, Storage
 from phaseline.events import Emitted
-from phaseline.run import PhaseState
+from phaseline.rows import PhaseState
 from phaseline.testing.storage.base import (
     PLENTY,
     STALE,

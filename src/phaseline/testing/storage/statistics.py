@@ -11,7 +11,7 @@ import pytest
 
 from phaseline.abc import Storage
 from phaseline.finding import EVERY_RUN, RunFilter
-from phaseline.run import ENDED_STATES, PhaseRecord, PhaseState, RunState
+from phaseline.rows import ENDED_STATES, PhaseRecord, PhaseState, RunState
 from phaseline.statistics import GROUPINGS, Grouping, Percentiles, Statistics
 from phaseline.testing.storage.base import StorageTests, write
 from phaseline.testing.storage.build import NAMESPACE, NOW, SECOND, make_phase, make_run, make_unit

@@ -9,7 +9,7 @@ import pytest
 from msgspec.structs import replace
 
 from phaseline.abc import DueWait, DueWaits, Storage
-from phaseline.run import PhaseState, RunState, SignalRecord, WaitKind
+from phaseline.rows import PhaseState, RunState, SignalRecord, WaitKind
 from phaseline.testing.storage.base import FENCED, PLENTY, StorageTests, ask, everything, write
 from phaseline.testing.storage.build import (
     FINGERPRINT,

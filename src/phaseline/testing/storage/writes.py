@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from phaseline.abc import Storage
 from phaseline.events import CheckpointCreated, PhaseCompleted
-from phaseline.run import PhaseRecord, PhaseState, RunState
+from phaseline.rows import PhaseRecord, PhaseState, RunState
 from phaseline.testing.storage.base import COMMITTED, FENCED, STALE, StorageTests, everything, read, write
 from phaseline.testing.storage.build import (
     INPUT_TEXT,
