@@ -13,11 +13,12 @@ from typing import Any, Self, TypeVar, overload
 import anyio
 import attrs
 from anyio import to_thread
-from anyio.lowlevel import EventLoopToken, current_token
+from anyio.lowlevel import EventLoopToken, checkpoint, current_token
 
 from phaseline._definition.deps import Dep, check_provided, checked_deps
 from phaseline._definition.options import check_unit
 from phaseline._shell import ageing, checkup, retention
+from phaseline._shell.background import own_tasks
 from phaseline._shell.controlling import carry_out, command_of
 from phaseline._shell.describing import describe
 from phaseline._shell.options import RunnerOptions
@@ -266,7 +267,6 @@ class Runtime:
         if self._serve:  # who only starts runs calls no bodies
             plans = [pipeline.plan for pipeline in self._pipelines.values()]
             check_provided(plans, self._deps or {}, self._options.queues)
-        tasks = anyio.create_task_group()
         runner = Runner(
             self._storage, self._queue, plans=[p.plan for p in self._pipelines.values()],
             deps=self._deps, clock=self._clock, bus=self.bus, options=self._options,
@@ -282,21 +282,27 @@ class Runtime:
             self._storage.shared
         ):  # due times are judged by its clock, also those of a process that only submits
             await runner.read(partial(runner.clock.follow, self._storage.now))
-        await stack.enter_async_context(tasks)
-        stack.callback(tasks.cancel_scope.cancel)
-        runner.open(tasks)
+        ending = AsyncExitStack()
+        runner.open(await stack.enter_async_context(own_tasks(ending)))
+        await self._serve_with(runner, ending)
+        self._runner, self._token = runner, current_token()
+        open_hosts.append(self)
+        ending.callback(self._forget)
+
+    async def _serve_with(self, runner: Runner, ending: AsyncExitStack) -> None:
+        """Begin what goes on beside the host, and have the stack end each in order."""
         if self._transport is not None:
             self._relay = Relay(runner, self._transport)
-            stack.push_async_callback(self._relay.close)
+            ending.push_async_callback(self._relay.close)
             await self._relay.open()
         self.bus.open(runner.spawn, runner.handler_threads)
-        stack.callback(self.bus.close)
-        stack.callback(runner.dismiss)
-        stack.push_async_callback(self.bus.drain, HANDLER_GRACE)
+        ending.callback(self.bus.close)
+        ending.callback(runner.dismiss)
+        ending.push_async_callback(self.bus.drain, HANDLER_GRACE)
         worker = Worker(runner) if self._serve else None
         if worker is not None:
             await worker.open()
-            stack.push_async_callback(worker.close)
+            ending.push_async_callback(worker.close)
             if self._retain is not None:
                 runner.spawn(retention.keep_for, runner, self._retain)
             if self._age_after is not None:
@@ -305,13 +311,10 @@ class Runtime:
                 self._scheduler = Scheduler(runner)
                 runner.spawn(self._scheduler.run)
         if self._queue.crosses_processes:
-            stack.push_async_callback(self._flush)
-        stack.push_async_callback(runner.stop_bodies)
+            ending.push_async_callback(self._flush)
+        ending.push_async_callback(runner.stop_bodies)
         if worker is not None:
-            stack.push_async_callback(worker.stop)
-        self._runner, self._token = runner, current_token()
-        open_hosts.append(self)
-        stack.callback(self._forget)
+            ending.push_async_callback(worker.stop)
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -475,6 +478,9 @@ class Runtime:
             timeout=timeout, deadline=deadline, concurrency_key=concurrency_key, concurrency=concurrency,
             rate=rate,
         )  # fmt: skip
+        await (
+            checkpoint()
+        )  # what follows is shielded, or waits for nothing: who starts runs without end is cancelled here
         if connection is None:
             return RunHandle(self, *await self._start(pipeline, value, options))
         self._check(pipeline, options)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable, Coroutine, Generator
 from contextlib import suppress
+from datetime import timedelta
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -15,11 +16,13 @@ import pytest
 from tests.databases import Database
 
 from phaseline import Pipeline, Runtime, phase
-from phaseline.rows import ENDED_STATES
+from phaseline.rows import ENDED_STATES, PhaseState
 from phaseline.storage.sql.store import SqlStorage
 from phaseline.testing.checker import check
 
 PATIENCE = 30
+ENDLESS = 20_000
+"""Runs that take much longer to start than a caller waits here."""
 MANY = 200
 """Suspensions by which every call must have run through."""
 
@@ -222,7 +225,7 @@ async def test_what_was_started_is_drained(database: Database, way: Any) -> None
     """A runtime that closes waits for the bodies of all runs, also of those whose callers have gone."""
     storage = database.storage()
     async with Runtime(storage, pipelines=[SLOW]) as runtime:
-        stepper = Stepper(start_slow(runtime, 1), 1)
+        stepper = Stepper(start_slow(runtime, 1), 2)
         await way(stepper)
         assert stepper.struck
         await until(any_stored, storage)
@@ -239,3 +242,50 @@ def ends_of(database: Database) -> list[str]:
     states = [run.state for run in storage.find("default", limit=1_000)]
     storage.close()
     return states
+
+
+async def test_a_cancelled_host_drains(database: Database) -> None:
+    """The scope around a runtime is cancelled: bodies have the drain all the same, and what they come to is stored."""
+    storage = database.storage()
+    with anyio.CancelScope() as scope:
+        async with Runtime(storage, pipelines=[SLOW]) as runtime:
+            await runtime.start(SLOW, 1)
+            scope.cancel()
+            await anyio.sleep_forever()
+    assert scope.cancelled_caught
+    assert await anyio.to_thread.run_sync(ends_of, database) == ["COMPLETED"]
+
+
+async def test_a_cancelled_host_hands_over(database: Database) -> None:
+    """What the drain is too short for is given back: another process takes it up at once, and no crash is counted."""
+    storage = database.storage()
+    with anyio.CancelScope() as scope:
+        async with Runtime(storage, pipelines=[SLOW], drain=timedelta(0)) as runtime:
+            await runtime.start(SLOW, 1)
+            scope.cancel()
+            await anyio.sleep_forever()
+    assert await anyio.to_thread.run_sync(row_of, database) == (PhaseState.RETRYING, 0, 0)
+
+
+def row_of(database: Database) -> tuple[PhaseState, int, int]:
+    """State, failures and crashes of the one phase of the one run."""
+    storage = database.storage()
+    storage.open()
+    (run,) = storage.find("default", limit=2)
+    rows = storage.load("default", run.id)
+    storage.close()
+    assert rows is not None
+    (row,) = rows.phases
+    return row.state, row.failures, row.crashes
+
+
+@pytest.mark.parametrize("url", ["memory", "sqlite:///{}/runs.db"])
+async def test_who_starts_runs_without_end_is_cancelled(url: str, tmp_path: Path) -> None:
+    """Starts are shielded while they are written, and wait for nothing in memory; between them a caller is cancelled."""
+    started = 0
+    with anyio.move_on_after(0.2) as scope:
+        async with Runtime(url.format(tmp_path), pipelines=[SUM]) as runtime:
+            while started < ENDLESS:
+                await runtime.start(SUM, 1)
+                started += 1
+    assert scope.cancelled_caught

@@ -1,12 +1,43 @@
-"""What is done in the background again and again, and must outlive its own mistakes."""
+"""What is done in the background: beside the host until the runtime has ended, again and again, whatever goes wrong with it once."""
 
 from __future__ import annotations
 
-from collections.abc import Generator
-from contextlib import contextmanager
+from collections.abc import AsyncGenerator, Generator
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from logging import Logger
 
+import anyio
+from anyio.abc import TaskGroup, TaskStatus
+
 from phaseline.errors import PhaselineError
+
+
+@asynccontextmanager
+async def own_tasks(ending: AsyncExitStack) -> AsyncGenerator[TaskGroup]:
+    """Open a task group that cancelling the host does not reach: what ends a runtime in order needs its tasks to the last.
+
+    What one of them raises cancels the host, as with any group.
+
+    Args:
+        ending: What is to be done before they are cancelled; it is not cancelled either.
+    """
+    async with anyio.create_task_group() as hosts:
+        tasks: TaskGroup = await hosts.start(_shielded)
+        try:
+            yield tasks
+        finally:
+            try:
+                with anyio.CancelScope(shield=True):
+                    await ending.aclose()
+            finally:
+                tasks.cancel_scope.cancel()
+
+
+async def _shielded(*, task_status: TaskStatus[TaskGroup]) -> None:
+    with anyio.CancelScope(shield=True):
+        async with anyio.create_task_group() as tasks:
+            task_status.started(tasks)
+            await anyio.sleep_forever()
 
 
 @contextmanager
