@@ -9,7 +9,7 @@ import threading
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from datetime import timedelta
-from typing import Final
+from typing import Final, NoReturn
 
 import anyio
 
@@ -61,18 +61,19 @@ def closed_within(drain: timedelta) -> timedelta:
     return drain + CLOSING
 
 
-def end_process_after(span: timedelta, code: int) -> None:
-    """End this process by force if it has not ended by itself by then; for a process that nobody else lives in.
+def end_process(code: int) -> NoReturn:
+    """End this process by force, from any thread; for a process that nobody else lives in.
 
     No event loop can leave a task that does not end, nor the interpreter a thread of a body's. What they held was handed over
     before, or is taken over by others as that of a process that was killed.
     """
+    log.critical("something in this process does not end: the process ends by force")
+    os._exit(code)
 
-    def end() -> None:
-        log.critical("something in this process does not end: the process ends by force")
-        os._exit(code)
 
-    timer = threading.Timer(span.total_seconds(), end)
+def end_process_after(span: timedelta, code: int) -> None:
+    """Do so if it has not ended by itself by then."""
+    timer = threading.Timer(span.total_seconds(), end_process, (code,))
     timer.daemon = True
     timer.start()
 

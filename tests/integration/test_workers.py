@@ -149,6 +149,30 @@ def test_a_body_that_does_not_end_keeps_no_process(command, order, code, shop, p
         anyio.run(scenario)
 
 
+@pytest.mark.parametrize(
+    ("command", "closing", "signals"),
+    [("phaseline", 1, 1), ("phaseline on trio", 1, 1), ("phaseline", 600, 2), ("dramatiq", 1, 1)],
+)
+def test_a_body_that_blocks_the_event_loop_keeps_no_process(command, closing, signals, shop, postgres):
+    """A signal is heeded beside the loop, and the second one at once; others take over what the process held."""
+    code = 0 if command == "dramatiq" else 143  # as above
+
+    async def scenario() -> None:
+        async with Runtime(
+            postgres.storage(), pipelines=[calling], queue=shop["SHOP_BROKER"], serve=False
+        ) as client:
+            await client.start(calling, "blocking")
+            await seen(Path(shop["SHOP_FOLDER"], "blocking.calling"))
+            for _ in range(signals):
+                worker.send_signal(signal.SIGTERM)
+                await anyio.sleep(0.2)  # else the system may make one of them
+            with anyio.fail_after(60):
+                assert code == await to_thread.run_sync(worker.wait, abandon_on_cancel=True)
+
+    with process(BY_COMMAND[command], shop | {"SHOP_CLOSING": str(closing)}) as worker:
+        anyio.run(scenario)
+
+
 def test_a_worker_waits_for_a_storage_that_is_away(shop, tmp_path):
     """It is started before its database, and goes on by itself once that is there."""
     database = f"sqlite:///{tmp_path}/later/shop.db"

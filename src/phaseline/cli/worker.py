@@ -5,7 +5,11 @@ from __future__ import annotations
 import logging
 import os
 import signal
-from collections.abc import AsyncIterator
+import threading
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+from datetime import timedelta
+from queue import Empty, SimpleQueue
 from typing import Annotated, Final, Literal
 
 import anyio
@@ -14,8 +18,9 @@ import typer
 from phaseline.cli.codes import ExitCode
 from phaseline.cli.options import RuntimeToo, named
 from phaseline.cli.places import NoRuntimeError, place_of, runtime_of
+from phaseline.loops import loop_post
 from phaseline.runtime import Runtime
-from phaseline.serving import closed_within, end_process_after, serve, settle_heap
+from phaseline.serving import closed_within, end_process, serve, settle_heap
 
 log: Final = logging.getLogger("phaseline.worker")
 
@@ -66,23 +71,44 @@ def worker(
         raise typer.Exit(ExitCode.INTERRUPTED)
 
 
-async def _serve(runtime: Runtime) -> signal.Signals | None:
-    """Serve it until told to stop; gives by what."""
+async def _serve(runtime: Runtime) -> int | None:
+    """Serve it until told to stop; gives by which signal."""
     stopped = anyio.Event()
-    told: list[signal.Signals] = []
+    post = loop_post()
+    orders = Orders(lambda: post(stopped.set), closed_within(runtime.drain))
+    with orders.heeded():
+        await serve(runtime, stopped, settle_heap)
+    return orders.first
 
-    async def heed(signals: AsyncIterator[signal.Signals]) -> None:
-        async for number in signals:
-            if told:
-                os._exit(128 + number)  # told twice: others take over what it held
-            told.append(number)
-            end_process_after(closed_within(runtime.drain), 128 + number)
-            log.info("told to stop: bodies may end, what is left is handed over")
-            stopped.set()
 
-    async with anyio.create_task_group() as tasks:
-        with anyio.open_signal_receiver(*STOPPING) as signals:
-            tasks.start_soon(heed, signals)
-            await serve(runtime, stopped, settle_heap)
-        tasks.cancel_scope.cancel()
-    return told[0] if told else None
+class Orders:
+    """Orders to stop, heeded in a thread: the event loop may be blocked by the very body that is to be ended."""
+
+    def __init__(self, stop: Callable[[], object], patience: timedelta) -> None:
+        self._stop, self._patience = stop, patience.total_seconds()
+        self._given: SimpleQueue[int] = SimpleQueue()  # what a signal handler may put something into
+        self.first: int | None = None
+        """The signal that the process was told to stop by."""
+
+    @contextmanager
+    def heeded(self) -> Generator[None]:
+        """Heed signals within, as long as this process is left to us."""
+        threading.Thread(target=self._heed, name="phaseline-orders", daemon=True).start()
+        before = {
+            number: signal.signal(number, lambda number, _: self._given.put(number)) for number in STOPPING
+        }
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+    def _heed(self) -> None:
+        self.first = self._given.get()
+        log.info("told to stop: bodies may end, what is left is handed over")
+        self._stop()
+        try:
+            number = self._given.get(timeout=self._patience)
+        except Empty:
+            end_process(128 + self.first)
+        os._exit(128 + number)  # told twice: others take over what it held

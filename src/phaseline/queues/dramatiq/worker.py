@@ -6,18 +6,18 @@ import logging
 import os
 import signal
 import threading
+from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from datetime import timedelta
 from typing import Final, Protocol
 
 import anyio
-from anyio import from_thread
-from anyio.lowlevel import EventLoopToken, current_token
 from dramatiq import Broker, Middleware
 from dramatiq import Worker as DramatiqWorker
 
 from phaseline.abc import Queue
 from phaseline.errors import RuntimeUsageError
+from phaseline.loops import loop_post
 from phaseline.queues.dramatiq.queue import DramatiqQueue
 from phaseline.queues.dramatiq.watchdog import Watchdog
 from phaseline.serving import closed_within, end_process_after, serve, settle_heap
@@ -79,8 +79,8 @@ class Serving(Middleware):
         self._hosts, self._queue, self._backend = hosts, queue, backend
         self._thread: threading.Thread | None = None
         self._booted = threading.Semaphore(0)
-        self._token: EventLoopToken | None = None
-        self._stopped: anyio.Event | None = None
+        self._stop: Callable[[], object] | None = None
+        """Has the runtimes close; nobody waits for the event loop, which a body may be blocking."""
         self._watchdog: Watchdog | None = None
         self._is_up = self._failed = False
         self._owns_process = False
@@ -106,12 +106,10 @@ class Serving(Middleware):
 
     def before_worker_shutdown(self, broker: Broker, worker: DramatiqWorker) -> None:  # noqa: ARG002  # as above
         """Have them begin to drain, beside Dramatiq's own end."""
-        try:
-            if self._token is not None and self._stopped is not None and not self._failed:
-                from_thread.run_sync(self._stopped.set, token=self._token)
-        finally:
-            if self._watchdog is not None:
-                self._watchdog.stop()
+        if self._stop is not None:
+            self._stop()
+        if self._watchdog is not None:
+            self._watchdog.stop()
 
     def after_worker_shutdown(self, broker: Broker, worker: DramatiqWorker) -> None:  # noqa: ARG002  # as above
         """Wait until they are closed, within a bound: a body may go on for ever."""
@@ -144,7 +142,8 @@ class Serving(Middleware):
                 os.kill(os.getpid(), signal.SIGTERM)  # as a supervisor would: Dramatiq ends in order
 
     async def _serve(self) -> None:
-        self._token, self._stopped = current_token(), anyio.Event()
+        stopped, post = anyio.Event(), loop_post()
+        self._stop = lambda: post(stopped.set)
         async with anyio.create_task_group() as tasks:
             for host in self._hosts:
-                tasks.start_soon(serve, host, self._stopped, self._booted.release)
+                tasks.start_soon(serve, host, stopped, self._booted.release)
