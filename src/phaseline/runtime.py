@@ -498,7 +498,10 @@ class Runtime:
 
     async def _start(self, pipeline: Pipeline[Any, Any], value: object, options: StartOptions) -> Found:
         self._check(pipeline, options)
-        return await start(self.runner, pipeline.plan, value, options)
+        found = await start(self.runner, pipeline.plan, value, options)
+        if self._runner is None:  # it was closed meanwhile
+            raise RuntimeNotOpenError(found.id)
+        return found
 
     def _check(self, pipeline: Pipeline[Any, Any], options: StartOptions) -> None:
         checked_pipeline(pipeline, "start")

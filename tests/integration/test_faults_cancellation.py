@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import AsyncIterator, Callable, Coroutine, Generator
 from contextlib import suppress
 from datetime import timedelta
@@ -16,6 +17,7 @@ import pytest
 from tests.databases import Database
 
 from phaseline import Pipeline, Runtime, phase
+from phaseline.errors import RuntimeNotOpenError
 from phaseline.rows import ENDED_STATES, PhaseState
 from phaseline.storage.sql.store import SqlStorage
 from phaseline.testing.checker import check
@@ -277,6 +279,57 @@ def row_of(database: Database) -> tuple[PhaseState, int, int]:
     assert rows is not None
     (row,) = rows.phases
     return row.state, row.failures, row.crashes
+
+
+async def test_a_start_that_comes_too_late_is_refused(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What waits behind a write that lasts longer than the close is never written, and its caller told so: nothing hangs."""
+    storage = database.storage()
+    hung = Hung(storage.commit)
+    monkeypatch.setattr(storage, "commit", hung)
+    refused: dict[int, RuntimeNotOpenError] = {}
+
+    async def start_late(runtime: Runtime, number: int) -> None:
+        try:
+            await runtime.start(SUM, number)
+        except RuntimeNotOpenError as error:
+            refused[number] = error
+
+    with anyio.fail_after(PATIENCE):
+        async with (
+            anyio.create_task_group() as callers,
+            Runtime(storage, pipelines=[SUM], serve=False, drain=timedelta(0)) as runtime,
+        ):
+            callers.start_soon(start_late, runtime, 1)
+            await anyio.to_thread.run_sync(hung.begun.wait, PATIENCE)
+            for number in range(2, 4):  # one more than there are batches on their way
+                callers.start_soon(start_late, runtime, number)
+                await anyio.wait_all_tasks_blocked()
+            threading.Timer(4, hung.go_on.set).start()
+    assert refused[1].waiting_for in await anyio.to_thread.run_sync(ids_of, database)
+    assert refused[3].waiting_for is None
+
+
+def ids_of(database: Database) -> list[str]:
+    storage = database.storage()
+    storage.open()
+    ids = [run.id for run in storage.find("default", limit=1_000)]
+    storage.close()
+    return ids
+
+
+class Hung:
+    """A call that takes until somebody lets it go on."""
+
+    def __init__(self, call: Callable[..., Any]) -> None:
+        self._call = call
+        self.begun, self.go_on = threading.Event(), threading.Event()
+
+    def __call__(self, *args: Any) -> Any:
+        self.begun.set()
+        assert self.go_on.wait(PATIENCE)
+        return self._call(*args)
 
 
 @pytest.mark.parametrize("url", ["memory", "sqlite:///{}/runs.db"])

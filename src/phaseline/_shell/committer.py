@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from datetime import datetime
 from functools import cached_property
@@ -23,6 +23,7 @@ from phaseline.errors import (
     BudgetExceededError,
     CommandRefusedError,
     LeaseLostError,
+    RuntimeNotOpenError,
     SignalRefusedError,
     StorageUnavailableError,
 )
@@ -151,6 +152,11 @@ class Committer(ABC):
     @abstractmethod
     def look_again(self, live: LiveRun) -> None:
         """Have a run read again soon, since others may have moved it on."""
+
+    def close(self, runs: Iterable[LiveRun]) -> None:
+        """Refuse what waits: nothing is written any more, and who shields the wait could not be cancelled out of it."""
+        for live in runs:
+            live.refuse(RuntimeNotOpenError())
 
     def _absorb(self, live: LiveRun, draft: Draft) -> None:
         live.snapshot.absorb(draft)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager
 from datetime import datetime
 from functools import partial
@@ -137,6 +137,10 @@ class GroupCommitter(Committer):
     def look_again(self, live: LiveRun) -> None:
         live.doubted = True
         self._enqueue(live)
+
+    def close(self, runs: Iterable[LiveRun]) -> None:
+        super().close(runs)
+        self._tell_those_who_came()
 
     # ------------------------------------------------------------------ the batch
     def _enqueue(self, live: LiveRun) -> None:

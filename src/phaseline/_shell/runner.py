@@ -469,6 +469,7 @@ class Runner:
             threads.close()
         self.on_waiting = self.on_due = self.on_seat = self.on_expiry = self.on_level = self.on_message = None
         self.publish = self.bus.publish
+        self.committer.close(self.live.values())
         del self.committer
 
     async def threads_ended(self) -> None:
