@@ -15,6 +15,7 @@ from tests.web_client import client_of
 from phaseline import Pipeline, RunSummary, Runtime, phase
 from phaseline.testing import FakeClock
 from phaseline.web import Access, Action, asgi_app
+from phaseline.web.resuming import MOST_RESUMED
 
 
 @phase
@@ -177,3 +178,39 @@ async def test_who_hears_of_his_own_runs_alone_is_not_told_the_newest(
         await talk.ask({"type": "subscribe", "everything": True, "newer_than": before["newest"]})
         await talk.until(lambda: "PIPELINE_FAILED" in [event["type"] for event in talk.events])
         assert {mine} == {event["run_id"] for event in talk.events}
+
+
+async def subscribed(app: Any, **wish: Any) -> Any:
+    """Subscribe to everything as Ann, and give the answer."""
+    async with talking(app, x_name="ann") as talk:
+        await talk.until(lambda: talk.answers)
+        return await talk.ask({"type": "subscribe", "everything": True, **wish})
+
+
+async def begun(runtime: Runtime, owner: str, count: int) -> None:
+    """Have so many runs begin."""
+    for _ in range(count):
+        await runtime.start(failing, owner, tags=[owner], delay=timedelta(hours=1))
+
+
+async def test_runs_of_others_do_not_keep_one_from_taking_up_his_own(app: Any, runtime: Runtime) -> None:
+    """However many began meanwhile: too many are only too many of his own."""
+    without = await subscribed(app, newer_than="0")
+    await begun(runtime, "bob", MOST_RESUMED + 1)
+    await begun(runtime, "ann", MOST_RESUMED)
+    assert without == await subscribed(app, newer_than="0")
+    await begun(runtime, "ann", 1)
+    assert "more than 1,000 runs" in (await subscribed(app, newer_than="0"))["message"]
+
+
+@pytest.mark.usefixtures("few")
+async def test_what_is_looked_through_for_ones_own_runs_is_bounded(
+    app: Any, runtime: Runtime, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who would have too much looked through is refused, and may list his runs."""
+    monkeypatch.setattr("phaseline.web.resuming.MOST_PAGES", 2)
+    await failed(runtime, clock, *["bob"] * 4)
+    assert "subscribed" == (await subscribed(app, newer_than="0"))["type"]
+    await failed(runtime, clock, "bob")
+    refused = await subscribed(app, newer_than="0")
+    assert ("subscription-refused", True) == (refused["code"], "list the runs" in refused["message"])

@@ -26,14 +26,8 @@ from phaseline._shell.outage import patiently
 from phaseline._shell.positions import stored
 from phaseline._shell.relay import MARGIN
 from phaseline.asking import check_asked, check_run_id
-from phaseline.errors import (
-    DefinitionError,
-    RunNotFoundError,
-    SubscriptionError,
-    SubscriptionLimitError,
-)
+from phaseline.errors import DefinitionError, RunNotFoundError, SubscriptionError, SubscriptionLimitError
 from phaseline.events import Event
-from phaseline.finding import RunFilter
 from phaseline.loops import LoopEvent, new_event
 from phaseline.rows import RunRecord
 from phaseline.runs import summary_of
@@ -41,12 +35,10 @@ from phaseline.web.access import Action, everything
 from phaseline.web.followed import MOST_RUNS, FollowedRun, FollowedRuns
 from phaseline.web.guard import Visitor
 from phaseline.web.hub import EVERYTHING, PAGE, Ending, Hub, Told, Topic
+from phaseline.web.resuming import begun_since, bounded
 
 A = TypeVar("A")
 log: Final = logging.getLogger("phaseline.web")
-
-MOST_RESUMED: Final = 1_000
-"""Runs that one subscription takes up again."""
 
 
 def _whole(_: object, attribute: attrs.Attribute[int], value: object) -> None:
@@ -157,7 +149,7 @@ class Feed(Generic[A]):
 
         To go on after an interruption say how far you are in each run, and which run was the newest: of runs that began
         later all events are told. Who may not hear of each run is given a place in the order of ids instead, which is that of
-        now, and tells nothing of what he may not hear of.
+        now, and tells nothing of what he may not hear of. Runs of others are not counted among those that are taken up.
 
         Args:
             pipeline: Name of the pipeline; None for all.
@@ -167,7 +159,8 @@ class Feed(Generic[A]):
         Raises:
             ForbiddenError: This client may subscribe to single runs at most.
             DefinitionError: ``newer_than`` is no id of a run.
-            SubscriptionError: No such pipeline is registered, or more than 1 000 runs are to be taken up.
+            SubscriptionError: No such pipeline is registered, more than 1 000 runs are to be taken up, or too many are to be
+                looked through for them.
             SubscriptionLimitError: It has as many subscriptions as it may.
             StorageError: The runs cannot be read.
         """
@@ -182,10 +175,10 @@ class Feed(Generic[A]):
             self._noted = {} if after or newer_than is not None else None
             try:
                 newest = await self._newest(pipeline, newer_than)
-                begun: Sequence[RunRecord] = ()
+                begun: Sequence[str] = ()
                 if newer_than is not None:
-                    begun = await self._runs(pipeline, newer_than)
-                resumed = _bounded({run.id: 0 for run in begun} | dict(after or {}))
+                    begun = await begun_since(self._visitor, pipeline, newer_than)
+                resumed = bounded(dict.fromkeys(begun, 0) | dict(after or {}))
             except BaseException:
                 self._take_up({})  # what another subscription covers
                 self._remove(topic)
@@ -225,18 +218,8 @@ class Feed(Generic[A]):
     async def _newest(self, pipeline: str | None, otherwise: str | None) -> str | None:
         if self._asks:
             return first_id(self._hub.runner.clock.now() - MARGIN)
-        found = await self._runs(pipeline, None)
-        return found[0].id if found else otherwise
-
-    async def _runs(self, pipeline: str | None, after: str | None) -> Sequence[RunRecord]:
-        """Give the newest run, or those that began after one."""
-        runner = self._hub.runner
-        find = partial(
-            runner.storage.find, runner.options.namespace,
-            RunFilter(pipelines=None if pipeline is None else frozenset((pipeline,))),
-            after=after, limit=1 if after is None else MOST_RESUMED + 1, newest_first=after is None,
-        )  # fmt: skip
-        return await runner.read(find)
+        page = await self._visitor.runtime.find(pipeline=pipeline, limit=1)
+        return page.runs[0].id if page.runs else otherwise
 
     async def _audible(self, run_id: str) -> RunRecord:
         """Give a run that the client names and may hear of."""
@@ -389,13 +372,3 @@ class Feed(Generic[A]):
             return True
         followed.is_refused = True
         return False
-
-
-def _bounded(resumed: Mapping[str, int]) -> Mapping[str, int]:
-    if len(resumed) > MOST_RESUMED:
-        raise SubscriptionError(
-            f"more than {MOST_RESUMED:,} runs are to be taken up; subscribe without after, and list the runs"
-        )
-    if not all(run_id.isprintable() for run_id in resumed):
-        raise SubscriptionError("after names what is no id of a run; give those that events came with")
-    return resumed
