@@ -40,7 +40,9 @@ FLOORS = (
     Floor(
         "What users hold",
         "pipelines, runtimes, handles",
-        _rooms("runtime schedules handle arguments dead_letters runs pipeline streams crypto backends"),
+        _rooms(
+            "runtime schedules schedule handle arguments dead_letters runs pipeline streams crypto backends"
+        ),
         (1, 0, 1),
     ),
     Floor(

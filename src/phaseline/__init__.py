@@ -24,7 +24,8 @@ from phaseline.rows import Checkpoint, ErrorCategory, PhaseRecord, PhaseState, R
 from phaseline.run import Run
 from phaseline.runs import Runs
 from phaseline.runtime import Runtime
-from phaseline.schedules import SLOT, Schedule, Schedules
+from phaseline.schedule import Schedule
+from phaseline.schedules import SLOT, Schedules
 from phaseline.subscriptions import Subscription
 from phaseline.usage import Budget, Quota, Usage
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Final, TypeVar, get_args
 
-import attrs
 import msgspec
 from anyio import to_thread
 
@@ -17,6 +16,7 @@ from phaseline._shell.scheduling import Scheduler, input_of, options_of, plan_of
 from phaseline._shell.starting import found_run, start
 from phaseline.arguments import checked_pipeline
 from phaseline.errors import (
+    ForbiddenError,
     KeyConflictError,
     PipelineNotRegisteredError,
     ScheduleError,
@@ -26,8 +26,9 @@ from phaseline.errors import (
 from phaseline.handle import RunHandle
 from phaseline.marks import MOST, Attribute, marks_of
 from phaseline.pipeline import Pipeline
+from phaseline.schedule import Schedule, schedule_of
 from phaseline.slots import ZONE_ERRORS, rule_of, unknown_zone, zone_of
-from phaseline.timetable import CatchUp, Overlap, ScheduleRecord, Timetable
+from phaseline.timetable import CatchUp, Overlap, ScheduleRecord
 
 if TYPE_CHECKING:
     from phaseline.runtime import Runtime
@@ -61,48 +62,32 @@ SLOT: Any = Slot()
 """As ``input=`` of a schedule: each run takes its own slot, a ``datetime`` in the schedule's time zone."""
 
 
-@attrs.frozen(kw_only=True)
-class Schedule:
-    """A schedule as it stands."""
-
-    name: str
-    """Name by which it is known."""
-    pipeline: str
-    """Name of the pipeline."""
-    version: str
-    """Version of the pipeline."""
-    cron: str | None
-    """Cron text; None where it has a distance."""
-    every: timedelta | None
-    """Distance of slots; None where it has a cron text."""
-    tz: str
-    """Time zone that the cron text is read in."""
-    overlap: Overlap
-    """What becomes of a slot while an earlier run goes on: ``skip``, ``allow`` or ``queue``."""
-    catch_up: CatchUp
-    """Which slots are fired that came while nobody could: ``latest``, ``all`` or ``none``."""
-    priority: int
-    """Of its runs, 0 to 999, lower goes first."""
-    paused: bool
-    """Whether no slot is fired until it is resumed."""
-    next_at: datetime | None
-    """The first slot of which nothing is decided yet, in UTC; None while it is paused."""
-    last_slot: datetime | None
-    """The latest slot for which it began a run."""
-    created_at: datetime
-    """When it was stored."""
-    updated_at: datetime
-    """When it was last changed."""
+async def _any(schedule: Schedule) -> bool:  # noqa: ARG001  # whichever it is
+    return True
 
 
 class Schedules:
     """The schedules of a runtime's namespace; ``runtime.schedules``."""
 
-    def __init__(self, runtime: Runtime, scheduler: Scheduler | None) -> None:
-        self._runtime, self._scheduler = runtime, scheduler
+    def __init__(
+        self,
+        runtime: Runtime,
+        scheduler: Scheduler | None,
+        may: Callable[[Schedule], Awaitable[bool]] = _any,
+    ) -> None:
+        self._runtime, self._scheduler, self._may = runtime, scheduler, may
         self._runner = runtime.runner
         self._timetable = self._runner.storage.timetable
         self._namespace = self._runner.options.namespace
+
+    def restricted(self, may: Callable[[Schedule], Awaitable[bool]], /) -> Schedules:
+        """The same schedules without those that somebody may not see, or change: for him they are not there.
+
+        Args:
+            may: Asked about a schedule as it stands, before anything of it is told or done; and, before it is stored, as it
+                would be.
+        """
+        return Schedules(self._runtime, self._scheduler, may)
 
     async def put(
         self,
@@ -145,6 +130,8 @@ class Schedules:
             InvalidInputError: The input is not what the pipeline takes.
             InvalidMarkError: A tag or an attribute cannot be kept.
             PipelineNotRegisteredError: It is not registered.
+            ScheduleNotFoundError: These are restricted, and there is one of this name that is none of them.
+            ForbiddenError: These are restricted, and it would be none of them.
             StorageError: It could not be stored.
         """
         checked_pipeline(pipeline, "schedules.put")
@@ -169,8 +156,10 @@ class Schedules:
         for _ in range(TRIES):
             before = await self._read(name)
             after = record if before is None else _in_place_of(before, record)
+            if not await self._may(schedule_of(after)):
+                raise ForbiddenError("schedule")
             if after is before or await self._store(after, 0 if before is None else before.revision):
-                return _shown(after)
+                return schedule_of(after)
         raise self._contended(name)
 
     async def get(self, name: str, /) -> Schedule:
@@ -179,12 +168,12 @@ class Schedules:
         Raises:
             ScheduleNotFoundError: There is none of this name.
         """
-        return _shown(await self._known(name))
+        return schedule_of(await self._known(name))
 
     async def list(self) -> Sequence[Schedule]:
         """All schedules of the namespace, in the order of their names."""
         found = await self._runner.read(partial(self._timetable.all, self._namespace))
-        return [_shown(schedule) for schedule in found]
+        return [shown for shown in map(schedule_of, found) if await self._may(shown)]
 
     async def upcoming(self, name: str, /, *, limit: int = 10) -> Sequence[datetime]:
         """The next slots of a schedule from now on, in its time zone; of a paused one those that there would be.
@@ -213,10 +202,14 @@ class Schedules:
         Raises:
             ScheduleNotFoundError: There is none of this name.
         """
+        if (
+            self._may is not _any
+        ):  # else it is not read: one that cannot be decrypted any more is deleted, too
+            await self._look(name)
         if not _is_name(name) or not await self._runner.write(
             partial(self._timetable.delete, self._namespace, name)
         ):
-            await self._known(name)
+            raise await self._unknown(name)
 
     async def pause(self, name: str, /) -> Schedule:
         """Fire nothing more until ``resume``; once this returns no process begins a run of it.
@@ -303,14 +296,14 @@ class Schedules:
         for _ in range(TRIES):
             before = await self._known(name)
             if before.paused is paused:
-                return _shown(before)
+                return schedule_of(before)
             now = self._runner.clock.now()
             after = msgspec.structs.replace(
                 before, paused=paused, next_at=None if paused else before.rule.after(now), updated_at=now,
                 revision=before.revision + 1,
             )  # fmt: skip
             if await self._store(after, before.revision):
-                return _shown(after)
+                return schedule_of(after)
         raise self._contended(name)
 
     async def _store(self, schedule: ScheduleRecord, expected: int) -> bool:
@@ -319,30 +312,35 @@ class Schedules:
             self._scheduler.wake()
         return stored
 
-    async def _read(self, name: str) -> ScheduleRecord | None:
+    async def _look(self, name: str) -> ScheduleRecord | None:
         if not _is_name(name):  # with half a surrogate it could not even be asked for
             return None
-        return await self._runner.read(partial(_read, self._timetable, self._namespace, name))
+        found = await self._runner.read(partial(self._timetable.get, self._namespace, name))
+        if found is not None and not await self._may(schedule_of(found)):
+            raise await self._unknown(name)
+        return found
+
+    async def _read(self, name: str) -> ScheduleRecord | None:
+        found = await self._look(name)
+        if found is not None:
+            try:
+                await to_thread.run_sync(zone_of, found.zone)
+            except ZONE_ERRORS as error:
+                raise ScheduleError(name, unknown_zone(found.zone)) from error
+        return found
 
     async def _known(self, name: str) -> ScheduleRecord:
         found = await self._read(name)
         if found is None:
-            raise ScheduleNotFoundError(name, [schedule.name for schedule in await self.list()])
+            raise await self._unknown(name)
         return found
+
+    async def _unknown(self, name: str) -> ScheduleNotFoundError:
+        return ScheduleNotFoundError(name, [schedule.name for schedule in await self.list()])
 
     def _contended(self, name: str) -> StorageUnavailableError:
         problem = f"schedule {name!r} was changed by others {TRIES} times in a row"
         return StorageUnavailableError(repr(self._runner.storage), problem, "try again")
-
-
-def _read(timetable: Timetable, namespace: str, name: str) -> ScheduleRecord | None:
-    found = timetable.get(namespace, name)
-    if found is not None:
-        try:
-            zone_of(found.zone)  # here, in a thread
-        except ZONE_ERRORS as error:
-            raise ScheduleError(name, unknown_zone(found.zone)) from error
-    return found
 
 
 def _is_name(name: object) -> bool:
@@ -379,12 +377,3 @@ def _in_place_of(before: ScheduleRecord, new: ScheduleRecord) -> ScheduleRecord:
     )  # fmt: skip
     is_same = replace(after, revision=before.revision, updated_at=before.updated_at) == before
     return before if is_same else after
-
-
-def _shown(schedule: ScheduleRecord) -> Schedule:
-    return Schedule(
-        name=schedule.name, pipeline=schedule.pipeline, version=schedule.version, cron=schedule.cron,
-        every=schedule.every, tz=schedule.zone, overlap=schedule.overlap, catch_up=schedule.catch_up,
-        priority=schedule.priority, paused=schedule.paused, next_at=schedule.next_at, last_slot=schedule.last_slot,
-        created_at=schedule.created_at, updated_at=schedule.updated_at,
-    )  # fmt: skip

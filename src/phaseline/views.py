@@ -17,7 +17,7 @@ from phaseline.letters import DeadLetter
 from phaseline.pipeline import Pipeline
 from phaseline.rows import Checkpoint, ErrorInfo, PhaseRecord
 from phaseline.run import Run
-from phaseline.schedules import Schedule
+from phaseline.schedule import Schedule
 from phaseline.statistics import Percentiles, Statistics
 from phaseline.usage import Usage, cost_text
 

@@ -169,7 +169,7 @@ async def test_no_canary_is_in_tables(postgres: Database, is_encrypted: bool) ->
 async def test_a_key_that_is_gone_holds_up_no_other_run(
     sqlite_storage: Callable[[], Storage], clock: FakeClock, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Neither where work is claimed, nor where schedules are fired; a list shows all that it can."""
+    """Neither where work is claimed, nor where schedules are fired; a list shows all that it can, and a schedule can be deleted."""
     hello, failing, second = Pipeline("hello", again), Pipeline("failing", fail), timedelta(seconds=1)
     async with Runtime(
         encrypted(sqlite_storage(), CODEC), pipelines=[hello, failing], clock=clock
@@ -190,6 +190,8 @@ async def test_a_key_that_is_gone_holds_up_no_other_run(
         assert [run.error.message[: len(told)] for run in runs if run.error is not None] == [told]
         (letter,) = (await runtime.dead_letters.find()).letters
         assert (letter.run_id, letter.error.message[: len(told)]) == (failed.id, told)
+        await runtime.schedules.delete("a")
+        assert ["b"] == [schedule.name for schedule in await runtime.schedules.list()]
     assert f"run {old.id} is left alone: what is stored cannot be decrypted: the key '1'" in caplog.text
     assert "schedule 'a' is left alone: what is stored cannot be decrypted: the key '1'" in caplog.text
 

@@ -18,6 +18,7 @@ from phaseline import SLOT, Pipeline, Runtime, Schedule, phase
 from phaseline.abc import Storage
 from phaseline.errors import (
     DefinitionError,
+    ForbiddenError,
     InvalidInputError,
     InvalidMarkError,
     PipelineNotRegisteredError,
@@ -63,6 +64,10 @@ async def slots(runtime: Runtime, name: str) -> list[str]:
     """The slots for which a schedule began runs, by minute and second."""
     found = [run async for run in runtime.find(attributes={"schedule": name}, order="oldest")]
     return sorted(str(run.attributes["slot"])[14:19] for run in found if "slot" in run.attributes)
+
+
+async def never(_: Schedule) -> bool:
+    return False
 
 
 async def states(runtime: Runtime) -> dict[str, int]:
@@ -394,6 +399,8 @@ async def test_a_time_zone_that_is_not_here_is_left_to_others(
         assert "'gone' is due, and left to other processes: time zone 'Mars/Phobos'" in record.getMessage()
         with pytest.raises(ScheduleError, match="'Mars/Phobos' is not known on this machine; install"):
             await runtime.schedules.trigger("gone")
+        with pytest.raises(ScheduleNotFoundError):
+            await runtime.schedules.restricted(never).trigger("gone")
         await runtime.schedules.delete("gone")
 
 
@@ -492,6 +499,32 @@ async def test_who_is_not_there_is_told(clock: FakeClock) -> None:
                 await command("\ud800")
         with pytest.raises(ScheduleNotFoundError, match="known: 'here'"):
             await schedules.backfill("there", since=clock.now() - STEP, until=clock.now())
+
+
+async def test_restricted_ones_are_all_there_is(clock: FakeClock) -> None:
+    """No other is told, by its name neither, nor changed; also one that others store while it is asked about one to be."""
+    async with Runtime(pipelines=[doubling], clock=clock) as runtime:
+        given: dict[str, Any] = {"input": 1, "every": STEP}
+
+        async def may(schedule: Schedule) -> bool:
+            if schedule.name == "raced" and "mine" in schedule.tags:
+                await runtime.schedules.put("raced", doubling, **given)
+            return "mine" in schedule.tags
+
+        mine = runtime.schedules.restricted(may)
+        await runtime.schedules.put("theirs", doubling, **given)
+        await mine.put("here", doubling, **given, tags=["mine"])
+        for command in (mine.get, mine.delete, mine.pause, mine.resume, mine.trigger, mine.upcoming):
+            for name in ("theirs", "there"):
+                with pytest.raises(ScheduleNotFoundError, match="known: 'here'"):
+                    await command(name)
+        for name in ("theirs", "raced"):
+            with pytest.raises(ScheduleNotFoundError, match="known: 'here'"):
+                await mine.put(name, doubling, **given, tags=["mine"])
+        with pytest.raises(ForbiddenError):
+            await mine.put("here", doubling, **given)
+        assert [schedule.name for schedule in await mine.list()] == ["here"]
+        assert [schedule.tags for schedule in await runtime.schedules.list()] == [("mine",), (), ()]
 
 
 @pytest.mark.parametrize(

@@ -25,7 +25,8 @@ from phaseline.cli.output import print_json, print_rows, when
 from phaseline.cli.places import pipeline_in
 from phaseline.marks import attribute_from
 from phaseline.runtime import Runtime
-from phaseline.schedules import SLOT, Schedule
+from phaseline.schedule import Schedule
+from phaseline.schedules import SLOT
 from phaseline.showing import state_of
 from phaseline.timetable import CatchUp, Overlap
 from phaseline.views import SchedulesView, ScheduleView, SlotsView, StateView

@@ -12,7 +12,7 @@ try:
 except ImportError as _error:
     raise MissingExtraError("phaseline.web", "web") from _error
 
-from phaseline.web.access import Access, Action, Authorize, allow_all, everything
+from phaseline.web.access import Access, Action, Authorize, Resource, allow_all, everything
 from phaseline.web.app import asgi_app
 from phaseline.web.fastapi import fastapi_router
 from phaseline.web.pages.app import console
@@ -21,6 +21,7 @@ __all__ = [
     "Access",
     "Action",
     "Authorize",
+    "Resource",
     "allow_all",
     "asgi_app",
     "console",

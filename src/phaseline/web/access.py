@@ -17,6 +17,7 @@ from phaseline.asking import check_moment
 from phaseline.errors import DefinitionError
 from phaseline.finding import RunSummary
 from phaseline.marks import Attribute, marks_of
+from phaseline.schedule import Schedule
 
 log: Final = logging.getLogger("phaseline.web")
 
@@ -25,9 +26,9 @@ class Action(StrEnum):
     """What may be asked for."""
 
     LIST = "list"
-    """See lists: runs, dead letters, pipelines, schedules. A run is shown in them to whom ``READ`` of it is allowed."""
+    """See lists: runs, dead letters, pipelines, schedules. A run or schedule is shown in them to whom ``READ`` of it is allowed."""
     READ = "read"
-    """See a run: its state, values, events and checkpoints; of none in particular: a pipeline, or a schedule."""
+    """See a run: its state, values, events and checkpoints; a schedule; of none in particular: a pipeline, or schedules at all."""
     SUBSCRIBE = "subscribe"
     """Be told events as they come: of a run, or of all."""
     START = "start"
@@ -57,18 +58,20 @@ class Action(StrEnum):
     DISCARD = "discard"
     """Let go of a dead letter."""
     SCHEDULE = "schedule"
-    """Store, change, trigger and delete schedules."""
+    """Store, change, trigger and delete a schedule; of none in particular: schedules at all."""
     HEALTH = "health"
     """See whether all is well."""
     STATS = "stats"
     """See figures of runs."""
 
 
-May: TypeAlias = Callable[[Action, RunSummary | None], bool | Awaitable[bool]]
-"""Says whether something may be done: to a run, or, with None, at all."""
+Resource: TypeAlias = RunSummary | Schedule
+"""What something may be done to; both have a pipeline, tags and attributes."""
+May: TypeAlias = Callable[[Action, Resource | None], bool | Awaitable[bool]]
+"""Says whether something may be done: to a run or schedule, or, with None, at all."""
 
 
-def everything(action: Action, run: RunSummary | None) -> bool:  # noqa: ARG001  # whatever it is
+def everything(action: Action, resource: Resource | None) -> bool:  # noqa: ARG001  # whatever it is
     """Allow all there is in the namespace."""
     return True
 
@@ -102,15 +105,15 @@ class Access:
     namespace: str | None = attrs.field(default=None, validator=attrs.validators.optional(_text))
     """In whose runs he may look; None for that of the one runtime that was given."""
     may: May = attrs.field(default=everything, validator=attrs.validators.is_callable())
-    """Asked for each action, and for each run that it is about; anything but True denies."""
+    """Asked for each action, and for each run and schedule that it is about; anything but True denies."""
     expires_at: datetime | None = attrs.field(default=None, validator=_moment)
     """Until when this holds: a request is refused after it, and a live connection ends."""
     attributes: Mapping[str, Attribute] = attrs.field(factory=dict[str, Attribute], validator=_marks)
     """What each run and schedule has that he starts or stores, whatever he says himself: by it ``may`` knows whose it is."""
 
-    async def allows(self, action: Action, run: RunSummary | None = None) -> bool:
-        """Whether he may do that, to the run or at all."""
-        answer = self.may(action, run)
+    async def allows(self, action: Action, resource: Resource | None = None) -> bool:
+        """Whether he may do that, to the run or schedule or at all."""
+        answer = self.may(action, resource)
         return (await answer if inspect.isawaitable(answer) else answer) is True
 
     def has_expired(self, now: datetime | None = None) -> bool:

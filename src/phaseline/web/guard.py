@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import TypeAlias
 
 import attrs
@@ -18,7 +19,8 @@ from phaseline.errors import (
 from phaseline.finding import RunSummary
 from phaseline.runs import summary_by_id
 from phaseline.runtime import Runtime
-from phaseline.web.access import Access, Action, Authorize
+from phaseline.schedules import Schedules
+from phaseline.web.access import Access, Action, Authorize, everything
 
 Source: TypeAlias = Runtime | Callable[[str | None], Runtime | None]
 """The one runtime, or what gives that of a namespace, and None where there is none."""
@@ -52,6 +54,15 @@ class Visitor:
         if not await self.access.allows(action, found):
             raise RunNotFoundError(run_id)
         return found
+
+    def schedules(self, action: Action) -> Schedules:
+        """Give the schedules to which he may do that: of others he learns no more than of ones that are not there.
+
+        Raises:
+            RuntimeNotOpenError: The runtime is not open.
+        """
+        found, may = self.runtime.schedules, self.access.may
+        return found if may is everything else found.restricted(partial(self.access.allows, action))
 
 
 @attrs.frozen

@@ -196,7 +196,7 @@ def _schedules() -> Iterator[Route]:
     yield _to(
         "PUT", "/schedules/{name}", "putSchedule", Action.SCHEDULE, schedules.put_schedule, **{
             **view, "body": asked.PutSchedule,
-            "problems": ("invalid-schedule", "unknown-pipeline", "invalid-input", "invalid-mark", "pipeline-not-registered"),
+            "problems": ("unknown-schedule", "invalid-schedule", "unknown-pipeline", "invalid-input", "invalid-mark", "pipeline-not-registered"),
             "follow": {
                 name: {"name": "$response.body#/name"}
                 for name in ("getSchedule", "pauseSchedule", "resumeSchedule", "triggerSchedule", "deleteSchedule")

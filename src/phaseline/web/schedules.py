@@ -6,7 +6,9 @@ import logging
 from typing import Final
 
 from phaseline.errors import ScheduleError
+from phaseline.schedules import Schedules
 from phaseline.views import SchedulesView, ScheduleView, SlotsView, StateView
+from phaseline.web.access import Action
 from phaseline.web.calls import Call
 
 log: Final = logging.getLogger("phaseline.web")
@@ -14,17 +16,17 @@ log: Final = logging.getLogger("phaseline.web")
 
 async def list_schedules(call: Call) -> SchedulesView:
     """List all schedules."""
-    return SchedulesView(schedules=tuple(map(ScheduleView.of, await call.runtime.schedules.list())))
+    return SchedulesView(schedules=tuple(map(ScheduleView.of, await _readable(call).list())))
 
 
 async def show_schedule(call: Call) -> ScheduleView:
     """Show a schedule."""
-    return ScheduleView.of(await call.runtime.schedules.get(call.name))
+    return ScheduleView.of(await _readable(call).get(call.name))
 
 
 async def list_slots(call: Call) -> SlotsView:
     """List the next slots of a schedule; of a paused one those that there would be."""
-    return SlotsView(slots=tuple(await call.runtime.schedules.upcoming(call.name, limit=call.query.limit)))
+    return SlotsView(slots=tuple(await _readable(call).upcoming(call.name, limit=call.query.limit)))
 
 
 async def put_schedule(call: Call) -> ScheduleView:
@@ -39,7 +41,7 @@ async def put_schedule(call: Call) -> ScheduleView:
         raise ScheduleError(
             call.name, 'say one of the two, "cron", as "0 6 * * *", or "every_seconds", as 3600'
         )
-    stored = await call.runtime.schedules.put(
+    stored = await _changeable(call).put(
         call.name, call.pipeline(asked.pipeline, asked.version), input=asked.input, cron=asked.cron, every=asked.every,
         tz=asked.tz, overlap=asked.overlap, catch_up=asked.catch_up, priority=asked.priority, tags=asked.tags,
         attributes={**asked.attributes, **call.access.attributes},
@@ -50,29 +52,37 @@ async def put_schedule(call: Call) -> ScheduleView:
 
 async def pause_schedule(call: Call) -> ScheduleView:
     """Have a schedule begin nothing more until it is resumed."""
-    paused = await call.runtime.schedules.pause(call.name)
+    paused = await _changeable(call).pause(call.name)
     _note(call, "paused")
     return ScheduleView.of(paused)
 
 
 async def resume_schedule(call: Call) -> ScheduleView:
     """Have a schedule go on with its next slot."""
-    resumed = await call.runtime.schedules.resume(call.name)
+    resumed = await _changeable(call).resume(call.name)
     _note(call, "resumed")
     return ScheduleView.of(resumed)
 
 
 async def trigger_schedule(call: Call) -> StateView:
     """Begin a run of a schedule now."""
-    handle = await call.runtime.schedules.trigger(call.name)
+    handle = await _changeable(call).trigger(call.name)
     _note(call, "triggered")
     return await call.state(handle.id)
 
 
 async def delete_schedule(call: Call) -> None:
     """Delete a schedule; its runs stay."""
-    await call.runtime.schedules.delete(call.name)
+    await _changeable(call).delete(call.name)
     _note(call, "deleted")
+
+
+def _readable(call: Call) -> Schedules:
+    return call.visitor.schedules(Action.READ)
+
+
+def _changeable(call: Call) -> Schedules:
+    return call.visitor.schedules(Action.SCHEDULE)
 
 
 def _note(call: Call, what: str) -> None:

@@ -14,8 +14,7 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Mount, Router
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from phaseline.finding import RunSummary
-from phaseline.web.access import Access, Action, Authorize
+from phaseline.web.access import Access, Action, Authorize, Resource
 from phaseline.web.app import application
 from phaseline.web.feed import DEFAULT_LIMITS, FeedLimits
 from phaseline.web.guard import Guard, Source
@@ -77,8 +76,8 @@ def _without_changes(authorize: Authorize) -> Authorize:
     return limited
 
 
-async def _may_read(access: Access, action: Action, run: RunSummary | None) -> bool:
-    return action in READING and await access.allows(action, run)
+async def _may_read(access: Access, action: Action, resource: Resource | None) -> bool:
+    return action in READING and await access.allows(action, resource)
 
 
 class _Placed:
