@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from datetime import timedelta
 from typing import Any
 
@@ -607,20 +608,65 @@ async def test_waiting_ends_when_the_runtime_closes(open_runtime: OpenRuntime) -
     assert refused == [handle.id] * 3
 
 
+@pytest.mark.parametrize("has_factory", [False, True])
+@pytest.mark.parametrize("waits", [False, True])
 @pytest.mark.parametrize("anyio_backend", [("asyncio", {})], ids=["asyncio"])
-async def test_a_body_that_cancels_its_own_task_fails() -> None:
-    """Nobody else would say what became of it, and the caller goes on; trio cancels by scopes alone."""
+async def test_a_body_that_cancels_its_own_task_fails(
+    waits: bool, has_factory: bool, open_runtime: OpenRuntime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It itself, and nothing else: not what follows it, and no other run; trio cancels by scopes alone."""
 
     @phase
     async def leave(number: int) -> int:
         task = asyncio.current_task()
         assert task is not None
-        task.cancel()
+        if number:
+            task.cancel()
+        if waits:
+            await anyio.lowlevel.checkpoint()
+        return number
+
+    @phase
+    async def follow(number: int) -> int:
         await anyio.lowlevel.checkpoint()
         return number
 
-    pipeline = Pipeline("leave", leave)
-    async with Runtime(pipelines=[pipeline]) as runtime:
+    pipeline = Pipeline("leave", leave >> follow)
+    if has_factory:
+        monkeypatch.setattr(asyncio.get_running_loop(), "_task_factory", _made)
+    async with open_runtime(pipeline) as runtime:
         handle = await runtime.start(pipeline, 1)
-        with pytest.raises(PipelineFailedError, match="cancelled the task that it runs in"):
+        with pytest.raises(PipelineFailedError, match="the body of phase 'leave' cancelled the task"):
             await handle.result(timedelta(seconds=30))
+        assert 0 == (await runtime.run(pipeline, 0)).output
+
+
+@pytest.mark.parametrize("anyio_backend", [("asyncio", {})], ids=["asyncio"])
+async def test_a_cancellation_that_a_body_swallowed_is_over(open_runtime: OpenRuntime) -> None:
+    """Some libraries cancel the task for their timeouts, catch that, and do not take it back."""
+    seen: list[int] = []
+
+    @phase
+    async def swallow(number: int) -> int:
+        task = asyncio.current_task()
+        assert task is not None
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await anyio.lowlevel.checkpoint()
+        return number
+
+    @phase
+    async def look(number: int) -> int:
+        task = asyncio.current_task()
+        assert task is not None
+        seen.append(task.cancelling())
+        return number
+
+    pipeline = Pipeline("swallow", swallow >> look)
+    async with open_runtime(pipeline) as runtime:
+        assert 1 == (await runtime.run(pipeline, 1)).output
+    assert [0] == seen
+
+
+def _made(loop: asyncio.AbstractEventLoop, call: Any, **rest: Any) -> asyncio.Task[Any]:
+    return asyncio.Task(call, loop=loop, **rest)

@@ -24,11 +24,13 @@ INSIST = 0.05
 class Chain:
     """A body, and what follows it here without a detour."""
 
-    __slots__ = ("job",)
+    __slots__ = ("job", "task")
 
     def __init__(self, job: Job) -> None:
         self.job: Job | None = job
         """What is called, or committed, at the moment; None at the end."""
+        self.task: asyncio.Task[None] | None = None
+        """What it runs in, where a body may cancel that: trio cancels by scopes alone."""
 
     def stopped_at(self) -> Job | None:
         """Where it stands when nobody goes on with it; a call, for it changes while one waits."""
@@ -40,6 +42,18 @@ class Chain:
         if seat is not None:
             seat.cancel()
         return seat is not None
+
+    async def takes_back_cancelling(self) -> bool:
+        """Whether the body, which has returned, cancelled the task that it ran in; what follows is not to be met by that."""
+        assert self.task is not None  # noqa: S101  # else there is nothing to take back
+        try:
+            await asyncio.sleep(0)  # that of a body which swallowed it, and did not say so, is over
+        except asyncio.CancelledError:
+            return True
+        finally:
+            while self.task.uncancel():
+                pass
+        return False
 
 
 Drive = Callable[[Chain], Coroutine[Any, Any, None]]
@@ -67,7 +81,6 @@ class AsyncioCrew(Crew):
     """Makes tasks of asyncio itself: those of an anyio group cost seven times as much, which is more than a phase."""
 
     def __init__(self, group: TaskGroup) -> None:
-        self._group = group
         self._loop = asyncio.get_running_loop()
         self._chains: dict[asyncio.Task[None], Chain] = {}
         self._is_ending = False
@@ -76,10 +89,9 @@ class AsyncioCrew(Crew):
         group.start_soon(self._end_with_group)
 
     def start(self, drive: Drive, chain: Chain) -> None:
-        if self._loop.get_task_factory() is not None:  # it may begin a task at once, in the midst of a commit
-            self._group.start_soon(drive, chain)
-            return
-        task = self._loop.create_task(drive(chain))
+        has_factory = self._loop.get_task_factory() is not None
+        call = _in_its_turn(drive, chain) if has_factory else drive(chain)
+        chain.task = task = self._loop.create_task(call)
         self._chains[task] = chain
         task.add_done_callback(partial(self._ended, drive))
 
@@ -107,6 +119,12 @@ class AsyncioCrew(Crew):
                         if not chain.cancel_body():
                             task.cancel()
                     await asyncio.wait(self._chains, timeout=INSIST)
+
+
+async def _in_its_turn(drive: Drive, chain: Chain) -> None:
+    """Do nothing yet: a factory of the host's may begin a task where it is made, which is in the midst of a commit."""
+    await asyncio.sleep(0)
+    await drive(chain)
 
 
 def crew_of(group: TaskGroup) -> Crew:

@@ -19,7 +19,7 @@ from phaseline._shell.chains import Chain
 from phaseline._shell.children import let_go
 from phaseline._shell.invoke import interrupted, invoke, unstorable
 from phaseline._shell.leaving import returned
-from phaseline._shell.live import Job, LiveRun
+from phaseline._shell.live import Interruption, Job, LiveRun
 from phaseline._shell.starting import AT_ONCE, new_run
 from phaseline._shell.traced import traced
 from phaseline.errors import LeaseLostError, StorageRefusedError
@@ -87,6 +87,12 @@ async def follow(runner: Runner, chain: Chain, seat: anyio.CancelScope | None = 
         command = await (call(runner, job) if untraced else traced(runner, job, call))
         job.seat = None
         runner.reach("body.end")
+        task = chain.task
+        is_cancelled = (
+            task is not None and task.cancelling() and not (seat is not None and seat.cancel_called)
+        )
+        if is_cancelled and await chain.takes_back_cancelling():
+            job.interrupt(Interruption.CANCELLED)
         if job.is_interrupted():
             return
         chain.job = await _commit(runner, job, command)
