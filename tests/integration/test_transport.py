@@ -7,7 +7,7 @@ import time
 from collections import defaultdict
 from collections.abc import AsyncGenerator, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -372,6 +372,52 @@ async def test_what_found_no_room_while_the_storage_was_away_is_read(
         assert expected.items() <= (await heap.until(*expected)).items()
 
 
+class Late(Transport):
+    """Brings nothing until it is told to."""
+
+    def __init__(self) -> None:
+        self._inner = MemoryTransport()
+        self._held: list[Callable[[], object]] = []
+
+    def join(self, namespace: str, heard: Heard, missed: Missed) -> Line:
+        return self._inner.join(namespace, lambda events: self._held.append(partial(heard, events)), missed)
+
+    def bring(self) -> None:
+        for hear in self._held:
+            hear()
+
+
+async def test_what_found_no_room_is_read_however_late_it_came(
+    sqlite_storage: Storages, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is looked for from when it came about."""
+    monkeypatch.setattr("phaseline._shell.relay.MARGIN", timedelta(0))
+    monkeypatch.setattr("phaseline._shell.relay.MOST_WAITING", 0)
+    transport = Late()
+    async with two(sqlite_storage, transport) as (asking, working):
+        heap = Heap(asking)
+        expected = await completed(working, 3)
+        transport.bring()
+        assert expected == await heap.until(*expected)
+
+
+async def test_a_loss_is_as_long_ago_as_when_it_was_told(
+    sqlite_storage: Storages, lost: list[datetime]
+) -> None:
+    """An event loop that is busy just then does not come to it at once."""
+    meddler = Meddler()
+    async with two(sqlite_storage, meddler) as (asking, _):
+        meddler.missed[0](timedelta(0))
+        told_at = asking.runner.clock.now()
+        while asking.runner.clock.now() == told_at:
+            pass
+        with anyio.fail_after(PATIENCE):
+            while not lost:  # noqa: ASYNC110  # the runtime notes it
+                await anyio.sleep(0.01)
+
+    assert lost[0] <= told_at
+
+
 async def test_events_that_cannot_be_read_end_no_runtime(tmp_path: Path) -> None:
     """Neither where a gap is found nor after a loss: it is said, and they are told once they can be."""
     url, meddler = f"sqlite:///{tmp_path / 'runs.db'}", Meddler()
@@ -472,17 +518,17 @@ def server() -> Iterator[Server]:
 
 
 @pytest.fixture
-def lost(monkeypatch: pytest.MonkeyPatch) -> list[timedelta]:
-    """For how long something may be missing, as often as a transport says that."""
-    noted: list[timedelta] = []
+def lost(monkeypatch: pytest.MonkeyPatch) -> list[datetime]:
+    """From when on something may be missing, as often as a transport says that."""
+    noted: list[datetime] = []
     lose = Relay._lose
-    monkeypatch.setattr(Relay, "_lose", lambda relay, ago: (noted.append(ago), lose(relay, ago)))
+    monkeypatch.setattr(Relay, "_lose", lambda relay, since: (noted.append(since), lose(relay, since)))
     return noted
 
 
 @pytest.mark.parametrize("anyio_backend", ["asyncio"])
 async def test_a_redis_that_is_killed_costs_nothing_but_time(
-    sqlite_storage: Storages, server: Server, lost: list[timedelta]
+    sqlite_storage: Storages, server: Server, lost: list[datetime]
 ) -> None:
     """Runs go on without it; once it is back, empty, all that was committed meanwhile is told.
 
@@ -511,7 +557,7 @@ async def test_a_redis_that_is_killed_costs_nothing_but_time(
 
 @pytest.mark.parametrize("anyio_backend", ["asyncio"])
 async def test_what_had_to_be_dropped_is_read(
-    sqlite_storage: Storages, server: Server, lost: list[timedelta], monkeypatch: pytest.MonkeyPatch
+    sqlite_storage: Storages, server: Server, lost: list[datetime], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A sender keeps so many batches while Redis is away; a jump in their numbers tells the others of the rest."""
     monkeypatch.setattr("phaseline.transports.redis.sending.MOST_WAITING", 2)

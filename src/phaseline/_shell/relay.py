@@ -58,8 +58,8 @@ class Relay:
         self._inbox: deque[Sequence[Event]] = deque()
         self._is_at_work = False
         """Whether something is being told that was taken out of the inbox."""
-        self._missed_since: float | None = None
-        """Something may have been lost from this moment of the steady clock on."""
+        self._missed_since: datetime | None = None
+        """Something may have been lost from this moment on."""
         self._positions = Positions()
         self._told_until: dict[str, datetime] = {}
         """When the newest events were that were told, of the same runs."""
@@ -76,7 +76,8 @@ class Relay:
             self._transport.join,
             self._runner.options.namespace,
             lambda events: post(partial(self._hear, events)),
-            lambda ago: post(partial(self._lose, ago)),
+            # Counted from now, and not from when the loop comes to it.
+            lambda ago: post(partial(self._lose, self._runner.clock.now() - ago)),
         )
         self._line = await to_thread.run_sync(join)
         self._since = self._runner.clock.now() - MARGIN
@@ -121,11 +122,10 @@ class Relay:
             self._inbox.append(events)
             self._wake()
         else:
-            self._lose(MARGIN)
+            self._lose(events[0].at)
 
-    def _lose(self, ago: timedelta) -> None:
-        """Something may be lost that was sent during this time, or until it is looked for."""
-        since = time.monotonic() - ago.total_seconds()
+    def _lose(self, since: datetime) -> None:
+        """Something may be lost that came about from this moment on, until it is looked for."""
         self._missed_since = since if self._missed_since is None else min(since, self._missed_since)
         self._runner.bus.wake_readers()
         self._wake()
@@ -140,10 +140,9 @@ class Relay:
             if self._inbox:
                 await self._take_all()
             elif self._missed_since is not None:
-                ago = timedelta(seconds=time.monotonic() - self._missed_since)
-                self._missed_since = None
+                since, self._missed_since = self._missed_since, None
                 with survived(log, "what other processes have done meanwhile could not be looked for"):
-                    await self._catch_up(ago)
+                    await self._catch_up(since - MARGIN)
             else:
                 self._news = new_event()
                 await self._news.wait()
@@ -203,7 +202,7 @@ class Relay:
         self._runner.bus.tell(events)
 
     # ------------------------------------------------------------------ after a loss
-    async def _catch_up(self, ago: timedelta) -> None:
+    async def _catch_up(self, since: datetime) -> None:
         """Tell what was lost: look at the runs that go on, those that ended meanwhile, and those that went on here.
 
         None is forgotten meanwhile, however many there are: they are not met in the order in which things came about, so
@@ -211,7 +210,7 @@ class Relay:
         """
         most, self._positions.most = self._positions.most, sys.maxsize
         try:
-            await self._tell_since(self._runner.clock.now() - ago - MARGIN)
+            await self._tell_since(since)
         finally:
             self._positions.most = most
 
