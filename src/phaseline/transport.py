@@ -52,6 +52,6 @@ class Transport(ABC):
         Args:
             namespace: Whose events are sent and heard, and no others.
             heard: Called, from any thread, with events of one run that another line has sent after this returned.
-            missed: Called, from any thread, when some may have been lost that were sent during the time before; the
-                longer the time, the more is looked for in the storage.
+            missed: Called, from any thread, when some may have been lost that were sent during the time before, whenever
+                that is noticed; the longer the time, the more is looked for in the storage.
         """
