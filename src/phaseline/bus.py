@@ -138,8 +138,9 @@ class EventBus:
                     self._owners = (*self._owners, subscription)
                 else:
                     self._subscriptions = (*self._subscriptions, subscription)
-            if self._start is not None:
-                self._start(subscription)
+                start = self._start
+            if start is not None:
+                start(subscription)
             return subscription
 
         return add if handler is None else add(handler)
@@ -239,8 +240,11 @@ class EventBus:
             else:
                 from_thread.run_sync(spawn, subscription.pump, threads, token=here)
 
-        self._start = start
-        for subscription in self._all:
+        with (
+            self._changing
+        ):  # each is started here, or by the thread that adds it: twice, it would be told out of order
+            self._start, there = start, self._all
+        for subscription in there:
             start(subscription)
 
     async def drain(self, seconds: float) -> None:

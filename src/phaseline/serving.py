@@ -43,6 +43,7 @@ async def serve(
         try:
             async with host:
                 log.info("%r is open", host)
+                pause = PAUSE
                 opened()
                 await stopped.wait()
         except StorageError as error:

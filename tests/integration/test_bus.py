@@ -260,6 +260,26 @@ async def test_a_bus_is_of_one_open_runtime_at_a_time(transport: MemoryTransport
     assert once * 2 == heard
 
 
+async def test_a_subscription_that_is_added_while_the_bus_opens_has_one_pump() -> None:
+    """Two would hand it events out of order: another thread may open the bus between its being added and its start."""
+    bus = EventBus()
+    pumps: list[object] = []
+    changing = bus._changing
+
+    class OpeningAfterwards:
+        def __enter__(self) -> None:
+            changing.acquire()
+
+        def __exit__(self, *_: object) -> None:
+            changing.release()
+            bus._changing = changing
+            bus.open(lambda pump, _: pumps.append(pump), threads=None)  # type: ignore[arg-type]  # no handler is called
+
+    bus._changing = OpeningAfterwards()  # type: ignore[assignment]  # as a lock is used
+    bus.subscribe(print)
+    assert 1 == len(pumps)
+
+
 async def test_a_handler_may_cancel_itself(open_runtime: OpenRuntime) -> None:
     """Its first event is its last."""
     calls: list[Event] = []
