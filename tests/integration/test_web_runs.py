@@ -389,6 +389,8 @@ async def test_every_command_is_carried_out(client: httpx2.AsyncClient, runtime:
     copy = await ok(client.post(f"/runs/{run_id}/fork", json={"at": "listed"}), 201)
     await ended(runtime, copy["id"])
     assert run_id == (await ok(client.get(f"/runs/{copy['id']}")))["forked_from"]
+    copies = (await ok(client.get(f"/runs?forked_from={run_id}")))["runs"]
+    assert [copy["id"]] == [each["id"] for each in copies]
     going = await started(client, "holding", 1)
     assert "CANCELLED" == (await ok(client.post(f"/runs/{going}/cancel")))["state"]
 

@@ -232,6 +232,7 @@ class Selection(Query):
     since: Moment | None = None
     until: Moment | None = None
     parent: RunId | None = None
+    forked_from: RunId | None = None
     text: Annotated[str, Field(max_length=200)] = ""
 
     @property

@@ -59,7 +59,7 @@ def found(call: Call, asked: Selection, **paging: Any) -> Runs:
     return call.runtime.find(
         pipeline=asked.pipeline or None, version=asked.version or None, state=asked.state or None, ended=asked.ended,
         stage=asked.stage, tags=asked.tag, attributes=asked.attributes, since=asked.since, until=asked.until, parent=asked.parent,
-        text=asked.text, **paging,
+        forked_from=asked.forked_from, text=asked.text, **paging,
     )  # fmt: skip
 
 
