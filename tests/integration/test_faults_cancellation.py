@@ -281,6 +281,17 @@ def row_of(database: Database) -> tuple[PhaseState, int, int]:
     return row.state, row.failures, row.crashes
 
 
+@pytest.mark.timeout(20)  # what hangs here is shielded
+@pytest.mark.parametrize("url", ["memory", "sqlite:///{}/runs.db"])
+async def test_a_runtime_that_is_opened_in_a_cancelled_scope_is_left(url: str, tmp_path: Path) -> None:
+    """Wherever that meets it: in memory nothing waits before its own tasks are there."""
+    with anyio.CancelScope() as scope:
+        scope.cancel()
+        async with Runtime(url.format(tmp_path), pipelines=[SUM]):
+            await anyio.lowlevel.checkpoint()
+    assert scope.cancelled_caught
+
+
 async def test_a_start_that_comes_too_late_is_refused(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -7,7 +7,7 @@ from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from logging import Logger
 
 import anyio
-from anyio.abc import TaskGroup, TaskStatus
+from anyio.abc import TaskGroup
 
 from phaseline.errors import PhaselineError
 
@@ -21,8 +21,11 @@ async def own_tasks(ending: AsyncExitStack) -> AsyncGenerator[TaskGroup]:
     Args:
         ending: What is to be done before they are cancelled; it is not cancelled either.
     """
+    tasks, opened = anyio.create_task_group(), anyio.Event()
     async with anyio.create_task_group() as hosts:
-        tasks: TaskGroup = await hosts.start(_shielded)
+        hosts.start_soon(_keep_open, tasks, opened)
+        with anyio.CancelScope(shield=True):
+            await opened.wait()
         try:
             yield tasks
         finally:
@@ -33,10 +36,10 @@ async def own_tasks(ending: AsyncExitStack) -> AsyncGenerator[TaskGroup]:
                 tasks.cancel_scope.cancel()
 
 
-async def _shielded(*, task_status: TaskStatus[TaskGroup]) -> None:
+async def _keep_open(tasks: TaskGroup, opened: anyio.Event) -> None:
     with anyio.CancelScope(shield=True):
-        async with anyio.create_task_group() as tasks:
-            task_status.started(tasks)
+        async with tasks:
+            opened.set()
             await anyio.sleep_forever()
 
 
