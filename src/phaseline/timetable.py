@@ -139,7 +139,10 @@ class Timetable(ABC):
 
     @abstractmethod
     def put(self, schedule: ScheduleRecord, expected: int) -> bool:
-        """Store a schedule; gives False, and does nothing, unless the stored one has this revision (0: there is none)."""
+        """Store a schedule; gives False, and does nothing, unless the stored one has this revision (0: there is none).
+
+        It must also have been created at the same moment: one that was deleted and stored anew counts from one again.
+        """
 
     @abstractmethod
     def delete(self, namespace: str, name: str) -> bool:

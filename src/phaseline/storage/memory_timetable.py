@@ -49,4 +49,6 @@ class MemoryTimetable(Timetable):
 
     def _is_at(self, schedule: ScheduleRecord, expected: int) -> bool:
         known = self._schedules.get((schedule.namespace, schedule.name))
-        return expected == (0 if known is None else known.revision)
+        if known is None or not expected:
+            return known is None and not expected
+        return (known.revision, known.created_at) == (expected, schedule.created_at)

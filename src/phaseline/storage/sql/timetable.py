@@ -99,8 +99,9 @@ def _store(schedule: ScheduleRecord, expected: int, ask: Access) -> bool:
     values = _schedule_row(schedule)
     if expected:
         written = ask.changed(
-            f"UPDATE phaseline_schedule SET {_CHANGES} WHERE namespace = ? AND name = ? AND revision = ?",  # noqa: S608  # as above
-            (*values, schedule.namespace, schedule.name, expected),
+            f"UPDATE phaseline_schedule SET {_CHANGES} "  # noqa: S608  # as above
+            "WHERE namespace = ? AND name = ? AND revision = ? AND created_at = ?",
+            (*values, schedule.namespace, schedule.name, expected, rows.micros(schedule.created_at)),
         )
     else:
         written = ask.changed(

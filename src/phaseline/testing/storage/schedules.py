@@ -62,6 +62,19 @@ class Schedules(StorageTests):
         assert not timetable.put(moved_on(first, pipeline="other"), 1)
         assert timetable.get(NAMESPACE, "daily") == second
 
+    def test_one_that_was_stored_anew_is_another(self, storage: Storage) -> None:
+        """Though it has the same name and counts from one again: who read the one before it writes nothing over it."""
+        timetable, first = storage.timetable, make_schedule()
+        anew = make_schedule(input="2", created_at=NOW + SECOND, updated_at=NOW + SECOND)
+        assert timetable.put(first, 0)
+        assert timetable.delete(NAMESPACE, "daily")
+        assert timetable.put(anew, 0)
+        assert not timetable.put(moved_on(first, paused=True, next_at=None), 1)
+        assert timetable.fire(moved_on(first), 1, new_run("run", make_phase("a"))) is Outcome.STALE
+        assert storage.head(NAMESPACE, "run") is None
+        assert timetable.get(NAMESPACE, "daily") == anew
+        assert timetable.put(moved_on(anew), 1)
+
     def test_what_is_due_is_found(self, storage: Storage) -> None:
         """In the order of names, a page at a time, with the moment at which the next one follows."""
         timetable = storage.timetable
