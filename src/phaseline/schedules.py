@@ -27,7 +27,7 @@ from phaseline.handle import RunHandle
 from phaseline.marks import MOST, Attribute, marks_of
 from phaseline.pipeline import Pipeline
 from phaseline.schedule import Schedule, schedule_of
-from phaseline.slots import ZONE_ERRORS, rule_of, unknown_zone, zone_of
+from phaseline.slots import ZONE_ERRORS, Rule, rule_of, unknown_zone, zone_of
 from phaseline.timetable import CatchUp, Overlap, ScheduleRecord
 
 if TYPE_CHECKING:
@@ -183,7 +183,7 @@ class Schedules:
             limit: How many, 1 to 100; there are fewer where its cron text fires no more.
 
         Raises:
-            ScheduleError: The limit makes no sense.
+            ScheduleError: The limit makes no sense, or the stored cron text cannot be read here.
             ScheduleNotFoundError: There is none of this name.
         """
         if isinstance(limit, bool) or limit not in range(1, MOST_SHOWN + 1):
@@ -192,7 +192,7 @@ class Schedules:
         begin = self._runner.clock.now()
         if schedule.next_at is not None:  # it is one of them, also where it is due already
             begin = min(begin, schedule.next_at - timedelta.resolution)
-        slots = schedule.rule.upcoming(begin)
+        slots = (await _rule_of(schedule)).upcoming(begin)
         found = await to_thread.run_sync(list, islice(slots, limit))  # a rare one takes a while
         return [slot.astimezone(zone_of(schedule.zone)) for slot in found]
 
@@ -223,6 +223,7 @@ class Schedules:
         """Go on with the next slot from now on; those that came meanwhile are let go, ``backfill`` fills them in.
 
         Raises:
+            ScheduleError: Its stored cron text cannot be read here.
             ScheduleNotFoundError: There is none of this name.
         """
         return await self._change(name, paused=False)
@@ -250,7 +251,8 @@ class Schedules:
             until: Slots are before this moment, which has come already; aware.
 
         Raises:
-            ScheduleError: The times make no sense, or there are more than 10 000 slots between them.
+            ScheduleError: The times make no sense, there are more than 10 000 slots between them, or the stored cron text
+                cannot be read here.
             ScheduleNotFoundError: There is none of this name.
             PipelineNotRegisteredError: Its pipeline, of its version, is not registered here.
         """
@@ -270,7 +272,8 @@ class Schedules:
                 f"backfill(since={since.isoformat()}, until={until.isoformat()}): that is no time that has passed",
             )
         least = timedelta.resolution
-        slots = [*islice(schedule.rule.between(since - least, until - least), MOST_SLOTS + 1)]
+        rule = await _rule_of(schedule)
+        slots = [*islice(rule.between(since - least, until - least), MOST_SLOTS + 1)]
         if len(slots) > MOST_SLOTS:
             raise ScheduleError(
                 name,
@@ -298,8 +301,9 @@ class Schedules:
             if before.paused is paused:
                 return schedule_of(before)
             now = self._runner.clock.now()
+            next_at = None if paused else (await _rule_of(before)).after(now)
             after = msgspec.structs.replace(
-                before, paused=paused, next_at=None if paused else before.rule.after(now), updated_at=now,
+                before, paused=paused, next_at=next_at, updated_at=now,
                 revision=before.revision + 1,
             )  # fmt: skip
             if await self._store(after, before.revision):
@@ -341,6 +345,16 @@ class Schedules:
     def _contended(self, name: str) -> StorageUnavailableError:
         problem = f"schedule {name!r} was changed by others {TRIES} times in a row"
         return StorageUnavailableError(repr(self._runner.storage), problem, "try again")
+
+
+async def _rule_of(schedule: ScheduleRecord) -> Rule:
+    """The rule of a stored schedule, which another version of what reads cron texts may have known how to read."""
+    zone = None if schedule.cron is None else schedule.zone
+    try:
+        return await to_thread.run_sync(rule_of, schedule.name, schedule.cron, schedule.every, zone)
+    except ScheduleError as error:
+        remedy = "it is stored like this: put it anew, or delete it"
+        raise ScheduleError(schedule.name, f"{error.problem}; {remedy}") from error
 
 
 def _is_name(name: object) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Final, Literal, NamedTuple, TypeAlias
 
@@ -124,6 +124,8 @@ class DueSchedules:
     """Those that are due, in the order of their names."""
     next_at: datetime | None
     """When the next one falls due of those that are not."""
+    unreadable: Mapping[str, str] = attrs.field(factory=dict[str, str])
+    """Names of those that are due as well and cannot be read here, and why."""
 
 
 class Timetable(ABC):
@@ -150,7 +152,7 @@ class Timetable(ABC):
 
     @abstractmethod
     def due(self, namespace: str, now: datetime | None, after: str, limit: int) -> DueSchedules:
-        """Schedules of which a slot has come, with names beyond ``after``; at most ``limit``.
+        """Schedules of which a slot has come, with names beyond ``after``; at most ``limit``, those that cannot be read included.
 
         Times are judged at ``now``; None: by the storage's own clock.
         """

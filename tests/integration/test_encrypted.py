@@ -28,6 +28,7 @@ from phaseline import (
     phase,
     wait_for,
 )
+from phaseline._shell import scheduling
 from phaseline._shell.left_alone import PAUSE
 from phaseline._shell.paging import page_by_page
 from phaseline._shell.worker import FIRST_CLAIM
@@ -167,9 +168,13 @@ async def test_no_canary_is_in_tables(postgres: Database, is_encrypted: bool) ->
 
 @pytest.mark.parametrize("anyio_backend", ["asyncio"])
 async def test_a_key_that_is_gone_holds_up_no_other_run(
-    sqlite_storage: Callable[[], Storage], clock: FakeClock, caplog: pytest.LogCaptureFixture
+    sqlite_storage: Callable[[], Storage],
+    clock: FakeClock,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Neither where work is claimed, nor where schedules are fired; a list shows all that it can, and a schedule can be deleted."""
+    """Neither where work is claimed, nor where schedules are fired, by the page; a list shows all that it can, and a schedule can be deleted."""
+    monkeypatch.setattr(scheduling, "PAGE", 1)
     hello, failing, second = Pipeline("hello", again), Pipeline("failing", fail), timedelta(seconds=1)
     async with Runtime(
         encrypted(sqlite_storage(), CODEC), pipelines=[hello, failing], clock=clock
@@ -193,7 +198,10 @@ async def test_a_key_that_is_gone_holds_up_no_other_run(
         await runtime.schedules.delete("a")
         assert ["b"] == [schedule.name for schedule in await runtime.schedules.list()]
     assert f"run {old.id} is left alone: what is stored cannot be decrypted: the key '1'" in caplog.text
-    assert "schedule 'a' is left alone: what is stored cannot be decrypted: the key '1'" in caplog.text
+    assert (
+        "schedule 'a' is due, and left to other processes: what is stored cannot be decrypted: the key '1'"
+        in caplog.text
+    )
 
 
 async def left_behind(

@@ -15,6 +15,7 @@ from tests.loops import BOTH_LOOPS, anyio_backend
 from tests.opening import OpenRuntime
 
 from phaseline import SLOT, Pipeline, Runtime, Schedule, phase
+from phaseline._shell import scheduling
 from phaseline.abc import Storage
 from phaseline.errors import (
     DefinitionError,
@@ -68,6 +69,18 @@ async def slots(runtime: Runtime, name: str) -> list[str]:
 
 async def never(_: Schedule) -> bool:
     return False
+
+
+async def change(place: Storage, name: str, **fields: Any) -> None:
+    """Store of a schedule what ``put`` would refuse."""
+
+    def write() -> bool:
+        stored = place.timetable.get("default", name)
+        assert stored is not None
+        moved = msgspec.structs.replace(stored, revision=stored.revision + 1, **fields)
+        return place.timetable.put(moved, stored.revision)
+
+    assert await to_thread.run_sync(write)
 
 
 async def states(runtime: Runtime) -> dict[str, int]:
@@ -386,11 +399,7 @@ async def test_a_time_zone_that_is_not_here_is_left_to_others(
     async with Runtime(place, pipelines=[doubling, telling], clock=clock, serve=False) as runtime:
         await runtime.schedules.put("gone", doubling, input=1, cron="* * * * *")
         await runtime.schedules.put("here", telling, input=SLOT, cron="* * * * *")
-        timetable = place.timetable
-        stored = await to_thread.run_sync(timetable.get, "default", "gone")
-        assert stored is not None
-        moved = msgspec.structs.replace(stored, zone="Mars/Phobos", revision=stored.revision + 1)
-        assert await to_thread.run_sync(timetable.put, moved, stored.revision)
+        await change(place, "gone", zone="Mars/Phobos")
     async with Runtime(database(), pipelines=[doubling, telling], clock=clock) as runtime:
         await clock.advance(2 * MINUTE + SECOND)
         assert ["01:00", "02:00"] == await slots(runtime, "here")
@@ -402,6 +411,58 @@ async def test_a_time_zone_that_is_not_here_is_left_to_others(
         with pytest.raises(ScheduleNotFoundError):
             await runtime.schedules.restricted(never).trigger("gone")
         await runtime.schedules.delete("gone")
+
+
+async def test_a_cron_text_that_cannot_be_read_holds_up_no_other(
+    storage: Callable[[], Storage], clock: FakeClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Told once, and a problem of the health; who wants to go on with it is told what to do."""
+    place = storage()
+    async with Runtime(place, pipelines=[doubling], clock=clock, serve=False) as runtime:
+        for name in ("bad", "good"):
+            await runtime.schedules.put(name, doubling, input=1, cron="* * * * *")
+        await change(place, "bad", cron="* * * * JOUR")
+    async with Runtime(place, pipelines=[doubling], clock=clock) as runtime:
+        await clock.advance(3 * MINUTE + SECOND)
+        assert ["01:00", "02:00", "03:00"] == await slots(runtime, "good")
+        assert [] == await slots(runtime, "bad")
+        (record,) = [each for each in caplog.records if each.name == "phaseline.schedules"]
+        assert "'bad' is due, and left to other processes: its slots cannot be told" in record.getMessage()
+        assert ["bad"] == [schedule.name for schedule in (await runtime.health()).schedules]
+        await runtime.schedules.pause("bad")
+        refused = "schedule 'bad': .*JOUR' cannot be read.*put it anew, or delete it"
+        with pytest.raises(ScheduleError, match=refused):
+            await runtime.schedules.resume("bad")
+        with pytest.raises(ScheduleError, match=refused):
+            await runtime.schedules.upcoming("bad")
+        with pytest.raises(ScheduleError, match=refused):
+            await runtime.schedules.backfill("bad", since=clock.now() - MINUTE, until=clock.now())
+        await runtime.schedules.put("bad", doubling, input=1, cron="* * * * *")
+        await runtime.schedules.resume("bad")
+        await clock.advance(MINUTE)
+        assert ["04:00"] == await slots(runtime, "bad")
+
+
+@pytest.mark.parametrize(("is_changed", "seconds"), [(True, 1), (False, 60)])
+async def test_what_could_not_be_decided_is_looked_at_again(
+    storage: Callable[[], Storage],
+    clock: FakeClock,
+    monkeypatch: pytest.MonkeyPatch,
+    is_changed: bool,
+    seconds: int,
+) -> None:
+    """At once where it was changed, and else a minute after it was: what stood in the way may be gone."""
+    place, decided = storage(), scheduling.turn_of
+    async with Runtime(place, pipelines=[doubling], clock=clock) as runtime:
+        await runtime.schedules.put("s", doubling, input=1, every=90 * SECOND)
+        monkeypatch.setattr(scheduling, "turn_of", None)
+        await clock.advance(91 * SECOND)
+        monkeypatch.setattr(scheduling, "turn_of", decided)
+        if is_changed:
+            await change(place, "s", priority=1)
+        assert [] == await slots(runtime, "s")
+        await clock.advance(seconds * SECOND)
+        assert ["01:30"] == await slots(runtime, "s")
 
 
 async def test_a_slot_of_an_earlier_version_is_not_filled_in_again(

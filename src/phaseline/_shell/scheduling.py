@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import partial
 from typing import Any, Final
 
@@ -15,16 +15,15 @@ from phaseline._shell.runner import Runner
 from phaseline._shell.starting import StartOptions, prepared
 from phaseline._shell.traced import starting
 from phaseline.abc import Storage
-from phaseline.errors import PhaselineError
+from phaseline.errors import PhaselineError, StorageError
 from phaseline.finding import RunFilter
 from phaseline.loops import new_event
 from phaseline.marks import attribute_mark
 from phaseline.slots import ZONE_ERRORS, unknown_zone, zone_of
 from phaseline.timetable import (
-    DueSchedules,
     Fate,
     ScheduleRecord,
-    Timetable,
+    Turn,
     fate_of,
     key_of,
     slot_text,
@@ -37,6 +36,8 @@ log: Final = logging.getLogger("phaseline.schedules")
 PAGE: Final = 100
 BURST: Final = 100
 """Slots of one schedule that are fired before others get their turn."""
+PAUSE: Final = timedelta(minutes=1)
+"""How long one that cannot be decided is left alone, unless it is changed."""
 
 
 class Scheduler:
@@ -49,6 +50,8 @@ class Scheduler:
         """Whether the last look failed, or left for later what is due."""
         self._left_alone: set[str] = set()
         """Names of schedules of which was told that they cannot be fired here."""
+        self._undecided: dict[str, tuple[ScheduleRecord, datetime]] = {}
+        """Schedules that could not be decided, as they were then, and when they are looked at again."""
 
     def wake(self) -> None:
         """Look soon, since a schedule was changed; on the event loop."""
@@ -79,46 +82,50 @@ class Scheduler:
         runner, after, is_behind = self._runner, "", False
         timetable, namespace = runner.storage.timetable, runner.options.namespace
         while True:
-            due, unreadable = await runner.read(
-                partial(_read, timetable, namespace, runner.clock.sql_now(), after)
-            )
+            due = await runner.read(partial(timetable.due, namespace, runner.clock.sql_now(), after, PAGE))
             next_at = due.next_at
+            for name, why in due.unreadable.items():
+                self._leave_alone(name, why)
+                is_behind = True
             for schedule in due.schedules:
-                if schedule.name in unreadable:
-                    self._leave_alone(schedule, unknown_zone(schedule.zone))
-                    is_behind = True
-                    continue
-                last = await self._fire_in_turn(schedule)
+                last = None if self._is_undecided(schedule) else await self._fire_in_turn(schedule)
                 is_behind = is_behind or last is None
                 if last is not None and last.next_at is not None:
                     next_at = last.next_at if next_at is None else min(next_at, last.next_at)
-            if len(due.schedules) < PAGE:
+            names = [*(schedule.name for schedule in due.schedules), *due.unreadable]
+            if len(names) < PAGE:
                 return next_at, is_behind
-            after = due.schedules[-1].name
+            after = max(names)
 
     async def _fire_in_turn(self, schedule: ScheduleRecord) -> ScheduleRecord | None:
         """Fire the slots of a schedule that have come; gives it as it is then, None if it is to be looked at again."""
         runner, plan = self._runner, plan_of(self._runner, schedule)
         if plan is None:
             which = f"pipeline {schedule.pipeline!r}, version {schedule.version!r}, is not registered"
-            self._leave_alone(schedule, which)
+            self._leave_alone(schedule.name, which)
             return None
         for _ in range(BURST):
-            fate = await runner.read(partial(_fate_of, runner.storage, schedule))
-            if runner.draining or fate == "waits":
+            turn = await runner.read(partial(_turn_of, runner.storage, schedule, runner.clock.now()))
+            if isinstance(turn, str):
+                self._leave_alone(schedule.name, turn)
+                self._undecided[schedule.name] = schedule, runner.clock.now() + PAUSE
                 return None
-            fired = await self._fire(schedule, plan, lets_go=fate == "is let go")
+            if runner.draining or turn is None:
+                return None
+            fired = await self._fire(schedule, plan, turn)
             if fired is None or fired.next_at is None or fired.next_at > runner.clock.now():
                 return fired
             schedule = fired
         return None
 
-    async def _fire(self, schedule: ScheduleRecord, plan: Plan, *, lets_go: bool) -> ScheduleRecord | None:
+    def _is_undecided(self, schedule: ScheduleRecord) -> bool:
+        before, until = self._undecided.get(schedule.name, (None, schedule.updated_at))
+        return before == schedule and self._runner.clock.now() < until
+
+    async def _fire(self, schedule: ScheduleRecord, plan: Plan, turn: Turn) -> ScheduleRecord | None:
         """Fire the slot whose turn it is, or let it go; gives the schedule as stored, None if it was changed meanwhile."""
         runner = self._runner
-        timetable, now = runner.storage.timetable, runner.clock.now()
-        turn = turn_of(schedule, now)
-        slot, made = (None if lets_go else turn.slot), None
+        timetable, slot, made = runner.storage.timetable, turn.slot, None
         try:
             if slot is not None:
                 value = input_of(plan, schedule, slot)
@@ -130,7 +137,7 @@ class Scheduler:
             log.error("schedule %r: its run of %s cannot begin: %s", schedule.name, slot, error)  # noqa: TRY400  # the error says it all
         moved = msgspec.structs.replace(
             schedule, revision=schedule.revision + 1, next_at=turn.next_at, last_slot=slot or schedule.last_slot,
-            updated_at=now,
+            updated_at=runner.clock.now(),
         )  # fmt: skip
         fire = partial(timetable.fire, moved, schedule.revision)
         outcome = await runner.write(partial(fire, None if made is None else made[2]))
@@ -142,24 +149,31 @@ class Scheduler:
             runner.committed(made[0], made[1])
         return moved
 
-    def _leave_alone(self, schedule: ScheduleRecord, why: str) -> None:
-        if schedule.name not in self._left_alone:
-            self._left_alone.add(schedule.name)
-            log.warning("schedule %r is due, and left to other processes: %s", schedule.name, why)
+    def _leave_alone(self, name: str, why: str) -> None:
+        if name not in self._left_alone:
+            self._left_alone.add(name)
+            log.warning("schedule %r is due, and left to other processes: %s", name, why)
 
 
-def _read(
-    timetable: Timetable, namespace: str, now: datetime | None, after: str
-) -> tuple[DueSchedules, frozenset[str]]:
-    """Read what is due, and the names of schedules of which the time zone is not known here; in a thread, as zones are files."""
-    due = timetable.due(namespace, now, after, PAGE)
-    unreadable: set[str] = set()
-    for schedule in due.schedules:
-        try:
-            zone_of(schedule.zone)
-        except ZONE_ERRORS:
-            unreadable.add(schedule.name)
-    return due, frozenset(unreadable)
+def _turn_of(storage: Storage, schedule: ScheduleRecord, now: datetime) -> Turn | str | None:
+    """Decide what is due of a schedule: its turn, None if it waits, or why that cannot be told here.
+
+    In a thread: it asks the storage, reads the files of time zones, and a rare slot takes a while to be found.
+    """
+    try:
+        zone_of(schedule.zone)
+    except ZONE_ERRORS:
+        return unknown_zone(schedule.zone)
+    try:
+        fate = _fate_of(storage, schedule)
+        if fate == "waits":
+            return None
+        turn = turn_of(schedule, now)
+    except StorageError:
+        raise
+    except Exception as error:  # noqa: BLE001  # whatever it is, and another version may have stored it: the others are to be fired
+        return f"its slots cannot be told: {error!r}"
+    return turn._replace(slot=None) if fate == "is let go" else turn
 
 
 def goes_on(storage: Storage, schedule: ScheduleRecord) -> bool:

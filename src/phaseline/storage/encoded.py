@@ -351,12 +351,13 @@ class _EncodedTimetable(Timetable):
     def due(self, namespace: str, now: datetime | None, after: str, limit: int) -> DueSchedules:
         found = self._inner.due(namespace, now, after, limit)
         readable: list[ScheduleRecord] = []
+        unreadable = dict(found.unreadable)
         for each in found.schedules:
             try:
                 readable.append(self._with(each, self._texts.plain))
             except CodecError as error:  # as with runs: the others begin
-                log.error("schedule %r is left alone: %s", each.name, error)  # noqa: TRY400  # as above
-        return DueSchedules(readable, found.next_at)
+                unreadable[each.name] = str(error)
+        return DueSchedules(readable, found.next_at, unreadable)
 
     def fire(self, schedule: ScheduleRecord, expected: int, unit: Unit | None) -> Outcome:
         coded = None if unit is None else self._texts.written(unit)
