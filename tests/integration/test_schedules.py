@@ -359,14 +359,18 @@ async def test_a_slot_that_was_filled_in_is_not_fired(
 ) -> None:
     """And the other way round, even if the input is another one by now."""
     async with Runtime(storage(), pipelines=[doubling], clock=clock, serve=False) as runtime:
-        await runtime.schedules.put("often", doubling, input=1, every=STEP)
+        await runtime.schedules.put("often", doubling, input=1, every=STEP, overlap="allow")
         await clock.advance(STEP + SECOND)
         (filled,) = await runtime.schedules.backfill("often", since=clock.now() - STEP, until=clock.now())
     async with Runtime(storage(), pipelines=[doubling], clock=clock) as runtime:
         await clock.advance(SECOND)
         assert await states(runtime) == {"COMPLETED": 1}
-        assert (await runtime.schedules.get("often")).next_at == datetime(2030, 1, 1, 0, 0, 20, tzinfo=UTC)
-        await runtime.schedules.put("often", doubling, input=9, every=STEP)
+        often = await runtime.schedules.get("often")
+        assert (often.last_slot, often.next_at) == (
+            datetime(2030, 1, 1, 0, 0, 10, tzinfo=UTC),
+            datetime(2030, 1, 1, 0, 0, 20, tzinfo=UTC),
+        )
+        await runtime.schedules.put("often", doubling, input=9, every=STEP, overlap="allow")
         (same,) = await runtime.schedules.backfill("often", since=clock.now() - STEP, until=clock.now())
         assert same.id == filled.id
         assert await same.result() == 2
@@ -491,7 +495,7 @@ async def test_a_slot_of_an_earlier_version_is_not_filled_in_again(
 async def test_an_input_that_fits_no_more_is_told(
     storage: Callable[[], Storage], clock: FakeClock, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Its slot is let go, and other schedules are fired."""
+    """Its slot is let go, and no run of it is claimed; other schedules are fired."""
 
     @phase(name="double")
     async def changed(words: list[str]) -> str:
@@ -506,6 +510,8 @@ async def test_an_input_that_fits_no_more_is_told(
         assert (await slots(runtime, "broken"), await slots(runtime, "sound")) == ([], ["00:10"])
         (told,) = [record for record in caplog.records if record.levelno == logging.ERROR]
         assert "schedule 'broken'" in told.getMessage()
+        broken = await runtime.schedules.get("broken")
+        assert (broken.last_slot, broken.next_at) == (None, clock.now() + STEP)
 
 
 # --------------------------------------------------------------------- what is refused

@@ -136,8 +136,8 @@ class Scheduler:
         except PhaselineError as error:
             log.error("schedule %r: its run of %s cannot begin: %s", schedule.name, slot, error)  # noqa: TRY400  # the error says it all
         moved = msgspec.structs.replace(
-            schedule, revision=schedule.revision + 1, next_at=turn.next_at, last_slot=slot or schedule.last_slot,
-            updated_at=runner.clock.now(),
+            schedule, revision=schedule.revision + 1, next_at=turn.next_at,
+            last_slot=schedule.last_slot if made is None else slot, updated_at=runner.clock.now(),
         )  # fmt: skip
         fire = partial(timetable.fire, moved, schedule.revision)
         outcome = await runner.write(partial(fire, None if made is None else made[2]))
