@@ -318,7 +318,7 @@ class AllAtOnce(RuleBasedStateMachine):
         schedule = self.schedule
         if schedule.next_at is None or schedule.next_at > self.now:
             return
-        turn = turn_of(schedule, self.now)
+        turn = turn_of(schedule, self.now, self.now)
         assert turn.slot is not None
         slot = slot_text(turn.slot)
         record = replace(self.new_run(f"slot-{slot}", "items"), key=key_of("every", turn.slot))

@@ -20,7 +20,7 @@ from phaseline.abc import ClaimRequest, DueRuns, DueWaits, HeldPhase, LateLevels
 from phaseline.finding import RunFilter
 from phaseline.rows import Definition, PhaseRecord, RunRecord
 from phaseline.testing.stored import stored_runs
-from phaseline.timetable import ScheduleRecord
+from phaseline.timetable import Firing, ScheduleRecord
 from phaseline.units import Outcome, RunRows, Unit
 
 START = datetime(2030, 1, 1, tzinfo=UTC)
@@ -248,7 +248,7 @@ class World:
                 Snapshot(PLANS[record.definition], record), (command,), record.created_at, NO_OFFER
             )
             unit = draft.unit(commit_id=commit_id, input_text="1")
-        return self.storage.timetable.fire(schedule, expected, unit).value
+        return self.storage.timetable.fire([Firing(schedule, expected, unit)])[0].value
 
     def dump(self, run_ids: Iterable[str], stepped: Mapping[str, set[str]]) -> Dump:
         """All that is stored of some runs, with the steps of these phases, to be compared."""

@@ -119,8 +119,8 @@ class Schedules:
             tz: Time zone that the cron text is read in, by default UTC.
             overlap: What becomes of a slot while an earlier run of this schedule goes on: ``"skip"`` lets it go,
                 ``"allow"`` fires it all the same, ``"queue"`` has it wait for the end of that run.
-            catch_up: Which slots are fired that came while nobody could: the ``"latest"``, ``"all"`` of them one after
-                the other, or ``"none"`` that is more than a minute late.
+            catch_up: Which slots are fired that came while nobody served, or that nobody got to within a minute: the
+                ``"latest"``, ``"all"`` of them one after the other, or ``"none"`` that is more than a minute late.
             priority: Of its runs, 0 to 999, lower goes first.
             tags: Of its runs.
             attributes: Of its runs; they also get ``schedule``, the name, and ``slot``.

@@ -19,7 +19,7 @@ CatchUp: TypeAlias = Literal["latest", "all", "none"]
 """Which of the slots are fired that nobody was there for."""
 
 GRACE: Final = timedelta(minutes=1)
-"""How late a slot may be for it to be fired where nothing is caught up on."""
+"""How late a slot may be for it to be none that was missed."""
 
 
 class ScheduleRecord(msgspec.Struct, frozen=True, kw_only=True):
@@ -75,33 +75,52 @@ class Turn(NamedTuple):
     """The slot to fire; None if what is due is let go."""
     next_at: datetime | None
     """The first slot of which nothing is decided then."""
+    is_late: bool = False
+    """Whether a slot is let go since it was missed."""
 
 
-def turn_of(schedule: ScheduleRecord, now: datetime) -> Turn:
-    """Decide what is due of a schedule of which something is."""
+def is_missed(schedule: ScheduleRecord, now: datetime, since: datetime) -> bool:
+    """Decide whether the slot whose turn it is counts as one that nobody was there for.
+
+    One that came since somebody serves does not, however slow he is. But after a minute it does, so that an outage ends with
+    one run, and who cannot keep up does not fall behind for ever.
+    """
+    return schedule.next_at is not None and schedule.next_at < max(since, now - GRACE)
+
+
+def turn_of(schedule: ScheduleRecord, now: datetime, since: datetime) -> Turn:
+    """Decide what is due of a schedule of which something is.
+
+    Args:
+        schedule: Of which something is due.
+        now: The moment.
+        since: Since when somebody serves.
+    """
     first = schedule.next_at
     assert first is not None  # noqa: S101  # else nothing of it would be due
-    if schedule.catch_up == "all":
+    catches_up = schedule.overlap == "queue" or is_missed(schedule, now, since)
+    if schedule.catch_up == "all" or not catches_up:
         return Turn(first, schedule.rule.after(first))
     latest = schedule.rule.latest(first, max(first, now))
     is_late = schedule.catch_up == "none" and now - latest > GRACE
-    return Turn(None if is_late else latest, schedule.rule.after(latest))
+    return Turn(None if is_late else latest, schedule.rule.after(latest), is_late or latest > first)
 
 
 Fate: TypeAlias = Literal["begins a run", "waits", "is let go"]
 """What becomes of a slot whose turn it is."""
 
 
-def fate_of(schedule: ScheduleRecord, *, goes_on: bool, went_on: bool) -> Fate:
+def fate_of(schedule: ScheduleRecord, *, goes_on: bool, went_on: bool, missed: bool) -> Fate:
     """Decide what becomes of the slot whose turn it is.
 
     Args:
         schedule: Whose slot it is.
         goes_on: Whether a run of the schedule goes on now.
-        went_on: Whether one went on at the moment of the slot. Of a schedule that is to catch up with all this counts: what
-            nobody was there for waits for the run before it, and what came while others were caught up is let go.
+        went_on: Whether one went on at the moment of the slot. Of a slot that is to be fired however late this counts: it waits
+            for the run before it, and is let go where it came while that went on.
+        missed: Whether nobody was there for the slot, as ``is_missed`` says: then it is to be fired if all are.
     """
-    if schedule.overlap == "skip" and (went_on if schedule.catch_up == "all" else goes_on):
+    if schedule.overlap == "skip" and (went_on if schedule.catch_up == "all" or not missed else goes_on):
         return "is let go"
     return "waits" if goes_on and schedule.overlap != "allow" else "begins a run"
 
@@ -126,6 +145,17 @@ class DueSchedules:
     """When the next one falls due of those that are not."""
     unreadable: Mapping[str, str] = attrs.field(factory=dict[str, str])
     """Names of those that are due as well and cannot be read here, and why."""
+
+
+class Firing(NamedTuple):
+    """A slot that is fired, or let go."""
+
+    schedule: ScheduleRecord
+    """As it is to be then."""
+    expected: int
+    """Revision the stored one must have, as of ``Timetable.put``."""
+    unit: Unit | None
+    """What inserts the run; None if there is none."""
 
 
 class Timetable(ABC):
@@ -158,8 +188,9 @@ class Timetable(ABC):
         """
 
     @abstractmethod
-    def fire(self, schedule: ScheduleRecord, expected: int, unit: Unit | None) -> Outcome:
-        """Store a schedule as ``put`` does, and with it, in the same transaction, the unit that inserts a run.
+    def fire(self, firings: Sequence[Firing]) -> Sequence[Outcome]:
+        """Store schedules as ``put`` does, and with each, in the same transaction, the unit that inserts its run.
 
-        Gives STALE, and writes nothing, if the schedule moved on, and DUPLICATE if the run's key is held by another.
+        Gives an outcome for each, and writes nothing of one that is not COMMITTED: it is STALE if the schedule moved on,
+        DUPLICATE if the run's key is held by another, and BLOCKED if others hold locked what it needs. They are of one namespace, and none comes twice.
         """

@@ -15,6 +15,7 @@ from tests.loops import BOTH_LOOPS, anyio_backend
 from tests.opening import OpenRuntime
 
 from phaseline import SLOT, Pipeline, Runtime, Schedule, phase
+from phaseline._definition.plan import Plan
 from phaseline._shell import scheduling
 from phaseline.abc import Storage
 from phaseline.errors import (
@@ -25,9 +26,11 @@ from phaseline.errors import (
     PipelineNotRegisteredError,
     ScheduleError,
     ScheduleNotFoundError,
+    StorageUnavailableError,
 )
 from phaseline.testing import FakeClock
 from phaseline.testing.checker import check
+from phaseline.timetable import ScheduleRecord
 
 __all__ = ["anyio_backend"]
 SECOND, STEP, MINUTE = timedelta(seconds=1), timedelta(seconds=10), timedelta(minutes=1)
@@ -125,8 +128,11 @@ async def test_a_run_may_take_its_slot(open_runtime: OpenRuntime, clock: FakeClo
 
 
 @BOTH_LOOPS
-async def test_of_several_processes_one_fires(storage: Callable[[], Storage], clock: FakeClock) -> None:
-    """Each slot once, however many look at the same moment; a memory belongs to one runtime alone."""
+async def test_of_several_processes_one_fires(
+    storage: Callable[[], Storage], clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each slot once, however many look at the same moment, and wherever they begin; a memory belongs to one runtime alone."""
+    monkeypatch.setattr(scheduling, "BATCH", 2)
     place = storage()
     others = [storage() for _ in range(3)] if place.shared else []
     async with anyio.create_task_group() as tasks:
@@ -142,9 +148,10 @@ async def test_of_several_processes_one_fires(storage: Callable[[], Storage], cl
             tasks.start_soon(serve, other, ready)
             await ready.wait()
         async with Runtime(place, pipelines=[doubling], clock=clock) as runtime:
-            await runtime.schedules.put("often", doubling, input=1, every=STEP)
+            for name in "abcde":
+                await runtime.schedules.put(name, doubling, input=1, every=STEP)
             await clock.advance(6 * STEP)
-            assert await states(runtime) == {"COMPLETED": 6}
+            assert await states(runtime) == {"COMPLETED": 5 * 6}
             await to_thread.run_sync(check, place)
             closing.set()
 
@@ -173,6 +180,59 @@ async def test_another_namespace_has_schedules_of_its_own(
         assert list(await runtime.schedules.list()) == []
         await clock.advance(3 * STEP)
         assert await states(runtime) == {}
+
+
+async def test_a_backlog_starves_no_other(storage: Callable[[], Storage], clock: FakeClock) -> None:
+    """They take turns: what has just come is fired before the second slot of one that is far behind."""
+    begun: list[int] = []
+
+    @phase
+    async def note(number: int) -> None:
+        begun.append(number)
+
+    noting, place = Pipeline("noting", note), storage()
+    async with Runtime(place, pipelines=[noting], clock=clock, serve=False) as runtime:
+        await runtime.schedules.put("a", noting, input=1, every=SECOND, overlap="allow", catch_up="all")
+        await clock.advance(50 * SECOND)
+        await runtime.schedules.put("b", noting, input=2, every=STEP)
+        await clock.advance(STEP)
+    async with Runtime(place, pipelines=[noting], clock=clock) as runtime:
+        await clock.settle()
+        assert 2 in begun[:4]
+        assert 61 == len(begun)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "expected", "is_told"),
+    [(45, ["00:10", "00:20", "00:30", "00:40"], False), (85, ["01:20"], True)],
+)
+async def test_what_came_while_somebody_served_is_fired_however_slow_he_was(
+    *,
+    storage: Callable[[], Storage],
+    clock: FakeClock,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    seconds: int,
+    expected: list[str],
+    is_told: bool,
+) -> None:
+    """Each slot, unless it is late by more than a minute: then the latest counts, and that is told."""
+
+    def away(*_: object) -> None:
+        raise StorageUnavailableError("storage", "it is away", "wait")
+
+    place = storage()
+    async with Runtime(place, pipelines=[doubling], clock=clock) as runtime:
+        await runtime.schedules.put("often", doubling, input=1, every=STEP)
+        with monkeypatch.context() as outage:
+            outage.setattr(type(place.timetable), "due", away)
+            await clock.advance(seconds * SECOND)
+            assert [] == await slots(runtime, "often")
+        await clock.advance(4 * SECOND)  # each waits for the run before it
+        assert expected == await slots(runtime, "often")
+        assert is_told is (
+            "slots from 2030-01-01 00:00:10+00:00 on could not be fired in time" in caplog.text
+        )
 
 
 # --------------------------------------------------------------------- catching up, overlap
@@ -512,6 +572,32 @@ async def test_an_input_that_fits_no_more_is_told(
         assert "schedule 'broken'" in told.getMessage()
         broken = await runtime.schedules.get("broken")
         assert (broken.last_slot, broken.next_at) == (None, clock.now() + STEP)
+
+
+async def test_a_mistake_in_one_holds_up_no_other(
+    open_runtime: OpenRuntime,
+    clock: FakeClock,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Nor does it stay with the slot at which it was made."""
+    made = scheduling.input_of
+
+    def mistaken(plan: Plan, schedule: ScheduleRecord, slot: datetime) -> Any:
+        if (schedule.name, slot.second) == ("bad", 10):
+            raise IndexError
+        return made(plan, schedule, slot)
+
+    monkeypatch.setattr(scheduling, "input_of", mistaken)
+    async with open_runtime(doubling) as runtime:
+        for name in ("bad", "good"):
+            await runtime.schedules.put(name, doubling, input=1, every=STEP)
+        await clock.advance(2 * STEP)
+        assert ["00:20"] == await slots(runtime, "bad")
+        assert ["00:10", "00:20"] == await slots(runtime, "good")
+    (told,) = [record for record in caplog.records if record.name == "phaseline.schedules"]
+    assert "schedule 'bad': its run of 2030-01-01 00:00:10" in told.getMessage()
+    assert told.exc_info is not None
 
 
 # --------------------------------------------------------------------- what is refused

@@ -153,13 +153,36 @@ def test_what_is_caught_up_on(catch_up: str, minutes: float, slot: int | None, n
     """All, the latest, or none that is late; the next slot is the first of which nothing was decided."""
     schedule = make_schedule(cron=None, every=HOUR, next_at=NOON, catch_up=catch_up)
     expected = (None if slot is None else NOON + slot * HOUR, NOON + next_at * HOUR)
-    assert expected == turn_of(schedule, NOON + timedelta(minutes=minutes))
+    now = NOON + timedelta(minutes=minutes)
+    assert expected == turn_of(schedule, now, since=now)[:2]
+
+
+@pytest.mark.parametrize("catch_up", ["latest", "none"])
+@pytest.mark.parametrize(
+    ("overlap", "since", "now", "slot", "is_late"),
+    [
+        ("skip", 0, 50, 0, False),  # each in its turn
+        ("allow", -9, 60, 0, False),
+        ("allow", -9, 61, 60, True),  # unless it is late by more than a minute
+        ("allow", 1, 50, 50, True),  # or came before somebody served
+        ("queue", 0, 50, 50, True),  # or waited for the end of a run, it may be
+        ("queue", 0, 5, 0, False),
+    ],
+)
+def test_a_slot_that_came_while_somebody_served_is_not_missed(
+    *, catch_up: CatchUp, overlap: Overlap, since: int, now: int, slot: int, is_late: bool
+) -> None:
+    """However many have come behind it."""
+    second = timedelta(seconds=1)
+    schedule = make_schedule(cron=None, every=10 * second, next_at=NOON, catch_up=catch_up, overlap=overlap)
+    expected = (NOON + slot * second, NOON + (slot + 10) * second, is_late)
+    assert expected == turn_of(schedule, NOON + now * second, NOON + since * second)
 
 
 def test_years_are_missed_at_once() -> None:
     """The latest of 50 million seconds is found without walking through them."""
     schedule = make_schedule(cron="* * * * * *", next_at=datetime(1980, 1, 1, tzinfo=UTC))
-    assert NOON == turn_of(schedule, NOON).slot
+    assert NOON == turn_of(schedule, NOON, since=NOON).slot
 
 
 def test_the_key_is_that_of_the_moment() -> None:
@@ -185,7 +208,12 @@ def test_the_key_is_that_of_the_moment() -> None:
     ],
 )
 def test_what_becomes_of_a_slot(overlap: Overlap, catch_up: CatchUp, fates: list[Fate]) -> None:
-    """Of all that is to be caught up what nobody was there for waits, and what came meanwhile is let go."""
+    """Where all is to be caught up, or it was not missed, it waits for the run before it, and what came meanwhile is let go."""
     schedule = replace(make_schedule(), overlap=overlap, catch_up=catch_up)
     cases = [(False, False), (True, False), (False, True), (True, True)]
-    assert fates == [fate_of(schedule, goes_on=now, went_on=then) for now, then in cases]
+    assert fates == [fate_of(schedule, goes_on=now, went_on=then, missed=True) for now, then in cases]
+    late = [fate_of(schedule, goes_on=now, went_on=then, missed=False) for now, then in cases]
+    assert late == [
+        fate_of(replace(schedule, catch_up="all"), goes_on=now, went_on=then, missed=True)
+        for now, then in cases
+    ]

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import logging
+import random
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Any, Final
 
 import msgspec
+from anyio.lowlevel import checkpoint
 
 from phaseline._definition.plan import Plan
+from phaseline._engine.draft import Draft
 from phaseline._shell.background import survived
+from phaseline._shell.live import LiveRun
 from phaseline._shell.runner import Runner
 from phaseline._shell.starting import StartOptions, prepared
 from phaseline._shell.traced import starting
@@ -21,21 +26,28 @@ from phaseline.loops import new_event
 from phaseline.marks import attribute_mark
 from phaseline.slots import ZONE_ERRORS, unknown_zone, zone_of
 from phaseline.timetable import (
+    DueSchedules,
     Fate,
+    Firing,
     ScheduleRecord,
+    Timetable,
     Turn,
     fate_of,
+    is_missed,
     key_of,
     slot_text,
     turn_of,
 )
-from phaseline.units import Outcome
+from phaseline.units import Outcome, Unit
 
 log: Final = logging.getLogger("phaseline.schedules")
 
-PAGE: Final = 100
-BURST: Final = 100
-"""Slots of one schedule that are fired before others get their turn."""
+PAGE: Final = 1_000
+"""Schedules that are read at once."""
+BATCH: Final = 100
+"""Those of them that are fired in one transaction."""
+ROUNDS: Final = 100
+"""Slots of one schedule that are fired before what they began gets some time."""
 PAUSE: Final = timedelta(minutes=1)
 """How long one that cannot be decided is left alone, unless it is changed."""
 
@@ -45,6 +57,8 @@ class Scheduler:
 
     def __init__(self, runner: Runner) -> None:
         self._runner = runner
+        self._since = runner.clock.now()
+        """Since when this process serves."""
         self._wake = new_event()
         self._is_behind = False
         """Whether the last look failed, or left for later what is due."""
@@ -78,76 +92,132 @@ class Scheduler:
                 self.wake()
 
     async def _look(self) -> tuple[datetime | None, bool]:
-        """Fire what is due; gives when the next slot comes, and whether something that has come is left for later."""
-        runner, after, is_behind = self._runner, "", False
-        timetable, namespace = runner.storage.timetable, runner.options.namespace
-        while True:
-            due = await runner.read(partial(timetable.due, namespace, runner.clock.sql_now(), after, PAGE))
-            next_at = due.next_at
-            for name, why in due.unreadable.items():
-                self._leave_alone(name, why)
-                is_behind = True
-            for schedule in due.schedules:
-                last = None if self._is_undecided(schedule) else await self._fire_in_turn(schedule)
-                is_behind = is_behind or last is None
-                if last is not None and last.next_at is not None:
-                    next_at = last.next_at if next_at is None else min(next_at, last.next_at)
-            names = [*(schedule.name for schedule in due.schedules), *due.unreadable]
-            if len(names) < PAGE:
-                return next_at, is_behind
-            after = max(names)
+        """Fire what is due; gives when the next slot comes, and whether something that has come is left for later.
 
-    async def _fire_in_turn(self, schedule: ScheduleRecord) -> ScheduleRecord | None:
-        """Fire the slots of a schedule that have come; gives it as it is then, None if it is to be looked at again."""
-        runner, plan = self._runner, plan_of(self._runner, schedule)
-        if plan is None:
+        Schedules take turns: in each round one slot of each is fired, so that nobody waits for the backlog of another.
+        """
+        runner = self._runner
+        timetable, namespace = runner.storage.timetable, runner.options.namespace
+        found = await runner.read(partial(_all_due, timetable, namespace, runner.clock.sql_now()))
+        for name, why in found.unreadable.items():
+            self._leave_alone(name, why)
+        due: list[ScheduleRecord] = self._in_turn(found.schedules)
+        next_at = found.next_at
+        is_behind = len(due) < len(found.schedules) + len(found.unreadable)
+        for _ in range(ROUNDS):
+            fired = await self._round(due)
+            is_behind, now = is_behind or len(fired) < len(due), runner.clock.now()
+            ahead = [] if next_at is None else [next_at]
+            due = []
+            for schedule in fired:
+                if schedule.next_at is not None and schedule.next_at <= now:
+                    due.append(schedule)
+                elif schedule.next_at is not None:
+                    ahead.append(schedule.next_at)
+            next_at = min(ahead, default=None)
+            others_are_due = next_at is not None and next_at <= now
+            if not due or others_are_due or self._wake.is_set() or runner.draining:
+                break
+        return next_at, is_behind or bool(due)
+
+    def _in_turn(self, found: Sequence[ScheduleRecord]) -> list[ScheduleRecord]:
+        """Give those that can be fired here, what is due for longest first."""
+        due = sorted((schedule for schedule in found if self._can_fire(schedule)), key=_due_since)
+        if len(due) > BATCH and self._runner.storage.shared:
+            # Others have found the same at the same moment: each begins elsewhere, so that they do not all write the same.
+            first = random.randrange(len(due))  # noqa: S311  # no secret
+            due = due[first:] + due[:first]
+        return due
+
+    def _can_fire(self, schedule: ScheduleRecord) -> bool:
+        if plan_of(self._runner, schedule) is None:
             which = f"pipeline {schedule.pipeline!r}, version {schedule.version!r}, is not registered"
             self._leave_alone(schedule.name, which)
-            return None
-        for _ in range(BURST):
-            turn = await runner.read(partial(_turn_of, runner.storage, schedule, runner.clock.now()))
+            return False
+        before, until = self._undecided.get(schedule.name, (None, schedule.updated_at))
+        return before != schedule or self._runner.clock.now() >= until
+
+    async def _round(self, due: Sequence[ScheduleRecord]) -> list[ScheduleRecord]:
+        """Fire one slot of each; gives those of which one was, as they are then."""
+        fired: list[ScheduleRecord] = []
+        for first in range(0, len(due), BATCH):
+            if self._runner.draining:
+                break
+            await checkpoint()  # a storage that never waits must not keep the loop to itself
+            moved, is_overtaken = await self._fire(due[first : first + BATCH])
+            fired += moved
+            if is_overtaken:
+                self.wake()  # others fire the same: what they leave is read anew
+                break
+        return fired
+
+    async def _fire(self, batch: Sequence[ScheduleRecord]) -> tuple[list[ScheduleRecord], bool]:
+        """Fire a slot of each, or let it go, in one transaction; gives those that moved on, and whether others were before us."""
+        runner = self._runner
+        turns = await runner.read(partial(_turns_of, runner.storage, batch, runner.clock.now(), self._since))
+        made: dict[str, tuple[LiveRun, Draft]] = {}
+        late: dict[str, ScheduleRecord] = {}
+        firings: list[Firing] = []
+        for schedule, turn in zip(batch, turns, strict=True):
             if isinstance(turn, str):
                 self._leave_alone(schedule.name, turn)
                 self._undecided[schedule.name] = schedule, runner.clock.now() + PAUSE
-                return None
-            if runner.draining or turn is None:
-                return None
-            fired = await self._fire(schedule, plan, turn)
-            if fired is None or fired.next_at is None or fired.next_at > runner.clock.now():
-                return fired
-            schedule = fired
-        return None
+            elif turn is not None:
+                if turn.is_late:
+                    late[schedule.name] = schedule
+                begun = self._prepared(schedule, turn.slot)
+                if begun is not None:
+                    made[schedule.name] = begun[:2]
+                moved = msgspec.structs.replace(
+                    schedule, revision=schedule.revision + 1, next_at=turn.next_at,
+                    last_slot=schedule.last_slot if begun is None else turn.slot, updated_at=runner.clock.now(),
+                )  # fmt: skip
+                firings.append(Firing(moved, schedule.revision, None if begun is None else begun[2]))
+        outcomes = await self._write(firings)
+        filled_in = [firing for firing, outcome in outcomes if outcome is Outcome.DUPLICATE]
+        outcomes += await self._write([firing._replace(unit=None) for firing in filled_in])
+        fired = [firing for firing, outcome in outcomes if outcome is Outcome.COMMITTED]
+        for firing in fired:
+            if firing.unit is not None:
+                runner.committed(*made[firing.schedule.name])
+            if firing.schedule.name in late:
+                self._tell_late(late[firing.schedule.name])
+        is_overtaken = not fired and any(outcome is Outcome.STALE for _, outcome in outcomes)
+        return [firing.schedule for firing in fired], is_overtaken
 
-    def _is_undecided(self, schedule: ScheduleRecord) -> bool:
-        before, until = self._undecided.get(schedule.name, (None, schedule.updated_at))
-        return before == schedule and self._runner.clock.now() < until
+    async def _write(self, firings: Sequence[Firing]) -> list[tuple[Firing, Outcome]]:
+        if not firings:
+            return []
+        outcomes = await self._runner.write(partial(self._runner.storage.timetable.fire, firings))
+        return list(zip(firings, outcomes, strict=True))
 
-    async def _fire(self, schedule: ScheduleRecord, plan: Plan, turn: Turn) -> ScheduleRecord | None:
-        """Fire the slot whose turn it is, or let it go; gives the schedule as stored, None if it was changed meanwhile."""
-        runner = self._runner
-        timetable, slot, made = runner.storage.timetable, turn.slot, None
+    def _prepared(
+        self, schedule: ScheduleRecord, slot: datetime | None
+    ) -> tuple[LiveRun, Draft, Unit] | None:
+        """Make the run of a slot; None if it is let go, or has to be."""
+        plan = plan_of(self._runner, schedule)
+        if slot is None or plan is None:
+            return None
         try:
-            if slot is not None:
-                value = input_of(plan, schedule, slot)
-                with starting(runner, plan.name) as span:
-                    made = prepared(runner, plan, value, options_of(schedule, slot))
-                    if span is not None:
-                        span.tell(run_id=made[0].id)
+            value = input_of(plan, schedule, slot)
+            with starting(self._runner, plan.name) as span:
+                made = prepared(self._runner, plan, value, options_of(schedule, slot))
+                if span is not None:
+                    span.tell(run_id=made[0].id)
         except PhaselineError as error:
             log.error("schedule %r: its run of %s cannot begin: %s", schedule.name, slot, error)  # noqa: TRY400  # the error says it all
-        moved = msgspec.structs.replace(
-            schedule, revision=schedule.revision + 1, next_at=turn.next_at,
-            last_slot=schedule.last_slot if made is None else slot, updated_at=runner.clock.now(),
-        )  # fmt: skip
-        fire = partial(timetable.fire, moved, schedule.revision)
-        outcome = await runner.write(partial(fire, None if made is None else made[2]))
-        if outcome is Outcome.DUPLICATE:  # it was filled in before
-            outcome, made = await runner.write(partial(fire, None)), None
-        if outcome is Outcome.STALE:
-            return None
-        if made is not None:
-            runner.committed(made[0], made[1])
-        return moved
+        except Exception:  # whatever it is, the others are to be fired
+            log.exception("schedule %r: its run of %s cannot begin", schedule.name, slot)
+        else:
+            return made
+        return None
+
+    def _tell_late(self, schedule: ScheduleRecord) -> None:
+        # Where nobody served, or the end of a run was awaited, it is what the schedule asks for.
+        was_served = schedule.overlap != "queue" and _due_since(schedule)[0] >= self._since
+        level = logging.WARNING if was_served else logging.INFO
+        text = "schedule %r: slots from %s on could not be fired in time, and are let go, by catch_up=%r"
+        log.log(level, text, schedule.name, schedule.next_at, schedule.catch_up)
 
     def _leave_alone(self, name: str, why: str) -> None:
         if name not in self._left_alone:
@@ -155,20 +225,48 @@ class Scheduler:
             log.warning("schedule %r is due, and left to other processes: %s", name, why)
 
 
-def _turn_of(storage: Storage, schedule: ScheduleRecord, now: datetime) -> Turn | str | None:
-    """Decide what is due of a schedule: its turn, None if it waits, or why that cannot be told here.
+def _due_since(schedule: ScheduleRecord) -> tuple[datetime, str]:
+    assert schedule.next_at is not None  # noqa: S101  # else it would not be due
+    return schedule.next_at, schedule.name
+
+
+def _all_due(timetable: Timetable, namespace: str, now: datetime | None) -> DueSchedules:
+    """Read all that is due, a page at a time."""
+    schedules: list[ScheduleRecord] = []
+    unreadable: dict[str, str] = {}
+    next_at: datetime | None = None
+    after = ""
+    while True:
+        page = timetable.due(namespace, now, after, PAGE)
+        schedules += page.schedules
+        unreadable.update(page.unreadable)
+        next_at = next_at or page.next_at  # the earliest: the storage's time goes on from page to page
+        names = [*(schedule.name for schedule in page.schedules), *page.unreadable]
+        if len(names) < PAGE:
+            return DueSchedules(schedules, next_at, unreadable)
+        after = max(names)
+
+
+def _turns_of(
+    storage: Storage, schedules: Sequence[ScheduleRecord], now: datetime, since: datetime
+) -> list[Turn | str | None]:
+    """Decide what is due of schedules: the turn of each, None if it waits, or why that cannot be told here.
 
     In a thread: it asks the storage, reads the files of time zones, and a rare slot takes a while to be found.
     """
+    return [_turn_of(storage, schedule, now, since) for schedule in schedules]
+
+
+def _turn_of(storage: Storage, schedule: ScheduleRecord, now: datetime, since: datetime) -> Turn | str | None:
     try:
         zone_of(schedule.zone)
     except ZONE_ERRORS:
         return unknown_zone(schedule.zone)
     try:
-        fate = _fate_of(storage, schedule)
+        fate = _fate_of(storage, schedule, missed=is_missed(schedule, now, since))
         if fate == "waits":
             return None
-        turn = turn_of(schedule, now)
+        turn = turn_of(schedule, now, since)
     except StorageError:
         raise
     except Exception as error:  # noqa: BLE001  # whatever it is, and another version may have stored it: the others are to be fired
@@ -189,12 +287,12 @@ def _went_on(storage: Storage, schedule: ScheduleRecord, moment: datetime) -> bo
     return any(run.ended_at is None or run.ended_at > moment for run in before)
 
 
-def _fate_of(storage: Storage, schedule: ScheduleRecord) -> Fate:
+def _fate_of(storage: Storage, schedule: ScheduleRecord, *, missed: bool) -> Fate:
     """Read what the fate of a slot depends on, as far as it does."""
-    slot, catches_up = schedule.next_at, schedule.overlap == "skip" and schedule.catch_up == "all"
-    then = slot is not None and catches_up and _went_on(storage, schedule, slot)
-    now = schedule.overlap != "allow" and not then and goes_on(storage, schedule)
-    return fate_of(schedule, goes_on=now, went_on=then)
+    slot, now = schedule.next_at, schedule.overlap != "allow" and goes_on(storage, schedule)
+    asks_then = schedule.overlap == "skip" and (schedule.catch_up == "all" or (now and not missed))
+    then = slot is not None and asks_then and _went_on(storage, schedule, slot)
+    return fate_of(schedule, goes_on=now, went_on=then, missed=missed)
 
 
 def _marks_of(schedule: ScheduleRecord) -> tuple[str, ...]:

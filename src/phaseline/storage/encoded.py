@@ -39,7 +39,7 @@ from phaseline.letters import EVERY_LETTER, DeadLetter, LetterFilter, LetterKey
 from phaseline.places import Place
 from phaseline.rows import Checkpoint, Definition, ErrorInfo, PhaseRecord, PhaseState, RunRecord
 from phaseline.statistics import Grouping, Statistics
-from phaseline.timetable import DueSchedules, ScheduleRecord, Timetable
+from phaseline.timetable import DueSchedules, Firing, ScheduleRecord, Timetable
 from phaseline.units import Message, Outcome, RunRows, Unit
 from phaseline.usage import Usage
 
@@ -359,9 +359,17 @@ class _EncodedTimetable(Timetable):
                 unreadable[each.name] = str(error)
         return DueSchedules(readable, found.next_at, unreadable)
 
-    def fire(self, schedule: ScheduleRecord, expected: int, unit: Unit | None) -> Outcome:
-        coded = None if unit is None else self._texts.written(unit)
-        return self._inner.fire(self._with(schedule, self._texts.coded), expected, coded)
+    def fire(self, firings: Sequence[Firing]) -> Sequence[Outcome]:
+        return self._inner.fire(
+            [
+                Firing(
+                    self._with(schedule, self._texts.coded),
+                    expected,
+                    None if unit is None else self._texts.written(unit),
+                )
+                for schedule, expected, unit in firings
+            ]
+        )
 
     def _with(self, schedule: ScheduleRecord, change: Callable[[str], str]) -> ScheduleRecord:
         return schedule if schedule.input is None else replace(schedule, input=change(schedule.input))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from datetime import datetime
 
-from phaseline.timetable import DueSchedules, ScheduleRecord, Timetable
+from phaseline.timetable import DueSchedules, Firing, ScheduleRecord, Timetable
 from phaseline.units import Outcome, Unit
 
 
@@ -39,7 +39,10 @@ class MemoryTimetable(Timetable):
             found[:limit], min((due_at for due_at, _ in awaited if due_at > moment), default=None)
         )
 
-    def fire(self, schedule: ScheduleRecord, expected: int, unit: Unit | None) -> Outcome:
+    def fire(self, firings: Sequence[Firing]) -> Sequence[Outcome]:
+        return [self._fire(*firing) for firing in firings]
+
+    def _fire(self, schedule: ScheduleRecord, expected: int, unit: Unit | None) -> Outcome:
         if not self._is_at(schedule, expected):
             return Outcome.STALE
         outcome = Outcome.COMMITTED if unit is None else self._write(unit)

@@ -14,9 +14,9 @@ from sqlalchemy.exc import IntegrityError
 from phaseline.storage.sql import rows
 from phaseline.storage.sql.access import Access
 from phaseline.storage.sql.batch import gather
-from phaseline.storage.sql.dialect import Conflict
-from phaseline.timetable import DueSchedules, ScheduleRecord, Timetable
-from phaseline.units import Outcome, Unit
+from phaseline.storage.sql.dialect import Conflict, LockedError, Oversized
+from phaseline.timetable import DueSchedules, Firing, ScheduleRecord, Timetable
+from phaseline.units import Outcome
 
 T = TypeVar("T")
 
@@ -80,19 +80,26 @@ class SqlTimetable(Timetable):
             )
         return DueSchedules(schedules, rows.moment(following))
 
-    def fire(self, schedule: ScheduleRecord, expected: int, unit: Unit | None) -> Outcome:
+    def fire(self, firings: Sequence[Firing]) -> Sequence[Outcome]:
         try:
-            stored = self._write(partial(_fire, schedule, expected, unit))
-        except (Conflict, IntegrityError):
-            return Outcome.DUPLICATE  # a run that is new has no other guard
-        return Outcome.COMMITTED if stored else Outcome.STALE
+            stored: set[str] = self._write(partial(_fire, firings))
+        except (LockedError, Conflict, IntegrityError, Oversized) as error:
+            if len(firings) > 1:  # the others are none the worse for one of them
+                return [outcome for firing in firings for outcome in self.fire([firing])]
+            # A run that is new has no guard but its key.
+            return [Outcome.BLOCKED if isinstance(error, LockedError) else Outcome.DUPLICATE]
+        names = [firing.schedule.name for firing in firings]
+        return [Outcome.COMMITTED if name in stored else Outcome.STALE for name in names]
 
 
-def _fire(schedule: ScheduleRecord, expected: int, unit: Unit | None, ask: Access) -> bool:
-    stored = _store(schedule, expected, ask)
-    if stored and unit is not None:
-        ask.write(gather([unit]))
-    return stored
+def _fire(firings: Sequence[Firing], ask: Access) -> set[str]:
+    """Give the names of those that were stored. Everybody locks them in the order of their names."""
+    ordered = sorted(firings, key=lambda firing: firing.schedule.name)
+    stored = [firing for firing in ordered if _store(firing.schedule, firing.expected, ask)]
+    units = [firing.unit for firing in stored if firing.unit is not None]
+    if units:
+        ask.write(gather(units))
+    return {firing.schedule.name for firing in stored}
 
 
 def _store(schedule: ScheduleRecord, expected: int, ask: Access) -> bool:

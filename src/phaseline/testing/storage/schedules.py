@@ -11,8 +11,8 @@ from msgspec.structs import replace
 from phaseline.abc import Storage
 from phaseline.testing.storage.base import PLENTY, MakeStorage, StorageTests, at_once, read
 from phaseline.testing.storage.build import NAMESPACE, NOW, SECOND, make_phase, new_run
-from phaseline.timetable import ScheduleRecord
-from phaseline.units import Outcome
+from phaseline.timetable import Firing, ScheduleRecord, Timetable
+from phaseline.units import Outcome, Unit
 
 
 def make_schedule(name: str = "daily", **fields: Any) -> ScheduleRecord:
@@ -28,6 +28,12 @@ def make_schedule(name: str = "daily", **fields: Any) -> ScheduleRecord:
 def moved_on(schedule: ScheduleRecord, **fields: Any) -> ScheduleRecord:
     """Make a schedule's row at its next revision."""
     return replace(schedule, revision=schedule.revision + 1, **fields)
+
+
+def fire(timetable: Timetable, schedule: ScheduleRecord, expected: int, unit: Unit | None) -> Outcome:
+    """Fire one alone."""
+    (outcome,) = timetable.fire([Firing(schedule, expected, unit)])
+    return outcome
 
 
 class Schedules(StorageTests):
@@ -70,7 +76,7 @@ class Schedules(StorageTests):
         assert timetable.delete(NAMESPACE, "daily")
         assert timetable.put(anew, 0)
         assert not timetable.put(moved_on(first, paused=True, next_at=None), 1)
-        assert timetable.fire(moved_on(first), 1, new_run("run", make_phase("a"))) is Outcome.STALE
+        assert fire(timetable, moved_on(first), 1, new_run("run", make_phase("a"))) is Outcome.STALE
         assert storage.head(NAMESPACE, "run") is None
         assert timetable.get(NAMESPACE, "daily") == anew
         assert timetable.put(moved_on(anew), 1)
@@ -113,25 +119,53 @@ class Schedules(StorageTests):
         """Whoever read it before another fired it, changed it, or deleted it, writes neither."""
         timetable, first = storage.timetable, make_schedule()
         unit = new_run("run", make_phase("a"))
-        assert timetable.fire(moved_on(first), 1, unit) is Outcome.STALE
+        assert fire(timetable, moved_on(first), 1, unit) is Outcome.STALE
         assert timetable.put(first, 0)
-        assert timetable.fire(moved_on(first, next_at=None), 1, unit) is Outcome.COMMITTED
+        assert fire(timetable, moved_on(first, next_at=None), 1, unit) is Outcome.COMMITTED
         assert read(storage) == (unit.run, list(unit.inserted))
         assert timetable.get(NAMESPACE, "daily") == moved_on(first, next_at=None)
         late = new_run("late", make_phase("a"))
-        assert timetable.fire(moved_on(first), 1, late) is Outcome.STALE
+        assert fire(timetable, moved_on(first), 1, late) is Outcome.STALE
         assert storage.head(NAMESPACE, "late") is None
-        assert timetable.fire(moved_on(moved_on(first)), 2, None) is Outcome.COMMITTED
+        assert fire(timetable, moved_on(moved_on(first)), 2, None) is Outcome.COMMITTED
 
     def test_a_key_that_is_held_stops_both(self, storage: Storage) -> None:
         """The schedule stays as it was, and can be moved on without the run."""
         timetable, first = storage.timetable, make_schedule()
         assert storage.commit([new_run("holder", make_phase("a"), key="slot")]) == [Outcome.COMMITTED]
         assert timetable.put(first, 0)
-        assert timetable.fire(moved_on(first), 1, new_run("run", key="slot")) is Outcome.DUPLICATE
+        assert fire(timetable, moved_on(first), 1, new_run("run", key="slot")) is Outcome.DUPLICATE
         assert storage.head(NAMESPACE, "run") is None
         assert timetable.get(NAMESPACE, "daily") == first
-        assert timetable.fire(moved_on(first), 1, None) is Outcome.COMMITTED
+        assert fire(timetable, moved_on(first), 1, None) is Outcome.COMMITTED
+
+    def test_many_are_fired_at_once_and_each_has_its_own_outcome(self, storage: Storage) -> None:
+        """One that moved on, or whose key is held, stops none of the others; they come in any order."""
+        timetable = storage.timetable
+        assert storage.commit([new_run("holder", make_phase("a"), key="slot")]) == [Outcome.COMMITTED]
+        names = ["d", "c", "b", "a"]
+        for name in names:
+            assert timetable.put(make_schedule(name), 0)
+        assert timetable.put(moved_on(make_schedule("c")), 1)
+        after = {name: moved_on(make_schedule(name), last_slot=NOW) for name in names}
+        keys = {"b": "slot"}
+        runs: dict[str, Unit | None] = {
+            name: new_run(f"of-{name}", make_phase("a"), key=keys.get(name)) for name in names
+        }
+        runs["a"] = None  # let go
+
+        def fire_all(*given: str) -> list[str]:
+            return [
+                outcome.value
+                for outcome in timetable.fire([Firing(after[name], 1, runs[name]) for name in given])
+            ]
+
+        assert fire_all(*names) == ["committed", "stale", "duplicate", "committed"]
+        assert [bool(storage.head(NAMESPACE, f"of-{name}")) for name in names] == [True, False, False, False]
+        kept = [after["a"], make_schedule("b"), moved_on(make_schedule("c")), after["d"]]
+        assert list(timetable.all(NAMESPACE)) == kept
+        assert fire_all("d", "c") == ["stale", "stale"]
+        assert fire_all() == []
 
     def test_of_many_who_fire_at_once_one_does(self, open_storage: MakeStorage) -> None:
         """Each from a connection of its own, where the storage is shared."""
@@ -140,7 +174,7 @@ class Schedules(StorageTests):
         schedule = make_schedule()
         assert one.timetable.put(schedule, 0)
         fires = [
-            partial(storage.timetable.fire, moved_on(schedule), 1, new_run(f"run-{number}", make_phase("a")))
+            partial(fire, storage.timetable, moved_on(schedule), 1, new_run(f"run-{number}", make_phase("a")))
             for number, storage in enumerate(storages)
         ]
         outcomes = at_once(one, *fires)
