@@ -1,9 +1,9 @@
-"""What PostgreSQL reads to claim and to write: what it is about, however much there is, and whenever it was planned."""
+"""What PostgreSQL reads to claim, to write and to find runs: what it is about, however much there is, and whenever it was planned."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import attrs
@@ -14,9 +14,12 @@ from tests.servers import Server
 
 from phaseline.abc import ClaimRequest
 from phaseline.errors import StorageUnavailableError
-from phaseline.storage.sql import claims
+from phaseline.finding import RunFilter
+from phaseline.storage.sql import claims, finding
 from phaseline.storage.sql.access import Access
+from phaseline.storage.sql.finding import FEW
 from phaseline.storage.sql.postgres import PostgresDialect
+from phaseline.storage.sql.rows import Row
 from phaseline.storage.sql.statements import SECTIONS, STATEMENTS, Statements
 from phaseline.storage.sql.store import FIRST_PLANS, SqlStorage
 from phaseline.testing.storage.base import write
@@ -44,8 +47,10 @@ def storage(postgres_server: Server) -> Iterator[SqlStorage]:
 
 
 def fill(storage: SqlStorage, first: int, last: int) -> None:
-    """Have runs wait."""
-    write(storage, *(new_run(f"run-{number:04d}", make_phase()) for number in range(first, last)))
+    """Have runs wait, all with a mark."""
+    write(
+        storage, *(new_run(f"run-{number:04d}", make_phase(), marks=("#a",)) for number in range(first, last))
+    )
 
 
 def test_a_claim_looks_up_the_runs_that_it_is_about(storage: SqlStorage) -> None:
@@ -74,7 +79,7 @@ def test_a_batch_looks_up_each_row_also_where_tables_are_taken_for_empty(storage
     values = [None] * (sum(len(SECTIONS[name]) for name in joins) + statement.count(b"count(*)"))
 
     def plan(ask: Access) -> str:
-        ask.control(AS_IF_EMPTY.format(schema=storage.dialect.schema_name))
+        take_for_empty(ask)
         return "\n".join(
             line for (line,) in psycopg.RawCursor(ask.driver).execute(b"EXPLAIN " + statement, values)
         )
@@ -83,6 +88,52 @@ def test_a_batch_looks_up_each_row_also_where_tables_are_taken_for_empty(storage
     assert len(re.findall(r"Update on|Delete on", found)) == len(joins)
     assert found.count("Nested Loop") == len(joins), found
     assert "Join Filter" not in found, found
+
+
+@pytest.fixture
+def plans(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """How each statement that reads runs is carried out, from its first use on."""
+    noted: list[str] = []
+    rows = PostgresDialect.rows
+
+    def note(self: PostgresDialect, driver: Any, statement: str, values: Sequence[Any]) -> list[Row]:
+        if "phaseline_pipeline_run" in statement:
+            explain = f"EXPLAIN {self.spell(statement)}".encode()
+            noted.append("\n".join(line for (line,) in psycopg.RawCursor(driver).execute(explain, values)))
+        return rows(self, driver, statement, values)
+
+    monkeypatch.setattr(PostgresDialect, "rows", note)
+    return noted
+
+
+def test_runs_of_a_schedule_that_go_on_are_read_from_an_index_of_their_own(
+    storage: SqlStorage, plans: list[str]
+) -> None:
+    """However many runs go on, and however many of the schedule have ended."""
+    fill(storage, 0, RUNS)
+    storage.find(NAMESPACE, RunFilter(marks=('schedule="a"',), ended=False), limit=1)
+    assert len(plans) == 1
+    assert "Index Scan using pipeline_run_scheduled" in plans[0], plans[0]
+    assert "Nested Loop" not in plans[0], plans[0]
+
+
+@pytest.mark.parametrize("few", [0, FEW])
+def test_runs_with_a_mark_that_go_on_are_looked_up_one_by_one(
+    storage: SqlStorage, plans: list[str], monkeypatch: pytest.MonkeyPatch, few: int
+) -> None:
+    """Or the mark of each that goes on; a join that is planned for small tables compares all with all."""
+    monkeypatch.setattr(finding, "FEW", few)
+    fill(storage, 0, RUNS)
+    storage.find(NAMESPACE, RunFilter(marks=("#a",), ended=False), limit=1)
+    assert len(plans) == 1
+    looked_up = "(id = m.run_id)" if few else "(run_id = r.id)"
+    assert looked_up in plans[0], plans[0]
+    assert "Join Filter" not in plans[0], plans[0]
+
+
+def take_for_empty(ask: Access) -> None:
+    """As autovacuum may leave tables behind."""
+    ask.control(AS_IF_EMPTY.format(schema=ask.dialect.schema_name))
 
 
 def test_statements_are_planned_anew_while_tables_grow(

@@ -10,10 +10,13 @@ from typing import Any
 import pytest
 
 from phaseline.errors import StorageUnavailableError
+from phaseline.finding import RunFilter
+from phaseline.storage.sql import migrations, store
 from phaseline.storage.sql import sqlite as dialect
-from phaseline.storage.sql import store
 from phaseline.storage.sql.access import Access
 from phaseline.storage.sql.store import SqlStorage
+from phaseline.testing.storage.base import write
+from phaseline.testing.storage.build import NAMESPACE, make_phase, new_run
 
 
 @pytest.fixture
@@ -49,6 +52,22 @@ def test_no_connection_writes_that_was_not_prepared(
     storage.open()
     assert len(refused) == 1
     assert storage._on_writer(lambda ask: ask.value("PRAGMA journal_mode")) == "wal"
+
+
+def test_tables_of_an_older_version_are_brought_up_to_date(
+    storage: SqlStorage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By opening them; with what they hold."""
+    unit = new_run("old", make_phase("a"), marks=('schedule="a"',))
+    with monkeypatch.context() as earlier:
+        earlier.setattr(migrations, "LATEST", 1)
+        storage.open()
+        write(storage, unit)
+        storage.close()
+    storage.open()
+    assert storage.schema_version() == migrations.LATEST > 1
+    (found,) = storage.find(NAMESPACE, RunFilter(marks=unit.run.marks, ended=False), limit=2)
+    assert found == unit.run
 
 
 def test_a_file_that_does_not_become_wal(storage: SqlStorage, monkeypatch: pytest.MonkeyPatch) -> None:

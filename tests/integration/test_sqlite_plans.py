@@ -74,3 +74,10 @@ def test_runs_that_go_on_are_listed_from_their_own_index(planned: Planned, stage
         cast("Access", planned), NAMESPACE, RunFilter(stage=stage), after=None, limit=51, newest_first=True
     )
     assert planned.steps == ["SEARCH r USING INDEX phaseline_run_open (namespace=?)"]
+
+
+def test_runs_of_a_schedule_that_go_on_are_read_from_an_index_of_their_own(planned: Planned) -> None:
+    """However many runs go on, and however many of the schedule have ended."""
+    wanted = RunFilter(marks=('schedule="a"',), ended=False)
+    finding.find(cast("Access", planned), NAMESPACE, wanted, after=None, limit=1, newest_first=False)
+    assert planned.steps == ["SEARCH r USING INDEX phaseline_run_scheduled (namespace=?)"]

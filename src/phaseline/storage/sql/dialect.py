@@ -63,6 +63,11 @@ class Dialect(ABC):
     outcome: ClassVar[str] = "state"
     """Column with the state of runs that have ended, in the index of those."""
 
+    run_of_mark: ClassVar[str] = (
+        "JOIN phaseline_pipeline_run r ON r.namespace = m.namespace AND r.id = m.run_id"
+    )
+    """Behind a table of marks ``m``: the run ``r`` that has each."""
+
     octets: ClassVar[str] = "octet_length"
     """The function that gives the length of a text, or about that, without reading it."""
     now: ClassVar[str]

@@ -1,7 +1,8 @@
 """Runs by what is known of them, a page at a time, each page from a range of an index.
 
-Runs that have ended stand in an index by state and id, those that go on in one by id, and runs with a mark in a table of
-marks, those that others started and those that are copies in indexes by these others. So a page costs what it holds, however many runs there are, unless what is left to be compared row by row
+Runs that have ended stand in an index by state and id, those that go on in one by id, those of them that are of schedules in one of
+their own too, and runs with a mark in a table of marks, those that others started and those that are copies in indexes by these
+others. So a page costs what it holds, however many runs there are, unless what is left to be compared row by row
 (pipeline, version, time, text) is rare.
 """
 
@@ -23,10 +24,12 @@ from phaseline.usage import AMOUNTS, Usage, total, usage_of
 
 _COLUMNS = ", ".join(f"r.{name}" for name in rows.RUN)
 _RUNS = "phaseline_pipeline_run r"
-_MARKED = (
-    "phaseline_run_mark m JOIN phaseline_pipeline_run r ON r.namespace = m.namespace AND r.id = m.run_id"
-)
-_HAS_MARK = "EXISTS (SELECT 1 FROM phaseline_run_mark o WHERE o.namespace = r.namespace AND o.mark = ? AND o.run_id = r.id)"
+_HAS_MARK = "(SELECT true FROM phaseline_run_mark o WHERE o.namespace = r.namespace AND o.mark = ? AND o.run_id = r.id)"
+"""Looked up for each run that comes up; of an EXISTS PostgreSQL makes a join, as is told of ``parts.run_is``."""
+_SCHEDULE = "schedule="
+"""How the mark begins that runs of a schedule have."""
+_OF_SCHEDULES = f"replace(r.marks, '{_SCHEDULE}', '') <> r.marks"
+"""Which runs stand in the index of those of schedules, in the words of that index."""
 _BEGINS = (f"r.state LIKE '{each.replace('_', '!_')}%' ESCAPE '!'" for each in WAITS)
 _WAITS = " OR ".join((f"r.state = '{RunState.IDLE}'", *_BEGINS))
 _STAGES: Mapping[Stage, str] = {
@@ -46,15 +49,12 @@ class Range:
     values: tuple[Any, ...] = ()
     state: str = "r.state"
     """Column that holds their state, in the index that they stand in if it has one."""
+    key: str = "r.id"
+    """Column of the id, in that index."""
 
     def which(self, *conditions: str, values: tuple[Any, ...] = ()) -> Range:
         """Those of them that fulfil conditions."""
         return attrs.evolve(self, conditions=(*self.conditions, *conditions), values=(*self.values, *values))
-
-    @property
-    def key(self) -> str:
-        """Column of the id, in that index."""
-        return "m.run_id" if self.source is _MARKED else "r.id"
 
     @property
     def where(self) -> str:
@@ -141,11 +141,13 @@ def ranges(ask: Access, namespace: str, wanted: RunFilter, *, apart: bool = Fals
             if value is not None:
                 come_of = come_of.which(f"{column} = ?", values=(value,))
         return [_compared(ask.dialect, come_of, wanted)]
-    if wanted.marks:
+    if wanted.marks and not _go_on_by_schedule(wanted):
         first, few = _rarest(ask, namespace, wanted.marks)
         if few or (wanted.states is None and wanted.ended is None):
             others = tuple(mark for mark in wanted.marks if mark != first)
-            marked = Range(_MARKED).which("m.namespace = ?", "m.mark = ?", values=(namespace, first))
+            marked = Range(f"phaseline_run_mark m {ask.dialect.run_of_mark}", key="m.run_id").which(
+                "m.namespace = ?", "m.mark = ?", values=(namespace, first)
+            )
             return [_compared(ask.dialect, marked.which(*[_HAS_MARK] * len(others), values=others), wanted)]
     all_ = Range().which(
         "r.namespace = ?", *[_HAS_MARK] * len(wanted.marks), values=(namespace, *wanted.marks)
@@ -162,6 +164,8 @@ def _by_state(dialect: Dialect, all_: Range, wanted: RunFilter, *, apart: bool) 
     parts: list[Range] = []
     outcome = f"r.{dialect.outcome}"
     going = attrs.evolve(all_, source=f"{_RUNS}{dialect.by('run_open')}").which("r.ended_at IS NULL")
+    if _go_on_by_schedule(wanted):
+        going = attrs.evolve(going, source=f"{_RUNS}{dialect.by('run_scheduled')}").which(_OF_SCHEDULES)
     over = attrs.evolve(all_, source=f"{_RUNS}{dialect.by('run_ended')}", state=outcome).which(
         "r.ended_at IS NOT NULL", f"{outcome} IS NOT NULL"
     )
@@ -178,6 +182,11 @@ def _by_state(dialect: Dialect, all_: Range, wanted: RunFilter, *, apart: bool) 
         listed, value = dialect.among(active)
         parts.append(going.which(f"r.state {listed}", values=(value,)))
     return parts
+
+
+def _go_on_by_schedule(wanted: RunFilter) -> bool:
+    """Whether runs of a schedule are meant that go on: each slot asks for them, and there are hardly ever any."""
+    return wanted.ended is False and any(mark.startswith(_SCHEDULE) for mark in wanted.marks)
 
 
 def _rarest(ask: Access, namespace: str, marks: Sequence[str]) -> tuple[str, bool]:

@@ -92,6 +92,10 @@ class PostgresDialect(Dialect):
     lock: ClassVar[str] = " FOR UPDATE SKIP LOCKED"
 
     outcome: ClassVar[str] = "outcome"
+    # OFFSET 0: it is looked up by its key for each mark. A join that was planned for small tables compares all with all.
+    run_of_mark: ClassVar[str] = (
+        "JOIN LATERAL (SELECT * FROM phaseline_pipeline_run k WHERE k.namespace = m.namespace AND k.id = m.run_id OFFSET 0) r ON true"
+    )
     batch_is_atomic: ClassVar[bool] = True
     nudges: ClassVar[bool] = True
     is_server: ClassVar[bool] = True

@@ -31,8 +31,8 @@ def various_runs() -> list[RunRecord]:
         make_run("id-2", created_at=NOW + 2 * SECOND, version="2", state=RunState.PAUSED.value, **of_parent("b")),
         make_run("id-3", created_at=NOW + 3 * SECOND, state=RunState.FAILED.value, error=BROKEN),
         make_run("id-4", created_at=NOW + 4 * SECOND, state=RunState.COMPLETED.value, marks=("#a", "#b")),
-        make_run("id-5", created_at=NOW + 5 * SECOND, state=RunState.COMPLETED.value, marks=("#a", 'Name="ö"'), **of_parent("b")),
-        make_run("id-6", created_at=NOW + 6 * SECOND, state="DECOMPOSING", marks=("#ab", "n=1"), pipeline="Other", forked_from="id-3"),
+        make_run("id-5", created_at=NOW + 5 * SECOND, state=RunState.COMPLETED.value, marks=("#a", 'Name="ö"', 'schedule="a"'), **of_parent("b")),
+        make_run("id-6", created_at=NOW + 6 * SECOND, state="DECOMPOSING", marks=("#ab", "n=1", 'schedule="a"'), pipeline="Other", forked_from="id-3"),
         make_run("id-7", created_at=NOW + 7 * SECOND, state=RunState.CANCELLED.value, version="3", forked_from="id-3"),
     ]  # fmt: skip
 
@@ -83,6 +83,10 @@ CASES: list[tuple[RunFilter, list[int]]] = [
     (RunFilter(marks=("n=1.0",)), []),
     (RunFilter(marks=("#a",), states=frozenset({"FAILED"})), []),
     (RunFilter(marks=("#ab",), ended=False), [6]),
+    (RunFilter(marks=('schedule="a"',)), [5, 6]),
+    (RunFilter(marks=('schedule="a"',), ended=False), [6]),
+    (RunFilter(marks=("#ab", 'schedule="a"'), ended=False, pipelines=frozenset({"Other"})), [6]),
+    (RunFilter(marks=('schedule="b"',), ended=False), []),
     (RunFilter(since=NOW + 6 * SECOND), [6, 7]),
     (RunFilter(until=NOW + SECOND), [0]),
     (RunFilter(since=NOW + SECOND, until=NOW + 3 * SECOND, versions=frozenset({"1"})), [1]),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from importlib import resources
 
-LATEST = 1
+LATEST = 2
 
 
 def statements(dialect: str, version: int) -> list[str]:
