@@ -101,6 +101,19 @@ def test_permits_that_nobody_takes_do_not_pile_up(broker, queue, monkeypatch):
     assert until(lambda: waiting(broker, "default") == 3)
 
 
+def test_a_queue_that_is_somebody_elses_holds_back_no_other(rabbitmq_server):
+    """RabbitMQ refuses to have it in another shape, and closes the channel; permits for others are sent all the same."""
+    host: Any = broker_of(rabbitmq_server.url)
+    host.channel.queue_declare("orders", durable=True)
+    with closing(DramatiqQueue(rabbitmq_server.url)) as queue:
+        queue.put("orders")
+        queue.put("default")
+        queue.flush(PATIENCE)
+        assert ({"orders"}, None) == (queue._sender.refused.keys(), queue._sender.trouble)
+    assert waiting(host, "default") == 1
+    _clear(host, ("orders", "default"))
+
+
 def test_a_queue_that_was_named_leaves_no_connection(redis_server):
     """What it made of a URL is its own: nobody else would close it, and Python warns of each one at its end."""
     with closing(redis.Redis.from_url(redis_server.url)) as probe:

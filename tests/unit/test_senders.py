@@ -1,16 +1,22 @@
-"""Who sends from a thread of its own does no harm to a commit where no thread can be had."""
+"""Who sends from a thread of its own does no harm to a commit where no thread can be had, nor to others where one is refused."""
 
 from __future__ import annotations
 
 import logging
+import socket
 import threading
+from collections.abc import Iterator
 from typing import Any, Self, cast
 
 import psycopg
 import pytest
+import redis
+from dramatiq.errors import ConnectionClosed
+from pika.exceptions import ChannelClosedByBroker, StreamLostError
+from tests.waiting import until
 
 from phaseline.abc import Nudge
-from phaseline.queues.dramatiq.sending import Sender
+from phaseline.queues.dramatiq.sending import Sender, is_away
 from phaseline.storage.sql import notices
 from phaseline.storage.sql.notices import Hearer, Teller
 
@@ -55,6 +61,97 @@ def test_a_permit_waits_for_a_thread(
     assert done.wait(PATIENCE)
     assert ({"first", "second"}, None, 1) == (set(sent), sender.trouble, threads.refused)
     assert caplog.text.count("can't start new thread") == 1
+
+
+class Refusing:
+    """Sends permits, of which those for some queues are refused; for ``gone`` no broker answers at all."""
+
+    def __init__(self) -> None:
+        self.refuses, self.tried = {"bad", "worse"}, list[str]()
+
+    def send(self, queue: str, hops: int) -> None:
+        self.tried.append(queue)
+        if queue in self.refuses:
+            raise ConnectionError("away") if queue == "gone" else ValueError("PRECONDITION_FAILED")
+
+
+@pytest.fixture
+def refusing(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Refusing, Sender]]:
+    """What refuses, and who sends by it, with short rests in an outage."""
+    monkeypatch.setattr("phaseline.queues.dramatiq.sending.OUTAGE_PAUSE", 0.05)
+    by = Refusing()
+    sender = Sender(by.send, lambda: None)
+    yield by, sender
+    sender.stop()
+
+
+def test_a_queue_that_is_refused_holds_back_no_other(
+    refusing: tuple[Refusing, Sender], caplog: pytest.LogCaptureFixture
+) -> None:
+    """Each one is told of once, and tried again, with rests; and its permit is sent once it may be."""
+    caplog.set_level(logging.INFO, "phaseline.queue")
+    by, sender = refusing
+    for queue in ("bad", "good", "worse", "other"):
+        sender.put(queue)
+    assert sender.flush(PATIENCE)
+    assert {"good", "other"} <= set(by.tried)
+    assert ({"bad", "worse"}, None) == (sender.refused.keys(), sender.trouble)
+    for _ in range(5):
+        sender.put("bad")
+        sender.put("good")
+        assert sender.flush(PATIENCE)
+    assert (1, True) == (by.tried.count("bad"), by.tried.count("good") > 2)
+    sender.refused["bad"] = 0  # its rest is over
+    sender.put("good")
+    assert until(lambda: by.tried.count("bad") == 2)
+    by.refuses.clear()
+    sender.refused.update(bad=0, worse=0)
+    sender.put("good")
+    assert until(lambda: not sender.refused)
+    said = sorted(record.getMessage()[:41] for record in caplog.records)
+    assert [
+        "permits for queue 'bad' can be sent again",
+        "permits for queue 'bad' cannot be sent (V",
+        "permits for queue 'worse' can be sent aga",
+        "permits for queue 'worse' cannot be sent ",
+    ] == said
+
+
+def test_a_broker_that_is_away_is_not_tried_for_each_queue(
+    refusing: tuple[Refusing, Sender], caplog: pytest.LogCaptureFixture
+) -> None:
+    """Each time may be a long one; and yet what it was tried for holds back no other, should it be the only one after all."""
+    by, sender = refusing
+    by.refuses = {"gone"}
+    with sender._changed:  # one batch
+        for queue in ("gone", "good", "other"):
+            sender.put(queue)
+    assert sender.flush(PATIENCE)
+    assert until(lambda: by.tried[:4] == ["gone", "good", "other", "gone"])
+    assert not sender.refused
+    assert caplog.text.count("cannot be sent") <= 2
+
+
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    [
+        (ConnectionRefusedError(111, "refused"), True),
+        (socket.gaierror(-2, "unknown name"), True),
+        (TimeoutError("slow"), True),
+        (redis.ConnectionError("gone"), True),
+        (redis.TimeoutError("slow"), True),
+        (redis.ResponseError("Error running script: -READONLY You can't write"), True),
+        (redis.ResponseError("WRONGTYPE"), False),
+        (StreamLostError("gone"), True),
+        (ConnectionClosed(StreamLostError("gone")), True),
+        (ChannelClosedByBroker(406, "PRECONDITION_FAILED"), False),
+        (ConnectionClosed(ChannelClosedByBroker(406, "PRECONDITION_FAILED")), False),
+        (ValueError("PRECONDITION_FAILED"), False),
+    ],
+)
+def test_a_refusal_is_told_from_an_outage(error: Exception, expected: bool) -> None:
+    """By what clients raise, also where Dramatiq wraps it."""
+    assert expected == is_away(error)
 
 
 def test_a_nudge_without_a_thread_is_dropped(

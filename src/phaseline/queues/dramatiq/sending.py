@@ -5,8 +5,11 @@ from __future__ import annotations
 import logging
 import os
 import threading
+import time
 from collections.abc import Callable
-from typing import Final
+from typing import Any, Final
+
+from dramatiq.errors import BrokerConnectionError
 
 log: Final = logging.getLogger("phaseline.queue")
 
@@ -16,9 +19,12 @@ OUTAGE_PAUSE = 1.0
 """Seconds before permits are tried again that could not be sent."""
 LINGER = 10.0
 """Seconds after which a thread without permits ends, and lets go of its connection: RabbitMQ takes a client for dead that
-is silent for a minute."""
+is silent for a minute. A queue that the broker refused is left alone for as long: somebody has to mend it."""
 STOP_GRACE = 1.0
 """Seconds that are waited for the thread to end, which may be held up by a broker that is away."""
+UNANSWERED = {"OSError", "ConnectionError", "TimeoutError", "AMQPConnectionError"}
+"""What clients of brokers raise where none answers: Python's own, Redis's and RabbitMQ's. By name, since none of them need be
+installed."""
 
 
 class Sender:
@@ -39,7 +45,9 @@ class Sender:
         self._thread: threading.Thread | None = None
         self._busy = False
         self.trouble: Exception | None = None
-        """Why the last permit could not be sent; None if it was."""
+        """Why no permit could be sent; None once the broker answers."""
+        self.refused: dict[str, float] = {}
+        """By queue that the broker refused, while it takes others: when it is tried again."""
 
     def put(self, queue: str, hops: int = 0) -> None:
         """Send a permit soon."""
@@ -79,7 +87,7 @@ class Sender:
             thread.join(STOP_GRACE)
 
     def _is_done(self) -> bool:
-        return not self._busy and (not self._waiting or self.trouble is not None)
+        return not self._busy and (self._waiting.keys() <= self.refused.keys() or self.trouble is not None)
 
     def _is_mine(self) -> bool:
         return self._thread is threading.current_thread()
@@ -90,37 +98,51 @@ class Sender:
             with self._changed:
                 if not self._is_mine():
                     break
-                for queue, hops in left.items():
-                    self._waiting.setdefault(queue, hops)
+                self._waiting = left | self._waiting
                 self._busy = False
                 self._changed.notify_all()
-                self._changed.wait_for(lambda: not self._is_mine(), OUTAGE_PAUSE if left else PAUSE)
+                pause = PAUSE if self.trouble is None else OUTAGE_PAUSE
+                self._changed.wait_for(lambda: not self._is_mine(), pause)
         self._rest()
 
     def _next_batch(self) -> dict[str, int]:
         """Wait for permits; gives none where the thread is to end."""
         with self._changed:
-            self._changed.wait_for(lambda: self._waiting or not self._is_mine(), LINGER)
+            self._changed.wait_for(lambda: self._due() or not self._is_mine(), LINGER)
             if not self._is_mine():
                 return {}
-            batch, self._waiting, self._busy = self._waiting, {}, True
+            batch = self._due()  # after so long a wait also those for queues that were refused
+            self._waiting = {queue: hops for queue, hops in self._waiting.items() if queue not in batch}
+            self._busy = bool(batch)
             if not batch:
-                self._thread, self._busy = None, False
+                self._thread = None
             return batch
+
+    def _due(self) -> dict[str, int]:
+        now = time.monotonic()
+        return {queue: hops for queue, hops in self._waiting.items() if self.refused.get(queue, now) <= now}
 
     def _sent_but(self, batch: dict[str, int]) -> dict[str, int]:
         """Send permits; gives those that could not be."""
-        for number, (queue, hops) in enumerate(batch.items()):
+        left = dict(batch)
+        for queue, hops in batch.items():
             try:
                 self._send(queue, hops)
             except Exception as error:  # noqa: BLE001  # whatever a broker's client raises: a permit is a hint
-                if self._is_mine():  # else it was stopped, and what it sent by may be closed
+                if not self._is_mine():  # it was stopped, and what it sent by may be closed
+                    break
+                if is_away(error):  # for all queues, and each may be a long wait
+                    left[queue] = left.pop(queue)  # they go first, should it be the only one after all
                     self._note(error)
-                return dict(list(batch.items())[number:])
-            if self.trouble is not None:
-                log.info("permits can be sent again")
-                self.trouble = None
-        return {}
+                    break
+                self._note_answer()
+                self._note_refusal(queue, error)
+            else:
+                del left[queue]
+                self._note_answer()
+                if self.refused.pop(queue, None) is not None:
+                    log.info("permits for queue %r can be sent again", queue)
+        return left
 
     def _note(self, error: Exception) -> None:
         if self.trouble is None:
@@ -130,3 +152,29 @@ class Sender:
                 type(error).__name__, error,
             )  # fmt: skip
         self.trouble = error
+
+    def _note_answer(self) -> None:
+        if self.trouble is not None:
+            log.info("permits can be sent again")
+            self.trouble = None
+
+    def _note_refusal(self, queue: str, error: Exception) -> None:
+        if queue not in self.refused:
+            log.warning(
+                "permits for queue %r cannot be sent (%s: %s); its runs are stored all the same, and workers find them "
+                "when they look by themselves. This is said once, and sending is tried again",
+                queue, type(error).__name__, error,
+            )  # fmt: skip
+        self.refused[queue] = time.monotonic() + LINGER
+
+
+def is_away(error: Exception) -> bool:
+    """Whether no queue can be sent to, since no broker answers, or a Redis that only reads any more: its name leads elsewhere soon.
+
+    Any other refusal may be of one queue alone: it exists in another shape, say.
+    """
+    raised: Any = error
+    cause: object = (
+        raised.message if isinstance(error, BrokerConnectionError) else error
+    )  # RabbitMQ's are wrapped
+    return "READONLY" in str(cause) or any(kind.__name__ in UNANSWERED for kind in type(cause).__mro__)
