@@ -104,6 +104,20 @@ async def test_the_background_keeps_what_is_young(open_runtime: OpenRuntime, clo
         assert await left(runtime) == sorted([waiting.id, *young])
 
 
+async def test_a_process_that_lives_shortly_purges_too(
+    database: Callable[[], SqlStorage], clock: FakeClock
+) -> None:
+    """However long runs are kept: the first look is soon, and only those after it are an hour apart."""
+    month = timedelta(days=30)
+    async with Runtime(database(), pipelines=[checked], clock=clock) as runtime:
+        await ended(runtime, 2)
+        await clock.advance(month)
+        young = await ended(runtime, 4)
+    async with Runtime(database(), pipelines=[checked], clock=clock, retain=month) as runtime:
+        await clock.advance(retention.FIRST_REST)
+        assert await left(runtime) == young
+
+
 async def test_it_goes_on_where_it_was_interrupted(clock: FakeClock, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each batch is committed by itself: what an outage stops is done by the next call."""
     storage = MemoryStorage()

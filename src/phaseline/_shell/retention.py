@@ -25,6 +25,9 @@ BATCH = 100
 PARTS = 20
 """The background looks so often in the time for which runs are kept; but never more often than once in a second, and at
 least once in an hour."""
+FIRST_REST = timedelta(minutes=1)
+"""At most so long is rested before the first look: a process need not live for hours to purge, and those that crash again and
+again do not look each time they begin."""
 
 
 async def purge(runner: Runner, wanted: RunFilter) -> int:
@@ -55,10 +58,11 @@ def older_than(runner: Runner, age: timedelta, wanted: RunFilter = EVERY_RUN) ->
 async def keep_for(runner: Runner, age: timedelta) -> None:
     """Purge, again and again, the runs that ended so long ago."""
     pause = min(max(age / PARTS, timedelta(seconds=1)), timedelta(hours=1))
+    # Processes that were started together do not look together.
+    rest = min(pause, FIRST_REST) * random.random()  # noqa: S311  # no secret
     while True:
-        # Processes that were started together do not look together.
-        jitter = pause * random.uniform(0.8, 1)  # noqa: S311  # no secret
-        await runner.clock.rest(jitter)
+        await runner.clock.rest(rest)
+        rest = pause * random.uniform(0.8, 1)  # noqa: S311  # no secret
         with survived(log, f"runs that ended more than {age} ago could not be purged, and are later"):
             if purged := await purge(runner, older_than(runner, age)):
                 log.info("%d runs that ended more than %s ago were purged", purged, age)
