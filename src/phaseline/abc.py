@@ -555,6 +555,10 @@ class Storage(ABC):
     def count(self, namespace: str, wanted: RunFilter = EVERY_RUN) -> Mapping[str, int]:
         """How many runs ``wanted.matches``, by state; states of none are left out."""
 
+    def open_runs(self, namespace: str, at_most: int) -> int:
+        """How many runs have not ended, counted no further than ``at_most``; it may be asked with each start."""
+        return len(self.find(namespace, RunFilter(ended=False), limit=at_most))
+
     @abstractmethod
     def usage(self, namespace: str, wanted: RunFilter = EVERY_RUN) -> Usage:
         """What was used in all runs that ``wanted.matches``, by their ``spending``."""

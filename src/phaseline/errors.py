@@ -687,12 +687,12 @@ class TooManyOpenRunsError(NamespaceFullError):
 
     def __init__(self, namespace: str, open_runs: int, most: int) -> None:
         super().__init__(
-            f"namespace {namespace!r} has {open_runs:,} runs that are not over, and namespace_open_runs={most:,} lets no more be "
+            f"namespace {namespace!r} has {open_runs:,} or more runs that are not over, and namespace_open_runs={most:,} lets no more be "
             "started. Try again when some are, cancel those that nobody needs, or give the runtime a larger number",
             namespace,
         )
         self.open_runs: int = open_runs
-        """How many are not over."""
+        """How many are not over, counted no further than there may be."""
         self.most: int = most
         """How many there may be."""
 

@@ -117,6 +117,14 @@ def test_runs_of_a_schedule_that_go_on_are_read_from_an_index_of_their_own(
     assert "Nested Loop" not in plans[0], plans[0]
 
 
+def test_runs_that_go_on_are_counted_by_an_index_alone(storage: SqlStorage, plans: list[str]) -> None:
+    """However many they are: it may be asked with each start."""
+    fill(storage, 0, RUNS)
+    assert storage.open_runs(NAMESPACE, LIMIT) == LIMIT
+    assert len(plans) == 1
+    assert "Index Only Scan using pipeline_run_open" in plans[0], plans[0]
+
+
 @pytest.mark.parametrize("few", [0, FEW])
 def test_runs_with_a_mark_that_go_on_are_looked_up_one_by_one(
     storage: SqlStorage, plans: list[str], monkeypatch: pytest.MonkeyPatch, few: int

@@ -114,6 +114,17 @@ async def test_only_so_many_runs_are_open(open_runtime: OpenRuntime, clock: Fake
             await runtime.start(using, "one")  # type: ignore[arg-type]  # what is refused
 
 
+async def test_no_more_open_runs_are_counted_than_there_may_be(open_runtime: OpenRuntime) -> None:
+    """Each start asks, however many others have begun."""
+    async with open_runtime(waiting) as free:
+        for number in range(3):
+            await free.start(waiting, number)
+    async with open_runtime(waiting, namespace_open_runs=2) as full:
+        with pytest.raises(TooManyOpenRunsError, match="has 2 or more runs that are not over") as caught:
+            await full.start(waiting, 4)
+        assert caught.value.open_runs == 2
+
+
 @pytest.mark.parametrize("anyio_backend", ["asyncio"])
 async def test_it_holds_for_a_start_in_a_transaction_of_the_hosts(
     database: Callable[[], Any], no_blocking_calls: BlockBuster

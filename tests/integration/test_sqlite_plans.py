@@ -35,6 +35,10 @@ class Planned:
         ]
         return []
 
+    def value(self, statement: str, values: tuple[Any, ...] = ()) -> int:
+        self(statement, values)
+        return 0
+
 
 @pytest.fixture
 def planned(tmp_path: Path) -> Iterator[Planned]:
@@ -65,6 +69,12 @@ def test_runs_that_have_ended_are_counted_by_an_index_alone(planned: Planned) ->
         "SEARCH r USING COVERING INDEX phaseline_run_ended (namespace=?)",
         "SEARCH r USING INDEX phaseline_run_open (namespace=?)",
     ]
+
+
+def test_runs_that_go_on_are_counted_by_an_index_alone(planned: Planned) -> None:
+    """However many they are: it may be asked with each start."""
+    finding.open_runs(cast("Access", planned), NAMESPACE, 1_000)
+    assert planned.steps == ["SEARCH r USING COVERING INDEX phaseline_run_open (namespace=?)"]
 
 
 @pytest.mark.parametrize("stage", ["active", "waiting"])

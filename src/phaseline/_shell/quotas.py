@@ -67,8 +67,7 @@ class Quotas:
 
     async def _check_open(self, most: int) -> None:
         namespace = self._runner.options.namespace
-        count = partial(self._runner.storage.count, namespace, RunFilter(ended=False))
-        open_ = sum((await self._runner.read(count)).values())
+        open_ = await self._runner.read(partial(self._runner.storage.open_runs, namespace, most))
         if open_ >= most:
             raise TooManyOpenRunsError(namespace, open_, most)
 

@@ -279,6 +279,9 @@ class EncodedStorage(Storage):
     def count(self, namespace: str, wanted: RunFilter = EVERY_RUN) -> Mapping[str, int]:
         return self._inner.count(namespace, wanted)
 
+    def open_runs(self, namespace: str, at_most: int) -> int:
+        return self._inner.open_runs(namespace, at_most)
+
     def usage(self, namespace: str, wanted: RunFilter = EVERY_RUN) -> Usage:
         return self._inner.usage(namespace, wanted)
 

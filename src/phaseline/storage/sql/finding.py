@@ -105,6 +105,13 @@ def count(ask: Access, namespace: str, wanted: RunFilter) -> Mapping[str, int]:
     return counts
 
 
+def open_runs(ask: Access, namespace: str, at_most: int) -> int:
+    """Count runs that go on up to a bound, by their index alone: states would have to be read from each."""
+    source = f"{_RUNS}{ask.dialect.by('run_open')}"
+    statement = f"SELECT count(*) FROM (SELECT 1 FROM {source} WHERE r.namespace = ? AND r.ended_at IS NULL LIMIT ?) AS found"  # noqa: S608  # names of ours
+    return int(ask.value(statement, (namespace, at_most)))
+
+
 def usage(ask: Access, namespace: str, wanted: RunFilter) -> Usage:
     """Add up what was used in runs."""
     amounts = [f"sum(CAST({ask.dialect.field('r.spending', name)} AS bigint))" for name in AMOUNTS]

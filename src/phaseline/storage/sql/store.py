@@ -541,6 +541,10 @@ class SqlStorage(Storage):
         with self._reading_one_moment() as ask:
             return finding.count(ask, namespace, wanted)
 
+    def open_runs(self, namespace: str, at_most: int) -> int:
+        with self._reading() as ask:
+            return finding.open_runs(ask, namespace, at_most)
+
     def usage(self, namespace: str, wanted: RunFilter = EVERY_RUN) -> Usage:
         with self._reading_one_moment() as ask:
             return finding.usage(ask, namespace, wanted)

@@ -151,6 +151,16 @@ class Finding(StorageTests):
         listed = storage.find(NAMESPACE, RunFilter(stage="active"), limit=PLENTY)
         assert {run.state for run in listed} == active
 
+    def test_runs_that_have_not_ended_are_counted_up_to_a_bound(self, storage: Storage) -> None:
+        """Whether they have begun, wait or stand; those of other namespaces are not."""
+        open_states = ("IDLE", "WAIT_FOR_PAPER", "PAUSED", "ROLLING_BACK")
+        states = (*open_states, "COMPLETED", "FAILED", "CANCELLED", "ROLLED_BACK")
+        write(storage, *(make_unit(make_run(f"id-{state}", state=state)) for state in states))
+        write(storage, make_unit(make_run("id", namespace="else")))
+        counted = [storage.open_runs(NAMESPACE, at_most) for at_most in (1, 3, 4, 5, PLENTY)]
+        assert counted == [1, 3, 4, 4, 4]
+        assert storage.open_runs("nowhere", PLENTY) == 0
+
     @pytest.mark.parametrize("wanted", [EVERY_RUN, RunFilter(ended=True), RunFilter(marks=("#a",))])
     @pytest.mark.parametrize("newest_first", [False, True])
     def test_pages_join_to_the_whole(self, storage: Storage, wanted: RunFilter, newest_first: bool) -> None:
