@@ -18,10 +18,10 @@ from phaseline._definition.options import (
     check_rate,
     check_retry,
     check_span,
-    check_unit,
 )
 from phaseline._definition.step import Node, advice_on
 from phaseline._shell.starting import StartOptions
+from phaseline._values.spans import LONGEST, check_unit
 from phaseline._values.texts import did_you_mean, storable_key
 from phaseline.abc import Clock, Queue, Storage
 from phaseline.asking import check_moment
@@ -29,13 +29,14 @@ from phaseline.backends import queue_from, storage_from, transport_from
 from phaseline.bus import EventBus
 from phaseline.errors import DefinitionError
 from phaseline.pipeline import Pipeline
-from phaseline.retry import LONGEST
 from phaseline.settings import Settings
 from phaseline.transport import Transport
 
 log: Final = logging.getLogger("phaseline.runtime")
 
 LONGEST_LIMIT_KEY: Final = 200
+SHORTEST_LEASE: Final = timedelta(milliseconds=100)
+"""It is renewed three times while it lasts, each time by a commit; a pause of that length costs a body its work."""
 
 Pipelines = Mapping[tuple[str, str], Pipeline[Any, Any]]
 """By name and version."""
@@ -154,6 +155,7 @@ def check_bounds(
     serve: object,
     tracebacks: object,
     namespace_concurrency: object,
+    checkpoints: object,
     checkpoint_interval: object,
     namespace_rate: object,
     age_after: object,
@@ -167,8 +169,10 @@ def check_bounds(
     storable_key(namespace, what="the namespace")
     _check_count(concurrency, "concurrency")
     _check_count(sync_threads, "sync_threads")
-    check_unit(lease, "lease", what)
     check_span(lease, "lease", what)
+    if check_unit(lease, "lease", what) < SHORTEST_LEASE:
+        msg = f"Runtime(lease={lease}): it would run out before it could be renewed; it lasts at least {SHORTEST_LEASE}"
+        raise DefinitionError(msg)
     if not timedelta(0) <= check_unit(drain, "drain", what) <= LONGEST:
         raise DefinitionError(f"Runtime(drain={drain}): bodies may go on for no time, or for up to ten years")
     if retain is not None and check_unit(retain, "retain", what) <= timedelta(0):
@@ -179,6 +183,8 @@ def check_bounds(
     check_bool(serve, "serve", what)
     check_bool(tracebacks, "tracebacks", what)
     check_concurrency(namespace_concurrency, "namespace_concurrency", what)
+    if checkpoints is not None:
+        check_bool(checkpoints, "checkpoints", what)
     if checkpoint_interval is not None:
         check_interval(checkpoint_interval, "checkpoint_interval", what)
     check_rate(namespace_rate, "namespace_rate", what)

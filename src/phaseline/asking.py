@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import datetime
+from typing import Any
 
 from phaseline._definition.options import LABEL
 from phaseline._values.texts import did_you_mean
@@ -40,6 +42,11 @@ def check_asked(text: object, option: str) -> None:
     """Refuse a text by which nothing can be found, since nothing can be stored that has it."""
     if text is not None and not (isinstance(text, str) and text.isprintable()):
         raise DefinitionError(f"{option}={text!r} is no text that can be printed")
+
+
+def listed(given: Any) -> list[Any]:
+    """Give what may be one or several as a list; a value of another kind is one, to be refused as such."""
+    return [*given] if isinstance(given, Iterable) and not isinstance(given, str) else [given]
 
 
 def check_state(state: str) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable, Iterable, Sequence
+from inspect import isfunction, signature
 from typing import Any, Final, TypeVar, overload
 
 import anyio
@@ -281,9 +282,15 @@ def check_buffer(buffer: object, verb: str = "subscribe") -> None:
         raise DefinitionError(f"{verb}(buffer={buffer!r}) would keep no event; give 1 or more")
 
 
-def _check_handler(handler: object) -> None:
+def _check_handler(handler: Any) -> None:
     if not callable(handler):
         raise DefinitionError(f"subscribe({handler!r}) was given no function; give one that takes the event")
+    if isfunction(handler):  # of others it is not sure what they take
+        try:
+            signature(handler, follow_wrapped=False).bind(None)
+        except TypeError as error:
+            msg = f"subscribe({handler.__qualname__}): it is called with the event alone, and does not take that: {error}"
+            raise DefinitionError(msg) from error
 
 
 def _check_own(own: object) -> None:

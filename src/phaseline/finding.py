@@ -8,7 +8,8 @@ from typing import Literal, TypeAlias, get_args
 
 import attrs
 
-from phaseline.asking import check_asked, check_moment, check_state
+from phaseline._definition.options import check_bool
+from phaseline.asking import check_asked, check_moment, check_state, listed
 from phaseline.errors import DefinitionError, PhaselineError
 from phaseline.marks import Attribute, marks_of
 from phaseline.rows import STANDING_STATES, ErrorInfo, RunRecord, RunState
@@ -128,6 +129,8 @@ def run_filter(
         raise DefinitionError(msg)
     if stage not in (None, *STAGES):
         raise DefinitionError(f"stage={stage!r}: a run that goes on is {' or '.join(map(repr, STAGES))}")
+    if ended is not None:
+        check_bool(ended, "ended", "find")
     states = _names(state, "state")
     for name in states or ():
         check_state(name)
@@ -142,7 +145,7 @@ def _names(given: str | Iterable[str] | None, option: str) -> frozenset[str] | N
     """One name, several, or all."""
     if given is None:
         return None
-    names = [given] if isinstance(given, str) else [*given]
+    names = listed(given)
     for name in names:
         check_asked(name, option)
     return frozenset(map(str, names))

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import anyio
 
-from phaseline._definition.options import check_unit
 from phaseline._definition.signals import Signal
 from phaseline._shell.controlling import carry_out, command_of, fork
 from phaseline._shell.describing import describe
@@ -21,6 +20,7 @@ from phaseline._shell.outage import patiently
 from phaseline._shell.runner import Runner
 from phaseline._shell.sending import send
 from phaseline._shell.waiting import ended_run, follow, raise_unless_completed
+from phaseline._values.spans import check_unit
 from phaseline.asking import check_seq
 from phaseline.control import Verb
 from phaseline.errors import ResultTimeoutError, RunNotFoundError, RunNotVisibleError

@@ -9,7 +9,7 @@ from typing import TypeAlias
 import attrs
 import msgspec
 
-from phaseline.asking import check_asked, check_moment
+from phaseline.asking import check_asked, check_moment, listed
 from phaseline.errors import DefinitionError
 from phaseline.rows import ErrorCategory, ErrorInfo
 
@@ -103,7 +103,7 @@ def letter_filter(
     check_asked(phase, "phase")
     categories = None
     if category is not None:
-        named = [category] if isinstance(category, str) else list(category)
+        named = listed(category)
         known = [str(each) for each in ErrorCategory]
         unknown = [str(each) for each in named if each not in known]
         if unknown:

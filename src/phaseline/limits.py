@@ -16,21 +16,45 @@ from typing import Literal, NamedTuple, TypeAlias, TypeVar
 
 import attrs
 
+from phaseline._values.spans import check_per
+from phaseline.errors import DefinitionError
+
 T = TypeVar("T")
 Kind: TypeAlias = Literal["namespace", "pipeline", "phase", "key"]
 _EPOCH, _MICROSECOND = datetime(1970, 1, 1, tzinfo=UTC), timedelta(microseconds=1)
+MOST_STARTS = 10_000
+"""Starts of a rate: of all of them it is remembered when they were made."""
 MOMENTS = 256
 """Moments within its time by which the starts under a rate are told apart, where it lets more be started than that."""
 
 
 @attrs.frozen
 class Rate:
-    """A limit on how many bodies are begun: ``Rate(10, per=timedelta(minutes=1))``."""
+    """A limit on how many bodies are begun: ``Rate(10, per=timedelta(minutes=1))``.
+
+    Raises:
+        DefinitionError: It is no such number, or no time.
+    """
 
     starts: int
     """How many, in every span of time of that length: 1 to 10,000."""
     per: timedelta
     """How long a start counts."""
+
+    def __attrs_post_init__(self) -> None:
+        """Refuse what is no limit, or one that lets nothing begin."""
+        if type(self.starts) is not int or self.starts < 0:
+            raise DefinitionError(
+                f"Rate({self.starts!r}, ...) is no number of bodies; write Rate(10, per=timedelta(minutes=1))"
+            )
+        if self.starts == 0:
+            msg = "a Rate(0, ...) would let nothing run, ever; leave it out to have none, or pause what is to stand"
+            raise DefinitionError(msg)
+        if self.starts > MOST_STARTS:
+            raise DefinitionError(
+                f"Rate({self.starts}, ...): each of its starts is remembered, and these are over {MOST_STARTS:,}; say it of a shorter time"
+            )
+        check_per(self.per, f"Rate({self.starts}, ...)")
 
 
 class Limit(NamedTuple):

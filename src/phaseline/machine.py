@@ -92,8 +92,12 @@ class Transitions(Generic[S]):
         Raises:
             DefinitionError: The table cannot work; the message names the machine and the states.
         """
-        if whole := [source for source, targets in table.items() if isinstance(targets, str)]:
-            msg = f"{name}: the targets are one string, not a list: {_names(whole)}; put it in brackets"
+        if not isinstance(table, Mapping):  # pyright: ignore[reportUnnecessaryIsInstance]  # for who runs no type checker
+            raise DefinitionError(
+                f"{name}: {table!r} is no table; write Transitions({{'A': ['B'], 'B': []}}, initial='A')"
+            )
+        if whole := [source for source, targets in table.items() if not _are_many(targets)]:
+            msg = f"{name}: the targets are no list: {_names(whole)}; put them in brackets"
             raise DefinitionError(msg)
         rows = {source: dict.fromkeys(targets) for source, targets in table.items()}
         ends = dict.fromkeys((s for s in rows if not rows[s]) if final is None else final)
@@ -138,6 +142,10 @@ class Transitions(Generic[S]):
         lines += [f"{ids[source]} --> {ids[target]}" for source, target in self.edges]
         lines += [f"{ids[state]} --> [*]" for state in self.states if self.is_final(state)]
         return "\n    ".join(["stateDiagram-v2", *lines]) + "\n"
+
+
+def _are_many(targets: object) -> bool:
+    return isinstance(targets, Iterable) and not isinstance(targets, str)
 
 
 def _faults(
@@ -268,8 +276,12 @@ class StateMachine(Generic[S]):
             on_observer_error: Told of each entry of ``observer_errors`` when it comes up.
 
         Raises:
-            DefinitionError: A settled state is not in the table.
+            DefinitionError: It is no table, or a settled state is not in it.
         """
+        if not isinstance(spec, Transitions):  # pyright: ignore[reportUnnecessaryIsInstance]  # for who runs no type checker
+            raise DefinitionError(
+                f"StateMachine({spec!r}): a table is needed; write Transitions({{'A': ['B'], 'B': []}}, initial='A')"
+            )
         self.spec: Final = spec
         """Its table."""
         self._settled = tuple(settled)

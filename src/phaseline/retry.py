@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import attrs
 
+from phaseline._values.spans import LONGEST
 from phaseline.errors import DefinitionError, RetryPolicyError
 
 if TYPE_CHECKING:
@@ -23,8 +24,6 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 log: Final = logging.getLogger("phaseline.retry")
 
-LONGEST = timedelta(days=3_652)
-"""The longest pause or timeout: ten years. A moment this far off can still be computed and stored."""
 ATTEMPTS = 3
 """Attempts where a policy says nothing of when to give up."""
 

@@ -16,7 +16,6 @@ from anyio import to_thread
 from anyio.lowlevel import EventLoopToken, checkpoint, current_token
 
 from phaseline._definition.deps import Dep, check_provided, checked_deps
-from phaseline._definition.options import check_unit
 from phaseline._shell import ageing, checkup, retention
 from phaseline._shell.background import own_tasks
 from phaseline._shell.controlling import carry_out, command_of
@@ -28,6 +27,7 @@ from phaseline._shell.scheduling import Scheduler
 from phaseline._shell.starting import AT_ONCE, Found, StartOptions, start, start_on
 from phaseline._shell.waiting import ended_run, raise_unless_completed
 from phaseline._shell.worker import Worker
+from phaseline._values.spans import check_unit
 from phaseline.abc import Clock, Queue, Storage
 from phaseline.arguments import (
     check_bounds,
@@ -133,7 +133,8 @@ class Runtime:
             concurrency: Bodies that may run at once in this process. One that awaits another run on this runtime keeps its
                 place meanwhile; where all do, they wait for ever: put the pipeline into the graph instead.
             sync_threads: Those among them that may be plain functions, in threads.
-            lease: How long a phase stays granted to a worker that gives no sign of life.
+            lease: How long a phase stays granted to a worker that gives no sign of life: at least 100 milliseconds. Workers give
+                three while it lasts.
             drain: How long bodies may go on when the runtime closes; then they are handed over.
             namespace: Keeps runs, keys and workers of several tenants apart.
             namespace_concurrency: Bodies of runs started here that may run at once in all processes of the namespace
@@ -178,7 +179,7 @@ class Runtime:
             namespace=namespace, concurrency=concurrency, sync_threads=sync_threads, lease=lease, drain=drain,
             retain=retain, retry=retry, timeout=timeout, serve=serve, tracebacks=tracebacks,
             namespace_concurrency=namespace_concurrency, namespace_rate=namespace_rate,
-            checkpoint_interval=checkpoint_interval, age_after=age_after,
+            checkpoints=checkpoints, checkpoint_interval=checkpoint_interval, age_after=age_after,
             namespace_quota=namespace_quota, namespace_open_runs=namespace_open_runs,
         )  # fmt: skip
         check_kinds(settings=settings, bus=bus, classify=classify)

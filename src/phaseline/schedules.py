@@ -186,7 +186,7 @@ class Schedules:
             ScheduleError: The limit makes no sense, or the stored cron text cannot be read here.
             ScheduleNotFoundError: There is none of this name.
         """
-        if isinstance(limit, bool) or limit not in range(1, MOST_SHOWN + 1):
+        if type(limit) is not int or not 1 <= limit <= MOST_SHOWN:
             raise ScheduleError(name, f"upcoming(limit={limit!r}) is no number from 1 to {MOST_SHOWN}")
         schedule = await self._known(name)
         begin = self._runner.clock.now()
@@ -373,12 +373,13 @@ def _check_choice(name: str, option: str, value: object, known: tuple[str, ...])
 
 
 def _marks(name: str, tags: Iterable[str], attributes: Mapping[str, Attribute] | None) -> tuple[str, ...]:
+    marks = marks_of(tags, attributes)
     own = OWN.intersection(attributes or ())
     if own:
         raise ScheduleError(name, f"the attribute {min(own)!r} is one that its runs get by themselves")
     if attributes and len(attributes) > MOST - len(OWN):
         raise ScheduleError(name, f"{len(attributes)} attributes: at most {MOST - len(OWN)} beside its own")
-    return marks_of(tags, attributes)
+    return marks
 
 
 def _in_place_of(before: ScheduleRecord, new: ScheduleRecord) -> ScheduleRecord:

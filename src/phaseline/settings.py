@@ -11,7 +11,7 @@ from urllib.parse import quote
 
 import attrs
 
-from phaseline._definition.options import check_interval, check_open_runs, check_quota, check_span
+from phaseline._definition.options import check_bool, check_interval, check_open_runs, check_quota, check_span
 from phaseline.errors import DefinitionError, SettingsError
 from phaseline.retry import Retry
 from phaseline.usage import MOST, Budget, Quota
@@ -63,6 +63,7 @@ class Settings:
         Raises:
             DefinitionError: A value is out of its range.
         """
+        check_bool(self.enable_checkpoints, "enable_checkpoints", "Settings")
         check_span(self.timeout, "timeout", "Settings")
         check_interval(self.checkpoint_interval, "checkpoint_interval", "Settings")
         if not 0 <= self.max_retries <= MOST_RETRIES:

@@ -10,6 +10,7 @@ from typing import Any, Final
 import msgspec
 from msgspec.structs import force_setattr
 
+from phaseline._values.spans import check_per
 from phaseline.errors import DefinitionError, EncodeError
 
 NANO: Decimal = Decimal("1e-9")
@@ -157,12 +158,22 @@ class Quota(msgspec.Struct, frozen=True, gc=False):
     """How much all runs of a namespace may use in a time: ``Quota(Budget(cost=Decimal("50")), per=timedelta(days=1))``.
 
     What counts is what was used by runs that were created within the last ``per``.
+
+    Raises:
+        DefinitionError: There is no budget, or no time.
     """
 
     budget: Budget
     """How much that is at most."""
     per: timedelta
     """In any span of this length."""
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.budget, Budget):  # pyright: ignore[reportUnnecessaryIsInstance]  # for who runs no type checker
+            raise DefinitionError(
+                f"Quota({self.budget!r}, ...) has no budget; write Quota(Budget(cost=Decimal('50')), per=timedelta(days=1))"
+            )
+        check_per(self.per, "Quota")
 
     def __str__(self) -> str:
         """Write it for people."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Callable
+from functools import partial, wraps
 from typing import Any
 
 import anyio
@@ -207,6 +208,28 @@ def test_what_is_no_function_is_no_handler() -> None:
     """It could never be called."""
     handler: Any = 3
     with pytest.raises(DefinitionError, match="no function"):
+        EventBus().subscribe(handler)
+
+
+@pytest.mark.parametrize(
+    "handler", [lambda: None, lambda event, more: None, lambda *, event: None], ids=range(3)
+)
+def test_a_function_that_does_not_take_the_event_is_no_handler(handler: Any) -> None:
+    """It would fail at each event, and nobody be told before the first one."""
+    with pytest.raises(DefinitionError, match=r"<lambda>.*called with the event alone"):
+        EventBus().subscribe(handler)
+
+
+def test_what_a_handler_takes_is_told_by_itself() -> None:
+    """Not by the function that it wraps, to which it may give more."""
+
+    def two(event: Event, more: int) -> None: ...
+
+    @wraps(two)
+    def one(event: Event) -> None:
+        two(event, 1)
+
+    for handler in (one, lambda event, more=1: None, lambda *events: None, partial(two, more=1), print):
         EventBus().subscribe(handler)
 
 

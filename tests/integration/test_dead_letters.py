@@ -319,6 +319,7 @@ async def test_runs_of_unknown_pipelines_are_left_and_named(
     ("conditions", "text"),
     [
         ({"category": "SISTEM"}, "there is no category SISTEM"),
+        ({"category": 5}, "there is no category 5"),
         ({"since": "2030-01-01"}, "no moment"),
         ({"limit": "5"}, "limit='5'"),
         ({"after": "1.\ud800"}, "can be printed"),

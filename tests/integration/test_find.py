@@ -194,12 +194,15 @@ async def test_what_makes_no_sense_is_refused(open_runtime: OpenRuntime) -> None
             {"attributes": 5},
             {"state": "completed"},
             {"state": ["FAILED", "Paused"]},
+            {"state": 5},
+            {"version": 5},
+            {"ended": "x"},
             {"stage": "ended"},
             {"attributes": {"a b": 1}},
         ):
             with pytest.raises(
                 ValueError,
-                match=r"order|limit|time zone|moment|text|tag|attribute|pipeline|state|stage|forked",
+                match=r"order|limit|time zone|moment|text|tag|attribute|pipeline|state|stage|forked|ended",
             ):
                 runtime.find(**asked)
         with pytest.raises(DefinitionError, match="longer than 200"):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable
 from datetime import timedelta
-from typing import Any, cast
+from typing import Any
 
 import anyio
 import anyio.lowlevel
@@ -393,20 +393,27 @@ def test_a_limit_lets_something_run() -> None:
 @pytest.mark.parametrize(
     ("bad", "told"),
     [
-        (Rate(0, per=SECOND), "would let nothing run"),
-        (Rate(-1, per=SECOND), "is no number of bodies"),
-        (Rate(True, per=SECOND), "is no number of bodies"),
-        (Rate(10_001, per=SECOND), "over 10,000"),
-        (Rate(1, per=timedelta(0)), "is no time"),
-        (Rate(1, per=-SECOND), "is no time"),
-        (Rate(1, per=timedelta(days=4_000)), "is no time"),
-        (Rate(1, per=cast("timedelta", 60)), "has no unit"),
-        (10, r"write .*Rate\(10, per=timedelta"),
-        ("10/m", r"write .*Rate\(10, per=timedelta"),
+        ((0, SECOND), "would let nothing run"),
+        ((-1, SECOND), "is no number of bodies"),
+        ((True, SECOND), "is no number of bodies"),
+        ((10_001, SECOND), "over 10,000"),
+        ((1, timedelta(0)), "is no time"),
+        ((1, -SECOND), "is no time"),
+        ((1, timedelta(days=4_000)), "is no time"),
+        ((1, 60), "has no unit"),
     ],
 )
-async def test_a_rate_lets_something_begin(bad: Any, told: str) -> None:
+def test_a_rate_lets_something_begin(bad: tuple[Any, Any], told: str) -> None:
     """What is none is refused where it is written."""
+    starts, per = bad
+    with pytest.raises(DefinitionError, match=told):
+        Rate(starts, per=per)
+
+
+@pytest.mark.parametrize("bad", [10, "10/m"])
+async def test_what_is_no_rate_is_refused(bad: Any) -> None:
+    """Wherever one can be given."""
+    told = r"write .*Rate\(10, per=timedelta"
     body = phase(name="total")(total)
     for write in (
         lambda: phase(rate=bad)(total),

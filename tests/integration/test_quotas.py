@@ -159,13 +159,17 @@ async def _fail(runtime: Runtime) -> None:
     await handle.result()
 
 
+@pytest.mark.parametrize("per", [timedelta(0), -SPAN, timedelta(days=4_000)])
+def test_a_quota_is_of_some_time(per: timedelta) -> None:
+    """What is none is refused where it is written."""
+    with pytest.raises(DefinitionError, match="is no time of up to ten years"):
+        Quota(Budget(requests=1), per=per)
+
+
 @pytest.mark.parametrize(
     ("options", "problem"),
     [
         ({"namespace_quota": Budget(requests=1)}, "is no quota; write namespace_quota=Quota"),
-        ({"namespace_quota": Quota(Budget(requests=1), per=timedelta(0))}, "is no time of up to ten years"),
-        ({"namespace_quota": Quota(Budget(requests=1), per=-SPAN)}, "is no time of up to ten years"),
-        ({"namespace_quota": Quota(Budget(requests=1), per=60)}, "has no unit"),  # type: ignore[arg-type]  # what is refused
         ({"namespace_open_runs": 0}, "is no number of runs, of at least 1"),
         ({"namespace_open_runs": 1.5}, "is no number of runs"),
     ],

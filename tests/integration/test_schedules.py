@@ -393,7 +393,7 @@ async def test_what_is_to_come_is_told(open_runtime: OpenRuntime, clock: FakeClo
             found = await runtime.schedules.upcoming("nightly", limit=2)
             assert [slot.isoformat() for slot in found] == expected
             await runtime.schedules.pause("nightly")
-        for wrong in (0, 101, True, "2"):
+        for wrong in (0, 101, True, "2", 3.0):
             with pytest.raises(ScheduleError, match="no number from 1 to 100"):
                 await runtime.schedules.upcoming("nightly", limit=wrong)
 
@@ -616,6 +616,7 @@ async def test_a_mistake_in_one_holds_up_no_other(
         ({"every": STEP, "tags": [""]}, InvalidMarkError, "a tag"),
         ({"every": STEP, "attributes": {"slot": 1}}, ScheduleError, "by themselves"),
         ({"every": STEP, "attributes": {f"a{n}": n for n in range(31)}}, ScheduleError, "at most 30"),
+        ({"every": STEP, "attributes": 5}, InvalidMarkError, "a mapping of names"),
         ({"every": STEP, "name": ""}, ScheduleError, "1 to 100"),
         ({"every": STEP, "name": "a\nb"}, ScheduleError, "can be printed"),
         ({"every": STEP, "pipeline": "doubling"}, DefinitionError, "only a name"),

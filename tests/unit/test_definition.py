@@ -13,11 +13,14 @@ import pytest
 from phaseline import (
     Abort,
     Again,
+    Budget,
     Context,
     Dag,
     Dep,
     Phase,
     Pipeline,
+    Quota,
+    Rate,
     Ref,
     Retry,
     Runtime,
@@ -26,6 +29,7 @@ from phaseline import (
     phase,
 )
 from phaseline._definition.phase import Options, PhaseOptions, option_names
+from phaseline._values.spans import LONGEST
 from phaseline.errors import (
     DefinitionError,
     DuplicatePhaseError,
@@ -34,7 +38,7 @@ from phaseline.errors import (
     RetryPolicyError,
     StorageURLError,
 )
-from phaseline.retry import LONGEST
+from phaseline.settings import Settings
 
 TOKEN = Dep[int]("rates")
 wrong: Any = phase  # what a type checker would refuse
@@ -124,6 +128,16 @@ REFUSED: list[tuple[Callable[[], Any], list[str]]] = [
     (lambda: Runtime(lease=odd(30)), ["Runtime: lease=30 has no unit", "lease=timedelta(seconds=30)"]),
     (lambda: Runtime(lease=odd(None)), ["lease=None"]),
     (lambda: Runtime(lease=timedelta(0)), ["a lease of 0:00:00"]),
+    (lambda: Runtime(lease=timedelta(milliseconds=99)), ["Runtime(lease=0:00:00.099000)", "at least 0:00:00.1"]),
+    (lambda: Runtime(checkpoints=odd("no")), ["checkpoints='no'", "checkpoints=False"]),
+    (lambda: Runtime(on_error=lambda: None), ["called with the event alone", "too many positional arguments"]),
+    (lambda: Settings(enable_checkpoints=odd("no")), ["enable_checkpoints='no'"]),
+    (lambda: Dep[int](odd(5)), ["Dep(5)", "Dep[Type]('name')"]),
+    (lambda: Dep[int](""), ["Dep('')", "Dep[Type]('name')"]),
+    (lambda: Rate(odd("10"), per=timedelta(1)), ["Rate('10', ...)", "write Rate(10, per=timedelta(minutes=1))"]),
+    (lambda: Rate(10, per=odd(5)), ["Rate(10, ...)", "per=5 has no unit", "per=timedelta(seconds=5)"]),
+    (lambda: Quota(odd(5), per=timedelta(1)), ["Quota(5, ...)", "write Quota(Budget("]),
+    (lambda: Quota(Budget(requests=1), per=odd(5)), ["Quota: per=5 has no unit", "per=timedelta(seconds=5)"]),
     (lambda: Runtime(drain=odd(1.5)), ["drain=1.5 has no unit"]),
     (lambda: Runtime(drain=timedelta(-1)), ["for no time"]),
     (lambda: Runtime(retain=odd(9)), ["retain=9 has no unit"]),

@@ -94,12 +94,29 @@ def _mixed() -> Transitions[Any]:
     return Transitions[Any]({"OFF": [Lamp.OFF], Lamp.OFF: []}, initial="OFF", name="m")
 
 
+def odd(value: object) -> Any:
+    """Give a value that a type checker would refuse where it is used."""
+    return value
+
+
 @pytest.mark.parametrize(
     ("define", "message"),
     [
         (
             lambda: Transitions({"A": "BC", "B": [], "C": []}, initial="A", name="m"),
-            "m: the targets are one string, not a list: A; put it in brackets",
+            "m: the targets are no list: A; put them in brackets",
+        ),
+        (
+            lambda: Transitions({"A": [], "B": odd(5)}, initial="A", name="m"),
+            "m: the targets are no list: B; put them in brackets",
+        ),
+        (
+            lambda: Transitions(odd(5), initial="A", name="m"),
+            "m: 5 is no table; write Transitions({'A': ['B'], 'B': []}, initial='A')",
+        ),
+        (
+            lambda: StateMachine(odd(5)),
+            "StateMachine(5): a table is needed; write Transitions({'A': ['B'], 'B': []}, initial='A')",
         ),
         (
             lambda: Transitions({"A": []}, initial="Z", name="m"),

@@ -25,8 +25,8 @@ from tenacity import (
 )
 
 from phaseline import Pipeline, Retry, RetryAfter, Runtime, phase
+from phaseline._values.spans import LONGEST
 from phaseline.errors import DefinitionError, RetryPolicyError
-from phaseline.retry import LONGEST
 
 SECOND = timedelta(seconds=1)
 

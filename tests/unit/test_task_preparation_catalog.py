@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 from textwrap import dedent
+from typing import Any
 
 import pytest
 
+from phaseline.errors import DefinitionError
 from phaseline.recipes.task_preparation import (
     Catalog,
     CatalogError,
@@ -353,3 +355,10 @@ def test_catalog_that_stands_alone_needs_practices_and_a_kind(write):
     assert [("practices", category) for category in Category] + [("kinds", "")] == [
         (problem.entry, problem.key) for problem in caught.value.problems
     ]
+
+
+@pytest.mark.parametrize("folder", [5, None, ["one", "two"]])
+def test_what_is_no_path_is_no_folder(folder: Any) -> None:
+    """It is told what is needed."""
+    with pytest.raises(DefinitionError, match="a folder is given by its path"):
+        Catalog.read(folder)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from pydantic import ValidationError
 
+from phaseline.errors import DefinitionError
 from phaseline.recipes.task_preparation import (
     Category,
     Effort,
@@ -185,3 +188,10 @@ def test_categories_that_need_each_other_still_have_an_order():
     ]
 
     assert [Category.DATA_MODEL, Category.SERVICE, Category.TESTING] == categories_in_order(given)
+
+
+@pytest.mark.parametrize("text", [5, None, b"Build a club"])
+def test_what_is_no_text_is_no_task(text: Any) -> None:
+    """It is told what is needed."""
+    with pytest.raises(DefinitionError, match=f"was given a {type(text).__name__}; a task is a text"):
+        Task.from_text(text)

@@ -300,3 +300,13 @@ def test_parts_that_cannot_be_called(place: str, part: Any) -> None:
     """They are refused where the pipeline is made, and not in a run."""
     with pytest.raises(DefinitionError, match=r"cannot be called|is a class; make an instance"):
         task_preparation_pipeline(**{place: part})
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [({"limits": 5}, r"limits=5\) is no PlanLimits"), ({"catalog": 0}, r"catalog=0\) is no Catalog")],
+)
+def test_what_is_of_another_kind(given: dict[str, Any], told: str) -> None:
+    """The same holds for it."""
+    with pytest.raises(DefinitionError, match=told):
+        task_preparation_pipeline(**given)

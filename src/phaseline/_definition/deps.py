@@ -26,6 +26,13 @@ class Dep(Generic[T]):
     name: str
     """As which messages name it."""
 
+    def __attrs_post_init__(self) -> None:
+        """Refuse what is no name."""
+        if not isinstance(self.name, str) or not self.name:  # pyright: ignore[reportUnnecessaryIsInstance]  # not everybody runs a type checker
+            raise DefinitionError(
+                f"Dep({self.name!r}) has no name by which messages could name it; write Dep[Type]('name')"
+            )
+
 
 def checked_deps(deps: Mapping[Dep[Any], Any] | None) -> Mapping[Dep[Any], Any] | None:
     """Refuse dependencies that no phase could ever ask for, since they stand under no token.

@@ -10,18 +10,17 @@ from types import NoneType
 from typing import Any, get_args, get_origin
 
 from phaseline._definition.deps import Dep
+from phaseline._values.spans import LONGEST, check_unit
 from phaseline._values.texts import did_you_mean, storable_key
 from phaseline.errors import DefinitionError, EncodeError
 from phaseline.limits import Rate
-from phaseline.retry import LONGEST, Retry
+from phaseline.retry import Retry
 from phaseline.usage import Budget, Quota
 
 NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*\Z")
 LABEL = re.compile(r"[A-Z_][A-Z0-9_]*\Z")
 LONGEST_NAME = 200
 LOWEST_PRIORITY = 999
-MOST_STARTS = 10_000
-"""Starts of a rate: of all of them it is remembered when they were made."""
 NAME_RULE = "letters, digits, '_', '-' and '.', beginning with a letter or '_'"
 
 _LOOKS: Mapping[Any, tuple[type, ...]] = {
@@ -123,16 +122,6 @@ def check_retry(retry: object, what: str) -> None:
     raise DefinitionError(f"{what}: retry={retry!r} is no policy; write retry=Retry(attempts={number})")
 
 
-def check_unit(span: object, option: str, what: str) -> timedelta:
-    """Refuse what is no span of time."""
-    if isinstance(span, timedelta):
-        return span
-    number = span if isinstance(span, int | float) and not isinstance(span, bool) else "..."
-    raise DefinitionError(
-        f"{what}: {option}={span!r} has no unit; write {option}=timedelta(seconds={number})"
-    )
-
-
 def check_span(span: object, option: str, what: str) -> None:
     """Refuse what is no span of time in which something may end, or give a sign of life."""
     if span is None:
@@ -181,23 +170,6 @@ def check_rate(rate: object, option: str, what: str) -> None:
         raise DefinitionError(
             f"{what}: {option}={rate!r} has no time; write {option}=Rate({number}, per=timedelta(minutes=1))"
         )
-    if rate.starts == 0 and type(rate.starts) is int:
-        msg = f"{what}: a {option} of 0 would let nothing run, ever; leave it out to have none, or pause what is to stand"
-        raise DefinitionError(msg)
-    if type(rate.starts) is not int or rate.starts < 1:
-        raise DefinitionError(
-            f"{what}: {option}: {rate.starts!r} is no number of bodies; write Rate(10, per=...)"
-        )
-    if rate.starts > MOST_STARTS:
-        raise DefinitionError(
-            f"{what}: {option}: each of its starts is remembered, and {rate.starts:,} are over {MOST_STARTS:,}; "
-            "say it of a shorter time"
-        )
-    per = check_unit(rate.per, "per", f"{what}: {option}")
-    if not timedelta(0) < per <= LONGEST:
-        raise DefinitionError(
-            f"{what}: {option}: per={per} is no time of up to ten years in which bodies could begin"
-        )
 
 
 def check_budget(budget: object, what: str) -> None:
@@ -211,11 +183,8 @@ def check_quota(quota: object, option: str, what: str) -> None:
     if quota is None:
         return
     written = "Quota(Budget(cost=Decimal('50')), per=timedelta(days=1))"
-    if not isinstance(quota, Quota) or not isinstance(quota.budget, Budget):  # pyright: ignore[reportUnnecessaryIsInstance]  # for who runs no type checker
+    if not isinstance(quota, Quota):
         raise DefinitionError(f"{what}: {option}={quota!r} is no quota; write {option}={written}")
-    per = check_unit(quota.per, "per", f"{what}: {option}")
-    if not timedelta(0) < per <= LONGEST:
-        raise DefinitionError(f"{what}: {option}: per={per} is no time of up to ten years")
 
 
 def check_open_runs(number: object, option: str, what: str) -> None:

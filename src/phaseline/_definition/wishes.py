@@ -6,8 +6,8 @@ from datetime import timedelta
 
 from phaseline._definition.options import check_pause
 from phaseline._values.nothing import NOTHING
+from phaseline._values.spans import LONGEST
 from phaseline._values.texts import storable_text
-from phaseline.retry import LONGEST
 
 
 class Again(Exception):  # noqa: N818  # a wish, not an error

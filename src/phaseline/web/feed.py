@@ -19,12 +19,12 @@ from typing import Final, Generic, Self, TypeVar
 import anyio
 import attrs
 
-from phaseline._definition.options import check_unit
 from phaseline._shell.clock import Timer
 from phaseline._shell.ids import first_id
 from phaseline._shell.outage import patiently
 from phaseline._shell.positions import stored
 from phaseline._shell.relay import MARGIN
+from phaseline._values.spans import check_unit
 from phaseline.asking import check_asked, check_run_id
 from phaseline.errors import DefinitionError, RunNotFoundError, SubscriptionError, SubscriptionLimitError
 from phaseline.events import Event

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import attrs
 
+from phaseline.errors import DefinitionError
 from phaseline.recipes.task_preparation.content import KindPractice, Practice, TaskKind, Technology, words_of
 from phaseline.recipes.task_preparation.files import CatalogError, CatalogProblem
 from phaseline.recipes.task_preparation.folders import Entry, Folders
@@ -46,7 +47,13 @@ class Catalog:
 
         Raises:
             CatalogError: Files hold mistakes; each is told with file, line, entry and key.
+            DefinitionError: A folder is no path.
         """
+        for folder in folders:
+            if not isinstance(folder, str | os.PathLike):  # pyright: ignore[reportUnnecessaryIsInstance]  # for who runs no type checker
+                raise DefinitionError(
+                    f"Catalog.read({folder!r}): a folder is given by its path, such as 'our-catalog'"
+                )
         return _shipped() if shipped and not folders else _read(*map(Path, folders), shipped=shipped)
 
     def practice(self, kind: TaskKind, category: Category) -> KindPractice | Practice:

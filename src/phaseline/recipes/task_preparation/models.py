@@ -22,6 +22,8 @@ from pydantic import (
     model_validator,
 )
 
+from phaseline.errors import DefinitionError
+
 
 class Category(StrEnum):
     """The kinds of work in a task, in the order in which they are usually done."""
@@ -108,7 +110,12 @@ class Task(Value):
 
         Raises:
             pydantic.ValidationError: The text or the title is empty or blank.
+            DefinitionError: It is no text.
         """
+        if not isinstance(text, str):  # pyright: ignore[reportUnnecessaryIsInstance]  # for who runs no type checker
+            raise DefinitionError(
+                f"Task.from_text() was given a {type(text).__name__}; a task is a text in free words"
+            )
         return cls(
             title=title_of(text) if title is None else title,
             description=text,

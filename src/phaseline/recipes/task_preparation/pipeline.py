@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from phaseline import Budget, Pipeline, each
+from phaseline.errors import DefinitionError
 from phaseline.recipes.task_preparation.catalog import Catalog
 from phaseline.recipes.task_preparation.gate import AWAITING_APPROVAL, apply_review, review_signal
 from phaseline.recipes.task_preparation.models import Prompt, Task
@@ -46,8 +47,10 @@ def task_preparation_pipeline(
         budget: What a run may use at most where parts ask a model; by default as much as they like.
 
     Raises:
-        DefinitionError: A part cannot be called.
+        DefinitionError: A part cannot be called, or another argument is of another kind.
     """
+    _check_kind(limits, "limits", PlanLimits, "PlanLimits(max_subtasks=20)")
+    _check_kind(catalog, "catalog", Catalog, "Catalog.read('our-catalog')")
     limits = limits or PlanLimits()
     decompose = decompose_with(decomposer or TemplateDecomposer(catalog), limits)
     enrich = enrich_with(enricher or TemplateEnricher(catalog))
@@ -60,3 +63,10 @@ def task_preparation_pipeline(
     return Pipeline(
         NAME, approved >> each(enrich, limit=8) >> generate_prompts, version="1+approval", budget=budget
     )
+
+
+def _check_kind(given: object, option: str, kind: type, written: str) -> None:
+    if given is not None and not isinstance(given, kind):
+        raise DefinitionError(
+            f"task_preparation_pipeline({option}={given!r}) is no {kind.__name__}; write {option}={written}"
+        )
