@@ -358,6 +358,17 @@ def test_a_connection_that_is_lost_amid_a_read_is_an_outage(
 
 
 # --------------------------------------------------------------------- connections
+def test_a_connection_that_is_read_on_at_the_close_is_closed_after_it(postgres: Database) -> None:
+    """A pool that was let go of would take it back, open, and nobody would close it."""
+    storage = postgres.storage()
+    storage.open()
+    with storage._reading() as ask:
+        storage.close()
+        assert ask.value("SELECT 1", ()) == 1
+        driver = ask.driver
+    assert driver.closed
+
+
 def test_a_password_with_a_space(postgres: Database, caplog: pytest.LogCaptureFixture) -> None:
     """Is taken as it is by every connection; the driver would quote a URL that it cannot read, in its error."""
     engine = create_engine(postgres.url, isolation_level="AUTOCOMMIT")

@@ -297,15 +297,16 @@ class SqlStorage(Storage):
 
     @contextmanager
     def _reading(self) -> Generator[Access]:
-        if self._engine is None:
+        engine = self._engine
+        if engine is None:
             raise self._not_open()
-        with translated(self.dialect), self._engine.connect() as connection:
+        with translated(self.dialect), engine.connect() as connection:
             ask = Access(self.dialect, connection)
             try:
                 yield ask
             finally:
-                if self.dialect.is_gone(ask.driver):
-                    connection.invalidate()  # else the pool would hand it out again
+                if self._engine is not engine or self.dialect.is_gone(ask.driver):
+                    connection.invalidate()  # else the pool would hand it out again, or, closed meanwhile, keep it open
 
     @contextmanager
     def _reading_one_moment(self) -> Generator[Access]:
