@@ -6,7 +6,7 @@ import logging
 import re
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext
 from datetime import timedelta
 from typing import Any
@@ -41,6 +41,8 @@ from phaseline.storage.sql.notices import Teller
 from phaseline.storage.sql.postgres import PostgresDialect
 from phaseline.storage.sql.statements import _literals
 from phaseline.storage.sql.store import SqlStorage
+from phaseline.timetable import Firing
+from phaseline.units import Outcome
 
 
 @phase
@@ -358,6 +360,30 @@ def test_a_connection_that_is_lost_amid_a_read_is_an_outage(
 
 
 # --------------------------------------------------------------------- connections
+async def test_a_schedule_that_somebody_holds_locked_keeps_nobody_from_the_others(postgres: Database) -> None:
+    """Nor does one who holds all of them keep our writer for each of these."""
+    storage = postgres.storage()
+    one = Pipeline("double", double)
+    async with Runtime(storage, pipelines=[one], serve=False) as runtime:
+        for name in ("a", "b"):
+            await runtime.schedules.put(name, one, input=1, every=timedelta(hours=1))
+    with nullcontext(psycopg.connect(postgres.url)) as other, other:
+        storage.open()
+        read = storage.timetable.all("default")
+
+        def outcomes() -> Sequence[Outcome]:
+            return storage.timetable.fire([Firing(each, each.revision, None) for each in read])
+
+        other.execute(f"SELECT 1 FROM {postgres.schema}.schedule WHERE name = 'a' FOR UPDATE")  # type: ignore[arg-type]  # noqa: S608  # ours
+        assert outcomes() == [Outcome.BLOCKED, Outcome.COMMITTED]
+        other.rollback()
+        other.execute(f"LOCK TABLE {postgres.schema}.schedule IN SHARE MODE")  # type: ignore[arg-type]  # ours
+        assert outcomes() == [Outcome.BLOCKED, Outcome.BLOCKED]
+        other.rollback()
+        assert outcomes() == [Outcome.COMMITTED, Outcome.COMMITTED]
+        storage.close()
+
+
 def test_a_connection_that_is_read_on_at_the_close_is_closed_after_it(postgres: Database) -> None:
     """A pool that was let go of would take it back, open, and nobody would close it."""
     storage = postgres.storage()

@@ -107,9 +107,10 @@ def plans(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 
 def test_runs_of_a_schedule_that_go_on_are_read_from_an_index_of_their_own(
-    storage: SqlStorage, plans: list[str]
+    storage: SqlStorage, plans: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """However many runs go on, and however many of the schedule have ended."""
+    """However many runs go on, and however many of the schedule have ended, once these are many."""
+    monkeypatch.setattr(finding, "FEW", 0)
     fill(storage, 0, RUNS)
     storage.find(NAMESPACE, RunFilter(marks=('schedule="a"',), ended=False), limit=1)
     assert len(plans) == 1
@@ -137,6 +138,18 @@ def test_runs_with_a_mark_that_go_on_are_looked_up_one_by_one(
     looked_up = "(id = m.run_id)" if few else "(run_id = r.id)"
     assert looked_up in plans[0], plans[0]
     assert "Join Filter" not in plans[0], plans[0]
+
+
+@pytest.mark.parametrize("mark", ["#a", 'schedule="a"'])
+def test_all_runs_with_a_mark_are_joined_and_those_of_a_page_looked_up(
+    storage: SqlStorage, mark: str
+) -> None:
+    """Who counts or adds up reads all of them, for which a join of tables that are known is several times as fast."""
+    wanted = RunFilter(marks=(mark,), ended=False)
+    with storage._reading() as ask:
+        (page,) = finding.ranges(ask, NAMESPACE, wanted)
+        (whole,) = finding.ranges(ask, NAMESPACE, wanted, apart=True)
+    assert ("LATERAL" in page.source, "LATERAL" in whole.source) == (True, False)
 
 
 def take_for_empty(ask: Access) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -26,11 +26,13 @@ from phaseline.errors import (
     PipelineNotRegisteredError,
     ScheduleError,
     ScheduleNotFoundError,
+    StorageRefusedError,
     StorageUnavailableError,
 )
 from phaseline.testing import FakeClock
 from phaseline.testing.checker import check
-from phaseline.timetable import ScheduleRecord
+from phaseline.timetable import Firing, ScheduleRecord
+from phaseline.units import Outcome
 
 __all__ = ["anyio_backend"]
 SECOND, STEP, MINUTE = timedelta(seconds=1), timedelta(seconds=10), timedelta(minutes=1)
@@ -598,6 +600,34 @@ async def test_a_mistake_in_one_holds_up_no_other(
     (told,) = [record for record in caplog.records if record.name == "phaseline.schedules"]
     assert "schedule 'bad': its run of 2030-01-01 00:00:10" in told.getMessage()
     assert told.exc_info is not None
+
+
+async def test_one_that_cannot_be_stored_holds_up_no_other(
+    storage: Callable[[], Storage],
+    clock: FakeClock,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Its batch is stored without it, and it is left alone for a while."""
+    place, tries = storage(), list[int]()
+    async with Runtime(place, pipelines=[doubling], clock=clock) as runtime:
+        fire = place.timetable.fire
+
+        def refuse(firings: Sequence[Firing]) -> Sequence[Outcome]:
+            if any(firing.schedule.name == "bad" for firing in firings):
+                tries.append(len(firings))
+                raise StorageRefusedError("the storage", "no room for it")
+            return fire(firings)
+
+        for name in ("bad", "good"):
+            await runtime.schedules.put(name, doubling, input=1, every=STEP)
+        monkeypatch.setattr(type(place.timetable), "fire", lambda _, firings: refuse(firings))
+        await clock.advance(2 * STEP)
+        assert ["00:10", "00:20"] == await slots(runtime, "good")
+        assert (await slots(runtime, "bad"), tries) == ([], [2, 1])
+        await clock.advance(scheduling.PAUSE)
+        assert tries.count(1) == 2
+    assert caplog.text.count("schedule 'bad' is due, and left to other processes: it cannot be stored") == 1
 
 
 # --------------------------------------------------------------------- what is refused

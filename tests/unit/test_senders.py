@@ -16,7 +16,7 @@ from pika.exceptions import ChannelClosedByBroker, StreamLostError
 from tests.waiting import until
 
 from phaseline.abc import Nudge
-from phaseline.queues.dramatiq.sending import Sender, is_away
+from phaseline.queues.dramatiq.sending import Sender, is_refusal
 from phaseline.storage.sql import notices
 from phaseline.storage.sql.notices import Hearer, Teller
 
@@ -72,7 +72,11 @@ class Refusing:
     def send(self, queue: str, hops: int) -> None:
         self.tried.append(queue)
         if queue in self.refuses:
-            raise ConnectionError("away") if queue == "gone" else ValueError("PRECONDITION_FAILED")
+            raise (
+                ConnectionError("away")
+                if queue == "gone"
+                else ChannelClosedByBroker(406, "PRECONDITION_FAILED")
+            )
 
 
 @pytest.fixture
@@ -111,7 +115,7 @@ def test_a_queue_that_is_refused_holds_back_no_other(
     said = sorted(record.getMessage()[:41] for record in caplog.records)
     assert [
         "permits for queue 'bad' can be sent again",
-        "permits for queue 'bad' cannot be sent (V",
+        "permits for queue 'bad' cannot be sent (C",
         "permits for queue 'worse' can be sent aga",
         "permits for queue 'worse' cannot be sent ",
     ] == said
@@ -135,23 +139,25 @@ def test_a_broker_that_is_away_is_not_tried_for_each_queue(
 @pytest.mark.parametrize(
     ("error", "expected"),
     [
-        (ConnectionRefusedError(111, "refused"), True),
-        (socket.gaierror(-2, "unknown name"), True),
-        (TimeoutError("slow"), True),
-        (redis.ConnectionError("gone"), True),
-        (redis.TimeoutError("slow"), True),
-        (redis.ResponseError("Error running script: -READONLY You can't write"), True),
-        (redis.ResponseError("WRONGTYPE"), False),
-        (StreamLostError("gone"), True),
-        (ConnectionClosed(StreamLostError("gone")), True),
-        (ChannelClosedByBroker(406, "PRECONDITION_FAILED"), False),
-        (ConnectionClosed(ChannelClosedByBroker(406, "PRECONDITION_FAILED")), False),
-        (ValueError("PRECONDITION_FAILED"), False),
+        (ConnectionRefusedError(111, "refused"), False),
+        (socket.gaierror(-2, "unknown name"), False),
+        (TimeoutError("slow"), False),
+        (redis.ConnectionError("gone"), False),
+        (redis.TimeoutError("slow"), False),
+        (redis.ResponseError("Error running script: -READONLY You can't write"), False),
+        (redis.ReadOnlyError("You can't write against a read only replica."), False),
+        (redis.ResponseError("MISCONF Redis is configured to save"), False),
+        (redis.ResponseError("WRONGTYPE Operation against a key"), True),
+        (StreamLostError("gone"), False),
+        (ConnectionClosed(StreamLostError("gone")), False),
+        (ChannelClosedByBroker(406, "PRECONDITION_FAILED"), True),
+        (ConnectionClosed(ChannelClosedByBroker(406, "PRECONDITION_FAILED")), True),
+        (ValueError("whatever"), False),
     ],
 )
 def test_a_refusal_is_told_from_an_outage(error: Exception, expected: bool) -> None:
     """By what clients raise, also where Dramatiq wraps it."""
-    assert expected == is_away(error)
+    assert expected == is_refusal(error)
 
 
 def test_a_nudge_without_a_thread_is_dropped(

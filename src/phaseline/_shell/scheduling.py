@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import random
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Any, Final
@@ -20,7 +20,7 @@ from phaseline._shell.runner import Runner
 from phaseline._shell.starting import StartOptions, prepared
 from phaseline._shell.traced import starting
 from phaseline.abc import Storage
-from phaseline.errors import PhaselineError, StorageError
+from phaseline.errors import PhaselineError, StorageError, StorageUnavailableError
 from phaseline.finding import RunFilter
 from phaseline.loops import new_event
 from phaseline.marks import attribute_mark
@@ -161,7 +161,7 @@ class Scheduler:
         for schedule, turn in zip(batch, turns, strict=True):
             if isinstance(turn, str):
                 self._leave_alone(schedule.name, turn)
-                self._undecided[schedule.name] = schedule, runner.clock.now() + PAUSE
+                self._leave_undecided([schedule])
             elif turn is not None:
                 if turn.is_late:
                     late[schedule.name] = schedule
@@ -174,12 +174,18 @@ class Scheduler:
                 )  # fmt: skip
                 firings.append(Firing(moved, schedule.revision, None if begun is None else begun[2]))
         outcomes = await self._write(firings)
+        refused = {firing.schedule.name for firing in firings} - {
+            firing.schedule.name for firing, _ in outcomes
+        }
+        self._leave_undecided(schedule for schedule in batch if schedule.name in refused)
         filled_in = [firing for firing, outcome in outcomes if outcome is Outcome.DUPLICATE]
         outcomes += await self._write([firing._replace(unit=None) for firing in filled_in])
         fired = [firing for firing, outcome in outcomes if outcome is Outcome.COMMITTED]
         for firing in fired:
             if firing.unit is not None:
                 runner.committed(*made[firing.schedule.name])
+            self._left_alone.discard(firing.schedule.name)
+            self._undecided.pop(firing.schedule.name, None)
             if firing.schedule.name in late:
                 self._tell_late(late[firing.schedule.name])
         is_overtaken = not fired and any(outcome is Outcome.STALE for _, outcome in outcomes)
@@ -188,7 +194,18 @@ class Scheduler:
     async def _write(self, firings: Sequence[Firing]) -> list[tuple[Firing, Outcome]]:
         if not firings:
             return []
-        outcomes = await self._runner.write(partial(self._runner.storage.timetable.fire, firings))
+        try:
+            outcomes = await self._runner.write(partial(self._runner.storage.timetable.fire, firings))
+        except StorageUnavailableError:
+            raise
+        except (
+            Exception
+        ) as error:  # it may be one of them that cannot be written, or encoded: the others are to be fired
+            if len(firings) > 1:
+                return [each for firing in firings for each in await self._write([firing])]
+            self._leave_alone(firings[0].schedule.name, f"it cannot be stored: {error}")
+            log.debug("schedule %r cannot be stored", firings[0].schedule.name, exc_info=True)
+            return []
         return list(zip(firings, outcomes, strict=True))
 
     def _prepared(
@@ -218,6 +235,10 @@ class Scheduler:
         level = logging.WARNING if was_served else logging.INFO
         text = "schedule %r: slots from %s on could not be fired in time, and are let go, by catch_up=%r"
         log.log(level, text, schedule.name, schedule.next_at, schedule.catch_up)
+
+    def _leave_undecided(self, schedules: Iterable[ScheduleRecord]) -> None:
+        for schedule in schedules:
+            self._undecided[schedule.name] = schedule, self._runner.clock.now() + PAUSE
 
     def _leave_alone(self, name: str, why: str) -> None:
         if name not in self._left_alone:
@@ -271,7 +292,7 @@ def _turn_of(storage: Storage, schedule: ScheduleRecord, now: datetime, since: d
         raise
     except Exception as error:  # noqa: BLE001  # whatever it is, and another version may have stored it: the others are to be fired
         return f"its slots cannot be told: {error!r}"
-    return turn._replace(slot=None) if fate == "is let go" else turn
+    return turn._replace(slot=None, is_late=False) if fate == "is let go" else turn
 
 
 def goes_on(storage: Storage, schedule: ScheduleRecord) -> bool:

@@ -22,9 +22,8 @@ LINGER = 10.0
 is silent for a minute. A queue that the broker refused is left alone for as long: somebody has to mend it."""
 STOP_GRACE = 1.0
 """Seconds that are waited for the thread to end, which may be held up by a broker that is away."""
-UNANSWERED = {"OSError", "ConnectionError", "TimeoutError", "AMQPConnectionError"}
-"""What clients of brokers raise where none answers: Python's own, Redis's and RabbitMQ's. By name, since none of them need be
-installed."""
+REFUSAL = "ChannelClosedByBroker", "WRONGTYPE"
+"""What the error of a queue that is refused is called by RabbitMQ's client, which need not be installed, and says on Redis."""
 
 
 class Sender:
@@ -82,6 +81,7 @@ class Sender:
         with self._changed:
             thread = self._thread if self._pid == os.getpid() else None
             self._waiting, self._thread, self._busy = {}, None, False
+            self.refused = {}
             self._changed.notify_all()
         if thread is not None:
             thread.join(STOP_GRACE)
@@ -131,7 +131,7 @@ class Sender:
             except Exception as error:  # noqa: BLE001  # whatever a broker's client raises: a permit is a hint
                 if not self._is_mine():  # it was stopped, and what it sent by may be closed
                     break
-                if is_away(error):  # for all queues, and each may be a long wait
+                if not is_refusal(error):  # then of all queues, and each may be a long wait
                     left[queue] = left.pop(queue)  # they go first, should it be the only one after all
                     self._note(error)
                     break
@@ -168,13 +168,11 @@ class Sender:
         self.refused[queue] = time.monotonic() + LINGER
 
 
-def is_away(error: Exception) -> bool:
-    """Whether no queue can be sent to, since no broker answers, or a Redis that only reads any more: its name leads elsewhere soon.
+def is_refusal(error: Exception) -> bool:
+    """Whether a broker that answers refuses one queue, which exists in another shape, say.
 
-    Any other refusal may be of one queue alone: it exists in another shape, say.
+    All else concerns every queue, or may do so: no broker answers, one takes nothing more, or leaves the writing to another one.
     """
     raised: Any = error
-    cause: object = (
-        raised.message if isinstance(error, BrokerConnectionError) else error
-    )  # RabbitMQ's are wrapped
-    return "READONLY" in str(cause) or any(kind.__name__ in UNANSWERED for kind in type(cause).__mro__)
+    cause: object = raised.message if isinstance(error, BrokerConnectionError) else error  # it is wrapped
+    return any(word in f"{type(cause).__name__}: {cause}" for word in REFUSAL)

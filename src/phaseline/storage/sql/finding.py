@@ -26,6 +26,7 @@ _COLUMNS = ", ".join(f"r.{name}" for name in rows.RUN)
 _RUNS = "phaseline_pipeline_run r"
 _HAS_MARK = "(SELECT true FROM phaseline_run_mark o WHERE o.namespace = r.namespace AND o.mark = ? AND o.run_id = r.id)"
 """Looked up for each run that comes up; of an EXISTS PostgreSQL makes a join, as is told of ``parts.run_is``."""
+_RUN_OF_MARK = Dialect.run_of_mark
 _SCHEDULE = "schedule="
 """How the mark begins that runs of a schedule have."""
 _OF_SCHEDULES = f"replace(r.marks, '{_SCHEDULE}', '') <> r.marks"
@@ -148,11 +149,14 @@ def ranges(ask: Access, namespace: str, wanted: RunFilter, *, apart: bool = Fals
             if value is not None:
                 come_of = come_of.which(f"{column} = ?", values=(value,))
         return [_compared(ask.dialect, come_of, wanted)]
-    if wanted.marks and not _go_on_by_schedule(wanted):
+    if wanted.marks:
         first, few = _rarest(ask, namespace, wanted.marks)
         if few or (wanted.states is None and wanted.ended is None):
             others = tuple(mark for mark in wanted.marks if mark != first)
-            marked = Range(f"phaseline_run_mark m {ask.dialect.run_of_mark}", key="m.run_id").which(
+            its_run = (
+                _RUN_OF_MARK if apart else ask.dialect.run_of_mark
+            )  # all of them are joined, of a page each is looked up
+            marked = Range(f"phaseline_run_mark m {its_run}", key="m.run_id").which(
                 "m.namespace = ?", "m.mark = ?", values=(namespace, first)
             )
             return [_compared(ask.dialect, marked.which(*[_HAS_MARK] * len(others), values=others), wanted)]
@@ -192,7 +196,7 @@ def _by_state(dialect: Dialect, all_: Range, wanted: RunFilter, *, apart: bool) 
 
 
 def _go_on_by_schedule(wanted: RunFilter) -> bool:
-    """Whether runs of a schedule are meant that go on: each slot asks for them, and there are hardly ever any."""
+    """Whether runs of a schedule are meant that go on: each slot asks for them, and most often there is none."""
     return wanted.ended is False and any(mark.startswith(_SCHEDULE) for mark in wanted.marks)
 
 

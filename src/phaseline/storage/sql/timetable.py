@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from collections.abc import Set as AbstractSet
 from contextlib import AbstractContextManager
 from datetime import datetime, timedelta
 from functools import partial
@@ -82,24 +83,41 @@ class SqlTimetable(Timetable):
 
     def fire(self, firings: Sequence[Firing]) -> Sequence[Outcome]:
         try:
-            stored: set[str] = self._write(partial(_fire, firings))
-        except (LockedError, Conflict, IntegrityError, Oversized) as error:
+            outcomes: Sequence[Outcome] = self._write(partial(_fire, firings))
+        except (
+            LockedError
+        ):  # what all of them need: to try each by itself would be as long a wait again for each
+            return [Outcome.BLOCKED] * len(firings)
+        except (Conflict, IntegrityError, Oversized):
             if len(firings) > 1:  # the others are none the worse for one of them
                 return [outcome for firing in firings for outcome in self.fire([firing])]
-            # A run that is new has no guard but its key.
-            return [Outcome.BLOCKED if isinstance(error, LockedError) else Outcome.DUPLICATE]
-        names = [firing.schedule.name for firing in firings]
-        return [Outcome.COMMITTED if name in stored else Outcome.STALE for name in names]
+            return [Outcome.DUPLICATE]  # a run that is new has no guard but its key
+        return outcomes
 
 
-def _fire(firings: Sequence[Firing], ask: Access) -> set[str]:
-    """Give the names of those that were stored. Everybody locks them in the order of their names."""
-    ordered = sorted(firings, key=lambda firing: firing.schedule.name)
+def _fire(firings: Sequence[Firing], ask: Access) -> Sequence[Outcome]:
+    """Store those that nobody holds locked. Everybody locks them in the order of their names."""
+    names = [firing.schedule.name for firing in firings]
+    locked = _locked(firings[0].schedule.namespace, names, ask) if ask.dialect.lock else frozenset[str]()
+    free = [firing for firing in firings if firing.schedule.name not in locked]
+    ordered = sorted(free, key=lambda firing: firing.schedule.name)
     stored = [firing for firing in ordered if _store(firing.schedule, firing.expected, ask)]
     units = [firing.unit for firing in stored if firing.unit is not None]
     if units:
         ask.write(gather(units))
-    return {firing.schedule.name for firing in stored}
+    outcomes = dict.fromkeys(locked, Outcome.BLOCKED)
+    outcomes.update((firing.schedule.name, Outcome.COMMITTED) for firing in stored)
+    return [outcomes.get(name, Outcome.STALE) for name in names]
+
+
+def _locked(namespace: str, names: Sequence[str], ask: Access) -> AbstractSet[str]:
+    """Lock schedules, and give the names of those that somebody else holds: they would keep us from the others."""
+    listed, value = ask.dialect.among(names)
+    which = f"SELECT name FROM phaseline_schedule WHERE namespace = ? AND name {listed} ORDER BY name"  # noqa: S608  # names of ours
+    ours = {name for (name,) in ask(f"{which}{ask.dialect.lock}", (namespace, value))}
+    if len(ours) == len(names):
+        return frozenset()
+    return {name for (name,) in ask(which, (namespace, value))} - ours
 
 
 def _store(schedule: ScheduleRecord, expected: int, ask: Access) -> bool:
