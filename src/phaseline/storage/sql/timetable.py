@@ -83,22 +83,27 @@ class SqlTimetable(Timetable):
 
     def fire(self, firings: Sequence[Firing]) -> Sequence[Outcome]:
         try:
-            outcomes: Sequence[Outcome] = self._write(partial(_fire, firings))
-        except (
-            LockedError
-        ):  # what all of them need: to try each by itself would be as long a wait again for each
-            return [Outcome.BLOCKED] * len(firings)
+            return self._fire(firings)
+        except LockedError:
+            try:  # once more, without those that are locked: each by itself would be as long a wait again
+                return self._fire(firings, passes_over=True)
+            except LockedError:  # what all of them need
+                return [Outcome.BLOCKED] * len(firings)
         except (Conflict, IntegrityError, Oversized):
             if len(firings) > 1:  # the others are none the worse for one of them
                 return [outcome for firing in firings for outcome in self.fire([firing])]
             return [Outcome.DUPLICATE]  # a run that is new has no guard but its key
+
+    def _fire(self, firings: Sequence[Firing], *, passes_over: bool = False) -> Sequence[Outcome]:
+        outcomes: Sequence[Outcome] = self._write(partial(_fire, firings, passes_over))
         return outcomes
 
 
-def _fire(firings: Sequence[Firing], ask: Access) -> Sequence[Outcome]:
-    """Store those that nobody holds locked. Everybody locks them in the order of their names."""
-    names = [firing.schedule.name for firing in firings]
-    locked = _locked(firings[0].schedule.namespace, names, ask) if ask.dialect.lock else frozenset[str]()
+def _fire(
+    firings: Sequence[Firing], passes_over: bool, ask: Access
+) -> Sequence[Outcome]:  # bound by position
+    """Store those that are as they were. Everybody locks them in the order of their names."""
+    locked = _locked(firings, ask) if passes_over else frozenset[str]()
     free = [firing for firing in firings if firing.schedule.name not in locked]
     ordered = sorted(free, key=lambda firing: firing.schedule.name)
     stored = [firing for firing in ordered if _store(firing.schedule, firing.expected, ask)]
@@ -107,17 +112,16 @@ def _fire(firings: Sequence[Firing], ask: Access) -> Sequence[Outcome]:
         ask.write(gather(units))
     outcomes = dict.fromkeys(locked, Outcome.BLOCKED)
     outcomes.update((firing.schedule.name, Outcome.COMMITTED) for firing in stored)
-    return [outcomes.get(name, Outcome.STALE) for name in names]
+    return [outcomes.get(firing.schedule.name, Outcome.STALE) for firing in firings]
 
 
-def _locked(namespace: str, names: Sequence[str], ask: Access) -> AbstractSet[str]:
-    """Lock schedules, and give the names of those that somebody else holds: they would keep us from the others."""
-    listed, value = ask.dialect.among(names)
+def _locked(firings: Sequence[Firing], ask: Access) -> AbstractSet[str]:
+    """Lock schedules, and give the names of those that somebody else holds."""
+    listed, value = ask.dialect.among(firing.schedule.name for firing in firings)
     which = f"SELECT name FROM phaseline_schedule WHERE namespace = ? AND name {listed} ORDER BY name"  # noqa: S608  # names of ours
-    ours = {name for (name,) in ask(f"{which}{ask.dialect.lock}", (namespace, value))}
-    if len(ours) == len(names):
-        return frozenset()
-    return {name for (name,) in ask(which, (namespace, value))} - ours
+    values = (firings[0].schedule.namespace, value)
+    ours = {name for (name,) in ask(f"{which}{ask.dialect.lock}", values)}
+    return {name for (name,) in ask(which, values)} - ours
 
 
 def _store(schedule: ScheduleRecord, expected: int, ask: Access) -> bool:
