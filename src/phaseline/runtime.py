@@ -17,10 +17,10 @@ from anyio.lowlevel import EventLoopToken, checkpoint, current_token
 
 from phaseline._definition.deps import Dep, check_provided, checked_deps
 from phaseline._shell import ageing, checkup, retention
-from phaseline._shell.background import own_tasks
 from phaseline._shell.controlling import carry_out, command_of
 from phaseline._shell.describing import describe
 from phaseline._shell.options import RunnerOptions
+from phaseline._shell.own_tasks import own_tasks
 from phaseline._shell.relay import Relay
 from phaseline._shell.runner import Runner
 from phaseline._shell.scheduling import Scheduler
@@ -479,9 +479,8 @@ class Runtime:
             timeout=timeout, deadline=deadline, concurrency_key=concurrency_key, concurrency=concurrency,
             rate=rate,
         )  # fmt: skip
-        await (
-            checkpoint()
-        )  # what follows is shielded, or waits for nothing: who starts runs without end is cancelled here
+        # What follows is shielded, or waits for nothing: who starts runs without end is cancelled here.
+        await checkpoint()
         if connection is None:
             return RunHandle(self, *await self._start(pipeline, value, options))
         self._check(pipeline, options)

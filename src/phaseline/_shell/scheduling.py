@@ -134,7 +134,10 @@ class Scheduler:
             which = f"pipeline {schedule.pipeline!r}, version {schedule.version!r}, is not registered"
             self._leave_alone(schedule.name, which)
             return False
-        before, until = self._undecided.get(schedule.name, (None, schedule.updated_at))
+        undecided = self._undecided.get(schedule.name)
+        if undecided is None:
+            return True
+        before, until = undecided
         return before != schedule or self._runner.clock.now() >= until
 
     async def _round(self, due: Sequence[ScheduleRecord]) -> list[ScheduleRecord]:
@@ -212,9 +215,10 @@ class Scheduler:
         self, schedule: ScheduleRecord, slot: datetime | None
     ) -> tuple[LiveRun, Draft, Unit] | None:
         """Make the run of a slot; None if it is let go, or has to be."""
-        plan = plan_of(self._runner, schedule)
-        if slot is None or plan is None:
+        if slot is None:
             return None
+        plan = plan_of(self._runner, schedule)
+        assert plan is not None  # noqa: S101  # else it is not fired here
         try:
             value = input_of(plan, schedule, slot)
             with starting(self._runner, plan.name) as span:

@@ -95,11 +95,11 @@ class SqlTimetable(Timetable):
             return [Outcome.DUPLICATE]  # a run that is new has no guard but its key
 
     def _fire(self, firings: Sequence[Firing], *, passes_over: bool = False) -> Sequence[Outcome]:
-        outcomes: Sequence[Outcome] = self._write(partial(_fire, firings, passes_over))
+        outcomes: Sequence[Outcome] = self._write(partial(_store_all, firings, passes_over))
         return outcomes
 
 
-def _fire(
+def _store_all(
     firings: Sequence[Firing], passes_over: bool, ask: Access
 ) -> Sequence[Outcome]:  # bound by position
     """Store those that are as they were. Everybody locks them in the order of their names."""

@@ -1,0 +1,40 @@
+"""The tasks of a runtime, which outlast its host's: they are cancelled once it has ended in order."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+from contextlib import AsyncExitStack, asynccontextmanager
+
+import anyio
+from anyio.abc import TaskGroup
+
+
+@asynccontextmanager
+async def own_tasks(ending: AsyncExitStack) -> AsyncGenerator[TaskGroup]:
+    """Open a task group that cancelling the host does not reach: what ends a runtime in order needs its tasks to the last.
+
+    What one of them raises cancels the host, as with any group.
+
+    Args:
+        ending: What is to be done before they are cancelled; it is not cancelled either.
+    """
+    tasks, opened = anyio.create_task_group(), anyio.Event()
+    async with anyio.create_task_group() as hosts:
+        hosts.start_soon(_keep_open, tasks, opened)
+        with anyio.CancelScope(shield=True):
+            await opened.wait()
+        try:
+            yield tasks
+        finally:
+            try:
+                with anyio.CancelScope(shield=True):
+                    await ending.aclose()
+            finally:
+                tasks.cancel_scope.cancel()
+
+
+async def _keep_open(tasks: TaskGroup, opened: anyio.Event) -> None:
+    with anyio.CancelScope(shield=True):
+        async with tasks:
+            opened.set()
+            await anyio.sleep_forever()
