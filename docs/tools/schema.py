@@ -60,7 +60,6 @@ OWN: Mapping[str, Mapping[str, str]] = {
         "run_id": "Whose phase it is.",
         "state": "PENDING, RUNNING, COMPLETED, FAILED, SKIPPED or RETRYING.",
         "lane": "Where it waits for a worker, by definition, priority, queue and limits; NULL if it waits for none.",
-        "paused": "Whether it waits in a run that is paused, so that nothing looks for it; NULL if not.",
         "revision": "Revision of the run when this row was last written.",
         "output": "What the phase returned, as JSON; NULL if there is none, or if `same_as` says where it is.",
         "ended_at": "When it came to its end.",
@@ -173,9 +172,6 @@ def tables() -> dict[str, list[Column]]:
             if table := re.match(r"CREATE TABLE phaseline_(\w+) \((.*)\)", statement, re.DOTALL):
                 asked = database.execute(f"PRAGMA table_xinfo(phaseline_{table[1]})")
                 found[table[1]] = list(_columns(table[2], {row[1]: row[2] for row in asked}))
-            elif added := re.match(r"ALTER TABLE phaseline_(\w+) ADD COLUMN (.+)", statement):
-                asked = database.execute(f"PRAGMA table_xinfo(phaseline_{added[1]})")
-                found[added[1]] += _columns(f"    {added[2]}", {row[1]: row[2] for row in asked})
     return found
 
 
@@ -196,10 +192,8 @@ def _all(dialect: str) -> list[str]:
 
 def indexes() -> dict[str, list[str]]:
     """Of each table what its indexes are made of, on PostgreSQL."""
-    made: dict[str, tuple[str, str]] = {}
+    found: dict[str, list[str]] = {}
     for statement in _all("postgres"):
-        if dropped := re.match(r"DROP INDEX phaseline_(\w+)", statement):
-            del made[dropped[1]]
         if index := re.match(
             r"CREATE (UNIQUE )?INDEX (\w+) ON phaseline_(\w+) \((.+?)\)(?:\s+WHERE (.+))?$",
             statement,
@@ -207,10 +201,7 @@ def indexes() -> dict[str, list[str]]:
         ):
             unique, name, table, columns, where = index.groups()
             told = f"`{name}` on {columns}{', unique' if unique else ''}{f', where `{_flat(where)}`' if where else ''}"
-            made[name] = (table, told)
-    found: dict[str, list[str]] = {}
-    for table, told in made.values():
-        found.setdefault(table, []).append(told)
+            found.setdefault(table, []).append(told)
     return found
 
 

@@ -12,12 +12,12 @@ import attrs
 import pytest
 
 from phaseline.finding import EVERY_RUN, RunFilter, Stage
-from phaseline.storage.sql import backlog, claims, finding, lanes
+from phaseline.storage.sql import backlog, finding
 from phaseline.storage.sql.access import Access
 from phaseline.storage.sql.dialect import Dialect
 from phaseline.storage.sql.sqlite import SqliteDialect
 from phaseline.storage.sql.store import SqlStorage
-from phaseline.testing.storage.build import DEFINITION, NAMESPACE, NOW
+from phaseline.testing.storage.build import NAMESPACE, NOW
 
 
 @attrs.define
@@ -95,18 +95,3 @@ def test_runs_of_a_schedule_that_go_on_are_read_from_an_index_of_their_own(
     finding.find(cast("Access", planned), NAMESPACE, wanted, after=None, limit=1, newest_first=False)
     *_, read = planned.steps  # how many the schedule has had is asked first
     assert read == "SEARCH r USING INDEX phaseline_run_scheduled (namespace=?)"
-
-
-def test_what_is_due_in_paused_runs_is_not_walked_over(planned: Planned) -> None:
-    """It stands in no index of what is due, and the rows of a run are found by its key to be taken out and put in again."""
-    claims.due(cast("Access", planned), NAMESPACE, NOW, [DEFINITION], 10)
-    of_phases = [step for step in planned.steps if step.split()[1] == "p"]
-    assert len(of_phases) == 2
-    assert all("USING INDEX phaseline_phase_wait (namespace=? AND due_at" in step for step in of_phases)
-    (where,) = planned.connection.execute(
-        "SELECT sql FROM sqlite_schema WHERE name = 'phaseline_phase_wait'"
-    ).fetchone()
-    assert where.endswith("AND paused IS NULL")
-    for statement, values in ((lanes.LEAVE, (NAMESPACE, "run")), (lanes.ENTER, ("", NAMESPACE, "run"))):
-        (step,) = planned.connection.execute(f"EXPLAIN QUERY PLAN {statement}", values)
-        assert "(namespace=? AND run_id=?)" in step[-1]

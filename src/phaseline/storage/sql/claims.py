@@ -344,7 +344,7 @@ def due(
     """Read which waits have come to their time, and when the next one does."""
     expression, moment = moment_of(ask, now)
     condition = (
-        "WHERE p.namespace = ? AND p.state = 'RUNNING' AND p.paused IS NULL "
+        "WHERE p.namespace = ? AND p.state = 'RUNNING' "
         f"AND {run_is(f'r.state NOT IN ({STANDING}) AND {is_of(definitions)}')}"
     )
     values = (namespace, *chain(*definitions), *moment)

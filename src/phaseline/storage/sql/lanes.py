@@ -2,8 +2,7 @@
 
 A lane holds the waiting rows of one definition, one priority, one queue and the same limits, those that are due first. Its name stands in a
 column of the phase's row, with an index, and is NULL in rows that wait for no worker: they run, have ended, or are of a run
-that stands. Those that are due at a time are marked where their run is paused, and are not in the index of what is due. So a
-claim looks at a few lanes, however many rows are in others, are put off, or are paused.
+that stands. So a claim looks at a few lanes, however many rows are in others, are put off, or are paused.
 """
 
 from __future__ import annotations
@@ -18,16 +17,13 @@ from phaseline.rows import ENDED_STATES, SETTLED_STATES, WAITING_PHASES, Definit
 _FIRST = 1_000
 """Added to priorities, so that they have four digits and stand in their order as texts."""
 LEAVE = (
-    "UPDATE phaseline_phase_execution SET lane = NULL, paused = true "
-    # Found by the key of the run, not by the lanes, or by what is due.
-    "WHERE namespace = ? AND run_id = ? AND ended_at IS NULL AND (coalesce(lane, '') <> '' OR coalesce(due_at, 0) > 0)"
+    "UPDATE phaseline_phase_execution SET lane = NULL "
+    "WHERE namespace = ? AND run_id = ? AND coalesce(lane, '') <> ''"  # found by the key of the run, not by the lanes
 )
-"""Has the rows of a run wait for nobody, and for no time."""
+"""Has the rows of a run wait for nobody."""
 ENTER = (
-    "UPDATE phaseline_phase_execution SET paused = NULL, lane = CASE WHEN state IN ('PENDING', 'RETRYING') "  # noqa: S608  # a number
-    f"THEN ? || CAST({_FIRST} + priority AS TEXT) || ':' || queue || coalesce('|' || limits, '') END "
-    "WHERE namespace = ? AND run_id = ? AND ended_at IS NULL "
-    "AND (state IN ('PENDING', 'RETRYING') AND coalesce(lane, '') = '' OR paused)"
+    f"UPDATE phaseline_phase_execution SET lane = ? || CAST({_FIRST} + priority AS TEXT) || ':' || queue || coalesce('|' || limits, '') "  # noqa: S608  # a number
+    "WHERE namespace = ? AND run_id = ? AND state IN ('PENDING', 'RETRYING') AND coalesce(lane, '') = ''"
 )
 """Has them wait again."""
 

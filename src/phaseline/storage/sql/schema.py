@@ -15,7 +15,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from phaseline.errors import RuntimeUsageError
 from phaseline.storage.sql import batch, rows
 
-BOOLEANS = frozenset({"live", "while_open", "paused"})
+BOOLEANS = frozenset({"live", "while_open"})
 INTEGERS = frozenset(
     "revision seq epoch priority created_at updated_at first_started_at started_at ended_at expected position generation "
     "available_at attempt failures crashes postponed fence lease_expires length total at commit_id pid seen_at due_at signals "
@@ -24,7 +24,7 @@ INTEGERS = frozenset(
 )
 TABLES: Mapping[str, Sequence[str]] = {
     "pipeline_run": batch.RUN_INSERT,
-    "phase_execution": (*batch.LEVEL_INSERT, "gone_in_epoch", "paused"),
+    "phase_execution": (*batch.LEVEL_INSERT, "gone_in_epoch"),
     "checkpoint": (*batch.CHECKPOINT, "gone_in_epoch"),
     "event": batch.EVENT,
     "step_result": batch.STEP,

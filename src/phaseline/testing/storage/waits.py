@@ -9,7 +9,7 @@ import pytest
 from msgspec.structs import replace
 
 from phaseline.abc import DueWait, DueWaits, Storage
-from phaseline.rows import SETTLED_STATES, PhaseState, RunState, SignalRecord, WaitKind
+from phaseline.rows import PhaseState, RunState, SignalRecord, WaitKind
 from phaseline.testing.storage.base import FENCED, PLENTY, StorageTests, ask, everything, write
 from phaseline.testing.storage.build import (
     FINGERPRINT,
@@ -162,26 +162,8 @@ class Waits(StorageTests):
         """Once it goes on, what fell due meanwhile is due."""
         write(storage, new_run("run", make_wait("a"), state=state.value), new_run("other", make_wait("a")))
         assert due_at(storage) == ([DueWait("other", "a", NOW)], None)
-        stood = state in SETTLED_STATES
-        write(storage, make_unit(make_run(revision=2, state="WAITING"), amended=True, stood=stood))
+        write(storage, make_unit(make_run(revision=2, state="WAITING"), amended=True))
         assert [wait.run_id for wait in due_at(storage)[0]] == ["other", "run"]
-
-    def test_a_run_may_be_paused_again_and_again(self, storage: Storage) -> None:
-        """Each time also with the waits that came up meanwhile."""
-        write(storage, new_run("run", make_wait("a")))
-        paths = ["a"]
-        for revision in (2, 5):
-            write(storage, make_unit(make_run(revision=revision, state="PAUSED")))
-            assert due_at(storage) == ([], None)
-            added = make_wait(f"c{revision}", position=revision)
-            write(
-                storage,
-                make_unit(make_run(revision=revision + 1, state="PAUSED"), inserted=[added], stood=True),
-            )
-            assert due_at(storage) == ([], None)
-            write(storage, make_unit(make_run(revision=revision + 2, state="WAITING"), stood=True))
-            paths.append(added.path)
-            assert [wait.path for wait in due_at(storage)[0]] == paths
 
     def test_waits_of_unknown_plans_are_left_alone(self, storage: Storage) -> None:
         """Whoever finds them could not carry them on."""

@@ -6,17 +6,4 @@ CREATE INDEX phaseline_run_scheduled ON phaseline_pipeline_run (namespace, id)
 DROP INDEX phaseline_run_open;
 
 CREATE INDEX phaseline_run_open ON phaseline_pipeline_run (namespace, id, ended_at) -- with which it covers what counts
-    WHERE ended_at IS NULL;
-
--- What is due in runs that are paused is not walked over at each look.
-ALTER TABLE phaseline_phase_execution ADD COLUMN paused INTEGER;
-
-UPDATE phaseline_phase_execution SET paused = true WHERE state = 'RUNNING' AND due_at IS NOT NULL AND EXISTS (
-    SELECT 1 FROM phaseline_pipeline_run r WHERE r.namespace = phaseline_phase_execution.namespace
-    AND r.id = phaseline_phase_execution.run_id AND r.state = 'PAUSED'
-);
-
-DROP INDEX phaseline_phase_wait;
-
-CREATE INDEX phaseline_phase_wait ON phaseline_phase_execution (namespace, due_at)
-    WHERE state = 'RUNNING' AND due_at IS NOT NULL AND paused IS NULL
+    WHERE ended_at IS NULL
