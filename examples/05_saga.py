@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import anyio
 
 from phaseline import Abort, Pipeline, Runtime, phase
-from phaseline.errors import PipelineFailedError
+from phaseline.errors import PipelineRolledBackError
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ async def rent_car(trip: Trip) -> Trip:
     raise Abort(f"no car is left for {trip.traveller}")
 
 
-trips = Pipeline("trips", book_flight >> book_hotel >> rent_car)
+trips = Pipeline("trips", book_flight >> book_hotel >> rent_car, on_failure="rollback")
 
 
 async def main() -> None:
@@ -50,10 +50,9 @@ async def main() -> None:
         handle = await runtime.start(trips, Trip("Ada"))
         try:
             await handle.result()
-        except PipelineFailedError as error:
-            await handle.rollback(reason=error.run.phases["rent_car"].error.message)
-        run = await handle.wait()  # goes on in another process if this one ends before all is undone
-        print(" > ".join(run.states))
+        except PipelineRolledBackError as error:  # all is undone, by another process if this one ended before
+            print(error.error.message)
+            print(" > ".join(error.run.states))
 
 
 if __name__ == "__main__":

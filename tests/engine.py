@@ -64,6 +64,11 @@ def compensated(plan: Plan) -> Plan:
     )
 
 
+def taken_back(plan: Plan) -> Plan:
+    """The same plan where a run that fails is undone by itself."""
+    return attrs.evolve(compensated(plan), on_failure="rollback")
+
+
 class CheckedRun:
     """Folds and commits commands, and holds each commit against the rules."""
 

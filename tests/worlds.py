@@ -104,7 +104,12 @@ PIPELINES = (
         >> ship,
         sla=timedelta(seconds=9),
     ),
-    Pipeline("report", read >> parallel(left, right.sleep_for(timedelta(seconds=5))) >> join, concurrency=2),
+    Pipeline(
+        "report",
+        read.with_options(compensate=undo) >> parallel(left, right.sleep_for(timedelta(seconds=5))) >> join,
+        concurrency=2,
+        on_failure="rollback",
+    ),
     Pipeline("items", listed >> each(item, on_error="collect") >> counted),
 )
 PLANS: Mapping[Definition, Plan] = {pipeline.plan.definition: pipeline.plan for pipeline in PIPELINES}

@@ -323,8 +323,13 @@ class PipelineEndedError(RunError):
         cause = f": {error.type}: {error.message}" if error else ""
         where = f" in phase {error.phase!r}" if error and error.phase else ""
         super().__init__(
-            f"run {run.id} of {run.pipeline!r} {self.verb}{where}{cause}" + (f"; {advice}" if advice else "")
+            f"run {run.id} of {run.pipeline!r} {self._ended(failed=error is not None)}{where}{cause}"
+            + (f"; {advice}" if advice else "")
         )
+
+    def _ended(self, *, failed: bool) -> str:  # noqa: ARG002  # asked by the one that may end so or so
+        """How it ended, in words that what it failed with may follow."""
+        return self.verb
 
 
 class PipelineFailedError(PipelineEndedError):
@@ -340,9 +345,12 @@ class PipelineCancelledError(PipelineEndedError):
 
 
 class PipelineRolledBackError(PipelineEndedError):
-    """The run was rolled back."""
+    """The run was rolled back, by a command or, with ``on_failure="rollback"``, because it failed."""
 
     verb = "was rolled back"
+
+    def _ended(self, *, failed: bool) -> str:
+        return f"{self.verb}, for it failed" if failed else self.verb
 
 
 class NoOutputError(RunError):

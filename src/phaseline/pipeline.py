@@ -17,6 +17,7 @@ from phaseline._definition.deps import Dep, check_provided, checked_deps
 from phaseline._definition.drawing import to_dict, to_mermaid
 from phaseline._definition.graph import Ref, Wires
 from phaseline._definition.options import (
+    OnFailure,
     check_budget,
     check_concurrency,
     check_name,
@@ -108,6 +109,7 @@ class Pipeline(Subgraph[In_contra, Out_co]):
         concurrency: int | None = None,
         rate: Rate | None = None,
         budget: Budget | None = None,
+        on_failure: OnFailure = "stay",
     ) -> None:
         """Compile the phases into a plan.
 
@@ -126,6 +128,10 @@ class Pipeline(Subgraph[In_contra, Out_co]):
             rate: How many of them may be begun in a time, each attempt by itself: ``Rate(10, per=timedelta(minutes=1))``.
             budget: How much a run may use of what is paid for, as far as its bodies say so with ``ctx.reserve`` before they use
                 it. Inside of another pipeline that one's counts.
+            on_failure: ``stay``: a run that fails stays FAILED, until somebody commands it. ``rollback``: the compensations of all that
+                it had committed are called, the latest first, and it ends ROLLED_BACK; its failure and the first of them are one
+                commit. One that had committed nothing that has a compensation stays FAILED. Inside of another pipeline
+                that one's counts.
 
         Raises:
             DefinitionError: Two phases share a path, types are missing or do not fit, a label or the version is misused, ….
@@ -152,6 +158,7 @@ class Pipeline(Subgraph[In_contra, Out_co]):
             concurrency=concurrency,
             rate=rate,
             budget=budget,
+            on_failure=on_failure,
         )
         warn_of_endless(self.plan, self.plan.endless)
 
@@ -333,6 +340,7 @@ class Dag(Wires[In]):
         concurrency: int | None = None,
         rate: Rate | None = None,
         budget: Budget | None = None,
+        on_failure: OnFailure = "stay",
     ) -> Pipeline[In, Out]:
         """Make a pipeline of what was added.
 
@@ -346,6 +354,7 @@ class Dag(Wires[In]):
             concurrency: As with ``Pipeline``.
             rate: As with ``Pipeline``.
             budget: As with ``Pipeline``.
+            on_failure: As with ``Pipeline``.
 
         Raises:
             DefinitionError: A step leads nowhere, a reference stands in another graph, or as with ``Pipeline``.
@@ -360,6 +369,7 @@ class Dag(Wires[In]):
             concurrency=concurrency,
             rate=rate,
             budget=budget,
+            on_failure=on_failure,
         )
 
 

@@ -46,6 +46,8 @@ class Run(Generic[Out_co]):
     """Its row, of which callers see a part."""
     _facts: Sequence[Event] = attrs.field(default=(), repr=False, eq=False, alias="facts")
     """Those that moved the state or made a checkpoint, and maybe others: who followed the run here has more of them."""
+    _taken_back: ErrorInfo | None = attrs.field(default=None, alias="taken_back")
+    """What it failed with that is being rolled back, or was."""
     _output: Out_co | None = attrs.field(default=None, alias="output")
     _missing: str | None = attrs.field(default=None, alias="missing")
     """Why there is no output, if there is none."""
@@ -87,8 +89,8 @@ class Run(Generic[Out_co]):
 
     @property
     def error(self) -> ErrorInfo | None:
-        """What it failed with; None if it did not fail."""
-        return self._record.error
+        """What it failed with, also where it was rolled back since; None if it did not fail."""
+        return self._record.error or self._taken_back
 
     @property
     def parent_id(self) -> str | None:

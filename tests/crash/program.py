@@ -76,16 +76,23 @@ async def undo(_: Any, __: Any, ctx: Context) -> None:
     await note_async(ctx.phase, "end", ctx, number)
 
 
+@phase
+async def doomed(_: str, ctx: Context) -> str:
+    await note_async("doomed", "begin", ctx, await ctx.run_input(int))
+    raise ValueError("it was to fail")
+
+
+SAGA = (
+    reserve.with_options(compensate=undo)
+    >> charge.with_options(compensate=undo)
+    >> ship.with_options(compensate=undo)
+)
 PIPELINES: dict[str, Pipeline[int, Any]] = {
     "order": Pipeline("order", reserve >> charge >> ship),
     "work": Pipeline("work", work),
     "count": Pipeline("count", count),
-    "saga": Pipeline(
-        "saga",
-        reserve.with_options(compensate=undo)
-        >> charge.with_options(compensate=undo)
-        >> ship.with_options(compensate=undo),
-    ),
+    "saga": Pipeline("saga", SAGA),
+    "doomed": Pipeline("doomed", SAGA >> doomed, on_failure="rollback"),
 }
 
 

@@ -79,3 +79,28 @@ def test_killed_between_them(any_bench: Bench, die: str, done: list[str], crashe
     check_rollback(found, crashed)
     again = {moment.partition(":")[0] for moment in bench.moments(bench.processes[1])}
     assert again == set(ORDER) - set(done)
+
+
+DOOMED = (*PROGRAM, "doomed")
+
+
+@pytest.mark.parametrize("point", ["commit.begin", "commit.end"])
+@pytest.mark.parametrize("hit", range(5, 11))
+def test_killed_around_a_failure_that_is_undone_by_itself(any_bench: Bench, point: str, hit: int) -> None:
+    """From before it until all is undone: a failure that is stored is undone, by whoever comes next, and nothing twice."""
+    bench = any_bench
+    first = bench.begin(*DOOMED, "--die", f"{point}:{hit}")
+    assert first.wait(PATIENCE) == -signal.SIGKILL, bench.told(first)
+    ((state, error),) = bench.select("SELECT state, error FROM phaseline_pipeline_run")
+    assert state != "FAILED"
+    assert error is None
+
+    (found,) = bench.resume(*DOOMED)
+
+    assert found["history"][-4:] == ["DOOMED", "FAILED", "ROLLING_BACK", "ROLLED_BACK"]
+    assert told(found, "PIPELINE_FAILED") == told(found, "PIPELINE_ROLLING_BACK") == [None]
+    assert told(found, "PHASE_COMPENSATED") == ORDER
+    committed = [(path, sum(moment == f"{path}:end" for moment in bench.moments())) for path in ORDER]
+    assert all(times in (1, 2) for _, times in committed)
+    assert sum(times for _, times in committed) <= len(ORDER) + 1  # what was done and not committed
+    assert told(found, "PHASE_DEAD_LETTERED") == []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import timedelta
+from itertools import pairwise
 from random import Random
 
 import attrs
@@ -11,14 +12,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
-from tests.engine import LEASE, PLENTY, CheckedRun
+from tests.engine import LEASE, PLENTY, CheckedRun, taken_back
 
 from phaseline._definition.closing import finished
 from phaseline._definition.compiler import Builder
 from phaseline._definition.compose import OnError
 from phaseline._definition.derive import derive_machine, fingerprint_of, order_of
 from phaseline._definition.edges import GIVEN, Edge, Gather, Source
-from phaseline._definition.plan import NodeKind, Plan, PlanNode
+from phaseline._definition.plan import UNDO_MARK, NodeKind, Plan, PlanNode
 from phaseline._engine.commands import (
     Begin,
     Command,
@@ -36,9 +37,13 @@ from phaseline._engine.decide import fold
 from phaseline._engine.snapshot import ItemCount, is_ended
 from phaseline.events import (
     Emitted,
+    PhaseCompensated,
+    PhaseCompleted,
+    PhaseDeadLettered,
     PhaseSkipped,
     PhaseStarted,
     PipelineFailed,
+    PipelineRollingBack,
 )
 from phaseline.rows import ErrorCategory, ErrorInfo, PhaseRecord, PhaseState, Progress
 
@@ -171,6 +176,8 @@ class Driver:
         progress = chance.choice((None, Progress(done=1)))
         later = self.run.now + timedelta(seconds=chance.randrange(3))
         kind = chance.randrange(16)  # 0, to which a failing example shrinks, is plain success
+        if path.endswith(UNDO_MARK) and kind in (3, 4, 5):
+            kind = 0  # one that has nothing to undo has undone it
         if kind == 9:
             return Fail(path, fence, BOOM, None, progress)
         if kind in (1, 2) and row.failures < LIMIT:
@@ -209,6 +216,41 @@ def test_every_run_keeps_the_rules_and_ends(graph: tuple[Top, ...], chance: Rand
     assert all(is_ended(row) for row in run.snapshot.rows.values())
     assert run.snapshot.run.started_at is not None
     assert run.snapshot.run.ended_at is not None
+
+
+@settings(max_examples=250)
+@given(graphs(), st.randoms(use_true_random=False))
+def test_a_run_that_fails_is_undone_by_itself(graph: tuple[Top, ...], chance: Random) -> None:
+    """Whatever was committed when it failed, and in whatever company: in the reverse order, if the pipeline says so."""
+    plan = taken_back(plan_of(graph))
+    run = CheckedRun(plan)
+    Driver(run, chance).drive()
+
+    committed = [
+        fact.phase
+        for fact in run.facts
+        if isinstance(fact, PhaseCompleted) and plan.locate(fact.phase)[0].kind is NodeKind.PHASE
+    ]
+    undone = [fact.phase.removesuffix(UNDO_MARK) for fact in run.facts if isinstance(fact, PhaseCompensated)]
+    at_once = [
+        fact.seq
+        for before, fact in pairwise(run.facts)
+        if isinstance(before, PipelineFailed)
+        and isinstance(fact, PipelineRollingBack)
+        and fact.at == before.at
+    ]
+    letters = [fact for fact in run.facts if isinstance(fact, PhaseDeadLettered)]
+    if run.state == "COMPLETED":
+        assert not undone
+        assert not at_once
+    elif not committed:
+        assert (run.state, len(letters), at_once) == ("FAILED", 1, [])
+    else:
+        assert len(at_once) == 1
+        assert undone == [*reversed(committed)][: len(undone)]
+        assert (run.state, len(letters), undone == committed[::-1]) in (
+            ("ROLLED_BACK", 0, True), ("FAILED", 1, False),  # what undoes a phase may fail
+        )  # fmt: skip
 
 
 @settings(max_examples=100)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from tests.engine import LEASE, PLENTY, CheckedRun, compensated
+from tests.engine import LEASE, PLENTY, CheckedRun, compensated, taken_back
 from tests.unit.test_compositions import BOOM
 from tests.unit.test_engine_properties import Top, plan_of
 
@@ -190,3 +190,58 @@ def test_what_is_done_once_more_is_undone_under_another_key() -> None:
         run.do(Succeed("n2", row.fence, "1"), offer=offer)
     assert keys == [0, 1]
     assert run.state == "COMPLETED"
+
+
+# --------------------------------------------------------------------- on_failure="rollback"
+def begun(tops: list[Top]) -> tuple[CheckedRun, Offer]:
+    """Give a run that is undone by itself if it fails, once its first phases run."""
+    run = CheckedRun(taken_back(plan_of(tops)))
+    plenty = Offer("w", run.now + LEASE, PLENTY)
+    run.do(Start(run.now), offer=plenty)
+    return run, plenty
+
+
+def test_a_run_that_fails_is_undone_in_the_commit_of_its_failure() -> None:
+    """Nobody sees it FAILED, no letter tells of it, and what was committed with its failure is undone, too."""
+    run, plenty = begun([Top(), Top((0,)), Top((0,)), Top((1, 2))])
+    run.do(Succeed("n0", 1, "1"), offer=plenty)
+    run.do(Succeed("n1", 1, "1"), Fail("n2", 1, BOOM, None), offer=plenty)
+    assert (run.state, run.snapshot.run.error, run.snapshot.run.letter) == ("ROLLING_BACK", None, None)
+    assert [fact.type for fact in run.facts[-4:]] == [
+        "PHASE_FAILED", "ERROR_OCCURRED", "PIPELINE_FAILED", "PIPELINE_ROLLING_BACK",
+    ]  # fmt: skip
+    assert [undo(run), undo(run)] == ["n1~", "n0~"]
+    assert (run.state, run.snapshot.run.letter) == ("ROLLED_BACK", None)
+
+    run.do(Resume(), offer=plenty)
+    assert run.snapshot.run.ended_at is None
+    assert [row.path for row in (*run.held, *run.waiting)] == ["n0"]
+
+
+def test_where_nothing_is_to_be_undone_a_run_stays_failed() -> None:
+    """It may be retried as any, and is undone when it fails once more and has committed something."""
+    run, plenty = begun(LINE)
+    run.do(Fail("n0", 1, BOOM, None))
+    assert (run.state, run.snapshot.run.error) == ("FAILED", BOOM)
+    assert run.snapshot.run.letter is not None
+
+    run.do(Retry())
+    run.do(Begin(("n0",)), offer=plenty)
+    run.do(Succeed("n0", 2, "1"), offer=plenty)
+    run.do(Fail("n1", 1, BOOM, None))
+    assert undo(run) == "n0~"
+    assert (run.state, run.snapshot.run.letter) == ("ROLLED_BACK", None)
+
+
+def test_what_cannot_be_undone_fails_a_run_that_is_undone_by_itself() -> None:
+    """As if somebody had commanded the rollback: a retry goes on with it."""
+    run, plenty = begun(LINE)
+    run.do(Succeed("n0", 1, "1"), offer=plenty)
+    run.do(Fail("n1", 1, BOOM, None))
+    run.do(Begin(("n0~",)), offer=plenty)
+    run.do(Fail("n0~", 1, BOOM, None))
+    assert run.state == "FAILED"
+    assert run.snapshot.run.letter is not None
+    run.do(Retry())
+    assert undo(run) == "n0~"
+    assert run.state == "ROLLED_BACK"

@@ -15,6 +15,7 @@ from phaseline._definition.compose import Branch, Each, Parallel, Question, When
 from phaseline._definition.derive import check_labels, derive_machine, fingerprint_of, order_of
 from phaseline._definition.edges import GIVEN, Edge, Gather, Merge, Race, Source, edges_of, gathered, merged
 from phaseline._definition.graph import FunctionOfMany, Graph
+from phaseline._definition.options import OnFailure, check_on_failure
 from phaseline._definition.phase import DEFAULT_QUEUE, Phase
 from phaseline._definition.plan import Awaited, Binding, NodeKind, Plan, PlanNode
 from phaseline._definition.step import Chain, Node, Subgraph, Wait
@@ -40,6 +41,7 @@ def compile_plan(
     concurrency: int | None = None,
     rate: Rate | None = None,
     budget: Budget | None = None,
+    on_failure: OnFailure = "stay",
 ) -> Plan:
     """Compile what a user composed.
 
@@ -69,7 +71,9 @@ def compile_plan(
         sla=sla,
         limits=limits_text(concurrency, rate, "pipeline", name),
         budget=budget,
+        on_failure=on_failure,
     )
+    check_on_failure(on_failure, f"pipeline {name!r}", compensates=bool(plan.undos))
     plan.check_doors()
     return plan
 

@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterable, Mapping
 from datetime import timedelta
 from inspect import get_annotations, isfunction
 from types import NoneType
-from typing import Any, get_args, get_origin
+from typing import Any, Literal, get_args, get_origin
 
 from phaseline._definition.deps import Dep
 from phaseline._values.spans import LONGEST, check_unit
@@ -22,6 +22,9 @@ LABEL = re.compile(r"[A-Z_][A-Z0-9_]*\Z")
 LONGEST_NAME = 200
 LOWEST_PRIORITY = 999
 NAME_RULE = "letters, digits, '_', '-' and '.', beginning with a letter or '_'"
+
+OnFailure = Literal["stay", "rollback"]
+"""What becomes of a run that fails: it stays where it is, or is taken back to before its first phase."""
 
 _LOOKS: Mapping[Any, tuple[type, ...]] = {
     Retry: (int, Retry),
@@ -143,6 +146,20 @@ def check_sla(sla: object, what: str) -> None:
         raise DefinitionError(msg)
     if sla > LONGEST:
         raise DefinitionError(f"{what}: an sla of {sla} is over ten years; leave it out to have none")
+
+
+def check_on_failure(wish: object, what: str, *, compensates: bool) -> None:
+    """Refuse what does not tell what becomes of a run that fails, and a rollback that could undo nothing."""
+    if wish not in get_args(OnFailure):
+        known = "known are 'stay' and 'rollback'"
+        raise DefinitionError(
+            f"{what}: on_failure={wish!r}: {known}{did_you_mean(str(wish), get_args(OnFailure))}"
+        )
+    if wish == "rollback" and not compensates:
+        raise DefinitionError(
+            f"{what}: on_failure='rollback' would undo nothing, for no phase of it has a compensation; give those that are to be "
+            "undone one, @phase(compensate=...) or a method compensate, or leave it out"
+        )
 
 
 def check_interval(span: object, option: str, what: str) -> None:

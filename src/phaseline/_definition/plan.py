@@ -18,6 +18,7 @@ from phaseline._definition.children import ClosePolicy
 from phaseline._definition.compose import OnError, Question
 from phaseline._definition.deps import Dep
 from phaseline._definition.edges import Edge, Given, Race, Source, edges_of
+from phaseline._definition.options import OnFailure
 from phaseline._definition.phase import Phase
 from phaseline._definition.step import Node
 from phaseline._values.codec import ValueCodec
@@ -279,6 +280,8 @@ class Plan:
     """Limits on the bodies of its runs, as ``phaseline.limits`` writes them."""
     budget: Budget | None = None
     """How much a run may use; None: as much as it likes."""
+    on_failure: OnFailure = "stay"
+    """What becomes of a run that fails."""
     checkpoints: bool = True
     """Whether the positions of its runs are noted."""
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from phaseline._definition.edges import takes_given
-from phaseline._definition.plan import Items, Plan, PlanNode
+from phaseline._definition.plan import Items, NodeKind, Plan, PlanNode
 from phaseline._engine.draft import Draft
-from phaseline.rows import FINISHED, PhaseRecord
+from phaseline.rows import FINISHED, PhaseRecord, PhaseState, RunState
 
 
 def drop_rows(draft: Draft, rows: Iterable[PhaseRecord]) -> None:
@@ -40,6 +40,28 @@ def _takes_any(plan: Plan, node: PlanNode, items: Items, renewed: set[str], give
     if node.scope is None or not takes_given(node.source):
         return False
     return plan.nodes[node.scope].at(items[:-1]) in given_anew
+
+
+def is_kept(row: PhaseRecord, last: int) -> bool:
+    """Whether a phase was decided by the fact of this number, or by one before it."""
+    return row.decided is not None and row.decided <= last
+
+
+def undoable(draft: Draft, last: int) -> Iterator[PhaseRecord]:
+    """Give what was committed after the fact of this number and has a compensation."""
+    plan = draft.plan
+    for row in draft.all_rows():
+        if row.state is PhaseState.COMPLETED and not is_kept(row, last):
+            node, _ = plan.locate(row.path)
+            if node.kind is NodeKind.PHASE and node.index in plan.undos:
+                yield row
+
+
+def takes_back_failure(draft: Draft) -> bool:
+    """Whether a run that fails in this unit is taken back by itself: not amid a rollback, nor where there is nothing to undo."""
+    if draft.plan.on_failure != "rollback" or draft.run.undo_after is not None:
+        return False
+    return draft.base.run.state != RunState.FAILED and any(undoable(draft, 0))
 
 
 def undecided(draft: Draft) -> list[PhaseRecord]:

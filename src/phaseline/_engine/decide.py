@@ -45,7 +45,7 @@ from phaseline._engine.draft import Draft
 from phaseline._engine.endings import fail_for_good, fail_overdue, finish_run, skip_arm
 from phaseline._engine.flow import flow_on, open_map, open_node, start, unfold_map
 from phaseline._engine.levels import begin_run, tell_late
-from phaseline._engine.rollback import undone
+from phaseline._engine.rollback import take_back_failure, undone
 from phaseline._engine.snapshot import Snapshot
 from phaseline._engine.spending import reserve, settle, spend
 from phaseline._engine.verdicts import Fenced, Refused
@@ -59,10 +59,12 @@ from phaseline.rows import (
     PhaseRecord,
     PhaseState,
     Progress,
+    RunState,
 )
 from phaseline.units import SavedValue, StepResult
 
 RUNNING, UNDO = PhaseState.RUNNING, NodeKind.UNDO
+FAILED_RUN = RunState.FAILED
 
 
 Verdict: TypeAlias = list[PhaseRecord] | Refused | None
@@ -164,6 +166,8 @@ def decide(draft: Draft, command: Command, offer: Offer) -> None:  # noqa: C901,
             elapse(draft, command)
         case _:
             obey(draft, command)
+    if draft.state == FAILED_RUN:
+        take_back_failure(draft)
     flow_on(draft, offer)
 
 

@@ -175,7 +175,7 @@ def pipeline_rolling_back(draft: Draft, to: str | None, last: int, reason: str, 
 def _go_on(draft: Draft) -> None:
     """Have phases taken up from now on; after an end the run's times begin anew."""
     draft.more().opens = draft.waits = True
-    if draft.run.ended_at is None:
+    if not draft.has_ended:
         return
     if is_timed(draft.run):
         draft.run = replace(draft.run, **begun_anew(draft.run, draft.now))

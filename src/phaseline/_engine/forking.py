@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from msgspec.structs import replace
 
 from phaseline._engine import evolve_run, rollback
+from phaseline._engine.again import is_kept
 from phaseline._engine.commands import NO_OFFER, Fork
 from phaseline._engine.draft import Copy, Draft
 from phaseline._engine.flow import flow_on, take_up
@@ -38,7 +39,7 @@ def fork(draft: Draft, order: Fork) -> None:
     assert isinstance(last, int)  # noqa: S101  # asked before
     evolve_run.pipeline_forked(draft, order, fork=order.run_id)
     record = _record(draft, order)
-    rows = _taken_over([row for row in draft.all_rows() if rollback.is_kept(row, last)])
+    rows = _taken_over([row for row in draft.all_rows() if is_kept(row, last)])
     copy = Draft(Snapshot.from_rows(draft.plan, RunRows(record, rows)), draft.now)
     evolve_run.pipeline_forked(copy, order, origin=draft.run_id)
     begin_run(copy, copy.now)

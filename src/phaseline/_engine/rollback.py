@@ -7,11 +7,9 @@ what is left to do, and they hold what is needed for it; then they are dropped a
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
-from phaseline._definition.plan import UNDO_MARK, NodeKind
+from phaseline._definition.plan import UNDO_MARK
 from phaseline._engine import evolve_phase, evolve_run
-from phaseline._engine.again import drop_rows
+from phaseline._engine.again import drop_rows, is_kept, takes_back_failure, undoable
 from phaseline._engine.commands import NO_OFFER, Offer, Retry, RollBack
 from phaseline._engine.draft import Draft
 from phaseline._engine.flow import start
@@ -19,6 +17,8 @@ from phaseline._engine.snapshot import is_ended
 from phaseline.control import ACTIVE, kind_of
 from phaseline.rows import FINISHED, PhaseRecord, PhaseState, RunState
 
+ITS_FAILURE = "it failed"
+"""The reason of a rollback that nobody commanded."""
 GOING = frozenset({ACTIVE, str(RunState.IDLE), str(RunState.INITIALIZING)})
 
 
@@ -56,11 +56,6 @@ def goes_on_after(draft: Draft, last: int) -> bool:
     return len(kept) < len(rows) and all(row.reason != FINISHED for row in kept)
 
 
-def is_kept(row: PhaseRecord, last: int) -> bool:
-    """Whether a phase was decided by the fact of this number, or by one before it."""
-    return row.decided is not None and row.decided <= last
-
-
 def roll_back(draft: Draft, order: RollBack) -> None:
     """Fence off what runs, and undo what was committed after the phase that is named."""
     target = None if order.to is None else draft.row(order.to)
@@ -75,6 +70,16 @@ def roll_back(draft: Draft, order: RollBack) -> None:
         return
     evolve_run.pipeline_rolling_back(draft, order.to, last, order.reason, order.actor)
     _undo_next(draft, last, NO_OFFER)
+
+
+def take_back_failure(draft: Draft) -> None:
+    """Undo what a run had committed that failed this moment, if its pipeline says so, and if there is anything to undo.
+
+    In the same unit: whoever waits for its end waits for that of the rollback, and no crash comes in between.
+    """
+    if takes_back_failure(draft):
+        evolve_run.pipeline_rolling_back(draft, None, 0, ITS_FAILURE, "")
+        _undo_next(draft, 0, NO_OFFER)
 
 
 def go_on(draft: Draft, order: Retry) -> None:
@@ -110,7 +115,7 @@ def _latest(draft: Draft, last: int) -> PhaseRecord | None:
     base = draft.base
     todo = base.undoing
     if todo is None:
-        todo = [row.path for row in sorted(_undoable(draft, last), key=lambda row: row.decided or 0)]
+        todo = [row.path for row in sorted(undoable(draft, last), key=lambda row: row.decided or 0)]
         if base.run.state == RunState.ROLLING_BACK:  # from here on nothing is committed but what undoes these
             base.undoing = todo
     while todo and _is_undone(base.rows.get(todo[-1] + UNDO_MARK)):
@@ -118,15 +123,6 @@ def _latest(draft: Draft, last: int) -> PhaseRecord | None:
     left = (path for path in reversed(todo) if not _is_undone(draft.row(path + UNDO_MARK)))
     path = next(left, None)
     return None if path is None else draft.row(path)
-
-
-def _undoable(draft: Draft, last: int) -> Iterator[PhaseRecord]:
-    plan = draft.plan
-    for row in draft.all_rows():
-        if row.state is PhaseState.COMPLETED and not is_kept(row, last):
-            node, _ = plan.locate(row.path)
-            if node.kind is NodeKind.PHASE and node.index in plan.undos:
-                yield row
 
 
 def _is_undone(row: PhaseRecord | None) -> bool:

@@ -12,6 +12,7 @@ import anyio
 from phaseline._definition.plan import Binding, Plan
 from phaseline._engine.commands import Attach, Cancel, ChildEnded, Retry, Succeed
 from phaseline._shell.controlling import carry_out
+from phaseline._shell.describing import facts_of, picture
 from phaseline._shell.failure import info_of
 from phaseline._shell.starting import Parent, StartOptions, prepared
 from phaseline.errors import (
@@ -22,7 +23,7 @@ from phaseline.errors import (
     RunNotFoundError,
 )
 from phaseline.finding import RunFilter
-from phaseline.rows import ENDED_STATES, RunRecord, RunState
+from phaseline.rows import ENDED_STATES, ErrorInfo, RunRecord, RunState
 from phaseline.units import MessageKind
 
 if TYPE_CHECKING:
@@ -113,6 +114,14 @@ def _is_spent(child: RunRecord) -> bool:
     return is_half_undone or child.state in {RunState.CANCELLED, RunState.ROLLED_BACK}
 
 
+async def _failure(runner: Runner, child: RunRecord) -> ErrorInfo | None:
+    """Give what a run failed with, also where it was rolled back since: then its history tells."""
+    if child.state != RunState.ROLLED_BACK:
+        return child.error
+    live = await runner.load(child.id)
+    return picture(live, await facts_of(runner, live)).error
+
+
 async def ended(runner: Runner, parent: LiveRun, child: RunRecord) -> ChildEnded:
     """Make the command by which the phase that waits for a run learns of its end."""
     path = child.parent_path
@@ -121,7 +130,8 @@ async def ended(runner: Runner, parent: LiveRun, child: RunRecord) -> ChildEnded
     binding = plan.binding_of(plan.locate(path)[0])
     try:
         if child.state != RunState.COMPLETED:
-            raise ChildRunError(child.id, child.pipeline, child.state, child.error)  # noqa: TRY301  # treated like what cannot be read
+            error = await _failure(runner, child)
+            raise ChildRunError(child.id, child.pipeline, child.state, error)  # noqa: TRY301  # treated like what cannot be read
         text, length = await _output(runner, binding, child)
     except (ChildRunError, CodecError) as error:
         return ChildEnded(path, child.id, None, info_of(error, path, runner.options.classify))

@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING, Any
 from phaseline._engine.snapshot import is_landmark
 from phaseline._shell.live import LiveRun
 from phaseline.errors import NoOutputError
-from phaseline.events import Event
-from phaseline.rows import RunState
+from phaseline.events import Event, PipelineFailed
+from phaseline.rows import ErrorInfo, RunState
 from phaseline.run import Run
 
 if TYPE_CHECKING:
     from phaseline._shell.runner import Runner
+
+_TAKEN_BACK = frozenset({RunState.ROLLING_BACK, RunState.ROLLED_BACK})
 
 
 async def describe(runner: Runner, live: LiveRun) -> Run[Any]:
@@ -33,8 +35,24 @@ def picture(
 ) -> Run[Any]:
     """Make it of what was read."""
     return Run(
-        record=live.snapshot.run, phases=dict(live.snapshot.rows), facts=tuple(facts), output=output, missing=missing
+        record=live.snapshot.run, phases=dict(live.snapshot.rows), facts=tuple(facts), taken_back=_taken_back(live, facts),
+        output=output, missing=missing,
     )  # fmt: skip
+
+
+def _taken_back(live: LiveRun, facts: Sequence[Event]) -> ErrorInfo | None:
+    """What a run failed with that is rolled back: not what a compensation failed with, nor what it went on from since."""
+    error = None
+    if live.snapshot.run.state in _TAKEN_BACK:
+        for fact in facts:
+            move = fact.transition
+            if move is None or move.target in _TAKEN_BACK:
+                continue
+            if isinstance(fact, PipelineFailed):
+                error = error if move.source == RunState.ROLLING_BACK else fact.error
+            else:
+                error = None
+    return error
 
 
 async def facts_of(runner: Runner, live: LiveRun) -> Sequence[Event]:

@@ -112,6 +112,6 @@ def raise_unless_completed(run: Run[Any], cause: BaseException | None) -> None:
         case RunState.CANCELLED:
             raise PipelineCancelledError(run)
         case RunState.ROLLED_BACK:
-            raise PipelineRolledBackError(run)
+            raise PipelineRolledBackError(run, run.error) from cause
         case _:
             return
