@@ -315,6 +315,7 @@ class phaseline:
         namespace: object
         observers: object
         def orphans(self): ...
+        pid: object
         pipelines: object
         def purge(self, *, older_than, pipeline=None, version=None, state=None, tags=(), attributes=None, dry_run=False): ...
         queue: object

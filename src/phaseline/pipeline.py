@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import timedelta
 from functools import partial
@@ -70,6 +71,11 @@ class Host(Protocol):
     @property
     def token(self) -> EventLoopToken:
         """The event loop it lives on."""
+        ...
+
+    @property
+    def pid(self) -> int:
+        """The process it lives in."""
         ...
 
     @property
@@ -227,7 +233,8 @@ class Pipeline(Subgraph[In_contra, Out_co]):
             PipelineRolledBackError: It was rolled back.
             PipelineNotRegisteredError: A runtime is open, but none registered this pipeline.
             AmbiguousRuntimeError: Several did.
-            RuntimeUsageError: No runtime is open, and the pipeline waits for a signal that nobody could send.
+            RuntimeUsageError: No runtime is open, and the pipeline waits for a signal that nobody could send; or the runtime was
+                opened before this process was forked.
         """
         host = self._host(runtime, deps)
         if host is None:
@@ -248,6 +255,7 @@ class Pipeline(Subgraph[In_contra, Out_co]):
 
         Raises:
             RunningLoopError: An event loop runs in this thread.
+            RuntimeUsageError: As ``run``.
         """
         if loop_here() is not None:
             raise RunningLoopError("run_sync()", "await pipeline.run(value)")
@@ -261,15 +269,25 @@ class Pipeline(Subgraph[In_contra, Out_co]):
         if host is not None and deps is not None:
             msg = f"pipeline {self.name!r} runs on {host!r}; give the dependencies to it: Runtime(..., deps=...)"
             raise RuntimeUsageError(msg)
+        if host is not None and host.pid != os.getpid():
+            msg = (
+                f"{host!r} lives in process {host.pid}, of which this one is a fork: its event loop does not run here, and its "
+                "connections are not this process's; open a runtime here"
+            )
+            raise RuntimeUsageError(msg)
         return host
 
     def _open_host(self) -> Host | None:
         if not open_hosts:
             return None
-        registered = [host for host in open_hosts if host.has(self)]
+        here = os.getpid()  # one that was open at a fork is known to the child, and lives in its parent
+        hosts = [host for host in open_hosts if host.pid == here]
+        registered = [host for host in hosts or open_hosts if host.has(self)]
+        if not registered and not hosts:
+            return None
         if not registered:
-            names = frozenset[str]().union(*(host.names for host in open_hosts))
-            raise PipelineNotRegisteredError(self.name, " or ".join(map(repr, open_hosts)), names)
+            names = frozenset[str]().union(*(host.names for host in hosts))
+            raise PipelineNotRegisteredError(self.name, " or ".join(map(repr, hosts)), names)
         if len(registered) > 1:
             raise AmbiguousRuntimeError(self.name, [repr(host) for host in registered])
         return registered[0]

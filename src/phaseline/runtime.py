@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from copy import copy
@@ -222,6 +223,7 @@ class Runtime:
         self._runner: Runner | None = None
         self._relay: Relay | None = None
         self._token: EventLoopToken | None = None
+        self._pid: int | None = None
         self._scheduler: Scheduler | None = None
         self._stack = AsyncExitStack()
 
@@ -250,11 +252,12 @@ class Runtime:
         Raises:
             MissingDependencyError: It serves a phase that requires what was not provided.
             StorageError: It cannot be opened.
-            RuntimeUsageError: It is open already, or its bus is that of another open runtime.
+            RuntimeUsageError: It is open already, or its bus or its storage is that of another open runtime.
         """
         if self._runner is not None:
             msg = f"{self!r} is open already"
             raise RuntimeUsageError(msg)
+        self._check_storage()
         stack = AsyncExitStack()
         try:
             await self._open(stack)
@@ -263,6 +266,22 @@ class Runtime:
             raise
         self._stack = stack
         return self
+
+    def _check_storage(self) -> None:
+        """Refuse a storage that serves another open runtime: the first of the two to be closed would close it for both.
+
+        In memory there is nothing to be closed, and no other way for two runtimes to see the same runs.
+        """
+        if not self._storage.shared:
+            return
+        here = os.getpid()
+        others = (host for host in open_hosts if isinstance(host, Runtime) and host.pid == here)
+        if any(host._storage is self._storage for host in others):  # noqa: SLF001  # of its own kind
+            msg = (
+                f"{self._storage!r} serves another open runtime; give each runtime one of its own, for the same "
+                "database, or open one after the other"
+            )
+            raise RuntimeUsageError(msg)
 
     async def _open(self, stack: AsyncExitStack) -> None:
         if self._serve:  # who only starts runs calls no bodies
@@ -286,7 +305,7 @@ class Runtime:
         ending = AsyncExitStack()
         runner.open(await stack.enter_async_context(own_tasks(ending)))
         await self._serve_with(runner, ending)
-        self._runner, self._token = runner, current_token()
+        self._runner, self._token, self._pid = runner, current_token(), os.getpid()
         open_hosts.append(self)
         ending.callback(self._forget)
 
@@ -338,7 +357,7 @@ class Runtime:
 
     def _forget(self) -> None:
         open_hosts.remove(self)
-        self._runner = self._token = self._scheduler = self._relay = None
+        self._runner = self._token = self._pid = self._scheduler = self._relay = None
 
     @property
     def runner(self) -> Runner:
@@ -361,6 +380,17 @@ class Runtime:
         if self._token is None:
             raise RuntimeNotOpenError
         return self._token
+
+    @property
+    def pid(self) -> int:
+        """The process that it was opened in: one that was forked from that has a copy, which does nothing.
+
+        Raises:
+            RuntimeNotOpenError: The runtime is not open.
+        """
+        if self._pid is None:
+            raise RuntimeNotOpenError
+        return self._pid
 
     @property
     def queue(self) -> Queue:

@@ -111,7 +111,8 @@ def test_a_queue_that_is_refused_holds_back_no_other(
     by.refuses.clear()
     sender.refused.update(bad=0, worse=0)
     sender.put("good")
-    assert until(lambda: not sender.refused)
+    assert until(lambda: len(caplog.records) == 4)  # told of after it is noted
+    assert not sender.refused
     said = sorted(record.getMessage()[:41] for record in caplog.records)
     assert [
         "permits for queue 'bad' can be sent again",

@@ -13,12 +13,13 @@ from anyio.abc import TaskGroup
 async def own_tasks(ending: AsyncExitStack) -> AsyncGenerator[TaskGroup]:
     """Open a task group that cancelling the host does not reach: what ends a runtime in order needs its tasks to the last.
 
-    What one of them raises cancels the host, as with any group.
+    What one of them raises cancels the host, as with any group; what the end raises is raised as it is.
 
     Args:
         ending: What is to be done before they are cancelled; it is not cancelled either.
     """
     tasks, opened = anyio.create_task_group(), anyio.Event()
+    failure: Exception | None = None
     async with anyio.create_task_group() as hosts:
         hosts.start_soon(_keep_open, tasks, opened)
         with anyio.CancelScope(shield=True):
@@ -29,8 +30,12 @@ async def own_tasks(ending: AsyncExitStack) -> AsyncGenerator[TaskGroup]:
             try:
                 with anyio.CancelScope(shield=True):
                     await ending.aclose()
+            except Exception as error:  # noqa: BLE001  # raised below, where the task group does not wrap it
+                failure = error
             finally:
                 tasks.cancel_scope.cancel()
+    if failure is not None:
+        raise failure
 
 
 async def _keep_open(tasks: TaskGroup, opened: anyio.Event) -> None:

@@ -129,13 +129,15 @@ class Worker:
                 await anyio.sleep(0.001)
 
     async def close(self) -> None:
-        """Take this worker off the list."""
+        """Take this worker off the list; where that cannot be done now, others find that its process is gone."""
         if self._renewer is not None:
             await self._runner.write(self._renewer.stop)
         if self._runner.storage.shared:
-            await self._runner.write(
-                partial(self._runner.storage.retire, self._runner.options.namespace, self._runner.worker_id)
+            retire = partial(
+                self._runner.storage.retire, self._runner.options.namespace, self._runner.worker_id
             )
+            with survived(log, "this worker cannot be taken off the list, and others find it gone"):
+                await self._runner.write(retire)
 
     # ------------------------------------------------------------------ waking up
     def wake(self) -> None:
