@@ -206,7 +206,7 @@ class SignalReceived(Event, frozen=True, kw_only=True, gc=False):
     """Somebody sent a signal, and it is kept until a phase takes it; the value is not told, for it may be anything."""
 
     wire_name = "SIGNAL_RECEIVED"
-    own_fields: ClassVar[tuple[str, ...]] = ("signal", "key", "id")
+    own_fields: ClassVar[tuple[str, ...]] = ("signal", "key", "id", "actor")
 
     signal: str
     """Name of the signal."""
@@ -214,6 +214,8 @@ class SignalReceived(Event, frozen=True, kw_only=True, gc=False):
     """Which of several waits for this name it is for; None if for one without a key."""
     id: str | None = None
     """By which a second sending of it is known."""
+    actor: str = ""
+    """Who sent it, as far as that was said."""
 
 
 class ChildStarted(Event, frozen=True, kw_only=True, gc=False):

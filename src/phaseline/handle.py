@@ -297,6 +297,7 @@ class RunHandle(Generic[Out_co]):
         *,
         key: str | None = None,
         id: str | None = None,  # noqa: A002  # the word that users look for
+        actor: str = "",
     ) -> None:
         """Send what the run waits for, or will wait for: it is stored, and taken by one wait, the first come first.
 
@@ -307,6 +308,7 @@ class RunHandle(Generic[Out_co]):
             value: What is sent.
             key: Which of several waits for this signal it is for: of an item of a map, its index, ``"3"``.
             id: By which a second sending of the same is known, and does nothing.
+            actor: Who sends it, for the history.
 
         Raises:
             DefinitionError: What is given is no ``Signal``.
@@ -314,11 +316,11 @@ class RunHandle(Generic[Out_co]):
             UnknownSignalError: Nothing in the pipeline waits for it.
             SignalRefusedError: The run has ended, or keeps 1,000 signals that nothing has taken.
             RunNotVisibleError: It was started in a transaction that is not committed yet.
-            EncodeError: Key or id is no text that can be stored.
+            EncodeError: Key, id or actor is no text that can be stored.
             StorageError: It is not known to be stored.
         """
         await self._seen()
-        self._live = await send(self._runner, self.id, signal, value, key=key, id_=id)
+        self._live = await send(self._runner, self.id, signal, value, key=key, id_=id, actor=actor)
 
     async def _command(self, verb: Verb, reason: str, actor: str, **details: str | None) -> None:
         command = command_of(verb, reason, actor, **details)

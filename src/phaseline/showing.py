@@ -65,7 +65,14 @@ def pipeline_of(runtime: Runtime, run: Run[object] | RunSummary) -> Pipeline[Any
 
 
 async def send(
-    runtime: Runtime, run_id: str, signal: str, value: Any, *, key: str | None = None, id_: str | None = None
+    runtime: Runtime,
+    run_id: str,
+    signal: str,
+    value: Any,
+    *,
+    key: str | None = None,
+    id_: str | None = None,
+    actor: str = "",
 ) -> None:
     """Send a run a signal by its name, with JSON data as its value.
 
@@ -82,4 +89,4 @@ async def send(
         sent: Any = value if door is None else door.encode_input(value)[1]
     except InvalidInputError as error:
         raise InvalidSignalError(error.what, error.problems, says="does not fit") from None
-    await handle.signal(Signal[Any](signal), sent, key=key, id=id_)
+    await handle.signal(Signal[Any](signal), sent, key=key, id=id_, actor=actor)

@@ -113,6 +113,9 @@ def test_a_signal_is_sent(kiosk, tmp_path):
     )
     kiosk.serve()
     assert [["may", "I"], True] == kiosk.data("runs", "show", run_id)["output"]
+    export = RunExport.model_validate_json(kiosk.ask("runs", "export", run_id, "--json").stdout)
+    sent = [event.data for event in export.events if event.type == "SIGNAL_RECEIVED"]
+    assert [{"signal": "approved", "id": "1", "actor": "user:ann"}] == sent
 
 
 def test_what_is_refused_is_told_with_the_state(kiosk):

@@ -104,10 +104,12 @@ async def test_a_run_goes_on_with_what_it_was_sent(storage: Callable[[], Storage
             PhaseState.RUNNING, WaitKind.SIGNAL, None, None, None,
         )  # fmt: skip
         with EventRecorder(runtime.bus) as recorder:
-            await handle.signal(APPROVED, True)
+            await handle.signal(APPROVED, True, actor="ada")
             assert await handle.result() == "draft 7: published"
         assert recorder.types[:2] == ["SIGNAL_RECEIVED", "PHASE_COMPLETED"]
-        assert recorder.events[0].data == {"signal": "approved"}
+        told = [event async for event in handle.events() if event.type == "SIGNAL_RECEIVED"]
+        assert [event.data for event in told] == [recorder.events[0].data]
+        assert recorder.events[0].data == {"signal": "approved", "actor": "ada"}
         assert (await handle.run()).states == (
             "IDLE", "INITIALIZING", "DRAFT", "WAIT_FOR_APPROVED", "PUBLISH", "COMPLETED",
         )  # fmt: skip

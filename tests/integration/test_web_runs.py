@@ -405,6 +405,8 @@ async def test_a_signal_is_sent(client: httpx2.AsyncClient, runtime: Runtime) ->
     )
     await ended(runtime, run_id)
     assert "8: True" == (await ok(client.get(f"/runs/{run_id}")))["output"]
+    events = (await ok(client.get(f"/runs/{run_id}/events?type=SIGNAL_RECEIVED")))["events"]
+    assert [{"signal": "approved", "id": "mail-1", "actor": "user:42"}] == [each["data"] for each in events]
     late = await client.post(f"/runs/{run_id}/signal", json={"signal": "approved", "value": True})
     assert 409 == late.status_code
     unknown = await client.post(f"/runs/{run_id}/signal", json={"signal": "other", "value": True})

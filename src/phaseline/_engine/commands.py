@@ -256,6 +256,7 @@ class Receive(msgspec.Struct, frozen=True, gc=False):
     """Encoded."""
     key: str | None = None
     id: str | None = None
+    actor: str = ""
 
 
 class Elapse(msgspec.Struct, frozen=True, gc=False):

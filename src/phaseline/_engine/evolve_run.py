@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from msgspec.structs import replace
 
-from phaseline._engine.commands import Fork
+from phaseline._engine.commands import Fork, Receive
 from phaseline._engine.draft import Draft
 from phaseline._engine.levels import begin_run, let_go_of_run, tell_of_run
 from phaseline._engine.timing import begun_anew, is_timed
@@ -222,12 +222,15 @@ def pipeline_cancelled(draft: Draft, reason: str, actor: str) -> None:
     )
 
 
-def signal_received(draft: Draft, signal: str, value: str, key: str | None, id_: str | None) -> SignalRecord:
+def signal_received(draft: Draft, sent: Receive) -> SignalRecord:
     """Somebody sent a signal."""
     head = draft.head()
-    record = SignalRecord(seq=head["seq"], name=signal, key=key, id=id_, value=value, received_at=head["at"])
+    record = SignalRecord(
+        seq=head["seq"], name=sent.signal, key=sent.key, id=sent.id, value=sent.value, received_at=head["at"]
+    )
     received = draft.more().signals
     received[record.seq] = record
     draft.change_run(signals=draft.base.run.signals + len(received))
-    draft.events.append(SignalReceived(**head, signal=signal, key=key, id=id_))
+    told = SignalReceived(**head, signal=sent.signal, key=sent.key, id=sent.id, actor=sent.actor)
+    draft.events.append(told)
     return record

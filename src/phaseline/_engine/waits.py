@@ -50,7 +50,7 @@ def receive(draft: Draft, command: Receive) -> None:
     if len(known) >= MOST_SIGNALS and sum(s.taken_by is None for s in known.values()) >= MOST_SIGNALS:
         reason = f"it keeps {MOST_SIGNALS:,} signals that no phase has taken, and takes no more before one is"
         raise Refused("signal", draft.state, reason)
-    signal = evolve_run.signal_received(draft, command.signal, command.value, command.key, command.id)
+    signal = evolve_run.signal_received(draft, command)
     if draft.state not in STANDING_STATES:
         found = next(_waiting_for(draft, signal.name, signal.key), None)
         if found is not None:

@@ -8,12 +8,19 @@ from phaseline._shell.controlling import commit_to
 from phaseline._shell.live import LiveRun
 from phaseline._shell.runner import Runner
 from phaseline._shell.traced import commanded
-from phaseline._values.texts import storable_key
+from phaseline._values.texts import storable_key, storable_text
 from phaseline.errors import DefinitionError, InvalidSignalError, UnknownSignalError
 
 
 async def send(
-    runner: Runner, run_id: str, signal: object, value: object, *, key: str | None, id_: str | None
+    runner: Runner,
+    run_id: str,
+    signal: object,
+    value: object,
+    *,
+    key: str | None,
+    id_: str | None,
+    actor: str,
 ) -> LiveRun:
     """Commit a signal; gives the run as it is then.
 
@@ -22,7 +29,7 @@ async def send(
         UnknownSignalError: Nothing in the pipeline waits for it.
         InvalidSignalError: The value is not what the pipeline waits for.
         SignalRefusedError: The run has ended, or keeps as many signals as it may.
-        EncodeError: Key or id is no text that can be stored.
+        EncodeError: Key, id or actor is no text that can be stored.
         RunNotFoundError: There is no such run.
         StorageError: It is not known to be stored.
     """
@@ -34,6 +41,7 @@ async def send(
     name = signal.name
     key = None if key is None else storable_key(key, what=f"the key of signal {name!r}")
     id_ = None if id_ is None else storable_key(id_, what=f"the id of signal {name!r}")
+    actor = storable_text(actor, what=f"the actor of signal {name!r}")
 
     async def received(live: LiveRun) -> Receive:
         doors = live.snapshot.plan.signals
@@ -46,7 +54,7 @@ async def send(
             )
             raise DefinitionError(msg)
         text, _ = doors[name].encode(value, refuse=InvalidSignalError)
-        return Receive(name, text, key, id_)
+        return Receive(name, text, key, id_, actor)
 
     async with commanded(runner, run_id, "signal"):
         return await commit_to(runner, run_id, received)

@@ -136,13 +136,14 @@ def signal(
     id_: Annotated[
         str | None, typer.Option("--id", help="By which a second sending is known, and does nothing.")
     ] = None,
+    actor: Actor,
     namespace: Namespace = None,
     as_json: Json = False,
 ) -> None:
     """Carry out the command."""
 
     async def sent(client: Runtime) -> StateView:
-        await send(client, run_id, name, value, key=key, id_=id_)
+        await send(client, run_id, name, value, key=key, id_=id_, actor=actor)
         return await state_of(client, run_id)
 
     print_state(with_client(runtime, namespace, sent), as_json=as_json)

@@ -85,5 +85,6 @@ async def fork(call: Call) -> StateView:
 async def signal(call: Call) -> StateView:
     """Send a run what it waits for."""
     asked = call.body
-    await send(call.runtime, call.run.id, asked.signal, asked.value, key=asked.key, id_=asked.id)
+    actor = call.access.actor
+    await send(call.runtime, call.run.id, asked.signal, asked.value, key=asked.key, id_=asked.id, actor=actor)
     return await call.state()
