@@ -341,7 +341,8 @@ class Wires(Generic[In]):
         elif join == "any" and count < 2:  # noqa: PLR2004  # one is the first of itself
             problem = "is to take the first of several values; give two references or more"
         elif join == "all" and count != 1:
-            problem = f"takes one value, but {count} references were given; a plain function may take several"
+            several = "a plain function may take several: leave @phase off, and give its options to add()"
+            problem = f"takes one value, but {count} references were given; {several}"
         if problem is not None:
             msg = f"graph {self.name!r}: {node.title!r} {problem}"
             raise DefinitionError(msg)
