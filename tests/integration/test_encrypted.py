@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import anyio
 import pytest
@@ -19,6 +20,7 @@ from phaseline import (
     Again,
     Context,
     CustomEvent,
+    Event,
     Pipeline,
     Retry,
     RunHandle,
@@ -46,6 +48,11 @@ GO = Signal[str]("go")
 
 class Seen(CustomEvent):
     what: str
+
+
+class Noted(CustomEvent):
+    encoded: str
+    """As the field is called in which a codec's text stands."""
 
 
 class Order(BaseModel):
@@ -86,6 +93,13 @@ def last(value: str, ctx: Context) -> str:
 async def tell(value: str, ctx: Context) -> str:
     """What it tells stays in its row, as what it failed with does."""
     ctx.progress(1, 2, value)
+    return value
+
+
+@phase
+async def emit(value: str, ctx: Context) -> str:
+    ctx.emit(Seen(what=value))
+    ctx.emit(Noted(encoded=value))
     return value
 
 
@@ -317,3 +331,35 @@ async def test_a_key_that_is_gone(sqlite_storage: Callable[[], Storage]) -> None
         with pytest.raises(DecryptionError, match="the key '1' is not there"):
             await (await runtime.get(old.id, hello)).result()
         assert await (await runtime.start(hello, "new")).result() == "NEW"
+
+
+def emitted(events: Iterable[Event]) -> list[dict[str, Any]]:
+    """What bodies emitted."""
+    return [event.data for event in events if event.type in ("SEEN", "NOTED")]
+
+
+@pytest.mark.parametrize("anyio_backend", ["asyncio"])
+async def test_what_was_stored_before_there_was_encryption(storage: Callable[[], Storage]) -> None:
+    """Is read as it is where that is asked for, events and exports too, beside what is encrypted; else it is refused."""
+    pipeline, key = (
+        Pipeline("emitting", emit >> wait_for(GO) >> emit.with_options(name="emit_more")),
+        {"1": secrets.token_bytes(32)},
+    )
+    async with Runtime(storage(), pipelines=[pipeline]) as runtime:
+        run_id = (await runtime.start(pipeline, "plain")).id
+        with anyio.fail_after(10):
+            async for event in runtime.events(after={run_id: 0}, run=run_id):
+                if event.type == "NOTED":
+                    break
+    lenient = encrypted(storage(), EncryptedCodec(key, reads_plain=True))
+    async with Runtime(lenient, pipelines=[pipeline]) as runtime:
+        handle = await runtime.get(run_id, pipeline)
+        await handle.signal(GO, "later")
+        assert await handle.result() == "later"
+        told = [{"what": "plain"}, {"encoded": "plain"}, {"what": "later"}, {"encoded": "later"}]
+        assert emitted([event async for event in handle.events()]) == told
+        exported = (await handle.export()).events
+        assert [event.data for event in exported if event.type in ("SEEN", "NOTED")] == told
+    async with Runtime(encrypted(storage(), EncryptedCodec(key)), pipelines=[pipeline]) as runtime:
+        with pytest.raises(DecryptionError, match="it is not encrypted"):
+            emitted([event async for event in (await runtime.get(run_id)).events()])
