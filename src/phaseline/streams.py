@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import logging
+import sys
 import weakref
 from collections import deque
 from collections.abc import AsyncIterator, Mapping, Sequence
 from datetime import datetime
 from functools import partial
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Final, Self
 
 from anyio.lowlevel import checkpoint
 
@@ -17,10 +19,12 @@ from phaseline._shell.positions import MOST, PAGE, Positions, stored
 from phaseline._shell.runner import Runner
 from phaseline.asking import check_run_id, check_seq
 from phaseline.bus import DEFAULT_BUFFER
-from phaseline.errors import DefinitionError, ReaderTooSlowError
+from phaseline.errors import CodecError, DefinitionError, ReaderTooSlowError
 from phaseline.events import Event
 from phaseline.finding import RunFilter
 from phaseline.interest import Interest
+
+log: Final = logging.getLogger("phaseline.streams")
 
 
 class EventStream(AsyncIterator[Event]):
@@ -60,8 +64,12 @@ class EventStream(AsyncIterator[Event]):
     async def __anext__(self) -> Event:
         """Give the next event.
 
+        A run of which what is stored cannot be read, for the key of its encryption is gone, say, is passed over among others, and the
+        log says so.
+
         Raises:
             ReaderTooSlowError: More runs went on meanwhile than can be remembered.
+            CodecError: It is the one run that is asked for, and cannot be read.
         """
         while not self._ready:
             await checkpoint()
@@ -109,7 +117,16 @@ class EventStream(AsyncIterator[Event]):
 
     async def _read_on(self, run_id: str) -> None:
         """Read a page of what is stored of a run."""
-        page = await stored(self._runner, run_id, self._positions.get(run_id) or 0)
+        try:
+            page = await stored(self._runner, run_id, self._positions.get(run_id) or 0)
+        except CodecError as error:
+            if self._wanted.run is not None:
+                raise
+            log.warning("run %s is passed over by who walks through events: %s", run_id, error)
+            # Nor is what comes of it next told: it would be read again, or come with a gap before it.
+            self._positions.note(run_id, sys.maxsize)
+            self._behind.popleft()
+            return
         self._give(page)
         if len(page) < PAGE:
             self._behind.popleft()

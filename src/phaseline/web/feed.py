@@ -26,7 +26,13 @@ from phaseline._shell.positions import stored
 from phaseline._shell.relay import MARGIN
 from phaseline._values.spans import check_unit
 from phaseline.asking import check_asked, check_run_id
-from phaseline.errors import DefinitionError, RunNotFoundError, SubscriptionError, SubscriptionLimitError
+from phaseline.errors import (
+    CodecError,
+    DefinitionError,
+    RunNotFoundError,
+    SubscriptionError,
+    SubscriptionLimitError,
+)
 from phaseline.events import Event
 from phaseline.loops import LoopEvent, new_event
 from phaseline.rows import RunRecord
@@ -270,7 +276,7 @@ class Feed(Generic[A]):
     def moved(self, run_id: str, seq: int) -> None:
         """Take note that a run has events up to this number."""
         followed = self._followed.get(run_id)
-        if followed is not None:
+        if followed is not None and not followed.is_refused:
             followed.known = max(followed.known, seq)
             if followed.told < followed.known and not followed.is_asked_for:
                 self._read_later(run_id)
@@ -344,6 +350,12 @@ class Feed(Generic[A]):
                 self._followed.was_read(followed, has_more=False)
                 return
             page = await stored(self._hub.runner, followed.id, followed.told, PAGE)
+        except CodecError as error:
+            # Nor could it be when the client comes again, and the others are to be told.
+            log.warning("run %s is passed over by a client's events: %s", followed.id, error)
+            followed.is_refused = True
+            self._followed.was_read(followed, has_more=False)
+            return
         except Exception:
             # Also what the host's own ``may`` raises: the client comes again, and is told the rest then.
             log.exception("events of run %s could not be read for a client", followed.id)

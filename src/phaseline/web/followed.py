@@ -24,6 +24,7 @@ class FollowedRun:
         self.is_checked: bool = False
         """Whether the client may hear of it."""
         self.is_refused: bool = False
+        """Whether nothing of it is told: the client may not hear of it, or it cannot be read."""
 
     @property
     def is_asked_for(self) -> bool:

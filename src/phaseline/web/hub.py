@@ -14,7 +14,7 @@ from anyio.lowlevel import checkpoint
 
 from phaseline._shell.positions import Positions, stored
 from phaseline._shell.runner import Runner
-from phaseline.errors import PhaselineError
+from phaseline.errors import CodecError, PhaselineError
 from phaseline.events import Event
 from phaseline.rows import RunRecord
 from phaseline.runtime import Runtime
@@ -123,6 +123,8 @@ class Hub:
         self._listeners: dict[Topic, dict[Listener, None]] = {}
         self._last = Positions(MOST_RUNS)
         """Of runs that moved."""
+        self._unreadable: set[str] = set()
+        """Runs that are followed, and not looked at any more since they cannot be read."""
         self._turn = self._tellings = 0
         self._scope = anyio.CancelScope()
         self._heard: Subscription | None = None
@@ -154,6 +156,7 @@ class Hub:
     def listen(self, listener: Listener, topic: Topic) -> None:
         """Have a client told of a topic from now on."""
         self._listeners.setdefault(topic, {})[listener] = None
+        self._unreadable.discard(topic.name)  # it may have begun anew since
 
     def unlisten(self, listener: Listener, topic: Topic) -> None:
         """Tell it no more."""
@@ -161,6 +164,7 @@ class Hub:
         listeners.pop(listener, None)
         if not listeners:
             self._listeners.pop(topic, None)
+            self._unreadable.discard(topic.name)
 
     # ------------------------------------------------------------------ what is told
     async def _hear(self, event: Event) -> None:
@@ -226,19 +230,29 @@ class Hub:
         away = [
             topic.name
             for topic in self._listeners
-            if topic.kind == "run" and not self.runner.busy_with(topic.name)
+            if topic.kind == "run"
+            and topic.name not in self._unreadable
+            and not self.runner.busy_with(topic.name)
         ]
         begin = self._turn if self._turn < len(away) else 0
         self._turn = begin + LOOKS
         try:
             for run_id in away[begin : self._turn]:
-                head = partial(self.runner.storage.head, self.runner.options.namespace, run_id)
-                found: RunRecord | None = await self.runner.read(head)
-                if found is not None:
-                    for listener in tuple(self._listeners.get(Topic.run(run_id), ())):
-                        listener.moved(run_id, found.seq)
+                await self._look_at(run_id)
         except PhaselineError as error:
             log.warning("runs that clients follow could not be looked at, it is tried again: %s", error)
+
+    async def _look_at(self, run_id: str) -> None:
+        head = partial(self.runner.storage.head, self.runner.options.namespace, run_id)
+        try:
+            found: RunRecord | None = await self.runner.read(head)
+        except CodecError as error:  # the others are to be looked at
+            log.warning("run %s is followed, and cannot be read any more: %s", run_id, error)
+            self._unreadable.add(run_id)
+            return
+        if found is not None:
+            for listener in tuple(self._listeners.get(Topic.run(run_id), ())):
+                listener.moved(run_id, found.seq)
 
 
 class Hubs:
