@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 import attrs
 
 from phaseline.marks import Attribute, attributes_of, tags_of
-from phaseline.timetable import CatchUp, Overlap, ScheduleRecord
+from phaseline.timetable import CatchUp, Overlap, ScheduleRecord, UnreadableSchedule
 
 
 @attrs.frozen(kw_only=True)
@@ -47,6 +47,8 @@ class Schedule:
     """When it was stored."""
     updated_at: datetime
     """When it was last changed."""
+    unreadable: str | None = None
+    """Why its input cannot be read here, so that no run of it begins from here; None if it can."""
 
 
 def schedule_of(record: ScheduleRecord) -> Schedule:
@@ -57,4 +59,5 @@ def schedule_of(record: ScheduleRecord) -> Schedule:
         priority=record.priority, tags=tags_of(record.marks), attributes=attributes_of(record.marks),
         paused=record.paused, next_at=record.next_at, last_slot=record.last_slot,
         created_at=record.created_at, updated_at=record.updated_at,
+        unreadable=str(record.error) if isinstance(record, UnreadableSchedule) else None,
     )  # fmt: skip

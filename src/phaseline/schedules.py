@@ -202,9 +202,7 @@ class Schedules:
         Raises:
             ScheduleNotFoundError: There is none of this name.
         """
-        if (
-            self._may is not _any
-        ):  # else it is not read: one that cannot be decrypted any more is deleted, too
+        if self._may is not _any:
             await self._look(name)
         if not _is_name(name) or not await self._runner.write(
             partial(self._timetable.delete, self._namespace, name)
@@ -234,6 +232,7 @@ class Schedules:
         Raises:
             ScheduleNotFoundError: There is none of this name.
             PipelineNotRegisteredError: Its pipeline, of its version, is not registered here.
+            CodecError: Its input cannot be read here.
         """
         schedule = await self._known(name)
         return await self._begin(schedule, self._runner.clock.now().replace(microsecond=0), of_slot=False)
@@ -255,6 +254,7 @@ class Schedules:
                 cannot be read here.
             ScheduleNotFoundError: There is none of this name.
             PipelineNotRegisteredError: Its pipeline, of its version, is not registered here.
+            CodecError: Its input cannot be read here.
         """
         schedule = await self._known(name)
         for moment in (since, until):

@@ -10,6 +10,7 @@ from typing import Final, Literal, NamedTuple, TypeAlias
 import attrs
 import msgspec
 
+from phaseline.errors import CodecError
 from phaseline.slots import Rule
 from phaseline.units import Outcome, Unit
 
@@ -66,6 +67,21 @@ class ScheduleRecord(msgspec.Struct, frozen=True, kw_only=True):
     def rule(self) -> Rule:
         """When it is due."""
         return Rule(self.cron, self.every, self.zone)
+
+
+class UnreadableSchedule(ScheduleRecord, frozen=True, kw_only=True):
+    """A schedule of which all can be read here but the input, which stands in it as it is stored.
+
+    Nothing but a run of it needs that: it is told of, changed otherwise, and given another input as any.
+    """
+
+    error: CodecError
+    """Why it cannot."""
+
+    @property
+    def stored(self) -> ScheduleRecord:
+        """The row as it is stored."""
+        return ScheduleRecord(**{name: getattr(self, name) for name in ScheduleRecord.__struct_fields__})
 
 
 class Turn(NamedTuple):
@@ -163,16 +179,17 @@ class Timetable(ABC):
 
     @abstractmethod
     def get(self, namespace: str, name: str) -> ScheduleRecord | None:
-        """A schedule; None if there is none of this name."""
+        """A schedule, as ``UnreadableSchedule`` where its input cannot be read; None if there is none of this name."""
 
     @abstractmethod
     def all(self, namespace: str) -> Sequence[ScheduleRecord]:
-        """The schedules of a namespace, in the order of their names."""
+        """The schedules of a namespace, in the order of their names, each as ``get`` gives it."""
 
     @abstractmethod
     def put(self, schedule: ScheduleRecord, expected: int) -> bool:
         """Store a schedule; gives False, and does nothing, unless the stored one has this revision (0: there is none).
 
+        It may be one that ``get`` gave, unreadable or not, with other fields; the input of such a one stays as it is stored.
         It must also have been created at the same moment: one that was deleted and stored anew counts from one again.
         """
 

@@ -408,6 +408,8 @@ class ScheduleView(View):
     last_slot: datetime | None
     created_at: datetime
     updated_at: datetime
+    unreadable: str | None
+    """Why its input cannot be read here, so that no run of it begins from here; null if it can."""
 
     @classmethod
     def of(cls, schedule: Schedule) -> Self:
@@ -418,6 +420,7 @@ class ScheduleView(View):
             every_seconds=every, tz=schedule.tz, overlap=schedule.overlap, catch_up=schedule.catch_up,
             priority=schedule.priority, paused=schedule.paused, next_at=schedule.next_at,
             last_slot=schedule.last_slot, created_at=schedule.created_at, updated_at=schedule.updated_at,
+            unreadable=schedule.unreadable,
         )  # fmt: skip
 
 

@@ -5,18 +5,23 @@ from __future__ import annotations
 import secrets
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
+from datetime import datetime, timedelta
 from typing import Any
 
 import anyio
+import attrs
 import pytest
 from msgspec.structs import replace
 from tests.loops import anyio_backend  # noqa: F401  # the fixture
 
-from phaseline import Context, CustomEvent, Event, Pipeline, RunHandle, Runtime, phase
+from phaseline import SLOT, Context, CustomEvent, Event, Pipeline, RunHandle, Runtime, phase
 from phaseline.abc import Storage
+from phaseline.cli.schedules import _row
 from phaseline.crypto import EncryptedCodec, encrypted
-from phaseline.errors import DecryptionError
+from phaseline.errors import DecryptionError, ScheduleNotFoundError
+from phaseline.schedule import Schedule
 from phaseline.testing import FakeClock
+from phaseline.views import ScheduleView
 from phaseline.web import Access
 from phaseline.web.feed import Feed
 from phaseline.web.guard import Visitor
@@ -175,3 +180,81 @@ async def test_runs_that_are_followed_elsewhere(
             await until(lambda: handles[1].id in ends(got))
             await anyio.sleep(2.5 * LOOK)
     assert caplog.text.count(f"run {handles[0].id} is followed, and cannot be read any more") == 1
+
+
+# --------------------------------------------------------------------- schedules
+HOUR = timedelta(hours=1)
+
+
+def open_with(storage: Callable[[], Storage], clock: FakeClock, keys: dict[str, bytes]) -> Runtime:
+    """A runtime with these keys."""
+    return Runtime(encrypted(storage(), EncryptedCodec(keys)), pipelines=[quiet, at], clock=clock)
+
+
+@phase
+async def tell(slot: datetime) -> str:
+    return slot.isoformat()
+
+
+at = Pipeline("at", tell)
+
+
+@asynccontextmanager
+async def with_a_lost_schedule(
+    storage: Callable[[], Storage], clock: FakeClock
+) -> AsyncGenerator[tuple[Runtime, Schedule]]:
+    """A runtime without the key of the input of a schedule, and that one as it was; there is one of a key that is here, and one without an input."""
+    async with open_with(storage, clock, OLD) as runtime:
+        lost = await runtime.schedules.put("lost", quiet, input=1, every=HOUR, tags=["kept"])
+    async with open_with(storage, clock, NEW) as runtime:
+        await runtime.schedules.put("sound", quiet, input=2, every=HOUR)
+        await runtime.schedules.put("slots", at, input=SLOT, every=HOUR)
+        yield runtime, lost
+
+
+async def test_a_schedule_is_told_of_without_its_input(
+    storage: Callable[[], Storage], clock: FakeClock
+) -> None:
+    """In the list, among the others, and alone; with the reason why no run of it can begin, which whoever asks for one is told."""
+    async with with_a_lost_schedule(storage, clock) as (runtime, lost):
+        found = {schedule.name: schedule for schedule in await runtime.schedules.list()}
+        unreadable = found["lost"].unreadable or ""
+        assert (
+            found["lost"] == attrs.evolve(lost, unreadable=unreadable) == await runtime.schedules.get("lost")
+        )
+        assert unreadable.startswith("what is stored cannot be decrypted: the key 'old' is not there")
+        assert [found["sound"].unreadable, found["slots"].unreadable] == [None, None]
+        view = ScheduleView.of(found["lost"])
+        assert (view.unreadable, "unreadable here" in _row(view)) == (unreadable, True)
+        with pytest.raises(DecryptionError, match="the key 'old' is not there"):
+            await runtime.schedules.trigger("lost")
+        with pytest.raises(ScheduleNotFoundError, match="'lost', 'slots', 'sound'"):
+            await runtime.schedules.get("none")
+
+
+async def test_a_schedule_is_paused_and_resumed_without_its_input(
+    storage: Callable[[], Storage], clock: FakeClock
+) -> None:
+    """Which stays as it is stored: who has its key fires it then."""
+    async with with_a_lost_schedule(storage, clock) as (runtime, _):
+        paused = await runtime.schedules.pause("lost")
+        assert (paused.paused, paused.next_at) == (True, None)
+        resumed = await runtime.schedules.resume("lost")
+        assert (resumed.paused, resumed.next_at) == (False, clock.now() + HOUR)
+    async with open_with(storage, clock, OLD) as runtime:
+        handle = await runtime.schedules.trigger("lost")
+        assert await handle.result() == 1
+        assert (await runtime.schedules.get("lost")).unreadable is None
+
+
+async def test_a_schedule_is_given_another_input_without_the_one_before(
+    storage: Callable[[], Storage], clock: FakeClock
+) -> None:
+    """As any is that is stored anew: it goes on where it was."""
+    async with with_a_lost_schedule(storage, clock) as (runtime, lost):
+        await clock.advance(HOUR / 2)
+        put = await runtime.schedules.put("lost", quiet, input=3, every=HOUR, tags=["kept"])
+        assert put == attrs.evolve(lost, updated_at=clock.now())
+        await clock.advance(HOUR)
+        (run,) = (await runtime.find(attributes={"schedule": "lost"})).runs
+        assert await (await runtime.get(run.id, quiet)).result() == 3

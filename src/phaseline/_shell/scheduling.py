@@ -32,6 +32,7 @@ from phaseline.timetable import (
     ScheduleRecord,
     Timetable,
     Turn,
+    UnreadableSchedule,
     fate_of,
     is_missed,
     key_of,
@@ -334,8 +335,10 @@ def input_of(plan: Plan, schedule: ScheduleRecord, slot: datetime) -> Any:
     """The input of a run.
 
     Raises:
-        DecodeError: What is stored is not of the pipeline's type any more.
+        CodecError: What is stored cannot be read, or is not of the pipeline's type any more.
     """
+    if isinstance(schedule, UnreadableSchedule):
+        raise schedule.error
     return (
         slot.astimezone(zone_of(schedule.zone))
         if schedule.input is None

@@ -52,12 +52,13 @@ def list_schedules(runtime: Runtimes = None, *, namespace: Namespace = None, as_
 
 
 def _row(view: ScheduleView) -> tuple[str, ...]:
+    following = "unreadable here" if view.unreadable else when(view.next_at)
     rule = f"every {view.every_seconds:g} s" if view.cron is None else f"{view.cron} ({view.tz})"
     return (
         view.name,
         view.pipeline,
         rule,
-        "paused" if view.paused else when(view.next_at),
+        "paused" if view.paused else following,
         when(view.last_slot),
     )
 

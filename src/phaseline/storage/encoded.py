@@ -14,7 +14,7 @@ from datetime import datetime, timedelta
 from typing import Any, Final, Protocol, TypeVar
 
 import attrs
-from msgspec.structs import replace
+from msgspec.structs import asdict, replace
 
 from phaseline._values.codec import from_json_text, same_json, to_json_text
 from phaseline.abc import (
@@ -39,7 +39,7 @@ from phaseline.letters import EVERY_LETTER, DeadLetter, LetterFilter, LetterKey
 from phaseline.places import Place
 from phaseline.rows import Checkpoint, Definition, ErrorInfo, PhaseRecord, PhaseState, RunRecord
 from phaseline.statistics import Grouping, Statistics
-from phaseline.timetable import DueSchedules, Firing, ScheduleRecord, Timetable
+from phaseline.timetable import DueSchedules, Firing, ScheduleRecord, Timetable, UnreadableSchedule
 from phaseline.units import Message, Outcome, RunRows, Unit
 from phaseline.usage import Usage
 
@@ -340,12 +340,14 @@ class _EncodedTimetable(Timetable):
 
     def get(self, namespace: str, name: str) -> ScheduleRecord | None:
         found = self._inner.get(namespace, name)
-        return None if found is None else self._with(found, self._texts.plain)
+        return None if found is None else self._read(found)
 
     def all(self, namespace: str) -> Sequence[ScheduleRecord]:
-        return [self._with(found, self._texts.plain) for found in self._inner.all(namespace)]
+        return [self._read(found) for found in self._inner.all(namespace)]
 
     def put(self, schedule: ScheduleRecord, expected: int) -> bool:
+        if isinstance(schedule, UnreadableSchedule):
+            return self._inner.put(schedule.stored, expected)
         return self._inner.put(self._with(schedule, self._texts.coded), expected)
 
     def delete(self, namespace: str, name: str) -> bool:
@@ -373,6 +375,12 @@ class _EncodedTimetable(Timetable):
                 for schedule, expected, unit in firings
             ]
         )
+
+    def _read(self, schedule: ScheduleRecord) -> ScheduleRecord:
+        try:
+            return self._with(schedule, self._texts.plain)
+        except CodecError as error:  # the others are to be told of, and this one can be changed
+            return UnreadableSchedule(**asdict(schedule), error=error)
 
     def _with(self, schedule: ScheduleRecord, change: Callable[[str], str]) -> ScheduleRecord:
         return schedule if schedule.input is None else replace(schedule, input=change(schedule.input))

@@ -46,7 +46,8 @@ export default function Schedules({ route: { query } }) {
         <tbody ref=${rows.body}>${schedules.map((each) => html`
           <tr key=${each.name} onFocusIn=${() => rows.onFocus(each.name)}>
             <td><button class="opens" data-row aria-expanded=${String(each.name === opened)} onClick=${() => open(each.name)}><${Icon} name=${each.name === opened ? "down" : "right"} /><b>${each.name}</b></button>
-              <div class="muted under">${each.pipeline} v${each.version}</div></td>
+              <div class="muted under">${each.pipeline} v${each.version}</div>
+              ${each.unreadable && html`<div class="bad under">Its input cannot be read here</div>`}</td>
             <td>${each.cron ? html`<span class="mono">${each.cron}</span><div class="muted">${each.tz}</div>` : html`every ${duration(each.every_seconds)}`}</td>
             <td class="end">${each.paused ? html`<span class="state tone-paused"><${Icon} name="paused" />Paused</span>` : html`<${Ago} at=${each.next_at} />`}</td>
             <td class="end"><${Ago} at=${each.last_slot} /></td>
@@ -63,6 +64,7 @@ export default function Schedules({ route: { query } }) {
 function More({ schedule }) {
   const load = useLoad((signal) => read(`schedules/${part(schedule.name)}/slots`, { limit: SLOTS }, signal), [schedule.name, schedule.next_at]);
   return html`<div class="beneath">
+    ${schedule.unreadable && html`<p class="bad">No run of it begins from here: ${schedule.unreadable}</p>`}
     <section><h3>${schedule.paused ? "Next slots, if it were not paused" : "Next slots"}</h3>
       ${load.error ? html`<p class="bad">${load.error.message}</p>` : !load.data ? html`<${Loading} lines=${3} />`
         : html`<ol class="slots">${load.data.slots.map((slot) => html`<li><time datetime=${slot} title=${`${moment(slot)} here`}>${inZone(slot, schedule.tz)}</time></li>`)}</ol>`}</section>
