@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
@@ -105,3 +106,10 @@ def test_a_lock_of_others_is_waited_out(storage: SqlStorage, monkeypatch: pytest
     with pytest.raises(StorageUnavailableError, match="locked"):
         storage._write_transaction(lambda _: (_ for _ in ()).throw(busy()))
     assert len(pauses) == 2 * (store.BUSY_TRIES - 1)
+
+
+def test_no_mark_of_a_statement_is_numbered() -> None:
+    """To the driver of Python 3.12.1 such a mark is a name, and values that are a sequence come with a warning; which may be an error."""
+    statements = {name: text for name, text in vars(dialect).items() if name.isupper() and "?" in str(text)}
+    assert {"UPDATE_PHASE", "UPDATE_LEVEL", "INSERT_EVENT", "DELETE_MARK"} <= statements.keys()
+    assert [name for name, text in statements.items() if re.search(r"\?\d", text)] == []

@@ -133,9 +133,9 @@ class SqliteDialect(Dialect):
             _update(driver, UPDATE_RUN, batch.run_updates)
             _update(driver, UPDATE_AMENDED, batch.amended_updates)
             _insert(driver, INSERT_RUN, batch.run_inserts)
-            _update(driver, UPDATE_PHASE, batch.phase_updates)
+            _update(driver, UPDATE_PHASE, _twice(batch.phase_updates, LEASE))
             _insert(driver, INSERT_PHASE, batch.phase_inserts)
-            _update(driver, UPDATE_LEVEL, batch.level_updates)
+            _update(driver, UPDATE_LEVEL, _twice(batch.level_updates, LEASE + 1))
             _insert(driver, INSERT_LEVEL, batch.level_inserts)
             _update(driver, DROP_PHASE, batch.phase_drops)
             _insert(driver, DROP_CHECKPOINT, batch.checkpoint_drops)
@@ -270,9 +270,8 @@ def _updating_runs(changes: Sequence[str]) -> str:
 
 
 def _updating_phases(changes: Sequence[str]) -> str:
-    worker, fence, lease = (changes.index(name) + 1 for name in ("worker", "fence", "lease_expires"))
     # Who decides on a phase that goes on does not know how often its lease was renewed since.
-    kept = f"CASE WHEN worker = ?{worker} AND fence = ?{fence} THEN lease_expires ELSE ?{lease} END"
+    kept = "CASE WHEN fence = ? AND worker = ? THEN lease_expires ELSE ? END"
     assigned = _assigned(changes).replace("lease_expires = ?", f"lease_expires = {kept}")
     return (
         f"UPDATE phaseline_phase_execution SET {assigned}, lane = ?, output = coalesce(?, output), "  # noqa: S608  # names of ours
@@ -280,6 +279,8 @@ def _updating_phases(changes: Sequence[str]) -> str:
     )
 
 
+LEASE = rows.PHASE_CHANGES.index("lease_expires")
+"""Its place among what changes of a phase."""
 UPDATE_RUN = _updating_runs(rows.RUN_CHANGES)
 UPDATE_AMENDED = _updating_runs(rows.RUN_AMENDED)
 INSERT_RUN = _inserting("pipeline_run", columns.RUN_INSERT)
@@ -317,6 +318,14 @@ INSERT_LETTER = _inserting("dead_letter", columns.LETTER)
 DELETE_MARK = "DELETE FROM phaseline_run_mark WHERE namespace = ? AND mark = ? AND run_id = ?"
 INSERT_MARK = _inserting("run_mark", rows.MARK)
 INSERT_MESSAGE = _inserting("message", columns.MESSAGE)
+
+
+def _twice(values: Rows, lease: int) -> Rows:
+    """Repeat fence and worker, which stand right before the lease: what is compared before it is kept.
+
+    Numbered marks would take them from where they are, but to the driver these are names, which it refuses with a sequence.
+    """
+    return [row[:lease] + row[lease - 2 :] for row in values]
 
 
 def _update(driver: Any, statement: str, values: Rows) -> None:
