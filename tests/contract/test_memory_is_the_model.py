@@ -199,9 +199,12 @@ def units(draw: st.DrawFn, model: Storage, space: str, run_id: str) -> Unit:
     )
 
     changed: list[tuple[PhaseRecord, int]] = []
-    for row in draw(st.lists(st.sampled_from(rows), unique=True, max_size=3)) if rows else []:
+    # Nothing brings a row back to where it could be late, once it has ended or that was told.
+    open_rows = [row for row in rows if row.sla_at is None or row.ended_at is None]
+    for row in draw(st.lists(st.sampled_from(open_rows), unique=True, max_size=3)) if open_rows else []:
         new = draw(phases(row.path, row.position, has_output=row.path in outputs, epoch=row.epoch))
-        new = replace(new, sla_at=row.sla_at, breached=None if row.sla_at is None else new.breached)
+        told = new.breached if row.breached is None else row.breached
+        new = replace(new, sla_at=row.sla_at, breached=None if row.sla_at is None else told)
         changed.append((new, draw(st.sampled_from([row.fence] * 8 + [row.fence + 1]))))
     if draw(st.integers(0, 19)) == 0:
         changed.append((make_phase("never came up", position=99), 0))
