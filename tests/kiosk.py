@@ -21,12 +21,19 @@ class Kiosk:
         self.url = f"sqlite:///{folder}/runs.db"
 
     def start(
-        self, pipeline: Pipeline[Any, Any], value: object, *, serve: bool = True, **options: Any
+        self,
+        pipeline: Pipeline[Any, Any],
+        value: object,
+        *,
+        serve: bool = True,
+        tracebacks: bool = False,
+        **options: Any,
     ) -> str:
         """Begin a run, and have it served until it stands; gives its id."""
 
         async def begun() -> str:
-            async with Runtime(self.url, pipelines=[letters, asking], serve=serve) as runtime:
+            known = [letters, asking]
+            async with Runtime(self.url, pipelines=known, serve=serve, tracebacks=tracebacks) as runtime:
                 handle = await runtime.start(pipeline, value, **options)
                 if serve:
                     async for event in handle.events():

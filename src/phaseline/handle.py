@@ -148,7 +148,10 @@ class RunHandle(Generic[Out_co]):
     async def _until(self, states: frozenset[str]) -> LiveRun:
         """Wait until it is in one of the states."""
         anew = self._is_told or self._reopened != self._runner.reopened
-        self._live = await ended_run(self._runner, await self._awaited(), states, anew=anew)
+        before = await self._awaited()
+        self._live = await ended_run(self._runner, before, states, anew=anew)
+        if before.cause is not None and self._live.snapshot.run.epoch == before.snapshot.run.epoch:
+            self._live.cause = before.cause  # it was read anew, and is the same failure
         self._is_told = True
         return self._live
 

@@ -155,7 +155,8 @@ class Runtime:
             classify: Says of an exception that a body raised which category it is of; None for what would be said
                 without it. It is called on the event loop, and must be quick.
             tracebacks: Store the last 4,000 characters of a traceback with each failure of a phase:
-                ``run.phases[path].error.traceback``. Exceptions may carry secrets, so they are left out by default.
+                ``run.phases[path].error.traceback``; and log the exception with each. Exceptions may carry secrets, so they are
+                left out by default.
             on_error: Called with each ``ErrorOccurred`` of a commit of this process, as ``bus.subscribe`` calls handlers: what
                 it raises is logged, and however long it takes, no run waits for it.
             checkpoints: False leaves out checkpoints of runs, and events of them, and nothing else.

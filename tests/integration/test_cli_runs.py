@@ -74,6 +74,16 @@ def test_a_run_is_shown_with_its_phases(kiosk):
     assert json.loads(kiosk.ask("runs", "show", done).stdout.partition("annotate\n")[2]) == {"output": 6}
 
 
+def test_where_it_was_raised_is_shown_if_that_was_kept(kiosk):
+    """Escaped, as all that is written by others; and never in what is for programs."""
+    kept = kiosk.start(letters, "endless", tracebacks=True)
+    shown = kiosk.ask("runs", "show", kept).stdout
+    assert "Traceback (most recent call last):\n" in shown
+    assert r"Abort: it has no end\x1b[31m" in shown.partition("Traceback")[2]
+    assert "Traceback" not in kiosk.ask("runs", "show", kept, "--json").stdout
+    assert "Traceback" not in kiosk.ask("runs", "show", kiosk.start(letters, "endless")).stdout
+
+
 def test_runs_are_commanded(kiosk):
     """In the words of the API; who did it, and why, stands in their history."""
     run_id = kiosk.start(letters, "one", serve=False)

@@ -89,6 +89,8 @@ async def test_the_next_attempt_is_made_beside_it(
         assert ["slow"] == refused
         assert events == [event async for event in handle.events()]
         assert not [record for record in caplog.records if "taken over" in record.message]  # committed once
+        (told,) = [record.message for record in caplog.records if record.name == "phaseline.failure"]
+        assert "attempt 1 failed with TimeoutError; it is tried again at " in told
 
 
 @unheeding

@@ -122,7 +122,9 @@ async def test_a_start_that_fails_does_so_alone(
     assert await anyio.to_thread.run_sync(stored, postgres) == ["IDLE"] * 4
 
 
-async def test_a_result_that_is_refused_fails_its_run(postgres: Database, trigger: Trigger) -> None:
+async def test_a_result_that_is_refused_fails_its_run(
+    postgres: Database, trigger: Trigger, caplog: pytest.LogCaptureFixture
+) -> None:
     """For good, with what the server said; other runs do not notice."""
     await anyio.to_thread.run_sync(trigger.at, "phase_execution", "output", "13", REFUSES)
     async with Runtime(postgres.storage(), pipelines=[one]) as runtime:
@@ -132,6 +134,8 @@ async def test_a_result_that_is_refused_fails_its_run(postgres: Database, trigge
                 await handles[0].result()
             assert [await handle.result() for handle in handles[1:]] == list(range(100, 120))
     assert await anyio.to_thread.run_sync(stored, postgres) == ["COMPLETED"] * 20 + ["FAILED"]
+    (told,) = [record.message for record in caplog.records if record.name == "phaseline.failure"]
+    assert "failed for good in attempt 1 with StorageRefusedError, and the run with it" in told
 
 
 async def test_an_item_that_is_refused_fails_alone(postgres: Database, trigger: Trigger) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from phaseline._definition.edges import Edge, Given
-from phaseline._definition.plan import Items, NodeKind, PlanNode
+from phaseline._definition.plan import Items, NodeKind, Plan, PlanNode
 from phaseline._engine import evolve_phase, evolve_run
 from phaseline._engine.again import takes_back_failure
 from phaseline._engine.draft import Draft
@@ -23,7 +23,7 @@ def fail_for_good(draft: Draft, row: PhaseRecord, error: ErrorInfo) -> None:
         evolve_phase.compensation_failed(draft, row, error)
         _fail_unfinished(draft, error, draft.row(row.path), None)
         return
-    is_collected = collector(draft, node) is not None
+    is_collected = collector(draft.plan, node) is not None
     evolve_phase.phase_failed(draft, row, error, final=is_collected)
     if not is_collected:
         fail_run(draft, row, error)
@@ -93,11 +93,11 @@ def fail_item(draft: Draft, map_node: PlanNode, node: PlanNode, items: Items, er
         evolve_phase.phases_cancelled(draft, left, final=True)
 
 
-def collector(draft: Draft, node: PlanNode) -> PlanNode | None:
+def collector(plan: Plan, node: PlanNode) -> PlanNode | None:
     """The map that collects the failure of a node, if one does."""
     scope = node.scope
     while scope is not None:
-        map_node = draft.plan.nodes[scope]
+        map_node = plan.nodes[scope]
         if map_node.on_error == "collect":
             return map_node
         scope = map_node.scope

@@ -229,7 +229,7 @@ def _end_item_if_over(draft: Draft, node: PlanNode, items: Items, offer: Offer) 
 
 
 def _end_failed_item(draft: Draft, node: PlanNode, items: Items, row: PhaseRecord, offer: Offer) -> None:
-    map_node = collector(draft, node)
+    map_node = collector(draft.plan, node)
     assert map_node is not None  # noqa: S101  # else the run has failed
     assert row.error is not None  # noqa: S101  # it has failed
     depth = len(draft.plan.scopes_of(map_node))

@@ -11,7 +11,7 @@ import anyio
 from anyio.lowlevel import checkpoint
 
 from phaseline._definition.plan import Plan
-from phaseline._engine.commands import Attach, Command, Fail
+from phaseline._engine.commands import Attach, Command, Fail, Succeed
 from phaseline._engine.draft import Draft
 from phaseline._shell.after_commit import tell_of_slot
 from phaseline._shell.bounds import invoke_bounded
@@ -21,6 +21,7 @@ from phaseline._shell.invoke import interrupted, invoke, unstorable
 from phaseline._shell.leaving import returned
 from phaseline._shell.live import Interruption, Job, LiveRun
 from phaseline._shell.starting import AT_ONCE, new_run
+from phaseline._shell.telling import tell_of_failure
 from phaseline._shell.traced import traced
 from phaseline.errors import LeaseLostError, StorageRefusedError
 from phaseline.rows import SETTLED_STATES, PhaseRecord, PhaseState
@@ -111,7 +112,9 @@ async def _commit(runner: Runner, job: Job, result: Command | Draft | None) -> J
     runner.seats += 1
     runner.thread_seats += job.node.in_thread
     try:
-        if isinstance(result, Draft):  # a transactional phase, which is committed already
+        if type(result) is Succeed:  # asked first: nearly all bodies come to that
+            granted = await runner.committer.submit(live, result, job=job, drives=True)
+        elif isinstance(result, Draft):  # a transactional phase, which is committed already
             async with runner.committer.alone:
                 job.hand_on()
                 live, granted = runner.take_over(result), result.granted
@@ -119,6 +122,7 @@ async def _commit(runner: Runner, job: Job, result: Command | Draft | None) -> J
             raise LeaseLostError(live.id, job.row.path, job.row.fence)  # noqa: TRY301  # as where it is learnt by the commit
         else:
             granted = await runner.committer.submit(live, result, job=job, drives=True)
+            tell_of_failure(job, result)
     except LeaseLostError as error:
         await _take_loss(runner, job, result, error)
     except Exception as error:  # noqa: BLE001  # nobody is left to hear of it
@@ -148,7 +152,9 @@ async def _take_loss(runner: Runner, job: Job, result: Command | Draft | None, e
 async def _commit_refusal(runner: Runner, job: Job, error: StorageRefusedError) -> None:
     """Fail a phase for good whose result the storage does not take: called again it would come to the same."""
     try:
-        await runner.committer.submit(job.live, unstorable(runner, job, error))
+        command = unstorable(runner, job, error)
+        await runner.committer.submit(job.live, command)
+        tell_of_failure(job, command)
     except Exception as second:  # noqa: BLE001  # as above
         log.error("nor can phase %r of run %s be failed: %s", job.row.path, job.live.id, second)  # noqa: TRY400  # as above
 

@@ -241,6 +241,8 @@ def _failed(runner: Runner, job: Job, context: BodyContext | None, error: BaseEx
         again_at, error, info = None, broken, info_of(broken, path, traceback=traceback)
     if again_at is None:
         job.live.cause = error
+    if traceback:
+        job.raised = error
     cut_off = job.interruption is not None
     return Fail(path, job.row.fence, info, again_at, progress, job.saved, job.used(), cut_off)
 
@@ -248,7 +250,8 @@ def _failed(runner: Runner, job: Job, context: BodyContext | None, error: BaseEx
 def unstorable(runner: Runner, job: Job, error: StorageError) -> Fail:
     """Make a command of a result that the storage does not take."""
     job.live.cause = error
-    info = info_of(error, job.row.path, runner.options.classify)
+    traceback = runner.options.tracebacks
+    info = info_of(error, job.row.path, runner.options.classify, traceback=traceback)
     return Fail(job.row.path, job.row.fence, info, None, spent=job.used())
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 from phaseline._shell.after_commit import tell_of_slot
 from phaseline._shell.invoke import interrupted
 from phaseline._shell.live import Job
+from phaseline._shell.telling import tell_of_failure
 from phaseline.errors import LeaseLostError
 
 if TYPE_CHECKING:
@@ -41,6 +42,7 @@ async def leave_behind(runner: Runner, job: Job) -> None:
     try:
         if command is not None:
             await runner.committer.submit(live, command)
+            tell_of_failure(job, command)
     except LeaseLostError as error:
         log.info("%s", error)
     except Exception as error:  # noqa: BLE001  # nobody is left to hear of it

@@ -67,6 +67,7 @@ class Job:
         "items",
         "live",
         "node",
+        "raised",
         "row",
         "saved",
         "seat",
@@ -98,6 +99,9 @@ class Job:
         """What the body used since its last step."""
         self.given: Stored | None = None
         """What the body was given, if it is large and the whole of one stored value."""
+        self.raised: BaseException
+        """What it failed with, until that is logged; only where the host has tracebacks kept, and unset until then: a phase
+        that succeeds does not pay for it."""
 
     @property
     def log_fields(self) -> dict[str, object]:

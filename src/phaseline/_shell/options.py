@@ -43,7 +43,7 @@ class RunnerOptions:
     classify: Classify | None = None
     """What the host says of exceptions."""
     tracebacks: bool = False
-    """Whether the end of a traceback is stored with each failure of a phase."""
+    """Whether the end of a traceback is stored with each failure of a phase, and the exception logged with it."""
     checkpoints: bool = True
     """Whether positions of runs are noted."""
     checkpoint_interval: timedelta = timedelta(seconds=60)

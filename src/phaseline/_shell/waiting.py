@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator
 from functools import partial
-from typing import Any
+from typing import Any, Final
 
 import anyio
 
@@ -19,13 +19,17 @@ from phaseline.errors import (
     RuntimeNotOpenError,
 )
 from phaseline.events import Event
-from phaseline.rows import ENDED_STATES, RunState
+from phaseline.rows import ENDED_STATES, ErrorInfo, RunState
 from phaseline.run import Run
 from phaseline.watches import Watch
 
 FIRST_POLL, POLL, SLOW_POLL = 0.02, 0.25, 1.0
 """Seconds between two looks at a run that another process may carry forward: doubled each time, up to the second, or to the
 third where processes nudge each other. All that are carried forward here are looked at together, as rarely as that."""
+
+
+UNRAISED: Final = frozenset({"WorkerLost", "SignalTimeout", "Again"})
+"""Failures of phases that are found by looking at the run: nothing was raised."""
 
 
 async def ended_run(
@@ -102,13 +106,19 @@ async def _told(runner: Runner, watch: Watch, pause: float = POLL) -> None:
         await watch.wait()
 
 
+def _advice(error: ErrorInfo | None) -> str:
+    """Say where more is told of a failure, and how the next one would tell where it was raised, if that was not kept."""
+    advice = "error.run.phases tells of the last attempt of each phase"
+    if error is None or error.phase is None or error.type in UNRAISED or error.traceback is not None:
+        return advice
+    return f"{advice}; Runtime(tracebacks=True) keeps where it was raised"
+
+
 def raise_unless_completed(run: Run[Any], cause: BaseException | None) -> None:
     """Turn the ends without an output into exceptions."""
     match run.state:
         case RunState.FAILED:
-            raise PipelineFailedError(
-                run, run.error, "error.run.phases tells of the last attempt of each phase"
-            ) from cause
+            raise PipelineFailedError(run, run.error, _advice(run.error)) from cause
         case RunState.CANCELLED:
             raise PipelineCancelledError(run)
         case RunState.ROLLED_BACK:

@@ -38,7 +38,7 @@ from phaseline.exports import RunExport
 from phaseline.finding import Stage
 from phaseline.marks import attribute_from
 from phaseline.pipeline import Pipeline
-from phaseline.rows import RunState
+from phaseline.rows import PhaseState, RunState
 from phaseline.run import Run
 from phaseline.runtime import Runtime
 from phaseline.showing import detail_of, pipeline_of
@@ -148,6 +148,8 @@ def show_run(
     console().print(Picture(run, pipeline, datetime.now(UTC)))
     for name, value in _facts(shown, run):
         print(f"{name}: {printable(value)}")
+    if (raised := _raised(run)) is not None:
+        print(printable(raised, lines=True).rstrip())
     if shown.output is not None:
         print_json({"output": shown.output})
 
@@ -167,6 +169,12 @@ def _facts(shown: RunDetail, run: Run[object]) -> Iterator[tuple[str, str]]:
         "commands": " ".join(shown.allowed).replace("_", "-"),
     }
     yield from ((name, value) for name, value in facts.items() if value)
+
+
+def _raised(run: Run[object]) -> str | None:
+    """Where it was raised what the run failed with, or what a phase is tried again for; None where it was not kept."""
+    errors = (run.error, *(row.error for row in run.phases.values() if row.state is PhaseState.RETRYING))
+    return next((error.traceback for error in errors if error is not None and error.traceback), None)
 
 
 @app.command("watch")
