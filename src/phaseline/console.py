@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from importlib import import_module
@@ -31,6 +31,7 @@ from phaseline.events import Event, PhaseProgress
 from phaseline.handle import RunHandle
 from phaseline.outline import Entry, outline
 from phaseline.pipeline import Pipeline
+from phaseline.retry import Retry
 from phaseline.rows import ENDED_STATES, ErrorInfo, PhaseRecord, PhaseState, Progress, RunState
 from phaseline.run import Run
 from phaseline.showing import pipeline_of
@@ -52,6 +53,8 @@ ASCII_SIGNS: Final = {
     PhaseState.SKIPPED: "-", PhaseState.RETRYING: "~",
 }  # fmt: skip
 """For terminals that know no more."""
+_GOES_ON: Final = frozenset({PhaseState.RUNNING, PhaseState.RETRYING})
+MOMENT: Final = "%Y-%m-%d %H:%M:%S UTC"
 BAR: Final = 20
 """Columns of a bar, where there is room."""
 PACE: Final = 5
@@ -80,17 +83,32 @@ class Picture:
     """Its pipeline: what is yet to come is drawn too."""
     now: datetime | None = None
     """The time that running phases are measured by; None leaves their times out."""
+    retry: Retry | None = None
+    """The policy of the runtime, by which a phase is tried again that has none of its own."""
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         """Draw it, as wide as there is room, and with no signs that the terminal does not know."""
         run = self.run
-        look = _Look(ASCII_SIGNS if options.ascii_only else SIGNS, self.now, min(BAR, options.max_width // 4))
+        signs, bar = ASCII_SIGNS if options.ascii_only else SIGNS, min(BAR, options.max_width // 4)
+        look = _Look(signs, self.now, bar, self._most)
         planned = () if self.pipeline is None else [node.path for node in self.pipeline.plan.nodes]
         tree = Tree(_head(run, self.now), guide_style="dim")
         look.hang(tree, outline(run.phases, planned))
         yield tree
         if run.error is not None and run.state == RunState.FAILED and not self._shows(run.error):
             yield Text(f"{run.error.type}: {printable(run.error.message)}", style="red")
+
+    def _most(self, row: PhaseRecord) -> int | None:
+        """How many attempts a phase that goes on will have had at most, as things stand; None where that is not bounded."""
+        if self.pipeline is None:
+            return None
+        plan = self.pipeline.plan
+        policy = plan.binding_of(plan.locate(row.path)[0]).retry or self.retry
+        if policy is None or policy.most is None:
+            return None
+        # Attempts that ended otherwise, such as by the loss of their worker, are not counted by a policy.
+        begun = row.attempt if row.state is PhaseState.RETRYING else row.attempt - 1
+        return policy.most + begun - row.failures
 
     def _shows(self, error: ErrorInfo) -> bool:
         """Whether an error stands beside its phase already."""
@@ -115,6 +133,8 @@ class _Look:
     now: datetime | None
     bar: int
     """Columns of a bar."""
+    most: Callable[[PhaseRecord], int | None]
+    """Gives how many attempts a phase will have at most."""
 
     def hang(self, tree: Tree, entries: Sequence[Entry]) -> None:
         """Hang phases into a tree."""
@@ -126,7 +146,7 @@ class _Look:
 
     def _label(self, entry: Entry) -> RenderableType:
         text = Text.assemble((f"{self.signs[entry.state]} {printable(entry.name)}", STYLES[entry.state]))
-        for part in _facts(entry, self.now):
+        for part in _facts(entry, self):
             text.append(f"  {part}", "dim" if entry.state is not PhaseState.FAILED else "red")
         if entry.done is None or entry.state is not PhaseState.RUNNING:
             return text
@@ -140,9 +160,9 @@ class _Look:
         return grid
 
 
-def _facts(entry: Entry, now: datetime | None) -> Iterator[str]:
+def _facts(entry: Entry, look: _Look) -> Iterator[str]:
     """What is told of a phase beside its name."""
-    row = entry.row
+    row, now = entry.row, look.now
     if entry.done is not None:
         yield f"{entry.done:g}" if entry.total is None else f"{entry.done:g} of {entry.total:g}"
     if row is None:
@@ -151,21 +171,29 @@ def _facts(entry: Entry, now: datetime | None) -> Iterator[str]:
         yield printable(row.progress.note)
     if row.wait_kind is not None and entry.state is PhaseState.RUNNING:
         yield f"waits for {_awaited(row)}"
-    if row.attempt > 1:
-        yield f"attempt {row.attempt}"
+    if row.attempt > 1 or entry.state is PhaseState.RETRYING:
+        most = look.most(row) if entry.state in _GOES_ON else None
+        yield f"attempt {row.attempt}" + ("" if most is None else f" of {most}")
     if row.is_taken_over:
         yield "taken over"
-    if entry.state in {PhaseState.FAILED, PhaseState.RETRYING} and row.error is not None:
-        yield f"{row.error.type}: {printable(row.error.message)}"
-    elif row.reason and entry.state in {PhaseState.SKIPPED, PhaseState.RETRYING}:
-        yield printable(row.reason)
+    yield from _why(row)
     took = _between(row.started_at, row.ended_at if row.ended_at is not None else now)
     if took:
         yield took
 
 
+def _why(row: PhaseRecord) -> Iterator[str]:
+    """What a phase failed with, or was skipped or is called again for; and when that is."""
+    if row.state in {PhaseState.FAILED, PhaseState.RETRYING} and row.error is not None:
+        yield f"{row.error.type}: {printable(row.error.message)}"
+    elif row.reason and row.state in {PhaseState.SKIPPED, PhaseState.RETRYING}:
+        yield printable(row.reason)
+    if row.state is PhaseState.RETRYING:
+        yield f"again at {row.available_at:{MOMENT}}"
+
+
 def _awaited(row: PhaseRecord) -> str:
-    until = "" if row.due_at is None else f" until {row.due_at:%Y-%m-%d %H:%M:%S} UTC"
+    until = "" if row.due_at is None else f" until {row.due_at:{MOMENT}}"
     return f"a {row.wait_kind}{until}"
 
 
@@ -273,7 +301,8 @@ class _Screen(Generic[Out]):
 
     async def _put(self, live: Live, run: Run[Out], pipeline: Pipeline[Any, Any]) -> None:
         shown = attrs.evolve(run, phases={path: self._newest(path, row) for path, row in run.phases.items()})
-        drawn = Picture(shown, pipeline, datetime.now(UTC))
+        retry = self._handle.runtime.runner.options.retry
+        drawn = Picture(shown, pipeline, datetime.now(UTC), retry)
         await to_thread.run_sync(partial(live.update, drawn, refresh=True))
 
     def _newest(self, path: str, row: PhaseRecord) -> PhaseRecord:

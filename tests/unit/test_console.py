@@ -11,7 +11,7 @@ import pytest
 from rich.console import Console
 
 import phaseline.console
-from phaseline import Pipeline, each, phase
+from phaseline import Pipeline, Retry, each, phase
 from phaseline.console import Picture, shown_span
 from phaseline.errors import MissingExtraError
 from phaseline.events import PhaseProgress, PipelineCompleted, Transition
@@ -109,17 +109,45 @@ def test_a_run_is_drawn_as_a_tree():
             row("word[1]/clean", PhaseState.RUNNING, progress=Progress(done=3, note="a\x1b[2J")),
             row("word[2]/clean", PhaseState.RUNNING, wait_kind=WaitKind.SIGNAL, due_at=NOW),
             row("total", PhaseState.SKIPPED, reason="nothing to sum"),
-        )
+        ),
+        width=120,
     )
     assert "letters WORD 3.0 s 1j1bpti4l334vq0sg87ck0" in told
     assert "✓ split  2.0 s" in told
-    assert r"↻ clean  attempt 2  ValueError: no \x1b[31m length  2.0 s" in told
+    assert (
+        r"↻ clean  attempt 2  ValueError: no \x1b[31m length  again at 2026-11-28 12:00:00 UTC  2.0 s" in told
+    )
     assert r"● clean  3  a\x1b[2J  2.0 s" in told
     assert "waits for a signal until 2026-11-28 12:00:00 UTC" in told
     assert "- total  nothing to sum" in told
     assert "0 of 3" in told
     assert "━" in told
     assert "\x1b" not in told
+
+
+@pytest.mark.parametrize(
+    ("state", "attempt", "counts", "told"),
+    [
+        (PhaseState.RETRYING, 1, {"failures": 1}, "attempt 1 of 4  again"),
+        (PhaseState.RETRYING, 3, {"failures": 1, "crashes": 2}, "attempt 3 of 6  again"),
+        (PhaseState.RETRYING, 1, {"postponed": 1}, "attempt 1 of 5  again"),
+        (PhaseState.RUNNING, 2, {"failures": 1}, "attempt 2 of 4  "),
+        (PhaseState.RUNNING, 4, {"failures": 1, "crashes": 2}, "attempt 4 of 6  "),
+        (PhaseState.COMPLETED, 2, {"failures": 1}, "attempt 2  "),
+    ],
+)
+def test_of_how_many_attempts_it_is(state, attempt, counts, told):
+    """By the policy of the phase, else that of the runtime; what is no failure is not counted by it."""
+
+    @phase(retry=Retry(attempts=4))
+    async def fetch(address: str) -> str:
+        return address
+
+    for name, body, policy in (("fetch", fetch, Retry(attempts=9)), ("clean", clean, Retry(attempts=4))):
+        console = Console(file=io.StringIO(), width=100)
+        run = of(row(name, state, attempt=attempt, **counts))
+        console.print(Picture(run, Pipeline("fetching", body), NOW, policy))
+        assert told in console.file.getvalue()
 
 
 @pytest.mark.parametrize("width", [20, 40])

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 from anyio import to_thread
@@ -33,16 +33,15 @@ from phaseline.cli.options import (
     span,
 )
 from phaseline.cli.output import console, print_json, print_rows, when
+from phaseline.cli.showing import facts, raised_in, undone_in
 from phaseline.cli.unserved import telling_if_unserved
 from phaseline.exports import RunExport
 from phaseline.finding import Stage
 from phaseline.marks import attribute_from
-from phaseline.pipeline import Pipeline
-from phaseline.rows import PhaseState, RunState
+from phaseline.rows import RunState
 from phaseline.run import Run
 from phaseline.runtime import Runtime
 from phaseline.showing import detail_of, pipeline_of
-from phaseline.usage import Usage
 from phaseline.views import RunDetail, RunsView, RunView
 from phaseline.wire import to_wire
 
@@ -138,43 +137,22 @@ def show_run(
         print_json(with_client(runtime, namespace, lambda client: detail_of(client, run_id)))
         return
 
-    async def read(client: Runtime) -> tuple[RunDetail, Run[object], Pipeline[Any, Any]]:
-        shown, run = await detail_of(client, run_id), await (await client.get(run_id)).run()
-        return shown, run, pipeline_of(client, run)
-
     from phaseline.console import Picture
 
-    shown, run, pipeline = with_client(runtime, namespace, read)
-    console().print(Picture(run, pipeline, datetime.now(UTC)))
-    for name, value in _facts(shown, run):
+    async def read(client: Runtime) -> tuple[RunDetail, Run[object], str, Picture]:
+        shown, handle = await detail_of(client, run_id), await client.get(run_id)
+        run: Run[object] = await handle.run()
+        picture = Picture(run, pipeline_of(client, run), datetime.now(UTC), client.runner.options.retry)
+        return shown, run, await undone_in(handle, run), picture
+
+    shown, run, undone, picture = with_client(runtime, namespace, read)
+    console().print(picture)
+    for name, value in facts(shown, run, undone):
         print(f"{name}: {printable(value)}")
-    if (raised := _raised(run)) is not None:
+    if (raised := raised_in(run)) is not None:
         print(printable(raised, lines=True).rstrip())
     if shown.output is not None:
         print_json({"output": shown.output})
-
-
-def _facts(shown: RunDetail, run: Run[object]) -> Iterator[tuple[str, str]]:
-    """What is told of a run in a line each; what it has not is left out."""
-    facts: Mapping[str, str | None] = {
-        "key": shown.key,
-        "tags": " ".join(shown.tags),
-        "attributes": " ".join(f"{name}={value}" for name, value in shown.attributes.items()),
-        "created": when(run.created_at),
-        "ended": when(run.ended_at),
-        "copy of": run.forked_from,
-        "started by": run.parent_id,
-        "used": "" if run.usage == Usage() else str(run.usage),
-        "checkpoints": " ".join(f"{point.id} ({point.phase})" for point in run.checkpoints),
-        "commands": " ".join(shown.allowed).replace("_", "-"),
-    }
-    yield from ((name, value) for name, value in facts.items() if value)
-
-
-def _raised(run: Run[object]) -> str | None:
-    """Where it was raised what the run failed with, or what a phase is tried again for; None where it was not kept."""
-    errors = (run.error, *(row.error for row in run.phases.values() if row.state is PhaseState.RETRYING))
-    return next((error.traceback for error in errors if error is not None and error.traceback), None)
 
 
 @app.command("watch")
