@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from tests.web_client import client_of
 from phaseline import Pipeline, RunSummary, Runtime, each, phase
 from phaseline.control import PLAIN
 from phaseline.errors import DefinitionError
-from phaseline.web import Access, Action, asgi_app
+from phaseline.web import Access, Action, asgi_app, console
 from phaseline.web.routes import ROUTES
 
 SECRET = "hunter2"  # noqa: S105  # that is what must not be found
@@ -490,6 +491,27 @@ async def test_a_mistake_of_the_host_is_logged_and_not_told(
     assert SECRET not in answer.text
     assert answer.json()["instance"] in caplog.records[0].message
     assert SECRET in (caplog.records[0].exc_text or "")
+
+
+@pytest.mark.parametrize(
+    "mount", [asgi_app, console, partial(console, read_only=True)], ids=["api", "console", "read only"]
+)
+async def test_what_is_no_access_is_a_mistake_of_the_host(
+    runtime: Runtime, caplog: pytest.LogCaptureFixture, mount: Callable[..., Any]
+) -> None:
+    """The log says what to return; nobody is let in, and who asks is told nothing of it."""
+
+    async def mistaken(_: Any) -> Any:
+        return SECRET
+
+    path = "/runs" if mount is asgi_app else "/api/runs"
+    async with client_of(mount(runtime, authorize=mistaken)) as client:
+        with caplog.at_level(logging.ERROR, "phaseline.web"):
+            answer = await client.get(path)
+    assert (500, "urn:phaseline:problem:internal") == (answer.status_code, answer.json()["type"])
+    assert "authorize" not in answer.text
+    assert "RuntimeError: authorize returned str; return Access(...) or None" in caplog.text
+    assert SECRET not in caplog.text
 
 
 async def test_an_access_that_cannot_be_is_a_mistake_of_the_host(runtime: Runtime) -> None:

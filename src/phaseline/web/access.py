@@ -145,3 +145,15 @@ def checked_authorize(authorize: object, what: str) -> Authorize:
     if authorize is allow_all:
         log.warning("%s: authorize=allow_all lets everybody who can reach it see and command all runs", what)
     return cast("Authorize", authorize)  # what it gives is seen when it is asked
+
+
+async def asked(authorize: Authorize, connection: HTTPConnection) -> Access | None:
+    """Ask the host who this is.
+
+    Raises:
+        RuntimeError: It says what is neither an ``Access`` nor None.
+    """
+    found = await authorize(connection)
+    if found is None or isinstance(found, Access):  # pyright: ignore[reportUnnecessaryIsInstance]  # not everybody runs a type checker
+        return found
+    raise RuntimeError(f"authorize returned {type(found).__name__}; return Access(...) or None")

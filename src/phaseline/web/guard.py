@@ -20,7 +20,7 @@ from phaseline.finding import RunSummary
 from phaseline.runs import summary_by_id
 from phaseline.runtime import Runtime
 from phaseline.schedules import Schedules
-from phaseline.web.access import Access, Action, Authorize, everything
+from phaseline.web.access import Access, Action, Authorize, asked, everything
 
 Source: TypeAlias = Runtime | Callable[[str | None], Runtime | None]
 """The one runtime, or what gives that of a namespace, and None where there is none."""
@@ -79,10 +79,10 @@ class Guard:
             UnauthenticatedError: It does not know him, or does no more.
             ForbiddenError: There is no runtime of his namespace.
             RuntimeNotOpenError: It is not open.
-            RuntimeError: The host made an ``Access`` that cannot be.
+            RuntimeError: The host made an ``Access`` that cannot be, or something else.
         """
         try:
-            access = await self.authorize(connection)
+            access = await asked(self.authorize, connection)
         except (
             DefinitionError,
             InvalidMarkError,

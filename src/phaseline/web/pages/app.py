@@ -14,7 +14,7 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Mount, Router
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from phaseline.web.access import Access, Action, Authorize, Resource
+from phaseline.web.access import Access, Action, Authorize, Resource, asked
 from phaseline.web.app import application
 from phaseline.web.feed import DEFAULT_LIMITS, FeedLimits
 from phaseline.web.guard import Guard, Source
@@ -70,7 +70,7 @@ def console(
 
 def _without_changes(authorize: Authorize) -> Authorize:
     async def limited(connection: Any) -> Access | None:
-        access = await authorize(connection)
+        access = await asked(authorize, connection)
         return None if access is None else attrs.evolve(access, may=partial(_may_read, access))
 
     return limited
