@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import io
 import os
 import re
 import signal
@@ -21,6 +22,7 @@ from tests.databases import Database
 from tests.servers import Server
 
 from phaseline import Runtime, cli
+from phaseline.cli.worker import ECHO
 from phaseline.rows import PhaseState, RunState
 from phaseline.serving import YOUNG, settle_heap
 
@@ -165,11 +167,37 @@ def test_a_body_that_blocks_the_event_loop_keeps_no_process(command, closing, si
             await seen(Path(shop["SHOP_FOLDER"], "blocking.calling"))
             for _ in range(signals):
                 worker.send_signal(signal.SIGTERM)
-                await anyio.sleep(0.2)  # else the system may make one of them
+                await anyio.sleep(ECHO + 0.2)  # else they are one order
             with anyio.fail_after(60):
                 assert code == await to_thread.run_sync(worker.wait, abandon_on_cancel=True)
 
     with process(BY_COMMAND[command], shop | {"SHOP_CLOSING": str(closing)}) as worker:
+        anyio.run(scenario)
+        said = (worker.stderr or io.StringIO()).read()
+    force = "second signal: ended by force; bodies that are lost, and called again elsewhere: 1\n"
+    assert (signals == 2) == (force in said)
+
+
+@pytest.mark.parametrize("command", ["phaseline", "phaseline on trio"])
+@pytest.mark.parametrize("second", [signal.SIGTERM, signal.SIGINT])
+def test_signals_that_come_together_are_one_order(command, second, shop, postgres, tmp_path):
+    """As ``timeout`` gives it: to the process, and to the group that it is in. The worker drains."""
+    runtime = Runtime(postgres.storage(), pipelines=[packing], queue=shop["SHOP_BROKER"], serve=False)
+
+    async def scenario() -> None:
+        async with runtime as client:
+            handle = await client.start(packing, "short")
+            await seen(tmp_path / "short.packing")
+            for number in (signal.SIGTERM, second, second):
+                worker.send_signal(number)
+                await anyio.sleep(0.1)  # else the system may make one of them
+            await anyio.Path(tmp_path / "stopping").touch()
+            with anyio.fail_after(60):
+                assert 0 == await to_thread.run_sync(worker.wait, abandon_on_cancel=True)
+            (record,) = (await handle.run()).phases.values()
+            assert (PhaseState.COMPLETED, 1) == (record.state, record.attempt)
+
+    with process(BY_COMMAND[command], shop) as worker:
         anyio.run(scenario)
 
 
