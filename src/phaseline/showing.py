@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncGenerator
+from functools import partial
 from typing import Any
 
 from anyio import to_thread
 from pydantic_core import from_json
 
 from phaseline._definition.signals import Signal
-from phaseline._shell.describing import facts_of, picture
+from phaseline._shell.describing import facts_of, landmarks_of, picture, taken_back
 from phaseline._shell.live import LiveRun
 from phaseline._shell.runner import Runner
-from phaseline.errors import InvalidInputError, InvalidSignalError, NoOutputError
+from phaseline._shell.waiting import follow
+from phaseline.errors import InvalidInputError, InvalidSignalError, NoOutputError, RunNotFoundError
+from phaseline.events import Event
 from phaseline.finding import RunSummary
 from phaseline.pipeline import Pipeline
 from phaseline.rows import RunState
 from phaseline.run import Run
-from phaseline.runs import summary_by_id
+from phaseline.runs import summary_by_id, summary_of
 from phaseline.runtime import Runtime
 from phaseline.views import RunDetail, StateView
 
@@ -45,6 +49,29 @@ async def detail_of(runtime: Runtime, run_id: str) -> RunDetail:
     run = picture(live, await facts_of(runner, live))
     summary = await summary_by_id(runner, run_id)
     return RunDetail.with_all(summary, run, await _output_of(runner, live))
+
+
+async def outline_of(runtime: Runtime, run_id: str) -> tuple[RunDetail, Run[object]]:
+    """Give what stands in the rows of a run whose pipeline is not registered here: without an output, and obeying nothing.
+
+    Raises:
+        RunNotFoundError: There is no such run in this namespace.
+        StorageError: It cannot be read.
+    """
+    runner = runtime.runner
+    rows = await runner.read(partial(runner.storage.load, runner.options.namespace, run_id))
+    if rows is None:
+        raise RunNotFoundError(run_id)
+    phases = {row.path: row for row in rows.phases if row.gone_in_epoch is None}
+    facts = tuple(await landmarks_of(runner, rows.run))
+    run = Run[object](record=rows.run, phases=phases, facts=facts, taken_back=taken_back(rows.run, facts))
+    detail = RunDetail.with_all(summary_of(runner, rows.run), run, None)
+    return detail.model_copy(update={"allowed": ()}), run
+
+
+def events_of(runtime: Runtime, run_id: str) -> AsyncGenerator[Event]:
+    """Give the events of a run as ``RunHandle.events`` does, also where its pipeline is not registered."""
+    return follow(runtime.runner, run_id, 0)
 
 
 async def _output_of(runner: Runner, live: LiveRun) -> Any:

@@ -149,7 +149,7 @@ def test_what_is_refused_is_told_with_the_state(kiosk):
 def test_what_needs_code_says_so(kiosk):
     """Where only the storage is named."""
     run_id = kiosk.start(letters, "one")
-    for command in ("show", "pause"):
+    for command in ("export", "pause"):
         found = kiosk.ask("runs", command, run_id, place=kiosk.url)
         assert ExitCode.NOT_FOUND == found.exit_code
         assert "name the runtime that has it: --runtime MODULE:NAME" in found.stderr

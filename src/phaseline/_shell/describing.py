@@ -10,7 +10,7 @@ from phaseline._engine.snapshot import is_landmark
 from phaseline._shell.live import LiveRun
 from phaseline.errors import NoOutputError
 from phaseline.events import Event, PipelineFailed
-from phaseline.rows import ErrorInfo, RunState
+from phaseline.rows import ErrorInfo, RunRecord, RunState
 from phaseline.run import Run
 
 if TYPE_CHECKING:
@@ -35,15 +35,15 @@ def picture(
 ) -> Run[Any]:
     """Make it of what was read."""
     return Run(
-        record=live.snapshot.run, phases=dict(live.snapshot.rows), facts=tuple(facts), taken_back=_taken_back(live, facts),
+        record=live.snapshot.run, phases=dict(live.snapshot.rows), facts=tuple(facts), taken_back=taken_back(live.snapshot.run, facts),
         output=output, missing=missing,
     )  # fmt: skip
 
 
-def _taken_back(live: LiveRun, facts: Sequence[Event]) -> ErrorInfo | None:
+def taken_back(run: RunRecord, facts: Sequence[Event]) -> ErrorInfo | None:
     """What a run failed with that is rolled back: not what a compensation failed with, nor what it went on from since."""
     error = None
-    if live.snapshot.run.state in _TAKEN_BACK:
+    if run.state in _TAKEN_BACK:
         for fact in facts:
             move = fact.transition
             if move is None or move.target in _TAKEN_BACK:
@@ -57,9 +57,12 @@ def _taken_back(live: LiveRun, facts: Sequence[Event]) -> ErrorInfo | None:
 
 async def facts_of(runner: Runner, live: LiveRun) -> Sequence[Event]:
     """Give at least the facts that moved a run's state or made a checkpoint; they are read where they are not known."""
-    run = live.snapshot.run
-    if live.snapshot.facts is not None:
-        return live.snapshot.facts
+    known = live.snapshot.facts
+    return await landmarks_of(runner, live.snapshot.run) if known is None else known
+
+
+async def landmarks_of(runner: Runner, run: RunRecord) -> Sequence[Event]:
+    """Read the facts that moved a run's state or made a checkpoint."""
     landmarks: list[Event] = []
     after = 0
     while after < run.seq:

@@ -19,6 +19,7 @@ from phaseline.runtime import Runtime
 from phaseline.settings import Settings
 
 SQLITE: Final = "sqlite:///"
+_MADE_BY_SQLITE: Final = b"SQLite format 3\0"
 HOW: Final = (
     "write MODULE:NAME, such as shop.worker:runtime, or the URL of its storage for what needs no code"
 )
@@ -135,6 +136,15 @@ def pipeline_in(runtime: Runtime, name: str | None, version: str | None) -> Pipe
     raise PipelineNotRegisteredError(name, repr(runtime), runtime.names, version=version)
 
 
+def _is_database(path: Path) -> bool:
+    """Whether SQLite made the file; one that cannot be read is none."""
+    try:
+        with path.open("rb") as file:
+            return file.read(len(_MADE_BY_SQLITE)) == _MADE_BY_SQLITE
+    except (OSError, ValueError):
+        return False
+
+
 def runtime_at(place: str, folder: Path | None = None) -> Runtime:
     """Import the runtime that ``module:name`` names, from a folder too: by default that of the process.
 
@@ -142,6 +152,8 @@ def runtime_at(place: str, folder: Path | None = None) -> Runtime:
         NoRuntimeError: There is none.
     """
     module_name, colon, name = place.partition(":")
+    if not colon and _is_database(Path(place)):
+        raise NoRuntimeError(f"{place!r} is a file, and names no runtime: write {SQLITE}{place}")
     if not (colon and module_name and name):
         raise NoRuntimeError(f"{place!r} does not name a runtime; {HOW}")
     if (here := str(folder or Path.cwd())) not in sys.path:

@@ -13,7 +13,7 @@ from anyio import to_thread
 
 from phaseline._values.texts import printable
 from phaseline.cli import commands, figures
-from phaseline.cli.client import runs_of, why_none, with_client
+from phaseline.cli.client import NAME_CODE, runs_of, why_none, with_client
 from phaseline.cli.codes import ExitCode
 from phaseline.cli.options import (
     SPAN,
@@ -33,16 +33,14 @@ from phaseline.cli.options import (
     span,
 )
 from phaseline.cli.output import console, print_json, print_rows, when
-from phaseline.cli.showing import facts, raised_in, undone_in
+from phaseline.cli.showing import ROWS_ALONE, facts, raised_in, read
 from phaseline.cli.unserved import telling_if_unserved
 from phaseline.exports import RunExport
 from phaseline.finding import Stage
 from phaseline.marks import attribute_from
 from phaseline.rows import RunState
-from phaseline.run import Run
 from phaseline.runtime import Runtime
-from phaseline.showing import detail_of, pipeline_of
-from phaseline.views import RunDetail, RunsView, RunView
+from phaseline.views import RunsView, RunView
 from phaseline.wire import to_wire
 
 app: typer.Typer = typer.Typer(help="Runs: look at them, and command them.", no_args_is_help=True)
@@ -132,27 +130,25 @@ def _row(run: RunView) -> Sequence[str]:
 def show_run(
     run_id: RunId, runtime: Runtimes = None, *, namespace: Namespace = None, as_json: Json = False
 ) -> None:
-    """Show a run with its phases, its history, and its output if there is one."""
-    if as_json:
-        print_json(with_client(runtime, namespace, lambda client: detail_of(client, run_id)))
-        return
-
+    """Show a run with its phases, its history, and its output if there is one; of the storage alone, what stands in its rows."""
     from phaseline.console import Picture
 
-    async def read(client: Runtime) -> tuple[RunDetail, Run[object], str, Picture]:
-        shown, handle = await detail_of(client, run_id), await client.get(run_id)
-        run: Run[object] = await handle.run()
-        picture = Picture(run, pipeline_of(client, run), datetime.now(UTC), client.runner.options.retry)
-        return shown, run, await undone_in(handle, run), picture
-
-    shown, run, undone, picture = with_client(runtime, namespace, read)
-    console().print(picture)
-    for name, value in facts(shown, run, undone):
+    shown = with_client(runtime, namespace, lambda client: read(client, run_id))
+    if shown.pipeline is None:
+        typer.echo(
+            f"pipeline {printable(shown.run.pipeline)!r} is not registered here: {ROWS_ALONE}{NAME_CODE}",
+            err=True,
+        )
+    if as_json:
+        print_json(shown.detail)
+        return
+    console().print(Picture(shown.run, shown.pipeline, datetime.now(UTC), shown.retry))
+    for name, value in facts(shown):
         print(f"{name}: {printable(value)}")
-    if (raised := raised_in(run)) is not None:
+    if (raised := raised_in(shown.run)) is not None:
         print(printable(raised, lines=True).rstrip())
-    if shown.output is not None:
-        print_json({"output": shown.output})
+    if shown.detail.output is not None:
+        print_json({"output": shown.detail.output})
 
 
 @app.command("watch")

@@ -3,41 +3,80 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, Final
+
+import attrs
 
 from phaseline.cli.output import when
+from phaseline.errors import PipelineNotRegisteredError
 from phaseline.events import PhaseCompensated, PipelineRollingBack
-from phaseline.handle import RunHandle
+from phaseline.pipeline import Pipeline
+from phaseline.retry import Retry
 from phaseline.rows import PhaseState, RunState
 from phaseline.run import Run
+from phaseline.runtime import Runtime
+from phaseline.showing import detail_of, events_of, outline_of, pipeline_of
 from phaseline.usage import Usage
 from phaseline.views import RunDetail
 
+ROWS_ALONE: Final = "what is yet to come, the output and the commands are not told"
 
-def facts(shown: RunDetail, run: Run[object], undone: str) -> Iterator[tuple[str, str]]:
+
+def facts(shown: Shown) -> Iterator[tuple[str, str]]:
     """What is told of a run in a line each; what it has not is left out."""
+    detail, run = shown.detail, shown.run
     told: Mapping[str, str | None] = {
-        "key": shown.key,
-        "tags": " ".join(shown.tags),
-        "attributes": " ".join(f"{name}={value}" for name, value in shown.attributes.items()),
+        "key": detail.key,
+        "tags": " ".join(detail.tags),
+        "attributes": " ".join(f"{name}={value}" for name, value in detail.attributes.items()),
         "created": when(run.created_at),
         "ended": when(run.ended_at),
         "copy of": run.forked_from,
         "started by": run.parent_id,
         "used": "" if run.usage == Usage() else str(run.usage),
-        "undone": undone,
+        "undone": shown.undone,
         "checkpoints": " ".join(f"{point.id} ({point.phase})" for point in run.checkpoints),
-        "commands": " ".join(shown.allowed).replace("_", "-"),
+        "commands": " ".join(detail.allowed).replace("_", "-"),
     }
     yield from ((name, value) for name, value in told.items() if value)
 
 
-async def undone_in(handle: RunHandle[Any], run: Run[object]) -> str:
+@attrs.frozen
+class Shown:
+    """A run as it was read."""
+
+    detail: RunDetail
+    run: Run[object]
+    pipeline: Pipeline[Any, Any] | None
+    """None where it is not registered, so that only what stands in the rows is known."""
+    retry: Retry
+    """The policy of the runtime."""
+    undone: str
+
+
+async def read(runtime: Runtime, run_id: str) -> Shown:
+    """Read a run; where its pipeline is not registered, as much as its rows tell.
+
+    Raises:
+        RunNotFoundError: There is no such run in this namespace.
+        StorageError: It cannot be read.
+    """
+    pipeline: Pipeline[Any, Any] | None = None
+    try:
+        detail, run = await detail_of(runtime, run_id), await (await runtime.get(run_id)).run()
+        pipeline = pipeline_of(runtime, run)
+    except PipelineNotRegisteredError:
+        detail, run = await outline_of(runtime, run_id)
+    undone = await undone_in(runtime, run)
+    return Shown(detail, run, pipeline, runtime.runner.options.retry, undone)
+
+
+async def undone_in(runtime: Runtime, run: Run[object]) -> str:
     """What the rollback undid after which a run stands, in that order: its rows are history, and in no picture any more."""
     if run.state != RunState.ROLLED_BACK or all(move.target != RunState.ROLLING_BACK for move in run.history):
         return ""
     undone: list[str] = []
-    async for event in handle.events():
+    async for event in events_of(runtime, run.id):
         if isinstance(event, PipelineRollingBack):
             undone.clear()
         elif isinstance(event, PhaseCompensated):

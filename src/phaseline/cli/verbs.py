@@ -35,6 +35,7 @@ DEEDS: Final = (
             "GET /pipeline/{id}/state",
             "GET /pipeline/{id}/checkpoints",
         ),
+        needs_code=False,
     ),
     Deed("RunHandle.events", "runs watch", ("GET /runs/{id}/stream", "GET /runs/{id}/events")),
     Deed(
