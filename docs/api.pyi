@@ -342,6 +342,7 @@ class phaseline:
         priority: object
         tags: object
         tz: object
+        unreadable: object
         updated_at: object
         version: object
     class Schedules:
@@ -593,6 +594,7 @@ class phaseline:
         class Picture:
             now: object
             pipeline: object
+            retry: object
             run: object
         def watch(handle, *, console=None): ...
     class control:
@@ -1827,6 +1829,9 @@ class phaseline:
             is_late: object
             next_at: object
             slot: object
+        class UnreadableSchedule:
+            error: object
+            stored: object
         def fate_of(schedule, *, goes_on, went_on, missed): ...
         def is_missed(schedule, now, since): ...
         def key_of(schedule, slot): ...
