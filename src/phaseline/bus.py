@@ -236,7 +236,7 @@ class EventBus:
         here = current_token()
 
         def start(subscription: Subscription) -> None:
-            if loop_here() == here:
+            if loop_here() is here.native_token:
                 spawn(subscription.pump, threads)
             else:
                 from_thread.run_sync(spawn, subscription.pump, threads, token=here)

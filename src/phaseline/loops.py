@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import math
+import sys
 from collections.abc import Callable
+from contextvars import Context, copy_context
 from typing import Protocol, cast
 
 import anyio
@@ -91,12 +93,29 @@ def scope_class() -> type[anyio.CancelScope]:
     return type(anyio.CancelScope())
 
 
-def loop_here() -> EventLoopToken | None:
-    """Give the event loop that runs in this thread; None where none does."""
+def is_known() -> bool:
+    """Whether anyio knows the event loop that runs here; beside sniffio it knows asyncio by its tasks, not in its callbacks."""
     try:
-        return current_token()
+        current_token()
     except RuntimeError:  # anyio's NoEventLoopError
+        return False
+    return True
+
+
+def loop_here() -> object | None:
+    """Give the event loop that runs in this thread, as ``native_token`` of a token does; None where none does."""
+    try:
+        return current_token().native_token if is_known() else asyncio.get_running_loop()
+    except RuntimeError:  # there is none of asyncio's either
         return None
+
+
+def knowing_context() -> Context:
+    """Copy the context of the task that runs here, so that anyio knows its event loop also in a callback of that."""
+    context, sniffio = copy_context(), sys.modules.get("sniffio")
+    if sniffio is not None:  # anyio asks it, where it is installed
+        context.run(sniffio.current_async_library_cvar.set, sniffio.current_async_library())
+    return context
 
 
 def is_here(loop: EventLoopToken) -> bool:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Collection, Coroutine, Mapping, Sequence
-from contextvars import Context, copy_context
+from contextvars import Context
 from datetime import UTC, datetime
 from functools import cached_property, partial
 from typing import Any, TypeVar
@@ -45,7 +45,7 @@ from phaseline.errors import (
     RuntimeUsageError,
 )
 from phaseline.events import Event
-from phaseline.loops import Post, loop_post, scope_class
+from phaseline.loops import Post, is_known, knowing_context, loop_post, scope_class
 from phaseline.observing import Observers
 from phaseline.rows import ENDED_STATES, Definition, PhaseRecord, RunRecord
 from phaseline.times import later
@@ -77,7 +77,7 @@ class Runner:
     """Told when a commit leaves what should be over at a moment."""
     _post: Post
     _context: Context
-    """In which tasks begin that other threads ask for: by it the libraries of event loops know where they are."""
+    """In which tasks begin that other threads or callbacks of the loop ask for: by it the libraries of event loops know where they are."""
     scope: type[anyio.CancelScope]
     """Makes the scopes in which bodies can be cancelled."""
     _handlers: Threads | None = None
@@ -182,15 +182,18 @@ class Runner:
     def open(self, tasks: TaskGroup) -> None:
         """Begin to write batches, and be able to do several things at once."""
         self._tasks, self.crew = tasks, crew_of(tasks)
-        self._post, self._context, self.scope = loop_post(), copy_context(), scope_class()
+        self._post, self._context, self.scope = loop_post(), knowing_context(), scope_class()
         if isinstance(self.committer, GroupCommitter):
             for _ in range(self.committer.batches):
                 self.spawn(self.committer.run)
 
     def spawn(self, fn: Callable[..., Coroutine[Any, Any, object]], *args: Any) -> None:
-        """Run something beside everything else, for as long as this process serves."""
+        """Run something beside everything else, for as long as this process serves; on the event loop, also in a callback of it."""
         assert self._tasks is not None  # noqa: S101  # only a plan that is a line is driven without tasks
-        self._tasks.start_soon(fn, *args)
+        if is_known():
+            self._tasks.start_soon(fn, *args)
+        else:
+            self._context.run(self._tasks.start_soon, fn, *args)
 
     def spawn_soon(self, fn: Callable[..., Coroutine[Any, Any, object]], *args: Any) -> None:
         """Do as ``spawn``, from any thread; where nothing is served any more, nothing is done.
