@@ -256,6 +256,39 @@ async def test_what_happens_while_nothing_can_be_taken_up_again_is_told_by_other
     assert [1, 2] == client.numbers(run.id)
 
 
+async def test_what_happens_while_nothing_more_is_found_of_a_run_is_told(
+    open_runtime: OpenRuntime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It may be the end of the run, after which nothing comes that would have it read again; what was purged is looked for once."""
+    async with open_runtime(counting) as runtime, listening(runtime) as client:
+        run = await runtime.start(counting, 0)
+        await run.result()
+        last = await client.feed.follow_run(run.id, after=2**53)
+        await client.feed.unfollow(Topic.run(run.id))
+        read, events = runtime.runner.read, runtime.runner.storage.events
+        found, goes_on, reads = anyio.Event(), anyio.Event(), list[int]()
+
+        async def late(what: Any) -> Any:
+            page = await read(what)
+            if getattr(what, "func", None) == events:
+                reads.append(len(page))
+                found.set()
+                await goes_on.wait()
+            return page
+
+        monkeypatch.setattr(runtime.runner, "read", late)
+        await client.feed.follow_all(after={run.id: last})
+        await found.wait()
+        await run.annotate("meanwhile")
+        await anyio.wait_all_tasks_blocked()
+        goes_on.set()
+        await client.until(lambda: client.got)
+        client.feed.moved(run.id, last + 5)
+        await anyio.wait_all_tasks_blocked()
+
+    assert ([last + 1], [0, 1, 0]) == (client.numbers(run.id), reads)
+
+
 async def test_too_much_that_happens_while_it_is_looked_up_what_is_taken_up_again_ends_it(
     open_runtime: OpenRuntime, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -349,6 +349,7 @@ class Feed(Generic[A]):
             if not followed.is_checked and not await self._check(followed):
                 self._followed.was_read(followed, has_more=False)
                 return
+            known = followed.known
             page = await stored(self._hub.runner, followed.id, followed.told, PAGE)
         except CodecError as error:
             # Nor could it be when the client comes again, and the others are to be told.
@@ -366,7 +367,9 @@ class Feed(Generic[A]):
                 return
             followed.told = event.seq or followed.told
             await self._send(Told(event), send)
-        has_more = len(page) == PAGE or (bool(page) and followed.told < followed.known)
+        # What is known to be there and is not found was purged, but for what came while it was looked for.
+        is_told_more = bool(page) or followed.known > known
+        has_more = len(page) == PAGE or (is_told_more and followed.told < followed.known)
         self._followed.was_read(followed, has_more=has_more)
 
     async def _check(self, followed: FollowedRun) -> bool:
