@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import AsyncIterator
+from functools import partial
 from typing import Any
 
 import anyio
@@ -11,6 +12,7 @@ import pytest
 import socketio
 from starlette.requests import HTTPConnection
 from tests.node import installed
+from tests.web_client import client_of
 from tests.web_server import serving
 
 from phaseline import Pipeline, Runtime, phase
@@ -176,3 +178,28 @@ async def test_a_mistake_ends_the_connection(
     ]
     assert (("ended", {"reason": "fault"}), 0, [KeyError]) == (said[-1], left, logged)
     assert "secret" not in str(said)
+
+
+async def test_who_says_goodbye_before_he_is_let_in_is_not_kept(runtime: Runtime) -> None:
+    """By long polling a client may do so while the host looks up who it is, and the library tells nobody of it."""
+    asked, answers = anyio.Event(), anyio.Event()
+
+    async def in_a_while(_: HTTPConnection) -> Access:
+        asked.set()
+        await answers.wait()
+        return Access("somebody")
+
+    app = SocketIO(runtime, authorize=in_a_while)
+    polling = {"EIO": "4", "transport": "polling"}
+    async with client_of(app) as client:
+        opened = await client.get("/", params=polling)
+        polling["sid"] = json.loads(opened.text[1:])["sid"]
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(partial(client.post, "/", params=polling, content="40"))
+            await asked.wait()
+            await client.post("/", params=polling, content="1")
+            answers.set()
+    left = [*app._clients, *app._hubs.of(runtime)._members, *app.server.manager.rooms]
+    await app.close()
+
+    assert [] == left

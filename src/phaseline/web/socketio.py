@@ -124,6 +124,8 @@ class SocketIO:
         except Exception as error:  # noqa: BLE001  # all are told, or logged
             code, message = told_of(error, "a Socket.IO connection")
             raise socketio.exceptions.ConnectionRefusedError(message, {"code": code}) from None
+        if self._is_gone(sid):  # the library tells nobody of who says goodbye before he is let in
+            raise socketio.exceptions.ConnectionRefusedError("gone")
         self._clients[sid] = _Client(visitor, feed)
         feed.answer(_Said("connected", {"protocol": PROTOCOL}))
         self.server.start_background_task(self._serve, sid, feed)
@@ -188,9 +190,16 @@ class SocketIO:
             await anyio.sleep(PAUSE)
 
     def _queued(self, sid: str) -> int:
-        eio_sid = self.server.manager.eio_sid_from_sid(sid, "/")
-        connection = self.server.eio.sockets.get(eio_sid)
+        connection = self._carrier(sid)
         return 0 if connection is None else connection.queue.qsize()
+
+    def _is_gone(self, sid: str) -> bool:
+        connection = self._carrier(sid)
+        return connection is None or connection.closing or connection.closed
+
+    def _carrier(self, sid: str) -> Any:
+        """Give the library's own connection below a client's; None where it has ended."""
+        return self.server.eio.sockets.get(self.server.manager.eio_sid_from_sid(sid, "/"))
 
 
 def kind_of(type_: str) -> str:
