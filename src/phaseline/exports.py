@@ -55,7 +55,7 @@ class ExportedAttempt(_Part):
     began_at: datetime
     """When a worker took the phase up."""
     ended_at: datetime | None = None
-    """None while it runs."""
+    """None while it runs, and where no event that tells its end was read."""
     outcome: Literal["running", "completed", "failed", "retrying", "skipped"] = "running"
     """What it came to."""
     reason: str = ""

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from datetime import timedelta
 from typing import Any
 
+import anyio
 import pytest
 from markdown_it import MarkdownIt
 from tests.loops import BOTH_LOOPS, anyio_backend
@@ -164,6 +165,59 @@ async def test_attempts_of_all_epochs_are_told(open_runtime: OpenRuntime) -> Non
     assert [each.path for each in copied.phases if not each.taken_over] == ["joined"]
     assert copied.phases[0].output is not None
     assert copied.phases[0].output.value == ["a", "b"]
+
+
+@phase
+async def lasting(number: int) -> int:
+    if number:
+        await anyio.sleep_forever()
+    raise ValueError
+
+
+@phase
+async def numbers(count: int) -> list[int]:
+    return [*range(count)]
+
+
+wide = Pipeline("wide", numbers >> each(lasting))
+
+
+async def test_no_attempt_goes_on_in_what_has_ended(open_runtime: OpenRuntime, clock: FakeClock) -> None:
+    """A run or an epoch, however many ended at once with it: events name a hundred of them."""
+    async with open_runtime(wide, concurrency=200) as runtime:
+        handle = await runtime.start(wide, 150)
+        await handle.wait()
+        failed = await handle.export()
+        await clock.advance(timedelta(hours=1))
+        await handle.retry()
+        await handle.wait()
+        again = await handle.export()
+    first, second = [("skipped", "cancelled", each.ended_at) for each in (failed, again)]
+    assert first != second
+    for export, expected in ((failed, (first,)), (again, (first, second))):
+        ends = {tuple((a.outcome, a.reason, a.ended_at) for a in each.attempts) for each in export.phases[3:]}
+        assert ends == {expected}
+
+
+async def test_how_an_attempt_ended_is_told_where_the_event_is_left_out(
+    open_runtime: OpenRuntime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By the row of its phase, which is of the latest one; of those before nothing more is known."""
+    async with open_runtime(wide) as runtime:
+        handle = await runtime.start(wide, 2)
+        await handle.wait()
+        whole = await handle.export()
+        left_out = {"numbers": "PHASE_COMPLETED", "lasting[0]": "PHASE_FAILED", "lasting[1]": "PHASE_SKIPPED"}
+        for path, type_ in left_out.items():
+            ends = next(event.seq for event in whole.events if event.type == type_)
+            monkeypatch.setattr(exporting, "MOST_EVENTS", ends - 1)
+            cut = await handle.export()
+            expected = [each.attempts for each in whole.phases if each.path == path]
+            assert [each.attempts for each in cut.phases if each.path == path] == expected
+        await handle.retry()
+        await handle.wait()
+        earlier = await handle.export()
+    assert [(a.epoch, a.outcome) for a in earlier.phases[-1].attempts] == [(0, "running")]
 
 
 # --------------------------------------------------------------------- what is not

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -37,7 +37,7 @@ from phaseline.exports import (
     LeftOut,
     RunExport,
 )
-from phaseline.rows import INPUT, ErrorInfo, PhaseRecord, RunState
+from phaseline.rows import INPUT, ErrorInfo, PhaseRecord, PhaseState, RunState
 from phaseline.wire import without_traceback
 
 if TYPE_CHECKING:
@@ -207,29 +207,58 @@ def _event(event: Event, room: _Room) -> ExportedEvent:
 
 
 def _attempts(events: Sequence[Event], rows: Sequence[PhaseRecord]) -> Mapping[str, list[ExportedAttempt]]:
-    """The attempts of phases, as the events tell them."""
+    """The attempts of phases, as the events tell them, and the rows where events do not."""
     found: dict[str, list[ExportedAttempt]] = {row.path: [] for row in rows}
-    epoch = 0
+    going_on: set[str] = set()
+    epoch, cut = 0, None
     for event in events:
-        if isinstance(event, EpochBegun):
-            epoch = event.epoch
         if isinstance(event, PhaseStarted) and event.phase in found:
             begun = ExportedAttempt(attempt=event.attempt, epoch=epoch, began_at=event.at)
             found[event.phase].append(begun)
+            going_on.add(event.phase)
             continue
-        for path in _ended_by(event):
-            attempts = found.get(path)
-            if attempts and attempts[-1].ended_at is None:
-                attempts[-1] = _ended(attempts[-1], event)
+        cut = event if isinstance(event, PhaseSkipped) else cut
+        for path, ending in _ends(event, cut, going_on):
+            if path in going_on:
+                found[path][-1] = ended = _ended(found[path][-1], ending)
+                if ended.ended_at is not None:
+                    going_on.discard(path)
+        if isinstance(event, EpochBegun):
+            epoch = event.epoch
+    for row in rows:
+        if row.path in going_on:
+            found[row.path][-1] = _as_stored(found[row.path][-1], row)
     return found
 
 
-def _ended_by(event: Event) -> Iterator[str]:
-    """The phases whose attempt an event ends."""
+def _ends(event: Event, cut: Event | None, going_on: Collection[str]) -> Iterator[tuple[str, Event]]:
+    """The phases whose attempt an event may end, each with the event that tells how; an epoch leaves none that goes on.
+
+    Of those that end at once, events name the first ones. Before an epoch all the others have ended so.
+    """
     if isinstance(event, PhaseSkipped):
-        yield from event.paths
-    if event.phase is not None:
-        yield event.phase
+        yield from ((path, event) for path in event.paths)
+    if isinstance(event, EpochBegun) and cut is not None:
+        yield from ((path, cut) for path in tuple(going_on))
+    elif event.phase is not None:
+        yield event.phase, event
+
+
+def _as_stored(attempt: ExportedAttempt, row: PhaseRecord) -> ExportedAttempt:
+    """What became of the latest attempt of a phase, if that has ended and no event was read that names it."""
+    if (attempt.epoch, attempt.attempt) != (row.epoch, row.attempt):
+        return attempt
+    changes: dict[str, Any]
+    match row.state:
+        case PhaseState.COMPLETED:
+            changes = {"outcome": "completed"}
+        case PhaseState.FAILED:
+            changes = {"outcome": "failed", "error": _error(row.error)}
+        case PhaseState.SKIPPED:
+            changes = {"outcome": "skipped", "reason": row.reason}
+        case _:
+            return attempt
+    return attempt.model_copy(update={**changes, "ended_at": row.ended_at})
 
 
 def _ended(attempt: ExportedAttempt, event: Event) -> ExportedAttempt:
