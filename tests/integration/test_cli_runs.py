@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 
 import pytest
 from tests.apps.kiosk import asking, letters
@@ -107,6 +108,21 @@ def test_runs_are_commanded(kiosk):
     assert ("PIPELINE_PAUSED", "lunch", "user:ann") == told[0]
     assert {"user:ann"} == {actor for _, _, actor in told}
     assert run_id == kiosk.data("runs", "show", copy)["forked_from"]
+
+
+@pytest.mark.parametrize("error", [KeyError, OSError], ids=["before-3.13", "since"])
+def test_who_has_no_name_is_told_by_number(kiosk, monkeypatch, error):
+    """A container may run as a user that stands in no list."""
+
+    def nobody(uid: int) -> None:
+        raise error(f"getpwuid(): uid not found: {uid}")
+
+    monkeypatch.setattr("pwd.getpwuid", nobody)
+    run_id = kiosk.start(letters, "one", serve=False)
+    nameless = dict.fromkeys(("PHASELINE_ACTOR", "LOGNAME", "USER", "LNAME", "USERNAME"), "")
+    assert ExitCode.DONE == kiosk.ask("runs", "pause", run_id, **nameless).exit_code
+    export = RunExport.model_validate_json(kiosk.ask("runs", "export", run_id, "--json").stdout)
+    assert [f"uid:{os.getuid()}"] == [event.data["actor"] for event in export.events if "actor" in event.data]
 
 
 def test_a_signal_is_sent(kiosk, tmp_path):

@@ -100,6 +100,13 @@ def json_value(text: Any) -> Any:
         raise typer.BadParameter(f"it is no JSON: {error}; a text stands in quotes, '\"text\"'") from None
 
 
+def _login() -> str:
+    try:
+        return f"user:{getuser()}"
+    except (KeyError, OSError):  # the latter from 3.13 on: a container may run as a mere number
+        return f"uid:{os.getuid()}"
+
+
 Runtimes: TypeAlias = Annotated[
     str | None,
     typer.Option(
@@ -127,7 +134,7 @@ Actor: TypeAlias = Annotated[
     typer.Option(
         envvar="PHASELINE_ACTOR",
         show_envvar=False,
-        default_factory=lambda: f"user:{getuser()}",
+        default_factory=_login,
         show_default="user:<login name>",
         help="Who does it, for the run's history.",
     ),
