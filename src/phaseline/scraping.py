@@ -21,7 +21,7 @@ log: Final = logging.getLogger("phaseline.scraping")
 MAX_AGE: Final = timedelta(seconds=15)
 """How long what was read is given again, by default."""
 PATIENCE: Final = 2.0
-"""Seconds for which somebody who asks waits for the storage, and then gets what was known before."""
+"""Seconds after the beginning of a reading until which those who ask wait for it, and then get what was known before."""
 GIVEN_UP: Final = 10.0
 """Seconds after which a reading that has not come is begun anew: its event loop may have ended."""
 TOO_OLD: Final = 10
@@ -47,23 +47,24 @@ class Scraper:
         """
         if time.monotonic() - self._read_at >= self._max_age:
             try:
-                ready = self._begin()
+                ready, begun = self._reading_now()
             except RuntimeNotOpenError:  # it is closed, or its loop has ended
                 return None
             if loop_here() is None:
-                ready.wait(PATIENCE)
+                # One collection may ask for each figure by itself: all of them together wait no longer than one.
+                ready.wait(begun + PATIENCE - time.monotonic())
         is_fresh = time.monotonic() - self._read_at < max(self._max_age, 1) * TOO_OLD
         return self._figures if is_fresh else None
 
-    def _begin(self) -> threading.Event:
+    def _reading_now(self) -> tuple[threading.Event, float]:
+        """Give the reading that is under way; one is begun if none is."""
         with self._lock:
             now = time.monotonic()
-            if self._reading is not None and now - self._reading[1] < GIVEN_UP:
-                return self._reading[0]
-            ready = threading.Event()
-            self._runtime.runner.spawn_soon(self._read, ready)
-            self._reading = ready, now
-            return ready
+            if self._reading is None or now - self._reading[1] >= GIVEN_UP:
+                ready = threading.Event()
+                self._runtime.runner.spawn_soon(self._read, ready)
+                self._reading = ready, now
+            return self._reading
 
     async def _read(self, ready: threading.Event) -> None:
         try:

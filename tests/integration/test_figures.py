@@ -6,6 +6,7 @@ import json
 import re
 import shutil
 import subprocess
+import threading
 import time
 from collections.abc import Callable, Iterable
 from datetime import timedelta
@@ -35,6 +36,7 @@ from phaseline import (
     otel,
     phase,
     prometheus,
+    scraping,
     wait_for,
 )
 from phaseline.errors import PipelineFailedError, StorageUnavailableError
@@ -214,6 +216,37 @@ async def test_opentelemetry_is_told_the_same() -> None:
         ended.value,
     )
     provider.shutdown()
+
+
+async def test_one_collection_waits_once_for_a_storage_that_hangs(
+    monkeypatch: pytest.MonkeyPatch, sqlite_storage: Callable[[], SqlStorage]
+) -> None:
+    """However many figures are read: OpenTelemetry gives up on a collection that takes long, and all that was counted with it."""
+    storage, goes_on = sqlite_storage(), threading.Event()
+    tally = storage.tally
+
+    def hanging(*arguments: Any) -> Any:
+        goes_on.wait(20)
+        return tally(*arguments)
+
+    monkeypatch.setattr(scraping, "PATIENCE", 0.5)
+    monkeypatch.setattr(storage, "tally", hanging)
+    reader = InMemoryMetricReader()
+    provider = MeterProvider([reader], resource=Resource.get_empty(), shutdown_on_exit=False)
+    runtime = Runtime(storage, pipelines=[going])
+    otel.instrument(runtime, meter_provider=provider)
+    await runtime.migrate()
+    async with runtime:
+        await runtime.run(going, 1)
+        begun = time.monotonic()
+        data = await to_thread.run_sync(reader.get_metrics_data)
+        took = time.monotonic() - begun
+        goes_on.set()
+    provider.shutdown()
+    assert data is not None
+    found = {metric.name for metric in data.resource_metrics[0].scope_metrics[0].metrics}
+    assert "phaseline.runs.ended" in found
+    assert 0.4 < took < 1.5
 
 
 # --------------------------------------------------------------------- what is shipped
