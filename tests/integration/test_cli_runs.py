@@ -191,6 +191,24 @@ def test_runs_are_exported(kiosk, tmp_path):
     assert RunExport.model_validate_json(path.read_text()).input.value is None
 
 
+def test_an_export_that_cannot_be_written_is_told_with_the_reason(kiosk, monkeypatch, tmp_path):
+    """Where it shows before the run is read, then."""
+    made = tmp_path / "made"
+
+    def told(run_id: str, file: object) -> str:
+        found = kiosk.ask("runs", "export", run_id, "-o", str(file))
+        assert (ExitCode.UNUSABLE, "", True) == (found.exit_code, found.stdout, "--output" in found.stderr)
+        return found.stderr
+
+    assert f"the directory '{made}' is not there" in told("not read", made / "run.md")
+    made.mkdir()
+    with monkeypatch.context() as others:
+        others.setattr("os.access", lambda path, mode: path == made and mode == os.F_OK)
+        assert f"the directory '{made}' may not be written to" in told("not read", made / "run.md")
+    full = told(kiosk.start(letters, "one"), "/dev/full")
+    assert "'/dev/full' cannot be written: No space left on device" in full
+
+
 def test_runs_are_purged_only_when_it_is_said(kiosk):
     """Without --yes they are counted."""
     kiosk.start(letters, "one")

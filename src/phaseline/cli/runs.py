@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -182,6 +183,14 @@ def watch_run(
         raise typer.Exit(ExitCode.FAILED)
 
 
+def _file(path: Path | None) -> Path | None:
+    """Refuse a file that cannot be made, before anything is read for it."""
+    if path is None or os.access(path, os.F_OK) or os.access(path.parent, os.W_OK | os.X_OK):
+        return path
+    problem = "may not be written to" if os.access(path.parent, os.F_OK) else "is not there"
+    raise typer.BadParameter(f"the directory {str(path.parent)!r} {problem}")
+
+
 @app.command("export")
 def export_run(
     run_id: RunId,
@@ -192,7 +201,8 @@ def export_run(
         bool, typer.Option(help="With input, outputs, and what the application put into events.")
     ] = True,
     output: Annotated[
-        Path | None, typer.Option("--output", "-o", dir_okay=False, writable=True, help="File to write.")
+        Path | None,
+        typer.Option("--output", "-o", dir_okay=False, writable=True, callback=_file, help="File to write."),
     ] = None,
     as_json: Json = False,
 ) -> None:
@@ -203,7 +213,11 @@ def export_run(
 
     found = with_client(runtime, namespace, export)
     if output is not None:
-        output.write_text(f"{found.to_json()}\n" if as_json else found.to_markdown(), "utf-8")
+        try:
+            output.write_text(f"{found.to_json()}\n" if as_json else found.to_markdown(), "utf-8")
+        except OSError as error:
+            problem = f"{str(output)!r} cannot be written: {error.strerror}"
+            raise typer.BadParameter(problem, param_hint="--output") from error
     elif as_json:
         print_json(found)
     else:
