@@ -86,8 +86,14 @@ def attributes_of(marks: Collection[str]) -> dict[str, Attribute]:
 
 
 def attribute_from(text: str) -> tuple[str, Attribute]:
-    """Read ``name=value``: the value is JSON, or a text where it is none."""
-    name, _, value = text.partition("=")
+    """Read ``name=value``: the value is JSON, or a text where it is none.
+
+    Raises:
+        ValueError: It has no ``=``.
+    """
+    name, sign, value = text.partition("=")
+    if not sign:
+        raise ValueError(f"{text!a} has no value: write NAME=VALUE")
     try:
         found: Attribute = json.loads(value, parse_constant=_no_constant)
     except ValueError:

@@ -48,6 +48,26 @@ def test_what_a_terminal_cannot_write_is_escaped(kiosk, command, monkeypatch):
     assert all(map(json.loads, documents.splitlines() if command == "watch" else [documents]))
 
 
+@pytest.mark.parametrize(
+    "command",
+    [
+        "run letters 'one' --detach",
+        "schedules put nightly letters 'one' --every 1h",
+        "runs list",
+        "runs counts",
+        "runs statistics",
+        "runs purge --older-than 1d",
+    ],
+)
+def test_an_attribute_without_a_value_is_refused(kiosk, command):
+    """It is more likely a slip than the empty text, which can be written."""
+    arguments = [part.replace("'", '"') for part in command.split()]
+    found = kiosk.ask(*arguments, "--attribute", "shop")
+    assert (ExitCode.UNUSABLE, "") == (found.exit_code, found.stdout)
+    assert "'shop' has no value: write NAME=VALUE" in " ".join(found.stderr.split())
+    assert ExitCode.DONE == kiosk.ask(*arguments, "--attribute", "shop=", "--attribute", "n=7").exit_code
+
+
 def test_a_run_is_only_started(kiosk):
     """Where a worker takes it up; nothing is served."""
     begun = kiosk.data(

@@ -11,7 +11,7 @@ import typer
 from phaseline._values.texts import did_you_mean
 from phaseline.cli.places import Place, client_of, place_of
 from phaseline.errors import PipelineNotRegisteredError, RuntimeUsageError
-from phaseline.marks import attribute_from
+from phaseline.marks import Attribute
 from phaseline.rows import RunState
 from phaseline.runs import Runs
 from phaseline.runtime import Runtime
@@ -72,7 +72,7 @@ def runs_of(
     version: Sequence[str],
     state: Sequence[str],
     tag: Sequence[str],
-    attribute: Sequence[str],
+    attribute: Sequence[tuple[str, Attribute]],
     **more: Any,
 ) -> Runs:
     """Ask for runs by what options say; an option that was not given is an empty list.
@@ -83,7 +83,7 @@ def runs_of(
     try:
         return client.find(
             pipeline=pipeline or None, version=version or None, state=state or None, tags=tag,
-            attributes=dict(map(attribute_from, attribute)), **more,
+            attributes=dict(attribute), **more,
         )  # fmt: skip
     except ValueError as error:
         raise typer.BadParameter(str(error)) from error

@@ -14,6 +14,7 @@ import typer
 from pydantic_core import from_json
 
 from phaseline import finding
+from phaseline.marks import Attribute, attribute_from
 from phaseline.rows import RunState
 
 _UNITS: Final = {"": 1, "s": 1, "m": 60, "h": 3_600, "d": 86_400, "w": 604_800}
@@ -100,6 +101,13 @@ def json_value(text: Any) -> Any:
         raise typer.BadParameter(f"it is no JSON: {error}; a text stands in quotes, '\"text\"'") from None
 
 
+def _attribute(text: str) -> tuple[str, Attribute]:
+    try:
+        return attribute_from(text)
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from None
+
+
 def _login() -> str:
     try:
         return f"user:{getuser()}"
@@ -155,15 +163,25 @@ States: TypeAlias = Annotated[
 ]
 Tags: TypeAlias = Annotated[list[str], typer.Option("--tag", help="Tag that they have; may be repeated.")]
 Attributes: TypeAlias = Annotated[
-    list[str],
-    typer.Option("--attribute", metavar="NAME=VALUE", help="Attribute that they have; may be repeated."),
+    list[Any],  # a name and a value, which typer would take for two values
+    typer.Option(
+        "--attribute",
+        metavar="NAME=VALUE",
+        parser=_attribute,
+        help="Attribute that they have; may be repeated.",
+    ),
 ]
 NewTags: TypeAlias = Annotated[
     list[str], typer.Option("--tag", help="Tag for what is begun; may be repeated.")
 ]
 NewAttributes: TypeAlias = Annotated[
-    list[str],
-    typer.Option("--attribute", metavar="NAME=VALUE", help="Attribute for what is begun; may be repeated."),
+    list[Any],  # as above
+    typer.Option(
+        "--attribute",
+        metavar="NAME=VALUE",
+        parser=_attribute,
+        help="Attribute for what is begun; may be repeated.",
+    ),
 ]
 Since: TypeAlias = Annotated[
     datetime | None,

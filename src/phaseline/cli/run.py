@@ -25,7 +25,6 @@ from phaseline.cli.options import (
 )
 from phaseline.cli.output import console, print_json
 from phaseline.cli.places import NoRuntimeError, pipeline_in, place_of, runtime_of
-from phaseline.marks import attribute_from
 from phaseline.rows import RunState
 from phaseline.runtime import Runtime
 from phaseline.showing import detail_of, state_of
@@ -88,7 +87,7 @@ def run(
     async def begin(opened: Runtime) -> str:
         handle = await opened.start(
             pipeline_in(opened, pipeline, version), value, key=key, while_open=while_open, priority=priority, delay=delay,
-            timeout=timeout, deadline=deadline, tags=tag, attributes=dict(map(attribute_from, attribute)),
+            timeout=timeout, deadline=deadline, tags=tag, attributes=dict(attribute),
         )  # fmt: skip
         return handle.id
 

@@ -38,7 +38,6 @@ from phaseline.cli.showing import ROWS_ALONE, facts, raised_in, read
 from phaseline.cli.unserved import telling_if_unserved
 from phaseline.exports import RunExport
 from phaseline.finding import Stage
-from phaseline.marks import attribute_from
 from phaseline.rows import RunState
 from phaseline.runtime import Runtime
 from phaseline.views import RunsView, RunView
@@ -248,7 +247,7 @@ def purge_runs(
     async def purge(client: Runtime) -> int:
         return await client.purge(
             older_than=older_than, pipeline=pipeline or None, version=version or None, state=state or None, tags=tag,
-            attributes=dict(map(attribute_from, attribute)), dry_run=not yes,
+            attributes=dict(attribute), dry_run=not yes,
         )  # fmt: skip
 
     found = with_client(runtime, namespace, purge)

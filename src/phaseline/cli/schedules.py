@@ -23,7 +23,6 @@ from phaseline.cli.options import (
 )
 from phaseline.cli.output import print_json, print_rows, when
 from phaseline.cli.places import pipeline_in
-from phaseline.marks import attribute_from
 from phaseline.runtime import Runtime
 from phaseline.schedule import Schedule
 from phaseline.schedules import SLOT
@@ -126,7 +125,7 @@ def put_schedule(
     async def put(client: Runtime) -> Schedule:
         return await client.schedules.put(
             name, pipeline_in(client, pipeline, version), input=value, cron=cron, every=every, tz=tz, overlap=overlap,
-            catch_up=catch_up, priority=priority, tags=tag, attributes=dict(map(attribute_from, attribute)),
+            catch_up=catch_up, priority=priority, tags=tag, attributes=dict(attribute),
         )  # fmt: skip
 
     _print(runtime, namespace, put, as_json=as_json)
