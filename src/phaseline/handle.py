@@ -287,8 +287,14 @@ class RunHandle(Generic[Out_co]):
     async def annotate(self, note: str, /, *, reason: str = "", actor: str = "") -> None:
         """Write something into the run's history, in whatever state it is.
 
+        Args:
+            note: What is written: 1 to 2,000 characters.
+            reason: As for ``pause``.
+            actor: As for ``pause``.
+
         Raises:
-            RunNotVisibleError, EncodeError, StorageError: As ``pause``.
+            EncodeError: The note is empty, too long, or no text that can be stored.
+            RunNotVisibleError, StorageError: As ``pause``.
         """
         await self._command(Verb.ANNOTATE, reason, actor, note=note)
 

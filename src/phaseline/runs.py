@@ -139,7 +139,7 @@ class Runs:
 
         Raises:
             DefinitionError: There is no such verb, it is ``fork``, or what it needs is missing; nobody was commanded.
-            EncodeError: A text cannot be stored; nobody was commanded.
+            EncodeError: A text cannot be stored, or a note is empty or too long; nobody was commanded.
             StorageError: They cannot be read, or it is not known of a run whether it obeyed; those before it did, or not.
         """
         if verb == Verb.FORK:

@@ -783,6 +783,7 @@ class Runtime:
 
         Raises:
             DefinitionError: There is no such verb, it is ``fork``, or what it needs is missing.
+            EncodeError: A text cannot be stored, or a note is empty or longer than 2,000 characters.
             RunNotFoundError: There is no such run in this namespace.
             UnknownPhaseError, UnknownCheckpointError: There is no such phase, no such checkpoint.
             CommandRefusedError: The run does not obey it in its state.

@@ -232,6 +232,7 @@ def test_runs_are_purged_only_when_it_is_said(kiosk):
         (["purge"], "--older-than"),
         (["pause"], "ID"),
         (["rerun-from", "x"], "--phase"),
+        (["annotate", "x", "--note", ""], "a note cannot be stored: it has 0 characters; 1 to 2,000 are allowed"),
     ],
 )  # fmt: skip
 def test_what_makes_no_sense_is_refused(kiosk, arguments, problem):

@@ -6,6 +6,7 @@ import time
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any
 
 import anyio
@@ -345,6 +346,24 @@ async def test_what_is_told_of_a_command_is_checked_before_anything_is_done(
         assert await handle.state() == "WAIT_LONG"
         await runtime.control(handle.id, "cancel", reason="by its id")
         assert await handle.state() == RunState.CANCELLED
+
+
+@pytest.mark.parametrize("note", ["", "x" * 2_001], ids=["empty", "long"])
+async def test_a_note_says_something_and_is_kept_whole(open_runtime: OpenRuntime, note: str) -> None:
+    """By whichever way it comes; a reason stands beside what was done, and may be left out, and cut."""
+    async with open_runtime(slow) as runtime:
+        handle = await begun(runtime)
+        for annotate in (
+            partial(handle.annotate, note),
+            partial(runtime.control, handle.id, "annotate", note=note),
+            partial(runtime.find().control, "annotate", note=note),
+        ):
+            with pytest.raises(EncodeError, match="1 to 2,000 are allowed"):
+                await annotate()
+        await handle.annotate("x" * 2_000, reason="x" * 2_001)
+        await handle.cancel()
+        notes = [event.data["note"] async for event in handle.events() if event.type == "PIPELINE_ANNOTATED"]
+        assert ["x" * 2_000] == notes
 
 
 # --------------------------------------------------------------------- from another process

@@ -27,7 +27,7 @@ from phaseline._engine.control import verb_of
 from phaseline._shell.committer import KeyTaken
 from phaseline._shell.live import LiveRun
 from phaseline._shell.traced import commanded
-from phaseline._values.texts import did_you_mean, storable_text
+from phaseline._values.texts import LONGEST_TEXT, did_you_mean, storable_key, storable_text
 from phaseline.control import OF_ONE_RUN, Verb, allowed_in
 from phaseline.errors import (
     CommandRefusedError,
@@ -62,7 +62,7 @@ def command_of(
 
     Raises:
         DefinitionError: There is no such verb, it is ``fork``, or what it needs is missing.
-        EncodeError: A text cannot be stored.
+        EncodeError: A text cannot be stored, or a note is empty or too long.
     """
     if verb == Verb.FORK:
         msg = "fork gives another run, and is no command without an answer; use (await runtime.get(run_id)).fork()"
@@ -79,7 +79,8 @@ def command_of(
         return RollBack(to if to is None else _given(verb, "to", to), None, reason, actor)
     if verb == Verb.RERUN_FROM:
         return RerunFrom(_given(verb, "phase", phase), reason, actor)
-    return Annotate(storable_text(_given(verb, "note", note), what="a note"), reason, actor)
+    note = storable_key(_given(verb, "note", note), what="a note", longest=LONGEST_TEXT)
+    return Annotate(note, reason, actor)
 
 
 def _said(verb: str, reason: str, actor: str) -> tuple[str, str]:

@@ -11,7 +11,7 @@ from phaseline.errors import EncodeError
 LONGEST_KEY = 500
 """Characters of a text by which something is found again; databases bound what they index."""
 LONGEST_TEXT = 2_000
-"""Characters of a text that is only read; what is longer is cut."""
+"""Characters of a text that is only read; what is longer is cut, unless it is all that is told."""
 
 
 def storable_text(value: object, *, what: str) -> str:
@@ -24,15 +24,15 @@ def storable_text(value: object, *, what: str) -> str:
     return text if len(text) <= LONGEST_TEXT else f"{text[:LONGEST_TEXT]}… ({len(text)} characters)"
 
 
-def storable_key(value: object, *, what: str) -> str:
-    """Do as ``storable_text`` does for a text by which something is found again: that is never cut.
+def storable_key(value: object, *, what: str, longest: int = LONGEST_KEY) -> str:
+    """Do as ``storable_text`` does for a text that is never cut, as one by which something is found again.
 
     Raises:
         EncodeError: It is also empty, or too long.
     """
     text = _checked(value, what)
-    if not text or len(text) > LONGEST_KEY:
-        raise EncodeError(what, [f"it has {len(text)} characters; 1 to {LONGEST_KEY} are allowed"])
+    if not 0 < len(text) <= longest:
+        raise EncodeError(what, [f"it has {len(text):,} characters; 1 to {longest:,} are allowed"])
     return text
 
 
