@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import re
+import subprocess
 import sys
 
 import pytest
@@ -66,6 +68,36 @@ def test_an_attribute_without_a_value_is_refused(kiosk, command):
     assert (ExitCode.UNUSABLE, "") == (found.exit_code, found.stdout)
     assert "'shop' has no value: write NAME=VALUE" in " ".join(found.stderr.split())
     assert ExitCode.DONE == kiosk.ask(*arguments, "--attribute", "shop=", "--attribute", "n=7").exit_code
+
+
+@pytest.mark.parametrize(
+    ("to", "code", "said"),
+    [
+        (">&-", ExitCode.DONE, ""),
+        (
+            ">/dev/full",
+            ExitCode.FAILED,
+            "what was to be printed cannot be written: No space left on device\n",
+        ),
+        ("| true; exit ${PIPESTATUS[0]}", ExitCode.FAILED, ""),
+    ],
+    ids=["closed", "full", "left"],
+)
+def test_what_cannot_be_printed_is_told_in_a_sentence(kiosk, to, code, said):
+    """Where nobody wants to hear it, nothing is; and whoever left has heard enough. It shows at the end, or line by line."""
+    run_id = kiosk.start(letters, "one two")
+    here = {**os.environ, "KIOSK_STORAGE": kiosk.url, "PHASELINE_RUNTIME": "tests.apps.kiosk:make"}
+    for command, unbuffered in (("runs list", ""), (f"runs watch {run_id} --json", "1")):
+        line = f"{sys.executable} -m phaseline.cli {command} {to}"
+        done = subprocess.run(
+            ["/bin/bash", "-c", line],
+            env={**here, "PYTHONUNBUFFERED": unbuffered},
+            capture_output=True,
+            text=True,
+            timeout=50,
+            check=False,
+        )
+        assert (code, said) == (done.returncode, done.stderr)
 
 
 def test_a_run_is_only_started(kiosk):

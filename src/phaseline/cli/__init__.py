@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from importlib import import_module
 
 from phaseline.cli.codes import ExitCode
+from phaseline.cli.streams import closed_ones_replaced, give_up, is_unwritable
 from phaseline.errors import MissingExtraError
 
 __all__ = ["main"]
@@ -20,6 +21,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except ImportError:
         print(MissingExtraError("the command phaseline", "cli"), file=sys.stderr)
         return ExitCode.UNUSABLE
+    with closed_ones_replaced():
+        try:
+            code = _carried_out(arguments)
+            sys.stdout.flush()
+        except OSError as error:
+            if not is_unwritable(error):
+                raise
+            give_up(error)
+            return ExitCode.FAILED
+    return code
+
+
+def _carried_out(arguments: Sequence[str] | None) -> int:
     from phaseline.cli.app import app
 
     reconfigure = getattr(sys.stdout, "reconfigure", None)  # what a host put there may have none

@@ -36,7 +36,7 @@ class ExitCode(IntEnum):
 MEANINGS: Final[Mapping[ExitCode, str]] = {
     ExitCode.DONE: "done, or all is well",
     ExitCode.FAILED: "the answer is no: a run ended otherwise than COMPLETED, the tables are of another version, something "
-    "is not well; or a mistake in the program, with its traceback",
+    "is not well; or it cannot be written; or a mistake in the program, with its traceback",
     ExitCode.UNUSABLE: "nothing could be asked: the command line, a settings file, an input or a template is wrong, or the "
     "storage cannot be reached",
     ExitCode.REFUSED: "the run does not obey that in its state, the key stands for another input, or the namespace has "
