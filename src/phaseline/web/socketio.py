@@ -81,7 +81,8 @@ class SocketIO:
             authorize: Says who connects. What a client gives as ``auth: {token: ...}`` is found in the header
                 ``Authorization``, as a Bearer token.
             origins: As ``asgi_app``.
-            rate: As ``asgi_app``; connecting and each message count.
+            rate: As ``asgi_app``; each ``connect`` of Socket.IO and each message count. What comes before, the handshakes and
+                polls of Engine.IO, does not: nobody says there yet who he is. A proxy before the host may bound these.
             live: What one client may have.
 
         Raises:
