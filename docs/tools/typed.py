@@ -15,7 +15,7 @@ DOCS = ROOT / "docs"
 OPENS = re.compile(r"^(?:(```) ?(?:python|\{ \.py .*\})|<!-- invisible-code-block: python)$")
 INCLUDES = "--8<--"
 """What includes a file, which is checked where it lies."""
-OF_OTHERS = {"from-celery.md", "from-dbos.md", "from-langgraph.md", "from-prefect.md"}
+OF_OTHERS = {"from-celery.md", "from-dbos.md", "from-langgraph.md", "from-prefect.md", "from-temporal.md"}
 """Pages that show the code of other libraries, which are not installed."""
 LENIENT = ("no-redef", "import-not-found", "import-untyped")
 """A page is checked as one function: a name may come twice, and what a reader has yet to write is not there."""
