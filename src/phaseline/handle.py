@@ -50,7 +50,7 @@ class RunHandle(Generic[Out_co]):
         """What is known of the run; None until it can be seen."""
         self._is_told = False
         """Whether its end was told before: it may have gone on since."""
-        self._reopened = runtime.runner.reopened
+        self._ends_known = runtime.runner.went_over_ends
 
     def __repr__(self) -> str:
         return f"RunHandle({self.id!r})"
@@ -147,7 +147,7 @@ class RunHandle(Generic[Out_co]):
 
     async def _until(self, states: frozenset[str]) -> LiveRun:
         """Wait until it is in one of the states."""
-        anew = self._is_told or self._reopened != self._runner.reopened
+        anew = self._is_told or self._ends_known != self._runner.went_over_ends
         before = await self._awaited()
         self._live = await ended_run(self._runner, before, states, anew=anew)
         if before.cause is not None and self._live.snapshot.run.epoch == before.snapshot.run.epoch:

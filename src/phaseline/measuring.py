@@ -22,7 +22,7 @@ from phaseline.events import (
     UsageRecorded,
 )
 from phaseline.health import Health
-from phaseline.rows import ENDED_STATES, PhaseRecord, RunRecord
+from phaseline.rows import PhaseRecord, RunRecord
 from phaseline.statistics import without_indices
 
 
@@ -159,7 +159,8 @@ _CUT_OFF: Final = "cancelled"
 def counted(run: RunRecord, events: Sequence[Event], rows: Mapping[str, PhaseRecord]) -> Iterator[Sample]:
     """Say what a commit adds."""
     for event in events:
-        if event.transition is not None and event.transition.target in ENDED_STATES:
+        # Not of an end that the same commit goes on from: a failure that is rolled back by itself.
+        if run.ended_at is not None and event.transition is not None and event.transition.target == run.state:
             outcome = event.transition.target.lower()
             yield RUNS_ENDED, 1, (run.pipeline, outcome)
             if run.started_at is not None:

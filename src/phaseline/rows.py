@@ -53,6 +53,8 @@ ENDED_STATES: frozenset[str] = frozenset(
 )
 """The engine has nothing more to do until somebody commands it."""
 
+TAKEN_BACK_STATES: frozenset[str] = frozenset({RunState.ROLLING_BACK, RunState.ROLLED_BACK})
+"""Of runs of which something is undone, or all of it was."""
 SETTLED_STATES: frozenset[str] = ENDED_STATES | {RunState.PAUSED}
 
 STANDING_STATES: frozenset[str] = SETTLED_STATES | {RunState.ROLLING_BACK}

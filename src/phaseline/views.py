@@ -203,7 +203,7 @@ class RunDetail(RunView):
         shown = islice(run.phases.values(), MOST_PHASES)
         return cls.model_validate(
             {
-                **_facts_of(summary),
+                **_facts_of(summary), "error": ErrorView.of(run.error),
                 "forked_from": run.forked_from, "sla_at": run.sla_at, "breached": run.breached, "output": output, "usage": UsageView.of(run.usage),
                 "usage_by_phase": {path: UsageView.of(usage) for path, usage in run.usage_by_phase.items()},
                 "phases": tuple(map(PhaseView.of, shown)), "phases_left_out": max(0, len(run.phases) - MOST_PHASES),

@@ -222,7 +222,7 @@ async def scales(tmp_path: Path) -> AsyncIterator[Runtime]:
 async def deeds_of(handle: RunHandle[Any]) -> list[tuple[str, str, str]]:
     """What people did to a run, and why, as its history has it."""
     return [
-        (event.type, event.data["actor"], event.data["reason"])
+        (event.type, event.data["actor"], event.data.get("reason", ""))
         async for event in handle.events()
         if "actor" in event.data
     ]
@@ -268,7 +268,7 @@ async def test_a_run_is_watched_and_steered(page: Page, scales: Runtime) -> None
             ("PIPELINE_RETRIED", "user:ann", "somebody came to help"), ("PIPELINE_PAUSED", "user:ann", "lunch"),
             ("PIPELINE_RESUMED", "user:ann", ""), ("PIPELINE_PAUSED", "user:ann", "weighed wrongly"),
             ("PIPELINE_ROLLED_BACK", "user:ann", "weighed wrongly"),
-            ("PIPELINE_RESUMED", "user:ann", ""),
+            ("PIPELINE_RESUMED", "user:ann", ""), ("SIGNAL_RECEIVED", "user:ann", ""),
         ]  # fmt: skip
 
         # What came of it is there in full, but for what is secret; what people did is found among the events.

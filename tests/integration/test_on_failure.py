@@ -13,6 +13,8 @@ from tests.opening import OpenRuntime
 from phaseline import Context, Pipeline, RunState, Runtime, each, phase, start_child
 from phaseline.abc import Storage
 from phaseline.errors import DefinitionError, PipelineFailedError, PipelineRolledBackError
+from phaseline.measuring import RUNS_ENDED, Sample, counted
+from phaseline.showing import detail_of
 from phaseline.testing import FakeClock
 from phaseline.testing.checker import check
 
@@ -102,6 +104,10 @@ async def test_a_run_that_fails_is_undone_before_its_caller_is_told(
         assert run.error is not None
         assert told.value.error == run.error
         assert (run.error.type, run.error.phase) == ("ValueError", "ship")
+        exported, shown = await handle.export(), await detail_of(runtime, handle.id)
+        assert exported.error is not None
+        assert shown.error is not None
+        assert exported.error.type == shown.error.type == "ValueError"
         assert [letter async for letter in runtime.dead_letters.find()] == []
         await checked(opened)
 
@@ -137,19 +143,28 @@ async def test_where_nothing_is_to_be_undone_a_run_stays_failed(open_runtime: Op
         assert [letter.run_id async for letter in runtime.dead_letters.find()] == [handle.id]
 
 
-async def test_a_run_whose_time_is_over_is_undone(storage: Callable[[], Storage], clock: FakeClock) -> None:
-    """What undoes it has the time of a run again."""
-    slow = Pipeline("slow", reserve >> charge >> ship, timeout=SECOND, on_failure="rollback")
+@pytest.mark.parametrize("bound", ["timeout", "deadline"])
+async def test_a_run_whose_time_is_over_is_undone(
+    storage: Callable[[], Storage], clock: FakeClock, bound: str
+) -> None:
+    """What undoes it has the time of a run again; a deadline that is over is over for good."""
+    timeout = SECOND if bound == "timeout" else None
+    slow = Pipeline("slow", reserve >> charge >> ship, timeout=timeout, on_failure="rollback")
     world.hangs = True
     opened = storage()
     async with Runtime(opened, pipelines=[slow], clock=clock) as runtime:
-        handle = await runtime.start(slow, 5)
+        deadline = clock.now() + SECOND if bound == "deadline" else None
+        handle = await runtime.start(slow, 5, deadline=deadline)
         with anyio.fail_after(BOUND.total_seconds()):
             await world.begun.wait()
         await clock.advance(2 * SECOND)
         with pytest.raises(PipelineRolledBackError, match="for it failed"):
             await handle.result(BOUND)
         assert world.undone == ["charge~", "reserve~"]
+        await checked(opened)
+        world.hangs, world.broken = False, set()
+        await handle.resume()
+        assert await handle.result(BOUND) == "15"
         await checked(opened)
 
 
@@ -196,6 +211,45 @@ async def test_a_child_that_was_undone_tells_why_and_is_begun_anew(
         assert sorted(found) == [RunState.COMPLETED, RunState.ROLLED_BACK]
         assert world.undone == ["charge~", "reserve~"]
         await checked(opened)
+
+
+async def test_it_comes_to_one_end(storage: Callable[[], Storage], clock: FakeClock) -> None:
+    """As it is counted: that it failed is not an end that it stays at."""
+    counts: list[Sample] = []
+    async with Runtime(storage(), pipelines=[orders], clock=clock) as runtime:
+        runtime.observers.observe(lambda *commit: counts.extend(counted(*commit)))
+        await (await runtime.start(orders, 5)).wait(BOUND)
+    assert [(value, labels) for metric, value, labels in counts if metric is RUNS_ENDED] == [
+        (1, ("orders", "rolled_back"))
+    ]
+
+
+async def test_a_child_of_an_unknown_shape_tells_its_parent_all_the_same(
+    database: Callable[[], Storage], clock: FakeClock
+) -> None:
+    """What it failed with stands in its history, and needs no plan."""
+
+    def started(kid: Pipeline[int, str]) -> Pipeline[int, str]:
+        return Pipeline("buying", start_child(kid))
+
+    old = Pipeline(
+        "kid", reserve.with_options(queue="kids") >> ship.with_options(queue="kids"), on_failure="rollback"
+    )
+    new = Pipeline("kid", reserve >> charge >> ship, on_failure="rollback")
+    async with Runtime(
+        database(), pipelines=[started(old), old], queues=["pipeline"], clock=clock
+    ) as runtime:
+        handle = await runtime.start(started(old), 5)
+        await clock.settle()
+        (kid,) = [run.id async for run in runtime.find(pipeline="kid")]
+    async with Runtime(database(), pipelines=[old], queues=["kids"], clock=clock) as runtime:
+        await clock.advance(SECOND)
+        assert (await (await runtime.get(kid, old)).wait(BOUND)).state == RunState.ROLLED_BACK
+    async with Runtime(database(), pipelines=[started(new), new], clock=clock) as runtime:
+        asked = await runtime.get(handle.id)
+        await clock.advance(SECOND)
+        with pytest.raises(PipelineFailedError, match="is ROLLED_BACK in phase 'ship': ValueError: no truck"):
+            await asked.result(BOUND)
 
 
 async def test_items_that_a_map_collects_fail_no_run(open_runtime: OpenRuntime) -> None:

@@ -92,6 +92,7 @@ class Draft:
     __slots__ = (
         "_changes",
         "base",
+        "before",
         "cursor",
         "cuts",
         "events",
@@ -123,6 +124,8 @@ class Draft:
     def __init__(self, base: Snapshot, now: datetime) -> None:
         run = base.run
         self.base: Snapshot = base
+        self.before: RunRecord = run
+        """The run's row as it was, also once the base has taken this unit over."""
         self.plan: Plan = base.plan
         self.now: datetime = now
         self.known: dict[str, PhaseRecord] = base.rows
@@ -316,7 +319,8 @@ class Draft:
             changes["letter"] = None
         if self.spending is not run.spending:
             changes["spending"] = self.spending
-        if timing.is_timed(run):
+        # A deadline that is over is let go of where a run goes on after its end.
+        if timing.is_timed(run) or base.expires_at is not None:
             changes.update(timing.times(run, self.state, self._newest_rows(), self.now))
         is_amended = run is not base or (not base.revision and bool(base.marks))
         if changes:

@@ -18,11 +18,13 @@ if TYPE_CHECKING:
 
 def tell(runner: Runner, live: LiveRun, draft: Draft) -> None:
     """Tell of a commit: observers, those who wait, and whoever has to look now or at a time."""
-    before = draft.base.run
-    if before.ended_at is not None:
-        runner.reopened += 1
+    before = draft.before
+    if before.ended_at is not None or draft.run.ended_at is not None:
+        runner.went_over_ends += 1
     if draft.run.epoch != before.epoch:
         live.forget_values()
+        if before.ended_at is not None:
+            live.cause = None
     if draft.events:
         runner.publish(draft.events)
         if runner.observers.on_commit:

@@ -12,7 +12,7 @@ import anyio
 from phaseline._definition.plan import Binding, Plan
 from phaseline._engine.commands import Attach, Cancel, ChildEnded, Retry, Succeed
 from phaseline._shell.controlling import carry_out
-from phaseline._shell.describing import facts_of, picture
+from phaseline._shell.describing import landmarks_of, taken_back
 from phaseline._shell.failure import info_of
 from phaseline._shell.starting import Parent, StartOptions, prepared
 from phaseline.errors import (
@@ -23,7 +23,7 @@ from phaseline.errors import (
     RunNotFoundError,
 )
 from phaseline.finding import RunFilter
-from phaseline.rows import ENDED_STATES, ErrorInfo, RunRecord, RunState
+from phaseline.rows import ENDED_STATES, TAKEN_BACK_STATES, ErrorInfo, RunRecord, RunState
 from phaseline.units import MessageKind
 
 if TYPE_CHECKING:
@@ -96,7 +96,8 @@ async def _closed(runner: Runner, run: RunRecord) -> Collection[str]:
 async def let_go(runner: Runner, job: Job, child: str) -> None:
     """Cancel a run that was taken up again for a phase that does not come to wait for it: its own run has ended meanwhile."""
     parent = await runner.record_of(job.live.id)
-    if parent.state in ENDED_STATES and job.node.close == "cancel":
+    is_over = parent.state in ENDED_STATES | TAKEN_BACK_STATES
+    if is_over and job.node.close == "cancel":
         with suppress(
             CommandRefusedError, RunNotFoundError
         ):  # it has ended by itself, or somebody was faster
@@ -118,8 +119,7 @@ async def _failure(runner: Runner, child: RunRecord) -> ErrorInfo | None:
     """Give what a run failed with, also where it was rolled back since: then its history tells."""
     if child.state != RunState.ROLLED_BACK:
         return child.error
-    live = await runner.load(child.id)
-    return picture(live, await facts_of(runner, live)).error
+    return taken_back(child, await landmarks_of(runner, child))
 
 
 async def ended(runner: Runner, parent: LiveRun, child: RunRecord) -> ChildEnded:

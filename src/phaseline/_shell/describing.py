@@ -10,13 +10,11 @@ from phaseline._engine.snapshot import is_landmark
 from phaseline._shell.live import LiveRun
 from phaseline.errors import NoOutputError
 from phaseline.events import Event, PipelineFailed
-from phaseline.rows import ErrorInfo, RunRecord, RunState
+from phaseline.rows import TAKEN_BACK_STATES, ErrorInfo, RunRecord, RunState
 from phaseline.run import Run
 
 if TYPE_CHECKING:
     from phaseline._shell.runner import Runner
-
-_TAKEN_BACK = frozenset({RunState.ROLLING_BACK, RunState.ROLLED_BACK})
 
 
 async def describe(runner: Runner, live: LiveRun) -> Run[Any]:
@@ -43,10 +41,10 @@ def picture(
 def taken_back(run: RunRecord, facts: Sequence[Event]) -> ErrorInfo | None:
     """What a run failed with that is rolled back: not what a compensation failed with, nor what it went on from since."""
     error = None
-    if run.state in _TAKEN_BACK:
+    if run.state in TAKEN_BACK_STATES:
         for fact in facts:
             move = fact.transition
-            if move is None or move.target in _TAKEN_BACK:
+            if move is None or move.target in TAKEN_BACK_STATES:
                 continue
             if isinstance(fact, PipelineFailed):
                 error = error if move.source == RunState.ROLLING_BACK else fact.error

@@ -109,7 +109,7 @@ async def export(runner: Runner, run_id: str, *, values: bool) -> RunExport:
         parent_id=record.parent_id, parent_path=record.parent_path,
         epoch=record.epoch, created_at=record.created_at, started_at=record.started_at, ended_at=record.ended_at,
         timeout_seconds=None if record.timeout is None else record.timeout.total_seconds(), deadline=record.deadline,
-        error=_error(record.error), usage=ExportedUsage.of(run.usage),
+        error=_error(run.error), usage=ExportedUsage.of(run.usage),
         usage_by_phase={path: ExportedUsage.of(usage) for path, usage in run.usage_by_phase.items()}, input=input_, output=output,
         history=tuple(ExportedMove(source=m.source, target=m.target, at=m.at) for m in run.history),
         phases=tuple(_phase(row, attempts[row.path], outputs.get(row.path)) for row in listed),

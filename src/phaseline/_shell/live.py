@@ -17,7 +17,7 @@ from phaseline._engine.snapshot import Snapshot
 from phaseline._values.nothing import NOTHING
 from phaseline.errors import LeaseLostError, RunNotFoundError
 from phaseline.loops import LoopEvent
-from phaseline.rows import PhaseRecord, PhaseState
+from phaseline.rows import TAKEN_BACK_STATES, PhaseRecord, PhaseState
 from phaseline.units import RunRows, Unit
 from phaseline.usage import Spent
 
@@ -287,6 +287,8 @@ class LiveRun:
         base = self.snapshot
         if rows.run.epoch != base.run.epoch:
             self.forget_values()
+            if rows.run.state not in TAKEN_BACK_STATES:
+                self.cause = None
         self.snapshot = base.advanced(rows) if rows.since else Snapshot.from_rows(base.plan, rows)
         self.stale = False
         self.interrupt_fenced()
@@ -295,7 +297,6 @@ class LiveRun:
         """Let go of decoded values: what they were made by is not part of the run any more."""
         self.copies.clear()
         self.items.clear()
-        self.cause = None
 
     def refuse(self, error: BaseException) -> None:
         """End all commands that wait."""

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import AsyncGenerator
 from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Final
 
 import anyio
 from anyio.abc import TaskGroup
+
+log: Final = logging.getLogger("phaseline.runtime")
 
 
 @asynccontextmanager
@@ -30,8 +34,11 @@ async def own_tasks(ending: AsyncExitStack) -> AsyncGenerator[TaskGroup]:
             try:
                 with anyio.CancelScope(shield=True):
                     await ending.aclose()
-            except Exception as error:  # noqa: BLE001  # raised below, where the task group does not wrap it
-                failure = error
+            except Exception as error:
+                log.exception(
+                    "a runtime could not be closed in order"
+                )  # a cancellation may go on instead of it
+                failure = error  # raised below, where the task group does not wrap it
             finally:
                 tasks.cancel_scope.cancel()
     if failure is not None:

@@ -65,8 +65,8 @@ class Runner:
     """When the worker of this process last looked over everything."""
     closed: bool = False
     """Whether nothing is carried forward here any more, so that waiting for a run is in vain."""
-    reopened: int = 0
-    """Counts the runs that went on here after an end."""
+    went_over_ends: int = 0
+    """Counts the ends of runs here, and the commits with which they went on after one: who was told of an end looks again."""
     on_message: Callable[[], None] | None = None
     """Told when a commit has told other runs something."""
     on_due: Callable[[datetime], None] | None = None

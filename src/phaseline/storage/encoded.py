@@ -455,7 +455,7 @@ class _Texts:
         text = payload.get(PAYLOAD)
         if len(payload) == 1 and isinstance(text, str):
             plain = self.plain(text)
-            if plain.startswith("{"):  # else it is the text of an event that has a field of this very name
+            if plain != text:  # else it is the text of an event that has a field of this very name
                 return plain
         # It was stored before there was a codec: whether such texts are read is the codec's to say.
         return self.plain(to_json_text(dict(payload), what="the payload of an event"))
