@@ -166,7 +166,7 @@ class Committer(ABC):
 
     def _contended(self, live: LiveRun) -> StorageUnavailableError:
         problem = f"run {live.id} was moved on by others {MAX_TRIES} times in a row"
-        return StorageUnavailableError(repr(self._storage), problem, "try again")
+        return StorageUnavailableError(repr(self._storage), problem, "try again", busy=True)
 
 
 class DirectCommitter(Committer):

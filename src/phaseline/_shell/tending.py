@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 log: Final = logging.getLogger("phaseline.worker")
 
+LEFT: Final = "run %s is left as it is for a while, and then tried again"
+
 
 async def tend(runner: Runner, run_id: str, command: Command, *, read_again: bool = False) -> None:
     """Commit a command of a run that nobody here need be busy with.
@@ -37,8 +39,11 @@ async def tend(runner: Runner, run_id: str, command: Command, *, read_again: boo
         runner.drop_if_idle(live)
     except RunNotFoundError:
         pass  # it was purged meanwhile
-    except StorageUnavailableError:
-        raise
+    except StorageUnavailableError as error:
+        if not error.busy:  # else it is this run alone that cannot be written
+            raise
+        log.warning(LEFT, run_id, exc_info=error)
+        runner.left_alone.add((run_id,))
     except Exception:
-        log.exception("run %s is left as it is for a while, and then tried again", run_id)
+        log.exception(LEFT, run_id)
         runner.left_alone.add((run_id,))
