@@ -57,15 +57,15 @@ async def test_all_that_a_killed_worker_committed_is_told(
                 while len(ended) < RUNS // 4:  # noqa: ASYNC110  # an event would have to be set at each
                     await anyio.sleep(0.001)
                 await anyio.to_thread.run_sync(lambda: client.client_pause(60_000, all=False))
-                while await completed() < len(ended) + UNTOLD:  # noqa: ASYNC110  # of what is stored nothing tells
+                # Of what is stored these are told by nobody, or this has no end. What looks for such ends may find them, and tell
+                # them, before the process has been killed: on a busy machine that takes longer.
+                while await completed() < len(ended) + UNTOLD:  # noqa: ASYNC110  # nothing tells
                     await anyio.sleep(0.001)
             finally:
                 worker.kill()
                 await worker.aclose()
             assert worker.returncode == -signal.SIGKILL
-            assert len(ended) < await completed() < RUNS, (
-                "all was told before the kill, or nothing was left to do after it"
-            )
+            assert await completed() < RUNS, "nothing was left to do after the kill"
             async with Runtime(storage, pipelines=[telling], transport=redis_server.url):
                 for handle in handles:
                     await handle.result()
