@@ -7,6 +7,7 @@ from contextlib import nullcontext
 from datetime import timedelta
 from typing import Any
 
+import anyio
 import pytest
 from anyio import to_thread
 from tests.opening import OpenRuntime
@@ -525,6 +526,44 @@ async def test_a_child_that_is_retried_for_a_parent_that_is_cancelled_meanwhile_
         await clock.advance(SECOND)
         assert cancelled == [child.id]
         assert (await handle.state(), await child.state()) == (RunState.CANCELLED, RunState.CANCELLED)
+        await checked(opened)
+
+
+async def test_a_child_that_is_retried_for_a_parent_that_is_undone_meanwhile_is_cancelled(
+    storage: Callable[[], Storage], clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its end is not there yet, and nobody would wait for the child any more."""
+    FLAWS.clear()
+    undone, taken_back = anyio.Event(), list[str]()
+
+    async def undo(_: int, __: int) -> None:
+        await undone.wait()
+
+    careful = Pipeline(
+        "careful", double.with_options(name="before", compensate=undo) >> start_child(moody) >> show
+    )
+    opened = storage()
+    async with Runtime(opened, pipelines=[careful, moody], clock=clock) as runtime:
+        handle = await runtime.start(careful, 1)
+        await clock.settle()
+        child = await only_child(runtime, handle)
+
+        async def then_taken_back(runner: Runner, run_id: str, order: Command) -> LiveRun:
+            live = await carry_out(runner, run_id, order)
+            if not taken_back:
+                taken_back.append(run_id)
+                await (await runtime.get(handle.id)).rollback()
+            return live
+
+        monkeypatch.setattr(children, "carry_out", then_taken_back)
+        await handle.retry()
+        with anyio.fail_after(10):
+            while await child.state() != RunState.CANCELLED:
+                await clock.advance(SECOND)
+        assert taken_back == [child.id]
+        assert await handle.state() == RunState.ROLLING_BACK
+        undone.set()
+        assert (await handle.wait()).state == RunState.ROLLED_BACK
         await checked(opened)
 
 

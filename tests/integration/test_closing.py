@@ -7,6 +7,7 @@ from collections.abc import Callable
 from contextlib import AsyncExitStack
 from typing import NoReturn
 
+import anyio
 import pytest
 
 from phaseline import Pipeline, Runtime, phase
@@ -67,6 +68,21 @@ async def test_what_an_end_raises_is_not_wrapped() -> None:
     with pytest.raises(StorageUnavailableError):
         async with own_tasks(ending):
             pass
+
+
+async def test_what_an_end_raises_is_logged_where_a_cancellation_goes_on(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """It is not raised then, and would be lost."""
+    ending = AsyncExitStack()
+    ending.callback(out_of_reach)
+    with anyio.CancelScope() as scope:
+        async with own_tasks(ending):
+            scope.cancel()
+            await anyio.sleep_forever()
+    assert scope.cancelled_caught
+    assert "a runtime could not be closed in order" in caplog.text
+    assert "nobody answers" in caplog.text
 
 
 async def test_a_storage_serves_one_runtime_at_a_time(

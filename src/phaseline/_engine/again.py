@@ -57,7 +57,7 @@ def undoable(draft: Draft, last: int) -> Iterator[PhaseRecord]:
                 yield row
 
 
-def takes_back_failure(draft: Draft) -> bool:
+def is_undone_by_itself(draft: Draft) -> bool:
     """Whether a run that fails in this unit is taken back by itself: not amid a rollback, nor where there is nothing to undo."""
     if draft.plan.on_failure != "rollback" or draft.run.undo_after is not None:
         return False

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from phaseline._definition.edges import Edge, Given
 from phaseline._definition.plan import Items, NodeKind, Plan, PlanNode
 from phaseline._engine import evolve_phase, evolve_run
-from phaseline._engine.again import takes_back_failure
+from phaseline._engine.again import is_undone_by_itself
 from phaseline._engine.draft import Draft
 from phaseline._engine.snapshot import is_ended
 from phaseline._engine.timing import overdue
@@ -51,7 +51,7 @@ def _fail_unfinished(draft: Draft, error: ErrorInfo, row: PhaseRecord | None, gi
     if cancelled:
         evolve_phase.phases_cancelled(draft, cancelled)
     evolve_run.error_occurred(draft, row, error, ends_run=True)
-    if not takes_back_failure(draft):  # else it is seen to
+    if not is_undone_by_itself(draft):  # else it is seen to
         evolve_run.dead_lettered(draft, row, error, given)
     evolve_run.pipeline_failed(draft, error)
     draft.just_ended.clear()  # nothing follows, also not from what ended earlier in this command

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from phaseline._definition.plan import UNDO_MARK
 from phaseline._engine import evolve_phase, evolve_run
-from phaseline._engine.again import drop_rows, is_kept, takes_back_failure, undoable
+from phaseline._engine.again import drop_rows, is_kept, is_undone_by_itself, undoable
 from phaseline._engine.commands import NO_OFFER, Offer, Retry, RollBack
 from phaseline._engine.draft import Draft
 from phaseline._engine.flow import start
@@ -77,7 +77,7 @@ def take_back_failure(draft: Draft) -> None:
 
     In the same unit: whoever waits for its end waits for that of the rollback, and no crash comes in between.
     """
-    if takes_back_failure(draft):
+    if is_undone_by_itself(draft):
         evolve_run.pipeline_rolling_back(draft, None, 0, ITS_FAILURE, "")
         _undo_next(draft, 0, NO_OFFER)
 

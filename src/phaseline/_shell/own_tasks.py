@@ -35,9 +35,8 @@ async def own_tasks(ending: AsyncExitStack) -> AsyncGenerator[TaskGroup]:
                 with anyio.CancelScope(shield=True):
                     await ending.aclose()
             except Exception as error:
-                log.exception(
-                    "a runtime could not be closed in order"
-                )  # a cancellation may go on instead of it
+                # A cancellation may go on instead of it, and it would be told nowhere.
+                log.exception("a runtime could not be closed in order")
                 failure = error  # raised below, where the task group does not wrap it
             finally:
                 tasks.cancel_scope.cancel()
