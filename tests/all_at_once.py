@@ -186,10 +186,10 @@ class AllAtOnce(RuleBasedStateMachine):
 
     def do(self, run_id: str, command: Command, offer: Offer = NO_OFFER) -> Answer:
         """Carry a command out in each world, and keep the model."""
-        number = next(self.commits)
+        number, state = next(self.commits), self.state_of(run_id)
         self.touched.add(run_id)
         answer = self.all(lambda world: world.do(run_id, command, self.now, number, offer))
-        self.learn(run_id, command, answer, offer.worker)
+        self.learn(run_id, command, answer, offer.worker, state)
         return answer
 
     def has_received(self, run_id: str, id_: str | None) -> bool:
@@ -203,17 +203,19 @@ class AllAtOnce(RuleBasedStateMachine):
         assert head is not None
         return head.state
 
-    def learn(self, run_id: str, command: Command, answer: Answer, worker: str) -> None:
-        """Note what a command that was carried out means for those who hold something of its run."""
+    def learn(self, run_id: str, command: Command, answer: Answer, worker: str, before: str) -> None:
+        """Note what a command that was carried out means for those who hold something of its run, which was in a state."""
         if not answer.is_done:
             return
+        state = self.state_of(run_id)
+        is_taken_back = RunState.ROLLING_BACK in {state} - {before}  # by a command, or because it failed
         if isinstance(command, Pause):
             self.standing.add(run_id)
-        elif isinstance(command, (Resume, *ANEW)):
+        elif isinstance(command, (Resume, *ANEW)) or is_taken_back:
             self.standing.discard(run_id)
         if isinstance(command, Cancel):
             self.cancelled.add(run_id)
-        if isinstance(command, (*ANEW, FinishRun)) or self.state_of(run_id) in ENDED_STATES:
+        if isinstance(command, (*ANEW, FinishRun)) or state in ENDED_STATES or is_taken_back:
             self.take_from([token for token in self.held if token.run_id == run_id])
         for row in answer.started:
             self.give(run_id, row, worker)
@@ -296,7 +298,7 @@ class AllAtOnce(RuleBasedStateMachine):
         if answer.is_done:
             self.runs.append(record.id)
             self.touched.add(record.id)
-            self.learn(record.id, command, answer, "w-1")
+            self.learn(record.id, command, answer, "w-1", record.state)
         else:
             assert answer.outcome == "duplicate"
             assert wish.key is not None
@@ -481,7 +483,7 @@ class AllAtOnce(RuleBasedStateMachine):
         assert (answer.outcome != "stale") == (expected == head.revision)
         if answer.is_done and late.token is not None:
             self.take_from([late.token])
-        self.learn(late.run_id, late.command, answer, "")
+        self.learn(late.run_id, late.command, answer, "", head.state)
 
     @precondition(lambda self: self.runs)
     @rule(
