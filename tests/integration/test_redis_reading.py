@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import secrets
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -56,6 +57,10 @@ class Stream:
         """Wait until something was missed; gives since how long ago."""
         self._wait(lambda: bool(self.ear.missed))
         return self.ear.missed[0]
+
+    def awaits(self) -> None:
+        """Wait until the reader waits for what comes next."""
+        self._wait(lambda: any(client["cmd"] == "xread" for client in self.client.client_list()))
 
     def _wait(self, has_come: Callable[[], bool]) -> None:
         until = time.monotonic() + PATIENCE
@@ -142,8 +147,31 @@ def test_an_outage_began_when_the_last_batch_was_sent(stream: Stream) -> None:
     with closing(stream.join()) as line:
         stream.append(batch(1), ago=MINUTE)
         stream.hears(1)
+        stream.awaits()
         line._reader._client.connection_pool.disconnect()
         assert stream.misses() >= MINUTE
+
+
+def test_a_connection_that_broke_between_two_reads_is_an_outage(
+    stream: Stream, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Where redis-py finds it broken, it makes another one, and says nothing of it."""
+    hear = stream.ear.hear
+
+    def hear_and_break(events: Sequence[Event]) -> None:
+        hear(events)
+        if events[0].seq == 1:
+            line._reader._client.connection_pool.disconnect()
+
+    monkeypatch.setattr(stream.ear, "hear", hear_and_break)
+    with closing(stream.join()) as line, caplog.at_level(logging.INFO, "phaseline"):
+        stream.append(batch(1), ago=MINUTE)
+        assert stream.misses() >= MINUTE
+        stream.append(batch(2))
+        stream.hears(2)
+
+    assert len(stream.ear.missed) == 1
+    assert not caplog.messages
 
 
 def test_a_loss_is_told_although_redis_goes_away_just_then(

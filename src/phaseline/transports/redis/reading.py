@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from datetime import timedelta
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 from phaseline.errors import WireError
 from phaseline.transport import Heard, Missed
@@ -29,13 +29,18 @@ MOST_SENDERS = 1_000
 DELAY = timedelta(seconds=10)
 """By how much a batch may come after what it tells: after its commit, and after a server that had to be given up."""
 BEGINNING = (0, 0)
+Connect: TypeAlias = Callable[[Callable[[Any], None] | None], Any]
+"""Makes a client; what it is given is called with each new connection, and makes it ready."""
 
 
 class Reader:
     """Reads a stream from its end on, and says when something may have been lost."""
 
-    def __init__(self, connect: Callable[[], Any], key: str, name: str, heard: Heard, missed: Missed) -> None:
-        self._client = connect()
+    def __init__(self, connect: Connect, key: str, name: str, heard: Heard, missed: Missed) -> None:
+        self._client = connect(self._connected)
+        self._connections = self._known_connections = 0
+        """How often it was connected, and how often when it was last looked for what may be gone: redis-py replaces a connection
+        that broke between two commands, and says nothing."""
         self._key, self._name = key, name
         self._heard, self._missed = heard, missed
         self._last: tuple[int, int] | None = None
@@ -58,7 +63,7 @@ class Reader:
         """Find the end of the stream, if the server can be reached, and begin."""
         try:
             self._sound_at = self._now()
-            self._last = self._newest() or BEGINNING
+            self._last = self._look() or BEGINNING
         except Exception as error:  # noqa: BLE001  # as below
             self._note(error)
         self._thread.start()
@@ -92,6 +97,10 @@ class Reader:
                 self._stopped.wait(OUTAGE_PAUSE)
         self._client.close()
 
+    def _connected(self, connection: Any) -> None:
+        connection.on_connect()
+        self._connections += 1
+
     def _note(self, error: Exception) -> None:
         if self.trouble is None:
             log.warning(
@@ -102,19 +111,29 @@ class Reader:
 
     def _begin_again(self) -> None:
         """Go on after an outage: the server may have lost what it held."""
-        newest = self._newest() or BEGINNING
+        newest = self._look() or BEGINNING
         if self._last is None:
             self._sound_at = self._now() - round(1000 * (time.monotonic() - self._began))
             self._last = newest
         elif newest < self._last:
             self._last = BEGINNING
         self._lose(self._sound_at)
-        log.info("events can be heard from Redis again")
+        if self.trouble is not None:
+            log.info("events can be heard from Redis again")
         self.trouble = None
+
+    def _look(self) -> tuple[int, int] | None:
+        """Find the end of the stream; what breaks from here on is an outage."""
+        newest = self._newest()
+        self._known_connections = self._connections
+        return newest
 
     def _read(self) -> None:
         assert self._last is not None  # noqa: S101  # it was found before
         found = self._client.xread({self._key: _text(self._last)}, count=AT_ONCE, block=round(BLOCK * 1000))
+        if self._connections != self._known_connections:
+            self._begin_again()  # and what was found is read once more
+            return
         if not found:
             self._look_for_loss()
         for _, entries in found:

@@ -32,7 +32,7 @@ IDLE_DAYS = 1
 class Sender:
     """Appends batches to a stream, each with the sender's name and a number, by which readers see what is missing."""
 
-    def __init__(self, connect: Callable[[], Any], key: str, name: str, kept: int) -> None:
+    def __init__(self, connect: Callable[[None], Any], key: str, name: str, kept: int) -> None:
         self._connect, self._key, self._name, self._kept = connect, key, name, kept
         self._waiting: deque[tuple[int, Sequence[Event]]] = deque()
         self._number = 0
@@ -66,7 +66,7 @@ class Sender:
         self._thread.join(STOP_GRACE)
 
     def _work(self) -> None:
-        client = self._connect()
+        client = self._connect(None)
         while batches := self._next():
             try:
                 self._send(client, batches)

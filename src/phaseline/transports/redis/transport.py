@@ -10,7 +10,7 @@ from phaseline.errors import DefinitionError, MissingExtraError, TransportURLErr
 from phaseline.events import Event
 from phaseline.schemes import REDIS, scheme_of
 from phaseline.transport import Heard, Line, Missed, Transport
-from phaseline.transports.redis.reading import Reader
+from phaseline.transports.redis.reading import Connect, Reader
 from phaseline.transports.redis.sending import Sender
 
 KEY = "phaseline:events:"
@@ -51,7 +51,7 @@ class RedisTransport(Transport):
 
 
 class _RedisLine(Line):
-    def __init__(self, connect: Callable[[], Any], key: str, kept: int, heard: Heard, missed: Missed) -> None:
+    def __init__(self, connect: Connect, key: str, kept: int, heard: Heard, missed: Missed) -> None:
         name = secrets.token_hex(8)
         self._sender = Sender(connect, key, name, kept)
         self._reader = Reader(connect, key, name, heard, missed)
@@ -74,7 +74,7 @@ class _RedisLine(Line):
         self._sender.stop()
 
 
-def _connector(url: object) -> tuple[Callable[[], Any], str]:
+def _connector(url: object) -> tuple[Connect, str]:
     """Give what makes a client, and the server's name without a password.
 
     Raises:
@@ -90,7 +90,7 @@ def _connector(url: object) -> tuple[Callable[[], Any], str]:
     if not isinstance(url, str) or scheme_of(url) not in REDIS:
         raise TransportURLError(str(url), "known are redis://host:6379/0 and rediss://host:6379/0")
 
-    def connect() -> Any:
+    def connect(connected: Callable[[Any], None] | None) -> Any:
         # Our threads try again by themselves, and tell of it.
         return Redis.from_url(  # pyright: ignore[reportUnknownMemberType]  # its options have no types
             url,
@@ -98,10 +98,11 @@ def _connector(url: object) -> tuple[Callable[[], Any], str]:
             socket_connect_timeout=PATIENCE,
             retry=Retry(NoBackoff(), 0),
             protocol=2,
+            redis_connect_func=connected,
         )
 
     try:
-        options = connect().connection_pool.connection_kwargs
+        options = connect(None).connection_pool.connection_kwargs
     except ValueError as error:
         raise TransportURLError(url, f"it cannot be read: {error}; write redis://host:6379/0") from error
     return connect, f"{options.get('host', 'localhost')}:{options.get('port', 6379)}"
