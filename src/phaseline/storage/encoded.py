@@ -11,12 +11,12 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import Any, Final, Protocol, TypeVar
+from typing import Any, Final, Protocol
 
 import attrs
-from msgspec.structs import asdict, replace
+from msgspec.structs import replace
 
-from phaseline._values.codec import from_json_text, same_json, to_json_text
+from phaseline._values.codec import same_json
 from phaseline.abc import (
     Backlog,
     Claimed,
@@ -33,22 +33,20 @@ from phaseline.abc import (
     WorkerRecord,
 )
 from phaseline.errors import CodecError, StorageUnavailableError
-from phaseline.events import Emitted, ErrorOccurred, Event, PhaseFailed, PhaseRetrying, PipelineFailed
+from phaseline.events import Event
 from phaseline.finding import EVERY_RUN, RunFilter
 from phaseline.letters import EVERY_LETTER, DeadLetter, LetterFilter, LetterKey
 from phaseline.places import Place
-from phaseline.rows import Checkpoint, Definition, ErrorInfo, PhaseRecord, PhaseState, RunRecord
+from phaseline.rows import Checkpoint, Definition, PhaseRecord, PhaseState, RunRecord
 from phaseline.statistics import Grouping, Statistics
-from phaseline.timetable import DueSchedules, Firing, ScheduleRecord, Timetable, UnreadableSchedule
+from phaseline.storage.encoded_texts import Texts
+from phaseline.storage.encoded_timetable import EncodedTimetable
+from phaseline.timetable import Timetable
 from phaseline.units import Message, Outcome, RunRows, Unit
 from phaseline.usage import Usage
 
 log: Final = logging.getLogger("phaseline.storage")
 """Tells of runs that cannot be read, and are left alone."""
-
-PAYLOAD: Final = "encoded"
-"""Name under which an event's payload stands, which is an object."""
-Row = TypeVar("Row", RunRecord, PhaseRecord)
 
 
 class PayloadCodec(Protocol):
@@ -78,7 +76,7 @@ class EncodedStorage(Storage):
             codec: Writes and reads what is encoded.
         """
         self._inner: Storage = storage
-        self._texts: _Texts = _Texts(codec)
+        self._texts: Texts = Texts(codec.encode, codec.decode)
         self.blocking: bool = storage.blocking
         """As that of the storage behind it."""
         self.shared: bool = storage.shared
@@ -138,7 +136,7 @@ class EncodedStorage(Storage):
 
     @property
     def timetable(self) -> Timetable:
-        return _EncodedTimetable(self._inner.timetable, self._texts)
+        return EncodedTimetable(self._inner.timetable, self._texts)
 
     def load(self, namespace: str, run_id: str, since: int = 0) -> RunRows | None:
         rows = self._inner.load(namespace, run_id, since)
@@ -303,9 +301,9 @@ class EncodedStorage(Storage):
 class _EncodedTransaction(Transaction):
     """That of a transactional phase; what its body writes itself is the body's own."""
 
-    def __init__(self, transaction: Transaction, texts: _Texts) -> None:
+    def __init__(self, transaction: Transaction, texts: Texts) -> None:
         self._inner: Transaction = transaction
-        self._texts: _Texts = texts
+        self._texts: Texts = texts
 
     @property
     def connection(self) -> Any:
@@ -329,168 +327,3 @@ class _EncodedTransaction(Transaction):
 
     def fault(self, error: BaseException) -> StorageUnavailableError | None:
         return self._inner.fault(error)
-
-
-class _EncodedTimetable(Timetable):
-    """Keeps the inputs of schedules encoded."""
-
-    def __init__(self, timetable: Timetable, texts: _Texts) -> None:
-        self._inner: Timetable = timetable
-        self._texts: _Texts = texts
-
-    def get(self, namespace: str, name: str) -> ScheduleRecord | None:
-        found = self._inner.get(namespace, name)
-        return None if found is None else self._read(found)
-
-    def all(self, namespace: str) -> Sequence[ScheduleRecord]:
-        return [self._read(found) for found in self._inner.all(namespace)]
-
-    def put(self, schedule: ScheduleRecord, expected: int) -> bool:
-        if isinstance(schedule, UnreadableSchedule):
-            return self._inner.put(schedule.stored, expected)
-        return self._inner.put(self._with(schedule, self._texts.coded), expected)
-
-    def delete(self, namespace: str, name: str) -> bool:
-        return self._inner.delete(namespace, name)
-
-    def due(self, namespace: str, now: datetime | None, after: str, limit: int) -> DueSchedules:
-        found = self._inner.due(namespace, now, after, limit)
-        readable: list[ScheduleRecord] = []
-        unreadable = dict(found.unreadable)
-        for each in found.schedules:
-            try:
-                readable.append(self._with(each, self._texts.plain))
-            except CodecError as error:  # as with runs: the others begin
-                unreadable[each.name] = str(error)
-        return DueSchedules(readable, found.next_at, unreadable)
-
-    def fire(self, firings: Sequence[Firing]) -> Sequence[Outcome]:
-        return self._inner.fire(
-            [
-                Firing(
-                    self._with(schedule, self._texts.coded),
-                    expected,
-                    None if unit is None else self._texts.written(unit),
-                )
-                for schedule, expected, unit in firings
-            ]
-        )
-
-    def _read(self, schedule: ScheduleRecord) -> ScheduleRecord:
-        try:
-            return self._with(schedule, self._texts.plain)
-        except CodecError as error:  # the others are to be told of, and this one can be changed
-            return UnreadableSchedule(**asdict(schedule), error=error)
-
-    def _with(self, schedule: ScheduleRecord, change: Callable[[str], str]) -> ScheduleRecord:
-        return schedule if schedule.input is None else replace(schedule, input=change(schedule.input))
-
-
-class _Texts:
-    """Encodes and decodes the texts in records."""
-
-    def __init__(self, codec: PayloadCodec) -> None:
-        self.coded: Callable[[str], str] = codec.encode
-        self.plain: Callable[[str], str] = codec.decode
-
-    # ------------------------------------------------------------------ on the way in
-    def written(self, unit: Unit) -> Unit:
-        """The unit as it is stored."""
-        coded = self.coded
-        return replace(
-            unit,
-            run=self.with_error(unit.run, coded),
-            input=coded(unit.input) if unit.input else unit.input,  # a copy takes over that of its origin
-            inserted=[self._phase(row, coded) for row in unit.inserted],
-            updated=[(self._phase(row, coded), fence) for row, fence in unit.updated],
-            dropped=[(self._phase(row, coded), fence) for row, fence in unit.dropped],
-            outputs={path: coded(text) for path, text in unit.outputs.items()},
-            events=[self._event_written(event) for event in unit.events],
-            steps=[replace(step, result=coded(step.result)) for step in unit.steps],
-            saved=[
-                each if each.value is None else replace(each, value=coded(each.value)) for each in unit.saved
-            ],
-            signals=[
-                each if each.value is None else replace(each, value=coded(each.value))
-                for each in unit.signals
-            ],
-            letter=None
-            if unit.letter is None
-            else replace(unit.letter, error=self.error(unit.letter.error, coded)),
-            begins=[self.written(begun) for begun in unit.begins],
-        )
-
-    def _event_written(self, event: Event) -> Event:
-        if isinstance(event, Emitted):
-            text = self.coded(to_json_text(dict(event.payload), what="the payload of an event"))
-            return replace(event, payload={PAYLOAD: text})
-        return self._told(event, self.coded)
-
-    # ------------------------------------------------------------------ on the way out
-    def read(self, rows: RunRows) -> RunRows:
-        """Rows as they were given to ``written``."""
-        plain = self.plain
-        return replace(
-            rows,
-            run=self.with_error(rows.run, plain),
-            phases=[self._phase(row, plain) for row in rows.phases],
-            signals=[
-                each if each.value is None else replace(each, value=plain(each.value))
-                for each in rows.signals
-            ],
-            input=None if rows.input is None else plain(rows.input),
-        )
-
-    def phase_read(self, row: PhaseRecord) -> PhaseRecord:
-        """A phase's row as it was given to ``written``."""
-        return self._phase(row, self.plain)
-
-    def event_read(self, event: Event) -> Event:
-        """An event as it was given to ``written``."""
-        if isinstance(event, Emitted):
-            return replace(event, payload=from_json_text(self._payload_read(event.payload)))
-        return self._told(event, self.plain)
-
-    def _payload_read(self, payload: Mapping[str, Any]) -> str:
-        text = payload.get(PAYLOAD)
-        if len(payload) == 1 and isinstance(text, str):
-            plain = self.plain(text)
-            if plain != text:  # else it is the text of an event that has a field of this very name
-                return plain
-        # It was stored before there was a codec: whether such texts are read is the codec's to say.
-        return self.plain(to_json_text(dict(payload), what="the payload of an event"))
-
-    def all_plain(self, texts: Mapping[str, str]) -> Mapping[str, str]:
-        """Texts by name."""
-        return {name: self.plain(text) for name, text in texts.items()}
-
-    def shown(self, text: str) -> str:
-        """A text as a list shows it: where one cannot be read, the others can be, and why is said in its place."""
-        try:
-            return self.plain(text)
-        except CodecError as error:
-            return f"({error})"
-
-    # ------------------------------------------------------------------ both ways
-    def error(self, error: ErrorInfo, change: Callable[[str], str]) -> ErrorInfo:
-        """An error with other words."""
-        traceback = None if error.traceback is None else change(error.traceback)
-        return replace(error, message=change(error.message), traceback=traceback)
-
-    def with_error(self, row: Row, change: Callable[[str], str]) -> Row:
-        """A row whose error has other words."""
-        return row if row.error is None else replace(row, error=self.error(row.error, change))
-
-    def _phase(self, row: PhaseRecord, change: Callable[[str], str]) -> PhaseRecord:
-        row = self.with_error(row, change)
-        if row.progress is None or not row.progress.note:
-            return row
-        return replace(row, progress=replace(row.progress, note=change(row.progress.note)))
-
-    def _told(self, event: Event, change: Callable[[str], str]) -> Event:
-        if isinstance(event, PipelineFailed | PhaseFailed | ErrorOccurred):
-            return replace(event, error=self.error(event.error, change))
-        if isinstance(event, PhaseRetrying):
-            error = None if event.error is None else self.error(event.error, change)
-            return replace(event, error=error, note=change(event.note) if event.note else "")
-        return event
