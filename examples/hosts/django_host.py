@@ -8,7 +8,6 @@ from __future__ import annotations
 from typing import Any
 
 import django
-from anyio.from_thread import BlockingPortal, start_blocking_portal
 from django.conf import settings
 from django.core.asgi import get_asgi_application
 from django.http import HttpRequest, JsonResponse
@@ -17,6 +16,7 @@ from django.urls import path
 from starlette.requests import HTTPConnection
 
 from phaseline import Pipeline, Runtime, phase
+from phaseline.sync import SyncRuntime
 from phaseline.web import Access, asgi_app
 
 
@@ -26,21 +26,19 @@ def greet(name: str) -> str:
 
 
 greetings = Pipeline("greetings", greet)
-runtime = Runtime("sqlite:///greetings.db", pipelines=[greetings])
-open_on: list[BlockingPortal] = []
-"""The thread with the event loop on which the runtime is open."""
+runtime = SyncRuntime(Runtime("sqlite:///greetings.db", pipelines=[greetings]))
+"""Opened by each process that serves: in ``AppConfig.ready``, with ``atexit.register(runtime.close)``."""
 urlpatterns: list[Any] = []
 
 
 # --------------------------------------------------------------------- views.py, under WSGI
 def start(request: HttpRequest) -> JsonResponse:
-    handle = open_on[0].call(runtime.start, greetings, request.POST["name"])
+    handle = runtime.start(greetings, request.POST["name"])
     return JsonResponse({"id": handle.id}, status=202)
 
 
 def show(_: HttpRequest, run_id: str) -> JsonResponse:
-    handle = open_on[0].call(runtime.get, run_id, greetings)
-    run = open_on[0].call(handle.wait)
+    run = runtime.get(run_id, greetings).wait()
     return JsonResponse({"state": run.state, "greeting": run.output})
 
 
@@ -51,7 +49,7 @@ async def authorize(connection: HTTPConnection) -> Access | None:
 
 def application_of(views: Any) -> Any:
     """Hand what is below ``/api`` to phaseline, and all else to Django."""
-    api = asgi_app(runtime, authorize=authorize)
+    api = asgi_app(runtime.runtime, authorize=authorize)
 
     async def application(scope: Any, receive: Any, send: Any) -> None:
         if scope["type"] in {"http", "websocket"} and scope["path"].startswith("/api/"):
@@ -83,15 +81,14 @@ def main() -> None:
     settings.configure(ROOT_URLCONF=__name__, ALLOWED_HOSTS=["testserver"])
     django.setup()
     urlpatterns.extend([path("greetings", start), path("greetings/<str:run_id>", show)])
-    with start_blocking_portal() as portal, portal.wrap_async_context_manager(runtime):
-        open_on.append(portal)
+    with runtime:
         client = Client()
         run_id = client.post("/greetings", {"name": "Bob"}).json()["id"]
         print(client.get(f"/greetings/{run_id}").json())
         application = application_of(get_asgi_application())
         print(
-            portal.call(ask, application, f"/api/runs/{run_id}"),
-            portal.call(ask, application, "/api/runs/unknown"),
+            runtime.call(ask, application, f"/api/runs/{run_id}"),
+            runtime.call(ask, application, "/api/runs/unknown"),
         )
 
 

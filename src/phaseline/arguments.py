@@ -20,15 +20,15 @@ from phaseline._definition.options import (
     check_span,
 )
 from phaseline._definition.step import Node, advice_on
-from phaseline._shell.starting import StartOptions
+from phaseline._shell.starting import AT_ONCE, StartOptions
 from phaseline._values.spans import LONGEST, check_unit
 from phaseline._values.texts import did_you_mean, storable_key
 from phaseline.abc import Clock, Queue, Storage
 from phaseline.asking import check_moment
 from phaseline.backends import queue_from, storage_from, transport_from
 from phaseline.bus import EventBus
-from phaseline.errors import DefinitionError
-from phaseline.pipeline import Pipeline
+from phaseline.errors import DefinitionError, PipelineNotRegisteredError
+from phaseline.pipeline import Host, Pipeline
 from phaseline.settings import Settings
 from phaseline.transport import Transport
 
@@ -237,6 +237,15 @@ def _check_limit(key: object, concurrency: object, rate: object) -> None:
     ):
         msg = f"concurrency_key={key!r} is no text of 1 to {LONGEST_LIMIT_KEY} characters that can be printed"
         raise DefinitionError(msg)
+
+
+def check_startable(host: Host, pipeline: object, options: StartOptions) -> None:
+    """Refuse to start what was not registered with a runtime, or in a way that makes no sense."""
+    asked = checked_pipeline(pipeline, "start")
+    if not host.has(asked):
+        raise PipelineNotRegisteredError(asked.name, repr(host), host.names)
+    if options is not AT_ONCE:
+        check_start(options)
 
 
 def check_start(options: StartOptions) -> None:

@@ -738,7 +738,8 @@ class RuntimeNotOpenError(RuntimeUsageError):
         self.waiting_for = waiting_for
         """Id of the run that was waited for when the runtime closed; None where it was none."""
         super().__init__(
-            "this runtime is not open; use it inside 'async with Runtime(...) as runtime:'"
+            "this runtime is not open; use it inside 'async with Runtime(...) as runtime:', or, without an event loop, "
+            "'with SyncRuntime(...) as runtime:'"
             if waiting_for is None
             else f"this runtime was closed before run {waiting_for} was over; open one on the same storage, where "
             "the run goes on, and get it there: runtime.get(run_id)"

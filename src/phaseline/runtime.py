@@ -33,7 +33,7 @@ from phaseline.abc import Clock, Queue, Storage
 from phaseline.arguments import (
     check_bounds,
     check_kinds,
-    check_start,
+    check_startable,
     checked_clock,
     checked_pipeline,
     checked_pipelines,
@@ -48,7 +48,6 @@ from phaseline.control import Verb
 from phaseline.dead_letters import DeadLetters
 from phaseline.errors import (
     DefinitionError,
-    PipelineNotRegisteredError,
     RunNotFoundError,
     RuntimeNotOpenError,
     RuntimeUsageError,
@@ -514,7 +513,7 @@ class Runtime:
         await checkpoint()
         if connection is None:
             return RunHandle(self, *await self._start(pipeline, value, options))
-        self._check(pipeline, options)
+        check_startable(self, pipeline, options)
         run_id = await start_on(self.runner, connection, pipeline.plan, value, options)
         return RunHandle(self, run_id, None)
 
@@ -528,18 +527,11 @@ class Runtime:
         return run
 
     async def _start(self, pipeline: Pipeline[Any, Any], value: object, options: StartOptions) -> Found:
-        self._check(pipeline, options)
+        check_startable(self, pipeline, options)
         found = await start(self.runner, pipeline.plan, value, options)
         if self._runner is None:  # it was closed meanwhile
             raise RuntimeNotOpenError(found.id)
         return found
-
-    def _check(self, pipeline: Pipeline[Any, Any], options: StartOptions) -> None:
-        checked_pipeline(pipeline, "start")
-        if not self.has(pipeline):
-            raise PipelineNotRegisteredError(pipeline.name, repr(self), self.names)
-        if options is not AT_ONCE:
-            check_start(options)
 
     def wake(self) -> None:
         """Have the worker look for work now, as after a commit of yours that started runs; it would by itself, soon."""

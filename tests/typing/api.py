@@ -62,6 +62,7 @@ from phaseline.events import ErrorOccurred, PipelineCompleted, PipelineFailed
 from phaseline.machine import Change, MachineSnapshot
 from phaseline.rows import ErrorInfo, StateChange
 from phaseline.storage.encoded import EncodedStorage
+from phaseline.sync import SyncHandle, SyncRuntime
 
 
 class Doc(BaseModel):
@@ -396,6 +397,27 @@ async def run_without_runtime(mailer: Mailer) -> None:
 def run_without_loop(runtime: Runtime) -> None:
     assert_type(ingest.run_sync(Doc(text="to be")), Run[str])
     assert_type(ingest.run_sync(Doc(text="to be"), runtime=runtime).output, str)
+
+
+def run_on_a_thread(runtime: SyncRuntime) -> None:
+    with runtime as same:
+        assert_type(same, SyncRuntime)
+    handle = runtime.start(
+        ingest, Doc(text="to be"), key="doc-1", delay=timedelta(minutes=1), tags=["urgent"]
+    )
+    assert_type(handle, SyncHandle[str])
+    assert_type(handle.result(), str)
+    assert_type(handle.wait(timedelta(seconds=1)), Run[str])
+    assert_type(handle.fork("split"), SyncHandle[str])
+    assert_type(handle.signal(APPROVED, Approval(by="me")), None)
+    assert_type([event.type for event in handle.events()], list[str])
+    assert_type(runtime.run(ingest, Doc(text="to be")), Run[str])
+    assert_type(runtime.get("id", ingest), SyncHandle[str])
+    assert_type(runtime.get("id"), SyncHandle[object])
+    inner = runtime.runtime
+    assert_type(runtime.call(inner.start, ingest, Doc(text="to be"), key="doc-1"), RunHandle[str])
+    assert_type(runtime.call(inner.find().count), Mapping[str, int])
+    assert_type([run.id for run in runtime.walk(inner.find(state="FAILED"))], list[str])
 
 
 async def run_on_runtime(bus: EventBus) -> None:

@@ -66,6 +66,7 @@ from phaseline import (
 from phaseline._definition.step import Node
 from phaseline.events import PipelineCompleted, PipelineFailed
 from phaseline.machine import Change
+from phaseline.sync import SyncRuntime
 
 
 def want(_: object) -> None: ...
@@ -223,6 +224,17 @@ async def run(runtime: Runtime, bus: EventBus) -> None:
     bus.subscribe(take_end)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     bus.subscribe(take_end, types=[PipelineFailed])  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType, reportCallIssue]
     Runtime(on_error=take_end)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+
+
+def run_on_a_thread(runtime: SyncRuntime) -> None:
+    runtime.start(ingest, "to be")  # type: ignore[misc]  # pyright: ignore[reportArgumentType]
+    handle = runtime.start(ingest, Doc(text="to be"))
+    want_int(handle.result())  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    handle.signal(APPROVED, True)  # type: ignore[misc]  # pyright: ignore[reportArgumentType]
+    runtime.call(runtime.runtime.start, ingest, "to be")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    runtime.call(runtime.runtime.purge)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+    runtime.call(ingest.run_sync, Doc(text="to be"))  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    SyncRuntime("sqlite:///runs.db")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
 
 
 # --------------------------------------------------------------------- state machines

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -126,15 +127,31 @@ async def _start(runner: Runner, plan: Plan, value: object, options: StartOption
 async def start_on(runner: Runner, connection: Any, plan: Plan, value: object, options: StartOptions) -> str:
     """Insert a run in a transaction of the host's; gives its id, or that of the run that holds its key."""
     with starting(runner, plan.name) as span:
-        await runner.quotas.check_start(plan.name, options.key)
-        _, _, unit = prepared(runner, plan, value, options)
-        queues = {row.queue for row in unit.inserted}
-        run_id = await runner.storage.insert_on(
-            connection, unit, lambda: [runner.queue.put(queue) for queue in queues]
-        )
+        unit, tell = await to_insert(runner, plan, value, options)
+        run_id = await runner.storage.insert_on(connection, unit, tell)
         if span is not None:
             span.tell(run_id=run_id)
     return run_id
+
+
+async def to_insert(
+    runner: Runner, plan: Plan, value: object, options: StartOptions
+) -> tuple[Unit, Callable[[], None]]:
+    """Make the unit that inserts a run in a transaction of the host's, and what tells workers of it after that.
+
+    Raises:
+        InvalidInputError: The value is not what the pipeline takes.
+        NamespaceFullError: The namespace has all that it may have.
+    """
+    await runner.quotas.check_start(plan.name, options.key)
+    _, _, unit = prepared(runner, plan, value, options)
+    queues = {row.queue for row in unit.inserted}
+
+    def tell() -> None:
+        for queue in queues:
+            runner.queue.put(queue)
+
+    return unit, tell
 
 
 def prepared(runner: Runner, plan: Plan, value: object, options: StartOptions) -> tuple[LiveRun, Draft, Unit]:
