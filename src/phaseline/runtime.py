@@ -17,17 +17,15 @@ from anyio import to_thread
 from anyio.lowlevel import EventLoopToken, checkpoint, current_token
 
 from phaseline._definition.deps import Dep, check_provided, checked_deps
-from phaseline._shell import ageing, checkup, retention
+from phaseline._shell import checkup, retention
 from phaseline._shell.controlling import carry_out, command_of
 from phaseline._shell.describing import describe
 from phaseline._shell.options import RunnerOptions
 from phaseline._shell.own_tasks import own_tasks
-from phaseline._shell.relay import Relay
 from phaseline._shell.runner import Runner
-from phaseline._shell.scheduling import Scheduler
+from phaseline._shell.service import Duties, Service
 from phaseline._shell.starting import AT_ONCE, Found, StartOptions, start, start_on
 from phaseline._shell.waiting import ended_run, raise_unless_completed
-from phaseline._shell.worker import Worker
 from phaseline._values.spans import check_unit
 from phaseline.abc import Clock, Queue, Storage
 from phaseline.arguments import (
@@ -73,11 +71,6 @@ from phaseline.usage import Quota
 
 In = TypeVar("In")
 Out = TypeVar("Out")
-
-FLUSH_GRACE = 1.0
-"""Seconds that permits have at the close to be sent."""
-HANDLER_GRACE = 1.0
-"""Seconds that handlers of events have at the close for what still waits for them."""
 
 
 class Runtime:
@@ -197,7 +190,6 @@ class Runtime:
         if self._queue.crosses_processes and not self._storage.shared:
             msg = f"{self._queue!r} reaches other processes, but {self._storage!r} belongs to this one; use a database"
             raise RuntimeUsageError(msg)
-        self._transport = checked_transport(transport)
         self._pipelines = checked_pipelines(pipelines)
         if retry.is_endless:
             for pipeline in self._pipelines.values():
@@ -212,7 +204,9 @@ class Runtime:
             checkpoint_interval=checkpoint_interval, namespace_quota=namespace_quota, namespace_open_runs=namespace_open_runs,
             queues=served if serve else frozenset[str](),
         )  # fmt: skip
-        self._serve, self._retain, self._age_after = serve, retain, age_after
+        self._duties = Duties(
+            serve=serve, retain=retain, age_after=age_after, transport=checked_transport(transport)
+        )
         self._deps, self._clock = checked_deps(deps), checked_clock(clock)
         self.bus: EventBus = bus or EventBus()
         """Where events of its runs are heard."""
@@ -220,11 +214,9 @@ class Runtime:
         """What takes traces and figures, of ``phaseline.otel`` and ``phaseline.prometheus``; for adapters, not for applications."""
         if on_error is not None:
             self.bus.subscribe(on_error, types=[ErrorOccurred], own=True)
-        self._runner: Runner | None = None
-        self._relay: Relay | None = None
+        self._service: Service | None = None
         self._token: EventLoopToken | None = None
         self._pid: int | None = None
-        self._scheduler: Scheduler | None = None
         self._stack = AsyncExitStack()
 
     def __repr__(self) -> str:
@@ -238,11 +230,12 @@ class Runtime:
         Raises:
             RuntimeUsageError: This one is open.
         """
-        if self._runner is not None:
+        if self._service is not None:
             msg = f"{self!r} is open and serves: use it as it is, or make its client before it is opened"
             raise RuntimeUsageError(msg)
         twin = copy(self)
-        twin._serve, twin._options = False, attrs.evolve(self._options, queues=frozenset[str]())  # noqa: SLF001  # its own
+        twin._duties = attrs.evolve(self._duties, serve=False)  # noqa: SLF001  # its own, as below
+        twin._options = attrs.evolve(self._options, queues=frozenset[str]())  # noqa: SLF001
         return twin
 
     # ------------------------------------------------------------------ open and close
@@ -254,7 +247,7 @@ class Runtime:
             StorageError: It cannot be opened.
             RuntimeUsageError: It is open already, or its bus or its storage is that of another open runtime.
         """
-        if self._runner is not None:
+        if self._service is not None:
             msg = f"{self!r} is open already"
             raise RuntimeUsageError(msg)
         self._check_storage()
@@ -284,7 +277,7 @@ class Runtime:
             raise RuntimeUsageError(msg)
 
     async def _open(self, stack: AsyncExitStack) -> None:
-        if self._serve:  # who only starts runs calls no bodies
+        if self._duties.serve:  # who only starts runs calls no bodies
             plans = [pipeline.plan for pipeline in self._pipelines.values()]
             check_provided(plans, self._deps or {}, self._options.queues)
         runner = Runner(
@@ -303,50 +296,19 @@ class Runtime:
         ):  # due times are judged by its clock, also those of a process that only submits
             await runner.read(partial(runner.clock.follow, self._storage.now))
         ending = AsyncExitStack()
-        runner.open(await stack.enter_async_context(own_tasks(ending)))
-        await self._serve_with(runner, ending)
-        self._runner, self._token, self._pid = runner, current_token(), os.getpid()
+        tasks = await stack.enter_async_context(own_tasks(ending))
+        service = Service(runner, self._duties)
+        ending.push_async_callback(service.close)
+        await service.open(tasks)
+        self._service, self._token, self._pid = service, current_token(), os.getpid()
         open_hosts.append(self)
         ending.callback(self._forget)
-
-    async def _serve_with(self, runner: Runner, ending: AsyncExitStack) -> None:
-        """Begin what goes on beside the host, and have the stack end each in order."""
-        if self._transport is not None:
-            self._relay = Relay(runner, self._transport)
-            ending.push_async_callback(self._relay.close)
-            await self._relay.open()
-        self.bus.open(runner.spawn, runner.handler_threads)
-        ending.callback(self.bus.close)
-        ending.callback(runner.dismiss)
-        ending.push_async_callback(self.bus.drain, HANDLER_GRACE)
-        worker = Worker(runner) if self._serve else None
-        if worker is not None:
-            await worker.open()
-            ending.push_async_callback(worker.close)
-            if self._retain is not None:
-                runner.spawn(retention.keep_for, runner, self._retain)
-            if self._age_after is not None:
-                runner.spawn(ageing.age, runner, self._age_after)
-            if self._storage.keeps_schedules:
-                self._scheduler = Scheduler(runner)
-                runner.spawn(self._scheduler.run)
-        if self._queue.crosses_processes:
-            ending.push_async_callback(self._flush)
-        ending.push_async_callback(runner.stop_bodies)
-        if worker is not None:
-            ending.push_async_callback(worker.stop)
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """Let bodies end within the drain, hand over the others, and close the storage."""
         await self._leave(self._stack, error)
-
-    async def _flush(self) -> None:
-        """Have the last permits sent: a process that only starts runs may be about to end."""
-        with anyio.CancelScope(shield=True):
-            await to_thread.run_sync(self._queue.flush, FLUSH_GRACE)
-            await to_thread.run_sync(self._queue.close)
 
     async def _leave(self, stack: AsyncExitStack, error: BaseException | None) -> None:
         # An exception is the caller's own: it is not for a task group to wrap. A cancellation may be the group's.
@@ -357,7 +319,7 @@ class Runtime:
 
     def _forget(self) -> None:
         open_hosts.remove(self)
-        self._runner = self._token = self._pid = self._scheduler = self._relay = None
+        self._service = self._token = self._pid = None
 
     @property
     def runner(self) -> Runner:
@@ -366,9 +328,9 @@ class Runtime:
         Raises:
             RuntimeNotOpenError: The runtime is not open.
         """
-        if self._runner is None:
+        if self._service is None:
             raise RuntimeNotOpenError
-        return self._runner
+        return self._service.runner
 
     @property
     def token(self) -> EventLoopToken:
@@ -437,12 +399,13 @@ class Runtime:
         """
         known = {pipeline.plan.definition for pipeline in self._pipelines.values()}
         given = self._storage, self._queue, known, self._options, patience
-        runner = self._runner
-        if runner is not None:
+        service = self._service
+        if service is not None:
+            runner = service.runner
             found = await runner.read(partial(checkup.examine, *given, now=runner.clock.sql_now()))
             return attrs.evolve(
                 found, last_sweep=runner.swept_at, threads=checkup.threads_of(runner),
-                transport=None if self._relay is None else self._relay.trouble,
+                transport=None if service.relay is None else service.relay.trouble,
             )  # fmt: skip
         if self._storage.blocking:
             return await to_thread.run_sync(partial(checkup.examine_closed, *given))
@@ -529,7 +492,7 @@ class Runtime:
     async def _start(self, pipeline: Pipeline[Any, Any], value: object, options: StartOptions) -> Found:
         check_startable(self, pipeline, options)
         found = await start(self.runner, pipeline.plan, value, options)
-        if self._runner is None:  # it was closed meanwhile
+        if self._service is None:  # it was closed meanwhile
             raise RuntimeNotOpenError(found.id)
         return found
 
@@ -559,7 +522,7 @@ class Runtime:
         Raises:
             RuntimeNotOpenError: The runtime is not open.
         """
-        return Schedules(self, self._scheduler)
+        return Schedules(self, None if self._service is None else self._service.scheduler)
 
     def find(
         self,

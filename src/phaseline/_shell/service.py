@@ -1,0 +1,101 @@
+"""What goes on beside a runner while a runtime is open: its worker, its schedules, its ear for others; and their end, in order."""
+
+from __future__ import annotations
+
+from contextlib import AsyncExitStack
+from datetime import timedelta
+from functools import partial
+
+import anyio
+import attrs
+from anyio import to_thread
+from anyio.abc import TaskGroup
+
+from phaseline._shell import ageing, retention
+from phaseline._shell.relay import Relay
+from phaseline._shell.runner import Runner
+from phaseline._shell.scheduling import Scheduler
+from phaseline._shell.worker import Worker
+from phaseline.transport import Transport
+
+FLUSH_GRACE = 1.0
+"""Seconds that permits have at the close to be sent."""
+HANDLER_GRACE = 1.0
+"""Seconds that handlers of events have at the close for what still waits for them."""
+
+
+@attrs.frozen(kw_only=True)
+class Duties:
+    """What a host wants done beside the runs."""
+
+    serve: bool
+    """Whether bodies are called here; a process that only starts runs has no worker."""
+    retain: timedelta | None
+    """How long runs are kept after their end."""
+    age_after: timedelta | None
+    """How long a phase may wait until it goes before all others."""
+    transport: Transport | None
+    """What carries events between processes."""
+
+
+class Service:
+    """A runner at work, on one namespace."""
+
+    def __init__(self, runner: Runner, duties: Duties) -> None:
+        self.runner = runner
+        self.relay: Relay | None = None
+        """Tells events to other processes, and hears theirs."""
+        self.scheduler: Scheduler | None = None
+        """Begins runs that begin by themselves."""
+        self._duties = duties
+        self._worker: Worker | None = None
+        self._ending = AsyncExitStack()
+
+    async def open(self, tasks: TaskGroup) -> None:
+        """Begin; whatever has begun is ended by ``close``, also where the rest could not."""
+        runner, duties, ending = self.runner, self._duties, self._ending
+        runner.open(tasks)
+        if duties.transport is not None:
+            self.relay = Relay(runner, duties.transport)
+            ending.push_async_callback(self.relay.close)
+            await self.relay.open()
+        runner.bus.open(runner.spawn, runner.handler_threads)
+        ending.callback(runner.bus.close)
+        ending.callback(runner.dismiss)
+        ending.push_async_callback(runner.bus.drain, HANDLER_GRACE)
+        if duties.serve:
+            await self._serve()
+        if runner.queue.crosses_processes:
+            ending.push_async_callback(self._flush)
+        ending.push_async_callback(self.stop)
+
+    async def _serve(self) -> None:
+        runner, duties = self.runner, self._duties
+        self._worker = Worker(runner)
+        await self._worker.open()
+        self._ending.push_async_callback(self._worker.close)
+        if duties.retain is not None:
+            runner.spawn(retention.keep_for, runner, duties.retain)
+        if duties.age_after is not None:
+            runner.spawn(ageing.age, runner, duties.age_after)
+        if runner.storage.keeps_schedules:
+            self.scheduler = Scheduler(runner)
+            runner.spawn(self.scheduler.run)
+
+    async def stop(self) -> None:
+        """Claim nothing more, and let bodies end within the drain; the others are handed over."""
+        try:
+            if self._worker is not None:
+                await self._worker.stop()
+        finally:
+            await self.runner.stop_bodies()
+
+    async def _flush(self) -> None:
+        """Have the last permits sent: a process that only starts runs may be about to end."""
+        with anyio.CancelScope(shield=True):
+            await to_thread.run_sync(partial(self.runner.queue.flush, FLUSH_GRACE))
+            await to_thread.run_sync(self.runner.queue.close)
+
+    async def close(self) -> None:
+        """End all of it, in order."""
+        await self._ending.aclose()
