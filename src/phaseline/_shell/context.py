@@ -309,8 +309,9 @@ class BodyContext(Context):
         await self._runner.quotas.check_use(at_most)
         self._job.check_not_over()  # who is allowed goes on to use it
         if self.budget is not None:
-            row = self._job.row
-            await self._runner.submit(self._job.live, Reserve(row.path, row.fence, key, at_most))
+            row, live = self._job.row, self._job.live
+            live.doubted = live.doubted or self._runner.storage.shared  # others may have let go of what they reserved
+            await self._runner.submit(live, Reserve(row.path, row.fence, key, at_most))
 
     # ------------------------------------------------------------------ what it saves of itself
     @property

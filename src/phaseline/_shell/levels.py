@@ -28,7 +28,7 @@ def watch_levels(runner: Runner) -> Watch[LateLevel]:
         for level in levels:
             by_run.setdefault(level.run_id, []).append(level.path)
         for run_id, paths in by_run.items():
-            await tend(runner, run_id, TellLate(tuple(paths)), read_again=True)
+            await tend(runner, run_id, TellLate(tuple(paths)))
 
     known = frozenset(definition for definition, plan in runner.plans.items() if plan.has_levels)
     trouble = "it could not be told what is late, and is at the next sweep"

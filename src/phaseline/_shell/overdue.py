@@ -24,7 +24,7 @@ def watch_overdue(runner: Runner) -> Watch[str]:
 
     async def end(run_ids: Sequence[str]) -> None:
         for run_id in run_ids:
-            await tend(runner, run_id, Expire(), read_again=True)
+            await tend(runner, run_id, Expire())
 
     trouble = "runs whose time is over could not be ended, and are at the next sweep"
     watch = Watch(runner, frozenset(runner.plans), read, end, trouble)

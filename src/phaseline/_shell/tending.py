@@ -17,23 +17,25 @@ log: Final = logging.getLogger("phaseline.worker")
 LEFT: Final = "run %s is left as it is for a while, and then tried again"
 
 
-async def tend(runner: Runner, run_id: str, command: Command, *, read_again: bool = False) -> None:
-    """Commit a command of a run that nobody here need be busy with.
+async def tend(runner: Runner, run_id: str, command: Command) -> None:
+    """Commit a command of a run that nobody here need be busy with, and of which the storage knows more than this process.
 
     Args:
         runner: Whose storage holds it.
         run_id: Its id.
         command: What is to be done.
-        read_again: Whether the command is judged by what others may have written meanwhile.
 
     Raises:
         StorageUnavailableError: No run can be put right at the moment.
     """
     if run_id in runner.left_alone:
         return
+    known = runner.live.get(run_id)
     try:
         live = await runner.hold(run_id)
-        live.doubted = live.doubted or (read_again and runner.storage.shared)
+        if runner.storage.shared and live is known:
+            # By what is known here there may be nothing to do, and then nothing would be written that could turn out stale.
+            live.doubted = True
         with suppress(LeaseLostError):  # it has ended meanwhile
             await runner.submit(live, command)
         runner.drop_if_idle(live)
