@@ -158,11 +158,10 @@ def test_a_body_that_does_not_end_keeps_no_process(command, order, code, shop, p
 def test_a_body_that_blocks_the_event_loop_keeps_no_process(command, closing, signals, shop, postgres):
     """A signal is heeded beside the loop, and the second one at once; others take over what the process held."""
     code = 0 if command == "dramatiq" else 143  # as above
+    runtime = Runtime(postgres.storage(), pipelines=[calling], queue=shop["SHOP_BROKER"], serve=False)
 
     async def scenario() -> None:
-        async with Runtime(
-            postgres.storage(), pipelines=[calling], queue=shop["SHOP_BROKER"], serve=False
-        ) as client:
+        async with runtime as client:
             await client.start(calling, "blocking")
             await seen(Path(shop["SHOP_FOLDER"], "blocking.calling"))
             for _ in range(signals):
