@@ -110,6 +110,11 @@ def no_blocking_calls() -> Iterator[BlockBuster]:
     with blockbuster_ctx([phaseline, tests]) as detector:
         # The tracer's own lock is taken wherever a file is first seen, on the event loop too.
         detector.functions["threading.Lock.acquire"].can_block_in("coverage/collector.py", "lock_data")
+        # Where a server imports an application in its loop, opening a runtime on a thread of its own waits for that.
+        for waits in ("wait_until_open", "close"):
+            detector.functions["threading.Lock.acquire"].can_block_in(
+                "phaseline/_shell/loop_thread.py", waits
+            )
         for function in detector.functions.values():
             # Once, where a plugin is first asked for: it reads what is installed, as an import does.
             function.can_block_in("phaseline/plugins.py", "installed")

@@ -34,7 +34,9 @@ FLOORS = (
     Floor(
         "Surfaces",
         "for a shell, a network, a terminal, a test, an observer",
-        _rooms("cli web console otel prometheus recipes ai templates views outline showing scraping testing"),
+        _rooms(
+            "cli web console otel prometheus recipes ai templates views outline showing scraping sync testing"
+        ),
         (0, 0, 1),
     ),
     Floor(

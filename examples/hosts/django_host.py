@@ -27,7 +27,7 @@ def greet(name: str) -> str:
 
 greetings = Pipeline("greetings", greet)
 runtime = SyncRuntime(Runtime("sqlite:///greetings.db", pipelines=[greetings]))
-"""Opened by each process that serves: in ``AppConfig.ready``, with ``atexit.register(runtime.close)``."""
+"""Opened by each process that serves: in ``wsgi.py`` or ``asgi.py``, with ``atexit.register(runtime.close)``."""
 urlpatterns: list[Any] = []
 
 

@@ -7,6 +7,7 @@ import math
 import sys
 from collections.abc import Callable
 from contextvars import Context, copy_context
+from functools import partial
 from typing import Protocol, cast
 
 import anyio
@@ -116,6 +117,16 @@ def knowing_context() -> Context:
     if sniffio is not None:  # anyio asks it, where it is installed
         context.run(sniffio.current_async_library_cvar.set, sniffio.current_async_library())
     return context
+
+
+def library_here() -> Callable[[], object]:
+    """Give what tells a context that the event loop which runs here is the one of its tasks: it may be copied from another one's."""
+    sniffio = sys.modules.get("sniffio")
+    return (
+        object
+        if sniffio is None
+        else partial(sniffio.current_async_library_cvar.set, sniffio.current_async_library())
+    )
 
 
 def is_here(loop: EventLoopToken) -> bool:

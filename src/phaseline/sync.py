@@ -9,14 +9,17 @@ import threading
 from collections.abc import AsyncIterable, Awaitable, Callable, Generator, Iterable, Mapping
 from datetime import datetime, timedelta
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Generic, ParamSpec, Self, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Generic, ParamSpec, Self, TypeVar, get_args, overload
+
+import anyio
 
 from phaseline._definition.signals import Signal
+from phaseline._definition.step import Node
 from phaseline._shell.loop_thread import Backend, LoopThread
 from phaseline._shell.starting import StartOptions, to_insert
 from phaseline._shell.traced import starting
 from phaseline.arguments import check_startable
-from phaseline.errors import RunningLoopError, RuntimeNotOpenError, RuntimeUsageError
+from phaseline.errors import DefinitionError, RunningLoopError, RuntimeNotOpenError, RuntimeUsageError
 from phaseline.events import Event
 from phaseline.handle import RunHandle
 from phaseline.limits import Rate
@@ -30,7 +33,7 @@ from phaseline.runtime import Runtime
 if TYPE_CHECKING:
     from phaseline.exports import RunExport
 
-P = ParamSpec("P")
+_P = ParamSpec("_P")
 T = TypeVar("T")
 In = TypeVar("In")
 Out = TypeVar("Out")
@@ -51,7 +54,13 @@ class SyncRuntime:
         Args:
             runtime: What is opened, and closed: everything is said there.
             backend: Which event loop carries the runs forward, and runs bodies that are ``async def``.
+
+        Raises:
+            DefinitionError: There is no such event loop.
         """
+        if backend not in get_args(Backend):
+            msg = f"SyncRuntime(backend={backend!r}): there are {' and '.join(map(repr, get_args(Backend)))}"
+            raise DefinitionError(msg)
         self.runtime: Runtime = runtime
         """The runtime on that thread: what has no twin here is called by ``call``, and walked through by ``walk``."""
         self._backend: Backend = backend
@@ -63,34 +72,47 @@ class SyncRuntime:
 
     # ------------------------------------------------------------------ open and close
     def open(self) -> Self:
-        """Open the runtime; gives this.
+        """Open the runtime; gives this. Also beside an event loop, as where a server imports an application: it waits a moment.
 
         Raises:
-            RuntimeUsageError: It is open already, or as ``Runtime``'s ``async with`` says.
+            RuntimeUsageError: It is open already, or is not closed yet after an interrupt; or as ``Runtime``'s ``async with`` says.
             MissingDependencyError, StorageError: As ``Runtime``'s ``async with``.
         """
-        _refuse_a_loop("open()", "async with Runtime(...) as runtime:")
         with self._changing:
             if self._thread is not None:
-                msg = f"{self!r} is open already"
-                raise RuntimeUsageError(msg)
-            thread = LoopThread(self.runtime, self._backend)
-            thread.open()
-            self._thread = thread
+                self._thread.check_process()
+                if self._thread.is_alive:
+                    raise RuntimeUsageError(
+                        f"{self!r} is open already, or not closed yet; close() waits until it is"
+                    )
+            thread = self._thread = LoopThread(self.runtime, self._backend)
+            thread.start()
+        try:
+            thread.wait_until_open()
+        except BaseException:
+            thread.begin_to_close()  # whoever was interrupted does not wait for what he no longer wants
+            raise
         return self
 
     def close(self) -> None:
-        """Let bodies end within the drain, hand over the others, and close the storage; where it is not open, do nothing."""
-        _refuse_a_loop("close()", "await ...")
+        """Let bodies end within the drain, hand over the others, and close the storage; where it is not open, do nothing.
+
+        Interrupted, it goes on being closed; called again, this waits for it again.
+
+        Raises:
+            RunningLoopError: It is called on the runtime's own thread, which would wait for itself.
+        """
         thread = self._thread
-        if thread is None:
+        if thread is None or not thread.is_alive:
             return
-        try:
-            thread.close()
-        finally:
-            with self._changing:
-                if self._thread is thread:
-                    self._thread = None
+        if thread.is_here:
+            raise RunningLoopError("close()", "await anyio.to_thread.run_sync(runtime.close)")
+        thread.close()
+
+    def migrate(self) -> None:
+        """Bring the tables of the storage up to this code's version, as ``Runtime.migrate``; before it is opened."""
+        _refuse_a_loop("migrate()", "await Runtime(...).migrate()")
+        anyio.run(self.runtime.migrate, backend=self._backend)
 
     def __enter__(self) -> Self:
         """Do as ``open``."""
@@ -103,7 +125,7 @@ class SyncRuntime:
         self.close()
 
     # ------------------------------------------------------------------ whatever there is
-    def call(self, function: Callable[P, Awaitable[T]], /, *args: P.args, **kwargs: P.kwargs) -> T:
+    def call(self, function: Callable[_P, Awaitable[T]], /, *args: _P.args, **kwargs: _P.kwargs) -> T:
         """Call an async function on the thread of the runtime, and wait for what it gives, or raises.
 
         ``runtime.call(runtime.runtime.purge, older_than=timedelta(days=30))``. An interrupt of the wait cancels the call.
@@ -125,8 +147,8 @@ class SyncRuntime:
         Raises:
             RuntimeNotOpenError, RunningLoopError, RuntimeUsageError: As ``call``.
         """
-        _refuse_a_loop("walk()", "async for ...")
-        return self._open_thread.walk(items)
+        _refuse_for_a_walk()
+        return self._open_thread.walk(items, _refuse_for_a_walk)
 
     @property
     def _open_thread(self) -> LoopThread:
@@ -225,6 +247,11 @@ class SyncHandle(Generic[Out_co]):
     def __repr__(self) -> str:
         return f"SyncHandle({self.id!r})"
 
+    @property
+    def is_visible(self) -> bool:
+        """Whether the run was seen, as ``RunHandle.is_visible``."""
+        return self._handle.is_visible
+
     def state(self) -> str:
         """The state it is in now."""
         return self._runtime.call(self._handle.state)
@@ -248,6 +275,16 @@ class SyncHandle(Generic[Out_co]):
     def checkpoints(self) -> tuple[Checkpoint, ...]:
         """Its checkpoints, oldest first, as ``RunHandle.checkpoints``."""
         return self._runtime.call(self._handle.checkpoints)
+
+    @overload
+    def result_of(self, phase: Node[Any, T], /) -> T: ...
+    @overload
+    def result_of(self, phase: str, /) -> object: ...
+    def result_of(self, phase: Node[Any, Any] | str, /) -> object:
+        """Give what a phase gave, as ``RunHandle.result_of``."""
+        if isinstance(phase, str):
+            return self._runtime.call(self._handle.result_of, phase)
+        return self._runtime.call(self._handle.result_of, phase)
 
     def export(self, *, values: bool = True) -> RunExport:
         """All that is stored of it, as a document, as ``RunHandle.export``."""
@@ -304,6 +341,10 @@ class SyncHandle(Generic[Out_co]):
     ) -> None:
         """Send what the run waits for, or will wait for, as ``RunHandle.signal``."""
         self._runtime.call(self._handle.signal, signal, value, key=key, id=id, actor=actor)
+
+
+def _refuse_for_a_walk() -> None:
+    _refuse_a_loop("walk()", "async for ...")
 
 
 def _refuse_a_loop(verb: str, instead: str) -> None:

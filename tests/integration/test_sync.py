@@ -16,9 +16,10 @@ import anyio
 import anyio.lowlevel
 import pytest
 from sqlalchemy import Engine, create_engine
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, scoped_session, sessionmaker
 
 from phaseline import Context, Pipeline, Runtime, Signal, phase
+from phaseline._shell.loop_thread import LoopThread
 from phaseline.abc import Storage
 from phaseline.errors import (
     CommandRefusedError,
@@ -32,6 +33,7 @@ from phaseline.errors import (
     RunNotVisibleError,
     RuntimeNotOpenError,
     RuntimeUsageError,
+    SchemaVersionError,
     StorageUnavailableError,
 )
 from phaseline.storage.sql.store import SqlStorage
@@ -236,6 +238,11 @@ def test_a_run_is_started_in_a_transaction(
         with engine.begin() as connection:
             handle = runtime.start(numbers, 5, connection=connection)
         assert handle.result(SOON) == 11
+        scoped = scoped_session(sessionmaker(engine))
+        handle = runtime.start(numbers, 6, connection=scoped)
+        scoped.commit()
+        assert handle.result(SOON) == 13
+        scoped.remove()
         with pytest.raises(RuntimeUsageError, match="belongs to an event loop"):
             runtime.start(numbers, 5, connection=_Async())
         with engine.begin() as connection, pytest.raises(InvalidInputError):
@@ -374,13 +381,18 @@ def test_bodies_go_on_within_the_drain(backend: Any) -> None:
 
 
 async def test_beside_an_event_loop_it_is_refused() -> None:
-    """It would block that one."""
+    """It would block that one; but it can be opened there, and closed, as where a server imports an application in its loop."""
     runtime = SyncRuntime(Runtime(pipelines=[numbers]))
-    for ask in (runtime.open, runtime.close, lambda: runtime.walk(runtime.runtime.bus)):  # type: ignore[arg-type]  # never used
-        with pytest.raises(RunningLoopError):
-            ask()
-    with pytest.raises(RunningLoopError, match="await start"):
-        runtime.start(numbers, 1)
+    runtime.open()
+    try:
+        walk = await anyio.to_thread.run_sync(lambda: runtime.walk(runtime.runtime.find()))
+        for ask in (lambda: next(walk), lambda: runtime.walk(runtime.runtime.find()), runtime.migrate):
+            with pytest.raises(RunningLoopError):
+                ask()
+        with pytest.raises(RunningLoopError, match="await start"):
+            runtime.start(numbers, 1)
+    finally:
+        runtime.close()
 
 
 def test_a_body_on_its_loop_is_refused_too(backend: Any) -> None:
@@ -395,6 +407,103 @@ def test_a_body_on_its_loop_is_refused_too(backend: Any) -> None:
         with pytest.raises(PipelineFailedError) as raised:
             runtime.run(asking, 1)
         assert isinstance(raised.value.__cause__, RunningLoopError)
+
+
+@pytest.mark.parametrize("error", [SystemExit, KeyboardInterrupt, GeneratorExit, pytest.fail.Exception])
+def test_whatever_a_call_raises_comes_to_who_has_called(backend: Any, error: type[BaseException]) -> None:
+    """And to nobody else: the others go on."""
+
+    async def fail() -> None:
+        raise error("out of luck")
+
+    with SyncRuntime(Runtime(pipelines=[numbers]), backend=backend) as runtime:
+        with pytest.raises(error):
+            runtime.call(fail)
+        assert runtime.run(numbers, 1).output == 3
+
+
+def test_a_call_that_meets_the_end_is_told_so(backend: Any) -> None:
+    """Also one that comes after the last turn of the loop, which drops what is posted then."""
+    runtime = SyncRuntime(Runtime(pipelines=[numbers]), backend=backend).open()
+    thread = runtime._thread
+    assert thread is not None
+    thread._post = lambda _: True  # as a loop does that is about to be closed
+    with ThreadPoolExecutor(2) as threads:
+        waits = [
+            threads.submit(runtime.start, numbers, 1),
+            threads.submit(lambda: list(runtime.walk(runtime.runtime.find()))),
+        ]
+        until = time.monotonic() + 20
+        while len(thread._calls or ()) < len(waits):
+            assert time.monotonic() < until
+            time.sleep(0.01)
+        assert thread._closing is not None
+        anyio.from_thread.run_sync(thread._closing.set, token=runtime.runtime.token)
+        for lost in waits:
+            with pytest.raises(RuntimeNotOpenError):
+                lost.result(20)
+
+
+def test_an_interrupt_of_the_close_leaves_it_to_be_closed(backend: Any) -> None:
+    """It goes on being closed, is not opened beside that, and can be waited for again."""
+    begun, go_on = threading.Event(), threading.Event()
+
+    @phase
+    def slow(number: int) -> int:
+        begun.set()
+        assert go_on.wait(20)
+        return number
+
+    pipeline = Pipeline("slow", slow)
+    runtime = SyncRuntime(Runtime(pipelines=[pipeline]), backend=backend).open()
+    runtime.start(pipeline, 1)
+    assert begun.wait(20)
+    with ThreadPoolExecutor(1) as threads:
+        closed = threads.submit(runtime.close)  # whoever is interrupted in it leaves this behind
+        time.sleep(0.05)
+        with pytest.raises(RuntimeUsageError, match="not closed yet"):
+            runtime.open()
+        go_on.set()
+        runtime.close()
+        closed.result(20)
+    with runtime:
+        assert runtime.run(pipeline, 2).output == 2
+
+
+def test_an_interrupt_of_the_opening_leaves_nothing_open(
+    backend: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is being opened is closed as soon as it is."""
+    runtime = SyncRuntime(Runtime(f"sqlite:///{tmp_path / 'runs.db'}", pipelines=[numbers]), backend=backend)
+
+    def interrupted(_: LoopThread) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(LoopThread, "wait_until_open", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            runtime.open()
+    runtime.close()
+    with runtime:
+        assert runtime.run(numbers, 1).output == 3
+
+
+def test_a_loop_that_is_not_there_is_refused() -> None:
+    """Before anything is opened."""
+    with pytest.raises(DefinitionError, match="'asyncio' and 'trio'"):
+        SyncRuntime(Runtime(), backend="curio")  # type: ignore[arg-type]  # what is tested
+
+
+def test_tables_are_made(postgres_server: Any, backend: Any) -> None:
+    """Before it is opened, as a server's have to be."""
+    url = f"{postgres_server.url}"
+    storage = SqlStorage(url, schema=f"sync_{backend}_{time.monotonic_ns()}")
+    runtime = SyncRuntime(Runtime(storage, pipelines=[numbers]), backend=backend)
+    with pytest.raises(SchemaVersionError):
+        runtime.open()
+    runtime.migrate()
+    with runtime:
+        assert runtime.run(numbers, 1).output == 3
 
 
 # --------------------------------------------------------------------- processes

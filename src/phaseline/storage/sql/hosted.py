@@ -8,7 +8,7 @@ from typing import Any, Final, TypeVar
 
 from sqlalchemy import Connection, or_, select
 from sqlalchemy import event as events
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, scoped_session
 
 from phaseline.errors import KeyConflictError, RuntimeUsageError, StorageUnavailableError
 from phaseline.storage.sql import schema
@@ -31,6 +31,7 @@ async def on_connection(given: Any, work: Callable[[Connection], T]) -> T:
     Raises:
         RuntimeUsageError: It is something else.
     """
+    given = _of_this_thread(given)
     run_sync = getattr(given, "run_sync", None)
     if run_sync is not None:  # SQLAlchemy's async twins; importing those would need greenlet
 
@@ -40,6 +41,11 @@ async def on_connection(given: Any, work: Callable[[Connection], T]) -> T:
         done: T = await run_sync(do)
         return done
     return work(_connection_of(given))  # the host's own, and it blocks as every statement on it does
+
+
+def _of_this_thread(given: Any) -> Any:
+    """Give the session that a ``scoped_session``, as Flask-SQLAlchemy has it, stands for."""
+    return given() if isinstance(given, scoped_session) else given
 
 
 def _connection_of(given: Any) -> Connection:
@@ -84,7 +90,7 @@ def check_transaction(connection: Connection) -> None:
 
 def after_commit(given: Any, tell: Callable[[], object]) -> None:
     """Call ``tell`` once the host's transaction is committed, where SQLAlchemy says so: of sessions."""
-    session = getattr(given, "sync_session", given)
+    session = getattr(_of_this_thread(given), "sync_session", given)
     if not isinstance(session, Session):
         return
     waiting: list[Callable[[], object]] | None = session.info.get(_WAITING)
