@@ -364,6 +364,24 @@ class NoOutputError(RunError):
         super().__init__(f"run {run_id} completed without an output: {reason}")
 
 
+class NoResultError(RunError, LookupError):
+    """A phase has nothing to give: it has not come up yet, goes on, or ended without an output."""
+
+    def __init__(self, run_id: str, phase: str, state: str, reason: str = "") -> None:
+        self.run_id = run_id
+        """Id of the run."""
+        self.phase = phase
+        """Path of the phase."""
+        self.state = state
+        """State that it is in; nothing where it has not come up."""
+        self.reason = reason
+        """Why it is in that state, as far as that is told."""
+        why = f"it is {state}" + (f" ({reason})" if reason else "") if state else "it has not come up"
+        super().__init__(
+            f"phase {phase!r} of run {run_id} has no result: {why}; (await handle.run()).phases tells which have one"
+        )
+
+
 class ChildRunError(RunError):
     """A phase that waited for a child run fails with this: the child ended without an output."""
 

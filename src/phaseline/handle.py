@@ -8,15 +8,17 @@ from contextlib import aclosing
 from datetime import timedelta
 from functools import partial
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
 
 import anyio
 
 from phaseline._definition.signals import Signal
+from phaseline._definition.step import Node
 from phaseline._shell.controlling import carry_out, command_of, fork
 from phaseline._shell.describing import describe
 from phaseline._shell.live import LiveRun
 from phaseline._shell.outage import patiently
+from phaseline._shell.results import result_of
 from phaseline._shell.runner import Runner
 from phaseline._shell.sending import send
 from phaseline._shell.waiting import ended_run, follow, raise_unless_completed
@@ -69,6 +71,29 @@ class RunHandle(Generic[Out_co]):
         """All that is known of it now."""
         await self._seen()
         return await describe(self._runner, await self._runner.load(self.id))
+
+    @overload
+    async def result_of(self, phase: Node[Any, T], /) -> T: ...
+    @overload
+    async def result_of(self, phase: str, /) -> object: ...
+    async def result_of(self, phase: Node[Any, Any] | str, /) -> object:
+        """Give what a phase gave, as it is stored now; the twin of ``ctx.result_of``, from outside.
+
+        Args:
+            phase: A phase, chain or pipeline that stands in the run's pipeline once, outside of maps; or the path of one, also
+                of an item: ``"enrich[3]"``. Only the former has a type.
+
+        Raises:
+            DefinitionError: It does not stand in the pipeline so.
+            UnknownPhaseError: There is no such path.
+            NoResultError: It has not come up, goes on, or ended without an output.
+            DecodeError: What is stored does not fit the type of its output any more.
+            RunNotVisibleError: The run was started in a transaction that is not committed yet.
+            StorageError: It cannot be read.
+        """
+        await self._seen()
+        live = await self._runner.load(self.id)
+        return await result_of(self._runner.values, live, phase)
 
     async def export(self, *, values: bool = True) -> RunExport:
         """All that is stored of it, as a document: ``(await handle.export()).to_json()``, or ``to_markdown()``.

@@ -586,7 +586,7 @@ class Runtime:
         *,
         types: Iterable[Kind] | None = None,
         run: str | None = None,
-        pipeline: str | None = None,
+        pipeline: Selected | None = None,
         after: Mapping[str, int] | None = None,
         since: datetime | None = None,
         buffer: int = DEFAULT_BUFFER,
@@ -600,7 +600,7 @@ class Runtime:
         Args:
             types: As ``bus.subscribe``.
             run: As ``bus.subscribe``.
-            pipeline: As ``bus.subscribe``.
+            pipeline: As ``bus.subscribe``, or the pipeline itself.
             after: Number of the last event seen, by id of run: of these runs what is stored beyond comes first.
             since: Of runs created at this moment or later all that is stored comes first; aware.
             buffer: Events kept for a reader that lags; what has no room is read from the storage, and told then. Of
@@ -611,7 +611,8 @@ class Runtime:
             RunNotFoundError: No run has such an id as in ``after``.
             RuntimeNotOpenError: The runtime is not open.
         """
-        wanted = interest("runtime.events", types=types, run=run, pipeline=pipeline)
+        name = pipeline.name if isinstance(pipeline, Pipeline) else pipeline
+        wanted = interest("runtime.events", types=types, run=run, pipeline=name)
         check_buffer(buffer, "runtime.events")
         check_moment(since, "since")
         return EventStream(self.runner, wanted, checked_after(after), since, buffer)

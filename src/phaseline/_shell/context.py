@@ -17,7 +17,7 @@ from anyio.lowlevel import EventLoopToken, current_token
 
 from phaseline._definition.context import BlockingContext, Context, CustomEvent
 from phaseline._definition.deps import Dep, missing
-from phaseline._definition.step import Node, Wait
+from phaseline._definition.step import Node
 from phaseline._engine.commands import Emission, RecordStep, Reserve, Save
 from phaseline._shell.live import Job
 from phaseline._shell.outage import patiently
@@ -140,11 +140,7 @@ class BodyContext(Context):
         plan = self._job.live.snapshot.plan
         node = upstream(plan, self._job.node, phase, who=self.phase)
         items = self._job.items[: len(plan.scopes_of(node))]
-        value: Any = await self._runner.values.of_node(self._job.live, node, items)
-        source = plan.bindings[node.index].source
-        if isinstance(source, Wait) and source.keeps_both:
-            value = (await self._runner.values.for_node(self._job.live, node, items), value)
-        result: T = value
+        result: T = await self._runner.values.result_of(self._job.live, node, items)
         return result
 
     def run_input(self, type_: type[T], /) -> Coroutine[Any, Any, T]:
@@ -310,7 +306,9 @@ class BodyContext(Context):
         self._job.check_not_over()  # who is allowed goes on to use it
         if self.budget is not None:
             row, live = self._job.row, self._job.live
-            live.doubted = live.doubted or self._runner.storage.shared  # others may have let go of what they reserved
+            live.doubted = (
+                live.doubted or self._runner.storage.shared
+            )  # others may have let go of what they reserved
             await self._runner.submit(live, Reserve(row.path, row.fence, key, at_most))
 
     # ------------------------------------------------------------------ what it saves of itself

@@ -1,7 +1,8 @@
-"""Which node of a plan a body means that asks for the output of a phase."""
+"""Which node of a plan is meant by who asks for the output of a phase."""
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import TYPE_CHECKING, Any
 
 from phaseline._definition.step import Chain, Node, Subgraph
@@ -17,10 +18,33 @@ def upstream(plan: Plan, here: PlanNode, phase: Node[Any, Any], *, who: str) -> 
     Raises:
         DefinitionError: There is none, or there are several.
     """
-    named = getattr(phase, "title", repr(phase))
-    asks = f"{who!r} asks for the result of {named!r}, which"
+    asks = f"{who!r} asks for the result of {_named(phase)!r}, which"
+    node = _only(plan, phase, (None, *plan.scopes_of(here)), asks)
+    todo, seen = [here.index, *plan.scopes_of(here)], set[int]()
+    while todo:
+        parents = plan.nodes[todo.pop()].parents
+        if node.index in parents:
+            return node
+        todo.extend(parent for parent in parents if parent not in seen)
+        seen.update(parents)
+    raise DefinitionError(f"{asks} is not upstream of it in pipeline {plan.name!r}; put it before {who!r}")
+
+
+def outside_of_maps(plan: Plan, phase: Node[Any, Any]) -> PlanNode:
+    """Find the one node outside of maps that was made of ``phase``, or of the last one in it.
+
+    Raises:
+        DefinitionError: There is none, or there are several.
+    """
+    return _only(plan, phase, (None,), f"what is asked for is the result of {_named(phase)!r}, which")
+
+
+def _named(phase: Node[Any, Any]) -> str:
+    return getattr(phase, "title", repr(phase))
+
+
+def _only(plan: Plan, phase: Node[Any, Any], around: Collection[int | None], asks: str) -> PlanNode:
     source, tail = _last_of(phase)
-    around = (None, *plan.scopes_of(here))
     found = [
         node
         for node, binding in zip(plan.nodes, plan.bindings, strict=True)
@@ -32,15 +56,7 @@ def upstream(plan: Plan, here: PlanNode, phase: Node[Any, Any], *, who: str) -> 
         raise DefinitionError(f"{asks} does not stand in pipeline {plan.name!r}; ask for one that does")
     if len(found) > 1:
         raise DefinitionError(f"{asks} stands {len(found)} times in pipeline {plan.name!r}; name one of them")
-    node = found[0]
-    todo, seen = [here.index, *plan.scopes_of(here)], set[int]()
-    while todo:
-        parents = plan.nodes[todo.pop()].parents
-        if node.index in parents:
-            return node
-        todo.extend(parent for parent in parents if parent not in seen)
-        seen.update(parents)
-    raise DefinitionError(f"{asks} is not upstream of it in pipeline {plan.name!r}; put it before {who!r}")
+    return found[0]
 
 
 def _last_of(node: Node[Any, Any]) -> tuple[Node[Any, Any], str]:

@@ -11,6 +11,7 @@ from pydantic_core import to_json
 from phaseline._definition.compose import Err, Ok, Skipped
 from phaseline._definition.edges import Edge, Gather, Given, Merge, Race, Source
 from phaseline._definition.plan import Items, NodeKind, PlanNode
+from phaseline._definition.step import Wait
 from phaseline._engine.liveness import first_live
 from phaseline._shell.live import LARGE, Job, LiveRun, Stored
 from phaseline._shell.threads import OffLoop
@@ -92,6 +93,14 @@ class Values:
         if isinstance(found, Edge) and plan.nodes[found.node].kind in _STORING:
             return plan.nodes[found.node].at(())
         return None
+
+    async def result_of(self, live: LiveRun, node: PlanNode, items: Items) -> Any:
+        """Give what a node hands on, as its successor takes it: of a wait that keeps what came before, both."""
+        value = await self.of_node(live, node, items)
+        source = live.snapshot.plan.bindings[node.index].source
+        if isinstance(source, Wait) and source.keeps_both:
+            return await self.for_node(live, node, items), value
+        return value
 
     async def of_node(
         self,

@@ -16,6 +16,7 @@ from phaseline.web.access import Access, Action, Authorize, Resource, allow_all,
 from phaseline.web.app import asgi_app
 from phaseline.web.fastapi import fastapi_router
 from phaseline.web.pages.app import console
+from phaseline.web.problems import problem_of
 
 __all__ = [
     "Access",
@@ -27,4 +28,5 @@ __all__ = [
     "console",
     "everything",
     "fastapi_router",
+    "problem_of",
 ]

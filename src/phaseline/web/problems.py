@@ -182,8 +182,10 @@ def told_of(error: Exception, what: str) -> tuple[str, str]:
     return kind.name, kind.detail(error)
 
 
-def problem_of(error: Exception, what: str) -> JSONResponse:
-    """Answer with what may be told of an error; what may not is logged.
+def problem_of(error: Exception, what: str = "a request of the host's") -> JSONResponse:
+    """Answer with what may be told of an error, as a problem document; what may not be told is logged.
+
+    For the host's own routes: ``application.add_exception_handler(PhaselineError, ...)``.
 
     Args:
         error: What was raised.
