@@ -45,7 +45,9 @@ async def on_connection(given: Any, work: Callable[[Connection], T]) -> T:
 
 def _of_this_thread(given: Any) -> Any:
     """Give the session that a ``scoped_session``, as Flask-SQLAlchemy has it, stands for."""
-    return given() if isinstance(given, scoped_session) else given
+    if isinstance(given, scoped_session):
+        return cast("Session", given())  # isinstance cannot see type arguments
+    return given
 
 
 def _connection_of(given: Any) -> Connection:
