@@ -14,7 +14,7 @@ from phaseline.masking import url_without_secrets
 if TYPE_CHECKING:
     from datetime import datetime, timedelta
 
-    from phaseline.rows import ErrorCategory, ErrorInfo
+    from phaseline.rows import Definition, ErrorCategory, ErrorInfo
     from phaseline.run import Run
     from phaseline.usage import Budget, Quota, Usage
 
@@ -801,6 +801,22 @@ class PipelineNotRegisteredError(RuntimeUsageError, LookupError):
             else f"{others}; register this one too, Runtime(..., pipelines=[...]), where the two differ in version="
             if pipeline in self.registered
             else f"{which} is not registered with {runtime} (registered: {known}); add it: Runtime(..., pipelines=[...])"
+        )
+
+
+class CompensationNotRegisteredError(PipelineNotRegisteredError):
+    """A run is being undone by a compensation that its pipeline, as it was registered here, does not have."""
+
+    def __init__(self, run_id: str, definition: Definition, phase: str) -> None:
+        self.run_id = run_id
+        """Which run."""
+        self.phase = phase
+        """Path of what undoes a phase: that of the phase, with ``~`` behind it."""
+        pipeline, version = definition.pipeline, definition.version
+        super().__init__(pipeline, "this runtime", (pipeline,), version=version)
+        super(PipelineNotRegisteredError, self).__init__(  # another sentence
+            f"run {run_id} of pipeline {pipeline!r}, version {version!r}, is being undone by {phase!r}, and what is registered "
+            "here has no compensate= for that phase; give it back to it, or look from a process that has it"
         )
 
 

@@ -9,8 +9,9 @@ import msgspec
 from msgspec.structs import replace
 
 from phaseline._definition.edges import GIVEN
-from phaseline._definition.plan import Items, NodeKind, Plan, PlanNode
+from phaseline._definition.plan import UNDO_MARK, Items, NodeKind, Plan, PlanNode
 from phaseline._engine.liveness import RowOf, liveness
+from phaseline.errors import CompensationNotRegisteredError
 from phaseline.events import CheckpointCreated, Event
 from phaseline.rows import PhaseRecord, PhaseState, RunRecord, RunState, SignalRecord
 from phaseline.units import RunRows
@@ -72,11 +73,19 @@ class Snapshot:
 
     @classmethod
     def from_rows(cls, plan: Plan, rows: RunRows) -> Snapshot:
-        """Rebuild what follows from stored rows."""
+        """Rebuild what follows from stored rows.
+
+        Raises:
+            CompensationNotRegisteredError: As ``advanced``.
+        """
         return cls(plan, rows.run).advanced(rows)
 
     def advanced(self, rows: RunRows) -> Snapshot:
-        """This snapshot with what was written since; it costs what is new, however large the run is."""
+        """This snapshot with what was written since; it costs what is new, however large the run is.
+
+        Raises:
+            CompensationNotRegisteredError: A phase is being undone, and the plan has nothing that undoes it.
+        """
         if rows.run.epoch != self.run.epoch:
             return Snapshot(self.plan, rows.run).advanced(self._merged(rows))
         plan = self.plan
@@ -95,7 +104,7 @@ class Snapshot:
                 continue
             snapshot.rows[row.path] = row
             snapshot.gone.pop(row.path, None)
-            node, items = plan.locate(row.path)
+            node, items = snapshot._locate(row.path)  # its own kind
             if (
                 node.kind is NodeKind.MAP
                 and row.attempt
@@ -120,6 +129,15 @@ class Snapshot:
         ):  # the label of a phase was changed meanwhile
             snapshot.run = replace(rows.run, state=order[min(snapshot.cursor, len(order) - 1)].label)
         return snapshot
+
+    def _locate(self, path: str) -> tuple[PlanNode, Items]:
+        try:
+            return self.plan.locate(path)
+        except KeyError:
+            if not path.endswith(UNDO_MARK):
+                raise
+            # Not passed over: without it the rollback would be over too early, with something done that is not undone.
+            raise CompensationNotRegisteredError(self.run.id, self.run.definition, path) from None
 
     def _merged(self, rows: RunRows) -> RunRows:
         """All rows of a run, some of which were dropped since."""

@@ -411,6 +411,9 @@ class GroupCommitter(Committer):
         read = partial(_read, self._storage, run.namespace, live)
         try:
             rows, landed = await self._thread.run(read)
+            if rows is not None:
+                live.contended = live.contended and rows.run.revision > run.revision
+                live.renew(rows)
         except StorageUnavailableError as error:
             log.warning("%s; finished work is held and written once it is back", error)
             return False
@@ -422,10 +425,7 @@ class GroupCommitter(Committer):
             log.exception("run %s could not be read", live.id)
             live.refuse(error)
             return True
-        if rows is not None:
-            live.contended = live.contended and rows.run.revision > run.revision
-            live.renew(rows)
-        elif run.revision:
+        if rows is None and run.revision:
             live.refuse(RunNotFoundError(live.id))
             return True
         unsettled, live.unsettled = live.unsettled, None

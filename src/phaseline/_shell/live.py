@@ -15,7 +15,7 @@ from phaseline._engine.decide import Verdict
 from phaseline._engine.draft import Draft
 from phaseline._engine.snapshot import Snapshot
 from phaseline._values.nothing import NOTHING
-from phaseline.errors import LeaseLostError, RunNotFoundError
+from phaseline.errors import CompensationNotRegisteredError, LeaseLostError, RunNotFoundError
 from phaseline.loops import LoopEvent
 from phaseline.rows import TAKEN_BACK_STATES, PhaseRecord, PhaseState
 from phaseline.units import RunRows, Unit
@@ -281,6 +281,8 @@ class LiveRun:
 
         Raises:
             RunNotFoundError: Nothing is.
+            CompensationNotRegisteredError: It is being undone by what its pipeline does not have here; what was known of it
+                stays, and is stale.
         """
         if rows is None:
             raise RunNotFoundError(self.id)
@@ -289,7 +291,13 @@ class LiveRun:
             self.forget_values()
             if rows.run.state not in TAKEN_BACK_STATES:
                 self.cause = None
-        self.snapshot = base.advanced(rows) if rows.since else Snapshot.from_rows(base.plan, rows)
+        try:
+            self.snapshot = base.advanced(rows) if rows.since else Snapshot.from_rows(base.plan, rows)
+        except CompensationNotRegisteredError:
+            self.stale = True
+            for job in self.jobs.values():  # the commit that began the rollback ended all of them
+                job.interrupt(Interruption.FENCED_OFF)
+            raise
         self.stale = False
         self.interrupt_fenced()
 

@@ -410,7 +410,7 @@ class Runner:
 
         Raises:
             RunNotFoundError: There is none.
-            PipelineNotRegisteredError: Its definition is not known here.
+            PipelineNotRegisteredError: Its definition is not known here, or what undoes one of its phases.
         """
         rows = await self.read(partial(self.storage.load, self.options.namespace, run_id))
         if rows is None:
