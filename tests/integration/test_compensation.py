@@ -17,6 +17,7 @@ from phaseline import (
     Again,
     Context,
     Dag,
+    Finish,
     Phase,
     PhaseState,
     Pipeline,
@@ -299,6 +300,45 @@ async def test_what_was_skipped_is_not_undone(open_runtime: OpenRuntime) -> None
         await handle.rollback()
         await handle.wait(BOUND)
         assert world.undone == [("inner/again~", 1, 2)]  # with shown, which has nothing that undoes it
+
+
+async def unlook(number: int, gave: int | str, ctx: Context) -> None:
+    note(ctx, number, gave)
+
+
+@phase(may_finish=True, compensate=unlook)
+async def look(number: int) -> int:
+    if number > 1:
+        raise Finish("there is nothing to do")
+    return 10 * number
+
+
+@pytest.mark.parametrize(("number", "gave"), [(1, 10), (2, "there is nothing to do")])
+async def test_what_ended_the_run_is_undone_with_the_output_of_that(
+    open_runtime: OpenRuntime, number: int, gave: int | str
+) -> None:
+    """It has no other one."""
+    looking = Pipeline("looking", look >> shown)
+    async with open_runtime(looking) as runtime:
+        handle = await runtime.start(looking, number)
+        await handle.result(BOUND)
+        await handle.rollback()
+        assert (await handle.wait(BOUND)).state == RunState.ROLLED_BACK
+        assert world.undone == [("look~", number, gave)]
+
+
+def test_what_undoes_a_phase_that_may_end_the_run_takes_the_output_of_that() -> None:
+    """Else it could never be called."""
+
+    @phase(may_finish=True, compensate=halve)
+    async def looked(number: int) -> int:
+        raise Finish("there is nothing to do")
+
+    with pytest.raises(
+        DefinitionError, match=r"takes int for what the phase gives.* by Finish.* 'looking', str"
+    ):
+        Pipeline("looking", looked >> shown)
+    assert Pipeline("doubling", looked >> doubled).plan.undos
 
 
 async def test_a_phase_of_several_values_is_undone_with_all_of_them(open_runtime: OpenRuntime) -> None:

@@ -19,7 +19,7 @@ from phaseline._definition.options import OnFailure, check_on_failure
 from phaseline._definition.phase import DEFAULT_QUEUE, Phase
 from phaseline._definition.plan import Awaited, Binding, NodeKind, Plan, PlanNode
 from phaseline._definition.step import Chain, Node, Subgraph, Wait
-from phaseline._definition.undoing import undo_of
+from phaseline._definition.undoing import check_finishers, undo_of
 from phaseline._values.codec import ValueCodec
 from phaseline._values.nothing import NOTHING
 from phaseline._values.signature import accepts, element_type, type_name
@@ -74,6 +74,7 @@ def compile_plan(
         on_failure=on_failure,
     )
     check_on_failure(on_failure, f"pipeline {name!r}", compensates=bool(plan.undos))
+    check_finishers(plan)
     plan.check_doors()
     return plan
 

@@ -130,7 +130,13 @@ class Phase(Node[In, Out], ABC):
         """Do the work."""
 
     def compensate(self, value: In, output: Out, ctx: Context, /) -> Awaitable[None] | None:
-        """Undo what ``run`` did, when the run is taken back to before it; override it where there is something to undo."""
+        """Undo what ``run`` did, when the run is taken back to before it; override it where there is something to undo.
+
+        Args:
+            value: What ``run`` took.
+            output: What it gave; where it ended the run with ``Finish``, the output of that.
+            ctx: Of the attempt.
+        """
         raise NotImplementedError
 
     @property
@@ -347,7 +353,8 @@ def phase(
             the phase: the body's own rows and the phase's output are stored together, or neither. For a plain ``def``.
         may_finish: Whether it may end the whole run with ``Finish``.
         compensate: A function ``(value, output)`` or ``(value, output, ctx: Context)``, sync or async, that undoes what the
-            phase did when its run is taken back; what it returns is taken by nobody.
+            phase did when its run is taken back; what it returns is taken by nobody. Where the phase ended the run with
+            ``Finish``, ``output`` is that of the run.
 
     Raises:
         DefinitionError: It is a lambda, or an option is none; what is missing in its annotations is told by what it

@@ -7,8 +7,8 @@ from typing import Any
 
 from phaseline._definition.context import Context
 from phaseline._definition.phase import Phase
-from phaseline._definition.plan import Call
-from phaseline._values.signature import accepts, signature_of, type_name
+from phaseline._definition.plan import Call, Plan
+from phaseline._values.signature import Signature, accepts, signature_of, type_name
 from phaseline.errors import DefinitionError
 
 
@@ -21,8 +21,7 @@ def undo_of(phase: Phase[Any, Any]) -> Call | None:
     fn = phase.options.compensate
     if fn is None:
         return None
-    named = f"what undoes phase {phase.title!r}"
-    signature = signature_of(fn, context_type=Context, what=named, localns=phase.names)
+    named, signature = _named(phase), _signature_of(phase, fn)
     given = (*phase.signature.inputs, phase.signature.output)
     if len(signature.inputs) != len(given):
         expected = ", ".join(type_name(type_) for type_ in given)
@@ -40,6 +39,33 @@ def undo_of(phase: Phase[Any, Any]) -> Call | None:
         raise DefinitionError(msg)
     body = _awaited(fn) if signature.is_async else _called(fn)
     return Call(body, signature.context, signature.is_async, tuple)
+
+
+def check_finishers(plan: Plan) -> None:
+    """Refuse what undoes a phase that may end the run, if it does not take the output of that.
+
+    Raises:
+        DefinitionError: It names the phase.
+    """
+    for node, binding in zip(plan.nodes, plan.bindings, strict=True):
+        phase = binding.phase
+        if phase is None or phase.options.compensate is None or not node.may_finish:
+            continue
+        takes = _signature_of(phase, phase.options.compensate).inputs[-1]
+        if not accepts(takes, plan.output_type):
+            msg = (
+                f"{_named(phase)} takes {type_name(takes)} for what the phase gives; where that ends the run, by Finish, it is "
+                f"the output of pipeline {plan.name!r}, {type_name(plan.output_type)}; have it take both"
+            )
+            raise DefinitionError(msg)
+
+
+def _named(phase: Phase[Any, Any]) -> str:
+    return f"what undoes phase {phase.title!r}"
+
+
+def _signature_of(phase: Phase[Any, Any], fn: Callable[..., Any]) -> Signature:
+    return signature_of(fn, context_type=Context, what=_named(phase), localns=phase.names)
 
 
 def _awaited(fn: Callable[..., Any]) -> Callable[..., Any]:

@@ -48,7 +48,7 @@ class Values:
         return await self.for_node(job.live, job.node, job.items, job)
 
     async def _undone(self, job: Job) -> tuple[Any, ...]:
-        """Give what a phase took and what it gave."""
+        """Give what a phase took and what it gave: its output, or, where it ended the run, that of the run."""
         live, plan = job.live, job.live.snapshot.plan
         node = plan.nodes[job.node.index]
         value = await self.for_node(live, node, job.items)
@@ -120,7 +120,8 @@ class Values:
             raise _no_output(live, path)
         if node.kind is NodeKind.MAP and row.state is PhaseState.COMPLETED:
             return await self._joined(live, node, items, row)
-        codec = live.snapshot.plan.bindings[node.index].output
+        plan = live.snapshot.plan
+        codec = plan.whole if _finished_run(row) else plan.bindings[node.index].output
         if node.passes_on:
             return await self.for_node(live, node, items, job)
         text = (texts if texts is not None else await self._texts(live, (path,))).get(path)
@@ -324,8 +325,12 @@ def _hands_on(row: PhaseRecord | None) -> bool:
 
 def _finisher(live: LiveRun) -> PhaseRecord | None:
     """The phase that ended the whole run, if one did."""
-    completed = (row for row in live.snapshot.rows.values() if row.state is PhaseState.COMPLETED)
-    return next((row for row in completed if row.reason == FINISHED), None)
+    return next((row for row in live.snapshot.rows.values() if _finished_run(row)), None)
+
+
+def _finished_run(row: PhaseRecord) -> bool:
+    """Whether a phase ended the whole run, so that what is stored of it is the run's output."""
+    return row.reason == FINISHED and row.state is PhaseState.COMPLETED
 
 
 def _nothing(live: LiveRun, source: Merge | Race, items: Items) -> NoOutputError:
