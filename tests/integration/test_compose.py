@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
@@ -20,6 +21,7 @@ from phaseline import (
     Pipeline,
     Retry,
     Run,
+    Runtime,
     Skip,
     Skipped,
     branch,
@@ -29,6 +31,8 @@ from phaseline import (
     when,
 )
 from phaseline.errors import EncodeError, NoOutputError, PipelineFailedError, PipelineNotRegisteredError
+from phaseline.showing import detail_of
+from phaseline.storage.sql.store import SqlStorage
 
 COMPLETED, SKIPPED, FAILED = PhaseState.COMPLETED, PhaseState.SKIPPED, PhaseState.FAILED
 
@@ -452,6 +456,25 @@ async def test_a_finish_that_cannot_be(open_runtime: OpenRuntime) -> None:
             await pipelines[0].run(1)
         with pytest.raises(PipelineFailedError, match="may_finish=True"):
             await pipelines[1].run(1)
+
+
+@phase(name="search", may_finish=True)
+async def found_at_once(n: int) -> int:
+    raise Finish(f"there are {n}")
+
+
+async def test_an_end_that_is_declared_by_one_process_alone(database: Callable[[], SqlStorage]) -> None:
+    """As while may_finish= is deployed: the other process, which only reads, gives the same output, also to the web."""
+    searching = Pipeline("search", found_at_once >> stars)
+    before = Pipeline("search", found_at_once.with_options(may_finish=False) >> stars)
+    assert before.plan.fingerprint == searching.plan.fingerprint
+    async with (
+        Runtime(database(), pipelines=[searching]),
+        Runtime(database(), pipelines=[before], serve=False) as reader,
+    ):
+        handle = await reader.start(before, 3)
+        assert await handle.result(timedelta(seconds=10)) == "there are 3"
+        assert (await detail_of(reader, handle.id)).output == "there are 3"
 
 
 async def test_versions_side_by_side(open_runtime: OpenRuntime, clock: Any) -> None:

@@ -419,11 +419,6 @@ class Plan:
         )
 
     @cached_property
-    def may_finish(self) -> bool:
-        """Whether some body may end the whole run."""
-        return any(node.may_finish for node in self.nodes)
-
-    @cached_property
     def requires(self) -> tuple[tuple[Dep[Any], PlanNode], ...]:
         """Dependencies that its phases declare, each with the phase."""
         return tuple(

@@ -69,7 +69,7 @@ class Values:
             NoOutputError: The phase that would give it was skipped and handed nothing on.
         """
         plan = live.snapshot.plan
-        early = _finisher(live) if plan.may_finish else None
+        early = _finisher(live)
         if early is not None:
             return plan.whole.decode((await self._texts(live, (early.path,)))[early.path])
         return await self._from(live, plan.output, None, ())
@@ -89,7 +89,7 @@ class Values:
     def output_path(live: LiveRun) -> str | None:
         """Give the path at which the output of the run is stored, where it is what one phase gave."""
         plan = live.snapshot.plan
-        found = None if plan.may_finish else _way(live, plan.output, ())
+        found = None if _finisher(live) is not None else _way(live, plan.output, ())
         if isinstance(found, Edge) and plan.nodes[found.node].kind in _STORING:
             return plan.nodes[found.node].at(())
         return None
@@ -324,7 +324,7 @@ def _hands_on(row: PhaseRecord | None) -> bool:
 
 
 def _finisher(live: LiveRun) -> PhaseRecord | None:
-    """The phase that ended the whole run, if one did."""
+    """The phase that ended the whole run, if one did; also where it may not do that in what is registered here."""
     return next((row for row in live.snapshot.rows.values() if _finished_run(row)), None)
 
 
