@@ -467,6 +467,47 @@ async def test_a_retry_starts_another_child_in_place_of_one_that_was_cancelled(
         await checked(opened)
 
 
+async def test_a_retry_starts_another_child_beside_one_that_is_being_undone(
+    storage: Callable[[], Storage], clock: FakeClock
+) -> None:
+    """That one comes to nothing but the failure it had."""
+    FLAWS.clear()
+    undoing, may_undo, tries = anyio.Event(), anyio.Event(), list[int]()
+
+    async def undo(_: int, __: int) -> None:
+        undoing.set()
+        await may_undo.wait()
+
+    @phase
+    async def beside(number: int) -> int:
+        await undoing.wait()
+        tries.append(number)
+        if len(tries) == 1:
+            raise ValueError("beside it")
+        return number
+
+    careful = Pipeline("careful", double.with_options(compensate=undo) >> flawed, on_failure="rollback")
+    both = Pipeline("both", parallel(start_child(careful), beside))
+    opened = storage()
+    async with Runtime(opened, pipelines=[both, careful], clock=clock) as runtime:
+        handle = await runtime.start(both, 5)
+        with pytest.raises(PipelineFailedError, match="beside it"):
+            await handle.result()
+        first = await only_child(runtime, handle)
+        await clock.settle()
+        assert await first.state() == RunState.ROLLING_BACK
+        await handle.retry()
+        with anyio.fail_after(10):
+            assert await handle.result() == (11, 5)
+        may_undo.set()
+        assert (await first.wait()).state == RunState.ROLLED_BACK
+        assert {run.state for run in await children_of(runtime, handle)} == {
+            RunState.ROLLED_BACK,
+            RunState.COMPLETED,
+        }
+        await checked(opened)
+
+
 async def test_a_child_that_is_to_be_cancelled_is_not_taken_up_again(
     storage: Callable[[], Storage], clock: FakeClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -110,9 +110,12 @@ def cancel_for(parent: str) -> Cancel:
 
 
 def _is_spent(child: RunRecord) -> bool:
-    """Whether nothing more is to be had of a run; one that failed amid a rollback is half undone."""
+    """Whether nothing more is to be had of a run; one that failed amid a rollback is half undone.
+
+    One that is being undone ends with the failure that it had before: whoever waited for it would fail by that again.
+    """
     is_half_undone = child.state == RunState.FAILED and child.undo_after is not None
-    return is_half_undone or child.state in {RunState.CANCELLED, RunState.ROLLED_BACK}
+    return is_half_undone or child.state == RunState.CANCELLED or child.state in TAKEN_BACK_STATES
 
 
 async def _failure(runner: Runner, child: RunRecord) -> ErrorInfo | None:
