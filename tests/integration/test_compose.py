@@ -499,6 +499,37 @@ async def test_versions_side_by_side(open_runtime: OpenRuntime, clock: Any) -> N
             await runtime.start(third, 1)
 
 
+async def test_labels_that_change_places_under_a_run(open_runtime: OpenRuntime) -> None:
+    """They are no part of the shape: the run goes on from where its phases are, whatever it was called there."""
+    begun = anyio.Event()
+
+    @phase
+    async def first(n: int) -> int:
+        if not begun.is_set():
+            begun.set()
+            await anyio.sleep_forever()
+        return n
+
+    def labelled(*labels: str) -> Pipeline[int, int]:
+        a, b, c = labels
+        second = double.with_options(name="second", label=b)
+        return Pipeline(
+            "places", first.with_options(label=a) >> second >> double.with_options(name="third", label=c)
+        )
+
+    before, after = labelled("X", "Y", "Z"), labelled("Y", "Z", "X")
+    assert before.plan.fingerprint == after.plan.fingerprint
+    async with open_runtime(before, drain=timedelta(0)) as runtime:
+        handle = await runtime.start(before, 1)
+        with anyio.fail_after(10):
+            await begun.wait()
+        assert await handle.state() == "X"
+    async with open_runtime(after) as runtime:
+        goes_on = await runtime.get(handle.id, after)
+        assert await goes_on.result(timedelta(seconds=10)) == 4
+        assert (await goes_on.run()).states[-3:] == ("Z", "X", "COMPLETED")
+
+
 async def test_more_items_than_threads_and_claims(open_runtime: OpenRuntime) -> None:
     """What waits for a thread is left until one is free; looking for it all the while would stop everything else."""
     pipeline = Pipeline("many", each(length))

@@ -123,12 +123,19 @@ class Snapshot:
         order = plan.order
         while snapshot.cursor < len(order) and is_ended(snapshot.rows.get(order[snapshot.cursor].path)):
             snapshot.cursor += 1
-        state = rows.run.state
-        if (
-            state not in self.plan.transitions.states and state not in RunState.__members__
-        ):  # the label of a phase was changed meanwhile
-            snapshot.run = replace(rows.run, state=order[min(snapshot.cursor, len(order) - 1)].label)
+        snapshot.run = snapshot._where_it_is()  # its own kind
         return snapshot
+
+    def _where_it_is(self) -> RunRecord:
+        """The row of the run, at the label of the phase that it has come to: it may have had another one when it was stored.
+
+        That label may be another phase's by now, from which the state machine has other ways to go.
+        """
+        run, order = self.run, self.plan.order
+        if run.state in RunState.__members__:
+            return run
+        label = order[min(self.cursor, len(order) - 1)].label
+        return run if run.state == label else replace(run, state=label)
 
     def _locate(self, path: str) -> tuple[PlanNode, Items]:
         try:
