@@ -7,7 +7,7 @@ from collections.abc import Callable
 import anyio
 import pytest
 
-from phaseline import Pipeline, Runtime, phase
+from phaseline import Pipeline, RunState, Runtime, phase
 from phaseline._shell import waiting
 from phaseline.bus import EventBus
 from phaseline.storage.sql.store import SqlStorage
@@ -69,3 +69,40 @@ async def test_who_was_not_told_looks_again(
     async with Runtime(database(), pipelines=[here]) as runtime:
         with anyio.fail_after(20):
             assert (await runtime.run(here, 4)).output == 8
+
+
+@pytest.mark.parametrize("first", ["pause", "wait"])
+async def test_a_pause_that_another_process_commands_is_seen_while_a_body_goes_on(
+    database: Callable[[], SqlStorage], monkeypatch: pytest.MonkeyPatch, first: str
+) -> None:
+    """By who waits in the process that calls the body, whichever comes first: the pause, or the wait for it."""
+    monkeypatch.setattr(waiting, "POLL", 0.05)
+    monkeypatch.setattr(waiting, "SLOW_POLL", 0.05)
+    begun, may_end = anyio.Event(), anyio.Event()
+
+    @phase
+    async def slow(n: int) -> int:
+        begun.set()
+        await may_end.wait()
+        return n
+
+    slowly = Pipeline("slowly", slow >> double)
+    async with (
+        Runtime(database(), pipelines=[slowly]) as worker,
+        Runtime(database(), pipelines=[slowly], serve=False) as operator,
+    ):
+        handle = await worker.start(slowly, 2)
+        with anyio.fail_after(20):
+            await begun.wait()
+            if first == "pause":
+                await (await operator.get(handle.id)).pause()
+                assert (await handle.wait()).state == RunState.PAUSED
+            else:
+                async with anyio.create_task_group() as tasks:
+                    tasks.start_soon(handle.wait)
+                    await anyio.sleep(0.2)
+                    await (await operator.get(handle.id)).pause()
+            assert (await handle.run()).state == RunState.PAUSED
+            await (await operator.get(handle.id)).resume()
+            may_end.set()
+            assert await handle.result() == 4

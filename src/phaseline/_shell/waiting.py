@@ -26,7 +26,9 @@ from phaseline.watches import Watch
 FIRST_POLL, POLL, SLOW_POLL = 0.02, 0.25, 1.0
 """Seconds between two looks at a run that another process may carry forward: doubled each time, up to the second, or to the
 third where processes nudge each other. All that are carried forward here are looked at together, as rarely as that."""
-
+_UNTOLD: Final = frozenset({RunState.PAUSED})
+"""What other processes may make of a run that is carried forward here, and nothing tells of: it stops no body. Ends are told, for
+these stop them."""
 
 UNRAISED: Final = frozenset({"WorkerLost", "SignalTimeout", "Again"})
 """Failures of phases that are found by looking at the run: nothing was raised."""
@@ -57,12 +59,13 @@ async def ended_run(
             followed = here or followed
             if followed is not None and followed.snapshot.run.state in states and not followed.stale:
                 return followed
-            if here is None:
+            looked_for = states if here is None else states & _UNTOLD
+            if looked_for:
                 runner.nudges.wait()
                 record = await patiently(runner.clock, partial(runner.record_of, run_id))
-                if record.state in states:  # not before: a large run is not read again and again
+                if record.state in looked_for:  # not before: a large run is not read again and again
                     live = await patiently(runner.clock, partial(runner.load, run_id))
-                    if live.snapshot.run.state in states:
+                    if live.snapshot.run.state in looked_for:
                         return live
             if runner.closed:
                 raise RuntimeNotOpenError(run_id)
