@@ -294,6 +294,11 @@ class Storage(ABC):
         """
 
     @property
+    def innermost(self) -> Storage:
+        """What keeps all in the end: this one, unless it stands before another one, with which it is opened and closed."""
+        return self
+
+    @property
     def timetable(self) -> Timetable:
         """Where schedules are kept.
 

@@ -20,6 +20,7 @@ from phaseline._definition.deps import Dep, check_provided, checked_deps
 from phaseline._shell import checkup, retention
 from phaseline._shell.controlling import carry_out, command_of
 from phaseline._shell.describing import describe
+from phaseline._shell.in_use import used_by
 from phaseline._shell.options import RunnerOptions
 from phaseline._shell.own_tasks import own_tasks
 from phaseline._shell.runner import Runner
@@ -247,11 +248,8 @@ class Runtime:
             StorageError: It cannot be opened.
             RuntimeUsageError: It is open already, or its bus or its storage is that of another open runtime.
         """
-        if self._service is not None:
-            msg = f"{self!r} is open already"
-            raise RuntimeUsageError(msg)
-        self._check_storage()
         stack = AsyncExitStack()
+        stack.enter_context(used_by(self, self._storage))  # left last
         try:
             await self._open(stack)
         except BaseException as error:
@@ -259,22 +257,6 @@ class Runtime:
             raise
         self._stack = stack
         return self
-
-    def _check_storage(self) -> None:
-        """Refuse a storage that serves another open runtime: the first of the two to be closed would close it for both.
-
-        In memory there is nothing to be closed, and no other way for two runtimes to see the same runs.
-        """
-        if not self._storage.shared:
-            return
-        here = os.getpid()
-        others = (host for host in open_hosts if isinstance(host, Runtime) and host.pid == here)
-        if any(host._storage is self._storage for host in others):  # noqa: SLF001  # of its own kind
-            msg = (
-                f"{self._storage!r} serves another open runtime; give each runtime one of its own, for the same "
-                "database, or open one after the other"
-            )
-            raise RuntimeUsageError(msg)
 
     async def _open(self, stack: AsyncExitStack) -> None:
         if self._duties.serve:  # who only starts runs calls no bodies

@@ -90,6 +90,10 @@ class EncodedStorage(Storage):
     def __repr__(self) -> str:
         return f"{self._inner!r}, encoded"
 
+    @property
+    def innermost(self) -> Storage:
+        return self._inner.innermost
+
     # ------------------------------------------------------------------ what passes the codec
     def commit(self, units: Sequence[Unit]) -> list[Outcome]:
         return self._inner.commit([self._texts.written(unit) for unit in units])
