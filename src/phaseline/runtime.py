@@ -20,7 +20,7 @@ from phaseline._definition.deps import Dep, check_provided, checked_deps
 from phaseline._shell import checkup, retention
 from phaseline._shell.controlling import carry_out, command_of
 from phaseline._shell.describing import describe
-from phaseline._shell.in_use import used_by
+from phaseline._shell.in_use import looks_ended, used_by
 from phaseline._shell.options import RunnerOptions
 from phaseline._shell.own_tasks import own_tasks
 from phaseline._shell.runner import Runner
@@ -272,6 +272,7 @@ class Runtime:
         stack.callback(runner.close)
         stack.push_async_callback(runner.write, self._storage.close)
         stack.push_async_callback(runner.reads_ended)
+        await looks_ended(self._storage)
         await runner.write(self._storage.open)
         if (
             self._storage.shared
@@ -374,7 +375,8 @@ class Runtime:
     async def health(self, *, patience: timedelta = PATIENCE) -> Health:
         """Find out how the storage, the broker, the transport, the queues, the workers and this process's threads are.
 
-        What is wrong is told, never raised. A runtime that is not open connects for it, and serves nothing.
+        What is wrong is told, never raised. A runtime that is not open connects for it, unless another one here has done so, and
+        serves nothing.
 
         Args:
             patience: How long a phase may wait for a worker before this is a problem.

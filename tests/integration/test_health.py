@@ -15,6 +15,7 @@ from phaseline import Pipeline, Runtime, phase
 from phaseline.abc import Queue, Storage
 from phaseline.errors import QueueUnavailableError, RuntimeUsageError
 from phaseline.health import ThreadsHealth
+from phaseline.pipeline import open_hosts
 from phaseline.storage.memory import MemoryStorage
 from phaseline.storage.sql.store import SqlStorage
 
@@ -63,6 +64,100 @@ async def test_all_is_well_where_nothing_waits(open_runtime):
     assert ThreadsHealth(limit=32, busy=0, abandoned=0) == health.threads
     closed = await open_runtime(echoing).health()
     assert (True, None) == (closed.ok, closed.threads)
+
+
+async def test_who_looks_at_a_runtime_that_drains_closes_nothing_under_it(storage, clock):
+    """What a body came to could not be stored any more, and it was called again."""
+    begun, end, looked = anyio.Event(), anyio.Event(), list[bool]()
+    calls = 0
+
+    @phase
+    async def last(number: int) -> int:
+        nonlocal calls
+        calls += 1
+        begun.set()
+        await end.wait()
+        return number
+
+    lasting = Pipeline("lasting", last)
+    place = storage()
+    runtime = Runtime(place, pipelines=[lasting], clock=clock, drain=30 * SECOND)
+
+    async def look() -> None:
+        while runtime in open_hosts:  # noqa: ASYNC110  # nobody tells of the beginning of the drain
+            await anyio.sleep(0.001)
+        looked.append((await runtime.health()).ok)
+        end.set()
+
+    async with anyio.create_task_group() as tasks, runtime:
+        handle = await runtime.start(lasting, 1)
+        await begun.wait()
+        tasks.start_soon(look)
+    async with Runtime(place, pipelines=[lasting], clock=clock, serve=False) as client:
+        state = await (await client.get(handle.id)).state()
+    assert ([True], 1, "COMPLETED") == (looked, calls, state)
+
+
+async def test_who_looks_at_the_client_of_an_open_runtime_closes_nothing_under_that(open_runtime):
+    """The two have one storage."""
+    runtime = open_runtime(echoing)
+    client = runtime.client()
+    async with runtime:
+        assert (await client.health()).ok
+        with anyio.fail_after(20):
+            assert 1 == (await runtime.run(echoing, 1)).output
+
+
+async def test_who_looks_at_a_runtime_that_opens_closes_nothing_under_it(open_runtime):
+    """Whether he came just before or while it opens; and several who look do not close it under each other."""
+    runtime, opened, looked = open_runtime(echoing), anyio.Event(), list[str | None]()
+
+    async def look() -> None:
+        while not opened.is_set():
+            looked.append((await runtime.health()).storage)
+            await anyio.lowlevel.checkpoint()
+
+    async with anyio.create_task_group() as tasks:
+        for _ in range(3):
+            tasks.start_soon(look)
+        while len(looked) < 9:  # noqa: ASYNC110  # they go on until it is open
+            await anyio.sleep(0.001)
+        assert {None} == set(looked)
+        with anyio.fail_after(20):
+            async with runtime:
+                opened.set()
+                assert 1 == (await runtime.run(echoing, 1)).output
+
+
+async def test_a_runtime_opens_when_a_look_at_its_storage_has_ended(database, clock, monkeypatch):
+    """The look would close it under the runtime. Who looks from then on sees that it is not open yet."""
+    place, began, go_on = database(), threading.Event(), threading.Event()
+    runtime, found, now = Runtime(place, pipelines=[echoing], clock=clock), list[bool](), place.now
+
+    def slow():
+        began.set()
+        go_on.wait(10)
+        return now()
+
+    async def look() -> None:
+        found.append((await runtime.health()).ok)
+
+    async def enter() -> None:
+        async with runtime:
+            with anyio.fail_after(20):
+                assert 1 == (await runtime.run(echoing, 1)).output
+
+    monkeypatch.setattr(place, "now", slow)
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(look)
+        await anyio.to_thread.run_sync(began.wait)
+        monkeypatch.undo()
+        tasks.start_soon(enter)
+        await anyio.sleep(0.02)
+        await look()
+        assert runtime not in open_hosts
+        go_on.set()
+    assert [True, True] == found
 
 
 async def test_what_waits_is_told_and_becomes_a_problem(storage, clock):

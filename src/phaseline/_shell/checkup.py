@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 import attrs
 
 from phaseline._shell.ids import host_identity, is_gone
+from phaseline._shell.in_use import looked_at
 from phaseline._shell.scheduling import goes_on
 from phaseline.abc import Backlog, Queue, Storage, Tally
 from phaseline.errors import QueueUnavailableError, StorageError
@@ -61,13 +62,16 @@ def examine(
 def examine_closed(
     storage: Storage, queue: Queue, known: Collection[Definition], options: RunnerOptions, patience: timedelta
 ) -> Health:
-    """Do so for a runtime that is not open."""
-    try:
-        with suppress(StorageError):  # asked below, it says what is the matter
-            storage.open()
-        return examine(storage, queue, known, options, patience)
-    finally:
-        storage.close()
+    """Do so for a runtime that is not open, or not yet, or no more; what a runtime uses is neither opened nor closed for it."""
+    with looked_at(storage) as is_opened:
+        if not is_opened:
+            return examine(storage, queue, known, options, patience)
+        try:
+            with suppress(StorageError):  # asked below, it says what is the matter
+                storage.open()
+            return examine(storage, queue, known, options, patience)
+        finally:
+            storage.close()
 
 
 def figures_of(runner: Runner) -> Figures:

@@ -7,21 +7,27 @@ from __future__ import annotations
 
 import os
 import threading
+import time
 from collections.abc import Generator
 from contextlib import contextmanager
+from typing import Final
 
+import anyio
 import attrs
 
 from phaseline.abc import Storage
 from phaseline.errors import RuntimeUsageError
+
+PAUSE: Final = 0.005
+"""Seconds until it is looked again whether a look at a storage has ended."""
 
 
 @attrs.frozen(eq=False)
 class _Use:
     storage: Storage
     """The innermost one: two that stand before it open and close the same."""
-    runtime: object
-    """Which opens it, has it open or closes it."""
+    runtime: object | None
+    """Which opens it, has it open or closes it; None: it is opened for a look alone, and closed at once."""
     pid: int = attrs.field(factory=os.getpid, init=False)
 
 
@@ -33,7 +39,7 @@ _locks: dict[int, threading.Lock] = {}
 
 @contextmanager
 def used_by(runtime: object, storage: Storage) -> Generator[None]:
-    """Keep a storage for a runtime until it has closed it.
+    """Keep a storage for a runtime until it has closed it; ``looks_ended`` is to be awaited before it is opened.
 
     One that is not shared, in memory, serves several: there is nothing to be closed, and no other way for two runtimes to see the
     same runs.
@@ -59,9 +65,42 @@ def used_by(runtime: object, storage: Storage) -> Generator[None]:
         _uses.remove(use)
 
 
+async def looks_ended(storage: Storage) -> None:
+    """Wait until nobody looks at a storage who will close it; who comes from now on sees that a runtime uses it."""
+    while any(use.runtime is None for use in _uses_of(storage.innermost)):  # noqa: ASYNC110  # seldom, and in a thread
+        await anyio.sleep(PAUSE)
+
+
+@contextmanager
+def looked_at(storage: Storage) -> Generator[bool]:
+    """Look at a storage in a thread; gives whether it is to be opened for that, and closed: no runtime uses it, or will before."""
+    look = _Use(storage.innermost, None)
+    while not _enters(look):
+        if _is_served(look.storage):
+            yield False
+            return
+        time.sleep(PAUSE)  # for the end of another look
+    try:
+        yield True
+    finally:
+        _uses.remove(look)
+
+
+def _enters(look: _Use) -> bool:
+    with _lock():
+        if _uses_of(look.storage):
+            return False
+        _uses.append(look)
+        return True
+
+
 def _is_served(storage: Storage) -> bool:
+    return any(use.runtime is not None for use in _uses_of(storage))
+
+
+def _uses_of(storage: Storage) -> list[_Use]:
     here = os.getpid()
-    return any(use.storage is storage and use.pid == here for use in _uses)
+    return [use for use in _uses.copy() if use.storage is storage and use.pid == here]
 
 
 def _lock() -> threading.Lock:
