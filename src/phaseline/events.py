@@ -14,7 +14,7 @@ from typing import Any, ClassVar, TypedDict
 
 import msgspec
 
-from phaseline.rows import Checkpoint, ErrorCategory, ErrorInfo
+from phaseline.rows import Checkpoint, ErrorInfo, error_of
 from phaseline.usage import Usage, cost_text
 
 
@@ -545,7 +545,7 @@ def rebuilt(
         )
     own = dict(data)
     if "error" in own:
-        own["error"] = ErrorInfo(**{**own["error"], "category": ErrorCategory(own["error"]["category"])})
+        own["error"] = error_of(own["error"])
     if "severity" in own:
         own["severity"] = Severity(own["severity"])
     for moment in ("again_at", "sla_at"):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -132,6 +132,20 @@ class Progress(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     total: float | None = None
     """Where it ends, if the body knows."""
     note: str = ""
+
+
+def error_of(data: Mapping[str, Any]) -> ErrorInfo:
+    """Read an error of its plain data, maybe those of a later version: what that has added is left out."""
+    return ErrorInfo(**{**_known(ErrorInfo, data), "category": ErrorCategory(data["category"])})
+
+
+def progress_of(data: Mapping[str, Any]) -> Progress:
+    """Read a progress, as ``error_of`` does an error."""
+    return Progress(**_known(Progress, data))
+
+
+def _known(kind: type[msgspec.Struct], data: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: data[name] for name in kind.__struct_fields__ if name in data}
 
 
 class StateChange(msgspec.Struct, frozen=True, gc=False):

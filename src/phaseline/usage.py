@@ -296,6 +296,6 @@ def spending_from(text: str | None) -> Spending | None:
         {path: usage_of(usage) for path, usage in parts["phases"].items()},
         tuple(
             Reservation(path, fence, key, usage_of(usage))
-            for path, fence, key, usage in parts.get("reserved", ())
+            for path, fence, key, usage, *_ in parts.get("reserved", ())
         ),
     )

@@ -13,11 +13,14 @@ from msgspec.structs import replace
 
 from phaseline import Pipeline, Runtime, phase
 from phaseline._shell.paging import page_by_page
-from phaseline.rows import PhaseState
+from phaseline.events import PhaseFailed
+from phaseline.finding import EVERY_RUN
+from phaseline.rows import PhaseState, Progress
 from phaseline.storage.sql.access import Access
 from phaseline.storage.sql.store import SqlStorage
-from phaseline.testing.storage.base import ask, write
-from phaseline.testing.storage.build import NAMESPACE, Take, make_phase, new_run
+from phaseline.testing.storage.base import ask, everything, write
+from phaseline.testing.storage.build import ERROR, NAMESPACE, NOW, Take, dead_run, make_phase, new_run
+from phaseline.usage import Reservation, Spending, Usage
 
 SPOILT = {
     "of the run": "UPDATE phaseline_pipeline_run SET spending = '{' WHERE id = 'spoilt'",
@@ -88,3 +91,48 @@ async def test_what_a_dead_worker_held_is_taken_over_behind_what_cannot_be_read(
             await anyio.sleep(1.2)  # two sweeps
     for run_id in spoilt:
         assert caplog.text.count(f"run {run_id} is left as it is") == 1
+
+
+LATER = {
+    ("pipeline_run", "error"): "category",
+    ("pipeline_run", "spending"): "requests",
+    ("phase_execution", "error"): "category",
+    ("phase_execution", "progress"): "done",
+    ("dead_letter", "error"): "category",
+    ("event", "data"): "category",
+}
+"""Texts with names and values, by where they stand, each with a name in it before which a later version writes another one."""
+
+
+def test_what_a_later_version_wrote_beside_is_left_out(database: Callable[[], SqlStorage]) -> None:
+    """One such row stopped lists and purges of its whole namespace, while versions ran side by side in an upgrade."""
+
+    def add(access: Access) -> None:
+        for (table, column), name in LATER.items():
+            statement = (
+                f"UPDATE phaseline_{table} SET {column} = replace({column}, ?, ?) WHERE {column} LIKE ?"  # noqa: S608  # names of ours
+            )
+            given = f'"{name}":', f'"hint":1,"{name}":', f'%"{name}":%'
+            assert access.changed(storage.dialect.spell(statement), given) > 0, (table, column)
+
+    def stored() -> object:
+        runs, letters = storage.find(NAMESPACE, limit=9), storage.letters(NAMESPACE, limit=9)
+        return everything(storage, "dead", ["a"]), runs, letters
+
+    storage = database()
+    storage.open()
+    try:
+        spending = Spending({"a": Usage(requests=1)}, (Reservation("a", 1, "key", Usage(requests=2)),))
+        row = make_phase(state=PhaseState.FAILED, error=ERROR, progress=Progress(done=1, note="half"))
+        event = PhaseFailed(
+            run_id="dead", pipeline="pipeline", seq=1, at=NOW, phase="a", attempt=1, error=ERROR
+        )
+        unit = dead_run("dead")
+        run = replace(unit.run, spending=spending, seq=1)
+        write(storage, replace(unit, run=run, inserted=(row,), events=(event,)))
+        before = stored()
+        storage._write_transaction(add)
+        assert stored() == before
+        assert storage.purge(NAMESPACE, EVERY_RUN, 9) == ["dead"]
+    finally:
+        storage.close()

@@ -212,6 +212,16 @@ def test_sums_are_exact(usages: list[Usage]) -> None:
     assert all("E" not in str(usage.cost) or usage.cost < Decimal("0.00001") for usage in usages)
 
 
+def test_what_a_later_version_adds_to_a_reservation_is_left_out() -> None:
+    """It stands at the end."""
+    spending = Spending({}, (Reservation("p", 7, "a", ONE),))
+    text = spending_text(spending)
+    assert text is not None
+    later = text.replace("}]]", '},"new"]]')
+    assert later != text
+    assert spending_from(later) == spending
+
+
 def test_costs_are_exact_in_any_arithmetic() -> None:
     """A host that rounds its own decimal numbers early neither breaks the count nor blurs it."""
     with localcontext() as context:

@@ -85,3 +85,6 @@ def test_members_that_nobody_knows_are_passed_over() -> None:
         FAILED.attempt
         == from_json(broken(more=1, data=to_wire(FAILED)["data"] | {"more": 2})).data["attempt"]
     )
+    error = {**to_wire(FAILED)["data"]["error"], "hint": "look there"}
+    later = from_json(broken(data=to_wire(FAILED)["data"] | {"error": error}))
+    assert later.data["error"] == to_wire(FAILED)["data"]["error"]

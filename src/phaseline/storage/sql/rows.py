@@ -14,7 +14,6 @@ from phaseline.events import CheckpointCreated, Event, Transition, rebuilt
 from phaseline.letters import DeadLetter
 from phaseline.rows import (
     Checkpoint,
-    ErrorCategory,
     ErrorInfo,
     PhaseRecord,
     PhaseState,
@@ -22,6 +21,8 @@ from phaseline.rows import (
     RunRecord,
     SignalRecord,
     WaitKind,
+    error_of,
+    progress_of,
 )
 from phaseline.units import AMENDED, Message, MessageKind, StepResult
 from phaseline.usage import spending_from, spending_text
@@ -262,7 +263,7 @@ def phase_from(row: Row) -> PhaseRecord:
         queue=queue, priority=priority, available_at=time_of(available_at), attempt=attempt, failures=failures,
         crashes=crashes, postponed=postponed, fence=fence, worker=worker, lease_expires=moment(lease_expires),
         live=None if live is None else bool(live), length=length, same_as=same_as, total=total, reason=reason,
-        error=_error(error), progress=None if progress is None else Progress(**from_json(progress)),
+        error=_error(error), progress=None if progress is None else progress_of(from_json(progress)),
         wait_kind=None if wait_kind is None else WaitKind(wait_kind), wait_key=wait_key, due_at=moment(due_at),
         first_started_at=moment(first_started_at), started_at=moment(started_at), ended_at=moment(ended_at),
         decided=decided, gone_in_epoch=gone_in_epoch, sla_at=moment(sla_at), breached=breached,
@@ -321,7 +322,4 @@ def worker_from(row: Row) -> WorkerRecord:
 
 
 def _error(text: str | None) -> ErrorInfo | None:
-    if text is None:
-        return None
-    data = from_json(text)
-    return ErrorInfo(**{**data, "category": ErrorCategory(data["category"])})
+    return None if text is None else error_of(from_json(text))
