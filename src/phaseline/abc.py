@@ -268,7 +268,8 @@ class Storage(ABC):
     """
 
     blocking: bool = True
-    """Whether its calls may wait, so that they are made in threads."""
+    """Whether its calls may wait, so that they are made in threads. One that does not has no answer to lose: where a writing
+    verb of it raises ``StorageUnavailableError``, nothing is stored, and it is called again later."""
     shared: bool = True
     """Whether other processes can open the same one."""
     transactional: bool = False
@@ -330,7 +331,8 @@ class Storage(ABC):
 
         Raises:
             ValueError: A run is named twice.
-            StorageUnavailableError: Nothing is known of any unit: it may be stored; ask ``is_committed``.
+            StorageUnavailableError: Nothing is known of any unit: it may be stored; ask ``is_committed``. (With
+                ``blocking = False`` none of them is.)
             StorageRefusedError: One of them cannot be stored; of all others nothing is known, as above.
         """
 

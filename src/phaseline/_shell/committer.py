@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
@@ -16,7 +17,8 @@ from phaseline._engine.decide import fold_one
 from phaseline._engine.draft import Draft
 from phaseline._engine.verdicts import OverBudget, Refused
 from phaseline._shell.ids import commit_ids
-from phaseline._shell.live import Job, LiveRun
+from phaseline._shell.live import Job, LiveRun, Ticket
+from phaseline._shell.outage import OUTAGE_PAUSE
 from phaseline.abc import Clock, Storage
 from phaseline.control import allowed_in
 from phaseline.errors import (
@@ -27,10 +29,12 @@ from phaseline.errors import (
     SignalRefusedError,
     StorageUnavailableError,
 )
-from phaseline.loops import scope_class
+from phaseline.loops import scope_class, shared_event_class
 from phaseline.rows import PhaseRecord, PhaseState
 from phaseline.units import Outcome
 from phaseline.usage import NO_SPENDING
+
+log: Final = logging.getLogger("phaseline.committer")
 
 MAX_TRIES = 100
 """Times a unit is decided anew because somebody else moved its run; each time one of the two got through."""
@@ -176,27 +180,34 @@ class DirectCommitter(Committer):
         live.doubted = True
 
     async def store(self, live: LiveRun, command: Command) -> None:
-        await self.submit(live, command)  # where nothing is awaited nobody is cancelled
+        await self.submit(live, command, patient=False)  # where nothing is awaited nobody is cancelled
 
     async def submit(
         self,
         live: LiveRun,
         command: Command,
         *,
-        patient: bool = True,  # noqa: ARG002  # what does not block has no outages
+        patient: bool = True,
         job: Job | None = None,
         drives: bool = False,
     ) -> Sequence[PhaseRecord]:
-        for _ in range(MAX_TRIES):
-            if live.stale:
-                live.renew(self._storage.load(live.snapshot.run.namespace, live.id))
-            now = self._clock.now()
-            draft, granted = fold_one(live.snapshot, command, now, self._offer(now))
-            if granted is None or isinstance(granted, Refused):
-                raise refusal(live, command, granted)
-            if draft.is_empty:
-                return granted
-            outcome = self._storage.commit((draft.unit(input_text=live.input_text),))[0]
+        tries = MAX_TRIES
+        while tries:
+            tries -= 1
+            try:
+                if live.stale:
+                    live.renew(self._storage.load(live.snapshot.run.namespace, live.id))
+                now = self._clock.now()
+                draft, granted = fold_one(live.snapshot, command, now, self._offer(now))
+                if granted is None or isinstance(granted, Refused):
+                    raise refusal(live, command, granted)
+                if draft.is_empty:
+                    return granted
+                outcome = self._storage.commit((draft.unit(input_text=live.input_text),))[0]
+            except StorageUnavailableError as error:  # nothing is stored: what does not block loses no answer
+                await self._outlast(live, command, error, patient=patient)
+                tries = MAX_TRIES
+                continue
             if outcome is COMMITTED:
                 if job is not None:
                     job.hand_on()
@@ -211,6 +222,28 @@ class DirectCommitter(Committer):
                 raise KeyTaken
             live.stale = True
         raise self._contended(live)
+
+    async def _outlast(
+        self, live: LiveRun, command: Command, outage: StorageUnavailableError, *, patient: bool
+    ) -> None:
+        """Hold a command for a while; it is decided anew then, since others may have moved the run on.
+
+        Raises:
+            StorageUnavailableError: The caller is not patient.
+            RuntimeNotOpenError: Nothing is written any more.
+        """
+        if not patient:
+            raise outage
+        log.warning("%s; finished work is held and written once it is back", outage)
+        ticket = Ticket(command, patient=True, job=None, drives=False, told=shared_event_class()())
+        live.tickets.append(ticket)  # the run is not idle, and is not forgotten meanwhile
+        try:
+            await self._clock.sleep_until(self._clock.now() + OUTAGE_PAUSE)
+        finally:
+            if ticket in live.tickets:
+                live.tickets.remove(ticket)
+        if ticket.error is not None:
+            raise ticket.error
 
 
 def refusal(

@@ -94,6 +94,7 @@ class Worker:
         else:
             for watch in self._watches:
                 watch.look_at(runner.clock.now())
+            runner.spawn(self._look_round_for_ever)
         self.serve()
 
     def _enlist(self) -> bool:
@@ -259,6 +260,19 @@ class Worker:
         self.wake()
         await self._lookout.look()
         runner.swept_at = runner.clock.now()
+
+    async def _look_round_for_ever(self) -> None:
+        """Look for all that is due: where nobody else writes we know of it, unless the storage was away at its moment."""
+        while True:
+            await self._runner.clock.rest(self._runner.options.sweep_interval)
+            self._look_round()
+
+    def _look_round(self) -> None:
+        for watch in self._watches:
+            watch.look_at(self._runner.clock.now())
+        self._alarms.look()
+        self._mail.look()
+        self.wake()
 
     async def _renew(self) -> None:
         """Extend leases, and have runs looked at whose bodies were ended or taken over by another process."""
