@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import timedelta
+from typing import Any
 
 import anyio
 import pytest
 from tests.opening import OpenRuntime
 
 from phaseline import Pipeline, Runtime, phase
+from phaseline.abc import Storage
 from phaseline.errors import KeyConflictError
+from phaseline.finding import EVERY_RUN
+from phaseline.testing import FakeClock
 
 
 @phase
@@ -49,6 +54,33 @@ async def test_while_open(open_runtime: OpenRuntime) -> None:
         second = await runtime.start(doubled, {"a": 2}, key="k", while_open=True, delay=HOUR)
         third = await runtime.start(doubled, {"a": 2}, key="k", while_open=True)
     assert first.id != second.id == third.id
+
+
+@pytest.mark.parametrize("read", ["values", "load"])
+async def test_a_holder_that_is_purged_while_it_is_looked_up(
+    storage: Callable[[], Storage], clock: FakeClock, monkeypatch: pytest.MonkeyPatch, read: str
+) -> None:
+    """The key is free then: it was an error that named nothing, or that the run was unknown."""
+    place, beside = storage(), storage()
+    find = getattr(place, read)
+
+    def purged_before(*args: Any) -> object:
+        monkeypatch.setattr(place, read, find)
+        beside.purge("default", EVERY_RUN, 9)
+        return find(*args)
+
+    await anyio.to_thread.run_sync(beside.open)
+    try:
+        async with Runtime(place, pipelines=[doubled], clock=clock) as runtime:
+            first = await runtime.start(doubled, {"a": 1}, key="k")
+            await first.result()
+            monkeypatch.setattr(place, read, purged_before)
+            second = await runtime.start(doubled, {"a": 1}, key="k")
+            assert await second.result() == 2
+            assert second.id != first.id
+            assert [run.id for run in (await runtime.find()).runs] == [second.id]
+    finally:
+        await anyio.to_thread.run_sync(beside.close)
 
 
 async def test_other_input_is_refused(open_runtime: OpenRuntime) -> None:

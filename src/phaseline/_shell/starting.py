@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -23,6 +24,7 @@ from phaseline.errors import (
     DeadlinePassedError,
     KeyConflictError,
     PipelineNotRegisteredError,
+    RunNotFoundError,
     StorageUnavailableError,
 )
 from phaseline.limits import Rate, joined, limit_text, limits_text
@@ -74,7 +76,7 @@ class StartOptions:
 
 AT_ONCE = StartOptions()
 KEY_TRIES = 10
-"""Times a run is started anew because the one that held its key ended that very moment."""
+"""Times a run is started anew because the one that held its key ended, or was purged, that very moment."""
 
 
 class Found(NamedTuple):
@@ -113,7 +115,8 @@ async def _start(runner: Runner, plan: Plan, value: object, options: StartOption
             del runner.live[live.id]
             run_id = await _run_of_key(runner, live)
             if run_id is not None:
-                return await found_run(runner, run_id)
+                with suppress(RunNotFoundError):  # it was purged meanwhile, and has let go of the key
+                    return await found_run(runner, run_id)
         except BaseException:
             runner.drop_if_idle(
                 live
@@ -239,13 +242,15 @@ async def found_run(runner: Runner, run_id: str) -> Found:
 
 
 async def _run_of_key(runner: Runner, live: LiveRun) -> str | None:
-    """Give the id of the run that holds the key of one that was to be started; None if it ended and let go of it meanwhile."""
+    """Give the id of the run that holds the key of one that was to be started; None if it ended, or was purged, and let go of it meanwhile."""
     run = live.snapshot.run
     assert run.key is not None  # noqa: S101  # else nobody could hold it
     run_id = await runner.read(partial(runner.storage.keyed, run.namespace, run.pipeline, run.key))
     if run_id is None:
         return None
     texts = await runner.read(partial(runner.storage.values, run.namespace, run_id, (INPUT,)))
+    if INPUT not in texts:  # it was purged between the two
+        return None
     if not same_json(texts[INPUT], live.input_text or ""):
         raise KeyConflictError(run.key, run.pipeline, run_id)
     return run_id
