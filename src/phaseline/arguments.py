@@ -164,9 +164,7 @@ def check_bounds(
 ) -> None:
     """Refuse what a runtime could not work with."""
     what = "Runtime"
-    if not isinstance(namespace, str) or not namespace.isprintable() or not namespace:
-        raise DefinitionError(f"Runtime(namespace={namespace!r}): it must be a printable text, and not empty")
-    storable_key(namespace, what="the namespace")
+    check_namespace(namespace, "Runtime(namespace=...)")
     _check_count(concurrency, "concurrency")
     _check_count(sync_threads, "sync_threads")
     check_span(lease, "lease", what)
@@ -193,6 +191,15 @@ def check_bounds(
     if age_after is not None and not timedelta(0) < check_unit(age_after, "age_after", what) <= LONGEST:
         msg = f"Runtime(age_after={age_after}): what waits goes first after some time of up to ten years; None: never by that"
         raise DefinitionError(msg)
+
+
+def check_namespace(namespace: object, verb: str) -> None:
+    """Refuse what can be the name of no namespace; of the verb the dots stand for what was given."""
+    if not isinstance(namespace, str) or not namespace.isprintable() or not namespace:
+        raise DefinitionError(
+            f"{verb.replace('...', repr(namespace))}: it must be a printable text, and not empty"
+        )
+    storable_key(namespace, what="the namespace")
 
 
 def _check_count(count: object, option: str) -> None:

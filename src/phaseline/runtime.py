@@ -14,6 +14,7 @@ from typing import Any, Self, TypeVar, overload
 import anyio
 import attrs
 from anyio import to_thread
+from anyio.abc import TaskGroup
 from anyio.lowlevel import EventLoopToken, checkpoint, current_token
 
 from phaseline._definition.deps import Dep, check_provided, checked_deps
@@ -32,6 +33,7 @@ from phaseline.abc import Clock, Queue, Storage
 from phaseline.arguments import (
     check_bounds,
     check_kinds,
+    check_namespace,
     check_startable,
     checked_clock,
     checked_pipeline,
@@ -60,6 +62,7 @@ from phaseline.limits import Rate
 from phaseline.marks import Attribute, marks_of
 from phaseline.observing import Observers
 from phaseline.pipeline import Pipeline, Selected, names_of, open_hosts, warn_of_endless
+from phaseline.queues.inprocess import InProcessQueue
 from phaseline.retry import Retry
 from phaseline.rows import ENDED_STATES, ErrorCategory
 from phaseline.run import Run
@@ -215,13 +218,26 @@ class Runtime:
         """What takes traces and figures, of ``phaseline.otel`` and ``phaseline.prometheus``; for adapters, not for applications."""
         if on_error is not None:
             self.bus.subscribe(on_error, types=[ErrorOccurred], own=True)
+        self._on_error = on_error
         self._service: Service | None = None
+        self._host: Runtime | None = None
+        """Of a view, the runtime that it is one of."""
+        self._views: dict[str, Runtime] = {}
+        """By their namespaces, while this one is open."""
+        self._runners_beside: list[Runner] = []
+        """Those of views, also of such as could not be opened."""
+        self._tasks: TaskGroup | None = None
+        self._opening_views: anyio.Lock | None = None
         self._token: EventLoopToken | None = None
         self._pid: int | None = None
         self._stack = AsyncExitStack()
 
     def __repr__(self) -> str:
-        return f"Runtime({self._storage!r})"
+        return (
+            f"Runtime({self._storage!r})"
+            if self._host is None
+            else f"{self._host!r} within {self.namespace!r}"
+        )
 
     def client(self) -> Runtime:
         """The same one, as if made with ``serve=False``: for a process that only starts runs and asks about them.
@@ -235,7 +251,8 @@ class Runtime:
             msg = f"{self!r} is open and serves: use it as it is, or make its client before it is opened"
             raise RuntimeUsageError(msg)
         twin = copy(self)
-        twin._duties = attrs.evolve(self._duties, serve=False)  # noqa: SLF001  # its own, as below
+        twin._views, twin._runners_beside = {}, []  # noqa: SLF001  # its own, as below
+        twin._duties = attrs.evolve(self._duties, serve=False)  # noqa: SLF001
         twin._options = attrs.evolve(self._options, queues=frozenset[str]())  # noqa: SLF001
         return twin
 
@@ -248,6 +265,10 @@ class Runtime:
             StorageError: It cannot be opened.
             RuntimeUsageError: It is open already, or its bus or its storage is that of another open runtime.
         """
+        if self._host is not None:
+            raise RuntimeUsageError(
+                f"{self!r} is a view; it is open as long as that runtime, which gives it: within()"
+            )
         stack = AsyncExitStack()
         stack.enter_context(used_by(self, self._storage))  # left last
         try:
@@ -262,12 +283,9 @@ class Runtime:
         if self._duties.serve:  # who only starts runs calls no bodies
             plans = [pipeline.plan for pipeline in self._pipelines.values()]
             check_provided(plans, self._deps or {}, self._options.queues)
-        runner = Runner(
-            self._storage, self._queue, plans=[p.plan for p in self._pipelines.values()],
-            deps=self._deps, clock=self._clock, bus=self.bus, options=self._options,
-            observers=self.observers,
-        )  # fmt: skip
+        runner = self._new_runner()
         # Left in reverse: what writes is stopped before the storage closes, and its threads go last.
+        stack.push_async_callback(self._end_views)
         stack.push_async_callback(runner.threads_ended)
         stack.callback(runner.close)
         stack.push_async_callback(runner.write, self._storage.close)
@@ -284,8 +302,17 @@ class Runtime:
         ending.push_async_callback(service.close)
         await service.open(tasks)
         self._service, self._token, self._pid = service, current_token(), os.getpid()
+        self._tasks, self._opening_views = tasks, anyio.Lock()
         open_hosts.append(self)
+        ending.push_async_callback(self._stop_all, service)
         ending.callback(self._forget)
+
+    def _new_runner(self, beside: Runner | None = None) -> Runner:
+        return Runner(
+            self._storage, self._queue, plans=[p.plan for p in self._pipelines.values()],
+            deps=self._deps, clock=self._clock if beside is None else beside.clock, bus=self.bus, options=self._options,
+            observers=self.observers, beside=beside,
+        )  # fmt: skip
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -303,6 +330,90 @@ class Runtime:
     def _forget(self) -> None:
         open_hosts.remove(self)
         self._service = self._token = self._pid = None
+
+    # ------------------------------------------------------------------ views
+    async def within(self, namespace: str, /) -> Runtime:
+        """Give this runtime as it is in another namespace: the same verbs, on the runs, keys, schedules and events of that one.
+
+        A view is open until this runtime is closed, and serves if this one does. It shares pipelines, dependencies and settings, and
+        the threads and connections by which the storage is read and written. Bus, concurrency and threads of bodies are its own: no
+        tenant takes another one's place. ``pipeline.run()`` means this runtime, and ``view.run(pipeline, value)`` the view.
+
+        Args:
+            namespace: That one. Called again with it, this gives the same view.
+
+        Raises:
+            DefinitionError: It is no name of a namespace.
+            RuntimeNotOpenError: This runtime is not open.
+            StorageError: The storage cannot be read.
+        """
+        host = self._host or self
+        check_namespace(namespace, "runtime.within(...)")
+        opening = host._opening_views  # noqa: SLF001  # of its own kind, as below
+        if opening is None:
+            raise RuntimeNotOpenError
+        async with opening:
+            _ = host.runner  # it may have been closed meanwhile
+            if namespace == host.namespace:
+                return host
+            found = host._views.get(namespace)  # noqa: SLF001
+            return found or await host._open_view(namespace)  # noqa: SLF001
+
+    async def _open_view(self, namespace: str) -> Runtime:
+        view = copy(self)
+        view._host, view._service, view._views = self, None, {}  # noqa: SLF001  # its own, as all of these
+        view._options = attrs.evolve(self._options, namespace=namespace)  # noqa: SLF001
+        view.bus = EventBus()
+        if self._on_error is not None:
+            view.bus.subscribe(self._on_error, types=[ErrorOccurred], own=True)
+        if isinstance(self._queue, InProcessQueue):
+            view._queue = InProcessQueue()  # noqa: SLF001  # else work of one namespace would wake the workers of all
+        runner = view._new_runner(self.runner)  # noqa: SLF001
+        self._runners_beside.append(runner)
+        service = Service(runner, self._duties, owns_queue=False)
+        assert self._tasks is not None  # noqa: S101  # it is open
+        try:
+            await service.open(self._tasks)
+        except BaseException:
+            with anyio.CancelScope(shield=True):
+                await service.close()
+            raise
+        view._service = service  # noqa: SLF001
+        self._views[namespace] = view
+        return view
+
+    async def _stop_all(self, service: Service) -> None:
+        """Have all bodies end within one and the same drain, those of views too."""
+        assert self._opening_views is not None  # noqa: S101  # it was open
+        async with self._opening_views:  # one may be on its way
+            views, self._views = self._views, {}
+        if views:
+            async with anyio.create_task_group() as ending:
+                ending.start_soon(service.stop)
+                for view in views.values():
+                    ending.start_soon(view._end_view)  # noqa: SLF001  # its own
+
+    async def _end_view(self) -> None:
+        service = self._service
+        self._service = self._token = self._pid = None
+        assert service is not None  # noqa: S101  # it is a view that was open
+        await service.close()
+
+    async def _end_views(self) -> None:
+        """Let go of what is left of views; the storage is closed by now."""
+        runners, self._runners_beside = self._runners_beside, []
+        for runner in runners:
+            runner.close()
+            await runner.threads_ended()
+
+    @property
+    def runners(self) -> Sequence[Runner]:
+        """Its own, and those of its views; for adapters, not for applications.
+
+        Raises:
+            RuntimeNotOpenError: The runtime is not open.
+        """
+        return (self.runner, *(view.runner for view in self._views.values()))
 
     @property
     def runner(self) -> Runner:

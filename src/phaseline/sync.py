@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import AsyncIterable, Awaitable, Callable, Generator, Iterable, Mapping
+from copy import copy
 from datetime import datetime, timedelta
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Generic, ParamSpec, Self, TypeVar, get_args, overload
@@ -66,6 +67,7 @@ class SyncRuntime:
         self._backend: Backend = backend
         self._thread: LoopThread | None = None
         self._changing = threading.Lock()
+        self._is_view = False
 
     def __repr__(self) -> str:
         return f"SyncRuntime({self.runtime!r})"
@@ -78,6 +80,8 @@ class SyncRuntime:
             RuntimeUsageError: It is open already, or is not closed yet after an interrupt; or as ``Runtime``'s ``async with`` says.
             MissingDependencyError, StorageError: As ``Runtime``'s ``async with``.
         """
+        if self._is_view:
+            raise RuntimeUsageError(f"{self!r} is a view; it is open as long as the one that gave it")
         with self._changing:
             if self._thread is not None:
                 self._thread.check_process()
@@ -103,7 +107,7 @@ class SyncRuntime:
             RunningLoopError: It is called on the runtime's own thread, which would wait for itself.
         """
         thread = self._thread
-        if thread is None or not thread.is_alive:
+        if thread is None or not thread.is_alive or self._is_view:
             return
         if thread.is_here:
             raise RunningLoopError("close()", "await anyio.to_thread.run_sync(runtime.close)")
@@ -219,6 +223,13 @@ class SyncRuntime:
             if span is not None:
                 span.tell(run_id=run_id)
         return SyncHandle(self, RunHandle(self.runtime, run_id, None))
+
+    def within(self, namespace: str, /) -> SyncRuntime:
+        """Give this runtime as it is in another namespace, as ``Runtime.within``; it is open as long as this one."""
+        view = copy(self)
+        view.runtime = self.call(self.runtime.within, namespace)
+        view._is_view = True  # noqa: SLF001  # its own
+        return view
 
     def run(self, pipeline: Pipeline[In, Out], value: In, /) -> Run[Out]:
         """Run a pipeline to its end, as ``Runtime.run``; the explicit twin of ``pipeline.run_sync(value)``."""

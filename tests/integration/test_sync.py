@@ -200,6 +200,19 @@ def test_what_is_walked_through_is_closed_where_it_is_left(runtime: SyncRuntime)
     assert seen == [0, 1, 2]
 
 
+def test_a_view_of_another_namespace_is_on_the_same_thread(runtime: SyncRuntime) -> None:
+    """Opened and closed with the one that gave it."""
+    acme = runtime.within("acme")
+    handle = acme.start(numbers, 3, key="three")
+    assert handle.result(SOON) == 7
+    assert runtime.start(numbers, 4, key="three").result(SOON) == 9
+    assert acme.call(acme.runtime.find().count) == {"COMPLETED": 1}
+    with pytest.raises(RuntimeUsageError, match="is a view"):
+        acme.open()
+    acme.close()
+    assert acme.run(numbers, 1).output == 3
+
+
 def test_many_threads_ask_at_once(runtime: SyncRuntime) -> None:
     """As a server for WSGI has them."""
     with ThreadPoolExecutor(16) as threads:

@@ -438,6 +438,7 @@ async def run_on_runtime(bus: EventBus) -> None:
         assert_type(await handle.result_of(Split()), Words)
         assert_type(await handle.result_of("size"), object)
         runtime.events(pipeline=ingest)
+        assert_type(await runtime.within("acme"), Runtime)
         assert_type(await handle.pause(reason="why", actor="ada"), None)
         assert_type(await handle.resume(), None)
         assert_type(await handle.cancel(), None)

@@ -131,6 +131,20 @@ async def test_nobody_gets_to_another_namespace() -> None:
                 await guard(Access("a", namespace), source).admit(connection())
 
 
+async def test_a_namespace_may_be_found_in_a_while() -> None:
+    """As a view is, that is opened by who asks for it first."""
+    async with Runtime(pipelines=[doubled]) as runtime:
+
+        async def found(namespace: str | None) -> Runtime | None:
+            return None if namespace != "acme" else await runtime.within(namespace)
+
+        visitor = await guard(Access("a", "acme"), found).admit(connection())
+        assert visitor.runtime is await runtime.within("acme")
+        for namespace in ("unknown", None):
+            with pytest.raises(ForbiddenError):
+                await guard(Access("a", namespace), found).admit(connection())
+
+
 async def test_a_run_that_one_may_not_see_is_unknown() -> None:
     """The same error, the same words as for one that is not there."""
     async with Runtime(pipelines=[doubled]) as runtime:

@@ -98,7 +98,9 @@ class Runner:
         bus: EventBus | None = None,
         options: RunnerOptions | None = None,
         observers: Observers | None = None,
+        beside: Runner | None = None,
     ) -> None:
+        """Put one together; ``beside`` has the storage open, and shares the threads that write and read it."""
         self.storage = storage
         self.reach: Callable[[str], None] = storage.reach
         self.queue = queue
@@ -141,8 +143,8 @@ class Runner:
         self.crew: Crew | None = None
         self.bodies: Threads | None = None
         """Where sync bodies run, from the first one on."""
-        self._writer = Threads("phaseline-writer", 1, ahead=2) if storage.blocking else None
-        self._readers = Threads("phaseline-reader", 4) if storage.blocking else None
+        self._is_beside = beside is not None
+        self._writer, self._readers = _threads_of(storage) if beside is None else beside.threads_of_storage
         self.off_loop: OffLoop = OffLoop(self._readers)
         """Calls what blocks where the storage does, beside the committer: what it writes is in no order with that one's batches."""
         self.values: Values = Values(storage, self.off_loop)
@@ -480,9 +482,19 @@ class Runner:
         for threads in self._threads():
             await threads.ended()
 
+    @property
+    def threads_of_storage(self) -> tuple[Threads | None, Threads | None]:
+        """Those that write it, and those that read it; none where it does not block."""
+        return self._writer, self._readers
+
     def _threads(self) -> list[Threads]:
-        return [
-            threads
-            for threads in (self.bodies, self._writer, self._readers, self._handlers)
-            if threads is not None
-        ]
+        """Those that end with this runner."""
+        of_storage = () if self._is_beside else (self._writer, self._readers)
+        return [threads for threads in (self.bodies, *of_storage, self._handlers) if threads is not None]
+
+
+def _threads_of(storage: Storage) -> tuple[Threads | None, Threads | None]:
+    """Make those that write a storage, one after the other, and those that read it."""
+    if not storage.blocking:
+        return None, None
+    return Threads("phaseline-writer", 1, ahead=2), Threads("phaseline-reader", 4)

@@ -41,8 +41,10 @@ class Duties:
 class Service:
     """A runner at work, on one namespace."""
 
-    def __init__(self, runner: Runner, duties: Duties) -> None:
+    def __init__(self, runner: Runner, duties: Duties, *, owns_queue: bool = True) -> None:
+        """Put one together; ``owns_queue`` says whether the queue is closed with it."""
         self.runner = runner
+        self._owns_queue = owns_queue
         self.relay: Relay | None = None
         """Tells events to other processes, and hears theirs."""
         self.scheduler: Scheduler | None = None
@@ -65,7 +67,7 @@ class Service:
         ending.push_async_callback(runner.bus.drain, HANDLER_GRACE)
         if duties.serve:
             await self._serve()
-        if runner.queue.crosses_processes:
+        if self._owns_queue and runner.queue.crosses_processes:
             ending.push_async_callback(self._flush)
         ending.push_async_callback(self.stop)
 

@@ -121,7 +121,8 @@ class FakeClock:
                 self._resting.append(rest)
 
     def _runners(self) -> list[Runner]:
-        return [host.runner for host in open_hosts if isinstance(host, Runtime) and host.runner.clock is self]
+        hosts = [host for host in open_hosts if isinstance(host, Runtime) and host.runner.clock is self]
+        return [runner for host in hosts for runner in host.runners]
 
     def _commits(self) -> int:
         return sum(runner.commits for runner in self._runners())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import TypeAlias
 
@@ -22,7 +22,7 @@ from phaseline.runtime import Runtime
 from phaseline.schedules import Schedules
 from phaseline.web.access import Access, Action, Authorize, asked, everything
 
-Source: TypeAlias = Runtime | Callable[[str | None], Runtime | None]
+Source: TypeAlias = Runtime | Callable[[str | None], Runtime | Awaitable[Runtime | None] | None]
 """The one runtime, or what gives that of a namespace, and None where there is none."""
 
 
@@ -92,13 +92,14 @@ class Guard:
             raise UnauthenticatedError
         if access.has_expired():
             raise UnauthenticatedError(expired=True)
-        runtime = self._runtime_of(access.namespace)
+        runtime = await self._runtime_of(access.namespace)
         if runtime is None:
             raise ForbiddenError("namespace")
         _ = runtime.runner  # refuses if it is not open
         return Visitor(access, runtime)
 
-    def _runtime_of(self, namespace: str | None) -> Runtime | None:
-        found = self.source if isinstance(self.source, Runtime) else self.source(namespace)
+    async def _runtime_of(self, namespace: str | None) -> Runtime | None:
+        given = self.source if isinstance(self.source, Runtime) else self.source(namespace)
+        found = await given if isinstance(given, Awaitable) else given
         # Whatever was found: nobody gets to see another namespace than his.
         return found if found is None or namespace in (None, found.namespace) else None
