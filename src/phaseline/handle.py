@@ -79,6 +79,8 @@ class RunHandle(Generic[Out_co]):
     async def result_of(self, phase: Node[Any, Any] | str, /) -> object:
         """Give what a phase gave, as it is stored now; the twin of ``ctx.result_of``, from outside.
 
+        Of a phase that ended the run with ``Finish`` that is the output of the run, whatever the phase's own type.
+
         Args:
             phase: A phase, chain or pipeline that stands in the run's pipeline once, outside of maps; or the path of one, also
                 of an item: ``"enrich[3]"``. Only the former has a type.

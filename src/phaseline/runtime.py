@@ -283,6 +283,7 @@ class Runtime:
         if self._duties.serve:  # who only starts runs calls no bodies
             plans = [pipeline.plan for pipeline in self._pipelines.values()]
             check_provided(plans, self._deps or {}, self._options.queues)
+        await looks_ended(self._storage)  # before it is ours to close
         runner = self._new_runner()
         # Left in reverse: what writes is stopped before the storage closes, and its threads go last.
         stack.push_async_callback(self._end_views)
@@ -290,7 +291,6 @@ class Runtime:
         stack.callback(runner.close)
         stack.push_async_callback(runner.write, self._storage.close)
         stack.push_async_callback(runner.reads_ended)
-        await looks_ended(self._storage)
         await runner.write(self._storage.open)
         if (
             self._storage.shared

@@ -89,8 +89,9 @@ class SyncRuntime:
                     raise RuntimeUsageError(
                         f"{self!r} is open already, or not closed yet; close() waits until it is"
                     )
-            thread = self._thread = LoopThread(self.runtime, self._backend)
+            thread = LoopThread(self.runtime, self._backend)
             thread.start()
+            self._thread = thread
         try:
             thread.wait_until_open()
         except BaseException:
@@ -104,13 +105,14 @@ class SyncRuntime:
         Interrupted, it goes on being closed; called again, this waits for it again.
 
         Raises:
-            RunningLoopError: It is called on the runtime's own thread, which would wait for itself.
+            RunningLoopError: It is called on the runtime's own thread, which would wait for itself: begin it in another one, for which
+                nothing here waits.
         """
         thread = self._thread
         if thread is None or not thread.is_alive or self._is_view:
             return
         if thread.is_here:
-            raise RunningLoopError("close()", "await anyio.to_thread.run_sync(runtime.close)")
+            raise RunningLoopError("close()", "threading.Thread(target=runtime.close).start()")
         thread.close()
 
     def migrate(self) -> None:

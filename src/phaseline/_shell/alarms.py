@@ -61,7 +61,9 @@ class Alarms:
         while True:
             await self._wake.wait()
             self._wake = new_event()
-            with survived(log, "waits that are due could not be ended, and are later"):
+            with survived(
+                log, "waits that are due could not be ended, and are later", self._runner.note_miss
+            ):
                 await self._end_what_is_due()
 
     async def _end_what_is_due(self) -> None:

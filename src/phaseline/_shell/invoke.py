@@ -29,7 +29,7 @@ from phaseline._shell.outage import patiently
 from phaseline._shell.transact import transact
 from phaseline._values.nothing import NOTHING
 from phaseline._values.signature import accepts
-from phaseline.errors import CodecError, DefinitionError, EncodeError, StorageError
+from phaseline.errors import CodecError, DefinitionError, EncodeError, RuntimeNotOpenError, StorageError
 from phaseline.logs import called
 from phaseline.loops import is_meant_for_us
 from phaseline.rows import ErrorCategory
@@ -180,6 +180,9 @@ def _command_for(
             return _skipped(runner, job, context, error, handed_on)
         case Finish():
             return _finished(runner, job, context, error)
+        case RuntimeNotOpenError() if runner.draining:
+            # It asked for something of a runtime that closes: no fault of its own, and elsewhere, or later, it is answered.
+            return Release(row.path, row.fence, job.saved, job.used())
         case _:
             return _failed(runner, job, context, error)
 

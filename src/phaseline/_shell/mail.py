@@ -62,7 +62,11 @@ class Mail:
         while True:
             await self._wake.wait()
             self._wake = new_event()
-            with survived(log, "what runs have told each other could not be delivered, and is later"):
+            with survived(
+                log,
+                "what runs have told each other could not be delivered, and is later",
+                self._runner.note_miss,
+            ):
                 await self._deliver_all()
 
     async def _deliver_all(self) -> None:

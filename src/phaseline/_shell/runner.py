@@ -45,7 +45,7 @@ from phaseline.errors import (
     RuntimeUsageError,
 )
 from phaseline.events import Event
-from phaseline.loops import Post, is_known, knowing_context, loop_post, scope_class
+from phaseline.loops import LoopEvent, Post, is_known, knowing_context, loop_post, scope_class
 from phaseline.observing import Observers
 from phaseline.rows import ENDED_STATES, Definition, PhaseRecord, RunRecord
 from phaseline.times import later
@@ -67,6 +67,8 @@ class Runner:
     """Whether nothing is carried forward here any more, so that waiting for a run is in vain."""
     went_over_ends: int = 0
     """Counts the ends of runs here, and the commits with which they went on after one: who was told of an end looks again."""
+    missed: LoopEvent | None = None
+    """Set where what was due could not be seen to; None where a sweep looks at it anyway."""
     on_message: Callable[[], None] | None = None
     """Told when a commit has told other runs something."""
     on_due: Callable[[datetime], None] | None = None
@@ -360,6 +362,11 @@ class Runner:
         # Else it is driven by its caller alone, in a memory of its own: nobody hears of it, and nothing runs beside it.
         if self._tasks is not None:
             tell(self, live, draft)
+
+    def note_miss(self) -> None:
+        """Have it looked again at what is due."""
+        if self.missed is not None:
+            self.missed.set()
 
     def tell_live(self, event: Event) -> None:
         """Tell an event that is not stored."""

@@ -6,9 +6,7 @@ from contextlib import AsyncExitStack
 from datetime import timedelta
 from functools import partial
 
-import anyio
 import attrs
-from anyio import to_thread
 from anyio.abc import TaskGroup
 
 from phaseline._shell import ageing, retention
@@ -94,9 +92,9 @@ class Service:
 
     async def _flush(self) -> None:
         """Have the last permits sent: a process that only starts runs may be about to end."""
-        with anyio.CancelScope(shield=True):
-            await to_thread.run_sync(partial(self.runner.queue.flush, FLUSH_GRACE))
-            await to_thread.run_sync(self.runner.queue.close)
+        # On a thread that there is already: at the end of the interpreter none can be begun.
+        await self.runner.write(partial(self.runner.queue.flush, FLUSH_GRACE))
+        await self.runner.write(self.runner.queue.close)
 
     async def close(self) -> None:
         """End all of it, in order."""

@@ -55,7 +55,7 @@ class Watch(Generic[T]):
         self._runner.spawn(self._look_safely)
 
     async def _look_safely(self) -> None:
-        with survived(log, self._trouble):
+        with survived(log, self._trouble, self._runner.note_miss):
             await self.look()
 
     async def look(self) -> None:

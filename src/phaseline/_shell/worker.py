@@ -94,7 +94,7 @@ class Worker:
         else:
             for watch in self._watches:
                 watch.look_at(runner.clock.now())
-            runner.spawn(self._look_round_for_ever)
+            runner.spawn(self._look_round_after_misses)
         self.serve()
 
     def _enlist(self) -> bool:
@@ -171,7 +171,9 @@ class Worker:
             self._wake = new_event()
             self.busy = True
             try:
-                with survived(log, "cannot look for work now, and do at the next sweep"):
+                with survived(
+                    log, "cannot look for work now, and do at the next sweep", self._runner.note_miss
+                ):
                     await self._claim_what_fits()
             finally:
                 self.busy = False
@@ -261,10 +263,13 @@ class Worker:
         await self._lookout.look()
         runner.swept_at = runner.clock.now()
 
-    async def _look_round_for_ever(self) -> None:
-        """Look for all that is due: where nobody else writes we know of it, unless the storage was away at its moment."""
+    async def _look_round_after_misses(self) -> None:
+        """Look for all that is due once more: where nobody else writes we know of it, unless the storage was away at its moment."""
+        runner = self._runner
         while True:
-            await self._runner.clock.rest(self._runner.options.sweep_interval)
+            runner.missed = missed = new_event()
+            await missed.wait()
+            await runner.clock.rest(runner.options.sweep_interval)
             self._look_round()
 
     def _look_round(self) -> None:

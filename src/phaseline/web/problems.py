@@ -91,6 +91,10 @@ TABLE: Final[Mapping[type[errors.PhaselineError], Kind]] = {
     ),
     errors.SubscriptionLimitError: Kind("too-many-subscriptions", 429, "There are too many subscriptions"),
     errors.SubscriptionError: Kind("subscription-refused", 422, "This cannot be subscribed to"),
+    errors.RunNotVisibleError: Kind("not-visible", 409, "The run is not committed yet", ("run_id",)),
+    errors.NoResultError: Kind("no-result", 409, "The phase has no result", ("run_id", "phase", "state")),
+    errors.NoOutputError: Kind("no-output", 409, "The run has no output", ("run_id",)),
+    errors.DeadlinePassedError: Kind("deadline-passed", 422, "It should be over already"),
     errors.CommandRefusedError: Kind(
         "command-refused", 409, "The run does not obey that now", ("run_id", "command", "state", "allowed")
     ),
