@@ -8,7 +8,7 @@ from datetime import timedelta
 import anyio
 import pytest
 from sqlalchemy import create_engine
-from tests.counted import doubled, world
+from tests.counted import doubled
 from tests.opening import OpenRuntime
 
 from phaseline import Pipeline, Runtime, phase
@@ -84,7 +84,6 @@ async def test_what_waits_goes_on_there(open_runtime: OpenRuntime, clock: FakeCl
 
 async def test_concurrency_is_its_own(open_runtime: OpenRuntime, clock: FakeClock) -> None:
     """A tenant whose bodies stand still takes no place of another one."""
-    world.holds = True
     gate = anyio.Event()
 
     @phase

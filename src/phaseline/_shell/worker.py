@@ -29,7 +29,7 @@ from phaseline._shell.paging import page_by_page
 from phaseline._shell.runner import Runner
 from phaseline._shell.tending import tend
 from phaseline.abc import Claimed, ClaimRequest, HeldPhase, WorkerRecord
-from phaseline.loops import loop_post, new_event
+from phaseline.loops import LoopEvent, loop_post, new_event
 from phaseline.units import RunRows, Unit
 
 log = logging.getLogger("phaseline.worker")
@@ -94,7 +94,8 @@ class Worker:
         else:
             for watch in self._watches:
                 watch.look_at(runner.clock.now())
-            runner.spawn(self._look_round_after_misses)
+            runner.missed = new_event()  # now, and not by the task: what is missed before that begins counts, too
+            runner.spawn(self._look_round_after_misses, runner.missed)
         self.serve()
 
     def _enlist(self) -> bool:
@@ -263,13 +264,13 @@ class Worker:
         await self._lookout.look()
         runner.swept_at = runner.clock.now()
 
-    async def _look_round_after_misses(self) -> None:
+    async def _look_round_after_misses(self, missed: LoopEvent) -> None:
         """Look for all that is due once more: where nobody else writes we know of it, unless the storage was away at its moment."""
         runner = self._runner
         while True:
-            runner.missed = missed = new_event()
             await missed.wait()
             await runner.clock.rest(runner.options.sweep_interval)
+            runner.missed = missed = new_event()
             self._look_round()
 
     def _look_round(self) -> None:
