@@ -295,9 +295,8 @@ class SyncHandle(Generic[Out_co]):
     def result_of(self, phase: str, /) -> object: ...
     def result_of(self, phase: Node[Any, Any] | str, /) -> object:
         """Give what a phase gave, as ``RunHandle.result_of``."""
-        if isinstance(
-            phase, str
-        ):  # each of the twin's overloads by itself: a checker takes no union for them
+        # Each of the twin's overloads by itself: a checker takes no union for them.
+        if isinstance(phase, str):
             return self._runtime.call(self._handle.result_of, phase)
         return self._runtime.call(self._handle.result_of, phase)
 

@@ -94,9 +94,8 @@ class Worker:
         else:
             for watch in self._watches:
                 watch.look_at(runner.clock.now())
-            runner.missed = (
-                new_event()
-            )  # now, and not by the task: what is missed before that begins counts, too
+            # Now, and not by the task: what is missed before that begins counts, too.
+            runner.missed = new_event()
             runner.spawn(self._look_round_after_misses, runner.missed)
         self.serve()
 
