@@ -202,6 +202,18 @@ def check_namespace(namespace: object, verb: str) -> None:
     storable_key(namespace, what="the namespace")
 
 
+def checked_namespaces(namespaces: Any) -> tuple[str, ...]:
+    """Give the names of namespaces that a runtime was given as a list."""
+    if isinstance(namespaces, str) or not hasattr(namespaces, "__iter__"):
+        raise DefinitionError(
+            f"Runtime(namespaces={namespaces!r}): a list of names is needed: [{namespaces!r}]"
+        )
+    names: tuple[str, ...] = (*namespaces,)
+    for name in names:
+        check_namespace(name, "Runtime(namespaces=[...])")
+    return names
+
+
 def _check_count(count: object, option: str) -> None:
     if not isinstance(count, int) or isinstance(count, bool) or count < 1:
         raise DefinitionError(f"Runtime({option}={count!r}): it is a whole number, of at least 1")

@@ -36,6 +36,7 @@ from phaseline.arguments import (
     check_namespace,
     check_startable,
     checked_clock,
+    checked_namespaces,
     checked_pipeline,
     checked_pipelines,
     checked_queue,
@@ -96,6 +97,7 @@ class Runtime:
         lease: timedelta = timedelta(seconds=30),
         drain: timedelta = timedelta(seconds=10),
         namespace: str = "default",
+        namespaces: Iterable[str] = (),
         namespace_concurrency: int | None = None,
         namespace_rate: Rate | None = None,
         namespace_quota: Quota | None = None,
@@ -134,6 +136,7 @@ class Runtime:
                 three while it lasts.
             drain: How long bodies may go on when the runtime closes; then they are handed over.
             namespace: Keeps runs, keys and workers of several tenants apart.
+            namespaces: Others that it is opened in too, as by ``within``: those of the tenants that a worker process serves.
             namespace_concurrency: Bodies of runs started here that may run at once in all processes of the namespace
                 together; None for any number.
             namespace_rate: How many of them may be begun in a time, each attempt by itself.
@@ -211,6 +214,7 @@ class Runtime:
         self._duties = Duties(
             serve=serve, retain=retain, age_after=age_after, transport=checked_transport(transport)
         )
+        self._namespaces = checked_namespaces(namespaces)
         self._deps, self._clock = checked_deps(deps), checked_clock(clock)
         self.bus: EventBus = bus or EventBus()
         """Where events of its runs are heard."""
@@ -239,21 +243,28 @@ class Runtime:
             else f"{self._host!r} within {self.namespace!r}"
         )
 
-    def client(self) -> Runtime:
+    def client(self, *, namespace: str | None = None) -> Runtime:
         """The same one, as if made with ``serve=False``: for a process that only starts runs and asks about them.
 
         The two share what was given to this one, so only one of them can be open.
 
+        Args:
+            namespace: As if made with this one too.
+
         Raises:
+            DefinitionError: It is no name of a namespace.
             RuntimeUsageError: This one is open.
         """
         if self._service is not None:
             msg = f"{self!r} is open and serves: use it as it is, or make its client before it is opened"
             raise RuntimeUsageError(msg)
+        if namespace is None:
+            namespace = self.namespace
+        check_namespace(namespace, "runtime.client(...)")
         twin = copy(self)
-        twin._views, twin._runners_beside = {}, []  # noqa: SLF001  # its own, as below
+        twin._host, twin._views, twin._runners_beside, twin._namespaces = None, {}, [], ()  # noqa: SLF001  # its own, as below
         twin._duties = attrs.evolve(self._duties, serve=False)  # noqa: SLF001
-        twin._options = attrs.evolve(self._options, queues=frozenset[str]())  # noqa: SLF001
+        twin._options = attrs.evolve(self._options, namespace=namespace, queues=frozenset[str]())  # noqa: SLF001
         return twin
 
     # ------------------------------------------------------------------ open and close
@@ -306,6 +317,8 @@ class Runtime:
         open_hosts.append(self)
         ending.push_async_callback(self._stop_all, service)
         ending.callback(self._forget)
+        for namespace in self._namespaces:
+            await self.within(namespace)
 
     def _new_runner(self, beside: Runner | None = None) -> Runner:
         return Runner(
@@ -413,7 +426,7 @@ class Runtime:
         Raises:
             RuntimeNotOpenError: The runtime is not open.
         """
-        return (self.runner, *(view.runner for view in self._views.values()))
+        return (self.runner, *(view.runner for view in [*self._views.values()]))
 
     @property
     def runner(self) -> Runner:

@@ -138,20 +138,23 @@ def test_a_deadline_may_be_a_time_from_now_on(kiosk):
     assert "from now on" in kiosk.ask("run", "letters", '"one"', "--deadline", "soon").stderr
 
 
-def test_what_begins_something_looks_at_the_namespace(kiosk):
-    """One that is said, and is not that of the runtime, is not begun in another one."""
-    kiosk.data("schedules", "put", "nightly", "letters", '"one"', "--every", "1h")
-    for command in (
-        ("run", "letters", '"one"'),
-        ("run", "letters", '"one"', "--detach"),
-        ("schedules", "put", "x", "letters", '"one"', "--every", "1h"),
-        ("schedules", "trigger", "nightly"),
-        ("schedules", "backfill", "nightly", "--since", "3h", "--until", "0s"),
-    ):
-        found = kiosk.ask(*command, PHASELINE_NAMESPACE="acme")
-        assert (ExitCode.UNUSABLE, "") == (found.exit_code, found.stdout), command
-        assert "is in namespace 'default', not 'acme'" in found.stderr
-    assert 0 == kiosk.data("runs", "counts")["total"]
+def test_what_is_asked_and_begun_is_in_the_namespace_that_is_said(kiosk):
+    """The runtime is used as it is there, pipelines and all; nothing is done in its own."""
+    there = {"PHASELINE_NAMESPACE": "acme"}
+    nightly = ("schedules", "put", "nightly", "letters", '"one"', "--every", "1h")
+    assert "nightly" == kiosk.data(*nightly, **there)["name"]
+    begun = kiosk.data("run", "letters", '"one"', "--detach", **there)["id"]
+    assert "CANCELLED" == kiosk.data("runs", "cancel", begun, "--namespace", "acme")["done"][0]["state"]
+    triggered = kiosk.data("schedules", "trigger", "nightly", **there)["id"]
+    assert ExitCode.DONE == kiosk.ask("run", "letters", '"one two"', "--namespace", "acme").exit_code
+    assert 3 == kiosk.data("runs", "counts", "--namespace", "acme")["total"]
+    assert {begun, triggered} < {
+        run["id"] for run in kiosk.data("runs", "list", place=kiosk.url, **there)["runs"]
+    }
+    assert (0, []) == (kiosk.data("runs", "counts")["total"], kiosk.data("schedules", "list")["schedules"])
+    assert ExitCode.NOT_FOUND == kiosk.ask("runs", "show", begun).exit_code
+    refused = kiosk.ask("runs", "list", "--namespace", "a\nb")
+    assert (ExitCode.UNUSABLE, True) == (refused.exit_code, "printable text" in refused.stderr)
 
 
 @pytest.mark.parametrize(

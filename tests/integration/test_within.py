@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import timedelta
+from typing import Any
 
 import anyio
 import pytest
@@ -110,6 +111,38 @@ async def test_errors_are_told_by_name(open_runtime: OpenRuntime) -> None:
         handle = await acme.start(failing, 1)
         await handle.wait(WAIT)
     assert [event.run_id for event in told] == [handle.id]
+
+
+async def test_a_worker_serves_the_namespaces_that_it_was_given(open_runtime: OpenRuntime) -> None:
+    """From its opening on; a client of it is open in none of them before it is asked."""
+    served = open_runtime(numbers, namespaces=["acme", "globex", "acme"])
+    async with served:
+        assert [runner.options.namespace for runner in served.runners] == ["default", "acme", "globex"]
+        for number, name in enumerate(["acme", "globex"]):
+            there = await served.within(name)
+            assert await (await there.start(numbers, number)).result(WAIT) == 2 * number
+    async with served.client() as client:
+        assert [runner.options.namespace for runner in client.runners] == ["default"]
+
+
+async def test_a_client_may_be_one_of_another_namespace(open_runtime: OpenRuntime) -> None:
+    """As if the runtime had been made with it."""
+    runtime = open_runtime(numbers)
+    client = runtime.client(namespace="acme")
+    async with client:
+        handle = await client.start(numbers, 1)
+        assert await handle.state() == "IDLE"
+        assert client.namespace == "acme"
+    assert (runtime.namespace, runtime.client().namespace) == ("default", "default")
+    with pytest.raises(DefinitionError, match=r"client\(''\)"):
+        runtime.client(namespace="")
+
+
+@pytest.mark.parametrize("given", ["acme", 3, [""], [None]])
+def test_what_names_no_namespaces_is_refused(given: Any) -> None:
+    """When the runtime is made."""
+    with pytest.raises(DefinitionError, match="namespaces="):
+        Runtime(namespaces=given)
 
 
 async def test_it_is_open_as_long_as_its_host(open_runtime: OpenRuntime) -> None:

@@ -66,20 +66,21 @@ def test_what_waits_for_less_than_the_patience_is_told_with_it(place, capsys):
 
 
 @pytest.mark.parametrize("said_by", ["option", "environment"])
-def test_a_namespace_in_which_there_is_nothing_may_be_the_wrong_one(place, capsys, monkeypatch, said_by):
-    """Of a URL it is looked at as in other commands; a runtime that is in another one is refused."""
+@pytest.mark.parametrize("named_by", ["url", "module"])
+def test_a_namespace_in_which_there_is_nothing_may_be_the_wrong_one(
+    place, capsys, monkeypatch, said_by, named_by
+):
+    """It is looked at as in other commands."""
     _start(place)
     option = ["--namespace", "acme"] if said_by == "option" else []
     if not option:
         monkeypatch.setenv("PHASELINE_NAMESPACE", "acme")
-    url = f"sqlite:///{place}/runs.db"
-    assert 0 == cli.main(["doctor", url, *option])
+    named = f"sqlite:///{place}/runs.db" if named_by == "url" else "shops:runtime"
+    assert 0 == cli.main(["doctor", named, *option])
     assert "there is no run in namespace 'acme'; if another one is meant" in capsys.readouterr().out
     monkeypatch.delenv("PHASELINE_NAMESPACE", raising=False)
-    assert 0 == cli.main(["doctor", url])
+    assert 0 == cli.main(["doctor", named])
     assert "there is no run" not in capsys.readouterr().out
-    assert 2 == cli.main(["doctor", "shops:runtime", "--namespace", "acme"])
-    assert "is in namespace 'default', not 'acme'" in capsys.readouterr().err
 
 
 def test_all_of_it_is_told_as_json(place, capsys):

@@ -14,7 +14,7 @@ from phaseline.cli.client import empty
 from phaseline.cli.codes import ExitCode
 from phaseline.cli.options import SPAN, Json, Namespace, RuntimePlace, RuntimeToo, named, span
 from phaseline.cli.output import print_json
-from phaseline.cli.places import place_of, runtime_of
+from phaseline.cli.places import client_of, place_of
 from phaseline.health import PATIENCE, Health
 from phaseline.runtime import Runtime
 
@@ -34,7 +34,7 @@ def doctor(
     Looks at what the workers of a runtime share; nothing is served and nothing changed. The threads of a worker are known to
     its own process alone: runtime.health().
     """
-    found = runtime_of(place_of(named(runtime, also)), namespace=namespace)
+    found = client_of(place_of(named(runtime, also)), namespace=namespace)
     health = anyio.run(partial(found.health, patience=patience))
     if as_json:
         print_json(health.to_dict())
@@ -50,8 +50,8 @@ async def _remarks(runtime: Runtime, health: Health) -> Sequence[str]:
     """What is said beside it of a namespace in which there is nothing."""
     if not health.lists_workers or not health.ok or health.workers or health.queues:
         return ()
-    async with runtime.client() as client:
-        told = await empty(client)
+    async with runtime:
+        told = await empty(runtime)
         return () if told is None else (told,)
 
 

@@ -133,7 +133,7 @@ Namespace: TypeAlias = Annotated[
         envvar="PHASELINE_NAMESPACE",
         show_envvar=False,
         show_default=False,
-        help="Of the runs, where the runtime is named by a URL; one that MODULE:NAME names must be in it.",
+        help="In whose runs is looked; by default that of the runtime, of a URL default.",
     ),
 ]
 Reason: TypeAlias = Annotated[str, typer.Option(help="Why, for the run's history.")]

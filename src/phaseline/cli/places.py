@@ -69,29 +69,18 @@ def place_of(given: str | None, folder: Path | None = None) -> Place:
     )
 
 
-def runtime_of(place: Place, *, namespace: str | None = None) -> Runtime:
+def runtime_of(place: Place) -> Runtime:
     """Give the runtime that is named; of a URL, one that knows no pipeline and serves nothing.
 
     Raises:
-        NoRuntimeError: There is none, or it is in another namespace.
+        NoRuntimeError: There is none.
         StorageURLError: The URL names no storage.
     """
     if not place.is_url:
-        found = runtime_at(place.text, place.folder)
-        if namespace not in (None, found.namespace):
-            raise NoRuntimeError(
-                f"{place.text} is in namespace {found.namespace!r}, not {namespace!r}: leave --namespace out, or name a "
-                "runtime of that namespace"
-            )
-        return found
+        return runtime_at(place.text, place.folder)
     if place.text.lower().startswith(SQLITE):
         _check_file(place.text)
-    return Runtime(
-        place.text,
-        namespace="default" if namespace is None else namespace,
-        settings=place.settings,
-        serve=False,
-    )
+    return Runtime(place.text, settings=place.settings, serve=False)
 
 
 def _check_file(url: str) -> None:
@@ -112,12 +101,13 @@ def _check_file(url: str) -> None:
 
 
 def client_of(place: Place, *, namespace: str | None = None) -> Runtime:
-    """Give the runtime that is named, serving nothing, as one that looks on and commands.
+    """Give the runtime that is named, serving nothing, as one that looks on and commands, in a namespace if one is said.
 
     Raises:
         NoRuntimeError, StorageURLError: As ``runtime_of``.
+        DefinitionError: It is no name of a namespace.
     """
-    return runtime_of(place, namespace=namespace).client()
+    return runtime_of(place).client(namespace=namespace)
 
 
 def pipeline_in(runtime: Runtime, name: str | None, version: str | None) -> Pipeline[Any, Any]:

@@ -101,18 +101,19 @@ def run(
     place = place_of(runtime)
     if place.is_url:
         raise NoRuntimeError("a run needs its pipeline: write MODULE:NAME, such as shop.worker:runtime")
-    found = runtime_of(place, namespace=namespace)
+    found = runtime_of(place)
     begun: list[str] = []
 
     async def to_the_end() -> RunDetail:
         from phaseline.console import watch
 
-        async with found:
-            begun.append(await begin(found))
+        async with found as host:
+            opened = host if namespace is None else await host.within(namespace)
+            begun.append(await begin(opened))
             if not sys.stderr.isatty():  # where it is drawn, its id stands above
                 print(f"run {begun[0]}", file=sys.stderr, flush=True)
-            await watch(await found.get(begun[0]), console=console(stderr=True))
-            return await detail_of(found, begun[0])
+            await watch(await opened.get(begun[0]), console=console(stderr=True))
+            return await detail_of(opened, begun[0])
 
     try:
         ended = anyio.run(to_the_end)

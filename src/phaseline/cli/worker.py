@@ -93,10 +93,10 @@ async def _serve(runtime: Runtime) -> int | None:
 def _bodies_of(runtime: Runtime) -> int | None:
     """How many bodies are called; None where it is not open. From any thread."""
     try:
-        runner = runtime.runner
+        runners = runtime.runners
     except RuntimeNotOpenError:
         return None
-    return sum(len(live.jobs) for live in [*runner.live.values()])
+    return sum(len(live.jobs) for runner in runners for live in [*runner.live.values()])
 
 
 class Order(NamedTuple):
