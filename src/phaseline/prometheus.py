@@ -35,7 +35,7 @@ def instrument(
     event loop itself, and not in a thread, gets what was read before.
 
     Args:
-        runtimes: Those of this process, each of a namespace of its own.
+        runtimes: Those of this process, each of a namespace of its own; views of one are counted with it.
         registry: The host's; by default the global one.
         max_age: How long what was read from the storage is told again.
 
@@ -87,9 +87,9 @@ class _Gauges(Collector):
         """Read them."""
         families = self._families()
         for scraper in self._scrapers:
-            figures = scraper.figures()
-            for metric, value, labels in () if figures is None else figures.samples():
-                families[metric.name].add_metric(labels, value)
+            for figures in scraper.figures():
+                for metric, value, labels in figures.samples():
+                    families[metric.name].add_metric(labels, value)
         return list(families.values())
 
     def _families(self) -> dict[str, GaugeMetricFamily]:

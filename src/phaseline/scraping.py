@@ -6,6 +6,7 @@ import logging
 import math
 import threading
 import time
+from collections.abc import Sequence
 from datetime import timedelta
 from functools import partial
 from typing import Final
@@ -29,7 +30,7 @@ TOO_OLD: Final = 10
 
 
 class Scraper:
-    """Reads the figures of one runtime, at most once in a time, however often it is asked."""
+    """Reads the figures of one runtime and of its views, at most once in a time, however often it is asked."""
 
     def __init__(self, runtime: Runtime, max_age: timedelta = MAX_AGE) -> None:
         self._runtime = runtime
@@ -37,11 +38,11 @@ class Scraper:
         self._lock = threading.Lock()
         self._reading: tuple[threading.Event, float] | None = None
         """What is set when the reading that is under way has come, and since when it is."""
-        self._figures: Figures | None = None
+        self._figures: Sequence[Figures] = ()
         self._read_at = -math.inf  # not 0: the clock counts from when the machine was started
 
-    def figures(self) -> Figures | None:
-        """Give the figures, or None if the runtime is not open, or they could not be read; from any thread.
+    def figures(self) -> Sequence[Figures]:
+        """Give those of each namespace in which the runtime is open; none if it is not, or they could not be read; from any thread.
 
         On an event loop, where nobody may wait, it gives what was read before, and has it read anew.
         """
@@ -49,12 +50,12 @@ class Scraper:
             try:
                 ready, begun = self._reading_now()
             except RuntimeNotOpenError:  # it is closed, or its loop has ended
-                return None
+                return ()
             if loop_here() is None:
                 # One collection may ask for each figure by itself: all of them together wait no longer than one.
                 ready.wait(begun + PATIENCE - time.monotonic())
         is_fresh = time.monotonic() - self._read_at < max(self._max_age, 1) * TOO_OLD
-        return self._figures if is_fresh else None
+        return self._figures if is_fresh else ()
 
     def _reading_now(self) -> tuple[threading.Event, float]:
         """Give the reading that is under way; one is begun if none is."""
@@ -68,8 +69,7 @@ class Scraper:
 
     async def _read(self, ready: threading.Event) -> None:
         try:
-            runner = self._runtime.runner
-            self._figures = await runner.read(partial(figures_of, runner))
+            self._figures = [await each.read(partial(figures_of, each)) for each in self._runtime.runners]
             self._read_at = time.monotonic()
         except Exception:
             log.exception("the figures of %r could not be read", self._runtime)

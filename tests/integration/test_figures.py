@@ -192,6 +192,35 @@ async def test_workers_of_a_database(sqlite_storage: Callable[[], SqlStorage]) -
         assert 1 == (await to_thread.run_sync(lines, registry))['phaseline_workers{namespace="default"}']
 
 
+async def test_each_namespace_of_a_runtime_is_told() -> None:
+    """Those of its views, by their labels, under both names."""
+    registry, reader = CollectorRegistry(), InMemoryMetricReader()
+    runtime = Runtime(MemoryStorage(), pipelines=[going], serve=False, namespaces=["acme"])
+    prometheus.instrument(runtime, registry=registry, max_age=timedelta(0))
+    provider = MeterProvider([reader], resource=Resource.get_empty(), shutdown_on_exit=False)
+    otel.instrument(runtime, meter_provider=provider, max_age=timedelta(0))
+    async with runtime:
+        acme = await runtime.within("acme")
+        for number in range(2):
+            await acme.start(going, number)
+        told = await to_thread.run_sync(lines, registry)
+        data = await to_thread.run_sync(reader.get_metrics_data)
+    provider.shutdown()
+    assert told['phaseline_queue_waiting{namespace="acme",queue="pipeline"}'] == 2
+    assert 'phaseline_queue_waiting{namespace="default",queue="pipeline"}' not in told
+    assert {name for name in told if "storage_up" in name} == {
+        'phaseline_storage_up{namespace="acme"}',
+        'phaseline_storage_up{namespace="default"}',
+    }
+    assert data is not None
+    points = {
+        dict(point.attributes or {})["phaseline.namespace"]: point
+        for resource in data.resource_metrics for scope in resource.scope_metrics for metric in scope.metrics
+        if metric.name == "phaseline.queue.waiting" for point in metric.data.data_points
+    }  # fmt: skip
+    assert set(points) == {"acme"}
+
+
 # --------------------------------------------------------------------- OpenTelemetry
 async def test_opentelemetry_is_told_the_same() -> None:
     """Every figure that there is, with its unit, under its own name."""

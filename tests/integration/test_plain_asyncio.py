@@ -44,14 +44,14 @@ async def main():
 READ = """
 async def check():
     figures = await asyncio.to_thread(Scraper(runtime).figures)
-    assert figures is not None and figures.samples()
+    assert figures and all(each.samples() for each in figures)
 """
 READ_IN_CALLBACK = """
 async def check():
     scraper, begun = Scraper(runtime), time.monotonic()
-    assert await in_callback(scraper.figures) is None
+    assert not await in_callback(scraper.figures)
     assert time.monotonic() - begun < 1
-    while await in_callback(scraper.figures) is None:
+    while not await in_callback(scraper.figures):
         await asyncio.sleep(0.01)
 """
 SUBSCRIBED_IN_CALLBACK = """

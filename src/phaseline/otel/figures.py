@@ -44,8 +44,7 @@ class Figures:
 
 
 def _observe(scraper: Scraper, metric: Metric, _: CallbackOptions) -> Iterable[Observation]:
-    figures = scraper.figures()
-    samples = () if figures is None else figures.samples()
+    samples = (sample for figures in scraper.figures() for sample in figures.samples())
     return [Observation(sample[1], _attributes(sample)) for sample in samples if sample[0] is metric]
 
 
