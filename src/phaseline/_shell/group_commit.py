@@ -125,13 +125,17 @@ class GroupCommitter(Committer):
     ) -> Sequence[PhaseRecord]:
         ticket = Ticket(command, patient=patient, job=job, drives=drives, told=self._gathering)
         live.tickets.append(ticket)
+        live.driven += drives
         self._enqueue(live)
-        while ticket.granted is None:
-            if ticket.error is not None:
-                raise ticket.error
-            if ticket.told.is_set():  # it was left out of that batch, or is to be decided anew
-                ticket.told = self._gathering
-            await ticket.told.wait()
+        try:
+            while ticket.granted is None:
+                if ticket.error is not None:
+                    raise ticket.error
+                if ticket.told.is_set():  # it was left out of that batch, or is to be decided anew
+                    ticket.told = self._gathering
+                await ticket.told.wait()
+        finally:
+            live.driven -= drives
         return ticket.granted
 
     def look_again(self, live: LiveRun) -> None:

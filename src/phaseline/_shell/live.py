@@ -203,6 +203,7 @@ class LiveRun:
         "contended",
         "copies",
         "doubted",
+        "driven",
         "in_doubt",
         "in_flight",
         "input_text",
@@ -242,6 +243,8 @@ class LiveRun:
         """Times in a row that somebody held locked what it needed."""
         self.queued: bool = False
         self.in_flight: bool = False
+        self.driven: int = 0
+        """Commits under way whose callers go on with what these start: it is theirs before it is among the jobs."""
         self.cause: BaseException | None = None
         """The exception by which it failed, if it did so in this process."""
         self.tickets: list[Ticket] = []
@@ -270,7 +273,7 @@ class LiveRun:
     @property
     def is_idle(self) -> bool:
         """Whether this process has nothing more to do with it at the moment."""
-        return not (self.jobs or self.tickets or self.in_flight or self.unsettled)
+        return not (self.jobs or self.tickets or self.in_flight or self.unsettled or self.driven)
 
     def keep(self, path: str, copy: object, text: str) -> None:
         """Keep a decoded value for the phase that takes it."""

@@ -112,7 +112,7 @@ async def _start(runner: Runner, plan: Plan, value: object, options: StartOption
         try:
             await runner.committer.store(live, command)
         except KeyTaken:
-            del runner.live[live.id]
+            runner.live.pop(live.id, None)  # a sweep may have dropped it, as nothing is done with it
             run_id = await _run_of_key(runner, live)
             if run_id is not None:
                 with suppress(RunNotFoundError):  # it was purged meanwhile, and has let go of the key
