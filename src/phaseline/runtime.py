@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from copy import copy
 from datetime import datetime, timedelta
@@ -14,11 +14,11 @@ from typing import Any, Self, TypeVar, overload
 import anyio
 import attrs
 from anyio import to_thread
-from anyio.abc import TaskGroup
 from anyio.lowlevel import EventLoopToken, checkpoint, current_token
 
 from phaseline._definition.deps import Dep, check_provided, checked_deps
 from phaseline._shell import checkup, retention
+from phaseline._shell.beside import Beside
 from phaseline._shell.controlling import carry_out, command_of
 from phaseline._shell.describing import describe
 from phaseline._shell.in_use import looks_ended, used_by
@@ -227,11 +227,9 @@ class Runtime:
         self._host: Runtime | None = None
         """Of a view, the runtime that it is one of."""
         self._views: dict[str, Runtime] = {}
-        """By their namespaces, while this one is open."""
-        self._runners_beside: list[Runner] = []
-        """Those of views, also of such as could not be opened."""
-        self._tasks: TaskGroup | None = None
-        self._opening_views: anyio.Lock | None = None
+        """By their namespaces: those that are open, or about to be."""
+        self._beside: Beside | None = None
+        """Of a view, what keeps it open."""
         self._token: EventLoopToken | None = None
         self._pid: int | None = None
         self._stack = AsyncExitStack()
@@ -262,7 +260,7 @@ class Runtime:
             namespace = self.namespace
         check_namespace(namespace, "runtime.client(...)")
         twin = copy(self)
-        twin._host, twin._views, twin._runners_beside, twin._namespaces = None, {}, [], ()  # noqa: SLF001  # its own, as below
+        twin._host, twin._views, twin._namespaces = None, {}, ()  # noqa: SLF001  # its own, as below
         twin._duties = attrs.evolve(self._duties, serve=False)  # noqa: SLF001
         twin._options = attrs.evolve(self._options, namespace=namespace, queues=frozenset[str]())  # noqa: SLF001
         return twin
@@ -297,7 +295,6 @@ class Runtime:
         await looks_ended(self._storage)  # before it is ours to close
         runner = self._new_runner()
         # Left in reverse: what writes is stopped before the storage closes, and its threads go last.
-        stack.push_async_callback(self._end_views)
         stack.push_async_callback(runner.threads_ended)
         stack.callback(runner.close)
         stack.push_async_callback(runner.write, self._storage.close)
@@ -313,10 +310,8 @@ class Runtime:
         ending.push_async_callback(service.close)
         await service.open(tasks)
         self._service, self._token, self._pid = service, current_token(), os.getpid()
-        self._tasks, self._opening_views = tasks, anyio.Lock()
         open_hosts.append(self)
-        ending.push_async_callback(self._stop_all, service)
-        ending.callback(self._forget)
+        ending.push_async_callback(self._stop, service)
         for namespace in self._namespaces:
             await self.within(namespace)
 
@@ -340,9 +335,33 @@ class Runtime:
         else:
             await stack.aclose()
 
-    def _forget(self) -> None:
+    async def _stop(self, service: Service) -> None:
+        """Have all bodies end within one and the same drain, and close the views.
+
+        Raises:
+            Exception: What the first of them said that could not be ended in order.
+        """
+        views, self._views = [*self._views.values()], {}
+        besides = [view._beside for view in views if view._beside is not None]  # noqa: SLF001  # of its own kind, as below
+        for each in (service, *(beside.service for beside in besides)):
+            # First: a body that is refused from here on is handed over, and has not failed.
+            each.runner.draining = True
         open_hosts.remove(self)
-        self._service = self._token = self._pid = None
+        for host in (self, *views):
+            host._service = host._token = host._pid = None  # noqa: SLF001
+        failures: list[Exception] = []
+
+        async def end(stop: Callable[[], Awaitable[None]]) -> None:
+            try:
+                await stop()
+            except Exception as error:  # noqa: BLE001  # raised below, when all have ended
+                failures.append(error)
+
+        async with anyio.create_task_group() as ending:
+            for stop in (service.stop, *(beside.close for beside in besides)):
+                ending.start_soon(end, stop)
+        if failures:
+            raise failures[0]
 
     # ------------------------------------------------------------------ views
     async def within(self, namespace: str, /) -> Runtime:
@@ -362,62 +381,40 @@ class Runtime:
         """
         host = self._host or self
         check_namespace(namespace, "runtime.within(...)")
-        opening = host._opening_views  # noqa: SLF001  # of its own kind, as below
-        if opening is None:
-            raise RuntimeNotOpenError
-        async with opening:
-            _ = host.runner  # it may have been closed meanwhile
-            if namespace == host.namespace:
-                return host
-            found = host._views.get(namespace)  # noqa: SLF001
-            return found or await host._open_view(namespace)  # noqa: SLF001
+        runner = host.runner
+        if namespace == host.namespace:
+            return host
+        view = host._views.get(namespace)  # noqa: SLF001  # of its own kind, as below
+        if view is None:
+            view = host._views[namespace] = host._new_view(namespace)  # noqa: SLF001
+            assert view._beside is not None  # noqa: S101, SLF001  # it is a view
+            runner.spawn(view._beside.keep)  # noqa: SLF001
+        assert view._beside is not None  # noqa: S101, SLF001  # as above
+        await view._beside.until_open()  # noqa: SLF001
+        return view
 
-    async def _open_view(self, namespace: str) -> Runtime:
+    def _new_view(self, namespace: str) -> Runtime:
         view = copy(self)
         view._host, view._service, view._views = self, None, {}  # noqa: SLF001  # its own, as all of these
+        view._stack = AsyncExitStack()  # noqa: SLF001
         view._options = attrs.evolve(self._options, namespace=namespace)  # noqa: SLF001
         view.bus = EventBus()
         if self._on_error is not None:
             view.bus.subscribe(self._on_error, types=[ErrorOccurred], own=True)
         if isinstance(self._queue, InProcessQueue):
             view._queue = InProcessQueue()  # noqa: SLF001  # else work of one namespace would wake the workers of all
-        runner = view._new_runner(self.runner)  # noqa: SLF001
-        self._runners_beside.append(runner)
-        service = Service(runner, self._duties, owns_queue=False)
-        assert self._tasks is not None  # noqa: S101  # it is open
-        try:
-            await service.open(self._tasks)
-        except BaseException:
-            with anyio.CancelScope(shield=True):
-                await service.close()
-            raise
-        view._service = service  # noqa: SLF001
-        self._views[namespace] = view
+        service = Service(view._new_runner(self.runner), self._duties, owns_queue=False)  # noqa: SLF001
+
+        def opened() -> None:
+            view._service = service  # noqa: SLF001
+
+        def ended() -> None:
+            view._service = None  # noqa: SLF001
+            if self._views.get(namespace) is view:  # whoever asks next has it opened anew
+                del self._views[namespace]
+
+        view._beside = Beside(service, opened=opened, ended=ended)  # noqa: SLF001
         return view
-
-    async def _stop_all(self, service: Service) -> None:
-        """Have all bodies end within one and the same drain, those of views too."""
-        assert self._opening_views is not None  # noqa: S101  # it was open
-        async with self._opening_views:  # one may be on its way
-            views, self._views = self._views, {}
-        if views:
-            async with anyio.create_task_group() as ending:
-                ending.start_soon(service.stop)
-                for view in views.values():
-                    ending.start_soon(view._end_view)  # noqa: SLF001  # its own
-
-    async def _end_view(self) -> None:
-        service = self._service
-        self._service = self._token = self._pid = None
-        assert service is not None  # noqa: S101  # it is a view that was open
-        await service.close()
-
-    async def _end_views(self) -> None:
-        """Let go of what is left of views; the storage is closed by now."""
-        runners, self._runners_beside = self._runners_beside, []
-        for runner in runners:
-            runner.close()
-            await runner.threads_ended()
 
     @property
     def runners(self) -> Sequence[Runner]:
@@ -426,7 +423,8 @@ class Runtime:
         Raises:
             RuntimeNotOpenError: The runtime is not open.
         """
-        return (self.runner, *(view.runner for view in [*self._views.values()]))
+        views = [view._service for view in [*self._views.values()]]  # noqa: SLF001  # of its own kind
+        return (self.runner, *(service.runner for service in views if service is not None))
 
     @property
     def runner(self) -> Runner:

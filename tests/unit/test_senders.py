@@ -209,7 +209,8 @@ def test_a_hearer_that_cannot_connect_says_so_once(
             return cast("psycopg.Connection[Any]", Connection())  # what is needed of one
         raise psycopg.ProgrammingError("invalid connection option: hunter2")
 
-    hearer = Hearer(connect, "channel", "default", print)
+    hearer = Hearer(connect, "channel")
+    hearer.listen("default", print)
     for _ in range(10):
         assert tries.acquire(timeout=PATIENCE)
     hearer.stop()
@@ -237,9 +238,11 @@ def test_a_hearer_that_is_stopped_while_it_connects_hears_nothing() -> None:
         assert going_on.wait(PATIENCE)
         return cast("psycopg.Connection[Any]", Connection())  # what is needed of one
 
-    hearer = Hearer(connect, "channel", "default", asked.append)
+    hearer = Hearer(connect, "channel")
+    hearer.listen("default", asked.append)
     hearer.stop()
     going_on.set()
     hearer.join()
     assert asked == ["closed"]
+    assert hearer._thread is not None
     assert not hearer._thread.is_alive()

@@ -34,6 +34,7 @@ from phaseline._shell.live import Interruption, Job, LiveRun
 from phaseline._shell.nudges import Nudges
 from phaseline._shell.options import DEFAULT_OPTIONS, RunnerOptions
 from phaseline._shell.quotas import Quotas
+from phaseline._shell.renewing import Renewer
 from phaseline._shell.threads import OffLoop, Threads
 from phaseline._shell.values import Values
 from phaseline.abc import Clock, HeldPhase, Queue, Storage
@@ -45,7 +46,7 @@ from phaseline.errors import (
     RuntimeUsageError,
 )
 from phaseline.events import Event
-from phaseline.loops import LoopEvent, Post, is_known, knowing_context, loop_post, scope_class
+from phaseline.loops import LoopEvent, Post, knowing_context, loop_post, scope_class
 from phaseline.observing import Observers
 from phaseline.rows import ENDED_STATES, Definition, PhaseRecord, RunRecord
 from phaseline.times import later
@@ -63,6 +64,8 @@ class Runner:
     """When leases run out that were last renewed."""
     swept_at: datetime | None = None
     """When the worker of this process last looked over everything."""
+    is_away: bool = False
+    """Whether the storage was found out of reach at the close."""
     closed: bool = False
     """Whether nothing is carried forward here any more, so that waiting for a run is in vain."""
     went_over_ends: int = 0
@@ -79,7 +82,7 @@ class Runner:
     """Told when a commit leaves what should be over at a moment."""
     _post: Post
     _context: Context
-    """In which tasks begin that other threads or callbacks of the loop ask for: by it the libraries of event loops know where they are."""
+    """In which tasks begin, also such as other threads or callbacks of the loop ask for: by it the libraries of event loops know where they are."""
     scope: type[anyio.CancelScope]
     """Makes the scopes in which bodies can be cancelled."""
     _handlers: Threads | None = None
@@ -145,7 +148,7 @@ class Runner:
         self.crew: Crew | None = None
         self.bodies: Threads | None = None
         """Where sync bodies run, from the first one on."""
-        self._is_beside = beside is not None
+        self._beside = beside
         self._writer, self._readers = _threads_of(storage) if beside is None else beside.threads_of_storage
         self.off_loop: OffLoop = OffLoop(self._readers)
         """Calls what blocks where the storage does, beside the committer: what it writes is in no order with that one's batches."""
@@ -173,6 +176,16 @@ class Runner:
         """What all runs of the namespace together may have."""
         return Quotas(self)
 
+    @property
+    def lead(self) -> Runner:
+        """The one that has the storage open, for all that share it."""
+        return self if self._beside is None else self._beside
+
+    @cached_property
+    def renewer(self) -> Renewer:
+        """Extends the leases of all of them."""
+        return Renewer()
+
     @cached_property
     def left_alone(self) -> LeftAlone:
         """Runs that could not be carried on here."""
@@ -192,12 +205,13 @@ class Runner:
                 self.spawn(self.committer.run)
 
     def spawn(self, fn: Callable[..., Coroutine[Any, Any, object]], *args: Any) -> None:
-        """Run something beside everything else, for as long as this process serves; on the event loop, also in a callback of it."""
+        """Run something beside everything else, for as long as this process serves; on the event loop, also in a callback of it.
+
+        It begins in the context in which this was opened: whoever happens to be the first to need it may be a request, of one user.
+        """
         assert self._tasks is not None  # noqa: S101  # only a plan that is a line is driven without tasks
-        if is_known():
-            self._tasks.start_soon(fn, *args)
-        else:
-            self._context.run(self._tasks.start_soon, fn, *args)
+        # A copy: what is run in a context may come to this again.
+        self._context.copy().run(self._tasks.start_soon, fn, *args)
 
     def spawn_soon(self, fn: Callable[..., Coroutine[Any, Any, object]], *args: Any) -> None:
         """Do as ``spawn``, from any thread; where nothing is served any more, nothing is done.
@@ -208,7 +222,7 @@ class Runner:
 
         def spawn() -> None:
             if not self.closed:
-                self._context.run(self.spawn, fn, *args)
+                self.spawn(fn, *args)
 
         if not self._post(spawn):
             raise RuntimeNotOpenError
@@ -496,7 +510,7 @@ class Runner:
 
     def _threads(self) -> list[Threads]:
         """Those that end with this runner."""
-        of_storage = () if self._is_beside else (self._writer, self._readers)
+        of_storage = () if self._beside is not None else (self._writer, self._readers)
         return [threads for threads in (self.bodies, *of_storage, self._handlers) if threads is not None]
 
 

@@ -49,6 +49,7 @@ class Service:
         """Begins runs that begin by themselves."""
         self._duties = duties
         self._worker: Worker | None = None
+        self._is_stopped = False
         self._ending = AsyncExitStack()
 
     async def open(self, tasks: TaskGroup) -> None:
@@ -67,13 +68,12 @@ class Service:
             await self._serve()
         if self._owns_queue and runner.queue.crosses_processes:
             ending.push_async_callback(self._flush)
-        ending.push_async_callback(self.stop)
 
     async def _serve(self) -> None:
         runner, duties = self.runner, self._duties
         self._worker = Worker(runner)
+        self._ending.push_async_callback(self._worker.close)  # also of one that could not be opened
         await self._worker.open()
-        self._ending.push_async_callback(self._worker.close)
         if duties.retain is not None:
             runner.spawn(retention.keep_for, runner, duties.retain)
         if duties.age_after is not None:
@@ -83,7 +83,10 @@ class Service:
             runner.spawn(self.scheduler.run)
 
     async def stop(self) -> None:
-        """Claim nothing more, and let bodies end within the drain; the others are handed over."""
+        """Claim nothing more, and let bodies end within the drain; the others are handed over. Once: there is one drain."""
+        if self._is_stopped:
+            return
+        self._is_stopped = True
         try:
             if self._worker is not None:
                 await self._worker.stop()
@@ -98,4 +101,7 @@ class Service:
 
     async def close(self) -> None:
         """End all of it, in order."""
-        await self._ending.aclose()
+        try:
+            await self.stop()
+        finally:
+            await self._ending.aclose()

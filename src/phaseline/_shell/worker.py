@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import os
-import threading
 from collections.abc import Collection, Sequence
 from datetime import datetime
 from functools import partial
@@ -29,6 +28,7 @@ from phaseline._shell.paging import page_by_page
 from phaseline._shell.runner import Runner
 from phaseline._shell.tending import tend
 from phaseline.abc import Claimed, ClaimRequest, HeldPhase, WorkerRecord
+from phaseline.errors import StorageError
 from phaseline.loops import LoopEvent, loop_post, new_event
 from phaseline.units import RunRows, Unit
 
@@ -38,9 +38,6 @@ FIRST_CLAIM, LARGEST_CLAIM = 64, 256
 """Phases that a claim takes at most: the first bodies should not wait long, and many claims cost more than large ones."""
 FORGOTTEN_AFTER = 20
 """Leases for which a worker was not seen until its row is removed; on another host nothing else proves that it is gone."""
-RENEWALS_PER_LEASE = 3
-RENEWER_GRACE = 2.0
-"""Seconds that a renewal under way has to end at the close."""
 
 
 class Worker:
@@ -53,7 +50,8 @@ class Worker:
         self._due = Earliest()
         self._host = ""
         self._is_listed = True
-        self._renewer: _Renewer | None = None
+        self._is_enlisted = False
+        """Whether this worker may be on the list."""
         self._solo = False
         """Whether a suspect was started, beside which nothing may run."""
         self._strays: set[HeldPhase] = set()
@@ -85,10 +83,11 @@ class Worker:
         """Enlist, take over what provably dead workers left, and begin to serve."""
         runner = self._runner
         if runner.storage.shared:  # else there is nobody to take over from, and nobody who could take over
+            self._is_enlisted = True
             if await runner.write(self._enlist):
                 runner.nudges.serving()
             await self._sweep()
-            self._renewer = _Renewer(runner)
+            runner.lead.renewer.add(runner)
             runner.keeps = True
             runner.spawn(self._sweep_for_ever)
         else:
@@ -133,14 +132,22 @@ class Worker:
 
     async def close(self) -> None:
         """Take this worker off the list; where that cannot be done now, others find that its process is gone."""
-        if self._renewer is not None:
-            await self._runner.write(self._renewer.stop)
-        if self._runner.storage.shared:
-            retire = partial(
-                self._runner.storage.retire, self._runner.options.namespace, self._runner.worker_id
-            )
-            with survived(log, "this worker cannot be taken off the list, and others find it gone"):
-                await self._runner.write(retire)
+        if not self._is_enlisted:
+            return
+        runner = self._runner
+        await runner.write(partial(runner.lead.renewer.remove, runner))
+        with survived(log, "this worker cannot be taken off the list, and others find it gone"):
+            await runner.write(self._retire)
+
+    def _retire(self) -> None:
+        runner = self._runner
+        if runner.lead.is_away:  # n tenants must not wait for it n times
+            return
+        try:
+            runner.storage.retire(runner.options.namespace, runner.worker_id)
+        except StorageError:
+            runner.lead.is_away = runner.lead.draining
+            raise
 
     # ------------------------------------------------------------------ waking up
     def wake(self) -> None:
@@ -392,24 +399,3 @@ class _Claim:
         if known is None:
             return Snapshot.from_rows(self._runner.plans[rows.run.definition], rows)
         return known if rows.run.revision == rows.since else known.advanced(rows)
-
-
-class _Renewer:
-    """Extends leases from a thread of its own, so that neither a blocked loop nor a busy body loses them."""
-
-    def __init__(self, runner: Runner) -> None:
-        self._runner = runner
-        self._stopped = threading.Event()
-        self._thread = threading.Thread(target=self._work, name="phaseline-renewer", daemon=True)
-        self._thread.start()
-
-    def stop(self) -> None:
-        """Renew no more; what is being renewed ends first, within a bound."""
-        self._stopped.set()
-        self._thread.join(RENEWER_GRACE)
-
-    def _work(self) -> None:
-        options = self._runner.options
-        while not self._stopped.wait(options.lease.total_seconds() / RENEWALS_PER_LEASE):
-            with survived(log, "leases could not be renewed and are tried again"):
-                self._runner.renew()

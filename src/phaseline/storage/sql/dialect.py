@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from datetime import timedelta
 from functools import lru_cache
 from itertools import count
@@ -231,8 +231,8 @@ class Dialect(ABC):
         """Make what nudges others, where that can be; its thread starts with the first nudge."""
         return None
 
-    def hearer(self, namespace: str, heard: Callable[[Nudge], object]) -> Hearer | None:  # noqa: ARG002  # nothing to hear
-        """Call ``heard``, from any thread, for each nudge of a namespace, where that can be."""
+    def hearer(self) -> Hearer | None:
+        """Make what hears the nudges of others, where that can be; its thread starts with the first one who listens."""
         return None
 
 

@@ -167,20 +167,33 @@ class Teller:
 
 
 class Hearer:
-    """Hears nudges of one namespace."""
+    """Hears nudges, of however many namespaces on one connection; its thread starts with the first one that is listened to."""
 
-    def __init__(
-        self, connect: Connect, channel: str, namespace: str, heard: Callable[[Nudge], object]
-    ) -> None:
+    def __init__(self, connect: Connect, channel: str) -> None:
         self._connect, self._channel = connect, channel
-        self._namespace, self._heard = namespace, heard
+        self._listeners: tuple[tuple[str, Callable[[Nudge], object]], ...] = ()
+        self._changing = threading.Lock()
         self._outage = _Outage("what others tell of work cannot be heard, and is found a little later")
         self._stopped = threading.Event()
         self._in_use = threading.Lock()
         self._connection: psycopg.Connection[Any] | None = None
         """On which the thread waits."""
-        self._thread = threading.Thread(target=self._work, name="phaseline-listener", daemon=True)
-        self._thread.start()
+        self._thread: threading.Thread | None = None
+
+    def listen(self, namespace: str, heard: Callable[[Nudge], object]) -> Callable[[], None]:
+        """Call ``heard`` for the nudges of a namespace, on the thread; gives a function that ends this, and blocks for nothing."""
+        listener = namespace, heard
+        with self._changing:
+            self._listeners = (*self._listeners, listener)
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._work, name="phaseline-listener", daemon=True)
+                self._thread.start()
+
+        def end() -> None:
+            with self._changing:
+                self._listeners = tuple(each for each in self._listeners if each is not listener)
+
+        return end
 
     def stop(self) -> None:
         """Hear no more; blocks for nothing."""
@@ -191,7 +204,8 @@ class Hearer:
 
     def join(self) -> None:
         """Wait for the end of the thread, once it was stopped, within a bound."""
-        self._thread.join(STOP_GRACE)
+        if self._thread is not None:
+            self._thread.join(STOP_GRACE)
 
     @staticmethod
     def _wake(connection: psycopg.Connection[Any]) -> None:
@@ -231,5 +245,10 @@ class Hearer:
                 if self._stopped.is_set():
                     return
                 found = read(notice.payload)
-                if found is not None and found[0] == self._namespace:
-                    self._heard(found[1])
+                if found is not None:
+                    self._pass_on(*found)
+
+    def _pass_on(self, namespace: str, nudge: Nudge) -> None:
+        for listened_to, heard in self._listeners:
+            if listened_to == namespace:
+                heard(nudge)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -273,8 +273,8 @@ class PostgresDialect(Dialect):
     def teller(self) -> notices.Teller:
         return notices.Teller(self._connect_to_notify, self.schema)
 
-    def hearer(self, namespace: str, heard: Callable[[Nudge], object]) -> notices.Hearer:
-        return notices.Hearer(self._connect_to_hear, self.schema, namespace, heard)
+    def hearer(self) -> notices.Hearer:
+        return notices.Hearer(self._connect_to_hear, self.schema)
 
     def _connect_to_notify(self) -> psycopg.Connection[Any]:
         return self._connect(autocommit=True)

@@ -116,7 +116,7 @@ class SqlStorage(Storage):
         self._uses: int = 0
         self._planned_until: int = FIRST_PLANS
         self._teller: Teller | None = None
-        self._hearers: list[Hearer] = []
+        self._hearer: Hearer | None = None
         self.nudges: bool = self.dialect.nudges
         self.is_server: bool = self.dialect.is_server
 
@@ -141,13 +141,14 @@ class SqlStorage(Storage):
         self._teller = self.dialect.teller()
 
     def close(self) -> None:
-        for hearer in self._hearers:
-            hearer.stop()
+        if self._hearer is not None:
+            self._hearer.stop()
         if self._teller is not None:
             self._teller.stop()
             self._teller = None
-        while self._hearers:
-            self._hearers.pop().join()
+        if self._hearer is not None:
+            self._hearer.join()
+            self._hearer = None
         if self._writer is not None:
             self._writer.close()
             self._writer = None
@@ -401,11 +402,13 @@ class SqlStorage(Storage):
             self._teller.tell(namespace, nudge)
 
     def listen(self, namespace: str, heard: Callable[[Nudge], object]) -> Callable[[], None]:
-        hearer = self.dialect.hearer(namespace, heard)
-        if hearer is None:
-            return lambda: None
-        self._hearers.append(hearer)
-        return hearer.stop
+        if self._hearer is None:
+            self._hearer = self.dialect.hearer()
+        return (
+            super().listen(namespace, heard)
+            if self._hearer is None
+            else self._hearer.listen(namespace, heard)
+        )
 
     # ------------------------------------------------------------------ claims
     def claim(self, request: ClaimRequest, grant: Grant) -> Claimed:
@@ -444,7 +447,8 @@ class SqlStorage(Storage):
             return claims.workers(ask, namespace)
 
     def retire(self, namespace: str, worker_id: str) -> None:
-        self._write_transaction(lambda ask: claims.retire(ask, namespace, worker_id))
+        # Once: at the close nobody waits for others again and again, who find that this worker's process is gone.
+        self._on_writer(partial(self._once, lambda ask: claims.retire(ask, namespace, worker_id)))
 
     def renew(self, namespace: str, worker_id: str, now: datetime, until: datetime) -> Collection[HeldPhase]:
         self.reach("renew.begin")
