@@ -15,6 +15,11 @@ class Called(Protocol):
     """An attempt of a phase, while its body is called."""
 
     @property
+    def namespace(self) -> str:
+        """That of its run."""
+        ...
+
+    @property
     def log_fields(self) -> Mapping[str, object]:
         """The values of ``FIELDS``."""
         ...

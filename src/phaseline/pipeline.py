@@ -45,6 +45,7 @@ from phaseline.errors import (
     RuntimeUsageError,
 )
 from phaseline.limits import Rate
+from phaseline.logs import Called, called
 from phaseline.loops import is_here, loop_here
 from phaseline.machine import Transitions
 from phaseline.queues.inprocess import InProcessQueue
@@ -85,6 +86,10 @@ class Host(Protocol):
 
     def has(self, pipeline: Pipeline[Any, Any]) -> bool:
         """Whether it registered the pipeline."""
+        ...
+
+    def around(self, called: Called | None, /) -> Host:
+        """Itself, or its view in whose namespace a body is being called."""
         ...
 
     async def run(self, pipeline: Pipeline[Any, Any], value: Any, /) -> Run[Any]:
@@ -290,7 +295,7 @@ class Pipeline(Subgraph[In_contra, Out_co]):
             raise PipelineNotRegisteredError(self.name, " or ".join(map(repr, hosts)), names)
         if len(registered) > 1:
             raise AmbiguousRuntimeError(self.name, [repr(host) for host in registered])
-        return registered[0]
+        return registered[0].around(called.get())
 
     async def _run_in_memory(self, value: In_contra, deps: Mapping[Dep[Any], Any] | None) -> Run[Out_co]:
         family = self.plan.family

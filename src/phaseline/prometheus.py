@@ -43,9 +43,10 @@ def instrument(
         ValueError: The registry has these figures already.
     """
     counters = _Counters(registry)
-    for runtime in runtimes:
+    hosts = dict.fromkeys(runtime.host for runtime in runtimes)  # each once: a view is counted with its host
+    for runtime in hosts:
         runtime.observers.observe(counters.count)
-    registry.register(_Gauges([Scraper(runtime, max_age) for runtime in runtimes]))
+    registry.register(_Gauges([Scraper(runtime, max_age) for runtime in hosts]))
 
 
 class _Counters:

@@ -60,6 +60,7 @@ from phaseline.handle import RunHandle
 from phaseline.health import PATIENCE, Health
 from phaseline.interest import Kind, interest
 from phaseline.limits import Rate
+from phaseline.logs import Called
 from phaseline.marks import Attribute, marks_of
 from phaseline.observing import Observers
 from phaseline.pipeline import Pipeline, Selected, names_of, open_hosts, warn_of_endless
@@ -379,7 +380,7 @@ class Runtime:
             RuntimeNotOpenError: This runtime is not open.
             StorageError: The storage cannot be read.
         """
-        host = self._host or self
+        host = self.host
         check_namespace(namespace, "runtime.within(...)")
         runner = host.runner
         if namespace == host.namespace:
@@ -432,9 +433,15 @@ class Runtime:
 
         Raises:
             RuntimeNotOpenError: The runtime is not open.
+            RuntimeUsageError: It was opened before this process was forked.
         """
         if self._service is None:
             raise RuntimeNotOpenError
+        if self._pid != os.getpid():
+            raise RuntimeUsageError(
+                f"{self!r} was opened in process {self._pid}, of which this one is a fork: its event loop does not run here, and its "
+                "connections are not this process's; open a runtime here"
+            )
         return self._service.runner
 
     @property
@@ -488,6 +495,16 @@ class Runtime:
     def names(self) -> frozenset[str]:
         """Names of the pipelines that were registered."""
         return frozenset(name for name, _ in self._pipelines)
+
+    @property
+    def host(self) -> Runtime:
+        """Of a view, the runtime that it is one of; else itself."""
+        return self._host or self
+
+    def around(self, called: Called | None, /) -> Runtime:
+        """Itself, or its view in whose namespace a body is being called: what that runs is its tenant's too."""
+        view = None if called is None else self._views.get(called.namespace)
+        return self if view is None or view._service is None else view  # noqa: SLF001  # of its own kind
 
     def has(self, pipeline: Pipeline[Any, Any]) -> bool:
         """Whether the pipeline, or one of equal name, version and shape, was registered."""

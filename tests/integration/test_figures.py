@@ -203,6 +203,12 @@ async def test_each_namespace_of_a_runtime_is_told() -> None:
         acme = await runtime.within("acme")
         for number in range(2):
             await acme.start(going, number)
+        again = CollectorRegistry()
+        prometheus.instrument(runtime, acme, registry=again, max_age=timedelta(0))
+        await (await acme.start(going, 3, delay=timedelta(days=1))).cancel()
+        assert (await to_thread.run_sync(lines, again))[
+            'phaseline_runs_ended_total{outcome="cancelled",pipeline="going"}'
+        ] == 1  # and not once for each of the two
         told = await to_thread.run_sync(lines, registry)
         data = await to_thread.run_sync(reader.get_metrics_data)
     provider.shutdown()

@@ -147,17 +147,23 @@ def test_a_permit_that_finds_no_room_is_handed_on_once(working):
     assert ["default", "default"] == busy.heard
 
 
-def test_one_listener_with_room_is_enough(working):
-    """Several runtimes in a process hear the same permits."""
+def test_a_permit_goes_on_unless_all_who_listen_have_room(working):
+    """Each serves a namespace of its own, and the permit does not say whose work it is for."""
     queue, busy, free = DramatiqQueue(working), Busy(), Listener()
-    queue.listen(busy.wake, ["default"])
+    stop = queue.listen(busy.wake, ["default"])
     queue.listen(free.wake, ["default"])
     queue.put("default")
 
-    assert free.hears("default")
+    assert until(lambda: len(busy.heard) == 2)
     working.join("default")
     time.sleep(0.05)
-    assert (["default"], ["default"]) == (busy.heard, free.heard)
+    assert (["default"] * 2, ["default"] * 2) == (busy.heard, free.heard)
+    stop()
+    queue.put("default")
+    assert until(lambda: len(free.heard) == 3)
+    working.join("default")
+    time.sleep(0.05)
+    assert len(free.heard) == 3
 
 
 # --------------------------------------------------------------------- permits of others

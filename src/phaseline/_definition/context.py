@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from abc import ABC, abstractmethod
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, ClassVar, ParamSpec, Protocol, TypeVar, overload
 
@@ -15,6 +15,7 @@ from phaseline._definition.step import Node
 from phaseline._values.texts import upper_snake
 from phaseline.errors import DefinitionError
 from phaseline.events import ENGINE_EVENTS
+from phaseline.marks import Attribute
 from phaseline.usage import Budget, Usage
 
 if TYPE_CHECKING:
@@ -74,6 +75,8 @@ class BlockingContext(Protocol):
 class Context(ABC):
     """What a body knows of its run and may do to it."""
 
+    namespace: str
+    """Where the run is: whose it is, where each tenant has one."""
     run_id: str
     """Id of the run."""
     pipeline: str
@@ -88,6 +91,20 @@ class Context(ABC):
     """Equal across attempts, crashes and retries: give it to outside services so that an effect happens once."""
     deadline: datetime | None
     """When the attempt will be timed out, or the run's time is over, whichever is earlier."""
+
+    @property
+    @abstractmethod
+    def tags(self) -> tuple[str, ...]:
+        """The tags of the run, as it was started with them."""
+
+    @property
+    @abstractmethod
+    def attributes(self) -> Mapping[str, Attribute]:
+        """The attributes of the run, as it was started with them; a copy."""
+
+    @abstractmethod
+    def now(self) -> datetime:
+        """The time, aware, by the clock of the runtime: in a test, with a ``FakeClock``, that of the test."""
 
     @property
     @abstractmethod

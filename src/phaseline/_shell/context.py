@@ -37,6 +37,7 @@ from phaseline.errors import (
 )
 from phaseline.events import PhaseProgress
 from phaseline.loops import Post, loop_post
+from phaseline.marks import Attribute, attributes_of, tags_of
 from phaseline.rows import Progress
 from phaseline.units import KEPT
 from phaseline.usage import Budget, Spent, Usage, check_recordable
@@ -59,7 +60,7 @@ class BodyContext(Context):
     def __init__(self, runner: Runner, job: Job, deadline: datetime | None) -> None:
         run, row = job.live.snapshot.run, job.row
         self._runner, self._job = runner, job
-        self.run_id, self.pipeline = run.id, run.pipeline
+        self.namespace, self.run_id, self.pipeline = run.namespace, run.id, run.pipeline
         self.phase, self.attempt = row.path, row.attempt
         self.item = job.items[-1] if job.items else None
         self.idempotency_key = f"{run.id}:{row.path}:{row.generation}"
@@ -79,6 +80,14 @@ class BodyContext(Context):
 
     # ------------------------------------------------------------------ what it knows
     @property
+    def tags(self) -> tuple[str, ...]:
+        return tags_of(self._job.live.snapshot.run.marks)
+
+    @property
+    def attributes(self) -> dict[str, Attribute]:
+        return attributes_of(self._job.live.snapshot.run.marks)
+
+    @property
     def cancelled(self) -> bool:
         return self._job.interruption is not None or self._runner.lease_is_over(self._job.row)
 
@@ -97,7 +106,6 @@ class BodyContext(Context):
         self.take_emitted()
 
     def now(self) -> datetime:
-        """The time of facts."""
         return self._runner.clock.now()
 
     @property

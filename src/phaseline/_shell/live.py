@@ -104,6 +104,11 @@ class Job:
         that succeeds does not pay for it."""
 
     @property
+    def namespace(self) -> str:
+        """That of its run."""
+        return self.live.snapshot.run.namespace
+
+    @property
     def log_fields(self) -> dict[str, object]:
         """What log records tell of it."""
         run, row = self.live.snapshot.run, self.row

@@ -39,4 +39,4 @@ def instrument(
     runtime.observers.trace(spans)
     runtime.observers.observe(spans.ended)
     meter = metrics.get_meter(SCOPE, meter_provider=meter_provider)
-    runtime.observers.observe(Figures(meter, Scraper(runtime, max_age)).count)
+    runtime.observers.observe(Figures(meter, Scraper(runtime.host, max_age)).count)

@@ -204,7 +204,8 @@ class DramatiqQueue(Queue):
             self._say_once("format", "permits of another version come in (%r): they wake as ours do", v)
         self._heard[queue] += 1
         took = [wake(queue) for wake, names in tuple(self._listeners.values()) if queue in names]
-        if not any(took) and isinstance(hops, int) and 0 <= hops < HOPS:
+        # Of several that listen each serves another namespace, and it does not say whose work it is for.
+        if not (took and all(took)) and isinstance(hops, int) and 0 <= hops < HOPS:
             self._sender.put(queue, hops + 1)
 
     def _say_once(self, topic: str, message: str, *values: object) -> None:
