@@ -62,6 +62,7 @@ from phaseline._engine.commands import (
     TellLate,
 )
 from phaseline._engine.control import verb_of
+from phaseline._engine.snapshot import ENDED_PHASES
 from phaseline.abc import Storage
 from phaseline.control import TABLE, kind_of
 from phaseline.limits import joined, limit_text
@@ -74,6 +75,8 @@ from phaseline.units import Unit
 
 T = TypeVar("T")
 MOST_RUNS = 4
+WAIT = "wait_for_approved"
+"""The one phase that waits for a signal."""
 CRASHES, POSTPONED = 1, 2
 WORKERS = st.sampled_from(["w-1", "w-2", "w-3"])
 PICK = st.integers(0, 30)
@@ -197,6 +200,13 @@ class AllAtOnce(RuleBasedStateMachine):
         rows = self.worlds[0].storage.load(self.space, run_id)
         assert rows is not None
         return id_ is not None and any(signal.id == id_ for signal in rows.signals)
+
+    def may_take(self, run_id: str) -> bool:
+        """Whether something in a run waits for the signal, or will."""
+        rows = self.worlds[0].storage.load(self.space, run_id)
+        assert rows is not None
+        waits = [row for row in rows.phases if row.path == WAIT and row.gone_in_epoch is None]
+        return rows.run.pipeline == "order" and all(row.state not in ENDED_PHASES for row in waits)
 
     def state_of(self, run_id: str) -> str:
         head = self.worlds[0].storage.head(self.space, run_id)
@@ -547,7 +557,10 @@ class AllAtOnce(RuleBasedStateMachine):
     @rule(pick=PICK, id_=st.sampled_from([None, "one", "one"]))
     def signal(self, pick: int, id_: str | None) -> None:
         run_id = self.a_run(pick)
-        is_open = self.state_of(run_id) not in {*ENDED_STATES, RunState.ROLLING_BACK}
+        is_open = self.may_take(run_id) and self.state_of(run_id) not in {
+            *ENDED_STATES,
+            RunState.ROLLING_BACK,
+        }
         before, is_known = self.dump_of_model(run_id), self.has_received(run_id, id_)
         answer = self.do(run_id, Receive(APPROVED.name, "1", None, id_))
         assert answer.outcome == ("done" if is_open or is_known else "refused")

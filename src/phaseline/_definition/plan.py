@@ -6,7 +6,7 @@ The engine reads the shape (``PlanNode``); the shell also reads what belongs to 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
 from enum import StrEnum
 from functools import cached_property
@@ -71,6 +71,16 @@ class Awaited:
     def key_of(self, items: Items) -> str | None:
         """The key that a signal must carry for one instance of the node."""
         return self.key if self.key is not None or not items else ".".join(map(str, items))
+
+    def items_of(self, key: str | None, depth: int) -> Items | None:
+        """The instance of the node, in so many maps, that such a key is for; where it is for any of them, none of these. None: for none."""
+        if self.key is not None or not depth:
+            return () if key == self.key else None
+        parts = () if key is None else tuple(key.split("."))
+        if len(parts) != depth or not all(part.isdecimal() and part.isascii() for part in parts):
+            return None
+        items = tuple(map(int, parts))
+        return items if self.key_of(items) == key else None
 
 
 def _is_plain(node: PlanNode) -> bool:
@@ -383,8 +393,11 @@ class Plan:
 
     def is_awaited_by_items(self, signal: str) -> bool:
         """Whether only items of maps wait for a signal, each for the one that carries the item's own key."""
-        waits = [node for node in self.nodes if node.awaits is not None and node.awaits.signal == signal]
-        return all(node.scope is not None and node.awaits.key is None for node in waits if node.awaits)
+        return all(n.scope is not None and n.awaits and n.awaits.key is None for n in self.awaiting(signal))
+
+    def awaiting(self, signal: str) -> Sequence[PlanNode]:
+        """The nodes that wait for a signal."""
+        return [node for node in self.nodes if node.awaits is not None and node.awaits.signal == signal]
 
     @cached_property
     def waits(self) -> bool:

@@ -10,6 +10,7 @@ from phaseline._engine.commands import Elapse, Receive
 from phaseline._engine.draft import Draft
 from phaseline._engine.endings import fail_for_good
 from phaseline._engine.liveness import length_of
+from phaseline._engine.snapshot import ENDED_PHASES
 from phaseline._engine.verdicts import Refused
 from phaseline.rows import (
     ENDED_STATES,
@@ -40,7 +41,7 @@ def receive(draft: Draft, command: Receive) -> None:
     """Keep a signal, or have the phase take it that waits for it longest.
 
     Raises:
-        Refused: The run has ended, or keeps as many as it may.
+        Refused: The run has ended, or what waits for it in the run; or that keeps as many as it may.
     """
     known = draft.all_signals()
     if command.id is not None and any(signal.id == command.id for signal in known.values()):
@@ -49,6 +50,9 @@ def receive(draft: Draft, command: Receive) -> None:
         raise Refused("signal", draft.state)
     if len(known) >= MOST_SIGNALS and sum(s.taken_by is None for s in known.values()) >= MOST_SIGNALS:
         reason = f"it keeps {MOST_SIGNALS:,} signals that no phase has taken, and takes no more before one is"
+        raise Refused("signal", draft.state, reason)
+    if not any(_may_take(draft, node, command.key) for node in draft.plan.awaiting(command.signal)):
+        reason = "what waits for it has ended; begin again with that, by rerun_from, to send another one"
         raise Refused("signal", draft.state, reason)
     signal = evolve_run.signal_received(draft, command)
     if draft.state not in STANDING_STATES:
@@ -90,6 +94,18 @@ def elapse(draft: Draft, command: Elapse) -> None:
                 category=ErrorCategory.TIMEOUT, type="SignalTimeout", message=message, phase=path
             )
             fail_for_good(draft, row, error)
+
+
+def _may_take(draft: Draft, node: PlanNode, key: str | None) -> bool:
+    """Whether a phase waits, or may come to wait, for a signal with such a key."""
+    assert node.awaits is not None  # noqa: S101  # it awaits this signal
+    items = node.awaits.items_of(key, len(draft.plan.scopes_of(node)))
+    if items is None:
+        return False
+    if node.awaits.key is not None and node.scope is not None:
+        return True  # any of its items
+    row = draft.row(node.at(items))
+    return row is None or row.state not in ENDED_PHASES
 
 
 def _waits(row: PhaseRecord) -> bool:

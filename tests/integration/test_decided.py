@@ -1,0 +1,124 @@
+"""Signals that nothing can take any more: whoever sends one is told, and it decides nothing later."""
+
+from __future__ import annotations
+
+from contextlib import aclosing
+from datetime import timedelta
+
+import anyio
+import pytest
+from tests.opening import OpenRuntime
+
+from phaseline import Context, Pipeline, RunHandle, Signal, each, phase
+from phaseline.errors import SignalRefusedError
+
+WAIT = timedelta(seconds=20)
+DECISION = Signal[str]("decision")
+
+
+class Gate:
+    """What holds up the phase behind the decision."""
+
+    def __init__(self) -> None:
+        self.begun, self.opened = anyio.Event(), anyio.Event()
+
+
+def reports(gate: Gate) -> Pipeline[str, str]:
+    """A decision, and a phase after it that stands still."""
+
+    @phase
+    async def write(topic: str) -> str:
+        return topic
+
+    @phase
+    async def publish(decided: tuple[str, str]) -> str:
+        gate.begun.set()
+        await gate.opened.wait()
+        return decided[1]
+
+    return Pipeline("reports", write.wait_for(DECISION) >> publish)
+
+
+async def test_what_comes_after_the_decision_is_refused(open_runtime: OpenRuntime) -> None:
+    """And does not decide when the wait is begun again."""
+    gate = Gate()
+    pipeline = reports(gate)
+    async with open_runtime(pipeline) as runtime:
+        handle = await runtime.start(pipeline, "rain")
+        await handle.signal(DECISION, "approved", id="ada")
+        with anyio.fail_after(WAIT.total_seconds()):
+            await gate.begun.wait()
+        with pytest.raises(SignalRefusedError, match=r"what waits for it has ended.*rerun_from") as refused:
+            await handle.signal(DECISION, "rejected", id="bob")
+        assert (refused.value.signal, refused.value.state) == ("decision", "PUBLISH")
+        await handle.signal(DECISION, "approved", id="ada")  # who sends it again did not hear that it came
+        gate.opened.set()
+        assert await handle.result(WAIT) == "approved"
+        assert [event.type async for event in handle.events()].count("SIGNAL_RECEIVED") == 1
+
+        await handle.rerun_from("wait_for_decision")
+        with anyio.fail_after(WAIT.total_seconds()):
+            while await handle.state() != "WAIT_FOR_DECISION":  # noqa: ASYNC110  # the events before tell of a wait, too
+                await anyio.sleep(0.01)
+        await handle.signal(DECISION, "rejected", id="bob")
+        assert await handle.result(WAIT) == "rejected"
+
+
+async def test_of_many_who_decide_at_once_one_does(open_runtime: OpenRuntime) -> None:
+    """Each of the others is told."""
+    gate = Gate()
+    pipeline = reports(gate)
+    async with open_runtime(pipeline) as runtime:
+        handle = await runtime.start(pipeline, "rain")
+        await told(handle, "PHASE_STARTED", "wait_for_decision")
+        taken: list[str] = []
+
+        async def decide(name: str) -> None:
+            try:
+                await handle.signal(DECISION, name, id=name)
+            except SignalRefusedError:
+                return
+            taken.append(name)
+
+        async with anyio.create_task_group() as tasks:
+            for number in range(20):
+                tasks.start_soon(decide, f"approver {number}")
+        gate.opened.set()
+        assert [await handle.result(WAIT)] == taken
+
+
+async def test_items_are_decided_one_by_one(open_runtime: OpenRuntime) -> None:
+    """The key of an item says which; one that is decided takes no other, and the others do."""
+
+    @phase
+    async def split(text: str) -> list[str]:
+        return text.split()
+
+    @phase
+    async def weigh(word: str, ctx: Context) -> str:
+        return word
+
+    @phase
+    async def join(decided: list[tuple[str, str]]) -> str:
+        return ", ".join(f"{word} {decision}" for word, decision in decided)
+
+    pipeline = Pipeline("items", split >> each(Pipeline("word", weigh.wait_for(DECISION))) >> join)
+    async with open_runtime(pipeline) as runtime:
+        handle = await runtime.start(pipeline, "one two")
+        await handle.signal(DECISION, "yes", key="1")
+        await told(handle, "PHASE_COMPLETED", "word[1]/wait_for_decision")
+        with pytest.raises(SignalRefusedError):
+            await handle.signal(DECISION, "no", key="1")
+        with pytest.raises(SignalRefusedError):
+            await handle.signal(DECISION, "no", key="01")
+        await handle.signal(DECISION, "no", key="0")
+        assert await handle.result(WAIT) == "one no, two yes"
+
+
+async def told(handle: RunHandle[str], type_: str, path: str) -> None:
+    """Wait until an event has come."""
+    with anyio.fail_after(WAIT.total_seconds()):
+        async with aclosing(handle.events()) as events:
+            async for event in events:
+                if (event.type, event.phase) == (type_, path):
+                    return
