@@ -24,7 +24,7 @@ from phaseline._shell.starting import AT_ONCE, StartOptions
 from phaseline._values.spans import LONGEST, check_unit
 from phaseline._values.texts import did_you_mean, storable_key
 from phaseline.abc import Clock, Queue, Storage
-from phaseline.asking import check_moment
+from phaseline.asking import SPAN_OR_TO_COME, check_moment
 from phaseline.backends import queue_from, storage_from, transport_from
 from phaseline.bus import EventBus
 from phaseline.errors import DefinitionError, PipelineNotRegisteredError
@@ -276,7 +276,7 @@ def check_start(options: StartOptions) -> None:
     _check_limit(options.concurrency_key, options.concurrency, options.rate)
     check_span(options.timeout, "timeout", "start")
     if not isinstance(options.deadline, timedelta):
-        check_moment(options.deadline, "deadline")
+        check_moment(options.deadline, "deadline", SPAN_OR_TO_COME)
     check_bool(options.while_open, "while_open", "start")
     if options.key is None:
         if options.while_open:

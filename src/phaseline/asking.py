@@ -14,18 +14,19 @@ from phaseline.rows import RunState
 MOST_LISTED = 1_000_000_000
 
 
-def check_moment(moment: object, option: str) -> None:
-    """Refuse what is no moment that means the same everywhere."""
+AGO = "an aware datetime: datetime.now(UTC) - timedelta(days=1)"
+TO_COME = "an aware datetime that is to come: datetime.now(UTC) + timedelta(days=1)"
+SPAN_OR_TO_COME = "a timedelta from now on, such as timedelta(minutes=5), or " + TO_COME
+
+
+def check_moment(moment: object, option: str, example: str = AGO) -> None:
+    """Refuse what is no moment that means the same everywhere, with an example of what to give instead."""
     if moment is None:
         return
     if not isinstance(moment, datetime):
-        raise DefinitionError(
-            f"{option}={moment!r} is no moment; give an aware datetime: datetime.now(UTC) - timedelta(days=1)"
-        )
+        raise DefinitionError(f"{option}={moment!r} is no moment; give {example}")
     if moment.tzinfo is None:
-        raise DefinitionError(
-            f"{option}={moment.isoformat()} has no time zone; give an aware time: datetime.now(UTC) - timedelta(days=1)"
-        )
+        raise DefinitionError(f"{option}={moment.isoformat()} has no time zone; give {example}")
 
 
 def check_page(order: object, limit: object, what: str) -> None:

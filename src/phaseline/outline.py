@@ -28,7 +28,7 @@ class Entry:
     row: PhaseRecord | None
     """None where it is no phase itself, or has not come up."""
     done: float | None
-    """How far it is: items of a map that are over, or what its body told."""
+    """How far it is: items of a map that are over, or, while it runs, what its body told."""
     total: float | None
     """Where that ends, if it is known."""
     inner: tuple[Entry, ...]
@@ -84,7 +84,8 @@ def _fill(node: _Node, plan: _Node) -> None:
 def _entry(node: _Node) -> Entry:
     row, inner, left_out = node.row, [*node.inner.values()], 0
     done = total = None
-    if row is not None and row.progress is not None:
+    # What a body told of an attempt that is over says nothing: it need not have told of the end.
+    if row is not None and row.progress is not None and row.state is PhaseState.RUNNING:
         done, total = row.progress.done, row.progress.total
     if row is not None and row.total is not None:
         states = [

@@ -13,7 +13,7 @@ import pytest
 from playwright.async_api import Page, Route, expect
 from tests.consoles import consoled
 
-from phaseline import Abort, Pipeline, Runtime, each, phase
+from phaseline import Abort, Context, Pipeline, Runtime, each, phase
 from phaseline.finding import RunSummary
 from phaseline.web import Access
 from phaseline.web.access import Action
@@ -42,13 +42,27 @@ async def weigh(word: str) -> int:
     return len(word)
 
 
+@phase
+async def pack(word: str, ctx: Context) -> str:
+    ctx.progress(5, 6)
+    return word
+
+
+@phase
+async def ship(word: str) -> str:
+    raise TimeoutError
+
+
+shipping = Pipeline("shipping", pack >> ship)
 weighing = Pipeline("weighing", split >> each(weigh, limit=1))
 
 
 @pytest.fixture
 async def runtime(tmp_path: Path) -> AsyncIterator[Runtime]:
     """An open runtime on a file."""
-    async with Runtime(f"sqlite:///{tmp_path / 'runs.db'}", pipelines=[looking, weighing]) as opened:
+    async with Runtime(
+        f"sqlite:///{tmp_path / 'runs.db'}", pipelines=[looking, weighing, shipping]
+    ) as opened:
         yield opened
 
 
@@ -223,6 +237,21 @@ async def test_of_a_map_is_counted_what_completed(page: Page, runtime: Runtime) 
         await opened.goto(f"#/run/{handle.id}")
         node = page.locator("g.node").filter(has_text="weigh")
         await expect(node).to_contain_text("2 of 20, 1 failed")
+
+
+async def test_what_is_over_is_told_by_its_end(page: Page, runtime: Runtime) -> None:
+    """A phase by its time, not by how far its body said that it was; a failure by its kind, also where it has no words."""
+    handle = await runtime.start(shipping, "a")
+    await handle.wait()
+    async with consoled(page, runtime) as opened:
+        await opened.goto("#/runs")
+        row = page.locator("table.runs tbody tr").filter(has_text="shipping")
+        await expect(row.locator("td.phase")).to_have_text("ship: TimeoutError")
+        await opened.goto(f"#/run/{handle.id}")
+        await expect(page.get_by_role("region", name="Error")).to_contain_text("TimeoutError in ship")
+        await expect(page.locator("g.node").filter(has_text="pack").locator(".told")).to_have_text(
+            re.compile("^[0-9.]+ m?s$")
+        )
 
 
 async def test_who_sees_nothing_is_told_why(page: Page, runtime: Runtime) -> None:

@@ -310,9 +310,9 @@ async def test_a_failure_before_the_time_is_that_failure(open_runtime: OpenRunti
 @pytest.mark.parametrize(
     ("options", "text"),
     [
-        ({"deadline": datetime(2031, 1, 1)}, "has no time zone"),  # noqa: DTZ001  # that is what is refused
+        ({"deadline": datetime(2031, 1, 1)}, "has no time zone; give a timedelta"),  # noqa: DTZ001  # that is what is refused
         ({"deadline": datetime(2029, 1, 1, tzinfo=UTC)}, "has passed before the start"),
-        ({"deadline": 5}, "no moment"),
+        ({"deadline": 5}, r"no moment; give a timedelta from now on, .* datetime.now\(UTC\) \+ timedelta"),
         ({"deadline": timedelta(0)}, "has passed before the start"),
         ({"deadline": -SECOND}, "has passed before the start"),
         ({"timeout": timedelta(0)}, "would end it before it began"),

@@ -125,6 +125,22 @@ def test_a_run_is_drawn_as_a_tree():
     assert "\x1b" not in told
 
 
+def test_what_is_over_is_not_told_by_its_progress():
+    """A body need not tell of its end, nor is a retry where the attempt before it came to; of a map all is counted."""
+    at = Progress(done=5, total=6, note="pages")
+    told = drawn(
+        of(
+            row("split", progress=at),
+            row("word", total=0),
+            row("total", PhaseState.RETRYING, progress=at),
+        ),
+        width=120,
+    )
+    assert "✓ split  2.0 s" in told
+    assert "0 of 0" in told
+    assert "5 of 6" not in told
+
+
 @pytest.mark.parametrize(
     ("state", "attempt", "counts", "told"),
     [

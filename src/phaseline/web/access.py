@@ -13,7 +13,7 @@ import attrs
 from starlette.requests import HTTPConnection
 
 from phaseline._values.texts import storable_text
-from phaseline.asking import check_moment
+from phaseline.asking import TO_COME, check_moment
 from phaseline.errors import DefinitionError
 from phaseline.finding import RunSummary
 from phaseline.marks import Attribute, marks_of
@@ -84,7 +84,7 @@ def _text(_: object, attribute: attrs.Attribute[str], value: object) -> None:
 
 
 def _moment(_: object, attribute: attrs.Attribute[datetime | None], value: object) -> None:
-    check_moment(value, attribute.name)
+    check_moment(value, attribute.name, TO_COME)
 
 
 def _marks(_: object, __: object, value: object) -> None:

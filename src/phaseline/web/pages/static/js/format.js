@@ -51,6 +51,9 @@ export function words(name) {
   return text.charAt(0).toUpperCase() + text.slice(1);
 }
 
+/** An error in a line; not all have words. */
+export const fault = ({ type, message }) => message ? `${type}: ${message}` : type;
+
 /** The end of an id, which tells it from its neighbours. */
 export const short = (id) => id.length > 12 ? id.slice(-8) : id;
 

@@ -1,7 +1,7 @@
 // The events of a run, the newest first: a page at a time, and as they come.
 import { html, useCallback, useEffect, useRef, useState } from "../../html.js";
 import { part, read } from "../../api.js";
-import { clock, moment, words } from "../../format.js";
+import { clock, fault, moment, words } from "../../format.js";
 import { useAtMost } from "../../loading.js";
 import { Icon } from "../../parts/icon.js";
 import { Loading } from "../../parts/notice.js";
@@ -25,7 +25,7 @@ const QUIET = new Set(["error", "fence", "worker", "actor", "reason", "note", "c
 function told({ data, transition }) {
   const told = [];
   if (transition) told.push(`${transition.from} → ${transition.to}`);
-  if (data.error) told.push(`${data.error.type}: ${data.error.message}`);
+  if (data.error) told.push(fault(data.error));
   for (const [name, value] of Object.entries(data)) {
     if (QUIET.has(name) || value === "" || value === null || value === false) continue;
     if (name === "again_at") told.push(`again at ${clock(value).slice(0, 8)}`);

@@ -87,7 +87,7 @@ function told({ hasRun, state, states, total, isMap, kind, phase, started_at: fr
   if (!state) return KINDS[kind] || (hasRun ? "to come" : "phase");
   if (isMap || kind === "group") return total ? counted(states, total) : words(state);
   if (phase?.waits_for && state === "RUNNING") return `waits for ${phase.waits_for === "signal" ? "a signal" : phase.waits_for === "timer" ? "its time" : "another run"}`;
-  if (phase?.progress?.total) return `${Math.round(100 * phase.progress.done / phase.progress.total)} %`;
+  if (phase?.progress?.total && state === "RUNNING") return `${Math.round(100 * phase.progress.done / phase.progress.total)} %`;
   if (state === "COMPLETED" && from && to) return duration(between(from, to));
   if (state === "RETRYING") return `attempt ${phase.attempt} failed`;
   return words(state);

@@ -1,6 +1,6 @@
 // What one should know before looking further: what a run failed with, and what it waits for.
 import { html } from "../../html.js";
-import { count, moment, relative } from "../../format.js";
+import { count, fault, moment, relative } from "../../format.js";
 import { href } from "../../route.js";
 import { Icon } from "../../parts/icon.js";
 import { useNow } from "../../parts/time.js";
@@ -17,7 +17,7 @@ export const Failure = ({ error, onSelect }) => html`
   <section class="note tone-failed" aria-label="Error">
     <${Icon} name="failed" />
     <div><h2>${error.type}${error.phase && html` <span class="muted">in</span> <button class="link mono" onClick=${() => onSelect(error.phase)}>${error.phase}</button>`}</h2>
-      <pre class="message">${error.message}</pre>
+      ${error.message && html`<pre class="message">${error.message}</pre>`}
       <p class="muted">${MEANS[error.category] || error.category}</p></div>
   </section>`;
 
@@ -38,7 +38,7 @@ export function Waits({ run, pipeline, children }) {
 
 function What({ phase, node, run }) {
   const when = html`<time datetime=${phase.available_at} title=${moment(phase.available_at)}>${relative(phase.available_at)}</time>`;
-  if (phase.state === "RETRYING") return html`tries again ${when}, after attempt ${phase.attempt}: <span class="muted">${phase.error?.message || phase.reason}</span>`;
+  if (phase.state === "RETRYING") return html`tries again ${when}, after attempt ${phase.attempt}: <span class="muted">${phase.error ? fault(phase.error) : phase.reason}</span>`;
   if (phase.waits_for === "signal") return html`for the signal <b>${node?.signal || ""}</b>${phase.started_at && html` since <time datetime=${phase.started_at}>${relative(phase.started_at).replace(" ago", "")}</time>`}`;
   if (phase.waits_for === "child") return html`for <a href=${href(["runs"], { parent: run.id })}>another run</a>${node?.starts && html` of ${node.starts}`}`;
   return html`until ${moment(phase.available_at)}, ${when}`;

@@ -1,7 +1,7 @@
 // One phase of a run, or the items of a map.
 import { html, useState } from "../../html.js";
 import { part, read } from "../../api.js";
-import { count, words } from "../../format.js";
+import { count, fault, words } from "../../format.js";
 import { useLoad } from "../../loading.js";
 import { shownState } from "../../states.js";
 import { Fact } from "./head.js";
@@ -27,7 +27,7 @@ export function Phase({ run, path, folded, inner, node, stamp, onSelect }) {
         ${node.attempts > 1 && html`<${Fact} name="Attempts at most">${node.attempts}<//>`}
         ${node.timeout && html`<${Fact} name="Timeout">${node.timeout} s<//>`}
         ${node.limit && html`<${Fact} name="At once">${node.limit}<//>`}</dl>`}
-      ${phase?.error && html`<pre class="message bad">${phase.error.type}: ${phase.error.message}</pre>`}
+      ${phase?.error && html`<pre class="message bad">${fault(phase.error)}</pre>`}
       ${items.map((each) => html`<${Items} key=${each.path} run=${run} folded=${each} stamp=${stamp} onSelect=${onSelect} />`)}
       ${phase && phase.state === "COMPLETED" && !items.length && html`<h3>Output</h3><${Value} run=${run.id} phase=${path} stamp=${phase.ended_at} none="What it gave stands in its items, or is what it was given." />`}
     </aside>`;

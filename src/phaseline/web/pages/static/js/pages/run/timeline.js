@@ -1,6 +1,6 @@
 // The attempts of phases over time, a bar each.
 import { html, useMemo, useState } from "../../html.js";
-import { clock, count, duration, words } from "../../format.js";
+import { clock, count, duration, fault, words } from "../../format.js";
 import { shownState, toneOf } from "../../states.js";
 import { useNow } from "../../parts/time.js";
 
@@ -27,7 +27,7 @@ export function attemptsOf(events) {
       open.set(phase, attempt);
     } else if (type.startsWith("PIPELINE_")) {
       for (const path of [...open.keys()]) close(path, at, "CANCELLED", words(type));
-    } else for (const path of phase ? [phase] : data.paths || []) close(path, at, shownState({ state: ENDS[type], reason: data.reason }), data.error?.message || data.reason || "");
+    } else for (const path of phase ? [phase] : data.paths || []) close(path, at, shownState({ state: ENDS[type], reason: data.reason }), data.error ? fault(data.error) : data.reason || "");
   }
   return [...rows].map(([path, attempts]) => ({ path, attempts }));
 }

@@ -1,6 +1,6 @@
 // The rows of a list of runs, gone through by keys too.
 import { html } from "../../html.js";
-import { short } from "../../format.js";
+import { fault, short } from "../../format.js";
 import { go, href } from "../../route.js";
 import { Select, SelectAll } from "../parts/many.js";
 import { useRows } from "../../parts/rows.js";
@@ -28,7 +28,7 @@ function Row({ run, selected, onFocus }) {
       <td class="at"><${State} state=${run.state} /></td>
       <td class="name"><b>${run.pipeline}</b> <span class="muted">v${run.version}</span>
         ${(run.key || run.tags.length > 0) && html`<div class="marks">${run.key && html`<span class="mono muted cut" title=${run.key}>${run.key}</span>`}${run.tags.map((tag) => html`<span class="tag">${tag}</span>`)}</div>`}</td>
-      <td class="phase">${run.error ? html`<span class="cut bad" title=${run.error.message}>${run.phase ? `${run.phase}: ` : ""}${run.error.message}</span>` : run.phase || html`<span class="muted">–</span>`}</td>
+      <td class="phase">${run.error ? html`<span class="cut bad" title=${fault(run.error)}>${run.phase ? `${run.phase}: ` : ""}${fault(run.error)}</span>` : run.phase || html`<span class="muted">–</span>`}</td>
       <td class="end when"><${Ago} at=${run.created_at} /></td>
       <td class="end took"><${Took} from=${run.started_at} to=${run.ended_at || (run.state === "PAUSED" ? run.updated_at : null)} /></td>
       <td class="end id"><a class="mono" data-row href=${link} aria-label=${`Run ${short(run.id)} of ${run.pipeline}`} title=${run.id}>${short(run.id)}</a></td>
