@@ -758,6 +758,8 @@ class phaseline:
             def __init__(self, run, error=None, advice=''): ...
             error: object
             run: object
+            run_id: object
+            state: object
             verb: object
         class PipelineFailedError:
             verb: object

@@ -318,6 +318,10 @@ class PipelineEndedError(RunError):
     def __init__(self, run: Run[Any], error: ErrorInfo | None = None, advice: str = "") -> None:
         self.run = run
         """All that is known of the run."""
+        self.run_id: str = run.id
+        """Id of the run."""
+        self.state: str = run.state
+        """State that it ended in."""
         self.error = error
         """What it failed with; None if it did not fail."""
         cause = f": {error.type}: {error.message}" if error else ""

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from collections.abc import AsyncIterator, Callable, Iterator
+from datetime import timedelta
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -15,8 +17,8 @@ from tests.web_client import client_of
 
 from phaseline import Pipeline, RunSummary, Runtime, each, phase
 from phaseline.control import PLAIN
-from phaseline.errors import DefinitionError
-from phaseline.web import Access, Action, asgi_app, console
+from phaseline.errors import DefinitionError, RunError, RunNotSettledError
+from phaseline.web import Access, Action, asgi_app, console, problem_of
 from phaseline.web.routes import ROUTES
 
 SECRET = "hunter2"  # noqa: S105  # that is what must not be found
@@ -538,3 +540,30 @@ async def test_passwords_of_phases_are_not_told(runtime: Runtime) -> None:
         assert "no route to postgresql://bob:***@db/runs" in text
         assert SECRET not in text
         assert "Traceback" not in text
+
+
+async def test_how_a_run_ended_is_told_in_a_hosts_own_route_without_its_words(
+    runtime: Runtime, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Of a run that failed, or has not ended, id and state are told; nothing is logged, and no traceback is."""
+    failed = await runtime.start(leaks, 1)
+    late = await runtime.start(summing, 1, delay=timedelta(hours=1))
+    found: list[Any] = []
+    caplog.set_level(logging.WARNING, "phaseline.web")
+    for ask in (failed.result, partial(late.result, timedelta(milliseconds=1))):
+        with pytest.raises(RunError) as raised:
+            await ask()
+        found.append(problem_of(raised.value))
+    with pytest.raises(RunNotSettledError) as raised:
+        _ = (await late.run()).output
+    found.append(problem_of(raised.value))
+    assert [409] * 3 == [answer.status_code for answer in found]
+    told, *rest = [json.loads(answer.body) for answer in found]
+    assert ("urn:phaseline:problem:run-ended", failed.id, "FAILED") == (
+        told["type"], told["run_id"], told["state"],
+    )  # fmt: skip
+    assert {("urn:phaseline:problem:not-settled", late.id)} == {
+        (each["type"], each["run_id"]) for each in rest
+    }
+    assert "no route" not in json.dumps(told)
+    assert not [record for record in caplog.records if record.name.startswith("phaseline.web")]

@@ -92,6 +92,12 @@ TABLE: Final[Mapping[type[errors.PhaselineError], Kind]] = {
     errors.SubscriptionLimitError: Kind("too-many-subscriptions", 429, "There are too many subscriptions"),
     errors.SubscriptionError: Kind("subscription-refused", 422, "This cannot be subscribed to"),
     errors.RunNotVisibleError: Kind("not-visible", 409, "The run is not committed yet", ("run_id",)),
+    errors.PipelineEndedError: Kind(
+        "run-ended", 409, "The run ended without an output", ("run_id", "state"),
+        _saying("the run {error.run_id!a} ended {error.state}; who may read it is told more"),
+    ),
+    errors.RunNotSettledError: Kind("not-settled", 409, "The run has not ended", ("run_id",)),
+    errors.ResultTimeoutError: Kind("not-settled", 409, "The run has not ended", ("run_id",)),
     errors.NoResultError: Kind("no-result", 409, "The phase has no result", ("run_id", "phase", "state")),
     errors.NoOutputError: Kind("no-output", 409, "The run has no output", ("run_id",)),
     errors.DeadlinePassedError: Kind("deadline-passed", 422, "It should be over already"),
