@@ -241,6 +241,24 @@ def test_what_is_no_runtime_to_serve_is_told(place, problem, capsys, monkeypatch
     assert re.search(problem, capsys.readouterr().err)
 
 
+def test_an_application_that_sets_up_logging_is_left_alone(tmp_path):
+    """Its handler of the root logger is the one there is; where there is none, lines are written to stderr."""
+    plain = "from phaseline import Pipeline, Runtime, phase\n@phase\ndef a(x: int) -> int:\n    return x\nruntime = Runtime(pipelines=[Pipeline('a', a)])\n"
+    own = "import logging, sys\nlogging.basicConfig(level='INFO', format='{%(name)s}', stream=sys.stderr)\n"
+    for name, text, line in (
+        ("own", own + plain, "{phaseline.serving}"),
+        ("plain", plain, " INFO phaseline.serving: "),
+    ):
+        (tmp_path / f"{name}.py").write_text(text, "utf-8")
+        command = [*PYTHON, "phaseline.cli", "worker", f"{name}:runtime"]
+        with process(command, {"PYTHONPATH": str(tmp_path)}) as worker:
+            assert worker.stderr is not None
+            assert line in worker.stderr.readline()
+            worker.send_signal(signal.SIGTERM)
+            worker.communicate(timeout=20)
+            assert 0 == worker.returncode
+
+
 @pytest.mark.parametrize("chosen", [(0, 10, 10), (YOUNG, 20, 30)])
 def test_what_a_host_has_said_of_the_collector_stays(chosen):
     """Also that it is off, by a threshold or by name."""

@@ -117,6 +117,18 @@ def test_a_mistake_within_what_makes_a_runtime_is_its_authors_to_see(folder, mon
     del sys.modules["broken_shop"]
 
 
+def test_a_mistake_is_told_from_the_applications_code_on(folder, monkeypatch, capsys):
+    """Without the way from the shell to it, and with the exit code that is said of it."""
+    (folder / "broken_stall.py").write_text("def make():\n    return {}['stall']\n", "utf-8")
+    monkeypatch.syspath_prepend(folder)
+    assert ExitCode.FAILED == cli.main(["doctor", "broken_stall:make"])
+    told = capsys.readouterr().err
+    assert 'broken_stall.py", line 2, in make' in told
+    assert told.endswith("KeyError: 'stall'\n")
+    assert 1 == told.count("  File ")
+    del sys.modules["broken_stall"]
+
+
 def test_the_storage_of_the_environment_is_enough_where_no_code_is_needed(folder):
     """``DATABASE_URL``, with the other settings of a runtime."""
     Runtime("sqlite:///runs.db")._storage.migrate()

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from importlib import import_module
 
 from phaseline.cli.codes import ExitCode
+from phaseline.cli.mistakes import tell_mistake
 from phaseline.cli.streams import closed_ones_replaced, give_up, is_unwritable
 from phaseline.errors import MissingExtraError
 
@@ -43,4 +44,9 @@ def _carried_out(arguments: Sequence[str] | None) -> int:
         app(args=None if arguments is None else [*arguments], prog_name="phaseline")
     except SystemExit as ended:
         return ended.code if isinstance(ended.code, int) else ExitCode.UNUSABLE
+    except Exception as error:  # it is the application's
+        if isinstance(error, OSError) and is_unwritable(error):
+            raise
+        tell_mistake(error)
+        return ExitCode.FAILED
     raise AssertionError  # a command ends by its exit code

@@ -55,7 +55,13 @@ def worker(
     also: RuntimeToo = None,
     backend: Annotated[Literal["asyncio", "trio"], typer.Option(help="The event loop.")] = "asyncio",
     level: Annotated[
-        str, typer.Option("--log", metavar="LEVEL", parser=_level, help="Of what is written to stderr.")
+        str,
+        typer.Option(
+            "--log",
+            metavar="LEVEL",
+            parser=_level,
+            help="Of what is written to stderr; does nothing where the module sets up logging itself.",
+        ),
     ] = "INFO",
 ) -> None:
     """Serve a runtime until SIGTERM or Ctrl-C, then drain it.
@@ -64,13 +70,14 @@ def worker(
     what is left is handed over. The process ends then: by force after 15 seconds, if a body does not, and at once at a second
     signal; those within a second of the first are the same one. The exit code is 0 after SIGTERM, 130 after Ctrl-C, and 143 after SIGTERM where it was ended by force.
     """
-    logging.basicConfig(level=level, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     place = place_of(named(runtime, also))
     if place.is_url:
         raise NoRuntimeError(
             "a worker needs the pipelines too: write MODULE:NAME, such as shop.worker:runtime"
         )
     found = runtime_of(place)
+    # After the application's module: where that has given the root logger a handler, this does nothing.
+    logging.basicConfig(level=level, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     if not found.serves:
         raise NoRuntimeError(
             f"{place.text} was made with serve=False, or with no queues: it would do nothing"
