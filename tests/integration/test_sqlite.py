@@ -103,7 +103,9 @@ def test_a_lock_of_others_is_waited_out(storage: SqlStorage, monkeypatch: pytest
     assert storage._write_transaction(work) == 7
     assert len(pauses) == store.BUSY_TRIES - 1
     assert all(0 < pause <= store.BUSY_PAUSE * 2**tried for tried, pause in enumerate(pauses, 1))
-    with pytest.raises(StorageUnavailableError, match="locked"):
+    with pytest.raises(
+        StorageUnavailableError, match=r"locked; .* is open in this one, .* start\(connection="
+    ):
         storage._write_transaction(lambda _: (_ for _ in ()).throw(busy()))
     assert len(pauses) == 2 * (store.BUSY_TRIES - 1)
 

@@ -185,7 +185,10 @@ def _after(make: Callable[[Dag[int]], Any]) -> Callable[[Dag[int]], Any]:
         (_after(lambda _: [double]), ["FunctionPhase('double') is no reference"]),
         (lambda dag: dag.build(_untyped(None)), ["None is no reference"]),
         (lambda dag: dag.build(dag.add(double, dag.input), also=_untyped(5)), ["also=5 is no list"]),
-        (lambda dag: dag.add(len, dag.input), ["decorate the function with @phase"]),
+        (
+            lambda dag: dag.add(len, dag.input),
+            ["decorate the function with @phase; only a function of two to six values"],
+        ),
         (lambda _: Dag("a graph", int), ["no name for a graph"]),
     ],
 )

@@ -117,6 +117,7 @@ REFUSED: list[tuple[Callable[[], Any], list[str]]] = [
     (lambda: Pipeline("p", phase(body), retry=wrong_retry), ["'p'", "Retry(attempts=3)"]),
     (lambda: Pipeline("p", phase(body), version=wrong_version), ["'p'", "version=2", "write version='2'"]),
     (lambda: dag().build(dag_ref[-1], version=wrong_version), ["'d'", "write version='2'"]),
+    (lambda: Pipeline("p", phase(odd(of_two))), ["'of_two' takes 2 values", "one dataclass, model or tuple, or leave @phase off", "a Dag"]),
     (lambda: Pipeline("p", phase(body), version=""), ["'p'", "version=''", "1 to 500"]),
     (lambda: Pipeline("p", phase(body), version="1\0"), ["NUL"]),
     (lambda: Pipeline("p" * 201, phase(body)), ["a pipeline", "it has 201 characters, 200 are allowed"]),
@@ -177,6 +178,10 @@ def odd(value: object) -> Any:
 class WithMethod:
     def double(self, value: int) -> int:
         return 2 * value
+
+
+def of_two(one: int, other: int) -> int:
+    return one
 
 
 dag_ref: list[Ref[int]] = []

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, 
 from datetime import timedelta
 from functools import cached_property
 from types import FrameType, GenericAlias
-from typing import Any, Generic, Literal, TypeVar, cast, overload
+from typing import Any, Final, Generic, Literal, TypeVar, cast, overload
 
 import attrs
 from typing_extensions import Unpack
@@ -63,6 +63,9 @@ class Added:
     def is_spread(self) -> bool:
         """Whether it takes its values as several arguments."""
         return isinstance(self.step, FunctionOfMany)
+
+
+_PLAIN: Final = "; only a function of two to six values is given to add() as it is"
 
 
 class FunctionOfMany(FunctionPhase[Any, Any]):
@@ -210,7 +213,7 @@ class Wires(Generic[In]):
         if join == "all" and not isinstance(step, Node) and callable(step) and len(refs) > 1:
             node: Node[Any, Any] = _function(step, options, sys._getframe(1))  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]  # the only way to a caller's local types
         else:
-            node = node_from(step)  # pyright: ignore[reportUnknownArgumentType]  # isinstance cannot see type arguments
+            node = node_from(step, _PLAIN)  # pyright: ignore[reportUnknownArgumentType]  # isinstance cannot see type arguments
             self._check_use(node, len(refs), join, options)
         for ref in (*refs, *after):
             self._check_own(ref, node)

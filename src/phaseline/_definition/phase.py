@@ -395,7 +395,10 @@ def _one_value(signature: Signature, options: PhaseOptions) -> Signature:
     if len(signature.inputs) != 1:
         msg = f"phase {options.name!r} takes {len(signature.inputs)} values; a phase of a chain takes one, plus a Context"
         advice = (
-            "put them in one dataclass, model or tuple" if signature.inputs else "add one, such as '_: None'"
+            "put them in one dataclass, model or tuple, or leave @phase off and give the function to a Dag, whose add() takes one "
+            "reference for each"
+            if signature.inputs
+            else "add one, such as '_: None'"
         )
         raise DefinitionError(f"{msg}; {advice}")
     return with_needs(signature, options)

@@ -264,8 +264,8 @@ def parts_of(node: Node[Any, Any]) -> tuple[Node[Any, Any], ...]:
     return node.parts if isinstance(node, Chain) else (node,)
 
 
-def node_from(candidate: object) -> Node[Any, Any]:
-    """Refuse what is not a node, and say how to make it one."""
+def node_from(candidate: object, aside: str = "") -> Node[Any, Any]:
+    """Refuse what is not a node, and say how to make it one; of a function with what else is to be said there."""
     if isinstance(candidate, Node):
         return candidate  # pyright: ignore[reportUnknownVariableType]  # isinstance cannot see type arguments
     name = getattr(candidate, "__name__", repr(candidate))
@@ -276,7 +276,7 @@ def node_from(candidate: object) -> Node[Any, Any]:
     elif isinstance(candidate, type) and issubclass(candidate, Node):
         advice = f"make an instance of it: {name}()"
     else:
-        advice = "decorate the function with @phase"
+        advice = f"decorate the function with @phase{aside}"
     msg = f"{name} cannot stand in a pipeline: {advice}"
     raise DefinitionError(msg)
 

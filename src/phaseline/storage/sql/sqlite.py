@@ -39,7 +39,8 @@ LONGEST_CHARACTER = 4
 """Bytes, in UTF-8."""
 
 ADVICE = {
-    "SQLITE_BUSY": "another process holds it locked for long; see which one writes, and try again",
+    "SQLITE_BUSY": "another process, or a transaction that is open in this one, holds it locked for long; see which one writes, and try "
+    "again; a run is started in one's own transaction by start(connection=...)",
     "SQLITE_FULL": "make room on the disk",
     "SQLITE_READONLY": "give this process the right to write to the file and its folder",
     "SQLITE_CANTOPEN": "see that the folder exists and that this process may write there",
