@@ -361,6 +361,26 @@ async def test_a_paused_run_keeps_what_it_is_sent_until_it_goes_on(
         await checked(opened)
 
 
+async def test_what_is_sent_in_a_pause_counts_though_the_time_is_over(
+    storage: Callable[[], Storage], clock: FakeClock
+) -> None:
+    """A pause does not stop the time of a wait; what comes of it waits for the resume: a signal before, else the default."""
+    opened = storage()
+    async with Runtime(opened, pipelines=[lenient], clock=clock) as runtime:
+        sent, silent = await runtime.start(lenient, 1), await runtime.start(lenient, 2)
+        for handle in (sent, silent):
+            await at_rest(clock, handle, "WAIT_FOR_APPROVED")
+            await handle.pause()
+        await clock.advance(3 * SECOND)
+        await sent.signal(APPROVED, True)
+        await clock.settle()
+        assert [await handle.state() for handle in (sent, silent)] == ["PAUSED", "PAUSED"]
+        for handle, told in ((sent, "draft 1: published"), (silent, "draft 2: dropped")):
+            await handle.resume()
+            assert await handle.result() == told
+        await checked(opened)
+
+
 async def test_a_cancel_ends_a_wait(storage: Callable[[], Storage], clock: FakeClock) -> None:
     """At once, and its time never comes."""
     opened = storage()
