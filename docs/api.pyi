@@ -296,6 +296,7 @@ class phaseline:
         started_at: object
         state: object
         tags: object
+        def to_dict(self): ...
         updated_at: object
         version: object
     class Runs:

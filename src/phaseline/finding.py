@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from datetime import datetime
-from typing import Literal, TypeAlias, get_args
+from typing import Any, Literal, TypeAlias, get_args
 
 import attrs
+import msgspec
 
 from phaseline._definition.options import check_bool
 from phaseline.asking import check_asked, check_moment, check_state, listed
@@ -195,6 +196,15 @@ class RunSummary:
     """When it began; None as long as it has not."""
     ended_at: datetime | None
     """When it ended; None as long as it has not."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Give it all in what JSON knows, as over HTTP: times as ISO texts, and an error without its traceback."""
+        plain = {"tags": [*self.tags], "attributes": {**self.attributes}}
+        found: dict[str, Any] = attrs.asdict(self, recurse=False) | plain
+        told: dict[str, Any] = msgspec.to_builtins(found)
+        if self.error is not None:
+            del told["error"]["traceback"]
+        return told
 
 
 @attrs.frozen(kw_only=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -13,6 +14,7 @@ from tests.opening import OpenRuntime
 from phaseline import Pipeline, RunState, Runtime, phase
 from phaseline.errors import DefinitionError, InvalidMarkError, RuntimeNotOpenError
 from phaseline.testing import FakeClock
+from phaseline.views import RunView
 
 __all__ = ["anyio_backend"]
 HOUR = timedelta(hours=1)
@@ -212,3 +214,16 @@ async def test_what_makes_no_sense_is_refused(open_runtime: OpenRuntime) -> None
         with pytest.raises(InvalidMarkError):
             await runtime.start(halved, 2, tags=["a\n"])
         assert await runtime.find().count() == {}
+
+
+async def test_what_lists_give_is_plain_data(open_runtime: OpenRuntime, clock: FakeClock) -> None:
+    """As it is told over HTTP, but for commands; of an error the traceback is not told."""
+    async with open_runtime(halved, newer, other, tracebacks=True) as runtime:
+        await started(runtime, clock)
+        runs = (await runtime.find()).runs
+    assert any(run.error is not None and run.error.traceback for run in runs)
+    for run in runs:
+        told = run.to_dict()
+        assert told == json.loads(json.dumps(told))
+        shown = RunView.of(run).model_dump(mode="json")
+        assert {**told, "allowed": shown["allowed"]} == {**shown, "forked_from": None}
