@@ -304,4 +304,8 @@ def _call_observer(observer: Callable[[Sequence[Event]], object], events: Sequen
     except KeyboardInterrupt:
         raise
     except BaseException:
-        log.exception("an observer raised at run %s; the run is not affected", events[0].run_id)
+        log.exception(
+            "an observer raised at run %s; the run is not affected",
+            events[0].run_id,
+            extra={"run_id": events[0].run_id},
+        )

@@ -33,13 +33,15 @@ class RunContext(logging.Filter):
     """Adds ``run_id``, ``pipeline``, ``phase`` and ``attempt`` to records: ``handler.addFilter(RunContext())``.
 
     To whichever logger a body, or a library that it calls, writes; outside of a body they are None. What a record has
-    already stays. It lets every record through.
+    already stays: so what phaseline logs of a run by itself has its ``run_id``. It lets every record through.
     """
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Add what is missing."""
         at = called.get()
         fields: Mapping[str, object] = {} if at is None else at.log_fields
+        if getattr(record, "run_id", None) not in (None, fields.get("run_id")):
+            fields = {}  # it is about another run than the one in whose body it was made
         for name in FIELDS:
             if not hasattr(record, name):
                 setattr(record, name, fields.get(name))

@@ -122,7 +122,12 @@ class EventStream(AsyncIterator[Event]):
         except CodecError as error:
             if self._wanted.run is not None:
                 raise
-            log.warning("run %s is passed over by who walks through events: %s", run_id, error)
+            log.warning(
+                "run %s is passed over by who walks through events: %s",
+                run_id,
+                error,
+                extra={"run_id": run_id},
+            )
             # Nor is what comes of it next told: it would be read again, or come with a gap before it.
             self._positions.note(run_id, sys.maxsize)
             self._behind.popleft()

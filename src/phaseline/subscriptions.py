@@ -131,7 +131,10 @@ class Subscription:
                 raise
             self.failed += 1
             log.exception(
-                "a handler raised at %s of run %s; the run is not affected", event.type, event.run_id
+                "a handler raised at %s of run %s; the run is not affected",
+                event.type,
+                event.run_id,
+                extra={"run_id": event.run_id},
             )
         else:
             self.handled += 1

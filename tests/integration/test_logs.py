@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import ast
 import logging
+import re
 from collections.abc import Callable, Iterator
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import anyio
@@ -12,6 +15,7 @@ import pytest
 from tests.loops import BOTH_LOOPS, anyio_backend  # noqa: F401  # the fixture
 from tests.opening import OpenRuntime
 
+import phaseline
 from phaseline import Again, Context, Pipeline, Retry, Runtime, each, phase
 from phaseline.abc import Storage
 from phaseline.errors import PipelineFailedError
@@ -107,6 +111,53 @@ def test_the_filter_lets_every_record_through_and_changes_none_that_knows_better
     record = logging.makeLogRecord({"phase": "of the moon"})
     assert RunContext().filter(record)
     assert ("of the moon", None) == (vars(record)["phase"], vars(record)["run_id"])
+
+
+async def test_what_is_logged_of_another_run_is_not_said_of_the_one_in_whose_body_it_is() -> None:
+    """Neither its pipeline, nor its phase, belong to it."""
+    told: list[dict[str, Any]] = []
+
+    @phase
+    async def telling(value: int) -> int:
+        for fields in ({"run_id": "another"}, {}):
+            record = logging.makeLogRecord(fields)
+            RunContext().filter(record)
+            told.append(vars(record))
+        return value
+
+    run = await Pipeline("telling", telling).run(1)
+    assert ("another", None, None) == (told[0]["run_id"], told[0]["pipeline"], told[0]["attempt"])
+    assert (run.id, "telling", 1) == (told[1]["run_id"], told[1]["pipeline"], told[1]["attempt"])
+
+
+def test_what_is_logged_of_a_run_has_its_id() -> None:
+    """For whoever looks for all lines of a run: no text that names one goes without ``extra``."""
+    calls = [
+        (path.name, call.lineno, ast.unparse(call.args[0]), {each.arg for each in call.keywords})
+        for path in sorted(Path(phaseline.__file__).parent.rglob("*.py"))
+        for call in ast.walk(ast.parse(path.read_text("utf-8")))
+        if isinstance(call, ast.Call) and call.args and ast.unparse(call.func).startswith("log.")
+    ]
+    of_runs = [call for call in calls if re.search(r"\brun %|^LEFT$", call[2])]
+    assert len(of_runs) > 20
+    assert [] == [call[:3] for call in of_runs if "extra" not in call[3]]
+
+
+async def test_what_an_observer_raises_is_logged_with_the_run(kept: Kept) -> None:
+    """As one example of what is logged outside of bodies."""
+
+    def mistaken(_: object) -> None:
+        raise LookupError
+
+    logger = logging.getLogger("phaseline.bus")
+    logger.addHandler(kept)
+    try:
+        async with Runtime(pipelines=[outer, inner]) as runtime:
+            runtime.bus.subscribe(mistaken, types=["PIPELINE_COMPLETED"])
+            run = await runtime.run(inner, 1)
+    finally:
+        logger.removeHandler(kept)
+    assert [run.id] == [each[4] for each in kept.records if "handler raised" in str(each[0])]
 
 
 # --------------------------------------------------------------------- what phaseline logs of failures

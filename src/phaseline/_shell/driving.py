@@ -126,7 +126,13 @@ async def _commit(runner: Runner, job: Job, result: Command | Draft | None) -> J
     except LeaseLostError as error:
         await _take_loss(runner, job, result, error)
     except Exception as error:  # noqa: BLE001  # nobody is left to hear of it
-        log.error("what phase %r of run %s came to could not be stored: %s", job.row.path, live.id, error)  # noqa: TRY400  # the error says it all
+        log.error(  # noqa: TRY400  # the error says it all
+            "what phase %r of run %s came to could not be stored: %s",
+            job.row.path,
+            live.id,
+            error,
+            extra=job.log_fields,
+        )
         if isinstance(error, StorageRefusedError) and not isinstance(result, Fail):
             await _commit_refusal(runner, job, error)
     following = take_seats(runner, live, granted)
@@ -144,7 +150,7 @@ async def _take_loss(runner: Runner, job: Job, result: Command | Draft | None, e
     # Skipped by a command, or since another one was faster.
     was_ended = row is None or row.state is PhaseState.SKIPPED
     expected = was_ended or live.snapshot.run.state in SETTLED_STATES
-    log.log(logging.INFO if expected else logging.WARNING, "%s", error)
+    log.log(logging.INFO if expected else logging.WARNING, "%s", error, extra=job.log_fields)
     if isinstance(result, Attach) and result.unit is None:
         await let_go(runner, job, result.child)
 
@@ -156,7 +162,13 @@ async def _commit_refusal(runner: Runner, job: Job, error: StorageRefusedError) 
         await runner.committer.submit(job.live, command)
         tell_of_failure(job, command)
     except Exception as second:  # noqa: BLE001  # as above
-        log.error("nor can phase %r of run %s be failed: %s", job.row.path, job.live.id, second)  # noqa: TRY400  # as above
+        log.error(  # noqa: TRY400  # as above
+            "nor can phase %r of run %s be failed: %s",
+            job.row.path,
+            job.live.id,
+            second,
+            extra=job.log_fields,
+        )
 
 
 def take_seats(runner: Runner, live: LiveRun, granted: Sequence[PhaseRecord]) -> Job | None:

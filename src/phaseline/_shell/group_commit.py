@@ -315,7 +315,7 @@ class GroupCommitter(Committer):
         try:
             return self._fold(live, now, offer, told)
         except Exception as error:
-            log.exception("run %s: its commands could not be decided", live.id)
+            log.exception("run %s: its commands could not be decided", live.id, extra={"run_id": live.id})
             live.tickets = tickets
             live.refuse(error)
             return None
@@ -426,7 +426,7 @@ class GroupCommitter(Committer):
             return True
         except Exception as error:
             # A mistake of ours fails this one run's commands: without the committer all others would wait for ever.
-            log.exception("run %s could not be read", live.id)
+            log.exception("run %s could not be read", live.id, extra={"run_id": live.id})
             live.refuse(error)
             return True
         if rows is None and run.revision:

@@ -35,6 +35,7 @@ async def leave_behind(runner: Runner, job: Job) -> None:
         row.path,
         live.id,
         "" if job.interruption is None else job.interruption.value,
+        extra=job.log_fields,
     )
     del live.jobs[row.path]
     job.is_left = True
@@ -44,9 +45,15 @@ async def leave_behind(runner: Runner, job: Job) -> None:
             await runner.committer.submit(live, command)
             tell_of_failure(job, command)
     except LeaseLostError as error:
-        log.info("%s", error)
+        log.info("%s", error, extra=job.log_fields)
     except Exception as error:  # noqa: BLE001  # nobody is left to hear of it
-        log.error("what phase %r of run %s came to could not be stored: %s", row.path, live.id, error)  # noqa: TRY400  # the error says it all
+        log.error(  # noqa: TRY400  # the error says it all
+            "what phase %r of run %s came to could not be stored: %s",
+            row.path,
+            live.id,
+            error,
+            extra=job.log_fields,
+        )
     runner.drop_if_idle(live)
     if row.limits is not None:
         tell_of_slot(runner, row.queue)
@@ -54,7 +61,9 @@ async def leave_behind(runner: Runner, job: Job) -> None:
 
 def returned(runner: Runner, job: Job) -> None:
     """Take note that a body has ended that was left behind: its seat is free."""
-    log.warning("the body of phase %r of run %s has ended now", job.row.path, job.live.id)
+    log.warning(
+        "the body of phase %r of run %s has ended now", job.row.path, job.live.id, extra=job.log_fields
+    )
     runner.seats += 1
     runner.thread_seats += job.node.in_thread
     if runner.on_seat is not None:

@@ -118,12 +118,21 @@ class Mail:
         except (PipelineNotRegisteredError, StorageUnavailableError) as error:
             if message not in self._left:
                 log.warning(
-                    "what run %s told run %s is told later: %s", message.sender, message.run_id, error
+                    "what run %s told run %s is told later: %s",
+                    message.sender,
+                    message.run_id,
+                    error,
+                    extra={"run_id": message.run_id},
                 )
             self._left.add(message)
             return False
         except Exception:
-            log.exception("what run %s told run %s is delivered later", message.sender, message.run_id)
+            log.exception(
+                "what run %s told run %s is delivered later",
+                message.sender,
+                message.run_id,
+                extra={"run_id": message.run_id},
+            )
             return False
         return True
 

@@ -44,8 +44,8 @@ async def tend(runner: Runner, run_id: str, command: Command) -> None:
     except StorageUnavailableError as error:
         if not error.busy:  # else it is this run alone that cannot be written
             raise
-        log.warning(LEFT, run_id, exc_info=error)
+        log.warning(LEFT, run_id, exc_info=error, extra={"run_id": run_id})
         runner.left_alone.add((run_id,))
     except Exception:
-        log.exception(LEFT, run_id)
+        log.exception(LEFT, run_id, extra={"run_id": run_id})
         runner.left_alone.add((run_id,))

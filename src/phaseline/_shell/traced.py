@@ -91,4 +91,8 @@ def tell_of_commit(
         try:
             observer(run, events, rows)
         except Exception:
-            log.exception("what counts commits raised at run %s; the run is not affected", run.id)
+            log.exception(
+                "what counts commits raised at run %s; the run is not affected",
+                run.id,
+                extra={"run_id": run.id},
+            )

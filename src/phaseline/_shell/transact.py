@@ -64,7 +64,13 @@ async def transact(runner: Runner, job: Job, context: BodyContext, body: Callabl
             tries += error.busy
             if tries >= MAX_TRIES:
                 raise
-            log.warning("phase %r of run %s: %s; it is called again", job.row.path, job.live.id, error)
+            log.warning(
+                "phase %r of run %s: %s; it is called again",
+                job.row.path,
+                job.live.id,
+                error,
+                extra=job.log_fields,
+            )
             if not error.busy:
                 await runner.clock.sleep_until(runner.clock.now() + OUTAGE_PAUSE)
         except anyio.get_cancelled_exc_class():

@@ -326,6 +326,7 @@ class Worker:
                 run_id,
                 len(phases),
                 phases[0][0],
+                extra={"run_id": run_id},
             )
             await tend(self._runner, run_id, Reclaim(tuple(phases), self._runner.options.crash_limit))
 
@@ -368,7 +369,11 @@ class _Claim:
             base = self._snapshot(rows)
             draft, _ = fold(base, (Begin(self._fitting(base, paths)),), now, offer)
         except Exception:
-            log.exception("run %s is left alone: what waits of it could not be started", rows.run.id)
+            log.exception(
+                "run %s is left alone: what waits of it could not be started",
+                rows.run.id,
+                extra={"run_id": rows.run.id},
+            )
             self.left_alone.add(rows.run.id)
             return None
         if any(draft.row(path) is base.rows[path] for path in paths):

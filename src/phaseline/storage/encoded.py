@@ -107,7 +107,7 @@ class EncodedStorage(Storage):
             try:
                 plain = self._texts.read(rows)
             except CodecError as error:  # the claim is of other runs, too
-                log.error("run %s is left alone: %s", rows.run.id, error)  # noqa: TRY400  # the error says it all
+                log.error("run %s is left alone: %s", rows.run.id, error, extra={"run_id": rows.run.id})  # noqa: TRY400  # the error says it all
                 left_alone.add(rows.run.id)
                 return None
             unit = grant(plain, paths, now)

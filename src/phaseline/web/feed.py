@@ -353,13 +353,20 @@ class Feed(Generic[A]):
             page = await stored(self._hub.runner, followed.id, followed.told, PAGE)
         except CodecError as error:
             # Nor could it be when the client comes again, and the others are to be told.
-            log.warning("run %s is passed over by a client's events: %s", followed.id, error)
+            log.warning(
+                "run %s is passed over by a client's events: %s",
+                followed.id,
+                error,
+                extra={"run_id": followed.id},
+            )
             followed.is_refused = True
             self._followed.was_read(followed, has_more=False)
             return
         except Exception:
             # Also what the host's own ``may`` raises: the client comes again, and is told the rest then.
-            log.exception("events of run %s could not be read for a client", followed.id)
+            log.exception(
+                "events of run %s could not be read for a client", followed.id, extra={"run_id": followed.id}
+            )
             self.end(Ending.FAULT)
             return
         for event in page:

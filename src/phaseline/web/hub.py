@@ -247,7 +247,9 @@ class Hub:
         try:
             found: RunRecord | None = await self.runner.read(head)
         except CodecError as error:  # the others are to be looked at
-            log.warning("run %s is followed, and cannot be read any more: %s", run_id, error)
+            log.warning(
+                "run %s is followed, and cannot be read any more: %s", run_id, error, extra={"run_id": run_id}
+            )
             self._unreadable.add(run_id)
             return
         if found is not None:

@@ -260,7 +260,12 @@ def _run_from(row: rows.Row, left_alone: list[str]) -> RunRecord | None:
 def _leave_alone(run_id: str, left_alone: list[str]) -> None:
     """Say of a run that cannot be read that it is not carried on; all others are."""
     left_alone.append(run_id)
-    log.error("run %s is left alone: what is stored of it cannot be read", run_id, exc_info=True)  # noqa: LOG014  # for handlers
+    log.error(
+        "run %s is left alone: what is stored of it cannot be read",
+        run_id,
+        exc_info=True,  # noqa: LOG014  # for handlers
+        extra={"run_id": run_id},
+    )
 
 
 def _marks(values: Collection[Any]) -> str:

@@ -361,7 +361,9 @@ class SqlStorage(Storage):
             if holder not in (None, run.id):
                 return Outcome.DUPLICATE
         if isinstance(error, IntegrityError):  # a mistake of the engine's; it must not fail other units
-            log.error("run %s: the tables refuse a unit of work: %s", run.id, error.orig)
+            log.error(
+                "run %s: the tables refuse a unit of work: %s", run.id, error.orig, extra={"run_id": run.id}
+            )
         return Outcome.FENCED
 
     def purge(self, namespace: str, wanted: RunFilter, limit: int) -> Sequence[str]:
