@@ -347,6 +347,13 @@ class PipelineCancelledError(PipelineEndedError):
 
     verb = "was cancelled"
 
+    def _ended(self, *, failed: bool) -> str:  # noqa: ARG002  # as above
+        """With who did it, and why, where that is known."""
+        last = self.run.history[-1] if self.run.history else None
+        who = f" by {last.actor}" if last is not None and last.actor else ""
+        why = f": {last.reason}" if last is not None and last.reason else ""
+        return f"{self.verb}{who}{why}"
+
 
 class PipelineRolledBackError(PipelineEndedError):
     """The run was rolled back, by a command or, with ``on_failure="rollback"``, because it failed."""

@@ -154,6 +154,10 @@ class StateChange(msgspec.Struct, frozen=True, gc=False):
     source: str
     target: str
     at: datetime
+    reason: str = ""
+    """Of a command: why, in the words of who gave it."""
+    actor: str = ""
+    """Of a command: who gave it."""
 
 
 class Definition(NamedTuple):

@@ -36,6 +36,12 @@ _SHORT = 80
 """Characters of an output that are shown beside a run's id."""
 
 
+def _command_in(fact: Event) -> tuple[str, str]:
+    """Reason and actor, if somebody commanded it: phases have reasons too, and those are nobody's."""
+    actor: str | None = getattr(fact, "actor", None)
+    return ("", "") if actor is None else (getattr(fact, "reason", ""), actor)
+
+
 @attrs.frozen(kw_only=True, slots=False, repr=False)
 class Run(Generic[Out_co]):
     """A run as its caller sees it, at the moment it was read."""
@@ -171,9 +177,12 @@ class Run(Generic[Out_co]):
 
     @cached_property
     def history(self) -> tuple[StateChange, ...]:
-        """Every move of the run's state machine, oldest first."""
-        moves = ((fact.transition, fact.at) for fact in self._facts)
-        return tuple(StateChange(move.source, move.target, at) for move, at in moves if move is not None)
+        """Every move of the run's state machine, oldest first; of commands with reason and actor."""
+        return tuple(
+            StateChange(move.source, move.target, fact.at, *_command_in(fact))
+            for fact in self._facts
+            if (move := fact.transition) is not None
+        )
 
     @cached_property
     def checkpoints(self) -> tuple[Checkpoint, ...]:

@@ -15,7 +15,7 @@ from phaseline.errors import DefinitionError
 from phaseline.finding import RunSummary
 from phaseline.letters import DeadLetter
 from phaseline.pipeline import Pipeline
-from phaseline.rows import Checkpoint, ErrorInfo, PhaseRecord
+from phaseline.rows import Checkpoint, ErrorInfo, PhaseRecord, StateChange
 from phaseline.run import Run
 from phaseline.schedule import Schedule
 from phaseline.statistics import Percentiles, Statistics
@@ -136,6 +136,15 @@ class MoveView(View):
     source: str
     target: str
     at: datetime
+    reason: str
+    """Of a command: why."""
+    actor: str
+    """Of a command: who gave it."""
+
+    @classmethod
+    def of(cls, move: StateChange) -> Self:
+        """Show it."""
+        return cls(source=move.source, target=move.target, at=move.at, reason=move.reason, actor=move.actor)
 
 
 class CheckpointView(View):
@@ -207,7 +216,7 @@ class RunDetail(RunView):
                 "forked_from": run.forked_from, "sla_at": run.sla_at, "breached": run.breached, "output": output, "usage": UsageView.of(run.usage),
                 "usage_by_phase": {path: UsageView.of(usage) for path, usage in run.usage_by_phase.items()},
                 "phases": tuple(map(PhaseView.of, shown)), "phases_left_out": max(0, len(run.phases) - MOST_PHASES),
-                "history": tuple(MoveView(source=m.source, target=m.target, at=m.at) for m in run.history),
+                "history": tuple(map(MoveView.of, run.history)),
                 "checkpoints": tuple(map(CheckpointView.of, run.checkpoints)),
             }
         )  # fmt: skip

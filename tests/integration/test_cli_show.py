@@ -42,6 +42,15 @@ def test_what_is_tried_again_says_when(kiosk: Kiosk) -> None:
     assert f"↻ ring  attempt 1 of 4  ConnectionError: nobody is there  again at {again_at}" in told
 
 
+def test_who_cancelled_a_run_is_shown(kiosk: Kiosk) -> None:
+    """And why, in words and as data."""
+    run_id = kiosk.start(letters, "one two", serve=False)
+    kiosk.ask("runs", "cancel", run_id, "--reason", "too late")
+    assert "commanded: CANCELLED by user:ann: too late\n" in kiosk.ask("runs", "show", run_id).stdout
+    last = kiosk.data("runs", "show", run_id)["history"][-1]
+    assert ("CANCELLED", "too late", "user:ann") == (last["target"], last["reason"], last["actor"])
+
+
 def test_what_was_undone_is_shown(kiosk: Kiosk) -> None:
     """In that order; only that of the rollback after which the run stands."""
 

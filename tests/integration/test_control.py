@@ -111,6 +111,9 @@ async def test_cancel_ends_a_run_at_once_and_its_body_gets_a_cancellation(open_r
                 await handle.result()
         run = caught.value.run
         assert run.states == ("IDLE", "INITIALIZING", "WAIT_LONG", "CANCELLED")
+        assert f"run {handle.id} of 'slow' was cancelled by ada: wrong order" == str(caught.value)
+        told = [(move.reason, move.actor) for move in run.history]
+        assert told == [("", ""), ("", ""), ("wrong order", "ada")]
         assert {row.state for row in run.phases.values()} == {PhaseState.SKIPPED}
         assert run.phases["wait_long"].fence == 2
         assert recorder.types == ["PHASE_SKIPPED", "PIPELINE_CANCELLED"]

@@ -31,6 +31,7 @@ def facts(shown: Shown) -> Iterator[tuple[str, str]]:
         "attributes": " ".join(f"{name}={value}" for name, value in detail.attributes.items()),
         "created": when(run.created_at),
         "ended": when(run.ended_at),
+        "commanded": _command_of(run),
         "copy of": run.forked_from,
         "started by": run.parent_id,
         "used": "" if run.usage == Usage() else str(run.usage),
@@ -39,6 +40,14 @@ def facts(shown: Shown) -> Iterator[tuple[str, str]]:
         "commands": " ".join(detail.allowed).replace("_", "-"),
     }
     yield from ((name, value) for name, value in told.items() if value)
+
+
+def _command_of(run: Run[object]) -> str:
+    """By which command it came to the state that it has: who gave it, and why."""
+    last = run.history[-1] if run.history else None
+    if last is None or not (last.actor or last.reason):
+        return ""
+    return f"{last.target}{last.actor and f' by {last.actor}'}{last.reason and f': {last.reason}'}"
 
 
 @attrs.frozen
