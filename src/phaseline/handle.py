@@ -350,7 +350,7 @@ class RunHandle(Generic[Out_co]):
             DefinitionError: What is given is no ``Signal``.
             InvalidSignalError: The value is not what the pipeline waits for.
             UnknownSignalError: Nothing in the pipeline waits for it.
-            SignalRefusedError: The run has ended, or keeps 1,000 signals that nothing has taken.
+            SignalRefusedError: The run has ended, or all in it that waits for this; or it keeps 1,000 signals that nothing has taken.
             RunNotVisibleError: It was started in a transaction that is not committed yet.
             EncodeError: Key, id or actor is no text that can be stored.
             StorageError: It is not known to be stored.

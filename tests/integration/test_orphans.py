@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import timedelta
 
 import pytest
 from tests.opening import OpenRuntime
 
-from phaseline import Pipeline, phase
+from phaseline import Pipeline, Runtime, Signal, phase
 from phaseline.errors import RuntimeNotOpenError
 from phaseline.runs import STRIDE
+from phaseline.storage.sql.store import SqlStorage
 from phaseline.testing import FakeClock
 
 
@@ -21,6 +23,11 @@ async def halve(number: int) -> int:
 @phase
 async def again(number: int) -> int:
     return number
+
+
+@phase
+async def told(decided: tuple[int, int]) -> int:
+    return decided[1]
 
 
 first = Pipeline("numbers", halve)
@@ -77,3 +84,26 @@ async def test_a_closed_runtime_is_told_so(open_runtime: OpenRuntime) -> None:
     """As with every verb."""
     with pytest.raises(RuntimeNotOpenError):
         await open_runtime(first).orphans()
+
+
+async def test_who_changes_a_shape_under_open_runs_is_told(
+    database: Callable[[], SqlStorage], clock: FakeClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Also of runs that wait for somebody, of which nothing is due: once, and not of other versions, which is as it should be."""
+    approved = Signal[int]("approved")
+    waiting = Pipeline("asked", halve.wait_for(approved))
+    anew = Pipeline("asked", halve.wait_for(approved) >> told)
+    later = Pipeline("asked", halve.wait_for(approved) >> told, version="2")
+    async with Runtime(database(), pipelines=[waiting], clock=clock) as runtime:
+        handle = await runtime.start(waiting, 4)
+        await clock.settle()
+        assert await handle.state() == "WAIT_FOR_APPROVED"
+    caplog.clear()
+    async with Runtime(database(), pipelines=[later], clock=clock):
+        await clock.advance(timedelta(seconds=20))
+    assert "another shape" not in caplog.text
+    async with Runtime(database(), pipelines=[anew], clock=clock):
+        await clock.advance(timedelta(seconds=20))
+    (record,) = [each for each in caplog.records if "another shape" in each.getMessage()]
+    assert f"run {handle.id} began under" in record.getMessage()
+    assert "give the new one another version=" in record.getMessage()

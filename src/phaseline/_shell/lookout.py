@@ -10,12 +10,15 @@ from typing import Final
 
 from phaseline._shell.runner import Runner
 from phaseline.abc import Backlog
+from phaseline.finding import RunFilter
 from phaseline.rows import Definition
 
 log: Final = logging.getLogger("phaseline.worker")
 
 INTERVAL = timedelta(seconds=5)
 """Between two looks."""
+MOST_COMPARED = 200
+"""Open runs, the oldest, that are compared with what is registered."""
 LOST = timedelta(seconds=1)
 """A phase that has been due for so long has had its permit, or lost it."""
 
@@ -28,6 +31,8 @@ class Lookout:
         self._next: datetime | None = None
         self._told: set[Definition] = set()
         """Definitions of which it was said that they are unknown here."""
+        self._has_compared = False
+        """Whether open runs were compared with what is registered here."""
 
     async def look(self) -> None:
         """Look, unless that was a moment ago."""
@@ -40,8 +45,34 @@ class Lookout:
             partial(runner.storage.backlog, runner.options.namespace, runner.clock.sql_now())
         )
         self._tell_of_unknown(found)
+        if not self._has_compared:
+            await self._compare()
+            self._has_compared = True
         if runner.queue.crosses_processes:
             self._republish([each for each in found if now - each.since > LOST])
+
+    async def _compare(self) -> None:
+        """Say of which open runs the pipeline is registered in another shape: else nobody would hear of one that waits for somebody."""
+        runner = self._runner
+        versions: dict[tuple[str, str], Definition] = {(d.pipeline, d.version): d for d in runner.plans}
+        wanted = RunFilter(ended=False, pipelines=frozenset(name for name, _ in versions))
+        oldest = partial(runner.storage.find, runner.options.namespace, wanted, limit=MOST_COMPARED)
+        for run in await runner.read(oldest):
+            definition = run.definition
+            if (
+                definition in runner.plans
+                or definition in self._told
+                or (run.pipeline, run.version) not in versions
+            ):
+                continue
+            self._told.add(definition)
+            log.warning(
+                "pipeline %r version %r is registered in another shape (%.12s) than the one that run %s began under (%.12s), which is "
+                "left alone with all like it: register that one too, and give the new one another version=; runtime.orphans() counts "
+                "them. This is said once",
+                run.pipeline, run.version, versions[run.pipeline, run.version].fingerprint, run.id, run.fingerprint,
+                extra={"run_id": run.id},
+            )  # fmt: skip
 
     def _tell_of_unknown(self, found: Sequence[Backlog]) -> None:
         for each in found:
