@@ -213,8 +213,8 @@ class SyncRuntime:
         check_startable(self.runtime, pipeline, options)
         runner = self.runtime.runner
         with starting(runner, pipeline.name) as span:
-            unit, tell = self.call(to_insert, runner, pipeline.plan, value, options)
-            inserting = runner.storage.insert_on(connection, unit, tell)
+            unit, tell, same = self.call(to_insert, runner, pipeline.plan, value, options)
+            inserting = runner.storage.insert_on(connection, unit, tell, same)
             try:
                 inserting.send(None)  # on a connection without an event loop there is nothing to await
             except StopIteration as done:

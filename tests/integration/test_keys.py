@@ -8,6 +8,7 @@ from typing import Any
 
 import anyio
 import pytest
+from pydantic import BaseModel
 from tests.opening import OpenRuntime
 
 from phaseline import Pipeline, Runtime, phase
@@ -22,6 +23,42 @@ async def double(numbers: dict[str, int]) -> int:
     return 2 * sum(numbers.values())
 
 
+class Order(BaseModel):
+    title: str
+
+
+class OrderWithNote(BaseModel):
+    """As a later version of a host has it."""
+
+    title: str
+    note: str = ""
+
+
+class OrderOfPieces(BaseModel):
+    """One that what was stored before does not fit."""
+
+    title: str
+    pieces: int
+
+
+@phase
+async def pack(order: Order) -> str:
+    return order.title
+
+
+@phase(name="pack")
+async def pack_with_note(order: OrderWithNote) -> str:
+    return order.title + order.note
+
+
+@phase(name="pack")
+async def pack_pieces(order: OrderOfPieces) -> str:
+    return order.title * order.pieces
+
+
+packed = Pipeline("packed", pack)
+packed_with_note = Pipeline("packed", pack_with_note)
+packed_in_pieces = Pipeline("packed", pack_pieces)
 doubled = Pipeline("doubled", double)
 other = Pipeline("other", double)
 HOUR = timedelta(hours=1)
@@ -91,6 +128,22 @@ async def test_other_input_is_refused(open_runtime: OpenRuntime) -> None:
             await runtime.start(doubled, {"a": 2}, key="k")
         assert (caught.value.key, caught.value.pipeline, caught.value.run_id) == ("k", "doubled", first.id)
         assert len(await runtime.runner.read(lambda: runtime.runner.storage.find("default", limit=9))) == 1
+
+
+async def test_a_field_with_a_default_makes_no_other_input(open_runtime: OpenRuntime) -> None:
+    """A client that repeats its call after a deploy means the same; one that gives the new field does not."""
+    async with open_runtime(packed) as runtime:
+        first = await runtime.start(packed, Order(title="tea"), key="k")
+        assert await first.result() == "tea"
+    async with open_runtime(packed_with_note) as runtime:
+        again = await runtime.start(packed_with_note, OrderWithNote(title="tea"), key="k")
+        assert again.id == first.id
+        for other in (OrderWithNote(title="tea", note="!"), OrderWithNote(title="milk")):
+            with pytest.raises(KeyConflictError, match=first.id):
+                await runtime.start(packed_with_note, other, key="k")
+    async with open_runtime(packed_in_pieces) as runtime:
+        with pytest.raises(KeyConflictError, match=first.id):
+            await runtime.start(packed_in_pieces, OrderOfPieces(title="tea", pieces=1), key="k")
 
 
 async def test_keys_are_the_pipelines_own(open_runtime: OpenRuntime) -> None:

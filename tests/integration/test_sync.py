@@ -15,6 +15,7 @@ from typing import Any
 import anyio
 import anyio.lowlevel
 import pytest
+from pydantic import BaseModel
 from sqlalchemy import Engine, create_engine
 from sqlalchemy.orm import Session, scoped_session, sessionmaker
 
@@ -25,6 +26,7 @@ from phaseline.errors import (
     CommandRefusedError,
     DefinitionError,
     InvalidInputError,
+    KeyConflictError,
     PipelineFailedError,
     PipelineNotRegisteredError,
     ResultTimeoutError,
@@ -260,6 +262,42 @@ def test_a_run_is_started_in_a_transaction(
             runtime.start(numbers, 5, connection=_Async())
         with engine.begin() as connection, pytest.raises(InvalidInputError):
             runtime.start(numbers, "five", connection=connection)  # type: ignore[arg-type]  # what is tested
+
+
+class Sheet(BaseModel):
+    title: str
+
+
+class SheetWithNote(Sheet):
+    """As a later version of a host has it."""
+
+    note: str = ""
+
+
+@phase(name="draw")
+async def draw(sheet: Sheet) -> str:
+    return sheet.title
+
+
+@phase(name="draw")
+async def draw_with_note(sheet: SheetWithNote) -> str:
+    return sheet.title + sheet.note
+
+
+def test_a_key_in_a_transaction_after_a_deploy(database: Callable[[], SqlStorage], engine: Engine) -> None:
+    """What is compared with the stored input is what the pipeline here makes of that."""
+    before, after = Pipeline("drawn", draw), Pipeline("drawn", draw_with_note)
+    with SyncRuntime(Runtime(database(), pipelines=[before])) as runtime:
+        first = runtime.start(before, Sheet(title="tea"), key="k")
+    with SyncRuntime(Runtime(database(), pipelines=[after])) as runtime:
+        with engine.begin() as connection:
+            assert (
+                runtime.start(after, SheetWithNote(title="tea"), key="k", connection=connection).id
+                == first.id
+            )
+        other = SheetWithNote(title="tea", note="!")
+        with engine.begin() as connection, pytest.raises(KeyConflictError):
+            runtime.start(after, other, key="k", connection=connection)
 
 
 class _Async:

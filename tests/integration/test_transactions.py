@@ -12,6 +12,7 @@ from typing import Any
 import anyio
 import pytest
 from blockbuster import BlockBuster
+from pydantic import BaseModel
 from sqlalchemy import Connection, Engine, create_engine, text
 from sqlalchemy.ext.asyncio import AsyncSession, create_async_engine
 from sqlalchemy.orm import Session
@@ -434,6 +435,36 @@ async def test_keys_in_the_hosts_transaction(database: MakeStorage, ledger: Engi
             await runtime.start(pipeline, 5, key="k", connection=connection)
         assert again.id == first.id
         assert await again.result(SOON) == "booked 4"
+
+
+async def test_a_key_in_the_hosts_transaction_after_a_deploy(database: MakeStorage, ledger: Engine) -> None:
+    """A field that has a default makes no other input, whether it is told by the runtime or in the transaction."""
+
+    class Sum(BaseModel):
+        amount: int
+
+    class SumInCurrency(BaseModel):
+        amount: int
+        currency: str = "EUR"
+
+    @phase(name="tell")
+    async def tell(given: Sum) -> int:
+        return given.amount
+
+    @phase(name="tell")
+    async def tell_later(given: SumInCurrency) -> int:
+        return given.amount
+
+    before, after = Pipeline("told", tell), Pipeline("told", tell_later)
+    async with Runtime(database(), pipelines=[before]) as runtime:
+        first = await runtime.start(before, Sum(amount=4), key="k")
+    async with Runtime(database(), pipelines=[after]) as runtime:
+        with ledger.begin() as connection:
+            again = await runtime.start(after, SumInCurrency(amount=4), key="k", connection=connection)
+        assert again.id == first.id
+        other = SumInCurrency(amount=4, currency="CHF")
+        with ledger.begin() as connection, pytest.raises(KeyConflictError, match=first.id):
+            await runtime.start(after, other, key="k", connection=connection)
 
 
 async def test_what_is_no_connection(database: MakeStorage, ledger: Engine) -> None:

@@ -22,6 +22,8 @@ from phaseline._shell.traced import starting
 from phaseline._values.codec import same_json
 from phaseline.errors import (
     DeadlinePassedError,
+    DecodeError,
+    EncodeError,
     KeyConflictError,
     PipelineNotRegisteredError,
     RunNotFoundError,
@@ -130,8 +132,8 @@ async def _start(runner: Runner, plan: Plan, value: object, options: StartOption
 async def start_on(runner: Runner, connection: Any, plan: Plan, value: object, options: StartOptions) -> str:
     """Insert a run in a transaction of the host's; gives its id, or that of the run that holds its key."""
     with starting(runner, plan.name) as span:
-        unit, tell = await to_insert(runner, plan, value, options)
-        run_id = await runner.storage.insert_on(connection, unit, tell)
+        unit, tell, same = await to_insert(runner, plan, value, options)
+        run_id = await runner.storage.insert_on(connection, unit, tell, same)
         if span is not None:
             span.tell(run_id=run_id)
     return run_id
@@ -139,22 +141,24 @@ async def start_on(runner: Runner, connection: Any, plan: Plan, value: object, o
 
 async def to_insert(
     runner: Runner, plan: Plan, value: object, options: StartOptions
-) -> tuple[Unit, Callable[[], None]]:
-    """Make the unit that inserts a run in a transaction of the host's, and what tells workers of it after that.
+) -> tuple[Unit, Callable[[], None], Callable[[str, str], bool]]:
+    """Make the unit that inserts a run in a transaction of the host's, what tells workers of it, and what compares inputs.
+
+    The latter is asked of the run that holds its key, where there is one: of its stored input, and that of the unit.
 
     Raises:
         InvalidInputError: The value is not what the pipeline takes.
         NamespaceFullError: The namespace has all that it may have.
     """
     await runner.quotas.check_start(plan.name, options.key)
-    _, _, unit = prepared(runner, plan, value, options)
+    live, _, unit = prepared(runner, plan, value, options)
     queues = {row.queue for row in unit.inserted}
 
     def tell() -> None:
         for queue in queues:
             runner.queue.put(queue)
 
-    return unit, tell
+    return unit, tell, partial(_same_input, live.snapshot.plan)
 
 
 def prepared(runner: Runner, plan: Plan, value: object, options: StartOptions) -> tuple[LiveRun, Draft, Unit]:
@@ -251,6 +255,20 @@ async def _run_of_key(runner: Runner, live: LiveRun) -> str | None:
     texts = await runner.read(partial(runner.storage.values, run.namespace, run_id, (INPUT,)))
     if INPUT not in texts:  # it was purged between the two
         return None
-    if not same_json(texts[INPUT], live.input_text or ""):
+    if not _same_input(live.snapshot.plan, texts[INPUT], live.input_text or ""):
         raise KeyConflictError(run.key, run.pipeline, run_id)
     return run_id
+
+
+def _same_input(plan: Plan, stored: str, given: str) -> bool:
+    """Whether a run that is stored was started with this input, as far as the pipeline here can tell.
+
+    Another version of the host may have stored it, whose type lacked a field that has a default here.
+    """
+    if same_json(stored, given):
+        return True
+    try:
+        again, _ = plan.input.encode(plan.input.decode(stored))
+    except (DecodeError, EncodeError):  # it fits no more: what was meant by it is unknown here
+        return False
+    return same_json(again, given)
