@@ -10,7 +10,7 @@ from functools import partial
 from typing import Any, Final, Protocol, TypeAlias, TypeVar
 
 import anyio
-from anyio import from_thread
+from anyio import RunFinishedError, from_thread
 from anyio.lowlevel import EventLoopToken
 
 from phaseline._definition.compiler import compile_plan
@@ -42,6 +42,7 @@ from phaseline.errors import (
     DefinitionError,
     PipelineNotRegisteredError,
     RunningLoopError,
+    RuntimeNotOpenError,
     RuntimeUsageError,
 )
 from phaseline.limits import Rate
@@ -260,14 +261,19 @@ class Pipeline(Subgraph[In_contra, Out_co]):
 
         Raises:
             RunningLoopError: An event loop runs in this thread.
+            RuntimeNotOpenError: The runtime was closed meanwhile.
             RuntimeUsageError: As ``run``.
         """
         if loop_here() is not None:
             raise RunningLoopError("run_sync()", "await pipeline.run(value)")
         host = self._host(runtime, deps)
-        if host is not None:
-            return from_thread.run(partial(host.run, self, value), token=host.token)
-        return anyio.run(partial(self.run, value, deps=deps))
+        if host is None:  # not asked again by the loop in between: one may open meanwhile in another thread
+            return anyio.run(self._run_in_memory, value, deps)
+        token = host.token
+        try:
+            return from_thread.run(partial(host.run, self, value), token=token)
+        except RunFinishedError as error:
+            raise RuntimeNotOpenError from error
 
     def _host(self, runtime: Host | None, deps: Mapping[Dep[Any], Any] | None) -> Host | None:
         host = runtime or self._open_host()

@@ -360,6 +360,38 @@ def test_it_is_open_between_open_and_close(backend: Any) -> None:
     assert not [thread for thread in threading.enumerate() if thread.name.startswith("phaseline")]
 
 
+def test_run_sync_on_a_loop_that_has_ended(backend: Any) -> None:
+    """A runtime that is closed between the choice and the call is not open any more, on either loop."""
+
+    async def token() -> anyio.lowlevel.EventLoopToken:
+        return anyio.lowlevel.current_token()
+
+    ended = anyio.run(token, backend=backend)
+    with SyncRuntime(Runtime(pipelines=[numbers]), backend=backend) as runtime:
+        runtime.runtime._token, kept = ended, runtime.runtime._token
+        with pytest.raises(RuntimeNotOpenError) as raised:
+            numbers.run_sync(1)
+        assert isinstance(raised.value.__cause__, anyio.RunFinishedError)
+        runtime.runtime._token = kept
+
+
+def test_run_sync_while_a_runtime_opens(backend: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It goes on where it has chosen to: in memory, and not on what another thread has opened since."""
+    runtime, run = SyncRuntime(Runtime(pipelines=[numbers]), backend=backend), anyio.run
+
+    def open_first(*args: Any, **options: Any) -> Any:
+        monkeypatch.undo()
+        runtime.open()
+        return run(*args, **options)
+
+    monkeypatch.setattr(anyio, "run", open_first)
+    try:
+        assert numbers.run_sync(1).output == 3
+        assert runtime.call(runtime.runtime.find().count) == {}
+    finally:
+        runtime.close()
+
+
 def test_what_opening_raises_is_raised_as_it_is(tmp_path: Path, backend: Any) -> None:
     """And not in a group; it can be opened later."""
     runtime = SyncRuntime(Runtime(f"sqlite:///{tmp_path}/none/runs.db", pipelines=[numbers]), backend=backend)
