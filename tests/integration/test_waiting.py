@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import timedelta
 
 import anyio
 import pytest
 
-from phaseline import Pipeline, RunState, Runtime, phase
+from phaseline import Pipeline, RunHandle, RunState, Runtime, Signal, phase
 from phaseline._shell import waiting
 from phaseline.bus import EventBus
+from phaseline.queues.inprocess import InProcessQueue
+from phaseline.storage.memory import MemoryStorage
 from phaseline.storage.sql.store import SqlStorage
+from phaseline.testing import FakeClock
 from phaseline.watches import Watch
 
 
@@ -22,6 +26,11 @@ async def double(n: int) -> int:
 @phase(queue="elsewhere")
 async def negate(n: int) -> int:
     return -n
+
+
+@phase
+async def added(both: tuple[int, int]) -> int:
+    return sum(both)
 
 
 here = Pipeline("here", double)
@@ -106,3 +115,88 @@ async def test_a_pause_that_another_process_commands_is_seen_while_a_body_goes_o
             await (await operator.get(handle.id)).resume()
             may_end.set()
             assert await handle.result() == 4
+
+
+@pytest.fixture
+def often(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Look as often as ever, but where nobody else is known to be."""
+    monkeypatch.setattr(waiting, "POLL", 0.05)
+    monkeypatch.setattr(waiting, "RARE_POLL", 3600)
+
+
+@pytest.mark.usefixtures("often")
+async def test_a_run_of_another_runtime_on_the_same_memory(clock: FakeClock) -> None:
+    """Nothing is told by one to the other: who waited for such a run waited for ever, and so did who followed it."""
+    memory = MemoryStorage()
+    async with (
+        Runtime(memory, pipelines=[here], clock=clock) as one,
+        Runtime(memory, pipelines=[here], clock=clock) as other,
+        anyio.create_task_group() as tasks,
+    ):
+        run = await one.start(here, 4, delay=timedelta(seconds=1))
+        handle = await other.get(run.id, here)
+        tasks.start_soon(clock.advance, timedelta(seconds=2))
+        with anyio.fail_after(20):
+            events = [event.type async for event in handle.events()]
+            assert events[-1] == "PIPELINE_COMPLETED"
+            assert await (await one.start(here, 5)).result() == 10
+        again = await one.start(here, 6, delay=timedelta(seconds=1))
+        tasks.start_soon(clock.advance, timedelta(seconds=2))
+        with anyio.fail_after(20):
+            assert await (await other.get(again.id)).result() == 12
+
+
+@pytest.mark.usefixtures("often")
+async def test_a_run_that_another_runtime_on_the_same_memory_goes_on_with() -> None:
+    """Also one that is known where it is waited for, as it was before."""
+    memory, go = MemoryStorage(), Signal[int]("go")
+    sent = Pipeline("sent", double.wait_for(go) >> added)
+    async with (
+        Runtime(memory, pipelines=[sent]) as one,
+        Runtime(memory, pipelines=[sent]) as other,
+        anyio.create_task_group() as tasks,
+    ):
+        for wait in (result, last_of_events):
+            run = await one.start(sent, 4)
+            tasks.start_soon((await other.get(run.id)).signal, go, 1)
+            with anyio.fail_after(20):
+                assert await wait(run) in {9, "PIPELINE_COMPLETED"}
+
+
+async def result(run: RunHandle[int]) -> object:
+    return await run.result()
+
+
+async def last_of_events(run: RunHandle[int]) -> object:
+    return [event.type async for event in run.events()][-1]
+
+
+@pytest.mark.usefixtures("often")
+async def test_a_run_that_goes_from_one_runtime_to_another_on_the_same_memory() -> None:
+    """Who waits while a body is called here is told when the next one is called there."""
+    memory, queue = MemoryStorage(), InProcessQueue()
+    async with (
+        Runtime(memory, queue=queue, pipelines=[onward], queues={"elsewhere"}),
+        Runtime(memory, queue=queue, pipelines=[onward], queues={"pipeline"}) as first,
+    ):
+        with anyio.fail_after(20):
+            assert (await first.run(onward, 3)).output == -6
+
+
+async def test_who_is_alone_on_a_memory_hardly_looks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a run that rests nobody else could tell; a runtime that is opened later is found out all the same."""
+    monkeypatch.setattr(waiting, "RARE_POLL", 0.05)
+    memory, go = MemoryStorage(), Signal[int]("go")
+    sent = Pipeline("sent", double.wait_for(go) >> added)
+    async with Runtime(memory, pipelines=[sent]) as one, anyio.create_task_group() as tasks:
+        run = await one.start(sent, 4)
+
+        async def send() -> None:
+            await anyio.sleep(0.1)
+            async with Runtime(memory, pipelines=[sent]) as other:
+                await (await other.get(run.id)).signal(go, 1)
+                await run.result()
+
+        tasks.start_soon(send)
+        with anyio.fail_after(20):
+            assert await run.result() == 9

@@ -86,6 +86,11 @@ def looked_at(storage: Storage) -> Generator[bool]:
         _uses.remove(look)
 
 
+def runtimes_on(storage: Storage) -> int:
+    """Count the runtimes of this process that use a storage: what one of them knows of a run, another one may have moved on."""
+    return sum(use.runtime is not None for use in _uses_of(storage.innermost))
+
+
 def _enters(look: _Use) -> bool:
     with _lock():
         if _uses_of(look.storage):

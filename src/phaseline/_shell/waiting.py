@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import AsyncGenerator
 from functools import partial
 from typing import Any, Final
 
 import anyio
 
+from phaseline._shell.in_use import runtimes_on
 from phaseline._shell.live import LiveRun
 from phaseline._shell.outage import patiently
 from phaseline._shell.positions import stored
@@ -26,6 +28,8 @@ from phaseline.watches import Watch
 FIRST_POLL, POLL, SLOW_POLL = 0.02, 0.25, 1.0
 """Seconds between two looks at a run that another process may carry forward: doubled each time, up to the second, or to the
 third where processes nudge each other. All that are carried forward here are looked at together, as rarely as that."""
+RARE_POLL = 10.0
+"""The same on a memory that no other runtime uses: one may be opened on it."""
 _UNTOLD: Final = frozenset({RunState.PAUSED})
 """What other processes may make of a run that is carried forward here, and nothing tells of: it stops no body. Ends are told, for
 these stop them."""
@@ -50,12 +54,13 @@ async def ended_run(
     """
     if live.snapshot.run.state in ENDED_STATES and not live.stale and not anew:
         return live
-    run_id, pause, longest = live.id, FIRST_POLL, SLOW_POLL if runner.storage.nudges else POLL
+    run_id, pause = live.id, FIRST_POLL
     followed: LiveRun | None = None
     with runner.bus.watch_for_end(run_id) as watch:
         while True:
             watch.look()
-            here = runner.busy_with(run_id)
+            longest = _longest_pause(runner)
+            here = _carried_here(runner, run_id)
             followed = here or followed
             if followed is not None and followed.snapshot.run.state in states and not followed.stale:
                 return followed
@@ -70,10 +75,11 @@ async def ended_run(
             if runner.closed:
                 raise RuntimeNotOpenError(run_id)
             if here is None:
-                await _told(runner, watch, pause)
-                pause = min(2 * pause, longest)
+                pause = min(pause, longest)
+                await _told(watch, pause)
+                pause *= 2
             else:  # of what is done here we are told, and also when nothing is done here any more
-                if runner.storage.shared:
+                if longest < math.inf:
                     runner.look_round(longest)
                 await watch.wait()
 
@@ -83,6 +89,7 @@ async def follow(runner: Runner, run_id: str, after: int) -> AsyncGenerator[Even
     with runner.bus.watch(run_id) as watch:
         while True:
             live = watch.take()
+            _carried_here(runner, run_id)  # else it is read as it is stored
             record = await patiently(runner.clock, partial(runner.record_of, run_id))
             while after < record.seq:
                 page = await stored(runner, run_id, after)
@@ -97,16 +104,30 @@ async def follow(runner: Runner, run_id: str, after: int) -> AsyncGenerator[Even
                 return
             if runner.closed:
                 raise RuntimeNotOpenError(run_id)
-            await _told(runner, watch)
+            await _told(watch, POLL if runner.storage.shared else _longest_pause(runner))
 
 
-async def _told(runner: Runner, watch: Watch, pause: float = POLL) -> None:
-    """Wait until there is something new of a run, or may be, because another process tells us nothing."""
-    if not runner.storage.shared:
-        await watch.wait()
-        return
+async def _told(watch: Watch, pause: float) -> None:
+    """Wait until there is something new of a run, or may be, because who carries it forward elsewhere tells us nothing."""
     with anyio.move_on_after(pause):
         await watch.wait()
+
+
+def _longest_pause(runner: Runner) -> float:
+    """Give the seconds between two looks at a run that may go on elsewhere, in another process or on another runtime here."""
+    if runner.storage.shared:
+        return SLOW_POLL if runner.storage.nudges else POLL
+    runtimes = runtimes_on(runner.storage)
+    return POLL if runtimes > 1 else RARE_POLL if runtimes else math.inf
+
+
+def _carried_here(runner: Runner, run_id: str) -> LiveRun | None:
+    """Give a run that this runner is busy with, or alone to be so."""
+    live = runner.busy_with(run_id)
+    if live is not None and live.is_idle and runtimes_on(runner.storage) > 1:
+        live.stale = True  # another one on the same memory may have moved it on
+        return None
+    return live
 
 
 def _advice(error: ErrorInfo | None) -> str:
