@@ -12,6 +12,7 @@ import anyio
 import pytest
 
 from phaseline import Pipeline, Runtime, phase
+from phaseline._shell import checkup
 from phaseline.abc import Queue, Storage
 from phaseline.errors import QueueUnavailableError, RuntimeUsageError
 from phaseline.health import ThreadsHealth
@@ -127,6 +128,68 @@ async def test_who_looks_at_a_runtime_that_opens_closes_nothing_under_it(open_ru
             async with runtime:
                 opened.set()
                 assert 1 == (await runtime.run(echoing, 1)).output
+
+
+@pytest.mark.parametrize("verb", ["open", "close"])
+async def test_who_looks_at_a_runtime_that_just_opens_or_closes_waits_for_it(
+    database, clock, monkeypatch, verb
+):
+    """The storage has no connection then, which is nothing that a probe should restart the process for."""
+    place, began, go_on = database(), threading.Event(), threading.Event()
+    runtime, found, do = (
+        Runtime(place, pipelines=[echoing], clock=clock),
+        list[str | None](),
+        getattr(place, verb),
+    )
+
+    def slow():
+        if verb == "close":
+            do()
+        began.set()
+        go_on.wait(10)
+        monkeypatch.undo()
+        if verb == "open":
+            do()
+
+    async def look() -> None:
+        found.append((await runtime.health()).storage)
+
+    async def enter() -> None:
+        async with runtime:
+            pass
+
+    monkeypatch.setattr(place, verb, slow)
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(enter)
+        await anyio.to_thread.run_sync(began.wait)
+        tasks.start_soon(look)
+        await anyio.sleep(0.05)
+        assert [] == found
+        go_on.set()
+    assert [None] == found
+
+
+async def test_a_runtime_whose_opening_takes_too_long_is_a_problem(database, clock, monkeypatch):
+    """Who looks is told so, and does not wait for what may never come."""
+    place, began, go_on = database(), threading.Event(), threading.Event()
+    runtime, do = Runtime(place, pipelines=[echoing], clock=clock), place.open
+
+    def slow():
+        began.set()
+        go_on.wait(10)
+        do()
+
+    async def enter() -> None:
+        async with runtime:
+            pass
+
+    monkeypatch.setattr(place, "open", slow)
+    monkeypatch.setattr(checkup, "MOMENT", 0.05)
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(enter)
+        await anyio.to_thread.run_sync(began.wait)
+        assert "it is not open" in ((await runtime.health()).storage or "")
+        go_on.set()
 
 
 async def test_a_runtime_opens_when_a_look_at_its_storage_has_ended(database, clock, monkeypatch):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Collection, Sequence
 from contextlib import suppress
 from datetime import datetime, timedelta
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 import attrs
 
 from phaseline._shell.ids import host_identity, is_gone
-from phaseline._shell.in_use import looked_at
+from phaseline._shell.in_use import PAUSE, looked_at
 from phaseline._shell.scheduling import goes_on
 from phaseline.abc import Backlog, Queue, Storage, Tally
 from phaseline.errors import QueueUnavailableError, StorageError
@@ -28,6 +29,9 @@ MOST_TOLD: Final = 100
 """Those of them that are told."""
 MOST_COUNTED: Final = 10_000
 """Phases of a lane, and dead letters, that are counted."""
+
+MOMENT: Final = 5.0
+"""Seconds that a runtime may take to open or close a storage until this is told as a problem."""
 
 
 def examine(
@@ -62,16 +66,24 @@ def examine(
 def examine_closed(
     storage: Storage, queue: Queue, known: Collection[Definition], options: RunnerOptions, patience: timedelta
 ) -> Health:
-    """Do so for a runtime that is not open, or not yet, or no more; what a runtime uses is neither opened nor closed for it."""
-    with looked_at(storage) as is_opened:
-        if not is_opened:
-            return examine(storage, queue, known, options, patience)
-        try:
-            with suppress(StorageError):  # asked below, it says what is the matter
-                storage.open()
-            return examine(storage, queue, known, options, patience)
-        finally:
-            storage.close()
+    """Do so for a runtime that is not open, or not yet, or no more; what a runtime uses is neither opened nor closed for it.
+
+    One that just opens it, or closes it, has no connection that could be asked: that is no problem, and over in a moment.
+    """
+    until = time.monotonic() + MOMENT
+    while True:
+        with looked_at(storage) as is_opened:
+            if is_opened:
+                with suppress(StorageError):  # asked below, it says what is the matter
+                    storage.open()
+            try:
+                found = examine(storage, queue, known, options, patience)
+            finally:
+                if is_opened:
+                    storage.close()
+        if is_opened or found.storage is None or not storage.blocking or time.monotonic() >= until:
+            return found
+        time.sleep(PAUSE)
 
 
 def figures_of(runner: Runner) -> Figures:

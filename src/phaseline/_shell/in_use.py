@@ -19,7 +19,7 @@ from phaseline.abc import Storage
 from phaseline.errors import RuntimeUsageError
 
 PAUSE: Final = 0.005
-"""Seconds until it is looked again whether a look at a storage has ended."""
+"""Seconds until it is looked again whether a look at a storage has ended, or whether a runtime has opened it."""
 
 
 @attrs.frozen(eq=False)
