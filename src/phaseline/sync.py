@@ -9,8 +9,9 @@ import threading
 from collections.abc import AsyncIterable, Awaitable, Callable, Generator, Iterable, Mapping
 from copy import copy
 from datetime import datetime, timedelta
+from functools import partial
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Generic, ParamSpec, Self, TypeVar, get_args, overload
+from typing import TYPE_CHECKING, Any, Final, Generic, ParamSpec, Self, TypeVar, get_args, overload
 
 import anyio
 
@@ -20,6 +21,7 @@ from phaseline._shell.loop_thread import Backend, LoopThread
 from phaseline._shell.starting import StartOptions, to_insert
 from phaseline._shell.traced import starting
 from phaseline.arguments import check_startable
+from phaseline.dead_letters import DeadLetters
 from phaseline.errors import DefinitionError, RunningLoopError, RuntimeNotOpenError, RuntimeUsageError
 from phaseline.events import Event
 from phaseline.handle import RunHandle
@@ -29,7 +31,9 @@ from phaseline.marks import Attribute, marks_of
 from phaseline.pipeline import Pipeline
 from phaseline.rows import Checkpoint
 from phaseline.run import Run
+from phaseline.runs import Runs
 from phaseline.runtime import Runtime
+from phaseline.schedules import Schedules
 
 if TYPE_CHECKING:
     from phaseline.exports import RunExport
@@ -139,11 +143,13 @@ class SyncRuntime:
         Raises:
             RuntimeNotOpenError: It is not open, or was closed meanwhile.
             RunningLoopError: An event loop runs in this thread.
-            RuntimeUsageError: This process is a fork of that in which it was opened.
+            RuntimeUsageError: This process is a fork of that in which it was opened; or the function is no async one.
         """
-        name = getattr(function, "__name__", repr(function))
-        _refuse_a_loop(f"a call of {name}", f"await {name}(...)")
-        return self._open_thread.call(function, *args, **kwargs)
+        if loop_here() is not None:
+            name = _named(function)
+            raise RunningLoopError(f"a call of {name}", f"await {name}(...)")
+        value: T = self._open_thread.call(_awaited, function, args, kwargs)
+        return value
 
     def walk(self, items: AsyncIterable[T], /) -> Generator[T]:
         """Walk through what the runtime gives by and by: ``for run in runtime.walk(runtime.runtime.find(state="FAILED"))``.
@@ -208,6 +214,7 @@ class SyncRuntime:
         self, connection: Any, pipeline: Pipeline[In, Out], value: In, options: StartOptions
     ) -> SyncHandle[Out]:
         """Insert a run here: a statement that waits for a lock must not hold up the thread by which all others go on."""
+        _refuse_a_loop("start()", "await runtime.start(...)")
         if hasattr(connection, "run_sync"):
             raise _of_a_loop(connection)
         check_startable(self.runtime, pipeline, options)
@@ -355,6 +362,33 @@ class SyncHandle(Generic[Out_co]):
     ) -> None:
         """Send what the run waits for, or will wait for, as ``RunHandle.signal``."""
         self._runtime.call(self._handle.signal, signal, value, key=key, id=id, actor=actor)
+
+
+async def _awaited(function: Callable[..., object], args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
+    given = function(*args, **kwargs)
+    if not isinstance(given, Awaitable):
+        name, kind = _named(function), type(given).__name__
+        raise RuntimeUsageError(
+            f"call({name}): it gave {kind}, which cannot be awaited; give an async function, or call {name}(...) by itself"
+        )
+    return await given
+
+
+_OWNERS: Final[Mapping[type, str]] = {
+    Runtime: "runtime", RunHandle: "handle", Runs: "runtime.find(...)", Schedules: "runtime.schedules",
+    DeadLetters: "runtime.dead_letters",
+}  # fmt: skip
+"""What a method's object is called where somebody writes it."""
+
+
+def _named(function: Callable[..., object]) -> str:
+    """Name a function as it is written where it is called."""
+    while isinstance(function, partial):
+        function = function.func
+    name = getattr(function, "__name__", type(function).__name__)
+    of: object = getattr(function, "__self__", None)
+    owner = _OWNERS.get(type(of))
+    return name if owner is None else f"{owner}.{name}"
 
 
 def _refuse_for_a_walk() -> None:

@@ -9,6 +9,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -483,10 +484,33 @@ async def test_beside_an_event_loop_it_is_refused() -> None:
         for ask in (lambda: next(walk), lambda: runtime.walk(runtime.runtime.find()), runtime.migrate):
             with pytest.raises(RunningLoopError):
                 ask()
-        with pytest.raises(RunningLoopError, match="await start"):
-            runtime.start(numbers, 1)
+        handle = await anyio.to_thread.run_sync(runtime.start, numbers, 1)
+        inner = runtime.runtime
+        named: dict[str, Callable[[], object]] = {
+            "runtime.start": lambda: runtime.start(numbers, 1),
+            "runtime.get": lambda: runtime.call(partial(partial(inner.get), handle.id)),
+            "handle.result": handle.result,
+            "runtime.find(...).count": lambda: runtime.call(inner.find().count),
+            "sleep": lambda: runtime.call(anyio.sleep, 0),
+        }
+        for name, ask in named.items():
+            with pytest.raises(RunningLoopError) as raised:
+                ask()
+            assert str(raised.value).startswith(f"a call of {name} would block the event loop")
+            assert str(raised.value).endswith(f"use 'await {name}(...)' here")
+        with pytest.raises(RunningLoopError, match=r"^start\(\) would .* 'await runtime\.start\(\.\.\.\)'"):
+            runtime.start(numbers, 1, connection=object())
     finally:
         runtime.close()
+
+
+def test_what_gives_nothing_to_await_is_refused(backend: Any) -> None:
+    """It was a TypeError of the interpreter's."""
+    with SyncRuntime(Runtime(pipelines=[numbers]), backend=backend) as runtime:
+        wake: Any = runtime.runtime.wake
+        for function in (wake, partial(wake)):
+            with pytest.raises(RuntimeUsageError, match=r"call\(runtime\.wake\): .* gave NoneType"):
+                runtime.call(function)
 
 
 def test_a_body_on_its_loop_is_refused_too(backend: Any) -> None:
