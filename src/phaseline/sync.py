@@ -365,11 +365,12 @@ class SyncHandle(Generic[Out_co]):
 
 
 async def _awaited(function: Callable[..., object], args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
-    given = function(*args, **kwargs)
-    if not isinstance(given, Awaitable):
-        name, kind = _named(function), type(given).__name__
+    given: Any = function(*args, **kwargs)
+    kind: type = type(given)
+    if not issubclass(kind, Awaitable):
+        name = _named(function)
         raise RuntimeUsageError(
-            f"call({name}): it gave {kind}, which cannot be awaited; give an async function, or call {name}(...) by itself"
+            f"call({name}): it gave {kind.__name__}, which cannot be awaited; give an async function, or call {name}(...) by itself"
         )
     return await given
 

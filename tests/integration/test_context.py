@@ -401,8 +401,12 @@ async def test_result_of_a_map() -> None:
 
 @pytest.mark.parametrize(
     ("asked", "words"),
-    [(two, "is not upstream of it"), (listed, "does not stand in pipeline 'outer'")],
-    ids=["downstream", "elsewhere"],
+    [
+        (two, "is not upstream of it"),
+        (listed, "does not stand in pipeline 'outer'"),
+        (5, r"result_of\(5\): give a phase, chain or pipeline"),
+    ],
+    ids=["downstream", "elsewhere", "nothing"],
 )
 async def test_result_of_what_is_not_upstream(asked: Any, words: str) -> None:
     """What has no output yet, or never, is refused by name."""

@@ -79,3 +79,21 @@ async def test_what_has_none_says_why(open_runtime: OpenRuntime) -> None:
             await handle.result_of("totally")
         with pytest.raises(DefinitionError, match="does not stand in pipeline"):
             await handle.result_of(unused)
+        for nothing in (5, None, b"unused"):
+            with pytest.raises(
+                DefinitionError, match=r"result_of\(.*\): give a phase, .* or the path of one"
+            ):
+                await handle.result_of(nothing)  # type: ignore[call-overload]  # what is tested
+
+
+async def test_of_a_map_its_items_are_named(open_runtime: OpenRuntime, clock: FakeClock) -> None:
+    """Each has one name; a phase that stands inside of a map was said to stand nowhere."""
+    async with open_runtime(orders) as runtime:
+        handle = await runtime.start(orders, 3)
+        await clock.advance(timedelta(seconds=1))
+        assert await handle.result_of("doubled[1]") == 2
+        for other in ("doubled[01]", "doubled[\u0661]", "doubled[1][0]", "doubled[x]", "doubled[]"):
+            with pytest.raises(UnknownPhaseError):
+                await handle.result_of(other)
+        with pytest.raises(DefinitionError, match=r"inside of a map in .* name the item: 'doubled\[0\]'"):
+            await handle.result_of(doubled)

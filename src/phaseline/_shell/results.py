@@ -35,6 +35,11 @@ async def result_of(values: Values, live: LiveRun, phase: Node[Any, Any] | str) 
 
 def _located(run_id: str, plan: Plan, path: str) -> tuple[PlanNode, Items]:
     try:
-        return plan.locate(path)
-    except KeyError as error:
-        raise UnknownPhaseError(run_id, path, [node.path for node in plan.order]) from error
+        node, items = plan.locate(path)
+        if (
+            node.at(items) == path and "[]" not in path
+        ):  # an item has one name, and a phase within a map none of its own
+            return node, items
+    except (KeyError, ValueError):  # digits may be more than a number has
+        pass
+    raise UnknownPhaseError(run_id, path, [node.path for node in plan.order])

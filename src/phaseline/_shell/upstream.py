@@ -18,8 +18,9 @@ def upstream(plan: Plan, here: PlanNode, phase: Node[Any, Any], *, who: str) -> 
     Raises:
         DefinitionError: There is none, or there are several.
     """
+    _check_kind(phase, "")
     asks = f"{who!r} asks for the result of {_named(phase)!r}, which"
-    node = _only(plan, phase, (None, *plan.scopes_of(here)), asks)
+    node = _only(plan, phase, (None, *plan.scopes_of(here)), asks, within="ask for the map")
     todo, seen = [here.index, *plan.scopes_of(here)], set[int]()
     while todo:
         parents = plan.nodes[todo.pop()].parents
@@ -36,22 +37,34 @@ def outside_of_maps(plan: Plan, phase: Node[Any, Any]) -> PlanNode:
     Raises:
         DefinitionError: There is none, or there are several.
     """
-    return _only(plan, phase, (None,), f"what is asked for is the result of {_named(phase)!r}, which")
+    _check_kind(phase, ", or the path of one")
+    asks = f"what is asked for is the result of {_named(phase)!r}, which"
+    return _only(plan, phase, (None,), asks, within="name the item: '{}'")
+
+
+def _check_kind(phase: object, otherwise: str) -> None:
+    if not isinstance(phase, Node):
+        raise DefinitionError(f"result_of({phase!r}): give a phase, chain or pipeline{otherwise}")
 
 
 def _named(phase: Node[Any, Any]) -> str:
     return getattr(phase, "title", repr(phase))
 
 
-def _only(plan: Plan, phase: Node[Any, Any], around: Collection[int | None], asks: str) -> PlanNode:
+def _only(
+    plan: Plan, phase: Node[Any, Any], around: Collection[int | None], asks: str, *, within: str
+) -> PlanNode:
+    """Find the one node in one of the maps, or outside of all; ``within`` says what to ask for where it is in another one."""
     source, tail = _last_of(phase)
-    found = [
+    everywhere = [
         node
         for node, binding in zip(plan.nodes, plan.bindings, strict=True)
-        if binding.source is source
-        and node.scope in around
-        and f"/{node.path.replace('[]', '')}".endswith(tail)
+        if binding.source is source and f"/{node.path.replace('[]', '')}".endswith(tail)
     ]
+    found = [node for node in everywhere if node.scope in around]
+    if not found and everywhere:
+        advice = within.format(everywhere[0].path.replace("[]", "[0]"))
+        raise DefinitionError(f"{asks} stands inside of a map in pipeline {plan.name!r}; {advice}")
     if not found:
         raise DefinitionError(f"{asks} does not stand in pipeline {plan.name!r}; ask for one that does")
     if len(found) > 1:
