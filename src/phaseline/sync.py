@@ -366,11 +366,11 @@ class SyncHandle(Generic[Out_co]):
 
 async def _awaited(function: Callable[..., object], args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
     given: Any = function(*args, **kwargs)
-    kind: type = type(given)
-    if not issubclass(kind, Awaitable):
-        name = _named(function)
+    found: object = given  # whatever its type says
+    if not isinstance(found, Awaitable):
+        name, kind = _named(function), type(found).__name__
         raise RuntimeUsageError(
-            f"call({name}): it gave {kind.__name__}, which cannot be awaited; give an async function, or call {name}(...) by itself"
+            f"call({name}): it gave {kind}, which cannot be awaited; give an async function, or call {name}(...) by itself"
         )
     return await given
 

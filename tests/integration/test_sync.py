@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import subprocess
 import sys
 import threading
@@ -12,6 +13,7 @@ from datetime import timedelta
 from functools import partial
 from pathlib import Path
 from typing import Any
+from weakref import ReferenceType, ref
 
 import anyio
 import anyio.lowlevel
@@ -538,6 +540,42 @@ def test_whatever_a_call_raises_comes_to_who_has_called(backend: Any, error: typ
         with pytest.raises(error):
             runtime.call(fail)
         assert runtime.run(numbers, 1).output == 3
+
+
+def test_what_was_given_to_a_call_that_raised_is_freed_at_once(backend: Any) -> None:
+    """And not by the collector: a host may have turned that off, or its arguments may be large."""
+
+    class Large:
+        pass
+
+    async def fail(_: Large) -> None:
+        raise ValueError("too large")
+
+    async def fail_later(_: Large) -> AsyncIterator[int]:
+        yield 1
+        raise ValueError("too large")
+
+    def given(ask: Callable[[Large], object]) -> ReferenceType[Large]:
+        large = Large()
+        with pytest.raises(ValueError, match="too large"):
+            ask(large)
+        return ref(large)
+
+    with SyncRuntime(Runtime(pipelines=[numbers]), backend=backend) as runtime:
+        gc.collect()
+        gc.disable()
+        try:
+            for ask in (
+                lambda large: runtime.call(fail, large),
+                lambda large: [*runtime.walk(fail_later(large))],
+            ):
+                known = given(ask)
+                until = time.monotonic() + 20
+                while known() is not None:  # the thread may not be done with it yet
+                    assert time.monotonic() < until
+                    time.sleep(0.01)
+        finally:
+            gc.enable()
 
 
 def test_a_call_that_meets_the_end_is_told_so(backend: Any) -> None:

@@ -161,6 +161,10 @@ class LoopThread:
         except BaseException:  # an interrupt at whatever place
             self._give_up(call)
             raise
+        finally:
+            del (
+                call
+            )  # it refers to what is raised, which refers to this frame: nobody waits for the collector
 
     def walk(self, items: AsyncIterable[T], may: Callable[[], None]) -> Generator[T]:
         """Walk through what is given on the loop, item by item as it is asked for; leaving it off closes it there.
@@ -193,6 +197,7 @@ class LoopThread:
             elif self._pid == os.getpid():  # at an item nothing is under way: it ends in order
                 walk.is_left = True
                 go_on()
+            del call  # as above
 
     def _begin(self, call: _Call[Any]) -> None:
         self.check_process()
@@ -234,6 +239,7 @@ class LoopThread:
             with self._changing:
                 if self._calls is not None:
                     self._calls.discard(call)
+            del call, future  # as in the thread that has called
 
     def _result_of(self, call: _Call[T]) -> T:
         try:
@@ -242,6 +248,8 @@ class LoopThread:
             if call.future.cancelled():  # by the end of the thread: nobody else has it
                 raise RuntimeNotOpenError from self._failure or error
             raise
+        finally:
+            del call  # as above
 
     def _give_up(self, call: _Call[Any]) -> None:
         if not call.future.done() and self._post is not None and self._pid == os.getpid():
