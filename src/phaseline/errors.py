@@ -758,21 +758,28 @@ class RuntimeUsageError(PhaselineError, RuntimeError):
 class RuntimeNotOpenError(RuntimeUsageError):
     """A verb of a runtime was called outside its ``async with``."""
 
-    def __init__(self, waiting_for: str | None = None) -> None:
+    def __init__(self, waiting_for: str | None = None, *, view: str | None = None) -> None:
         """Say so.
 
         Args:
             waiting_for: The run that was waited for when the runtime closed.
+            view: What was used, where that is a view of a runtime which was closed and opened again.
         """
         self.waiting_for = waiting_for
         """Id of the run that was waited for when the runtime closed; None where it was none."""
-        super().__init__(
-            "this runtime is not open; use it inside 'async with Runtime(...) as runtime:', or, without an event loop, "
-            "'with SyncRuntime(...) as runtime:'"
-            if waiting_for is None
-            else f"this runtime was closed before run {waiting_for} was over; open one on the same storage, where "
-            "the run goes on, and get it there: runtime.get(run_id)"
-        )
+        if view is not None:
+            msg = f"{view} is a view of an earlier opening, and is not open any more; call within() again"
+        elif waiting_for is None:
+            msg = (
+                "this runtime is not open; use it inside 'async with Runtime(...) as runtime:', or, without an event loop, "
+                "'with SyncRuntime(...) as runtime:'"
+            )
+        else:
+            msg = (
+                f"this runtime was closed before run {waiting_for} was over; open one on the same storage, where "
+                "the run goes on, and get it there: runtime.get(run_id)"
+            )
+        super().__init__(msg)
 
 
 class AmbiguousRuntimeError(RuntimeUsageError):

@@ -71,7 +71,8 @@ class SyncRuntime:
         self._backend: Backend = backend
         self._thread: LoopThread | None = None
         self._changing = threading.Lock()
-        self._is_view = False
+        self._host: SyncRuntime | None = None
+        """Of a view, the one that gave it."""
 
     def __repr__(self) -> str:
         return f"SyncRuntime({self.runtime!r})"
@@ -81,11 +82,10 @@ class SyncRuntime:
         """Open the runtime; gives this. Also beside an event loop, as where a server imports an application: it waits a moment.
 
         Raises:
-            RuntimeUsageError: It is open already, or is not closed yet after an interrupt; or as ``Runtime``'s ``async with`` says.
+            RuntimeUsageError: It is open already, is a view, or is not closed yet after an interrupt; or as ``Runtime``'s ``async with`` says.
             MissingDependencyError, StorageError: As ``Runtime``'s ``async with``.
         """
-        if self._is_view:
-            raise RuntimeUsageError(f"{self!r} is a view; it is open as long as the one that gave it")
+        self._refuse_a_view()
         with self._changing:
             if self._thread is not None:
                 self._thread.check_process()
@@ -106,18 +106,27 @@ class SyncRuntime:
     def close(self) -> None:
         """Let bodies end within the drain, hand over the others, and close the storage; where it is not open, do nothing.
 
-        Interrupted, it goes on being closed; called again, this waits for it again.
+        Interrupted, it goes on being closed; called again, this waits for it again. Beside an event loop it holds that up for all this
+        time: there, ``await asyncio.to_thread(runtime.close)`` does not.
 
         Raises:
             RunningLoopError: It is called on the runtime's own thread, which would wait for itself: begin it in another one, for which
                 nothing here waits.
+            RuntimeUsageError: It is a view, which is closed with the one that gave it.
         """
+        self._refuse_a_view()
         thread = self._thread
-        if thread is None or not thread.is_alive or self._is_view:
+        if thread is None or not thread.is_alive:
             return
         if thread.is_here:
             raise RunningLoopError("close()", "threading.Thread(target=runtime.close).start()")
         thread.close()
+
+    def _refuse_a_view(self) -> None:
+        if self._host is not None:
+            raise RuntimeUsageError(
+                f"{self!r} is a view; it is open as long as the one that gave it: open and close that"
+            )
 
     def migrate(self) -> None:
         """Bring the tables of the storage up to this code's version, as ``Runtime.migrate``; before it is opened."""
@@ -164,9 +173,11 @@ class SyncRuntime:
 
     @property
     def _open_thread(self) -> LoopThread:
-        thread = self._thread
+        thread, host = self._thread, self._host
         if thread is None:
             raise RuntimeNotOpenError
+        if host is not None and host._thread is not thread and not thread.is_alive:  # noqa: SLF001  # of its own kind
+            raise RuntimeNotOpenError(view=repr(self))
         return thread
 
     # ------------------------------------------------------------------ runs
@@ -218,6 +229,7 @@ class SyncRuntime:
         if hasattr(connection, "run_sync"):
             raise _of_a_loop(connection)
         check_startable(self.runtime, pipeline, options)
+        _ = self._open_thread
         runner = self.runtime.runner
         with starting(runner, pipeline.name) as span:
             unit, tell, same = self.call(to_insert, runner, pipeline.plan, value, options)
@@ -237,7 +249,7 @@ class SyncRuntime:
         """Give this runtime as it is in another namespace, as ``Runtime.within``; it is open as long as this one."""
         view = copy(self)
         view.runtime = self.call(self.runtime.within, namespace)
-        view._is_view = True  # noqa: SLF001  # its own
+        view._host = self._host or self  # noqa: SLF001  # its own
         return view
 
     def run(self, pipeline: Pipeline[In, Out], value: In, /) -> Run[Out]:

@@ -212,10 +212,36 @@ def test_a_view_of_another_namespace_is_on_the_same_thread(runtime: SyncRuntime)
     assert handle.result(SOON) == 7
     assert runtime.start(numbers, 4, key="three").result(SOON) == 9
     assert acme.call(acme.runtime.find().count) == {"COMPLETED": 1}
-    with pytest.raises(RuntimeUsageError, match="is a view"):
-        acme.open()
-    acme.close()
+    for verb in (acme.open, acme.__enter__, acme.close):
+        with pytest.raises(RuntimeUsageError, match="is a view"):
+            verb()
     assert acme.run(numbers, 1).output == 3
+
+
+def test_a_view_of_an_earlier_opening_says_so(
+    database: Callable[[], SqlStorage], engine: Engine, backend: Any
+) -> None:
+    """It said that the runtime is not open, which it was."""
+    runtime = SyncRuntime(Runtime(database(), pipelines=[numbers]), backend=backend).open()
+    acme = runtime.within("acme")
+    handle = acme.start(numbers, 3)
+    runtime.close()
+    with pytest.raises(RuntimeNotOpenError, match="use it inside"):
+        handle.state()
+    with runtime, engine.connect() as connection:
+        asks: list[Callable[[], object]] = [
+            handle.state,
+            lambda: acme.start(numbers, 3),
+            lambda: acme.start(numbers, 3, connection=connection),
+            lambda: acme.within("globex"),
+            lambda: next(handle.events()),
+        ]
+        for ask in asks:
+            with pytest.raises(
+                RuntimeNotOpenError, match=r"within 'acme'\) is a view .* call within\(\) again"
+            ):
+                ask()
+        assert runtime.within("acme").get(handle.id, numbers).result(SOON) == 7
 
 
 def test_many_threads_ask_at_once(runtime: SyncRuntime) -> None:
