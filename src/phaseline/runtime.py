@@ -21,7 +21,7 @@ from phaseline._shell import checkup, retention
 from phaseline._shell.beside import Beside
 from phaseline._shell.controlling import carry_out, command_of
 from phaseline._shell.describing import describe
-from phaseline._shell.in_use import looks_ended, used_by
+from phaseline._shell.in_use import Use, looks_ended, used_by
 from phaseline._shell.options import RunnerOptions
 from phaseline._shell.own_tasks import own_tasks
 from phaseline._shell.runner import Runner
@@ -225,6 +225,8 @@ class Runtime:
             self.bus.subscribe(on_error, types=[ErrorOccurred], own=True)
         self._on_error = on_error
         self._service: Service | None = None
+        self._use: Use | None = None
+        """That of the storage, while it is open."""
         self._host: Runtime | None = None
         """Of a view, the runtime that it is one of."""
         self._views: dict[str, Runtime] = {}
@@ -280,7 +282,7 @@ class Runtime:
                 f"{self!r} is a view; it is open as long as that runtime, which gives it: within()"
             )
         stack = AsyncExitStack()
-        stack.enter_context(used_by(self, self._storage))  # left last
+        self._use = stack.enter_context(used_by(self, self._storage))  # left last
         try:
             await self._open(stack)
         except BaseException as error:
@@ -317,11 +319,13 @@ class Runtime:
             await self.within(namespace)
 
     def _new_runner(self, beside: Runner | None = None) -> Runner:
-        return Runner(
+        runner = Runner(
             self._storage, self._queue, plans=[p.plan for p in self._pipelines.values()],
             deps=self._deps, clock=self._clock if beside is None else beside.clock, bus=self.bus, options=self._options,
             observers=self.observers, beside=beside,
         )  # fmt: skip
+        runner.use = self._use
+        return runner
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

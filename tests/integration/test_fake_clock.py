@@ -58,6 +58,14 @@ async def test_a_week_costs_a_few_looks(database: Callable[[], Storage]) -> None
     assert 10 < len(clock.looks) < 200
 
 
+async def test_a_week_with_views_costs_as_few(database: Callable[[], Storage]) -> None:
+    """They serve other namespaces, and are no workers to each other."""
+    clock = NotingClock()
+    async with Runtime(database(), pipelines=[doubled], clock=clock, namespaces=["acme", "globex"]):
+        await clock.advance(WEEK)
+    assert len(clock.looks) < 200
+
+
 async def test_each_moment_is_met_that_somebody_waits_for(
     open_runtime: OpenRuntime, clock: FakeClock
 ) -> None:

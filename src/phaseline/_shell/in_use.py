@@ -22,23 +22,27 @@ PAUSE: Final = 0.005
 """Seconds until it is looked again whether a look at a storage has ended, or whether a runtime has opened it."""
 
 
-@attrs.frozen(eq=False)
-class _Use:
+@attrs.define(eq=False)
+class Use:
+    """One of a storage."""
+
     storage: Storage
     """The innermost one: two that stand before it open and close the same."""
     runtime: object | None
     """Which opens it, has it open or closes it; None: it is opened for a look alone, and closed at once."""
+    others: int = attrs.field(default=0, init=False)
+    """Other runtimes that use it: what this one knows of a run, they may have moved on. Kept here, as it is asked with each run."""
     pid: int = attrs.field(factory=os.getpid, init=False)
 
 
-_uses: list[_Use] = []
+_uses: list[Use] = []
 """Those of this process, and at its fork those of its parent, by their pid."""
 _locks: dict[int, threading.Lock] = {}
 """One for each process: a fork may come while another thread holds that of its parent."""
 
 
 @contextmanager
-def used_by(runtime: object, storage: Storage) -> Generator[None]:
+def used_by(runtime: object, storage: Storage) -> Generator[Use]:
     """Keep a storage for a runtime until it has closed it; ``looks_ended`` is to be awaited before it is opened.
 
     One that is not shared, in memory, serves several: there is nothing to be closed, and no other way for two runtimes to see the
@@ -47,7 +51,7 @@ def used_by(runtime: object, storage: Storage) -> Generator[None]:
     Raises:
         RuntimeUsageError: The runtime is open, or was when this process was forked; or the storage serves another one.
     """
-    use = _Use(storage.innermost, runtime)
+    use = Use(storage.innermost, runtime)
     with _lock():
         if any(other.runtime is runtime for other in _uses):
             msg = f"{runtime!r} is open already"
@@ -59,10 +63,19 @@ def used_by(runtime: object, storage: Storage) -> Generator[None]:
             )
             raise RuntimeUsageError(msg)
         _uses.append(use)
+        _count(use.storage)
     try:
-        yield
+        yield use
     finally:
-        _uses.remove(use)
+        with _lock():
+            _uses.remove(use)
+            _count(use.storage)
+
+
+def _count(storage: Storage) -> None:
+    uses = [use for use in _uses_of(storage) if use.runtime is not None]
+    for use in uses:
+        use.others = len(uses) - 1
 
 
 async def looks_ended(storage: Storage) -> None:
@@ -74,7 +87,7 @@ async def looks_ended(storage: Storage) -> None:
 @contextmanager
 def looked_at(storage: Storage) -> Generator[bool]:
     """Look at a storage in a thread; gives whether it is to be opened for that, and closed: no runtime uses it, or will before."""
-    look = _Use(storage.innermost, None)
+    look = Use(storage.innermost, None)
     while not _enters(look):
         if _is_served(look.storage):
             yield False
@@ -86,12 +99,7 @@ def looked_at(storage: Storage) -> Generator[bool]:
         _uses.remove(look)
 
 
-def runtimes_on(storage: Storage) -> int:
-    """Count the runtimes of this process that use a storage: what one of them knows of a run, another one may have moved on."""
-    return sum(use.runtime is not None for use in _uses_of(storage.innermost))
-
-
-def _enters(look: _Use) -> bool:
+def _enters(look: Use) -> bool:
     with _lock():
         if _uses_of(look.storage):
             return False
@@ -103,7 +111,7 @@ def _is_served(storage: Storage) -> bool:
     return any(use.runtime is not None for use in _uses_of(storage))
 
 
-def _uses_of(storage: Storage) -> list[_Use]:
+def _uses_of(storage: Storage) -> list[Use]:
     here = os.getpid()
     return [use for use in _uses.copy() if use.storage is storage and use.pid == here]
 

@@ -28,6 +28,7 @@ from phaseline._shell.committer import Committer, DirectCommitter
 from phaseline._shell.driving import adopt
 from phaseline._shell.group_commit import GroupCommitter
 from phaseline._shell.ids import new_run_id, new_worker_id, run_ids
+from phaseline._shell.in_use import Use
 from phaseline._shell.leaving import leave_behind
 from phaseline._shell.left_alone import LeftAlone
 from phaseline._shell.live import Interruption, Job, LiveRun
@@ -64,6 +65,8 @@ class Runner:
     """When leases run out that were last renewed."""
     swept_at: datetime | None = None
     """When the worker of this process last looked over everything."""
+    use: Use | None = None
+    """Its runtime's use of the storage; None where nobody else can know that."""
     is_away: bool = False
     """Whether the storage was found out of reach at the close."""
     closed: bool = False

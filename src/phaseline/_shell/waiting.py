@@ -9,7 +9,6 @@ from typing import Any, Final
 
 import anyio
 
-from phaseline._shell.in_use import runtimes_on
 from phaseline._shell.live import LiveRun
 from phaseline._shell.outage import patiently
 from phaseline._shell.positions import stored
@@ -117,14 +116,15 @@ def _longest_pause(runner: Runner) -> float:
     """Give the seconds between two looks at a run that may go on elsewhere, in another process or on another runtime here."""
     if runner.storage.shared:
         return SLOW_POLL if runner.storage.nudges else POLL
-    runtimes = runtimes_on(runner.storage)
-    return POLL if runtimes > 1 else RARE_POLL if runtimes else math.inf
+    if runner.use is None:  # a memory of its own
+        return math.inf
+    return POLL if runner.use.others else RARE_POLL
 
 
 def _carried_here(runner: Runner, run_id: str) -> LiveRun | None:
     """Give a run that this runner is busy with, or alone to be so."""
     live = runner.busy_with(run_id)
-    if live is not None and live.is_idle and runtimes_on(runner.storage) > 1:
+    if live is not None and runner.use is not None and runner.use.others and live.is_idle:
         live.stale = True  # another one on the same memory may have moved it on
         return None
     return live

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import heapq
+from collections import Counter
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from itertools import count
@@ -104,7 +105,9 @@ class FakeClock:
         leases = [runner.options.lease for runner in runners]
         if any(not runner.is_vacant for runner in runners):
             return min(leases) / 3
-        return min(leases) * FORGOTTEN_AFTER / 2 if len(runners) > 1 else None
+        # Those of other namespaces are nobody to each other.
+        workers = Counter(runner.options.namespace for runner in runners)
+        return min(leases) * FORGOTTEN_AFTER / 2 if any(number > 1 for number in workers.values()) else None
 
     def _is_due(self) -> bool:
         return bool(self._sleepers) and self._sleepers[0][0] <= self._now
