@@ -302,7 +302,11 @@ class Runtime:
         stack.callback(runner.close)
         stack.push_async_callback(runner.write, self._storage.close)
         stack.push_async_callback(runner.reads_ended)
+        use = self._use
+        assert use is not None  # noqa: S101  # entered before
+        stack.callback(setattr, use, "is_open", False)
         await runner.write(self._storage.open)
+        use.is_open = True
         if (
             self._storage.shared
         ):  # due times are judged by its clock, also those of a process that only submits
@@ -391,9 +395,13 @@ class Runtime:
             return host
         view = host._views.get(namespace)  # noqa: SLF001  # of its own kind, as below
         if view is None:
-            view = host._views[namespace] = host._new_view(namespace)  # noqa: SLF001
+            view = host._new_view(namespace)  # noqa: SLF001
             assert view._beside is not None  # noqa: S101, SLF001  # it is a view
-            runner.spawn(view._beside.keep)  # noqa: SLF001
+            try:
+                runner.spawn(view._beside.keep)  # noqa: SLF001
+            except RuntimeError as error:  # its tasks have ended, and it is about to
+                raise RuntimeNotOpenError from error
+            host._views[namespace] = view  # noqa: SLF001
         assert view._beside is not None  # noqa: S101, SLF001  # as above
         await view._beside.until_open()  # noqa: SLF001
         return view

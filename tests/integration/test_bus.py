@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Callable
+from contextvars import ContextVar
 from functools import partial, wraps
 from typing import Any
 
@@ -337,3 +338,25 @@ async def test_a_handler_cannot_change_what_happened(open_runtime: OpenRuntime) 
         stored = [event async for event in handle.events() if event.type == "SEEN"]
 
     assert [{"words": ["a"]}] == [event.data for event in stored]
+
+
+async def test_a_handler_goes_on_in_the_name_of_who_subscribed(open_runtime: OpenRuntime) -> None:
+    """Its context variables are those of him, as of a request whose trace it belongs to."""
+    user: ContextVar[str] = ContextVar("user", default="nobody")
+    heard: list[str] = []
+
+    async def hear(_: Event) -> None:
+        heard.append(user.get())
+
+    async def ann(runtime: Runtime) -> None:
+        user.set("ann")
+        runtime.bus.subscribe(hear, types=[PipelineCompleted])
+
+    async with open_runtime(pipeline) as runtime:
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(ann, runtime)
+        await runtime.run(pipeline, 1)
+        with anyio.fail_after(10):
+            while not heard:  # noqa: ASYNC110  # told beside the run
+                await anyio.sleep(0.01)
+    assert heard == ["ann"]

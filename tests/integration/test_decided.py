@@ -9,8 +9,9 @@ import anyio
 import pytest
 from tests.opening import OpenRuntime
 
-from phaseline import Context, Pipeline, RunHandle, Signal, each, phase
+from phaseline import Context, Pipeline, RunHandle, Runtime, Signal, each, phase
 from phaseline.errors import SignalRefusedError
+from phaseline.storage.memory import MemoryStorage
 
 WAIT = timedelta(seconds=20)
 DECISION = Signal[str]("decision")
@@ -122,3 +123,84 @@ async def told(handle: RunHandle[str], type_: str, path: str) -> None:
             async for event in events:
                 if (event.type, event.phase) == (type_, path):
                     return
+
+
+async def test_what_another_runtime_did_is_known_before_it_is_refused() -> None:
+    """Of two on one memory, which write no revision that could turn out stale."""
+    end = Signal[str]("end")
+
+    @phase
+    async def write(topic: str) -> str:
+        return topic
+
+    @phase
+    async def both(decided: tuple[tuple[str, str], str]) -> str:
+        return f"{decided[0][1]} {decided[1]}"
+
+    pipeline = Pipeline("twice", write.wait_for(DECISION).wait_for(end) >> both)
+    memory = MemoryStorage()
+    async with Runtime(memory, pipelines=[pipeline]) as ours, Runtime(memory, pipelines=[pipeline]) as theirs:
+        handle = await ours.start(pipeline, "rain")
+        await handle.signal(DECISION, "yes")
+        await told(handle, "PHASE_STARTED", "wait_for_end")
+        other = await theirs.get(handle.id, pipeline)
+        await other.signal(end, "first")
+        assert await other.result(WAIT) == "yes first"
+        await other.rerun_from("wait_for_decision")
+        await handle.signal(DECISION, "no")
+        await handle.signal(end, "second")
+        assert await handle.result(WAIT) == "no second"
+
+
+async def test_why_a_signal_is_refused_is_told(open_runtime: OpenRuntime) -> None:
+    """A key that nothing waits with is another reason than a wait that has ended; both say what would do."""
+    gate = Gate()
+
+    @phase
+    async def hold(decided: tuple[list[str], str]) -> str:
+        gate.begun.set()
+        await gate.opened.wait()
+        return f"{decided}"
+
+    @phase
+    async def split(text: str) -> list[str]:
+        return text.split()
+
+    @phase
+    async def weigh(word: str) -> str:
+        return word
+
+    @phase
+    async def words(decided: list[tuple[str, str]]) -> list[str]:
+        return [word for word, _ in decided]
+
+    final = Signal[str]("final")
+    pipeline = Pipeline(
+        "keyed",
+        split
+        >> each(Pipeline("word", weigh.wait_for(DECISION)))
+        >> words.wait_for(final, key="boss")
+        >> hold,
+    )
+    async with open_runtime(pipeline) as runtime:
+        handle = await runtime.start(pipeline, "one two")
+        with pytest.raises(SignalRefusedError, match=r"with the key 'b'; what waits has index of the item"):
+            await handle.signal(DECISION, "yes", key="b")
+        with pytest.raises(SignalRefusedError, match=r"with the key 'ada'; what waits has 'boss'"):
+            await handle.signal(final, "yes", key="ada")
+        with pytest.raises(SignalRefusedError, match=r"with the key None; what waits has 'boss'"):
+            await handle.signal(final, "yes")
+        await handle.signal(DECISION, "yes", key="1")
+        await told(handle, "PHASE_COMPLETED", "word[1]/wait_for_decision")
+        with pytest.raises(SignalRefusedError, match=r"what waits for it has ended; roll the run back"):
+            await handle.signal(DECISION, "no", key="2")
+        await handle.signal(DECISION, "no", key="0")
+        await told(handle, "PHASE_COMPLETED", "word[0]/wait_for_decision")
+        await handle.signal(final, "yes", key="boss")
+        with anyio.fail_after(WAIT.total_seconds()):
+            await gate.begun.wait()
+        for key in ("0", "1", "7"):
+            with pytest.raises(SignalRefusedError, match="has ended"):
+                await handle.signal(DECISION, "late", key=key)
+        gate.opened.set()
+        await handle.result(WAIT)

@@ -107,3 +107,21 @@ async def test_who_changes_a_shape_under_open_runs_is_told(
     (record,) = [each for each in caplog.records if "another shape" in each.getMessage()]
     assert f"run {handle.id} began under" in record.getMessage()
     assert "give the new one another version=" in record.getMessage()
+
+
+async def test_a_run_that_cannot_be_read_keeps_no_worker_from_opening(
+    database: Callable[[], SqlStorage], clock: FakeClock
+) -> None:
+    """That it is compared with what is registered is a hint, and no more."""
+    async with Runtime(database(), pipelines=[first], clock=clock, serve=False) as runtime:
+        await runtime.start(first, 4)
+        storage = runtime.runner.storage
+        assert isinstance(storage, SqlStorage)
+        await runtime.runner.write(
+            lambda: storage._write_transaction(
+                lambda ask: ask.changed("UPDATE phaseline_pipeline_run SET spending = 'garbage'", ())
+            )
+        )
+    async with Runtime(database(), pipelines=[first], clock=clock) as runtime:
+        await clock.advance(timedelta(seconds=20))
+        assert runtime.runner.swept_at == clock.now()

@@ -149,6 +149,26 @@ async def test_the_close_does_not_wait_for_an_opening(slow_storage: SlowToList) 
         await runtime.within("slow")
 
 
+async def test_a_view_that_is_asked_for_too_late_holds_up_no_close(open_runtime: OpenRuntime) -> None:
+    """When the tasks of its host have ended by a mistake, and the host has not been told yet."""
+    refused: list[RuntimeNotOpenError] = []
+
+    async def broken() -> None:
+        raise ZeroDivisionError
+
+    with pytest.RaisesGroup(ZeroDivisionError, flatten_subgroups=True), anyio.fail_after(20):
+        async with open_runtime(children) as runtime:
+            with anyio.CancelScope(shield=True):
+                runtime.runner.spawn(broken)
+                await anyio.sleep(0.2)
+                try:
+                    await runtime.within("acme")
+                except RuntimeNotOpenError as error:
+                    refused.append(error)
+            await anyio.sleep_forever()
+    assert len(refused) == 1
+
+
 async def test_it_runs_in_the_context_of_its_host(database: Callable[[], SqlStorage]) -> None:
     """And not in that of the request that happened to be the first to ask for it."""
 
@@ -291,7 +311,7 @@ async def test_what_cannot_be_closed_is_raised_as_it_is(
 
 
 async def test_workers_of_many_tenants_share_connections_and_threads(postgres: Database) -> None:
-    """Also such as serve: what they hear comes in on one connection, and their leases are extended by one thread."""
+    """Also such as serve: what they hear comes in on one connection, and their leases are extended by a few threads."""
     storage: Storage = postgres.storage()
     async with Runtime(storage, pipelines=[children]) as runtime:
         await anyio.sleep(0.2)
@@ -300,5 +320,5 @@ async def test_workers_of_many_tenants_share_connections_and_threads(postgres: D
         for number, view in enumerate(views):
             assert await (await view.start(children, number)).result(WAIT) == number
         names = [thread.name for thread in threading.enumerate()]
-        assert names.count("phaseline-listener") == names.count("phaseline-renewer") == 1
-        assert threading.active_count() <= threads + 4  # those that read, and the one that tells
+        assert (names.count("phaseline-listener"), names.count("phaseline-renewer")) == (1, 4)  # eight workers each
+        assert threading.active_count() <= threads + 7  # those that read, the one that tells, and three that renew

@@ -246,3 +246,23 @@ def test_a_hearer_that_is_stopped_while_it_connects_hears_nothing() -> None:
     assert asked == ["closed"]
     assert hearer._thread is not None
     assert not hearer._thread.is_alive()
+
+
+def test_one_listener_that_raises_makes_no_other_deaf(caplog: pytest.LogCaptureFixture) -> None:
+    """What he raises is logged."""
+    hearer, heard = Hearer(object, "channel"), list[Nudge]()  # type: ignore[arg-type]  # nothing is connected
+    hearer._thread = threading.current_thread()
+
+    def broken(_: Nudge) -> None:
+        raise ZeroDivisionError
+
+    hearer.listen("default", broken)
+    end = hearer.listen("default", heard.append)
+    hearer.listen("acme", heard.append)
+    nudge = Nudge(queues=frozenset({"pipeline"}))
+    hearer._pass_on("default", nudge)
+    assert heard == [nudge]
+    assert "was not heeded" in caplog.text
+    end()
+    hearer._pass_on("default", nudge)
+    assert heard == [nudge]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from phaseline._definition.plan import Items, PlanNode
 from phaseline._engine import evolve_phase, evolve_run
@@ -51,9 +51,9 @@ def receive(draft: Draft, command: Receive) -> None:
     if len(known) >= MOST_SIGNALS and sum(s.taken_by is None for s in known.values()) >= MOST_SIGNALS:
         reason = f"it keeps {MOST_SIGNALS:,} signals that no phase has taken, and takes no more before one is"
         raise Refused("signal", draft.state, reason)
-    if not any(_may_take(draft, node, command.key) for node in draft.plan.awaiting(command.signal)):
-        reason = "what waits for it has ended; begin again with that, by rerun_from, to send another one"
-        raise Refused("signal", draft.state, reason)
+    awaiting = draft.plan.awaiting(command.signal)
+    if not any(_may_take(draft, node, command.key) for node in awaiting):
+        raise Refused("signal", draft.state, _why_none(draft, awaiting, command.key))
     signal = evolve_run.signal_received(draft, command)
     if draft.state not in STANDING_STATES:
         found = next(_waiting_for(draft, signal.name, signal.key), None)
@@ -99,13 +99,38 @@ def elapse(draft: Draft, command: Elapse) -> None:
 def _may_take(draft: Draft, node: PlanNode, key: str | None) -> bool:
     """Whether a phase waits, or may come to wait, for a signal with such a key."""
     assert node.awaits is not None  # noqa: S101  # it awaits this signal
-    items = node.awaits.items_of(key, len(draft.plan.scopes_of(node)))
+    scopes = draft.plan.scopes_of(node)
+    items = node.awaits.items_of(key, len(scopes))
     if items is None:
         return False
-    if node.awaits.key is not None and node.scope is not None:
-        return True  # any of its items
+    for depth, scope in enumerate(scopes):
+        if len(items) < depth:  # any of the items
+            break
+        around = draft.row(draft.plan.nodes[scope].at(items[:depth]))
+        if around is not None and (
+            around.state in ENDED_PHASES
+            or (around.total is not None and depth < len(items) and items[depth] >= around.total)
+        ):
+            return False
+    if len(items) < len(scopes):
+        return True
     row = draft.row(node.at(items))
     return row is None or row.state not in ENDED_PHASES
+
+
+def _why_none(draft: Draft, awaiting: Sequence[PlanNode], key: str | None) -> str:
+    """Say why no phase takes a signal."""
+    keys: dict[str, None] = {}
+    for node in awaiting:
+        assert node.awaits is not None  # noqa: S101  # it awaits this signal
+        depth = len(draft.plan.scopes_of(node))
+        if node.awaits.items_of(key, depth) is not None:
+            return "what waits for it has ended; roll the run back to before that, or rerun_from it once the run has ended"
+        indices = ".".join(["index"] * depth) + " of the item"
+        keys[indices if node.awaits.key is None and depth else repr(node.awaits.key)] = None
+    return (
+        f"nothing waits for it with the key {key!r}; what waits has {' or '.join(keys) or 'no such signal'}"
+    )
 
 
 def _waits(row: PhaseRecord) -> bool:

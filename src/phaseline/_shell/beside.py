@@ -47,36 +47,38 @@ class Beside:
 
     async def keep(self) -> None:
         """Open the service, and keep it open until it is told to end."""
-        async with anyio.create_task_group() as tasks:
-            try:
-                with self._opening:
-                    await self.service.open(tasks)
-                    self._is_open = True
-                if self._is_open:
-                    self._opened()
-                    self._looked.set()
-                    await self._told_to_end.wait()
-            except Exception as error:  # noqa: BLE001  # raised where it was asked for
-                self._failure = error
-            finally:
-                with anyio.CancelScope(shield=True):
-                    await self._end()
-                tasks.cancel_scope.cancel()
+        try:
+            async with anyio.create_task_group() as tasks:
+                try:
+                    with self._opening:
+                        await self.service.open(tasks)
+                        self._is_open = True
+                    if self._is_open:
+                        self._opened()
+                        self._looked.set()
+                        await self._told_to_end.wait()
+                except Exception as error:  # noqa: BLE001  # raised where it was asked for
+                    self._failure = error
+                finally:
+                    with anyio.CancelScope(shield=True):
+                        await self._close_service()
+                    tasks.cancel_scope.cancel()
+        finally:
+            with anyio.CancelScope(shield=True):
+                self.service.runner.close()
+                await self.service.runner.threads_ended()
+            self._looked.set()
+            self._is_over.set()
 
-    async def _end(self) -> None:
+    async def _close_service(self) -> None:
         self._ended()
-        runner = self.service.runner
         try:
             await self.service.close()
-            runner.close()
-            await runner.threads_ended()
         except Exception as error:
-            log.exception("namespace %r could not be closed in order", runner.options.namespace)
+            log.exception("namespace %r could not be closed in order", self.service.runner.options.namespace)
             self._failure = self._failure or error
         finally:
             self._is_open = False
-            self._looked.set()
-            self._is_over.set()
 
     async def close(self) -> None:
         """Have it end, also amid its opening, and wait until it has.

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 import attrs
 
 from phaseline._shell.ids import host_identity, is_gone
-from phaseline._shell.in_use import PAUSE, looked_at
+from phaseline._shell.in_use import PAUSE, is_open, looked_at
 from phaseline._shell.scheduling import goes_on
 from phaseline.abc import Backlog, Queue, Storage, Tally
 from phaseline.errors import QueueUnavailableError, StorageError
@@ -72,6 +72,7 @@ def examine_closed(
     """
     until = time.monotonic() + MOMENT
     while True:
+        can_be_asked = is_open(storage)
         with looked_at(storage) as is_opened:
             if is_opened:
                 with suppress(StorageError):  # asked below, it says what is the matter
@@ -81,7 +82,7 @@ def examine_closed(
             finally:
                 if is_opened:
                     storage.close()
-        if is_opened or found.storage is None or not storage.blocking or time.monotonic() >= until:
+        if is_opened or can_be_asked or found.storage is None or time.monotonic() >= until:
             return found
         time.sleep(PAUSE)
 

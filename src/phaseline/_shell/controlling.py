@@ -184,8 +184,9 @@ async def commit_to(runner: Runner, run_id: str, make: Callable[[LiveRun], Await
     known = runner.live.get(run_id)
     live = await runner.hold(run_id)
     command = await make(live)
-    if runner.storage.shared and live is known:
-        live.doubted = True  # others may have moved it on
+    if live is known:  # others may have moved it on
+        live.doubted = runner.storage.shared or live.doubted
+        live.stale = live.stale or (live.is_idle and runner.use is not None and runner.use.others > 0)
     try:
         await runner.committer.store(live, command)
     finally:

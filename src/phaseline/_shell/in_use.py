@@ -30,6 +30,8 @@ class Use:
     """The innermost one: two that stand before it open and close the same."""
     runtime: object | None
     """Which opens it, has it open or closes it; None: it is opened for a look alone, and closed at once."""
+    is_open: bool = attrs.field(default=False, init=False)
+    """Whether the storage can be asked by it: not while it is being opened or closed."""
     others: int = attrs.field(default=0, init=False)
     """Other runtimes that use it: what this one knows of a run, they may have moved on. Kept here, as it is asked with each run."""
     pid: int = attrs.field(factory=os.getpid, init=False)
@@ -97,6 +99,11 @@ def looked_at(storage: Storage) -> Generator[bool]:
         yield True
     finally:
         _uses.remove(look)
+
+
+def is_open(storage: Storage) -> bool:
+    """Whether a runtime has a storage open, and neither opens nor closes it."""
+    return any(use.is_open for use in _uses_of(storage.innermost))
 
 
 def _enters(look: Use) -> bool:

@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import Final
 
+from phaseline._shell.background import survived
 from phaseline._shell.runner import Runner
 from phaseline.abc import Backlog
 from phaseline.finding import RunFilter
@@ -46,8 +47,9 @@ class Lookout:
         )
         self._tell_of_unknown(found)
         if not self._has_compared:
-            await self._compare()
             self._has_compared = True
+            with survived(log, "open runs could not be compared with what is registered here"):
+                await self._compare()
         if runner.queue.crosses_processes:
             self._republish([each for each in found if now - each.since > LOST])
 

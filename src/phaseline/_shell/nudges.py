@@ -65,9 +65,10 @@ class Nudges:
     # ------------------------------------------------------------------ hearing
     def _heard(self, post: Post, nudge: Nudge) -> None:
         """Take a nudge, on a thread of the storage's."""
-        if self.on_work is not None:
+        on_work = self.on_work  # which the event loop may take away at any moment
+        if on_work is not None:
             for queue in nudge.queues:
-                self.on_work(queue)
+                on_work(queue)
         if nudge.workers - {self._name}:
             self.has_peers = True
         if nudge.awaited_by or nudge.runs:

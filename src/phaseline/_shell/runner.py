@@ -47,7 +47,7 @@ from phaseline.errors import (
     RuntimeUsageError,
 )
 from phaseline.events import Event
-from phaseline.loops import LoopEvent, Post, knowing_context, loop_post, scope_class
+from phaseline.loops import LoopEvent, Post, is_known, knowing_context, loop_post, scope_class
 from phaseline.observing import Observers
 from phaseline.rows import ENDED_STATES, Definition, PhaseRecord, RunRecord
 from phaseline.times import later
@@ -215,6 +215,14 @@ class Runner:
         assert self._tasks is not None  # noqa: S101  # only a plan that is a line is driven without tasks
         # A copy: what is run in a context may come to this again.
         self._context.copy().run(self._tasks.start_soon, fn, *args)
+
+    def spawn_for_caller(self, fn: Callable[..., Coroutine[Any, Any, object]], *args: Any) -> None:
+        """Do as ``spawn``, in the context of the caller: for what goes on in his name."""
+        assert self._tasks is not None  # noqa: S101  # as above
+        if is_known():
+            self._tasks.start_soon(fn, *args)
+        else:
+            self._context.copy().run(self._tasks.start_soon, fn, *args)
 
     def spawn_soon(self, fn: Callable[..., Coroutine[Any, Any, object]], *args: Any) -> None:
         """Do as ``spawn``, from any thread; where nothing is served any more, nothing is done.

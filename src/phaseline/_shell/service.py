@@ -60,7 +60,7 @@ class Service:
             self.relay = Relay(runner, duties.transport)
             ending.push_async_callback(self.relay.close)
             await self.relay.open()
-        runner.bus.open(runner.spawn, runner.handler_threads)
+        runner.bus.open(runner.spawn_for_caller, runner.handler_threads)
         ending.callback(runner.bus.close)
         ending.callback(runner.dismiss)
         ending.push_async_callback(runner.bus.drain, HANDLER_GRACE)

@@ -184,10 +184,11 @@ class Hearer:
         """Call ``heard`` for the nudges of a namespace, on the thread; gives a function that ends this, and blocks for nothing."""
         listener = namespace, heard
         with self._changing:
-            self._listeners = (*self._listeners, listener)
             if self._thread is None:
-                self._thread = threading.Thread(target=self._work, name="phaseline-listener", daemon=True)
-                self._thread.start()
+                thread = threading.Thread(target=self._work, name="phaseline-listener", daemon=True)
+                thread.start()
+                self._thread = thread
+            self._listeners = (*self._listeners, listener)
 
         def end() -> None:
             with self._changing:
@@ -251,4 +252,7 @@ class Hearer:
     def _pass_on(self, namespace: str, nudge: Nudge) -> None:
         for listened_to, heard in self._listeners:
             if listened_to == namespace:
-                heard(nudge)
+                try:
+                    heard(nudge)
+                except Exception:  # the others are to be told
+                    log.exception("what others tell of work was not heeded, and is found a little later")
