@@ -320,5 +320,10 @@ async def test_workers_of_many_tenants_share_connections_and_threads(postgres: D
         for number, view in enumerate(views):
             assert await (await view.start(children, number)).result(WAIT) == number
         names = [thread.name for thread in threading.enumerate()]
-        assert (names.count("phaseline-listener"), names.count("phaseline-renewer")) == (1, 4)  # eight workers each
-        assert threading.active_count() <= threads + 7  # those that read, the one that tells, and three that renew
+        assert (names.count("phaseline-listener"), names.count("phaseline-renewer")) == (
+            1,
+            4,
+        )  # eight workers each
+        assert (
+            threading.active_count() <= threads + 7
+        )  # those that read, the one that tells, and three that renew
