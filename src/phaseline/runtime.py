@@ -395,13 +395,13 @@ class Runtime:
             return host
         view = host._views.get(namespace)  # noqa: SLF001  # of its own kind, as below
         if view is None:
-            view = host._new_view(namespace)  # noqa: SLF001
+            view = host._views[namespace] = host._new_view(namespace)  # noqa: SLF001
             assert view._beside is not None  # noqa: S101, SLF001  # it is a view
             try:
                 runner.spawn(view._beside.keep)  # noqa: SLF001
             except RuntimeError as error:  # its tasks have ended, and it is about to
+                host._views.pop(namespace, None)  # noqa: SLF001
                 raise RuntimeNotOpenError from error
-            host._views[namespace] = view  # noqa: SLF001
         assert view._beside is not None  # noqa: S101, SLF001  # as above
         await view._beside.until_open()  # noqa: SLF001
         return view
