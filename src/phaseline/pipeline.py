@@ -98,6 +98,14 @@ class Host(Protocol):
         ...
 
 
+def elsewhere(host: object, pid: int | None) -> RuntimeUsageError:
+    """What is said of a runtime that another process has open, of which this one is a fork."""
+    return RuntimeUsageError(
+        f"{host!r} lives in process {pid}, of which this one is a fork: its event loop does not run here, and its "
+        "connections are not this process's; open a runtime here"
+    )
+
+
 open_hosts: list[Host] = []
 """The open runtimes of this process. ``pipeline.run()`` must find them wherever it is called: a context variable
 would not reach the request tasks of a web framework, and falling back to memory would lose data in silence."""
@@ -281,11 +289,7 @@ class Pipeline(Subgraph[In_contra, Out_co]):
             msg = f"pipeline {self.name!r} runs on {host!r}; give the dependencies to it: Runtime(..., deps=...)"
             raise RuntimeUsageError(msg)
         if host is not None and host.pid != os.getpid():
-            msg = (
-                f"{host!r} lives in process {host.pid}, of which this one is a fork: its event loop does not run here, and its "
-                "connections are not this process's; open a runtime here"
-            )
-            raise RuntimeUsageError(msg)
+            raise elsewhere(host, host.pid)
         return host
 
     def _open_host(self) -> Host | None:

@@ -63,7 +63,7 @@ from phaseline.limits import Rate
 from phaseline.logs import Called
 from phaseline.marks import Attribute, marks_of
 from phaseline.observing import Observers
-from phaseline.pipeline import Pipeline, Selected, names_of, open_hosts, warn_of_endless
+from phaseline.pipeline import Pipeline, Selected, elsewhere, names_of, open_hosts, warn_of_endless
 from phaseline.queues.inprocess import InProcessQueue
 from phaseline.retry import Retry
 from phaseline.rows import ENDED_STATES, ErrorCategory
@@ -378,7 +378,8 @@ class Runtime:
 
         A view is open until this runtime is closed, and serves if this one does. It shares pipelines, dependencies and settings, and
         the threads and connections by which the storage is read and written. Bus, concurrency and threads of bodies are its own: no
-        tenant takes another one's place. ``pipeline.run()`` means this runtime, and ``view.run(pipeline, value)`` the view.
+        tenant takes another one's place. ``pipeline.run()`` means the view in a body of its runs, and elsewhere this runtime: there
+        name it, ``view.run(pipeline, value)``.
 
         Args:
             namespace: That one. Called again with it, this gives the same view.
@@ -450,10 +451,7 @@ class Runtime:
         if self._service is None:
             raise RuntimeNotOpenError
         if self._pid != os.getpid():
-            raise RuntimeUsageError(
-                f"{self!r} was opened in process {self._pid}, of which this one is a fork: its event loop does not run here, and its "
-                "connections are not this process's; open a runtime here"
-            )
+            raise elsewhere(self, self._pid)
         return self._service.runner
 
     @property

@@ -142,8 +142,8 @@ async def test_what_another_runtime_did_is_known_before_it_is_refused() -> None:
     async with Runtime(memory, pipelines=[pipeline]) as ours, Runtime(memory, pipelines=[pipeline]) as theirs:
         handle = await ours.start(pipeline, "rain")
         await handle.signal(DECISION, "yes")
-        await told(handle, "PHASE_STARTED", "wait_for_end")
         other = await theirs.get(handle.id, pipeline)
+        await told(other, "PHASE_STARTED", "wait_for_end")  # there: what is followed here is known to be old
         await other.signal(end, "first")
         assert await other.result(WAIT) == "yes first"
         await other.rerun_from("wait_for_decision")

@@ -162,9 +162,8 @@ class LoopThread:
             self._give_up(call)
             raise
         finally:
-            del (
-                call
-            )  # it refers to what is raised, which refers to this frame: nobody waits for the collector
+            # It refers to what is raised, which refers to this frame: nobody waits for the collector.
+            del call
 
     def walk(self, items: AsyncIterable[T], may: Callable[[], None]) -> Generator[T]:
         """Walk through what is given on the loop, item by item as it is asked for; leaving it off closes it there.
