@@ -6,16 +6,17 @@ import logging
 import threading
 from collections.abc import Callable, Iterable
 from datetime import timedelta
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import anyio
+import attrs
 import pytest
 
 from phaseline import Pipeline, Runtime, phase
 from phaseline._shell import checkup
 from phaseline.abc import Queue, Storage
 from phaseline.errors import QueueUnavailableError, RuntimeUsageError
-from phaseline.health import ThreadsHealth
+from phaseline.health import Health, ThreadsHealth
 from phaseline.pipeline import open_hosts
 from phaseline.storage.memory import MemoryStorage
 from phaseline.storage.sql.store import SqlStorage
@@ -128,6 +129,25 @@ async def test_who_looks_at_a_runtime_that_opens_closes_nothing_under_it(open_ru
             async with runtime:
                 opened.set()
                 assert 1 == (await runtime.run(echoing, 1)).output
+
+
+async def test_a_storage_that_is_open_and_away_is_asked_once(
+    database: Callable[[], Storage], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By a runtime that is not open, through one that is: there is no opening to wait for."""
+    examine, asked = checkup.examine, list[int]()
+
+    def away(*given: Any, **more: Any) -> Health:
+        asked.append(1)
+        return attrs.evolve(examine(*given, **more), storage="it is away")
+
+    serving = Runtime(database(), pipelines=[echoing])
+    await serving.migrate()
+    client = serving.client()
+    async with serving:
+        monkeypatch.setattr(checkup, "examine", away)
+        assert (await client.health()).storage == "it is away"
+    assert asked == [1]
 
 
 @pytest.mark.parametrize("verb", ["open", "close"])

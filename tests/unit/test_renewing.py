@@ -72,3 +72,22 @@ def test_one_that_fails_holds_up_no_other(caplog: Any) -> None:
     for runner in runners:
         renewer.remove(runner)
     assert "leases could not be renewed and are tried again" in caplog.text
+
+
+def test_who_was_removed_amid_a_round_is_not_in_it() -> None:
+    """Its storage may be closed by then."""
+    renewed = Counter[int]()
+    renewer = Renewer()
+    second: Any = Held(renewed, 1)
+
+    class First(Held):
+        def renew(self) -> None:
+            renewer.remove(second)
+            super().renew()
+
+    first: Any = First(renewed, 0)
+    renewer.add(first)
+    renewer.add(second)
+    until(lambda: renewed[0] > 3)
+    renewer.remove(first)
+    assert renewed[1] == 0
