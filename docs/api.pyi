@@ -442,14 +442,14 @@ class phaseline:
         class ClaimRequest:
             definitions: object
             known: object
-            left_alone: object
             limit: object
             namespace: object
             now: object
+            quarantined: object
             queues: object
         class Claimed:
-            left_alone: object
             next_due: object
+            quarantined: object
             units: object
             waiting: object
         class Clock:

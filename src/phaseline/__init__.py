@@ -5,12 +5,12 @@ from __future__ import annotations
 from phaseline._definition.children import start_child
 from phaseline._definition.compose import Err, Ok, Skipped, branch, each, parallel, when
 from phaseline._definition.context import Context, CustomEvent
+from phaseline._definition.control_flow import Abort, Again, Finish, RetryAfter, Skip
 from phaseline._definition.deps import Dep
 from phaseline._definition.graph import Ref
 from phaseline._definition.phase import Phase, phase
 from phaseline._definition.signals import Signal
 from phaseline._definition.step import wait_for
-from phaseline._definition.wishes import Abort, Again, Finish, RetryAfter, Skip
 from phaseline.bus import EventBus
 from phaseline.errors import PhaselineError
 from phaseline.events import Event, Transition

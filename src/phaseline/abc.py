@@ -44,7 +44,7 @@ class ClaimRequest:
     """What is due is judged at this moment; None: by the storage's own clock."""
     known: Mapping[str, int] = attrs.field(factory=dict[str, int])
     """Runs that the worker has read already, each with its revision: only what changed since is given of these."""
-    left_alone: frozenset[str] = frozenset()
+    quarantined: frozenset[str] = frozenset()
     """Runs that are passed over: they could not be read lately, and others are not to wait for them."""
 
 
@@ -58,7 +58,7 @@ class Claimed:
     """Best priority among rows that are due but were left, None if none was."""
     next_due: datetime | None
     """When the next row falls due that this request would take."""
-    left_alone: Collection[str] = ()
+    quarantined: Collection[str] = ()
     """Runs that could not be read, so that ``grant`` was not asked."""
 
 

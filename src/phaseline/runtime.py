@@ -18,15 +18,15 @@ from anyio.lowlevel import EventLoopToken, checkpoint, current_token
 
 from phaseline._definition.deps import Dep, check_provided, checked_deps
 from phaseline._shell import checkup, retention
-from phaseline._shell.beside import Beside
 from phaseline._shell.controlling import carry_out, command_of
 from phaseline._shell.describing import describe
-from phaseline._shell.in_use import Use, looks_ended, used_by
 from phaseline._shell.options import RunnerOptions
 from phaseline._shell.own_tasks import own_tasks
 from phaseline._shell.runner import Runner
 from phaseline._shell.service import Duties, Service
 from phaseline._shell.starting import AT_ONCE, Found, StartOptions, start, start_on
+from phaseline._shell.storage_use import Use, looks_ended, used_by
+from phaseline._shell.view_service import ViewService
 from phaseline._shell.waiting import ended_run, raise_unless_completed
 from phaseline._values.spans import check_unit
 from phaseline.abc import Clock, Queue, Storage
@@ -231,7 +231,7 @@ class Runtime:
         """Of a view, the runtime that it is one of."""
         self._views: dict[str, Runtime] = {}
         """By their namespaces: those that are open, or about to be."""
-        self._beside: Beside | None = None
+        self._view_service: ViewService | None = None
         """Of a view, what keeps it open."""
         self._token: EventLoopToken | None = None
         self._pid: int | None = None
@@ -351,7 +351,7 @@ class Runtime:
             Exception: What the first of them said that could not be ended in order.
         """
         views, self._views = [*self._views.values()], {}
-        besides = [view._beside for view in views if view._beside is not None]  # noqa: SLF001  # of its own kind, as below
+        besides = [view._view_service for view in views if view._view_service is not None]  # noqa: SLF001  # of its own kind, as below
         for each in (service, *(beside.service for beside in besides)):
             # First: a body that is refused from here on is handed over, and has not failed.
             each.runner.draining = True
@@ -397,14 +397,14 @@ class Runtime:
         view = host._views.get(namespace)  # noqa: SLF001  # of its own kind, as below
         if view is None:
             view = host._views[namespace] = host._new_view(namespace)  # noqa: SLF001
-            assert view._beside is not None  # noqa: S101, SLF001  # it is a view
+            assert view._view_service is not None  # noqa: S101, SLF001  # it is a view
             try:
-                runner.spawn(view._beside.keep)  # noqa: SLF001
+                runner.spawn(view._view_service.keep)  # noqa: SLF001
             except RuntimeError as error:  # its tasks have ended, and it is about to
                 host._views.pop(namespace, None)  # noqa: SLF001
                 raise RuntimeNotOpenError from error
-        assert view._beside is not None  # noqa: S101, SLF001  # as above
-        await view._beside.until_open()  # noqa: SLF001
+        assert view._view_service is not None  # noqa: S101, SLF001  # as above
+        await view._view_service.until_open()  # noqa: SLF001
         return view
 
     def _new_view(self, namespace: str) -> Runtime:
@@ -427,7 +427,7 @@ class Runtime:
             if self._views.get(namespace) is view:  # whoever asks next has it opened anew
                 del self._views[namespace]
 
-        view._beside = Beside(service, opened=opened, ended=ended)  # noqa: SLF001
+        view._view_service = ViewService(service, opened=opened, ended=ended)  # noqa: SLF001
         return view
 
     @property

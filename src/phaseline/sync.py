@@ -19,7 +19,7 @@ from phaseline._definition.signals import Signal
 from phaseline._definition.step import Node
 from phaseline._shell.loop_thread import Backend, LoopThread
 from phaseline._shell.starting import StartOptions, to_insert
-from phaseline._shell.traced import starting
+from phaseline._shell.tracing import starting
 from phaseline.arguments import check_startable
 from phaseline.dead_letters import DeadLetters
 from phaseline.errors import DefinitionError, RunningLoopError, RuntimeNotOpenError, RuntimeUsageError

@@ -61,6 +61,15 @@ def test_something_is_said_of_every_room():
     assert sorted(there - {"__init__", "__pycache__"}) == sorted(listed)
 
 
+@pytest.mark.parametrize("room", ["_engine", "_shell"])
+def test_every_module_of_a_large_room_is_found_by_its_subject(room: str) -> None:
+    """In a table of its own."""
+    page = (ROOT / "docs/explanation/architecture.md").read_text("utf-8")
+    table = page.partition(f"| in `{room}/` | |\n")[2].partition("\n\n")[0]
+    there = {module.stem for module in (Path(phaseline.__file__).parent / room).glob("*.py")}
+    assert sorted(there - {"__init__"}) == sorted(re.findall(r"`(\w+)`", table))
+
+
 def test_something_is_said_of_all_that_a_storage_may_do():
     """In the tables of who writes one."""
     page = (ROOT / "docs/how-to/write-a-storage.md").read_text("utf-8")

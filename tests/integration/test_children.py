@@ -36,7 +36,7 @@ from phaseline._engine.commands import Command
 from phaseline._shell import children
 from phaseline._shell.controlling import carry_out
 from phaseline._shell.live import LiveRun
-from phaseline._shell.mail import PAGE, Mail
+from phaseline._shell.outbox import PAGE, Outbox
 from phaseline._shell.runner import Runner
 from phaseline.abc import Storage
 from phaseline.errors import (
@@ -512,13 +512,13 @@ async def test_a_child_that_is_to_be_cancelled_is_not_taken_up_again(
     storage: Callable[[], Storage], clock: FakeClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Another one is started, however late the first one learns that nobody waits for it any more."""
-    deliver, held = Mail._deliver_all, [True]  # there is no other way to be late
+    deliver, held = Outbox._deliver_all, [True]  # there is no other way to be late
 
-    async def late(mail: Mail) -> None:
+    async def late(outbox: Outbox) -> None:
         if not held:
-            await deliver(mail)
+            await deliver(outbox)
 
-    monkeypatch.setattr(Mail, "_deliver_all", late)
+    monkeypatch.setattr(Outbox, "_deliver_all", late)
     opened = storage()
     async with Runtime(opened, pipelines=[lord, patient], clock=clock) as runtime:
         handle, first = await waiting(runtime, clock, lord)
@@ -718,7 +718,7 @@ async def test_what_cannot_be_told_hides_nothing(
         assert await handle.result() == [3, 5]
         assert await (await runtime.get(left.id)).state() == "PATIENT"
         await clock.advance(2 * SECOND)
-    told = [record.message for record in caplog.records if record.name == "phaseline.mail"]
+    told = [record.message for record in caplog.records if record.name == "phaseline.outbox"]
     assert len(told) == PAGE + 6  # of each once
     assert all("pipeline 'patient', version '1', is not registered" in text for text in told)
     opened = storage()

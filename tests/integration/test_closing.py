@@ -13,7 +13,7 @@ import anyio
 import pytest
 
 from phaseline import Pipeline, Runtime, phase
-from phaseline._shell import in_use
+from phaseline._shell import storage_use
 from phaseline._shell.own_tasks import own_tasks
 from phaseline.abc import Storage
 from phaseline.crypto import EncryptedCodec
@@ -227,10 +227,10 @@ async def test_what_a_parent_has_open_is_not_in_use_in_its_fork(
     """Even where another thread of the parent was looking that up: its lock is not that of the child."""
     opened = database()
     async with Runtime(opened, pipelines=[doubled], clock=clock) as runtime:
-        with in_use._lock():
+        with storage_use._lock():
             monkeypatch.setattr(os, "getpid", lambda: 0)  # as in a child
-            with in_use.used_by("one of the child", opened):
+            with storage_use.used_by("one of the child", opened):
                 pass
-            with pytest.raises(RuntimeUsageError, match="open already"), in_use.used_by(runtime, opened):
+            with pytest.raises(RuntimeUsageError, match="open already"), storage_use.used_by(runtime, opened):
                 pass
             monkeypatch.undo()

@@ -31,8 +31,8 @@ from phaseline import (
     wait_for,
 )
 from phaseline._shell import scheduling
-from phaseline._shell.left_alone import PAUSE
 from phaseline._shell.paging import page_by_page
+from phaseline._shell.quarantine import PAUSE
 from phaseline._shell.worker import FIRST_CLAIM
 from phaseline.abc import Storage
 from phaseline.crypto import EncryptedCodec, encrypted
@@ -265,7 +265,7 @@ async def test_more_runs_than_can_be_passed_over_are_no_endless_work(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """What waits behind them is not begun, which is told; there is one look with each sweep."""
-    monkeypatch.setattr("phaseline._shell.left_alone.MOST", FIRST_CLAIM + 10)
+    monkeypatch.setattr("phaseline._shell.quarantine.MOST", FIRST_CLAIM + 10)
     hello = Pipeline("hello", again)
     other = await left_behind(database, clock, hello, 2 * FIRST_CLAIM + 20)
     async with Runtime(other, pipelines=[hello], clock=clock):

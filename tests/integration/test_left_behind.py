@@ -12,7 +12,7 @@ import pytest
 from tests.opening import OpenRuntime
 
 from phaseline import Context, ErrorCategory, PhaseState, Pipeline, Retry, RunState, Runtime, phase
-from phaseline._shell.leaving import TIDYING
+from phaseline._shell.abandoned import TIDYING
 from phaseline.errors import LeaseLostError
 from phaseline.storage.sql.store import SqlStorage
 from phaseline.testing import FakeClock

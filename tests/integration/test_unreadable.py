@@ -45,10 +45,10 @@ def test_a_claim_names_what_it_could_not_read(
         storage._write_transaction(spoil)
         take = Take()
         claimed = ask(storage, take, limit=1)
-        assert (take.paths, list(claimed.left_alone), claimed.waiting) == ([], ["spoilt"], 1)
+        assert (take.paths, list(claimed.quarantined), claimed.waiting) == ([], ["spoilt"], 1)
         assert "run spoilt is left alone" in caplog.text
-        claimed = ask(storage, take, left_alone=frozenset(claimed.left_alone))
-        assert (take.paths, list(claimed.left_alone)) == ([("sound", "a"), ("other", "a")], [])
+        claimed = ask(storage, take, quarantined=frozenset(claimed.quarantined))
+        assert (take.paths, list(claimed.quarantined)) == ([("sound", "a"), ("other", "a")], [])
     finally:
         storage.close()
 

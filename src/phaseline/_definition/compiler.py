@@ -11,6 +11,7 @@ import attrs
 
 from phaseline._definition.children import StartedRun
 from phaseline._definition.closing import bound, finished
+from phaseline._definition.compensation import check_finishers, undo_of
 from phaseline._definition.compose import Branch, Each, Parallel, Question, When
 from phaseline._definition.derive import check_labels, derive_machine, fingerprint_of, order_of
 from phaseline._definition.edges import GIVEN, Edge, Gather, Merge, Race, Source, edges_of, gathered, merged
@@ -19,7 +20,6 @@ from phaseline._definition.options import OnFailure, check_on_failure
 from phaseline._definition.phase import DEFAULT_QUEUE, Phase
 from phaseline._definition.plan import Awaited, Binding, NodeKind, Plan, PlanNode
 from phaseline._definition.step import Chain, Node, Subgraph, Wait
-from phaseline._definition.undoing import check_finishers, undo_of
 from phaseline._values.codec import ValueCodec
 from phaseline._values.nothing import NOTHING
 from phaseline._values.signature import accepts, element_type, type_name

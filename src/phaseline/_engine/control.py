@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from typing import assert_never
 
 from phaseline._engine import evolve_phase, evolve_run, forking, rollback
-from phaseline._engine.again import drop_rows, from_here_on, undecided
 from phaseline._engine.commands import (
     NO_OFFER,
     Annotate,
@@ -23,6 +22,7 @@ from phaseline._engine.commands import (
 )
 from phaseline._engine.draft import Draft
 from phaseline._engine.flow import take_up
+from phaseline._engine.rewind import drop_rows, from_here_on, undecided
 from phaseline._engine.snapshot import is_ended
 from phaseline._engine.verdicts import Refused
 from phaseline._engine.waits import take_what_came

@@ -44,8 +44,8 @@ from phaseline._engine.control import obey
 from phaseline._engine.draft import Draft
 from phaseline._engine.endings import fail_for_good, fail_overdue, finish_run, skip_arm
 from phaseline._engine.flow import flow_on, open_map, open_node, start, unfold_map
-from phaseline._engine.levels import begin_run, tell_late
 from phaseline._engine.rollback import take_back_failure, undone
+from phaseline._engine.sla import begin_run, tell_late
 from phaseline._engine.snapshot import Snapshot
 from phaseline._engine.spending import reserve, settle, spend
 from phaseline._engine.verdicts import Fenced, Refused

@@ -7,8 +7,8 @@ from collections.abc import Iterable, Iterator
 from phaseline._definition.edges import Edge, Given
 from phaseline._definition.plan import Items, NodeKind, Plan, PlanNode
 from phaseline._engine import evolve_phase, evolve_run
-from phaseline._engine.again import is_undone_by_itself
 from phaseline._engine.draft import Draft
+from phaseline._engine.rewind import is_undone_by_itself
 from phaseline._engine.snapshot import is_ended
 from phaseline._engine.timing import overdue
 from phaseline.rows import INPUT, STANDING_STATES, TOO_LATE, ErrorInfo, PhaseRecord, PhaseState

@@ -12,7 +12,7 @@ from phaseline._definition.plan import Items, NodeKind, PlanNode
 from phaseline._engine import evolve_run
 from phaseline._engine.commands import Offer
 from phaseline._engine.draft import Draft
-from phaseline._engine.levels import level_of, told_if_late
+from phaseline._engine.sla import level_of, told_if_late
 from phaseline.events import (
     CheckpointCreated,
     ChildStarted,

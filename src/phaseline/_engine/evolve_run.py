@@ -6,7 +6,7 @@ from msgspec.structs import replace
 
 from phaseline._engine.commands import Fork, Receive
 from phaseline._engine.draft import Draft
-from phaseline._engine.levels import begin_run, let_go_of_run, tell_of_run
+from phaseline._engine.sla import begin_run, let_go_of_run, tell_of_run
 from phaseline._engine.timing import begun_anew, is_timed
 from phaseline.events import (
     DeadLetterDiscarded,

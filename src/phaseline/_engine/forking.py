@@ -11,11 +11,11 @@ from collections.abc import Sequence
 from msgspec.structs import replace
 
 from phaseline._engine import evolve_run, rollback
-from phaseline._engine.again import is_kept
 from phaseline._engine.commands import NO_OFFER, Fork
 from phaseline._engine.draft import Copy, Draft
 from phaseline._engine.flow import flow_on, take_up
-from phaseline._engine.levels import begin_run
+from phaseline._engine.rewind import is_kept
+from phaseline._engine.sla import begin_run
 from phaseline._engine.snapshot import Snapshot
 from phaseline._engine.timing import begun_anew
 from phaseline.rows import PhaseRecord, RunRecord, RunState

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 from phaseline._definition.plan import UNDO_MARK
 from phaseline._engine import evolve_phase, evolve_run
-from phaseline._engine.again import drop_rows, is_kept, is_undone_by_itself, undoable
 from phaseline._engine.commands import NO_OFFER, Offer, Retry, RollBack
 from phaseline._engine.draft import Draft
 from phaseline._engine.flow import start
+from phaseline._engine.rewind import drop_rows, is_kept, is_undone_by_itself, undoable
 from phaseline._engine.snapshot import is_ended
 from phaseline.control import ACTIVE, kind_of
 from phaseline.rows import FINISHED, PhaseRecord, PhaseState, RunState

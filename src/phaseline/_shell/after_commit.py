@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from phaseline._engine.draft import NO_EXTRAS, Draft
 from phaseline._shell.live import LiveRun
-from phaseline._shell.traced import tell_of_commit
+from phaseline._shell.tracing import tell_of_commit
 from phaseline.rows import ENDED_STATES, SETTLED_STATES, PhaseRecord, PhaseState
 from phaseline.units import Unit
 

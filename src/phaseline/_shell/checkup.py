@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Final
 import attrs
 
 from phaseline._shell.ids import host_identity, is_gone
-from phaseline._shell.in_use import PAUSE, is_open, looked_at
 from phaseline._shell.scheduling import goes_on
+from phaseline._shell.storage_use import PAUSE, is_open, looked_at
 from phaseline.abc import Backlog, Queue, Storage, Tally
 from phaseline.errors import QueueUnavailableError, StorageError
 from phaseline.health import PATIENCE, Health, QueueHealth, ScheduleHealth, ThreadsHealth, WorkerHealth

@@ -21,7 +21,7 @@ from phaseline._definition.step import Node
 from phaseline._engine.commands import Emission, RecordStep, Reserve, Save
 from phaseline._shell.live import Job
 from phaseline._shell.outage import patiently
-from phaseline._shell.traced import UNTRACED
+from phaseline._shell.tracing import UNTRACED
 from phaseline._shell.upstream import upstream
 from phaseline._values.codec import ValueCodec, any_codec, from_json_text, plain_codec, to_json_text
 from phaseline._values.signature import returned_type

@@ -26,7 +26,7 @@ from phaseline._engine.commands import (
 from phaseline._engine.control import verb_of
 from phaseline._shell.committer import KeyTaken
 from phaseline._shell.live import LiveRun
-from phaseline._shell.traced import commanded
+from phaseline._shell.tracing import commanded
 from phaseline._values.texts import LONGEST_TEXT, did_you_mean, storable_key, storable_text
 from phaseline.control import OF_ONE_RUN, Verb, allowed_in
 from phaseline.errors import (

@@ -13,16 +13,16 @@ from anyio.lowlevel import checkpoint
 from phaseline._definition.plan import Plan
 from phaseline._engine.commands import Attach, Command, Fail, Succeed
 from phaseline._engine.draft import Draft
+from phaseline._shell.abandoned import returned
 from phaseline._shell.after_commit import tell_of_slot
-from phaseline._shell.bounds import invoke_bounded
 from phaseline._shell.chains import Chain
 from phaseline._shell.children import let_go
+from phaseline._shell.failure_log import log_failure
 from phaseline._shell.invoke import interrupted, invoke, unstorable
-from phaseline._shell.leaving import returned
 from phaseline._shell.live import Interruption, Job, LiveRun
 from phaseline._shell.starting import AT_ONCE, new_run
-from phaseline._shell.telling import tell_of_failure
-from phaseline._shell.traced import traced
+from phaseline._shell.timeouts import invoke_with_timeouts
+from phaseline._shell.tracing import traced
 from phaseline.errors import LeaseLostError, StorageRefusedError
 from phaseline.rows import SETTLED_STATES, PhaseRecord, PhaseState
 
@@ -83,7 +83,7 @@ async def follow(runner: Runner, chain: Chain, seat: anyio.CancelScope | None = 
             return
         job.seat = seat
         runner.reach("body.begin")
-        call = invoke_bounded if job.binding.is_bounded else invoke
+        call = invoke_with_timeouts if job.binding.is_bounded else invoke
         untraced = runner.observers.tracing is None
         command = await (call(runner, job) if untraced else traced(runner, job, call))
         job.seat = None
@@ -122,7 +122,7 @@ async def _commit(runner: Runner, job: Job, result: Command | Draft | None) -> J
             raise LeaseLostError(live.id, job.row.path, job.row.fence)  # noqa: TRY301  # as where it is learnt by the commit
         else:
             granted = await runner.committer.submit(live, result, job=job, drives=True)
-            tell_of_failure(job, result)
+            log_failure(job, result)
     except LeaseLostError as error:
         await _take_loss(runner, job, result, error)
     except Exception as error:  # noqa: BLE001  # nobody is left to hear of it
@@ -160,7 +160,7 @@ async def _commit_refusal(runner: Runner, job: Job, error: StorageRefusedError) 
     try:
         command = unstorable(runner, job, error)
         await runner.committer.submit(job.live, command)
-        tell_of_failure(job, command)
+        log_failure(job, command)
     except Exception as second:  # noqa: BLE001  # as above
         log.error(  # noqa: TRY400  # as above
             "nor can phase %r of run %s be failed: %s",

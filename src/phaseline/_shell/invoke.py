@@ -8,7 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from phaseline._definition.compose import Question
-from phaseline._definition.wishes import Abort, Again, Finish, Skip
+from phaseline._definition.control_flow import Abort, Again, Finish, Skip
 from phaseline._engine.commands import (
     Command,
     Fail,

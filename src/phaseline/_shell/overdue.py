@@ -7,15 +7,15 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from phaseline._engine.commands import Expire
-from phaseline._shell.tending import tend
-from phaseline._shell.watch import Found, Watch
+from phaseline._shell.due_scan import DueScan, Found
+from phaseline._shell.reconcile import reconcile
 from phaseline.rows import Definition
 
 if TYPE_CHECKING:
     from phaseline._shell.runner import Runner
 
 
-def watch_overdue(runner: Runner) -> Watch[str]:
+def scan_overdue(runner: Runner) -> DueScan[str]:
     """Watch over the runs of which this process knows the definition."""
 
     def read(now: datetime | None, known: Collection[Definition], limit: int) -> Found[str]:
@@ -24,9 +24,9 @@ def watch_overdue(runner: Runner) -> Watch[str]:
 
     async def end(run_ids: Sequence[str]) -> None:
         for run_id in run_ids:
-            await tend(runner, run_id, Expire())
+            await reconcile(runner, run_id, Expire())
 
     trouble = "runs whose time is over could not be ended, and are at the next sweep"
-    watch = Watch(runner, frozenset(runner.plans), read, end, trouble)
-    runner.on_expiry = watch.look_at
-    return watch
+    scan = DueScan(runner, frozenset(runner.plans), read, end, trouble)
+    runner.on_expiry = scan.look_at
+    return scan

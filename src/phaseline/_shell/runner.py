@@ -21,6 +21,7 @@ from phaseline._definition.plan import Plan
 from phaseline._engine.commands import NO_OFFER, Command, Offer
 from phaseline._engine.draft import Draft
 from phaseline._engine.snapshot import Snapshot
+from phaseline._shell.abandoned import abandon
 from phaseline._shell.after_commit import tell
 from phaseline._shell.chains import Crew, crew_of
 from phaseline._shell.clock import SystemClock, Timer, Timers
@@ -28,14 +29,13 @@ from phaseline._shell.committer import Committer, DirectCommitter
 from phaseline._shell.driving import adopt
 from phaseline._shell.group_commit import GroupCommitter
 from phaseline._shell.ids import new_run_id, new_worker_id, run_ids
-from phaseline._shell.in_use import Use
-from phaseline._shell.leaving import leave_behind
-from phaseline._shell.left_alone import LeftAlone
 from phaseline._shell.live import Interruption, Job, LiveRun
 from phaseline._shell.nudges import Nudges
 from phaseline._shell.options import DEFAULT_OPTIONS, RunnerOptions
+from phaseline._shell.quarantine import Quarantine
 from phaseline._shell.quotas import Quotas
 from phaseline._shell.renewing import Renewer
+from phaseline._shell.storage_use import Use
 from phaseline._shell.threads import OffLoop, Threads
 from phaseline._shell.values import Values
 from phaseline.abc import Clock, HeldPhase, Queue, Storage
@@ -190,9 +190,9 @@ class Runner:
         return Renewer()
 
     @cached_property
-    def left_alone(self) -> LeftAlone:
+    def quarantine(self) -> Quarantine:
         """Runs that could not be carried on here."""
-        return LeftAlone(self)
+        return Quarantine(self)
 
     @cached_property
     def nudges(self) -> Nudges:
@@ -477,7 +477,7 @@ class Runner:
             job.interrupt(Interruption.HANDED_OVER)
         await self._all_ended(within=1)
         for job in self._jobs():
-            self.spawn(leave_behind, self, job)
+            self.spawn(abandon, self, job)
         await self._all_ended(within=1)
 
     def _jobs(self) -> list[Job]:

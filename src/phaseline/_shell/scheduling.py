@@ -18,7 +18,7 @@ from phaseline._shell.background import survived
 from phaseline._shell.live import LiveRun
 from phaseline._shell.runner import Runner
 from phaseline._shell.starting import StartOptions, prepared
-from phaseline._shell.traced import starting
+from phaseline._shell.tracing import starting
 from phaseline.abc import Storage
 from phaseline.errors import PhaselineError, StorageError, StorageUnavailableError
 from phaseline.finding import RunFilter

@@ -7,7 +7,7 @@ from phaseline._engine.commands import Receive
 from phaseline._shell.controlling import commit_to
 from phaseline._shell.live import LiveRun
 from phaseline._shell.runner import Runner
-from phaseline._shell.traced import commanded
+from phaseline._shell.tracing import commanded
 from phaseline._values.texts import storable_key, storable_text
 from phaseline.errors import DefinitionError, InvalidSignalError, UnknownSignalError
 

@@ -18,7 +18,7 @@ from phaseline._engine.draft import Draft
 from phaseline._engine.snapshot import Snapshot
 from phaseline._shell.committer import KeyTaken
 from phaseline._shell.live import LiveRun
-from phaseline._shell.traced import starting
+from phaseline._shell.tracing import starting
 from phaseline._values.codec import same_json
 from phaseline.errors import (
     DeadlinePassedError,

@@ -15,18 +15,18 @@ from phaseline._engine.commands import Begin, Offer, Reclaim, Release
 from phaseline._engine.decide import fold
 from phaseline._engine.draft import Draft
 from phaseline._engine.snapshot import Snapshot
-from phaseline._shell.alarms import Alarms
 from phaseline._shell.background import survived
 from phaseline._shell.clock import Earliest
 from phaseline._shell.driving import adopt
 from phaseline._shell.ids import host_identity, is_gone, process_started
-from phaseline._shell.levels import watch_levels
-from phaseline._shell.lookout import Lookout
-from phaseline._shell.mail import Mail
-from phaseline._shell.overdue import watch_overdue
+from phaseline._shell.outbox import Outbox
+from phaseline._shell.overdue import scan_overdue
 from phaseline._shell.paging import page_by_page
+from phaseline._shell.queue_monitor import QueueMonitor
+from phaseline._shell.reconcile import reconcile
 from phaseline._shell.runner import Runner
-from phaseline._shell.tending import tend
+from phaseline._shell.sla import scan_late
+from phaseline._shell.wait_timers import WaitTimers
 from phaseline.abc import Claimed, ClaimRequest, HeldPhase, WorkerRecord
 from phaseline.errors import StorageError
 from phaseline.loops import LoopEvent, loop_post, new_event
@@ -55,28 +55,28 @@ class Worker:
         self._solo = False
         """Whether a suspect was started, beside which nothing may run."""
         self._strays: set[HeldPhase] = set()
-        self._lookout = Lookout(runner)
+        self._queue_monitor = QueueMonitor(runner)
         self._look_again = False
         """Whether there was a reason to look for work, and no room for it."""
         self._passes_over = False
         """Whether the last claim met runs that are to be left alone from now on, behind which there may be others."""
         self._claim_size = FIRST_CLAIM
         """How much the next claim takes at most: twice the last one, while more waits than that."""
-        self._alarms = Alarms(runner)
-        self._mail = Mail(runner)
+        self._wait_timers = WaitTimers(runner)
+        self._outbox = Outbox(runner)
         self._stop_listening = runner.queue.listen(self._permit, runner.served)
         runner.nudges.on_work = self._permit
         runner.nudges.listen()
         runner.on_waiting = self._look_at
         runner.on_seat = self._seat_is_free
-        self._watches = (watch_overdue(runner), watch_levels(runner))
+        self._watches = (scan_overdue(runner), scan_late(runner))
         self.busy = False
 
     def serve(self) -> None:
         """Begin to claim; enough for a storage that nobody else sees."""
         self._runner.spawn(self._claim_for_ever)
-        self._alarms.serve()
-        self._mail.serve()
+        self._wait_timers.serve()
+        self._outbox.serve()
         self.wake()
 
     async def open(self) -> None:
@@ -217,11 +217,11 @@ class Worker:
         claim = _Claim(runner, 1 if solo else 0 if runner.alone else limit, solo=solo)
         request = ClaimRequest(
             options.namespace, options.queues, frozenset(runner.plans), limit, runner.clock.sql_now(),
-            {run_id: snapshot.run.revision for run_id, snapshot in claim.known.items()}, runner.left_alone.run_ids,
+            {run_id: snapshot.run.revision for run_id, snapshot in claim.known.items()}, runner.quarantine.run_ids,
         )  # fmt: skip
         claimed = await runner.write(partial(runner.storage.claim, request, claim.grant))
         await runner.committer.settled()  # what was written before the claim is taken note of before it
-        self._passes_over = runner.left_alone.add([*claimed.left_alone, *claim.left_alone])
+        self._passes_over = runner.quarantine.add([*claimed.quarantined, *claim.quarantined])
         runner.waiting = claim.left if claimed.waiting is None else claimed.waiting
         self._solo = solo and bool(claim.drafts)
         runner.alone = self._solo or (claim.has_suspects and not solo)
@@ -266,10 +266,10 @@ class Worker:
         for watch in self._watches:
             await watch.look()
         runner.drop_resting()
-        self._alarms.look()
-        self._mail.look()
+        self._wait_timers.look()
+        self._outbox.look()
         self.wake()
-        await self._lookout.look()
+        await self._queue_monitor.look()
         runner.swept_at = runner.clock.now()
 
     async def _look_round_after_misses(self, missed: LoopEvent) -> None:
@@ -284,8 +284,8 @@ class Worker:
     def _look_round(self) -> None:
         for watch in self._watches:
             watch.look_at(self._runner.clock.now())
-        self._alarms.look()
-        self._mail.look()
+        self._wait_timers.look()
+        self._outbox.look()
         self.wake()
 
     async def _renew(self) -> None:
@@ -312,12 +312,12 @@ class Worker:
                     live
                 )  # its commit has landed after all: it can be called yet
             else:
-                await tend(self._runner, phase.run_id, Release(phase.path, phase.fence))
+                await reconcile(self._runner, phase.run_id, Release(phase.path, phase.fence))
 
     async def _reclaim(self, lost: Sequence[HeldPhase]) -> None:
         by_run: dict[str, list[tuple[str, int]]] = {}
         for phase in lost:
-            if phase.run_id in self._runner.left_alone:
+            if phase.run_id in self._runner.quarantine:
                 continue  # it was told, and is tried again after a while
             by_run.setdefault(phase.run_id, []).append((phase.path, phase.fence))
         for run_id, phases in by_run.items():
@@ -328,7 +328,7 @@ class Worker:
                 phases[0][0],
                 extra={"run_id": run_id},
             )
-            await tend(self._runner, run_id, Reclaim(tuple(phases), self._runner.options.crash_limit))
+            await reconcile(self._runner, run_id, Reclaim(tuple(phases), self._runner.options.crash_limit))
 
 
 class _Claim:
@@ -347,7 +347,7 @@ class _Claim:
             if not (live.stale or live.in_flight) and live.snapshot.run.revision
         }
         """Runs that need not be read as a whole; nobody changes them while the claim is decided."""
-        self.left_alone: set[str] = set()
+        self.quarantined: set[str] = set()
         """Runs of which nothing could be started."""
         self.drafts: dict[str, Draft] = {}
         self.inputs: dict[str, str] = {}
@@ -357,7 +357,7 @@ class _Claim:
         """Start the phases that wait; None if there is nothing to start any more."""
         options = self._runner.options
         # The transaction may be tried anew: what the first try took is free again, and where it failed this one may not.
-        self.left_alone.discard(rows.run.id)
+        self.quarantined.discard(rows.run.id)
         earlier = self.drafts.pop(rows.run.id, None)
         if earlier is not None:
             self._room += len(earlier.granted)
@@ -374,7 +374,7 @@ class _Claim:
                 rows.run.id,
                 extra={"run_id": rows.run.id},
             )
-            self.left_alone.add(rows.run.id)
+            self.quarantined.add(rows.run.id)
             return None
         if any(draft.row(path) is base.rows[path] for path in paths):
             priority = rows.run.priority

@@ -100,15 +100,15 @@ class EncodedStorage(Storage):
 
     def claim(self, request: ClaimRequest, grant: Grant) -> Claimed:
         units: dict[tuple[str, int], Unit] = {}
-        left_alone: set[str] = set()
+        quarantined: set[str] = set()
 
         def granted(rows: RunRows, paths: Sequence[str], now: datetime) -> Unit | None:
-            left_alone.discard(rows.run.id)  # the transaction may be tried anew
+            quarantined.discard(rows.run.id)  # the transaction may be tried anew
             try:
                 plain = self._texts.read(rows)
             except CodecError as error:  # the claim is of other runs, too
                 log.error("run %s is left alone: %s", rows.run.id, error, extra={"run_id": rows.run.id})  # noqa: TRY400  # the error says it all
-                left_alone.add(rows.run.id)
+                quarantined.add(rows.run.id)
                 return None
             unit = grant(plain, paths, now)
             if unit is None:
@@ -120,7 +120,7 @@ class EncodedStorage(Storage):
         return attrs.evolve(
             claimed,
             units=[units[unit.run.id, unit.commit_id] for unit in claimed.units],
-            left_alone=[*claimed.left_alone, *left_alone],
+            quarantined=[*claimed.quarantined, *quarantined],
         )
 
     async def insert_on(

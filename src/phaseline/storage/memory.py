@@ -310,7 +310,7 @@ class MemoryStorage(Storage):
         stored = self._runs[request.namespace, run_id]
         return (
             stored.run.definition in request.definitions
-            and run_id not in request.left_alone
+            and run_id not in request.quarantined
             and stored.run.state not in SETTLED_STATES
             and (request.queues is None or stored.phases[path].queue in request.queues)
         )

@@ -43,7 +43,7 @@ from phaseline.rows import (
     RunState,
     WaitKind,
 )
-from phaseline.testing import forks, keys, levels, rates, spending
+from phaseline.testing import forks, keys, rates, sla, spending
 from phaseline.testing.accounts import Effect, Moment, Reply
 from phaseline.testing.families import between_runs
 from phaseline.testing.stored import STATES_AFTER, StoredRun, stored_letters, stored_runs
@@ -131,7 +131,7 @@ def _of_run(account: StoredRun, checkpoints: bool) -> Iterator[str]:
     yield from _letter(account)
     yield from forks.of_run(account)
     yield from spending.of_run(account)
-    yield from levels.of_run(account)
+    yield from sla.of_run(account)
 
 
 def _numbers(account: StoredRun) -> Iterator[str]:

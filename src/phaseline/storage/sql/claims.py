@@ -149,16 +149,16 @@ def _first_of(ask: Access, request: ClaimRequest, lane: _Lane, slots: Slots) -> 
         room = min(room, slots.free(lane.limits))
         if room <= 0:
             return []
-    others, left_alone = "", list[Any]()
-    if request.left_alone:
-        others, value = ask.dialect.outside(request.left_alone)
-        others, left_alone = f"AND p.run_id {others} ", [value]
+    others, quarantined = "", list[Any]()
+    if request.quarantined:
+        others, value = ask.dialect.outside(request.quarantined)
+        others, quarantined = f"AND p.run_id {others} ", [value]
     return ask(
         "SELECT p.available_at, p.run_id, p.path, p.priority, p.limits FROM phaseline_phase_execution p "  # noqa: S608  # names of ours
         "WHERE p.namespace = ? AND p.lane = ? AND p.available_at <= ? "
         f"{others}AND {run_is(f'r.state NOT IN ({SETTLED}) AND {is_of(request.definitions)}')} "
         "ORDER BY p.available_at, p.run_id, p.path LIMIT ?",
-        (request.namespace, lane.name, lane.now, *left_alone, *chain(*request.definitions), room),
+        (request.namespace, lane.name, lane.now, *quarantined, *chain(*request.definitions), room),
     )
 
 
@@ -169,7 +169,7 @@ class Granted:
     units: list[Unit] = attrs.field(factory=list[Unit])
     free_at: datetime | None = None
     """When the next row may be started, as far as rates are concerned."""
-    left_alone: list[str] = attrs.field(factory=list[str])
+    quarantined: list[str] = attrs.field(factory=list[str])
     """Runs of which what is stored cannot be read."""
 
 
@@ -183,7 +183,7 @@ def granted(ask: Access, request: ClaimRequest, grant: Grant, found: Found, now:
             limits[run_id, path] = under
     done = Granted()
     slots: Slots | None = None
-    for stored in _locked(ask, request, by_run, done.left_alone):
+    for stored in _locked(ask, request, by_run, done.quarantined):
         gone = {
             row.path for row in stored.phases if row.state not in WAITING_PHASES or row.available_at > now
         }
@@ -205,10 +205,10 @@ def granted(ask: Access, request: ClaimRequest, grant: Grant, found: Found, now:
 
 
 def _locked(
-    ask: Access, request: ClaimRequest, run_ids: Collection[str], left_alone: list[str]
+    ask: Access, request: ClaimRequest, run_ids: Collection[str], quarantined: list[str]
 ) -> Iterable[RunRows]:
     """Lock the runs that nobody else holds locked, in the order of their ids, and read them."""
-    locked = _lock(ask, request.namespace, run_ids, left_alone)
+    locked = _lock(ask, request.namespace, run_ids, quarantined)
     known = request.known
     unknown = [run_id for run_id in locked if run_id not in known]
     found: Mapping[str, list[rows.Row]] = {}
@@ -225,13 +225,13 @@ def _locked(
                 phases = [rows.phase_from(row) for row in found.get(run_id, ())]
                 read = RunRows(run, phases, signals=reads.signals(ask, run, 0), input=input_text)
         except (ValueError, TypeError):  # of what is stored, not of the storage
-            _leave_alone(run_id, left_alone)
+            _quarantine(run_id, quarantined)
         else:
             yield read
 
 
 def _lock(
-    ask: Access, namespace: str, run_ids: Collection[str], left_alone: list[str]
+    ask: Access, namespace: str, run_ids: Collection[str], quarantined: list[str]
 ) -> Mapping[str, tuple[RunRecord, str | None]]:
     """Lock runs; gives them by id, with the input of those that have not begun, unless it is large."""
     listed, value = ask.dialect.among(run_ids)
@@ -243,23 +243,23 @@ def _lock(
     for tries in range(1, LOCK_TRIES + 1):
         found = ask(statement, (namespace, value))
         if found or tries == LOCK_TRIES:
-            read = [(_run_from(row[1:], left_alone), row[0]) for row in found]
+            read = [(_run_from(row[1:], quarantined), row[0]) for row in found]
             return {run.id: (run, text) for run, text in read if run is not None}
         time.sleep(LOCK_PAUSE)  # all are being written at this moment: they are free again soon
     raise AssertionError  # the last try returns
 
 
-def _run_from(row: rows.Row, left_alone: list[str]) -> RunRecord | None:
+def _run_from(row: rows.Row, quarantined: list[str]) -> RunRecord | None:
     try:
         return rows.run_from(row)
     except (ValueError, TypeError):
-        _leave_alone(row[rows.RUN.index("id")], left_alone)
+        _quarantine(row[rows.RUN.index("id")], quarantined)
         return None
 
 
-def _leave_alone(run_id: str, left_alone: list[str]) -> None:
+def _quarantine(run_id: str, quarantined: list[str]) -> None:
     """Say of a run that cannot be read that it is not carried on; all others are."""
-    left_alone.append(run_id)
+    quarantined.append(run_id)
     log.error(
         "run %s is left alone: what is stored of it cannot be read",
         run_id,

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from phaseline.finding import RunFilter
 from phaseline.rows import RunRecord
-from phaseline.storage.sql import finding, mail, reads, schema
+from phaseline.storage.sql import finding, outbox, reads, schema
 from phaseline.storage.sql.access import Access
 
 _BY_RUN = [name for name, columns in schema.TABLES.items() if "run_id" in columns and name != "run_mark"]
@@ -38,7 +38,7 @@ def purge(namespace: str, wanted: RunFilter, limit: int, ask: Access) -> Sequenc
 def _locked(ask: Access, namespace: str, wanted: RunFilter, limit: int) -> Sequence[RunRecord]:
     """Find runs, and lock those that are still wanted when they are; looks again where all were taken by others."""
     while found := finding.find(
-        ask, namespace, wanted, after=None, limit=limit, newest_first=False, besides=mail.ALL_HEARD
+        ask, namespace, wanted, after=None, limit=limit, newest_first=False, besides=outbox.ALL_HEARD
     ):
         locked = reads.lock_many(ask, namespace, [run.id for run in found])
         if still := [run for run in locked if wanted.matches(run)]:

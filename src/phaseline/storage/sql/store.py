@@ -52,13 +52,13 @@ from phaseline.storage.sql import (
     finding,
     hosted,
     letters,
-    levels,
-    mail,
     migrations,
+    outbox,
     places,
     purging,
     reads,
     rows,
+    sla,
     statistics,
 )
 from phaseline.storage.sql.access import Access
@@ -425,7 +425,7 @@ class SqlStorage(Storage):
             self.reach("claim.end")
         waiting = found.rows[request.limit][2] if len(found.rows) > request.limit else None
         due = min(filter(None, (found.next_due, granted.free_at)), default=None)
-        return Claimed(granted.units, waiting, due, granted.left_alone)
+        return Claimed(granted.units, waiting, due, granted.quarantined)
 
     def _claim(
         self, request: ClaimRequest, grant: Grant, found: claims.Found, now: datetime, ask: Access
@@ -486,14 +486,14 @@ class SqlStorage(Storage):
         self, namespace: str, now: datetime | None, definitions: Collection[Definition], limit: int
     ) -> LateLevels:
         with self._reading() as ask:
-            return levels.late(ask, namespace, now, definitions, limit)
+            return sla.late(ask, namespace, now, definitions, limit)
 
     def messages(self, namespace: str, definitions: Collection[Definition], limit: int) -> Sequence[Message]:
         with self._reading() as ask:
-            return mail.unheard(ask, namespace, definitions, limit)
+            return outbox.unheard(ask, namespace, definitions, limit)
 
     def heard(self, namespace: str, messages: Sequence[Message]) -> None:
-        work = partial(mail.heard, namespace=namespace, messages=messages)
+        work = partial(outbox.heard, namespace=namespace, messages=messages)
         self._repeated(partial(self._once, work), on_writer=False)
 
     def backlog(self, namespace: str, now: datetime | None) -> Sequence[Backlog]:

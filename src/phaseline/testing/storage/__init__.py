@@ -19,7 +19,6 @@ from phaseline.testing.storage.finding import Finding
 from phaseline.testing.storage.forks import Forks
 from phaseline.testing.storage.leases import Leases
 from phaseline.testing.storage.letters import Letters
-from phaseline.testing.storage.levels import Levels
 from phaseline.testing.storage.limits import Limits
 from phaseline.testing.storage.messages import Messages
 from phaseline.testing.storage.overdue import Overdue
@@ -29,6 +28,7 @@ from phaseline.testing.storage.rates import Rates
 from phaseline.testing.storage.reads import Reads
 from phaseline.testing.storage.schedules import Schedules
 from phaseline.testing.storage.sharing import Sharing
+from phaseline.testing.storage.sla import Levels
 from phaseline.testing.storage.statistics import StatisticsOfRuns
 from phaseline.testing.storage.waits import Waits
 from phaseline.testing.storage.writes import Writes

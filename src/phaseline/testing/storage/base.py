@@ -92,10 +92,10 @@ def ask(
     namespace: str = NAMESPACE,
     queues: frozenset[str] | None = None,
     definitions: frozenset[Definition] = frozenset({DEFINITION}),
-    left_alone: frozenset[str] = frozenset(),
+    quarantined: frozenset[str] = frozenset(),
 ) -> Claimed:
     """Claim with the usual request."""
-    request = ClaimRequest(namespace, queues, definitions, limit, now, left_alone=left_alone)
+    request = ClaimRequest(namespace, queues, definitions, limit, now, quarantined=quarantined)
     return storage.claim(request, grant)
 
 

@@ -114,9 +114,9 @@ class Claims(StorageTests):
         for number, run_id in enumerate("abcd"):
             write(storage, new_run(run_id, make_phase("x", priority=number)))
         take = Take()
-        claimed = ask(storage, take, limit=1, left_alone=frozenset("acz"))
+        claimed = ask(storage, take, limit=1, quarantined=frozenset("acz"))
         assert (take.paths, claimed.waiting) == ([("b", "x")], 3)
-        assert ask(storage, take, left_alone=frozenset("ac")).waiting is None
+        assert ask(storage, take, quarantined=frozenset("ac")).waiting is None
         ask(storage, take)
         assert take.paths == [("b", "x"), ("d", "x"), ("a", "x"), ("c", "x")]
 

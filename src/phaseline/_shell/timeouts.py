@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 
 from phaseline._engine.commands import Command
 from phaseline._engine.draft import Draft
+from phaseline._shell.abandoned import TIDYING, abandon
 from phaseline._shell.clock import Timer
 from phaseline._shell.invoke import invoke, timeout_of
-from phaseline._shell.leaving import TIDYING, leave_behind
 from phaseline._shell.live import Interruption, Job
 from phaseline.times import later
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from phaseline._shell.runner import Runner
 
 
-async def invoke_bounded(runner: Runner, job: Job) -> Command | Draft:
+async def invoke_with_timeouts(runner: Runner, job: Job) -> Command | Draft:
     """Do as ``invoke`` does, and interrupt the body when its time is over, or when it gives no sign of life.
 
     If it does not heed that, its phase goes on without it.
@@ -30,7 +30,7 @@ async def invoke_bounded(runner: Runner, job: Job) -> Command | Draft:
     def stop(why: Interruption) -> None:
         job.interrupt(why)
         tidied = later(runner.clock.now(), TIDYING)
-        watches.append(runner.timers.at(tidied, partial(runner.spawn, leave_behind, runner, job)))
+        watches.append(runner.timers.at(tidied, partial(runner.spawn, abandon, runner, job)))
 
     if timeout is not None:
         over = later(runner.clock.now(), timeout)

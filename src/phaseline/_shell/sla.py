@@ -7,8 +7,8 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from phaseline._engine.commands import TellLate
-from phaseline._shell.tending import tend
-from phaseline._shell.watch import Found, Watch
+from phaseline._shell.due_scan import DueScan, Found
+from phaseline._shell.reconcile import reconcile
 from phaseline.abc import LateLevel
 from phaseline.rows import Definition
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from phaseline._shell.runner import Runner
 
 
-def watch_levels(runner: Runner) -> Watch[LateLevel]:
+def scan_late(runner: Runner) -> DueScan[LateLevel]:
     """Watch over the runs of those pipelines that have a service level, or phases that have."""
 
     def read(now: datetime | None, known: Collection[Definition], limit: int) -> Found[LateLevel]:
@@ -28,11 +28,11 @@ def watch_levels(runner: Runner) -> Watch[LateLevel]:
         for level in levels:
             by_run.setdefault(level.run_id, []).append(level.path)
         for run_id, paths in by_run.items():
-            await tend(runner, run_id, TellLate(tuple(paths)))
+            await reconcile(runner, run_id, TellLate(tuple(paths)))
 
     known = frozenset(definition for definition, plan in runner.plans.items() if plan.has_levels)
     trouble = "it could not be told what is late, and is at the next sweep"
-    watch = Watch(runner, known, read, tell, trouble)
+    scan = DueScan(runner, known, read, tell, trouble)
     if known:
-        runner.on_level = watch.look_at
-    return watch
+        runner.on_level = scan.look_at
+    return scan

@@ -16,14 +16,14 @@ from phaseline.rows import Definition
 if TYPE_CHECKING:
     from phaseline._shell.runner import Runner
 
-log: Final = logging.getLogger("phaseline.watch")
+log: Final = logging.getLogger("phaseline.due")
 
 T = TypeVar("T", bound=Hashable)
 Found = tuple[Sequence[T], datetime | None]
 """What has come to its time, and when the next one does."""
 
 
-class Watch(Generic[T]):
+class DueScan(Generic[T]):
     """Finds it: at each sweep, and at the moment that the next one is known to be due."""
 
     def __init__(

@@ -12,7 +12,7 @@ from phaseline._engine.commands import Elapse
 from phaseline._shell.background import survived
 from phaseline._shell.clock import Earliest
 from phaseline._shell.paging import page_by_page
-from phaseline._shell.tending import tend
+from phaseline._shell.reconcile import reconcile
 from phaseline.abc import DueWait
 from phaseline.loops import new_event
 from phaseline.times import later
@@ -20,13 +20,13 @@ from phaseline.times import later
 if TYPE_CHECKING:
     from phaseline._shell.runner import Runner
 
-log: Final = logging.getLogger("phaseline.alarms")
+log: Final = logging.getLogger("phaseline.timers")
 
 TOO_EARLY = timedelta(milliseconds=5)
 """Before the next look, where this machine's clock is a little ahead of the storage's."""
 
 
-class Alarms:
+class WaitTimers:
     """Looks for waits whose time has come: when one is known to be due, and whenever somebody says so.
 
     What is due is read from the storage, so that nothing of a run is kept here while it waits.
@@ -83,4 +83,4 @@ class Alarms:
         for wait in waits:
             by_run.setdefault(wait.run_id, []).append((wait.path, wait.due_at))
         for run_id, found in by_run.items():
-            await tend(self._runner, run_id, Elapse(tuple(found)))
+            await reconcile(self._runner, run_id, Elapse(tuple(found)))

@@ -7,9 +7,9 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
 from phaseline._shell.after_commit import tell_of_slot
+from phaseline._shell.failure_log import log_failure
 from phaseline._shell.invoke import interrupted
 from phaseline._shell.live import Job
-from phaseline._shell.telling import tell_of_failure
 from phaseline.errors import LeaseLostError
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ TIDYING: Final = timedelta(seconds=5)
 """What a body has to tidy up once its time is over; what takes longer goes on beside the next attempt."""
 
 
-async def leave_behind(runner: Runner, job: Job) -> None:
+async def abandon(runner: Runner, job: Job) -> None:
     """Commit what the interruption of a body makes of its phase, though it has not ended: it may never do.
 
     It keeps its seat until it returns, as a thread that was abandoned does. What it gives then is ignored, and what it would
@@ -43,7 +43,7 @@ async def leave_behind(runner: Runner, job: Job) -> None:
     try:
         if command is not None:
             await runner.committer.submit(live, command)
-            tell_of_failure(job, command)
+            log_failure(job, command)
     except LeaseLostError as error:
         log.info("%s", error, extra=job.log_fields)
     except Exception as error:  # noqa: BLE001  # nobody is left to hear of it

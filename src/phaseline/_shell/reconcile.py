@@ -17,7 +17,7 @@ log: Final = logging.getLogger("phaseline.worker")
 LEFT: Final = "run %s is left as it is for a while, and then tried again"
 
 
-async def tend(runner: Runner, run_id: str, command: Command) -> None:
+async def reconcile(runner: Runner, run_id: str, command: Command) -> None:
     """Commit a command of a run that nobody here need be busy with, and of which the storage knows more than this process.
 
     Args:
@@ -28,7 +28,7 @@ async def tend(runner: Runner, run_id: str, command: Command) -> None:
     Raises:
         StorageUnavailableError: No run can be put right at the moment.
     """
-    if run_id in runner.left_alone:
+    if run_id in runner.quarantine:
         return
     known = runner.live.get(run_id)
     try:
@@ -45,7 +45,7 @@ async def tend(runner: Runner, run_id: str, command: Command) -> None:
         if not error.busy:  # else it is this run alone that cannot be written
             raise
         log.warning(LEFT, run_id, exc_info=error, extra={"run_id": run_id})
-        runner.left_alone.add((run_id,))
+        runner.quarantine.add((run_id,))
     except Exception:
         log.exception(LEFT, run_id, extra={"run_id": run_id})
-        runner.left_alone.add((run_id,))
+        runner.quarantine.add((run_id,))

@@ -20,7 +20,7 @@ MOST: Final = 10_000
 """How many are, at most: each claim names them."""
 
 
-class LeftAlone:
+class Quarantine:
     """The runs that this process leaves alone at the moment."""
 
     def __init__(self, runner: Runner) -> None:

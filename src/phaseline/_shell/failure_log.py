@@ -13,7 +13,7 @@ from phaseline._shell.live import Job
 log: Final = logging.getLogger("phaseline.failure")
 
 
-def tell_of_failure(job: Job, committed: Command) -> None:
+def log_failure(job: Job, committed: Command) -> None:
     """Log what was committed of a body, if that is a failure: by the name of the exception, for its words may hold secrets."""
     match committed:
         case Fail():

@@ -28,13 +28,13 @@ if TYPE_CHECKING:
     from phaseline._shell.live import LiveRun
     from phaseline._shell.runner import Runner
 
-log: Final = logging.getLogger("phaseline.mail")
+log: Final = logging.getLogger("phaseline.outbox")
 
 PAGE = 64
 """Messages that are looked up at once, and delivered side by side: so what is told to one run is committed at once."""
 
 
-class Mail:
+class Outbox:
     """Looks for messages: when a commit here has left some, and with each sweep.
 
     A message is deleted after what it says was done: it may be delivered twice, and then does nothing the second time.

@@ -14,7 +14,7 @@ from phaseline.errors import RuntimeNotOpenError
 log: Final = logging.getLogger("phaseline.runtime")
 
 
-class Beside:
+class ViewService:
     """Keeps a service open in a task of its own, so that whoever asked for it first need not stay."""
 
     def __init__(self, service: Service, *, opened: Callable[[], None], ended: Callable[[], None]) -> None:

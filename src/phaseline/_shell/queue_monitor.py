@@ -24,7 +24,7 @@ LOST = timedelta(seconds=1)
 """A phase that has been due for so long has had its permit, or lost it."""
 
 
-class Lookout:
+class QueueMonitor:
     """What a worker sees of the queues beyond its own claims."""
 
     def __init__(self, runner: Runner) -> None:
