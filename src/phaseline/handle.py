@@ -44,9 +44,11 @@ VISIBLE_POLL = 0.05
 class RunHandle(Generic[Out_co]):
     """A run, wherever it is carried forward."""
 
-    def __init__(self, runtime: Runtime, run_id: str, live: LiveRun | None) -> None:
+    def __init__(self, runtime: Runtime, run_id: str, live: LiveRun | None, is_new: bool = False) -> None:
         self.id: str = run_id
         """Id of the run."""
+        self.is_new = is_new
+        """Whether the call that gave this handle began the run: not if that found it by its key, or got it by its id."""
         self._runtime = runtime
         self._live = live
         """What is known of the run; None until it can be seen."""
@@ -309,7 +311,7 @@ class RunHandle(Generic[Out_co]):
         """
         await self._seen()
         live = await fork(self._runner, self.id, at, reason, actor)
-        return RunHandle(self._runtime, live.id, live)
+        return RunHandle(self._runtime, live.id, live, is_new=True)
 
     async def annotate(self, note: str, /, *, reason: str = "", actor: str = "") -> None:
         """Write something into the run's history, in whatever state it is.

@@ -572,7 +572,7 @@ class Runtime:
             priority: 0 to 999, lower goes first.
             delay: Not to be started before.
             key: Idempotency key: the first call with it starts a run, later ones with equal input give a handle on
-                that run. It is the pipeline's own, within the namespace.
+                that run, which is not ``.is_new``. It is the pipeline's own, within the namespace.
             while_open: Let go of the key when the run ends, so that the next call starts another one.
             tags: Words by which the run is found: at most 32, of up to 100 characters.
             attributes: Names and values by which it is found: at most 32, each a text of up to 500 characters, an int
@@ -588,7 +588,7 @@ class Runtime:
                 ``Rate(10, per=timedelta(minutes=1))``.
             connection: A SQLAlchemy Connection, Session, AsyncConnection or AsyncSession to the runtime's database, in
                 a transaction of yours: the run is there when you commit, and never was when you roll back. Until then
-                only ``.id`` and ``result()`` of the handle can be used.
+                only ``.id``, ``.is_new`` and ``result()`` of the handle can be used.
 
         Raises:
             DeadlinePassedError: It should be over already.
@@ -610,8 +610,7 @@ class Runtime:
         if connection is None:
             return RunHandle(self, *await self._start(pipeline, value, options))
         check_startable(self, pipeline, options)
-        run_id = await start_on(self.runner, connection, pipeline.plan, value, options)
-        return RunHandle(self, run_id, None)
+        return RunHandle(self, *await start_on(self.runner, connection, pipeline.plan, value, options))
 
     async def run(self, pipeline: Pipeline[In, Out], value: In, /) -> Run[Out]:
         """Run a pipeline to its end here; the explicit twin of ``pipeline.run(value)``."""

@@ -243,7 +243,7 @@ class SyncRuntime:
                 raise _of_a_loop(connection)
             if span is not None:
                 span.tell(run_id=run_id)
-        return SyncHandle(self, RunHandle(self.runtime, run_id, None))
+        return SyncHandle(self, RunHandle(self.runtime, run_id, None, is_new=run_id == unit.run.id))
 
     def within(self, namespace: str, /) -> SyncRuntime:
         """Give this runtime as it is in another namespace, as ``Runtime.within``; it is open as long as this one."""
@@ -273,6 +273,8 @@ class SyncHandle(Generic[Out_co]):
     def __init__(self, runtime: SyncRuntime, handle: RunHandle[Out_co]) -> None:
         self.id: str = handle.id
         """Id of the run."""
+        self.is_new = handle.is_new
+        """Whether the call that gave this handle began the run, as ``RunHandle.is_new``."""
         self._runtime = runtime
         self._handle = handle
 

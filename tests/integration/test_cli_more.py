@@ -106,7 +106,8 @@ def test_a_run_is_only_started(kiosk):
         "run", "letters", '"one"', "--detach", "--key", "a", "--delay", "1h", "--priority", "7"
     )
     assert "IDLE" == begun["state"]
-    assert begun["id"] == kiosk.data("run", "letters", '"one"', "--detach", "--key", "a")["id"]
+    again = kiosk.ask("run", "letters", '"one"', "--detach", "--key", "a")
+    assert (begun["id"], True) == (again.stdout.strip(), "was started before" in again.stderr)
     assert 7 == kiosk.data("runs", "show", begun["id"])["priority"]
     taken = kiosk.ask("run", "letters", '"two"', "--detach", "--key", "a")
     assert (ExitCode.REFUSED, True) == (taken.exit_code, "stands for run" in taken.stderr)

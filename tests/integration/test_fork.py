@@ -138,6 +138,7 @@ async def test_both_runs_tell_of_the_copying(open_runtime: OpenRuntime) -> None:
     async with open_runtime(sums) as runtime:
         origin = await failed(runtime, "shown")
         copy = await origin.fork("listed", reason="a try", actor="ada")
+        assert copy.is_new
         await copy.result()
         told = [[event async for event in handle.events()] for handle in (origin, copy)]
     assert (told[0][-1].type, told[0][-1].phase) == ("PIPELINE_FORKED", "listed")

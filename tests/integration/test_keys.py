@@ -69,9 +69,11 @@ async def test_a_key_stands_for_one_run(open_runtime: OpenRuntime) -> None:
     async with open_runtime(doubled) as runtime:
         first = await runtime.start(doubled, {"a": 1, "b": 2}, key="order 7", delay=HOUR)
         again = await runtime.start(doubled, {"b": 2, "a": 1}, key="order 7")
-        assert again.id == first.id
+        assert (again.id, first.is_new, again.is_new) == (first.id, True, False)
     async with open_runtime(doubled) as runtime:
-        assert (await runtime.start(doubled, {"a": 1, "b": 2}, key="order 7")).id == first.id
+        later = await runtime.start(doubled, {"a": 1, "b": 2}, key="order 7")
+        assert (later.id, later.is_new) == (first.id, False)
+        assert not (await runtime.get(first.id)).is_new
 
 
 async def test_a_key_outlasts_its_run(open_runtime: OpenRuntime) -> None:

@@ -275,6 +275,10 @@ def test_a_run_is_started_in_a_transaction(
                 handle.state()
             session.commit()
             assert handle.result(SOON) == 7
+            again = runtime.start(numbers, 3, connection=session, key="three")
+            session.commit()
+            assert (again.id, handle.is_new, again.is_new) == (handle.id, True, False)
+            assert not runtime.start(numbers, 3, key="three").is_new
             gone = runtime.start(numbers, 4, connection=session)
             session.rollback()
         with pytest.raises(RunNotVisibleError):

@@ -433,7 +433,9 @@ async def test_keys_in_the_hosts_transaction(database: MakeStorage, ledger: Engi
             again = await runtime.start(pipeline, 4, key="k", connection=connection)
         with ledger.begin() as connection, pytest.raises(KeyConflictError, match=first.id):
             await runtime.start(pipeline, 5, key="k", connection=connection)
-        assert again.id == first.id
+        assert (again.id, first.is_new, again.is_new) == (first.id, True, False)
+        with ledger.begin() as connection:
+            assert (await runtime.start(pipeline, 6, key="l", connection=connection)).is_new
         assert await again.result(SOON) == "booked 4"
 
 

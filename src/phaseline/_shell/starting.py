@@ -86,7 +86,9 @@ class Found(NamedTuple):
 
     id: str
     live: LiveRun | None
-    """What is known of it; None where its definition is not known here, for it may be of an earlier version."""
+    """What is known of it; None where its definition is not known here, for it may be of an earlier version, or is not committed yet."""
+    is_new: bool
+    """Whether it was started just now."""
 
 
 async def start(runner: Runner, plan: Plan, value: object, options: StartOptions = AT_ONCE) -> Found:
@@ -125,18 +127,20 @@ async def _start(runner: Runner, plan: Plan, value: object, options: StartOption
             )  # asyncio's own cancellation reaches through a shield, and the commit goes on
             raise
         else:
-            return Found(live.id, live)
+            return Found(live.id, live, is_new=True)
     raise StorageUnavailableError(repr(runner.storage), f"the key {options.key!r} changes hands", "try again")
 
 
-async def start_on(runner: Runner, connection: Any, plan: Plan, value: object, options: StartOptions) -> str:
-    """Insert a run in a transaction of the host's; gives its id, or that of the run that holds its key."""
+async def start_on(
+    runner: Runner, connection: Any, plan: Plan, value: object, options: StartOptions
+) -> Found:
+    """Insert a run in a transaction of the host's; gives it, or the run that holds its key."""
     with starting(runner, plan.name) as span:
         unit, tell, same = await to_insert(runner, plan, value, options)
         run_id = await runner.storage.insert_on(connection, unit, tell, same)
         if span is not None:
             span.tell(run_id=run_id)
-    return run_id
+    return Found(run_id, None, is_new=run_id == unit.run.id)
 
 
 async def to_insert(
@@ -240,9 +244,9 @@ def _deadline(given: datetime | timedelta | None, now: datetime) -> datetime | N
 async def found_run(runner: Runner, run_id: str) -> Found:
     """Give a run that is stored."""
     try:
-        return Found(run_id, await runner.load(run_id))
+        return Found(run_id, await runner.load(run_id), is_new=False)
     except PipelineNotRegisteredError:
-        return Found(run_id, None)
+        return Found(run_id, None, is_new=False)
 
 
 async def _run_of_key(runner: Runner, live: LiveRun) -> str | None:

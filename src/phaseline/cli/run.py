@@ -89,6 +89,8 @@ def run(
             pipeline_in(opened, pipeline, version), value, key=key, while_open=while_open, priority=priority, delay=delay,
             timeout=timeout, deadline=deadline, tags=tag, attributes=dict(attribute),
         )  # fmt: skip
+        if not handle.is_new:
+            print(f"its key stands for run {handle.id}, which was started before", file=sys.stderr)
         return handle.id
 
     if detach:

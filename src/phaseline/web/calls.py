@@ -112,6 +112,8 @@ class Route:
     """None where no body is read."""
     status: int = 200
     answer: type[BaseModel] | None = None
+    also: Mapping[int, str] = attrs.field(factory=dict[int, str])
+    """Other statuses that it may answer with, alike, and what they mean."""
     media_type: str = "application/json"
     problems: tuple[str, ...] = ()
     """Kinds of problems beside those that every such route has."""

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from datetime import timedelta
 from functools import partial
+from http import HTTPStatus
+
+from starlette.responses import Response
 
 from phaseline.control import SUMMARIES, Verb
 from phaseline.errors import DeadlinePassedError, KeyConflictError
@@ -16,7 +19,7 @@ from phaseline.web.calls import Call, Handler
 from phaseline.web.problems import INVALID_REQUEST, RequestError
 
 
-async def start(call: Call) -> StateView:
+async def start(call: Call) -> StateView | Response:
     """Start a run; with a key that stands for one, give that one."""
     asked = call.body
     key = call.request.headers.get("idempotency-key") or asked.key
@@ -33,9 +36,12 @@ async def start(call: Call) -> StateView:
     except DeadlinePassedError as error:
         raise RequestError(INVALID_REQUEST, str(error)) from error
     found = await call.summary(handle.id)
-    if key is not None and not await _is_his(call.access, found):
+    view = StateView.of(found)
+    if handle.is_new or key is None:
+        return view
+    if not await _is_his(call.access, found):
         raise KeyConflictError(key, found.pipeline, found.id)  # it is somebody else's
-    return StateView.of(found)
+    return Response(view.model_dump_json(by_alias=True), HTTPStatus.OK, media_type="application/json")
 
 
 async def _is_his(access: Access, found: RunSummary) -> bool:

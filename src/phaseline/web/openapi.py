@@ -161,6 +161,8 @@ def _responses(route: Route, routes: Sequence[Route]) -> dict[str, Any]:
     if links := _links(route, routes):
         success["links"] = links
     responses = {str(route.status): success}
+    for status, meaning in route.also.items():
+        responses[str(status)] = {**success, "description": meaning}
     if route.media_type == "text/event-stream":
         responses["204"] = {"description": "All has been told: do not connect again"}
     names = [*_ALWAYS, *route.problems, *(_WITH_BODY if route.body is not None else ())]

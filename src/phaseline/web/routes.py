@@ -67,6 +67,7 @@ def _pipeline() -> Iterator[Route]:
     """Runs started and commanded by the shortest paths."""
     yield _to(
         "POST", "/pipeline/start", "startRun", Action.START, commands.start, body=asked.Start, status=201,
+        also={200: "The run that the key stands for: it was started before"},
         problems=_STARTS, follow=_NEXT, headers=("Idempotency-Key",),
     )  # fmt: skip
     yield _get("/pipeline/{id}/state", "getState", Action.READ, runs.show_state, answer=views.StateView)
