@@ -303,7 +303,7 @@ async def test_nor_where_they_come_to_their_time(
 ) -> None:
     """Deadlines and waits: more of them than are read at once."""
     second = timedelta(seconds=1)
-    for module in ("watch", "alarms"):
+    for module in ("due_scan", "wait_timers"):
         monkeypatch.setattr(f"phaseline._shell.{module}.page_by_page", partial(page_by_page, size=2))
     late, asleep = Pipeline("late", fail_later), Pipeline("asleep", tell.sleep_for(second))
 
