@@ -108,6 +108,8 @@ class PhaseView(View):
     progress: ProgressView | None
     waits_for: str | None
     """``signal``, ``timer`` or ``child`` of a phase that waits for one."""
+    waits_until: datetime | None
+    """When its wait ends by itself: the end of a sleep, or of the time that a signal has; null where it has none."""
     sla_at: datetime | None
     """When it should be over, by its service level."""
     breached: int | None
@@ -125,6 +127,7 @@ class PhaseView(View):
         return cls(
             path=phase.path, state=phase.state, queue=phase.queue, attempt=phase.attempt, failures=phase.failures,
             crashes=phase.crashes, reason=phase.reason, total=phase.total, progress=progress, waits_for=phase.wait_kind,
+            waits_until=phase.due_at,
             sla_at=phase.sla_at, breached=phase.breached, available_at=phase.available_at, started_at=phase.started_at, ended_at=phase.ended_at,
             error=ErrorView.of(phase.error),
         )  # fmt: skip

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -39,6 +40,25 @@ async def wake(text: str) -> str:
 looking = Pipeline("looking", look)
 writing = Pipeline("writing", look.wait_for(PAPER) >> write)
 napping = Pipeline("napping", look.sleep_for(timedelta(days=1)) >> wake)
+
+
+patient = Pipeline("patient", look.wait_for(PAPER, timeout=timedelta(days=3)) >> write)
+
+
+async def test_a_run_says_until_when_it_waits(page: Page, tmp_path: Path) -> None:
+    """Not since when it could have begun to: a sleep, and a signal that has its time."""
+    async with Runtime(f"sqlite:///{tmp_path / 'runs.db'}", pipelines=[patient, napping]) as runtime:
+        waits = {each: await runtime.start(each, "quick") for each in (patient, napping)}
+        while {"SLEEP", "WAIT_FOR_PAPER"} != {*await runtime.find().count()}:  # noqa: ASYNC110  # no event tells of it
+            await anyio.sleep(0.01)
+        async with consoled(page, runtime) as opened:
+            note = page.get_by_role("region", name="Waits for")
+            await opened.goto(f"#/run/{waits[napping].id}")
+            await expect(note).to_contain_text(re.compile(r"until .*, in 24 hr\."))
+            await opened.goto(f"#/run/{waits[patient].id}")
+            await expect(note).to_contain_text(
+                re.compile(r"for the signal paper since .*, until .*, in 3 days")
+            )
 
 
 async def without_figures(_: Any) -> Access:

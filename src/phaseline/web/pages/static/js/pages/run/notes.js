@@ -37,9 +37,10 @@ export function Waits({ run, pipeline, children }) {
 }
 
 function What({ phase, node, run }) {
-  const when = html`<time datetime=${phase.available_at} title=${moment(phase.available_at)}>${relative(phase.available_at)}</time>`;
+  const at = phase.waits_until || phase.available_at;
+  const when = html`<time datetime=${at} title=${moment(at)}>${relative(at)}</time>`;
   if (phase.state === "RETRYING") return html`tries again ${when}, after attempt ${phase.attempt}: <span class="muted">${phase.error ? fault(phase.error) : phase.reason}</span>`;
-  if (phase.waits_for === "signal") return html`for the signal <b>${node?.signal || ""}</b>${phase.started_at && html` since <time datetime=${phase.started_at}>${relative(phase.started_at).replace(" ago", "")}</time>`}`;
+  if (phase.waits_for === "signal") return html`for the signal <b>${node?.signal || ""}</b>${phase.started_at && html` since <time datetime=${phase.started_at}>${relative(phase.started_at).replace(" ago", "")}</time>`}${phase.waits_until && html`, until ${moment(at)}, ${when}`}`;
   if (phase.waits_for === "child") return html`for <a href=${href(["runs"], { parent: run.id })}>another run</a>${node?.starts && html` of ${node.starts}`}`;
-  return html`until ${moment(phase.available_at)}, ${when}`;
+  return html`until ${moment(at)}, ${when}`;
 }
