@@ -768,6 +768,30 @@ except KeyboardInterrupt:
     assert (done.returncode, done.stdout) == (0, "[True] 1\n"), done.stderr
 
 
+@pytest.mark.parametrize(
+    "waits", ["runtime.call(strike)", "next(runtime._thread.walk(struck(), lambda: None))"]
+)
+def test_a_signal_that_reaches_another_thread_is_heard(waits: str, tmp_path: Path) -> None:
+    """As is one that comes in the moment in which the wait begins: nothing ends that wait then but its own time."""
+    code = f"""
+import anyio
+async def strike():
+    await anyio.sleep(0.2)
+    signal.pthread_kill(threading.get_ident(), signal.SIGINT)
+    await anyio.sleep_forever()
+async def struck():
+    await strike()
+    yield
+try:
+    {waits}
+except KeyboardInterrupt:
+    print("heard")
+runtime.close()
+"""
+    done = ended(code, tmp_path)
+    assert (done.returncode, done.stdout) == (0, "heard\n"), done.stderr
+
+
 def test_a_failure_of_the_thread_is_told(
     backend: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

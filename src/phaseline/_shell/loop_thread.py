@@ -7,10 +7,10 @@ import os
 import threading
 from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Generator
 from concurrent.futures import Future
-from contextlib import AbstractAsyncContextManager, AsyncExitStack
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, suppress
 from contextvars import copy_context
 from functools import partial
-from queue import SimpleQueue
+from queue import Empty, SimpleQueue
 from typing import Any, Final, Generic, Literal, Protocol, TypeVar, runtime_checkable
 
 import anyio
@@ -23,6 +23,9 @@ log: Final = logging.getLogger("phaseline.runtime")
 T = TypeVar("T")
 Backend = Literal["asyncio", "trio"]
 """Which event loop there is in the thread."""
+HEARING: Final = 0.5
+"""Seconds after which a wait begins anew. CPython hears of a signal between waits alone where it reached another thread, or this one in the
+very moment in which it began to wait: without an end such a wait would outlast any number of interrupts but the next one."""
 
 
 class LoopThread:
@@ -60,9 +63,9 @@ class LoopThread:
     def wait_until_open(self) -> None:
         """Wait until the context is entered; raises what that raises."""
         try:
-            self._opened.result()
+            _result_of(self._opened)
         except Exception:
-            self._ended.wait()
+            self._wait_for_end()
             raise
 
     def close(self) -> None:
@@ -72,10 +75,14 @@ class LoopThread:
         """
         self.check_process()
         self.begin_to_close()
-        self._ended.wait()
+        self._wait_for_end()
         self._thread.join()
         if self._failure is not None:
             raise self._failure
+
+    def _wait_for_end(self) -> None:
+        while not self._ended.wait(HEARING):
+            pass
 
     def begin_to_close(self) -> None:
         """Have the context be left; while it is being entered, as soon as it is."""
@@ -182,7 +189,7 @@ class LoopThread:
         try:
             may()
             self._begin(call)
-            while (found := walk.given.get()) is not None:
+            while (found := _next_of(walk.given)) is not None:
                 item, go_on = found
                 yield item
                 may()
@@ -242,7 +249,7 @@ class LoopThread:
 
     def _result_of(self, call: _Call[T]) -> T:
         try:
-            return call.future.result()
+            return _result_of(call.future)
         except BaseException as error:
             if call.future.cancelled():  # by the end of the thread: nobody else has it
                 raise RuntimeNotOpenError from self._failure or error
@@ -294,6 +301,23 @@ class _Walk:
                 await taken.acquire()
                 if self.is_left:
                     break
+
+
+def _result_of(future: Future[T]) -> T:
+    try:
+        while True:
+            with suppress(TimeoutError):
+                return future.result(HEARING)
+            if future.done():  # now, or what it came to is such an error
+                return future.result()
+    finally:
+        del future  # as in ``LoopThread.call``
+
+
+def _next_of(items: SimpleQueue[T]) -> T:
+    while True:
+        with suppress(Empty):
+            return items.get(timeout=HEARING)
 
 
 @runtime_checkable
