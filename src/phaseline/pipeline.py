@@ -81,6 +81,11 @@ class Host(Protocol):
         ...
 
     @property
+    def is_open(self) -> bool:
+        """Whether it takes what it is asked for; not while it closes."""
+        ...
+
+    @property
     def names(self) -> frozenset[str]:
         """Names of the pipelines it registered."""
         ...
@@ -247,6 +252,7 @@ class Pipeline(Subgraph[In_contra, Out_co]):
             PipelineRolledBackError: It was rolled back.
             PipelineNotRegisteredError: A runtime is open, but none registered this pipeline.
             AmbiguousRuntimeError: Several did.
+            RuntimeNotOpenError: The runtime that registered it is being closed.
             RuntimeUsageError: No runtime is open, and the pipeline waits for a signal that nobody could send; or the runtime was
                 opened before this process was forked.
         """
@@ -298,6 +304,8 @@ class Pipeline(Subgraph[In_contra, Out_co]):
         here = os.getpid()  # one that was open at a fork is known to the child, and lives in its parent
         hosts = [host for host in open_hosts if host.pid == here]
         registered = [host for host in hosts or open_hosts if host.has(self)]
+        # What is asked of one that closes is refused there: it must not be done in a memory that nobody looks at.
+        registered = [host for host in registered if host.is_open] or registered[:1]
         if not registered and not hosts:
             return None
         if not registered:

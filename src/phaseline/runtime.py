@@ -61,6 +61,7 @@ from phaseline.health import PATIENCE, Health
 from phaseline.interest import Kind, interest
 from phaseline.limits import Rate
 from phaseline.logs import Called
+from phaseline.loops import Post, loop_post
 from phaseline.marks import Attribute, marks_of
 from phaseline.observing import Observers
 from phaseline.pipeline import Pipeline, Selected, elsewhere, names_of, open_hosts, warn_of_endless
@@ -283,6 +284,7 @@ class Runtime:
             )
         stack = AsyncExitStack()
         self._use = stack.enter_context(used_by(self, self._storage))  # left last
+        stack.callback(self._forget)
         try:
             await self._open(stack)
         except BaseException as error:
@@ -317,10 +319,20 @@ class Runtime:
         ending.push_async_callback(service.close)
         await service.open(tasks)
         self._service, self._token, self._pid = service, current_token(), os.getpid()
+        if not self._storage.shared:
+            stack.callback(setattr, use, "heard", None)
+            use.heard = partial(self._heard, loop_post())
         open_hosts.append(self)
         ending.push_async_callback(self._stop, service)
         for namespace in self._namespaces:
             await self.within(namespace)
+
+    def _heard(self, post: Post, run_id: str) -> None:
+        def look() -> None:
+            for runner in self.runners if self.is_open else ():
+                runner.moved_on_elsewhere(run_id)
+
+        post(look)
 
     def _new_runner(self, beside: Runner | None = None) -> Runner:
         runner = Runner(
@@ -355,9 +367,8 @@ class Runtime:
         for each in (service, *(beside.service for beside in besides)):
             # First: a body that is refused from here on is handed over, and has not failed.
             each.runner.draining = True
-        open_hosts.remove(self)
         for host in (self, *views):
-            host._service = host._token = host._pid = None  # noqa: SLF001
+            host._service = host._token = None  # noqa: SLF001
         failures: list[Exception] = []
 
         async def end(stop: Callable[[], Awaitable[None]]) -> None:
@@ -371,6 +382,12 @@ class Runtime:
                 ending.start_soon(end, stop)
         if failures:
             raise failures[0]
+
+    def _forget(self) -> None:
+        """Be known no more: not before the last body has ended, which might run a pipeline."""
+        if self in open_hosts:
+            open_hosts.remove(self)
+        self._pid = None
 
     # ------------------------------------------------------------------ views
     async def within(self, namespace: str, /) -> Runtime:
@@ -420,7 +437,8 @@ class Runtime:
         service = Service(view._new_runner(self.runner), self._duties, owns_queue=False)  # noqa: SLF001
 
         def opened() -> None:
-            view._service = service  # noqa: SLF001
+            if self._views.get(namespace) is view:  # else this runtime has begun to close
+                view._service = service  # noqa: SLF001
 
         def ended() -> None:
             view._service = None  # noqa: SLF001
@@ -475,6 +493,11 @@ class Runtime:
         if self._pid is None:
             raise RuntimeNotOpenError
         return self._pid
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it takes what it is asked for: from the end of its opening to the begin of its close."""
+        return self._service is not None
 
     @property
     def queue(self) -> Queue:

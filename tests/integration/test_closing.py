@@ -18,7 +18,6 @@ from phaseline._shell.own_tasks import own_tasks
 from phaseline.abc import Storage
 from phaseline.crypto import EncryptedCodec
 from phaseline.errors import RuntimeUsageError, StorageUnavailableError
-from phaseline.pipeline import open_hosts
 from phaseline.storage.encoded import EncodedStorage
 from phaseline.testing import FakeClock
 
@@ -195,7 +194,7 @@ async def test_a_storage_is_kept_until_the_runtime_has_closed_it(
     draining = Runtime(opened, pipelines=[lasting], clock=clock, drain=timedelta(seconds=30))
 
     async def open_meanwhile() -> None:
-        await wait_until(lambda: draining not in open_hosts)
+        await wait_until(lambda: not draining.is_open)
         refused.append(await hold_open(Runtime(opened, clock=clock), anyio.Event(), anyio.Event()))
         end.set()
 

@@ -193,14 +193,16 @@ async def test_why_a_signal_is_refused_is_told(open_runtime: OpenRuntime) -> Non
         await handle.signal(DECISION, "yes", key="1")
         await told(handle, "PHASE_COMPLETED", "word[1]/wait_for_decision")
         with pytest.raises(SignalRefusedError, match=r"what waits for it has ended; roll the run back"):
+            await handle.signal(DECISION, "no", key="1")
+        with pytest.raises(SignalRefusedError, match=r"no such item: 'word' has 2, counted from 0"):
             await handle.signal(DECISION, "no", key="2")
         await handle.signal(DECISION, "no", key="0")
         await told(handle, "PHASE_COMPLETED", "word[0]/wait_for_decision")
         await handle.signal(final, "yes", key="boss")
         with anyio.fail_after(WAIT.total_seconds()):
             await gate.begun.wait()
-        for key in ("0", "1", "7"):
-            with pytest.raises(SignalRefusedError, match="has ended"):
+        for key, why in (("0", "has ended"), ("1", "has ended"), ("7", "there is no such item")):
+            with pytest.raises(SignalRefusedError, match=why):
                 await handle.signal(DECISION, "late", key=key)
         gate.opened.set()
         await handle.result(WAIT)

@@ -86,7 +86,7 @@ async def test_who_looks_at_a_runtime_that_drains_closes_nothing_under_it(storag
     runtime = Runtime(place, pipelines=[lasting], clock=clock, drain=30 * SECOND)
 
     async def look() -> None:
-        while runtime in open_hosts:  # noqa: ASYNC110  # nobody tells of the beginning of the drain
+        while runtime.is_open:  # noqa: ASYNC110  # nobody tells of the beginning of the drain
             await anyio.sleep(0.001)
         looked.append((await runtime.health()).ok)
         end.set()
@@ -148,6 +148,30 @@ async def test_a_storage_that_is_open_and_away_is_asked_once(
         monkeypatch.setattr(checkup, "examine", away)
         assert (await client.health()).storage == "it is away"
     assert asked == [1]
+
+
+async def test_a_storage_that_begins_to_be_closed_amid_a_look_is_waited_for(
+    database: Callable[[], Storage], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It could be asked when the look began, and could no more when it was asked: that is nothing to be told."""
+    examine, asked = checkup.examine, list[bool]()
+
+    def closed_meanwhile(*given: Any, **more: Any) -> Health:
+        assert serving._use is not None
+        asked.append(serving._use.is_open)
+        if len(asked) == 1:
+            serving._use.is_open = False
+            return attrs.evolve(examine(*given, **more), storage="it is not open")
+        serving._use.is_open = True
+        return examine(*given, **more)
+
+    serving = Runtime(database(), pipelines=[echoing])
+    await serving.migrate()
+    client = serving.client()
+    async with serving:
+        monkeypatch.setattr(checkup, "examine", closed_meanwhile)
+        assert (await client.health()).storage is None
+    assert asked == [True, False]
 
 
 @pytest.mark.parametrize("verb", ["open", "close"])

@@ -183,6 +183,58 @@ async def test_a_run_that_goes_from_one_runtime_to_another_on_the_same_memory() 
             assert (await first.run(onward, 3)).output == -6
 
 
+async def until(test: Callable[[], bool]) -> None:
+    with anyio.fail_after(20):
+        while not test():  # noqa: ASYNC110  # of whatever sort it is
+            await anyio.sleep(0.001)
+
+
+async def test_commands_of_another_runtime_on_the_same_memory(clock: FakeClock) -> None:
+    """As of another process: a body that is not wanted any more is interrupted, and what is known of the run is what is stored."""
+    memory, begun, stopped = MemoryStorage(), list[int](), list[int]()
+
+    @phase
+    async def stay(number: int) -> int:
+        begun.append(number)
+        try:
+            await anyio.sleep_forever()
+        finally:
+            stopped.append(number)
+        return number
+
+    staying = Pipeline("staying", stay)
+    async with (
+        Runtime(memory, pipelines=[staying], clock=clock) as worker,
+        Runtime(memory, pipelines=[staying], serve=False) as operator,
+    ):
+        handle = await worker.start(staying, 1)
+        await until(lambda: begun == [1])
+        same = await operator.get(handle.id)
+        await same.pause()
+        assert (await handle.state(), (await handle.run()).state) == ("PAUSED", "PAUSED")
+        await handle.resume()
+        assert (await same.state(), stopped) == ("STAY", [])
+        with anyio.fail_after(20):
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(handle.wait)
+                await anyio.sleep(0.1)
+                await same.cancel(reason="enough")
+            await until(lambda: stopped == [1])
+        assert (await handle.state()) == "CANCELLED"
+
+
+async def test_work_that_another_runtime_leaves_on_the_same_memory_is_taken_up() -> None:
+    """Though each has a queue of its own, by which the other one is not woken."""
+    memory = MemoryStorage()
+    async with (
+        Runtime(memory, pipelines=[here]),
+        Runtime(memory, pipelines=[here], serve=False) as client,
+    ):
+        await anyio.sleep(0.1)
+        with anyio.fail_after(20):
+            assert await (await client.start(here, 4)).result() == 8
+
+
 async def test_who_is_alone_on_a_memory_hardly_looks(monkeypatch: pytest.MonkeyPatch) -> None:
     """Of a run that rests nobody else could tell; a runtime that is opened later is found out all the same."""
     monkeypatch.setattr(waiting, "RARE_POLL", 0.05)

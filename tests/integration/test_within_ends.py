@@ -13,18 +13,23 @@ from typing import Any
 
 import anyio
 import pytest
+from anyio import to_thread
+from anyio.lowlevel import checkpoint
 from tests.databases import Database
+from tests.loops import BOTH_LOOPS, anyio_backend
 from tests.opening import OpenRuntime
 
 from phaseline import Context, Pipeline, Runtime, phase
 from phaseline.abc import Storage, WorkerRecord
 from phaseline.errors import RuntimeNotOpenError, RuntimeUsageError, StorageUnavailableError
+from phaseline.storage.memory import MemoryStorage
 from phaseline.storage.sql.store import SqlStorage
 from phaseline.testing import FakeClock
 from phaseline.transport import Line
 from phaseline.transports.memory import MemoryTransport
 from phaseline.units import Outcome, Unit
 
+__all__ = ["anyio_backend"]
 WAIT = timedelta(seconds=20)
 user: ContextVar[str] = ContextVar("user", default="nobody")
 
@@ -83,6 +88,82 @@ async def test_a_body_that_is_refused_at_the_close_has_not_failed(
             found = await there.get(handle.id)
             assert await found.state() not in {"FAILED", "COMPLETED"}
             await found.cancel()
+
+
+@pytest.mark.parametrize("how", ["run", "run_sync", "in a group"])
+@pytest.mark.parametrize("beside", [True, False], ids=["beside another runtime", "alone"])
+async def test_what_a_body_runs_in_the_drain_is_refused(
+    database: Callable[[], SqlStorage], memory: MemoryStorage, how: str, beside: bool
+) -> None:
+    """It was run in a memory that nobody would ever look at, or failed for good, as no open runtime had registered it."""
+    begun, go_on, called = threading.Event(), threading.Event(), list[int]()
+
+    @phase
+    async def waiting(number: int) -> int:
+        begun.set()
+        await to_thread.run_sync(go_on.wait)
+        called.append(number)
+        if how == "run":
+            return (await children.run(number)).output
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(runtime.start, children, number)
+        return number
+
+    @phase(name="waiting")
+    def waiting_in_a_thread(number: int) -> int:
+        begun.set()
+        assert go_on.wait(20)
+        called.append(number)
+        return children.run_sync(number).output
+
+    pipeline = Pipeline("waiting", waiting_in_a_thread if how == "run_sync" else waiting)
+    other = Runtime(memory, pipelines=[Pipeline("other", child)]) if beside else anyio.create_task_group()
+    async with other:
+        runtime = Runtime(database(), pipelines=[pipeline, children], drain=WAIT)
+        await runtime.migrate()
+        async with runtime:
+            handle = await runtime.start(pipeline, 3)
+            await to_thread.run_sync(begun.wait)
+
+            async def go() -> None:
+                while runtime.is_open:  # noqa: ASYNC110  # it has begun to close then
+                    await anyio.sleep(0.001)
+                go_on.set()
+
+            runtime.runner.spawn(go)
+        assert called == [3]
+        async with Runtime(database(), pipelines=[pipeline, children]) as runtime:
+            assert await (await runtime.get(handle.id)).result(WAIT) == 3
+            assert called == [3, 3]
+            assert [run.pipeline async for run in runtime.find(pipeline=children)] == ["children"]
+
+
+@BOTH_LOOPS
+async def test_a_view_that_opens_as_its_host_closes_is_not_open(memory: MemoryStorage) -> None:
+    """It was given all the same, and said of what was asked of it that this process is a fork."""
+    came_to = list[str]()
+
+    async def ask(runtime: Runtime) -> None:
+        try:
+            await (await runtime.within("acme")).start(children, 1)
+        except RuntimeNotOpenError:
+            came_to.append("refused")
+        else:
+            came_to.append("started")
+
+    for turns in range(40):
+        async with anyio.create_task_group() as tasks, Runtime(memory, pipelines=[children]) as runtime:
+            tasks.start_soon(ask, runtime)
+            for _ in range(turns % 8):
+                await checkpoint()
+    assert len(came_to) == 40
+    assert "refused" in came_to
+
+
+@pytest.fixture
+def memory() -> MemoryStorage:
+    """One for all runtimes of a test."""
+    return MemoryStorage()
 
 
 async def test_an_opening_that_fails_leaves_nothing_behind(

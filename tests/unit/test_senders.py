@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import socket
 import threading
+import time
 from collections.abc import Iterator
 from typing import Any, Self, cast
 
@@ -218,6 +219,41 @@ def test_a_hearer_that_cannot_connect_says_so_once(
     said = [record.getMessage() for record in caplog.records if record.name == "phaseline.storage"]
     assert ["ProgrammingError", "cut"] == [text.rpartition(": ")[2] for text in said]
     assert all("cannot be heard" in text for text in said)
+
+
+def test_a_hearer_outlives_what_it_cannot_read(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Whoever may connect to the database can send it anything; all hints to this process come by its one thread."""
+    monkeypatch.setattr(notices, "RECONNECT_PAUSE", 0.001)
+    assert notices.read("[" * 7_900) is None
+    reads, tries = iter([MemoryError("a mistake of ours"), None]), threading.Semaphore(0)
+
+    class Connection:
+        def __enter__(self) -> Self:
+            return self
+
+        def __exit__(self, *_: object) -> None:
+            pass
+
+        def execute(self, statement: object) -> None:
+            tries.release()
+
+        def notifies(self, **_: object) -> Iterator[object]:
+            error = next(reads, None)
+            if error is not None:
+                raise error
+            time.sleep(0.001)
+            return iter(())
+
+    monkeypatch.setattr(Hearer, "_wake", lambda *_: None)
+    hearer = Hearer(lambda: cast("psycopg.Connection[Any]", Connection()), "channel")  # what is needed of one
+    hearer.listen("default", print)
+    for _ in range(2):
+        assert tries.acquire(timeout=PATIENCE)
+    hearer.stop()
+    hearer.join()
+    assert "was not heard" in caplog.text
 
 
 def test_a_hearer_that_is_stopped_while_it_connects_hears_nothing() -> None:

@@ -123,8 +123,16 @@ def _why_none(draft: Draft, awaiting: Sequence[PlanNode], key: str | None) -> st
     keys: dict[str, None] = {}
     for node in awaiting:
         assert node.awaits is not None  # noqa: S101  # it awaits this signal
-        depth = len(draft.plan.scopes_of(node))
-        if node.awaits.items_of(key, depth) is not None:
+        scopes = draft.plan.scopes_of(node)
+        depth = len(scopes)
+        items = node.awaits.items_of(key, depth)
+        if items is not None:
+            for level, (scope, item) in enumerate(
+                zip(scopes, items, strict=False)
+            ):  # or it is for any of them
+                around = draft.row(draft.plan.nodes[scope].at(items[:level]))
+                if around is not None and around.total is not None and item >= around.total:
+                    return f"there is no such item: {around.path!r} has {around.total}, counted from 0"
             return "what waits for it has ended; roll the run back to before that, or rerun_from it once the run has ended"
         indices = ".".join(["index"] * depth) + " of the item"
         keys[indices if node.awaits.key is None and depth else repr(node.awaits.key)] = None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sized
 from datetime import datetime, timedelta
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from phaseline._definition.compose import Question
 from phaseline._definition.control_flow import Abort, Again, Finish, Skip
@@ -180,11 +180,19 @@ def _command_for(
             return _skipped(runner, job, context, error, handed_on)
         case Finish():
             return _finished(runner, job, context, error)
-        case RuntimeNotOpenError() if runner.draining:
+        case RuntimeNotOpenError() | BaseExceptionGroup() if runner.draining and _is_refused(error):
             # It asked for something of a runtime that closes: no fault of its own, and elsewhere, or later, it is answered.
             return Release(row.path, row.fence, job.saved, job.used())
         case _:
             return _failed(runner, job, context, error)
+
+
+def _is_refused(error: BaseException) -> bool:
+    """Whether that is all: also where task groups of the body have wrapped it."""
+    if not isinstance(error, BaseExceptionGroup):
+        return isinstance(error, RuntimeNotOpenError)
+    group = cast("BaseExceptionGroup[BaseException]", error)  # what is in one is not known from its class
+    return group.split(RuntimeNotOpenError)[1] is None
 
 
 def _skipped(runner: Runner, job: Job, context: BodyContext | None, skip: Skip, handed_on: int) -> Command:

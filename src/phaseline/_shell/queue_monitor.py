@@ -11,6 +11,7 @@ from typing import Final
 from phaseline._shell.background import survived
 from phaseline._shell.runner import Runner
 from phaseline.abc import Backlog
+from phaseline.errors import StorageUnavailableError
 from phaseline.finding import RunFilter
 from phaseline.rows import Definition
 
@@ -49,7 +50,11 @@ class QueueMonitor:
         if not self._has_compared:
             self._has_compared = True
             with survived(log, "open runs could not be compared with what is registered here"):
-                await self._compare()
+                try:
+                    await self._compare()
+                except StorageUnavailableError:
+                    self._has_compared = False
+                    raise
         if runner.queue.crosses_processes:
             self._republish([each for each in found if now - each.since > LOST])
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Collection, Coroutine, Mapping, Sequence
+from contextlib import suppress
 from contextvars import Context
 from datetime import UTC, datetime
 from functools import cached_property, partial
@@ -41,6 +42,7 @@ from phaseline._shell.values import Values
 from phaseline.abc import Clock, HeldPhase, Queue, Storage
 from phaseline.bus import EventBus
 from phaseline.errors import (
+    CompensationNotRegisteredError,
     PipelineNotRegisteredError,
     RunNotFoundError,
     RuntimeNotOpenError,
@@ -387,6 +389,21 @@ class Runner:
         # Else it is driven by its caller alone, in a memory of its own: nobody hears of it, and nothing runs beside it.
         if self._tasks is not None:
             tell(self, live, draft)
+            if self.use is not None and self.use.others:
+                self.use.tell_others(live.id)
+
+    def moved_on_elsewhere(self, run_id: str) -> None:
+        """Take note of what another runtime on the same memory has committed of a run."""
+        live = self.live.get(run_id)
+        if live is not None:
+            live.stale = True
+            with suppress(CompensationNotRegisteredError):  # it stays stale, and its bodies are interrupted
+                rows = self.storage.load(self.options.namespace, run_id)
+                if rows is not None:  # else it was purged meanwhile
+                    live.renew(rows)
+        self.bus.wake(run_id)
+        if self.on_waiting is not None:  # it may have left work
+            self.on_waiting(self.clock.now())
 
     def note_miss(self) -> None:
         """Have it looked again at what is due."""
@@ -427,7 +444,8 @@ class Runner:
         Raises:
             RunNotFoundError: There is none.
         """
-        live = None if self.storage.shared else self.live.get(run_id)
+        others = self.storage.shared or (self.use is not None and self.use.others > 0)
+        live = None if others else self.live.get(run_id)
         if live is not None and not live.stale:
             return live.snapshot.run
         record = await self.read(partial(self.storage.head, self.options.namespace, run_id))

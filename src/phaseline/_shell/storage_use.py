@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from typing import Final
 
@@ -34,7 +34,15 @@ class Use:
     """Whether the storage can be asked by it: not while it is being opened or closed."""
     others: int = attrs.field(default=0, init=False)
     """Other runtimes that use it: what this one knows of a run, they may have moved on. Kept here, as it is asked with each run."""
+    heard: Callable[[str], object] | None = attrs.field(default=None, init=False)
+    """Called, from any thread, with the id of a run that another runtime on the same memory has committed something of."""
     pid: int = attrs.field(factory=os.getpid, init=False)
+
+    def tell_others(self, run_id: str) -> None:
+        """Tell them of a commit: there is no other way to hear of it."""
+        for other in _uses_of(self.storage):
+            if other is not self and other.heard is not None:
+                other.heard(run_id)
 
 
 _uses: list[Use] = []

@@ -124,7 +124,11 @@ class FakeClock:
                 self._resting.append(rest)
 
     def _runners(self) -> list[Runner]:
-        hosts = [host for host in open_hosts if isinstance(host, Runtime) and host.runner.clock is self]
+        hosts = [
+            host
+            for host in open_hosts
+            if isinstance(host, Runtime) and host.is_open and host.runner.clock is self
+        ]
         return [runner for host in hosts for runner in host.runners]
 
     def _commits(self) -> int:

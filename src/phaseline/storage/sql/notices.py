@@ -65,7 +65,7 @@ def read(payload: str) -> tuple[str, Nudge] | None:
             awaited_by=frozenset(map(str, found.get("awaited_by", ()))),
             workers=frozenset(map(str, found.get("workers", ()))),
         )
-    except (ValueError, LookupError, TypeError, AttributeError):
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
         return None
 
 
@@ -228,6 +228,8 @@ class Hearer:
             except psycopg.Error as error:
                 if not self._stopped.is_set():
                     self._outage.began(error)
+            except Exception:  # there is one such thread for all namespaces, and nobody would begin it anew
+                log.exception("what others tell of work was not heard, and is heard again in a moment")
             self._stopped.wait(RECONNECT_PAUSE)
 
     @contextmanager
