@@ -141,11 +141,13 @@ async def test_what_a_body_runs_in_the_drain_is_refused(
 @BOTH_LOOPS
 async def test_a_view_that_opens_as_its_host_closes_is_not_open(memory: MemoryStorage) -> None:
     """It was given all the same, and said of what was asked of it that this process is a fork."""
-    came_to = list[str]()
+    came_to, outlived = list[str](), list[bool]()
 
     async def ask(runtime: Runtime) -> None:
         try:
-            await (await runtime.within("acme")).start(children, 1)
+            view = await runtime.within("acme")
+            outlived.append(view.is_open and not runtime.is_open)
+            await view.start(children, 1)
         except RuntimeNotOpenError:
             came_to.append("refused")
         else:
@@ -156,7 +158,7 @@ async def test_a_view_that_opens_as_its_host_closes_is_not_open(memory: MemorySt
             tasks.start_soon(ask, runtime)
             for _ in range(turns % 8):
                 await checkpoint()
-    assert len(came_to) == 40
+    assert (len(came_to), any(outlived)) == (40, False)
     assert "refused" in came_to
 
 
