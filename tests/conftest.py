@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import signal
 from collections.abc import Generator, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -27,6 +28,12 @@ settings.register_profile("phaseline", derandomize=False, deadline=None, print_b
 settings.load_profile("phaseline")
 
 NOT_TESTED = "NOT TESTED: "
+
+
+def pytest_configure() -> None:
+    """Heed SIGINT, and have all that is started here do so: whatever a script begins with ``&`` ignores it, with its children."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")
