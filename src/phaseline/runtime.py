@@ -61,7 +61,6 @@ from phaseline.health import PATIENCE, Health
 from phaseline.interest import Kind, interest
 from phaseline.limits import Rate
 from phaseline.logs import Called
-from phaseline.loops import Post, loop_post
 from phaseline.marks import Attribute, marks_of
 from phaseline.observing import Observers
 from phaseline.pipeline import Pipeline, Selected, elsewhere, names_of, open_hosts, warn_of_endless
@@ -265,6 +264,7 @@ class Runtime:
         check_namespace(namespace, "runtime.client(...)")
         twin = copy(self)
         twin._host, twin._views, twin._namespaces = None, {}, ()  # noqa: SLF001  # its own, as below
+        twin._pid = None  # noqa: SLF001  # this one may be about to close
         twin._duties = attrs.evolve(self._duties, serve=False)  # noqa: SLF001
         twin._options = attrs.evolve(self._options, namespace=namespace, queues=frozenset[str]())  # noqa: SLF001
         return twin
@@ -319,20 +319,10 @@ class Runtime:
         ending.push_async_callback(service.close)
         await service.open(tasks)
         self._service, self._token, self._pid = service, current_token(), os.getpid()
-        if not self._storage.shared:
-            stack.callback(setattr, use, "heard", None)
-            use.heard = partial(self._heard, loop_post())
         open_hosts.append(self)
         ending.push_async_callback(self._stop, service)
         for namespace in self._namespaces:
             await self.within(namespace)
-
-    def _heard(self, post: Post, run_id: str) -> None:
-        def look() -> None:
-            for runner in self.runners if self.is_open else ():
-                runner.moved_on_elsewhere(run_id)
-
-        post(look)
 
     def _new_runner(self, beside: Runner | None = None) -> Runner:
         runner = Runner(
@@ -369,6 +359,8 @@ class Runtime:
             each.runner.draining = True
         for host in (self, *views):
             host._service = host._token = None  # noqa: SLF001
+        for view in views:
+            view._pid = None  # noqa: SLF001  # this one is found by it to the last
         failures: list[Exception] = []
 
         async def end(stop: Callable[[], Awaitable[None]]) -> None:

@@ -11,10 +11,12 @@ import pytest
 from phaseline import Pipeline, RunHandle, RunState, Runtime, Signal, phase
 from phaseline._shell import waiting
 from phaseline.bus import EventBus
+from phaseline.errors import StorageUnavailableError
 from phaseline.queues.inprocess import InProcessQueue
 from phaseline.storage.memory import MemoryStorage
 from phaseline.storage.sql.store import SqlStorage
 from phaseline.testing import FakeClock
+from phaseline.units import RunRows
 from phaseline.watches import Watch
 
 
@@ -233,6 +235,84 @@ async def test_work_that_another_runtime_leaves_on_the_same_memory_is_taken_up()
         await anyio.sleep(0.1)
         with anyio.fail_after(20):
             assert await (await client.start(here, 4)).result() == 8
+
+
+async def test_times_that_another_runtime_leaves_on_the_same_memory_are_met(clock: FakeClock) -> None:
+    """A wait that has its time, and a run that has."""
+    memory = MemoryStorage()
+    waiting_ = Pipeline(
+        "waiting", double.wait_for(Signal[int]("go"), timeout=timedelta(seconds=5), default=1) >> added
+    )
+    late = Pipeline("late", double.wait_for(Signal[int]("go")) >> added, timeout=timedelta(days=1))
+    async with (
+        Runtime(memory, pipelines=[waiting_, late], clock=clock),
+        Runtime(memory, pipelines=[waiting_, late], clock=clock, serve=False) as client,
+    ):
+        run = await client.start(waiting_, 4)
+        failing = await client.start(late, 4, deadline=timedelta(seconds=8))
+        await clock.advance(timedelta(seconds=10))
+        assert (await run.state(), await failing.state()) == ("COMPLETED", "FAILED")
+
+
+async def test_a_run_that_is_cancelled_elsewhere_holds_up_no_drain() -> None:
+    """Also then another runtime on the same memory is heard."""
+    memory, begun, go = MemoryStorage(), anyio.Event(), anyio.Event()
+
+    @phase
+    async def stay(number: int) -> int:
+        begun.set()
+        await anyio.sleep_forever()
+        return number
+
+    staying = Pipeline("staying", stay)
+    with anyio.fail_after(20):
+        async with (
+            Runtime(memory, pipelines=[staying], serve=False) as operator,
+            anyio.create_task_group() as tasks,
+        ):
+
+            async def serve() -> None:
+                async with Runtime(memory, pipelines=[staying], drain=timedelta(hours=1)) as worker:
+                    await worker.start(staying, 1)
+                    await begun.wait()
+                    tasks.start_soon(cancel, worker)
+
+            async def cancel(worker: Runtime) -> None:
+                await until(lambda: not worker.is_open)
+                async for run in operator.find():
+                    await (await operator.get(run.id)).cancel()
+                go.set()
+
+            tasks.start_soon(serve)
+            await go.wait()
+
+
+async def test_who_hears_of_a_commit_and_cannot_read_it_goes_on(caplog: pytest.LogCaptureFixture) -> None:
+    """On trio an error in a callback would end the event loop."""
+    broken, ok = FailingToLoad(), list[int]()
+    async with (
+        Runtime(broken, pipelines=[here]) as one,
+        Runtime(broken, pipelines=[here], serve=False) as other,
+    ):
+        handle = await one.start(here, 4, delay=timedelta(hours=1))
+        await one.runner.hold(handle.id)
+        broken.is_away = True
+        await (await other.get(handle.id)).annotate("told")
+        await until(lambda: "cannot be read now" in caplog.text)
+        broken.is_away = False
+        ok.append((await one.run(here, 3)).output)
+    assert ok == [6]
+
+
+class FailingToLoad(MemoryStorage):
+    """One that cannot be read at times, as one that decrypts."""
+
+    is_away = False
+
+    def load(self, namespace: str, run_id: str, since: int = 0) -> RunRows | None:
+        if self.is_away and since:
+            raise StorageUnavailableError(repr(self), "it is away", "wait")
+        return super().load(namespace, run_id, since)
 
 
 async def test_who_is_alone_on_a_memory_hardly_looks(monkeypatch: pytest.MonkeyPatch) -> None:

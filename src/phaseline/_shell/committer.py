@@ -196,7 +196,8 @@ class DirectCommitter(Committer):
             tries -= 1
             try:
                 if live.stale:
-                    live.renew(self._storage.load(live.snapshot.run.namespace, live.id))
+                    known = live.snapshot.run
+                    live.renew(self._storage.load(known.namespace, live.id, known.revision))
                 now = self._clock.now()
                 draft, granted = fold_one(live.snapshot, command, now, self._offer(now))
                 if granted is None or isinstance(granted, Refused):

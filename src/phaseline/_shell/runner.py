@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Collection, Coroutine, Mapping, Sequence
-from contextlib import suppress
 from contextvars import Context
 from datetime import UTC, datetime
 from functools import cached_property, partial
@@ -31,6 +30,7 @@ from phaseline._shell.driving import adopt
 from phaseline._shell.group_commit import GroupCommitter
 from phaseline._shell.ids import new_run_id, new_worker_id, run_ids
 from phaseline._shell.live import Interruption, Job, LiveRun
+from phaseline._shell.moves import Moves
 from phaseline._shell.nudges import Nudges
 from phaseline._shell.options import DEFAULT_OPTIONS, RunnerOptions
 from phaseline._shell.quarantine import Quarantine
@@ -42,7 +42,6 @@ from phaseline._shell.values import Values
 from phaseline.abc import Clock, HeldPhase, Queue, Storage
 from phaseline.bus import EventBus
 from phaseline.errors import (
-    CompensationNotRegisteredError,
     PipelineNotRegisteredError,
     RunNotFoundError,
     RuntimeNotOpenError,
@@ -85,6 +84,10 @@ class Runner:
     """Told when a commit leaves a run that must be over at a moment."""
     on_level: Callable[[datetime], None] | None = None
     """Told when a commit leaves what should be over at a moment."""
+    on_moves: Callable[[], None] | None = None
+    """Told when another runtime on the same memory has committed something, and may have left work, or times."""
+    _moves: Moves | None = None
+    """What hears of that."""
     _post: Post
     _context: Context
     """In which tasks begin, also such as other threads or callbacks of the loop ask for: by it the libraries of event loops know where they are."""
@@ -205,6 +208,9 @@ class Runner:
         """Begin to write batches, and be able to do several things at once."""
         self._tasks, self.crew = tasks, crew_of(tasks)
         self._post, self._context, self.scope = loop_post(), knowing_context(), scope_class()
+        if self.use is not None and not self.storage.shared:
+            self._moves = Moves(self)
+            self.use.listeners[self.options.namespace] = self._moves
         if isinstance(self.committer, GroupCommitter):
             for _ in range(self.committer.batches):
                 self.spawn(self.committer.run)
@@ -390,20 +396,7 @@ class Runner:
         if self._tasks is not None:
             tell(self, live, draft)
             if self.use is not None and self.use.others:
-                self.use.tell_others(live.id)
-
-    def moved_on_elsewhere(self, run_id: str) -> None:
-        """Take note of what another runtime on the same memory has committed of a run."""
-        live = self.live.get(run_id)
-        if live is not None:
-            live.stale = True
-            with suppress(CompensationNotRegisteredError):  # it stays stale, and its bodies are interrupted
-                rows = self.storage.load(self.options.namespace, run_id)
-                if rows is not None:  # else it was purged meanwhile
-                    live.renew(rows)
-        self.bus.wake(run_id)
-        if self.on_waiting is not None:  # it may have left work
-            self.on_waiting(self.clock.now())
+                self.use.tell_others(self.options.namespace, live.id)
 
     def note_miss(self) -> None:
         """Have it looked again at what is due."""
@@ -523,6 +516,11 @@ class Runner:
         for threads in self._threads():
             threads.close()
         self.on_waiting = self.on_due = self.on_seat = self.on_expiry = self.on_level = self.on_message = None
+        self.on_moves = None
+        if self.use is not None and self.use.listeners.get(self.options.namespace) is self._moves:
+            self.use.listeners.pop(
+                self.options.namespace, None
+            )  # else a later one of that namespace is there by now
         self.publish = self.bus.publish
         self.committer.close(self.live.values())
         del self.committer

@@ -8,15 +8,18 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Generator
 from contextlib import contextmanager
-from typing import Final
+from typing import TYPE_CHECKING, Any, Final
 
 import anyio
 import attrs
 
 from phaseline.abc import Storage
 from phaseline.errors import RuntimeUsageError
+
+if TYPE_CHECKING:
+    from phaseline._shell.moves import Moves
 
 PAUSE: Final = 0.005
 """Seconds until it is looked again whether a look at a storage has ended, or whether a runtime has opened it."""
@@ -34,15 +37,16 @@ class Use:
     """Whether the storage can be asked by it: not while it is being opened or closed."""
     others: int = attrs.field(default=0, init=False)
     """Other runtimes that use it: what this one knows of a run, they may have moved on. Kept here, as it is asked with each run."""
-    heard: Callable[[str], object] | None = attrs.field(default=None, init=False)
-    """Called, from any thread, with the id of a run that another runtime on the same memory has committed something of."""
+    listeners: dict[str, Moves] = attrs.field(factory=dict[str, Any], init=False)
+    """By its namespaces, what hears of the commits of other runtimes on the same memory."""
     pid: int = attrs.field(factory=os.getpid, init=False)
 
-    def tell_others(self, run_id: str) -> None:
+    def tell_others(self, namespace: str, run_id: str) -> None:
         """Tell them of a commit: there is no other way to hear of it."""
         for other in _uses_of(self.storage):
-            if other is not self and other.heard is not None:
-                other.heard(run_id)
+            listener = None if other is self else other.listeners.get(namespace)
+            if listener is not None:
+                listener.heard(run_id)
 
 
 _uses: list[Use] = []

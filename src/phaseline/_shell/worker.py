@@ -91,6 +91,7 @@ class Worker:
             runner.keeps = True
             runner.spawn(self._sweep_for_ever)
         else:
+            runner.on_moves = self._look_round
             for watch in self._watches:
                 watch.look_at(runner.clock.now())
             # Now, and not by the task: what is missed before that begins counts, too.
