@@ -6,11 +6,12 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from functools import partial
 
+from phaseline._shell.describing import landmarks_of, taken_back
 from phaseline.places import Place
-from phaseline.rows import PhaseRecord
+from phaseline.rows import PhaseRecord, RunState
 from phaseline.runs import summary_of
 from phaseline.usage import NO_SPENDING, total
-from phaseline.views import CheckpointView, PhaseView, RunView, UsageView, View
+from phaseline.views import CheckpointView, ErrorView, PhaseView, RunView, UsageView, View
 from phaseline.web.calls import Call
 
 
@@ -50,6 +51,10 @@ class OutlineView(RunView):
     usage: UsageView
     usage_by_phase: Mapping[str, UsageView]
     """By path of the phase in the pipeline."""
+    sla_at: datetime | None
+    """When it should be over, by the service level of its pipeline."""
+    breached: int | None
+    """Number of the event that tells that it was not over by then."""
     parent_path: str | None
     """Path of the phase of the other run that waits for it."""
     deadline: datetime | None
@@ -72,9 +77,13 @@ async def show_outline(call: Call) -> OutlineView:
     places = await runner.read(partial(runner.storage.places, *of_run))
     checkpoints = await runner.read(partial(runner.storage.checkpoints, *of_run))
     spending = run.spending or NO_SPENDING
+    error = run.error
+    if run.state == RunState.ROLLED_BACK:  # its row tells of it no more
+        error = taken_back(run, await landmarks_of(runner, run))
     view = OutlineView.model_validate(
         {
             **RunView.of(summary_of(runner, run)).model_dump(), **({} if run.definition in runner.plans else {"allowed": ()}), "seq": run.seq, "forked_from": run.forked_from,
+            "error": ErrorView.of(error), "sla_at": run.sla_at, "breached": run.breached,
             "phases": tuple(map(FoldedView.of, places)), "checkpoints": tuple(map(CheckpointView.of, checkpoints)),
             "usage": UsageView.of(total(spending.phases.values())),
             "usage_by_phase": {path: UsageView.of(usage) for path, usage in spending.phases.items()},

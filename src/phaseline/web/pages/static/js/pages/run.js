@@ -5,6 +5,7 @@ import { useKeys } from "../keys.js";
 import { useEvents } from "../live.js";
 import { useAtMost, useLoad } from "../loading.js";
 import { go, lastList } from "../route.js";
+import { isOver } from "../states.js";
 import { Failed, Loading } from "../parts/notice.js";
 import { Value } from "../parts/value.js";
 import { Deeds } from "./run/deeds.js";
@@ -90,11 +91,11 @@ function Of({ id }) {
     <${Head} run=${run}><${Deeds} run=${run} rights=${rights} pipeline=${of} onDone=${load.again} /><//>
     <${Facts} run=${run} />
     <div class="stack">
-      ${run.error && html`<${Failure} error=${run.error} onSelect=${setSelected} />`}
+      ${run.error && html`<${Failure} error=${run.error} isUndone=${run.state === "ROLLED_BACK"} onSelect=${setSelected} />`}
       <${Waits} run=${run} pipeline=${of} />
       <section class="card" aria-label="Phases"><header><h2>Phases</h2>${pipeline.error && html`<span class="muted">The pipeline is not served here as this run began with it: there is no graph, and no command. Name a runtime that has it: <code>phaseline console MODULE:NAME</code>.</span>`}</header>
         <div class=${selected ? "beside" : ""}>
-          <div>${graph ? html`<${Graph} graph=${graph} phases=${run.phases} selected=${selected} onSelect=${select} />` : html`<div class="body muted">${run.phases.map(({ path }) => html`<button class="button small" onClick=${() => select(path)}>${path}</button> `)}</div>`}
+          <div>${graph ? html`<${Graph} graph=${graph} phases=${run.phases} isOver=${isOver(run.state) && run.state !== "ROLLED_BACK"} selected=${selected} onSelect=${select} />` : html`<div class="body muted">${run.phases.map(({ path }) => html`<button class="button small" onClick=${() => select(path)}>${path}</button> `)}</div>`}
             <${Timeline} events=${drawn.events} isPart=${drawn.isPart} waiting=${waiting} selected=${selected} onSelect=${select} /></div>
           ${selected && html`<${Phase} key=${selected} run=${run} path=${selected} folded=${places.get(selected)} inner=${inner} node=${graph?.nodes.find(({ path }) => path === selected.replace(/\[\d+\]/g, "[]"))} stamp=${run.updated_at} onSelect=${setSelected} />`}
         </div>

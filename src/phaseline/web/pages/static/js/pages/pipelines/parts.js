@@ -20,7 +20,7 @@ export const Steps = ({ nodes, selected }) => html`
     <thead><tr><th>Step</th><th>Kind</th><th>Queue</th><th class="end">Attempts</th><th class="end">Timeout</th><th>Limits</th></tr></thead>
     <tbody>${nodes.map((node) => html`<tr key=${node.path} aria-selected=${String(node.path === selected)}>
       <td class="mono">${node.path}${node.compensates && html` <span class="tag">can be undone</span>`}</td><td>${KINDS[node.kind] || node.kind}${node.signal && html` <span class="muted">for ${node.signal}</span>`}${node.starts && html` <span class="muted">of ${node.starts}</span>`}</td>
-      <td>${node.queue}</td><td class="end">${node.attempts ?? none}</td><td class="end">${node.timeout ? duration(node.timeout) : none}</td><td>${limitsOf(node)}</td></tr>`)}</tbody>
+      <td>${node.queue}</td><td class="end">${node.attempts ?? none}</td><td class="end">${node.timeout || node.span ? duration(node.timeout || node.span) : none}</td><td>${limitsOf(node)}</td></tr>`)}</tbody>
   </table></div>`;
 
 /** @param {{states: Record<string, string[]>}} props */

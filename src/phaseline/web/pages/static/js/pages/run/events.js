@@ -27,8 +27,9 @@ function told({ data, transition }) {
   if (transition) told.push(`${transition.from} → ${transition.to}`);
   if (data.error) told.push(fault(data.error));
   for (const [name, value] of Object.entries(data)) {
-    if (QUIET.has(name) || value === "" || value === null || value === false) continue;
-    if (name === "again_at") told.push(`again at ${clock(value).slice(0, 8)}`);
+    if (QUIET.has(name) || value === "" || value === null || (value === false && name !== "held") || (Array.isArray(value) && !value.length)) continue;
+    if (name === "again_at") told.push(`again at ${moment(value)}`);
+    else if (name === "sla_at") told.push(`should have been over ${moment(value)}`);
     else told.push(`${words(name).toLowerCase()} ${typeof value === "object" ? JSON.stringify(value) : value}`);
   }
   return told.join(" · ").slice(0, 600);
@@ -104,5 +105,5 @@ const Line = ({ event }) => html`
     <span class="seq number muted">${event.seq}</span><time datetime=${event.at} title=${moment(event.at)}>${clock(event.at)}</time>
     <${Icon} name=${toneOf(event.type)} />
     <span class="what"><b>${words(event.type)}</b>${event.phase && html` <span class="mono">${event.phase}</span>`} <span class="muted">${told(event)}</span>
-      ${(event.data.actor || event.data.note || (event.data.reason && event.type.startsWith("PIPELINE_"))) && html`<span class="said">${event.data.actor && html`<b>${event.data.actor}</b>`} ${event.data.note || event.data.reason}</span>`}</span>
+      ${(event.data.actor || event.data.note || (event.data.reason && COMMANDS.includes(event.type))) && html`<span class="said">${event.data.actor && html`<b>${event.data.actor}</b>`} ${event.data.note || event.data.reason}</span>`}</span>
   </li>`;

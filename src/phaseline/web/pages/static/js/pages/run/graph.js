@@ -10,6 +10,7 @@ const WIDTH = 176, HEIGHT = 54, MARGIN = 12, FRAME = 22;
 const FITTING = 22; // letters below a name; more are drawn closer
 const SMALLEST = 0.72; // of its size, to fit the page; what is larger is scrolled
 const KINDS = { map: "for each", wait: "waits", child: "another run", test: "test", group: "pipeline" };
+const ENDED = { lost: "lost", handed_over: "handed over" }; // what became of an attempt that did not fail
 const BARS = ["COMPLETED", "SKIPPED", "FAILED", "RUNNING", "RETRYING", "PENDING"];
 
 function placed({ nodes, frames, edges }) {
@@ -37,9 +38,9 @@ function line(points) {
 }
 
 /**
- * @param {{graph: any, phases?: any[] | null, selected?: string | null, onSelect: (path: string) => void}} props
+ * @param {{graph: any, phases?: any[] | null, isOver?: boolean, selected?: string | null, onSelect: (path: string) => void}} props
  */
-export function Graph({ graph, phases = null, selected = null, onSelect }) {
+export function Graph({ graph, phases = null, isOver = false, selected = null, onSelect }) {
   const [opened, setOpened] = useState(/** @type {Set<string>} */ (new Set()));
   const shown = drawn(graph, phases || [], opened);
   const shape = JSON.stringify([shown.nodes.map(({ path, frame }) => [path, frame]), shown.frames, shown.edges]);
@@ -62,7 +63,7 @@ export function Graph({ graph, phases = null, selected = null, onSelect }) {
           const from = shown.nodes.find(({ path }) => path === source);
           return html`<path key=${`${source} ${target}`} class=${`edge ${from.state === "COMPLETED" ? "gone" : ""}`} d=${line(layout.edge(source, target).points)} />`;
         })}
-        ${shown.nodes.map((node) => html`<${Node} key=${node.path} node=${node} hasRun=${phases !== null} at=${layout.node(node.path)} isSelected=${node.path === selected}
+        ${shown.nodes.map((node) => html`<${Node} key=${node.path} node=${node} later=${phases && (isOver ? "not begun" : "to come")} at=${layout.node(node.path)} isSelected=${node.path === selected}
           onSelect=${() => onSelect(node.path)} onOpen=${node.canOpen ? () => toggle(node.path) : null} />`)}
       </svg>
     </div>`;
@@ -83,21 +84,21 @@ function counted({ COMPLETED: done = 0, FAILED: failed = 0, SKIPPED: skipped = 0
   return `${count(done)} of ${count(total)}${apart}`;
 }
 
-function told({ hasRun, state, states, total, isMap, kind, phase, started_at: from, ended_at: to }) {
-  if (!state) return KINDS[kind] || (hasRun ? "to come" : "phase");
+function told({ later, state, states, total, isMap, kind, phase, started_at: from, ended_at: to }) {
+  if (!state) return later || KINDS[kind] || "phase";
   if (isMap || kind === "group") return total ? counted(states, total) : words(state);
   if (phase?.waits_for && state === "RUNNING") return `waits for ${phase.waits_for === "signal" ? "a signal" : phase.waits_for === "timer" ? "its time" : "another run"}`;
   if (phase?.progress?.total && state === "RUNNING") return `${Math.round(100 * phase.progress.done / phase.progress.total)} %`;
   if (state === "COMPLETED" && from && to) return duration(between(from, to));
-  if (state === "RETRYING") return `attempt ${phase.attempt} failed`;
+  if (state === "RETRYING") return phase.reason === "again" ? "is called again" : `attempt ${phase.attempt} ${ENDED[phase.reason] || "failed"}`;
   return words(state);
 }
 
-function Node({ node, hasRun, at, isSelected, onSelect, onOpen }) {
+function Node({ node, later, at, isSelected, onSelect, onOpen }) {
   const waits = node.phase?.waits_for && node.state === "RUNNING";
   const tone = node.state ? (waits ? "waiting" : toneOf(node.state)) : "none";
   const name = node.name.length > 19 ? `${node.name.slice(0, 18)}…` : node.name;
-  const text = told({ ...node, hasRun });
+  const text = told({ ...node, later });
   const state = node.state && words(node.state); // said to those who do not see the icon
   let x = 0;
   return html`

@@ -18,7 +18,7 @@ export function Checkpoints({ run, rights, pipeline, onDone }) {
     ${asked && html`<${Ask} deed=${deed(asked.verb)} place=${asked.place} run=${run} pipeline=${pipeline} onClose=${() => setAsked(null)} onDone=${() => { setAsked(null); onDone(); }} />`}`;
 }
 
-export const hasUsage = ({ usage }) => usage.requests > 0 || Number(usage.cost) > 0 || usage.input_tokens > 0;
+export const hasUsage = ({ usage }) => usage.requests > 0 || Number(usage.cost) > 0 || usage.input_tokens > 0 || usage.output_tokens > 0;
 
 export const Usage = ({ run }) => html`
   <table class="list flat"><thead><tr><th>Phase</th><th class="end">Requests</th><th class="end">Tokens in</th><th class="end">Tokens out</th><th class="end">Cost</th></tr></thead>

@@ -1,10 +1,10 @@
 // One phase of a run, or the items of a map.
 import { html, useState } from "../../html.js";
 import { part, read } from "../../api.js";
-import { count, fault, words } from "../../format.js";
+import { count, duration, fault, words } from "../../format.js";
 import { useLoad } from "../../loading.js";
 import { shownState } from "../../states.js";
-import { Fact } from "./head.js";
+import { Fact, Level } from "./head.js";
 import { Failed, Loading } from "../../parts/notice.js";
 import { Icon } from "../../parts/icon.js";
 import { State } from "../../parts/state.js";
@@ -25,7 +25,8 @@ export function Phase({ run, path, folded, inner, node, stamp, onSelect }) {
       ${phase ? html`<${Row} phase=${phase} />` : !single && html`<p class="muted">${node ? "It has not begun." : "A pipeline within the pipeline."}</p>`}
       ${node && html`<dl class="facts small"><${Fact} name="Queue">${node.queue || "–"}<//>
         ${node.attempts > 1 && html`<${Fact} name="Attempts at most">${node.attempts}<//>`}
-        ${node.timeout && html`<${Fact} name="Timeout">${node.timeout} s<//>`}
+        ${node.timeout && html`<${Fact} name="Timeout">${duration(node.timeout)}<//>`}
+        ${node.span && html`<${Fact} name="Waits at most">${duration(node.span)}<//>`}
         ${node.limit && html`<${Fact} name="At once">${node.limit}<//>`}</dl>`}
       ${phase?.error && html`<pre class="message bad">${fault(phase.error)}</pre>`}
       ${items.map((each) => html`<${Items} key=${each.path} run=${run} folded=${each} stamp=${stamp} onSelect=${onSelect} />`)}
@@ -39,6 +40,7 @@ const Row = ({ phase }) => html`
     <${Fact} name="Attempt">${phase.attempt}<//>
     ${phase.failures > 0 && html`<${Fact} name="Failures">${phase.failures}<//>`}
     ${phase.crashes > 0 && html`<${Fact} name="Lost workers">${phase.crashes}<//>`}
+    ${phase.sla_at && html`<${Fact} name="Service level"><${Level} of=${phase} /><//>`}
     ${phase.reason && html`<${Fact} name="Reason">${phase.reason}<//>`}
     ${phase.progress && phase.state === "RUNNING" && html`<${Fact} name="Progress"><progress max=${phase.progress.total || 1} value=${phase.progress.done} aria-label="Progress"></progress> ${phase.progress.note}<//>`}</dl>`;
 

@@ -4,8 +4,8 @@ import { clock, count, duration, fault, words } from "../../format.js";
 import { shownState, toneOf } from "../../states.js";
 import { useNow } from "../../parts/time.js";
 
-export const KINDS = ["PHASE_STARTED", "PHASE_COMPLETED", "PHASE_FAILED", "PHASE_RETRYING", "PHASE_SKIPPED", "PIPELINE_CANCELLED", "PIPELINE_FAILED", "PIPELINE_ROLLED_BACK"];
-const ENDS = { PHASE_COMPLETED: "COMPLETED", PHASE_FAILED: "FAILED", PHASE_RETRYING: "RETRYING", PHASE_SKIPPED: "SKIPPED" };
+export const KINDS = ["PHASE_STARTED", "PHASE_COMPLETED", "PHASE_FAILED", "PHASE_RETRYING", "PHASE_SKIPPED", "PHASE_COMPENSATED", "PHASE_COMPENSATION_FAILED", "PIPELINE_CANCELLED", "PIPELINE_FAILED", "PIPELINE_ROLLED_BACK"];
+const ENDS = { PHASE_COMPLETED: "COMPLETED", PHASE_FAILED: "FAILED", PHASE_RETRYING: "RETRYING", PHASE_SKIPPED: "SKIPPED", PHASE_COMPENSATED: "COMPENSATED", PHASE_COMPENSATION_FAILED: "FAILED" };
 const ROWS = 30;
 const STEPS = [0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1_800, 3_600, 7_200, 21_600, 43_200, 86_400, 604_800];
 
@@ -13,10 +13,10 @@ const STEPS = [0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10
 export function attemptsOf(events) {
   const rows = new Map();
   const open = new Map();
-  const close = (path, at, state, told = "") => {
+  const close = (path, at, state, told = "", isFault = false) => {
     const attempt = open.get(path);
     if (!attempt) return;
-    Object.assign(attempt, { to: at, state, told });
+    Object.assign(attempt, { to: at, state, told, isFault });
     open.delete(path);
   };
   for (const { type, phase, at: text, data } of events) {
@@ -27,7 +27,7 @@ export function attemptsOf(events) {
       open.set(phase, attempt);
     } else if (type.startsWith("PIPELINE_")) {
       for (const path of [...open.keys()]) close(path, at, "CANCELLED", words(type));
-    } else for (const path of phase ? [phase] : data.paths || []) close(path, at, shownState({ state: ENDS[type], reason: data.reason }), data.error ? fault(data.error) : data.reason || "");
+    } else for (const path of phase ? [phase] : data.paths || []) close(path, at, shownState({ state: ENDS[type], reason: data.reason }), data.error ? fault(data.error) : data.note || data.reason || "", Boolean(data.error));
   }
   return [...rows].map(([path, attempts]) => ({ path, attempts }));
 }
@@ -55,7 +55,7 @@ export function Timeline({ events, isPart, waiting, selected, onSelect }) {
           <div role="cell">${attempts.map((attempt) => {
             const end = attempt.to ?? now;
             const text = `${path}, attempt ${attempt.number}: ${words(attempt.state)} after ${duration((end - attempt.from) / 1_000)}${attempt.told ? `: ${attempt.told}` : ""}`;
-            return html`<span class=${`attempt tone-${attempt.state === "RETRYING" ? "failed" : attempt.to === null && waiting.has(path) ? "waiting" : toneOf(attempt.state)} ${attempt.to === null ? "open" : ""}`} title=${text} role="img" aria-label=${text}
+            return html`<span class=${`attempt tone-${attempt.state === "RETRYING" && attempt.isFault ? "failed" : attempt.to === null && waiting.has(path) ? "waiting" : toneOf(attempt.state)} ${attempt.to === null ? "open" : ""}`} title=${text} role="img" aria-label=${text}
               style=${{ left: left(attempt.from), width: `max(3px, ${100 * (end - attempt.from) / (to - from)}%)` }}></span>`;
           })}</div>
         </div>`)}
