@@ -217,3 +217,33 @@ async def test_why_a_dead_letter_was_discarded_is_told(page: Page, tmp_path: Pat
         async with consoled(page, runtime) as opened:
             await opened.goto(f"#/run/{handle.id}")
             await expect(page.get_by_role("list", name="Events")).to_contain_text("it is known")
+
+
+async def test_no_place_is_offered_that_is_refused(page: Page, tmp_path: Path) -> None:
+    """Of a run that has completed, the last checkpoint is one from which nothing goes on, nor is there anything to undo."""
+    async with opened_on(tmp_path) as runtime:
+        short, longer = [await runtime.start(each, "no") for each in (looking, talking)]
+        for handle in (short, longer):
+            await handle.wait()
+        async with consoled(page, runtime) as opened:
+            await opened.goto(f"#/run/{short.id}")
+            await page.get_by_text("More", exact=True).click()
+            await expect(page.get_by_role("menuitem", name="Restart")).to_be_visible()
+            await expect(page.get_by_role("menuitem", name="Fork")).to_have_count(0)
+
+            await opened.goto(f"#/run/{longer.id}")
+            await page.get_by_role("tab", name="Checkpoints").click()
+            await expect(page.get_by_role("button", name="Fork from here")).to_have_count(1)
+            await expect(page.get_by_role("button", name="Roll back to here")).to_have_count(1)
+            await page.get_by_text("More", exact=True).click()
+            await page.get_by_role("menuitem", name="Run again from a phase").click()
+            phases = page.get_by_role("dialog").get_by_role("combobox")
+            await expect(phases.locator("option")).to_have_text(["Choose one", "look", "talk"])
+            await page.keyboard.press("Escape")
+            await page.get_by_text("More", exact=True).click()
+            await page.get_by_role("menuitem", name="Fork").click()
+            places = page.get_by_role("dialog").get_by_role("combobox")
+            await expect(places.locator("option")).to_have_text(["Choose one", "after look"])
+            await places.select_option("after look")
+            await page.get_by_role("dialog").get_by_role("button", name="Fork").click()
+            await expect(page.locator("dl.facts").first).to_contain_text("Copy of")

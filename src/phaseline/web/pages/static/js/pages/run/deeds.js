@@ -25,12 +25,25 @@ export const DEEDS = [
   { verb: "cancel", label: "Cancel", icon: "stop", isGrave: true, isFirst: true, means: "The run ends at once and for good, with all that runs and waits in it. It cannot be resumed." },
 ];
 
+/** The checkpoints after which something came: of a run that has completed, all but the last. @param {any} run */
+export const placesOf = ({ state, checkpoints }) => state === "COMPLETED" ? checkpoints.slice(0, -1) : checkpoints;
+
+/** The phases that can be done once more by themselves, and all after them: those that came up, neither tests nor items. */
+function phasesOf(run, pipeline) {
+  const tests = new Set((pipeline?.graph.nodes || []).filter(({ kind }) => kind === "test").map(({ path }) => path));
+  return run.phases.map(({ path }) => path).filter((path) => !path.includes("[") && !tests.has(path));
+}
+
+/** Where a deed has no place to begin from, it is refused: nothing is left to do for a copy of all that has completed. */
+const hasPlace = ({ verb }, run, pipeline) => verb === "rerun_from" ? phasesOf(run, pipeline).length > 0
+  : verb !== "fork" || run.state !== "COMPLETED" || placesOf(run).length > 0;
+
 const pathOf = (verb, id) => verb === "discard" ? `dead-letters/${part(id)}/${verb}` : `runs/${part(id)}/${verb.replaceAll("_", "-")}`;
 
 /** What a run obeys now, and its reader may have it do. @param {any} run @param {Set<string>} rights @param {any} pipeline */
 export function deedsOf(run, rights, pipeline) {
   const waits = waitsOf(run, pipeline).length > 0;
-  return DEEDS.filter(({ verb }) => rights.has(verb) && (verb === "signal" ? waits && run.allowed.length : run.allowed.includes(verb)));
+  return DEEDS.filter((deed) => rights.has(deed.verb) && (deed.verb === "signal" ? waits && run.allowed.length : run.allowed.includes(deed.verb) && hasPlace(deed, run, pipeline)));
 }
 
 /** @param {{run: any, rights: Set<string>, pipeline: any, onDone: () => void}} props */
@@ -97,13 +110,15 @@ function Asked({ deed, run, pipeline, waiting, given, set }) {
         <${Field} key=${given.at} schema=${{ title: "Value", ...schema }} root=${schema} name="Value" value=${given.value} onChange=${(value) => set({ value })} />`;
     }
     case "phase": {
-      const paths = run.phases.map(({ path }) => path).filter((path) => !path.includes("["));
+      const paths = phasesOf(run, pipeline);
       return html`<label><span class="label">Phase</span><select required value=${given.place} onChange=${(event) => set({ place: event.target.value })}>
         <option value="">Choose one</option>${paths.map((path) => html`<option value=${path}>${path}</option>`)}</select></label>`;
     }
-    default:
-      return html`<label><span class="label">${deed.asks === "to" ? "Back to" : "Up to"}</span><select value=${given.place} onChange=${(event) => set({ place: event.target.value })}>
-        <option value="">${deed.asks === "to" ? "Before the first phase" : "All that is committed"}</option>
-        ${run.checkpoints.map(({ id, phase }) => html`<option value=${id}>after ${phase}</option>`)}</select></label>`;
+    default: {
+      const isChosen = deed.verb === "fork" && run.state === "COMPLETED"; // all that is committed is all there is
+      return html`<label><span class="label">${deed.asks === "to" ? "Back to" : "Up to"}</span><select required=${isChosen} value=${given.place} onChange=${(event) => set({ place: event.target.value })}>
+        <option value="">${deed.asks === "to" ? "Before the first phase" : isChosen ? "Choose one" : "All that is committed"}</option>
+        ${placesOf(run).map(({ id, phase }) => html`<option value=${id}>after ${phase}</option>`)}</select></label>`;
+    }
   }
 }

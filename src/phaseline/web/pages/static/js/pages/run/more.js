@@ -2,19 +2,20 @@
 import { html, useState } from "../../html.js";
 import { cost, count } from "../../format.js";
 import { Ago } from "../../parts/time.js";
-import { Ask, DEEDS } from "./deeds.js";
+import { Ask, DEEDS, placesOf } from "./deeds.js";
 
 const deed = (verb) => DEEDS.find((each) => each.verb === verb);
 
 /** @param {{run: any, rights: Set<string>, pipeline: any, onDone: () => void}} props */
 export function Checkpoints({ run, rights, pipeline, onDone }) {
   const [asked, setAsked] = useState(/** @type {{verb: string, place: string} | null} */ (null));
+  const places = new Set(placesOf(run).map(({ id }) => id));
   const may = (verb) => rights.has(verb) && run.allowed.includes(verb);
   if (!run.checkpoints.length) return html`<p class="muted">None yet: there is one after each phase.</p>`;
   return html`
     <table class="list flat"><thead><tr><th>After</th><th class="end">When</th><th class="end"><span class="unseen">What to do</span></th></tr></thead>
       <tbody>${[...run.checkpoints].reverse().map(({ id, phase, created_at: at }) => html`<tr key=${id}><td class="mono">${phase}</td><td class="end"><${Ago} at=${at} /></td>
-        <td class="end">${["rollback", "fork"].filter(may).map((verb) => html` <button class="button small" onClick=${() => setAsked({ verb, place: id })}>${verb === "fork" ? "Fork from here" : "Roll back to here"}</button>`)}</td></tr>`)}</tbody></table>
+        <td class="end">${["rollback", "fork"].filter((verb) => may(verb) && places.has(id)).map((verb) => html` <button class="button small" onClick=${() => setAsked({ verb, place: id })}>${verb === "fork" ? "Fork from here" : "Roll back to here"}</button>`)}</td></tr>`)}</tbody></table>
     ${asked && html`<${Ask} deed=${deed(asked.verb)} place=${asked.place} run=${run} pipeline=${pipeline} onClose=${() => setAsked(null)} onDone=${() => { setAsked(null); onDone(); }} />`}`;
 }
 
