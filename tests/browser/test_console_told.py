@@ -247,3 +247,32 @@ async def test_no_place_is_offered_that_is_refused(page: Page, tmp_path: Path) -
             await places.select_option("after look")
             await page.get_by_role("dialog").get_by_role("button", name="Fork").click()
             await expect(page.locator("dl.facts").first).to_contain_text("Copy of")
+
+
+async def test_the_next_slot_of_a_schedule_is_not_that_of_before(page: Page, tmp_path: Path) -> None:
+    """Also where the slot was let go, since its run still waits: no event tells of that."""
+    async with opened_on(tmp_path) as runtime:
+        await runtime.schedules.put("held", writing, input="a", every=timedelta(seconds=1))
+        while not (await runtime.schedules.get("held")).last_slot:  # noqa: ASYNC110  # no event tells of it
+            await anyio.sleep(0.05)
+        async with consoled(page, runtime) as opened:
+            await opened.goto("#/schedules")
+            await expect(page.get_by_text("held", exact=True)).to_be_visible()
+            await expect(page.get_by_text("Live", exact=True)).to_be_visible()
+            await page.wait_for_timeout(500)
+            async with page.expect_response("**/api/schedules", timeout=10_000):
+                pass
+
+
+@pytest.mark.parametrize("place", ["pipelines", "dead-letters", "schedules", "workers", "analytics"])
+async def test_a_page_is_no_wider_than_a_phone(page: Page, tmp_path: Path, place: str) -> None:
+    """What is wider is moved by itself, and not the page."""
+    async with opened_on(tmp_path) as runtime:
+        await page.set_viewport_size({"width": WIDTH, "height": HEIGHT})
+        await (await runtime.start(looking, "a")).wait()
+        async with consoled(page, runtime) as opened:
+            await opened.goto(f"#/{place}")
+            await expect(page.get_by_role("heading", level=1)).to_be_visible()
+            await expect(page.get_by_text("Live", exact=True)).to_be_visible()
+            await page.wait_for_timeout(300)
+            assert WIDTH == await page.evaluate("document.documentElement.scrollWidth")

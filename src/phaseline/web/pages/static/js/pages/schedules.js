@@ -1,5 +1,5 @@
 // Schedules: when each begins its next run, and what people do to it.
-import { html, useState } from "../html.js";
+import { html, useEffect, useState } from "../html.js";
 import { change, part, read } from "../api.js";
 import { useMay } from "../access.js";
 import { useEvents } from "../live.js";
@@ -10,10 +10,11 @@ import { Failed, Loading, Notice } from "../parts/notice.js";
 import { Icon } from "../parts/icon.js";
 import { Reason } from "../parts/reason.js";
 import { useRows } from "../parts/rows.js";
-import { Ago } from "../parts/time.js";
+import { Ago, useNow } from "../parts/time.js";
 import { say } from "../parts/toast.js";
 
 const LOOK = 1_000; // milliseconds between two readings, however much happens
+const LATE = 2_000; // milliseconds after a slot, by when it has fired or was let go
 const SLOTS = 10;
 const DEEDS = {
   pause: { label: "Pause", icon: "pause", done: "is paused", means: "begins no run from now on. Runs that go on are left alone." },
@@ -30,6 +31,10 @@ export default function Schedules({ route: { query } }) {
   const load = useLoad((signal) => read("schedules", {}, signal), []);
   const look = useAtMost(() => !document.hidden && load.again(), LOOK);
   useEvents({ everything: true }, { event: ({ type }) => type === "PIPELINE_STARTED" && look(), catchUp: load.again });
+
+  const next = Math.min(...(load.data?.schedules || []).filter(({ paused }) => !paused).map(({ next_at: at }) => new Date(at).getTime()));
+  const now = useNow(next < Infinity);
+  useEffect(() => { if (now > next + LATE) look(); }, [now, next]); // a slot that is let go begins no run, and nothing tells of it
 
   const open = (name) => go(href(["schedules"], { name: name === opened ? null : name }), true);
   const schedules = load.data?.schedules || [];
