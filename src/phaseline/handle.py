@@ -47,7 +47,7 @@ class RunHandle(Generic[Out_co]):
     def __init__(self, runtime: Runtime, run_id: str, live: LiveRun | None, is_new: bool = False) -> None:
         self.id: str = run_id
         """Id of the run."""
-        self.is_new = is_new
+        self.is_new: bool = is_new
         """Whether the call that gave this handle began the run: not if that found it by its key, or got it by its id."""
         self._runtime = runtime
         self._live = live

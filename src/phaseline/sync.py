@@ -273,7 +273,7 @@ class SyncHandle(Generic[Out_co]):
     def __init__(self, runtime: SyncRuntime, handle: RunHandle[Out_co]) -> None:
         self.id: str = handle.id
         """Id of the run."""
-        self.is_new = handle.is_new
+        self.is_new: bool = handle.is_new
         """Whether the call that gave this handle began the run, as ``RunHandle.is_new``."""
         self._runtime = runtime
         self._handle = handle
