@@ -107,15 +107,23 @@ def _may_take(draft: Draft, node: PlanNode, key: str | None) -> bool:
         if len(items) < depth:  # any of the items
             break
         around = draft.row(draft.plan.nodes[scope].at(items[:depth]))
-        if around is not None and (
-            around.state in ENDED_PHASES
-            or (around.total is not None and depth < len(items) and items[depth] >= around.total)
-        ):
+        if around is not None and around.state in ENDED_PHASES:
             return False
+    if _map_without(draft, scopes, items) is not None:
+        return False
     if len(items) < len(scopes):
         return True
     row = draft.row(node.at(items))
     return row is None or row.state not in ENDED_PHASES
+
+
+def _map_without(draft: Draft, scopes: Sequence[int], items: Items) -> PhaseRecord | None:
+    """Give the map among those around a node that is known not to have such an item."""
+    for depth, (scope, item) in enumerate(zip(scopes, items, strict=False)):  # fewer items: any of the others
+        around = draft.row(draft.plan.nodes[scope].at(items[:depth]))
+        if around is not None and around.total is not None and item >= around.total:
+            return around
+    return None
 
 
 def _why_none(draft: Draft, awaiting: Sequence[PlanNode], key: str | None) -> str:
@@ -127,12 +135,9 @@ def _why_none(draft: Draft, awaiting: Sequence[PlanNode], key: str | None) -> st
         depth = len(scopes)
         items = node.awaits.items_of(key, depth)
         if items is not None:
-            for level, (scope, item) in enumerate(
-                zip(scopes, items, strict=False)
-            ):  # or it is for any of them
-                around = draft.row(draft.plan.nodes[scope].at(items[:level]))
-                if around is not None and around.total is not None and item >= around.total:
-                    return f"there is no such item: {around.path!r} has {around.total}, counted from 0"
+            lacking = _map_without(draft, scopes, items)
+            if lacking is not None:
+                return f"there is no such item: {lacking.path!r} has {lacking.total}, counted from 0"
             return "what waits for it has ended; roll the run back to before that, or rerun_from it once the run has ended"
         indices = ".".join(["index"] * depth) + " of the item"
         keys[indices if node.awaits.key is None and depth else repr(node.awaits.key)] = None

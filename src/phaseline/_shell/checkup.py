@@ -72,7 +72,7 @@ def examine_closed(
     """
     until = time.monotonic() + MOMENT
     while True:
-        can_be_asked = is_open(storage) or not storage.blocking
+        was_open = is_open(storage)
         with looked_at(storage) as is_opened:
             if is_opened:
                 with suppress(StorageError):  # asked below, it says what is the matter
@@ -82,7 +82,7 @@ def examine_closed(
             finally:
                 if is_opened:
                     storage.close()
-        stays_so = is_opened or (can_be_asked and (is_open(storage) or not storage.blocking))
+        stays_so = is_opened or not storage.blocking or (was_open and is_open(storage))
         if stays_so or found.storage is None or time.monotonic() >= until:
             return found
         time.sleep(PAUSE)

@@ -186,7 +186,7 @@ async def commit_to(runner: Runner, run_id: str, make: Callable[[LiveRun], Await
     command = await make(live)
     if live is known:  # others may have moved it on
         live.doubted = runner.storage.shared or live.doubted
-        live.stale = live.stale or (runner.use is not None and runner.use.others > 0)
+        live.stale = live.stale or runner.shares_memory
     try:
         await runner.committer.store(live, command)
     finally:

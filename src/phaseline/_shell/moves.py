@@ -13,6 +13,7 @@ from phaseline.rows import ENDED_STATES
 
 if TYPE_CHECKING:
     from phaseline._shell.runner import Runner
+    from phaseline._shell.storage_use import Use
 
 log: Final = logging.getLogger("phaseline.runner")
 
@@ -20,12 +21,19 @@ log: Final = logging.getLogger("phaseline.runner")
 class Moves:
     """Hears of commits from any thread, and looks on the event loop: once for all that came meanwhile."""
 
-    def __init__(self, runner: Runner) -> None:
-        """Make one, on the event loop of the runner."""
-        self._runner = runner
+    def __init__(self, runner: Runner, use: Use) -> None:
+        """Begin to hear, on the event loop of the runner."""
+        self._runner, self._use = runner, use
         self._post = loop_post()
         self._moved: set[str] = set()
         self._is_to_look = False
+        use.listeners[runner.options.namespace] = self
+
+    def close(self) -> None:
+        """Hear no more; a later one of the namespace may be there by now, and goes on."""
+        namespace = self._runner.options.namespace
+        if self._use.listeners.get(namespace) is self:
+            del self._use.listeners[namespace]
 
     def heard(self, run_id: str) -> None:
         """Take note that a run was moved on elsewhere; from any thread."""

@@ -189,6 +189,11 @@ class Runner:
         """The one that has the storage open, for all that share it."""
         return self if self._beside is None else self._beside
 
+    @property
+    def shares_memory(self) -> bool:
+        """Whether another runtime uses the same memory, and may have moved on what is known here."""
+        return self.use is not None and self.use.others > 0
+
     @cached_property
     def renewer(self) -> Renewer:
         """Extends the leases of all of them."""
@@ -209,8 +214,7 @@ class Runner:
         self._tasks, self.crew = tasks, crew_of(tasks)
         self._post, self._context, self.scope = loop_post(), knowing_context(), scope_class()
         if self.use is not None and not self.storage.shared:
-            self._moves = Moves(self)
-            self.use.listeners[self.options.namespace] = self._moves
+            self._moves = Moves(self, self.use)
         if isinstance(self.committer, GroupCommitter):
             for _ in range(self.committer.batches):
                 self.spawn(self.committer.run)
@@ -437,8 +441,7 @@ class Runner:
         Raises:
             RunNotFoundError: There is none.
         """
-        others = self.storage.shared or (self.use is not None and self.use.others > 0)
-        live = None if others else self.live.get(run_id)
+        live = None if self.storage.shared or self.shares_memory else self.live.get(run_id)
         if live is not None and not live.stale:
             return live.snapshot.run
         record = await self.read(partial(self.storage.head, self.options.namespace, run_id))
@@ -517,10 +520,9 @@ class Runner:
             threads.close()
         self.on_waiting = self.on_due = self.on_seat = self.on_expiry = self.on_level = self.on_message = None
         self.on_moves = None
-        if self.use is not None and self.use.listeners.get(self.options.namespace) is self._moves:
-            self.use.listeners.pop(
-                self.options.namespace, None
-            )  # else a later one of that namespace is there by now
+        if self._moves is not None:
+            self._moves.close()
+            self._moves = None
         self.publish = self.bus.publish
         self.committer.close(self.live.values())
         del self.committer

@@ -118,13 +118,13 @@ def _longest_pause(runner: Runner) -> float:
         return SLOW_POLL if runner.storage.nudges else POLL
     if runner.use is None:  # a memory of its own
         return math.inf
-    return POLL if runner.use.others else RARE_POLL
+    return POLL if runner.shares_memory else RARE_POLL
 
 
 def _carried_here(runner: Runner, run_id: str) -> LiveRun | None:
     """Give a run that this runner is busy with, or alone to be so."""
     live = runner.busy_with(run_id)
-    if live is not None and runner.use is not None and runner.use.others and live.is_idle:
+    if live is not None and runner.shares_memory and live.is_idle:
         live.stale = True  # another one on the same memory may have moved it on
         return None
     return live
