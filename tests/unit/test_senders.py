@@ -24,6 +24,16 @@ from phaseline.storage.sql.notices import Hearer, Teller
 PATIENCE = 20
 
 
+class Entered:
+    """What is needed of a connection that is used by ``with``."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+
 class Threads:
     """Lets no thread begin, as a process that has too many, until ``are_there``."""
 
@@ -190,13 +200,7 @@ def test_a_hearer_that_cannot_connect_says_so_once(
     caplog.set_level(logging.INFO)
     outages, tries = list[int](), threading.Semaphore(0)
 
-    class Connection:
-        def __enter__(self) -> Self:
-            return self
-
-        def __exit__(self, *_: object) -> None:
-            pass
-
+    class Connection(Entered):
         def execute(self, statement: object) -> None:
             pass
 
@@ -229,13 +233,7 @@ def test_a_hearer_outlives_what_it_cannot_read(
     assert notices.read("[" * 7_900) is None
     reads, tries = iter([MemoryError("a mistake of ours"), None]), threading.Semaphore(0)
 
-    class Connection:
-        def __enter__(self) -> Self:
-            return self
-
-        def __exit__(self, *_: object) -> None:
-            pass
-
+    class Connection(Entered):
         def execute(self, statement: object) -> None:
             tries.release()
 
@@ -260,10 +258,7 @@ def test_a_hearer_that_is_stopped_while_it_connects_hears_nothing() -> None:
     """Nobody could wake it any more, should the server say nothing from then on."""
     going_on, asked = threading.Event(), list[str]()
 
-    class Connection:
-        def __enter__(self) -> Self:
-            return self
-
+    class Connection(Entered):
         def __exit__(self, *_: object) -> None:
             asked.append("closed")
 
