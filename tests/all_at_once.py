@@ -71,7 +71,7 @@ from phaseline.storage.memory import MemoryStorage
 from phaseline.storage.sql.store import SqlStorage
 from phaseline.testing.checker import check
 from phaseline.timetable import ScheduleRecord, key_of, slot_text, turn_of
-from phaseline.units import Unit
+from phaseline.unit_of_work import Unit
 
 T = TypeVar("T")
 MOST_RUNS = 4

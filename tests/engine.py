@@ -40,7 +40,7 @@ from phaseline.rows import (
     WaitKind,
 )
 from phaseline.storage.memory import MemoryStorage
-from phaseline.units import Outcome, Unit
+from phaseline.unit_of_work import Outcome, Unit
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 LEASE = timedelta(seconds=30)

@@ -17,11 +17,11 @@ from phaseline._engine.draft import Draft
 from phaseline._engine.snapshot import Snapshot
 from phaseline._engine.verdicts import Refused
 from phaseline.abc import ClaimRequest, DueRuns, DueWaits, HeldPhase, LateLevels, Storage
-from phaseline.finding import RunFilter
 from phaseline.rows import Definition, PhaseRecord, RunRecord
+from phaseline.run_filter import RunFilter
 from phaseline.testing.stored import stored_runs
 from phaseline.timetable import Firing, ScheduleRecord
-from phaseline.units import Outcome, RunRows, Unit
+from phaseline.unit_of_work import Outcome, RunRows, Unit
 
 START = datetime(2030, 1, 1, tzinfo=UTC)
 LEASE = timedelta(seconds=30)

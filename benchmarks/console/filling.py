@@ -18,11 +18,11 @@ import psycopg
 from phaseline import Abort, Pipeline, RunHandle, Runtime, Signal, each, phase
 from phaseline._shell.ids import commit_ids, new_run_id
 from phaseline.abc import Storage
-from phaseline.letters import DeadLetter
-from phaseline.marks import marks_of
+from phaseline.dead_letter import DeadLetter
 from phaseline.rows import INPUT, RunRecord
 from phaseline.storage.sql.store import SqlStorage
-from phaseline.units import RunRows, Unit
+from phaseline.tags import marks_of
+from phaseline.unit_of_work import RunRows, Unit
 
 NAMESPACE = "default"
 SPAN = timedelta(days=30)

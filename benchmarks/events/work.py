@@ -9,7 +9,7 @@ import anyio
 
 from phaseline import Context, CustomEvent, Pipeline, RunHandle, Runtime, phase
 from phaseline.storage.sql.store import SqlStorage
-from phaseline.units import Outcome, Unit
+from phaseline.unit_of_work import Outcome, Unit
 
 Told = tuple[str, int]
 """Id of a run, and the number of an event."""

@@ -35,7 +35,7 @@ FLOORS = (
         "Surfaces",
         "for a shell, a network, a terminal, a test, an observer",
         _rooms(
-            "cli web console otel prometheus recipes ai templates views outline showing scraping sync testing"
+            "cli web console otel prometheus recipes ai templates views outline inspection scraper sync testing"
         ),
         (0, 0, 1),
     ),
@@ -50,7 +50,7 @@ FLOORS = (
     Floor(
         "Shell",
         "waits and does: commits, calls bodies",
-        _rooms("_shell bus subscriptions watches plugins measuring"),
+        _rooms("_shell bus subscriptions watches plugins metrics"),
         (2, 0, 0.48),
     ),
     Floor(
@@ -64,7 +64,9 @@ FLOORS = (
     Floor(
         "What goes in and out",
         "units of work, questions and answers",
-        _rooms("units finding health letters exports wire interest observing asking"),
+        _rooms(
+            "unit_of_work run_filter health dead_letter exports wire event_filter instrumentation query_arguments"
+        ),
         (4, 0, 1),
     ),
     Floor(
@@ -76,13 +78,13 @@ FLOORS = (
     Floor(
         "Facts and rules",
         "runs, events; no I/O, no time, no chance",
-        _rooms("machine retry events control places run rows statistics marks slots limits usage"),
+        _rooms("machine retry events control places run rows statistics tags schedule_rule limits usage"),
         (6, 0, 1),
     ),
     Floor(
         "Values",
         "what all other rooms may use",
-        _rooms("_values serving logs loops times schemes errors masking"),
+        _rooms("_values serving logs event_loop times schemes errors masking"),
         (7, 0, 1),
     ),
 )

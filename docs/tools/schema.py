@@ -11,7 +11,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import NamedTuple
 
-from phaseline import abc, letters, rows, timetable, units
+from phaseline import abc, dead_letter, rows, timetable, unit_of_work
 from phaseline.storage.sql.migrations import LATEST, statements
 
 PAGE = Path(__file__).parents[1] / "reference/schema.md"
@@ -38,10 +38,10 @@ RECORDS: Mapping[str, type] = {
     "pipeline_run": rows.RunRecord,
     "phase_execution": rows.PhaseRecord,
     "checkpoint": rows.Checkpoint,
-    "step_result": units.StepResult,
+    "step_result": unit_of_work.StepResult,
     "signal": rows.SignalRecord,
-    "dead_letter": letters.DeadLetter,
-    "message": units.Message,
+    "dead_letter": dead_letter.DeadLetter,
+    "message": unit_of_work.Message,
     "schedule": timetable.ScheduleRecord,
     "worker": abc.WorkerRecord,
 }

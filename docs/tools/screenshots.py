@@ -30,7 +30,7 @@ from phaseline import RunHandle, Runtime
 from phaseline._shell.ids import new_run_id
 from phaseline.rows import PhaseState
 from phaseline.testing.storage.build import make_phase, make_run, make_unit
-from phaseline.units import Unit
+from phaseline.unit_of_work import Unit
 from phaseline.web import Access, console
 
 ROOT: Final = Path(__file__).parents[2]

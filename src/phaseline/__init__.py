@@ -14,7 +14,6 @@ from phaseline._definition.step import wait_for
 from phaseline.bus import EventBus
 from phaseline.errors import PhaselineError
 from phaseline.events import Event, Transition
-from phaseline.finding import Commanded, Orphans, RunPage, RunSummary
 from phaseline.handle import RunHandle
 from phaseline.limits import Rate
 from phaseline.machine import StateMachine, Transitions
@@ -22,6 +21,7 @@ from phaseline.pipeline import Dag, Pipeline
 from phaseline.retry import Retry
 from phaseline.rows import Checkpoint, ErrorCategory, PhaseRecord, PhaseState, RunState
 from phaseline.run import Run
+from phaseline.run_filter import Commanded, Orphans, RunPage, RunSummary
 from phaseline.runs import Runs
 from phaseline.runtime import Runtime
 from phaseline.schedule import Schedule

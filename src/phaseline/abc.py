@@ -13,14 +13,14 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 import attrs
 
 from phaseline._values.codec import same_json
+from phaseline.dead_letter import EVERY_LETTER, DeadLetter, LetterFilter, LetterKey
 from phaseline.errors import RuntimeUsageError, StorageUnavailableError
 from phaseline.events import Event
-from phaseline.finding import EVERY_RUN, RunFilter
-from phaseline.letters import EVERY_LETTER, DeadLetter, LetterFilter, LetterKey
 from phaseline.places import Place, page_of, places_of
 from phaseline.rows import Checkpoint, Definition, PhaseRecord, PhaseState, RunRecord
+from phaseline.run_filter import EVERY_RUN, RunFilter
 from phaseline.statistics import Grouping, Statistics
-from phaseline.units import Message, Outcome, RunRows, Unit
+from phaseline.unit_of_work import Message, Outcome, RunRows, Unit
 from phaseline.usage import Usage
 
 if TYPE_CHECKING:

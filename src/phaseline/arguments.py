@@ -24,11 +24,11 @@ from phaseline._shell.starting import AT_ONCE, StartOptions
 from phaseline._values.spans import LONGEST, check_unit
 from phaseline._values.texts import did_you_mean, storable_key
 from phaseline.abc import Clock, Queue, Storage
-from phaseline.asking import SPAN_OR_TO_COME, check_moment
 from phaseline.backends import queue_from, storage_from, transport_from
 from phaseline.bus import EventBus
 from phaseline.errors import DefinitionError, PipelineNotRegisteredError
 from phaseline.pipeline import Host, Pipeline
+from phaseline.query_arguments import SPAN_OR_TO_COME, check_moment
 from phaseline.settings import Settings
 from phaseline.transport import Transport
 

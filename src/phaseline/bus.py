@@ -14,9 +14,9 @@ from anyio import from_thread
 from anyio.lowlevel import current_token
 
 from phaseline.errors import DefinitionError, RuntimeUsageError
+from phaseline.event_filter import Interest, Kind, interest
+from phaseline.event_loop import loop_here
 from phaseline.events import Event
-from phaseline.interest import Interest, Kind, interest
-from phaseline.loops import loop_here
 from phaseline.subscriptions import Handler, HandlerThreads, Subscription, SubscriptionStats
 from phaseline.watches import Inbox, LiveWatch, Watch
 

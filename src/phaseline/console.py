@@ -29,12 +29,12 @@ from rich.tree import Tree
 from phaseline._values.texts import printable
 from phaseline.events import Event, PhaseProgress
 from phaseline.handle import RunHandle
+from phaseline.inspection import pipeline_of
 from phaseline.outline import Entry, outline
 from phaseline.pipeline import Pipeline
 from phaseline.retry import Retry
 from phaseline.rows import ENDED_STATES, ErrorInfo, PhaseRecord, PhaseState, Progress, RunState
 from phaseline.run import Run
-from phaseline.showing import pipeline_of
 
 __all__ = ["watch", "Picture"]
 

@@ -12,13 +12,13 @@ import attrs
 
 from phaseline._shell.controlling import carry_out, command_of, each_of
 from phaseline._shell.runner import Runner
-from phaseline.asking import check_asked, check_page, check_run_id
 from phaseline.control import Verb
+from phaseline.dead_letter import DeadLetter, LetterFilter, LetterKey, LetterPage, letter_filter
 from phaseline.errors import DefinitionError, PhaselineError
-from phaseline.finding import Commanded, Order
-from phaseline.letters import DeadLetter, LetterFilter, LetterKey, LetterPage, letter_filter
 from phaseline.pipeline import Selected, names_of
+from phaseline.query_arguments import check_asked, check_page, check_run_id
 from phaseline.rows import ErrorCategory
+from phaseline.run_filter import Commanded, Order
 
 PAGE = 100
 """Letters of a page where the caller does not say, and runs that a command to many is given to at once."""

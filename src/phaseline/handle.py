@@ -23,10 +23,10 @@ from phaseline._shell.runner import Runner
 from phaseline._shell.sending import send
 from phaseline._shell.waiting import ended_run, follow, raise_unless_completed
 from phaseline._values.spans import check_unit
-from phaseline.asking import check_seq
 from phaseline.control import Verb
 from phaseline.errors import ResultTimeoutError, RunNotFoundError, RunNotVisibleError
 from phaseline.events import Event
+from phaseline.query_arguments import check_seq
 from phaseline.rows import ENDED_STATES, SETTLED_STATES, Checkpoint
 from phaseline.run import Run
 

@@ -45,9 +45,9 @@ from phaseline.errors import (
     RuntimeNotOpenError,
     RuntimeUsageError,
 )
+from phaseline.event_loop import is_here, loop_here
 from phaseline.limits import Rate
 from phaseline.logs import Called, called
-from phaseline.loops import is_here, loop_here
 from phaseline.machine import Transitions
 from phaseline.queues.inprocess import InProcessQueue
 from phaseline.retry import Retry

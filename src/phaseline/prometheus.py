@@ -18,10 +18,10 @@ from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
 from phaseline.events import Event
-from phaseline.measuring import BUCKETS, COUNTED, READ, Instrument, counted
+from phaseline.metrics import BUCKETS, COUNTED, READ, Instrument, counted
 from phaseline.rows import PhaseRecord, RunRecord
 from phaseline.runtime import Runtime
-from phaseline.scraping import MAX_AGE, Scraper
+from phaseline.scraper import MAX_AGE, Scraper
 
 __all__ = ["instrument"]
 

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from phaseline.marks import Attribute, attributes_of, tags_of
+from phaseline.tags import Attribute, attributes_of, tags_of
 from phaseline.usage import Spending
 
 INPUT = ""

@@ -17,8 +17,8 @@ from phaseline.errors import (
     PipelineRolledBackError,
     RunNotSettledError,
 )
-from phaseline.marks import Attribute
 from phaseline.rows import Checkpoint, ErrorInfo, PhaseRecord, RunRecord, RunState, StateChange
+from phaseline.tags import Attribute
 from phaseline.usage import NO_SPENDING, Usage, total
 
 if TYPE_CHECKING:

@@ -12,11 +12,11 @@ import attrs
 from phaseline._shell.controlling import carry_out, command_of, each_of
 from phaseline._shell.ids import first_id
 from phaseline._shell.runner import Runner
-from phaseline.asking import check_run_id
 from phaseline.control import Verb
 from phaseline.errors import DefinitionError, PhaselineError
-from phaseline.finding import Commanded, Order, Orphans, RunFilter, RunPage, RunSummary
+from phaseline.query_arguments import check_run_id
 from phaseline.rows import ENDED_STATES, Definition, RunRecord, RunState
+from phaseline.run_filter import Commanded, Order, Orphans, RunFilter, RunPage, RunSummary
 from phaseline.statistics import GROUPINGS, Grouping, Statistics
 from phaseline.usage import Usage
 

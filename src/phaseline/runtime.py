@@ -44,7 +44,6 @@ from phaseline.arguments import (
     checked_storage,
     checked_transport,
 )
-from phaseline.asking import check_asked, check_moment, check_page, check_run_id
 from phaseline.bus import DEFAULT_BUFFER, EventBus, check_buffer
 from phaseline.control import Verb
 from phaseline.dead_letters import DeadLetters
@@ -54,24 +53,25 @@ from phaseline.errors import (
     RuntimeNotOpenError,
     RuntimeUsageError,
 )
+from phaseline.event_filter import Kind, interest
 from phaseline.events import ErrorOccurred
-from phaseline.finding import Order, Orphans, Stage, run_filter
 from phaseline.handle import RunHandle
 from phaseline.health import PATIENCE, Health
-from phaseline.interest import Kind, interest
+from phaseline.instrumentation import Observers
 from phaseline.limits import Rate
 from phaseline.logs import Called
-from phaseline.marks import Attribute, marks_of
-from phaseline.observing import Observers
 from phaseline.pipeline import Pipeline, Selected, elsewhere, names_of, open_hosts, warn_of_endless
+from phaseline.query_arguments import check_asked, check_moment, check_page, check_run_id
 from phaseline.queues.inprocess import InProcessQueue
 from phaseline.retry import Retry
 from phaseline.rows import ENDED_STATES, ErrorCategory
 from phaseline.run import Run
+from phaseline.run_filter import Order, Orphans, Stage, run_filter
 from phaseline.runs import Runs, orphans_of
 from phaseline.schedules import Schedules
 from phaseline.settings import WITHOUT_SETTINGS, Settings
 from phaseline.streams import EventStream, checked_after
+from phaseline.tags import Attribute, marks_of
 from phaseline.transport import Transport
 from phaseline.usage import Quota
 

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 
 import attrs
 
-from phaseline.marks import Attribute, attributes_of, tags_of
+from phaseline.tags import Attribute, attributes_of, tags_of
 from phaseline.timetable import CatchUp, Overlap, ScheduleRecord, UnreadableSchedule
 
 

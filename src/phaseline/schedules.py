@@ -24,10 +24,10 @@ from phaseline.errors import (
     StorageUnavailableError,
 )
 from phaseline.handle import RunHandle
-from phaseline.marks import MOST, Attribute, marks_of
 from phaseline.pipeline import Pipeline
 from phaseline.schedule import Schedule, schedule_of
-from phaseline.slots import ZONE_ERRORS, Rule, rule_of, unknown_zone, zone_of
+from phaseline.schedule_rule import ZONE_ERRORS, Rule, rule_of, unknown_zone, zone_of
+from phaseline.tags import MOST, Attribute, marks_of
 from phaseline.timetable import CatchUp, Overlap, ScheduleRecord
 
 if TYPE_CHECKING:

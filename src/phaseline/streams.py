@@ -17,12 +17,12 @@ from anyio.lowlevel import checkpoint
 from phaseline._shell.outage import patiently
 from phaseline._shell.positions import MOST, PAGE, Positions, stored
 from phaseline._shell.runner import Runner
-from phaseline.asking import check_run_id, check_seq
 from phaseline.bus import DEFAULT_BUFFER
 from phaseline.errors import CodecError, DefinitionError, ReaderTooSlowError
+from phaseline.event_filter import Interest
 from phaseline.events import Event
-from phaseline.finding import RunFilter
-from phaseline.interest import Interest
+from phaseline.query_arguments import check_run_id, check_seq
+from phaseline.run_filter import RunFilter
 
 log: Final = logging.getLogger("phaseline.streams")
 

@@ -12,9 +12,9 @@ from typing import Final, Protocol
 import anyio
 import attrs
 
+from phaseline.event_filter import Interest
+from phaseline.event_loop import Post, is_meant_for_us, loop_post
 from phaseline.events import Event
-from phaseline.interest import Interest
-from phaseline.loops import Post, is_meant_for_us, loop_post
 
 log: Final = logging.getLogger("phaseline.bus")
 

@@ -23,17 +23,17 @@ from phaseline._shell.tracing import starting
 from phaseline.arguments import check_startable
 from phaseline.dead_letters import DeadLetters
 from phaseline.errors import DefinitionError, RunningLoopError, RuntimeNotOpenError, RuntimeUsageError
+from phaseline.event_loop import loop_here
 from phaseline.events import Event
 from phaseline.handle import RunHandle
 from phaseline.limits import Rate
-from phaseline.loops import loop_here
-from phaseline.marks import Attribute, marks_of
 from phaseline.pipeline import Pipeline
 from phaseline.rows import Checkpoint
 from phaseline.run import Run
 from phaseline.runs import Runs
 from phaseline.runtime import Runtime
 from phaseline.schedules import Schedules
+from phaseline.tags import Attribute, marks_of
 
 if TYPE_CHECKING:
     from phaseline.exports import RunExport

@@ -11,8 +11,8 @@ import attrs
 import msgspec
 
 from phaseline.errors import CodecError
-from phaseline.slots import Rule
-from phaseline.units import Outcome, Unit
+from phaseline.schedule_rule import Rule
+from phaseline.unit_of_work import Outcome, Unit
 
 Overlap: TypeAlias = Literal["skip", "allow", "queue"]
 """What becomes of a slot while an earlier run of its schedule goes on: it is let go, fired all the same, or waits."""

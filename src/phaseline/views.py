@@ -11,12 +11,12 @@ from typing import Annotated, Any, ClassVar, Final, Self
 from pydantic import BaseModel, ConfigDict, Field, PlainSerializer
 
 from phaseline.control import allowed_in
+from phaseline.dead_letter import DeadLetter
 from phaseline.errors import DefinitionError
-from phaseline.finding import RunSummary
-from phaseline.letters import DeadLetter
 from phaseline.pipeline import Pipeline
 from phaseline.rows import Checkpoint, ErrorInfo, PhaseRecord, StateChange
 from phaseline.run import Run
+from phaseline.run_filter import RunSummary
 from phaseline.schedule import Schedule
 from phaseline.statistics import Percentiles, Statistics
 from phaseline.usage import Usage, cost_text

@@ -6,9 +6,9 @@ from collections import deque
 from collections.abc import Sequence
 from typing import Self
 
+from phaseline.event_filter import Interest
+from phaseline.event_loop import LoopEvent, new_event
 from phaseline.events import Event
-from phaseline.interest import Interest
-from phaseline.loops import LoopEvent, new_event
 from phaseline.rows import SETTLED_STATES
 
 LIVE_KEPT = 10_000

@@ -13,7 +13,7 @@ from playwright.async_api import Page, expect
 from tests.consoles import consoled
 
 from phaseline import Pipeline, Runtime, Signal, each, phase
-from phaseline.finding import RunSummary
+from phaseline.run_filter import RunSummary
 from phaseline.web import Access, Action
 
 APPROVED = Signal[bool]("approved")

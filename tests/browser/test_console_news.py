@@ -14,7 +14,7 @@ from playwright.async_api import Page, Route, expect
 from tests.consoles import consoled
 
 from phaseline import Abort, Context, Pipeline, Runtime, each, phase
-from phaseline.finding import RunSummary
+from phaseline.run_filter import RunSummary
 from phaseline.web import Access
 from phaseline.web.access import Action
 

@@ -16,7 +16,6 @@ from msgspec.structs import replace
 
 from phaseline.abc import Claimed, ClaimRequest, Storage, WorkerRecord
 from phaseline.events import CheckpointCreated, Emitted, Event, PhaseRetrying, PhaseSkipped, Transition
-from phaseline.finding import RunFilter
 from phaseline.rows import (
     ENDED_STATES,
     SETTLED_STATES,
@@ -30,11 +29,12 @@ from phaseline.rows import (
     SignalRecord,
     WaitKind,
 )
+from phaseline.run_filter import RunFilter
 from phaseline.storage.memory import MemoryStorage
 from phaseline.storage.sql.store import SqlStorage
 from phaseline.testing.storage.base import PLENTY
 from phaseline.testing.storage.build import NOW, Take, make_message, make_phase, make_run, make_unit, of_plan
-from phaseline.units import Message, MessageKind, RunRows, SavedValue, StepResult, Unit
+from phaseline.unit_of_work import Message, MessageKind, RunRows, SavedValue, StepResult, Unit
 
 # --------------------------------------------------------------------- small worlds, so that things meet
 SPACES = st.sampled_from(["one", "two"])

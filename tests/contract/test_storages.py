@@ -19,7 +19,7 @@ from phaseline.storage.sql.store import SqlStorage
 from phaseline.testing import StorageContract
 from phaseline.testing.storage.base import write
 from phaseline.testing.storage.build import ERROR, NAMESPACE, NOW, make_phase, make_run, make_unit, new_run
-from phaseline.units import Outcome
+from phaseline.unit_of_work import Outcome
 
 
 class TestMemory(StorageContract):

@@ -17,7 +17,7 @@ from phaseline.errors import StorageUnavailableError
 from phaseline.storage.sql.store import SqlStorage
 from phaseline.testing.accounts import Reply
 from phaseline.testing.checker import check
-from phaseline.units import Outcome, Unit
+from phaseline.unit_of_work import Outcome, Unit
 
 RUNS, EVERY, TIMES = 12, 3, 6
 

@@ -12,7 +12,7 @@ from tests.crash.scene import Scene
 
 from phaseline import Runtime
 from phaseline._shell.options import RunnerOptions
-from phaseline.letters import DeadLetter
+from phaseline.dead_letter import DeadLetter
 from phaseline.testing.checker import check
 
 RUNS = 4

@@ -10,7 +10,7 @@ import pytest
 from docs.tools import GENERATED, llms, picture, schema
 
 import phaseline
-from phaseline import control, measuring
+from phaseline import control, metrics
 from phaseline.abc import Storage
 from phaseline.cli import codes, verbs
 from phaseline.web import problems, routes
@@ -22,7 +22,7 @@ ROOT = Path(__file__).parents[2]
     ("page", "module"),
     [
         ("reference/control.md", control),
-        ("how-to/observe.md", measuring),
+        ("how-to/observe.md", metrics),
         ("how-to/cli.md", codes),
         ("how-to/cli.md", verbs),
         ("reference/web.md", routes),

@@ -17,8 +17,8 @@ from phaseline import Runtime
 from phaseline.abc import Storage
 from phaseline.cli.codes import ExitCode
 from phaseline.errors import RunNotFoundError
+from phaseline.inspection import detail_of, outline_of
 from phaseline.rows import PhaseState
-from phaseline.showing import detail_of, outline_of
 from phaseline.testing import FakeClock
 
 TILL = "tests.apps.till:make"

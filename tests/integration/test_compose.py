@@ -31,7 +31,7 @@ from phaseline import (
     when,
 )
 from phaseline.errors import EncodeError, NoOutputError, PipelineFailedError, PipelineNotRegisteredError
-from phaseline.showing import detail_of
+from phaseline.inspection import detail_of
 from phaseline.storage.sql.store import SqlStorage
 
 COMPLETED, SKIPPED, FAILED = PhaseState.COMPLETED, PhaseState.SKIPPED, PhaseState.FAILED

@@ -11,7 +11,7 @@ import pytest
 from phaseline import Context, Pipeline, Runtime, Signal, phase
 from phaseline.storage.sql.store import SqlStorage
 from phaseline.testing import FakeClock
-from phaseline.units import Outcome, Unit
+from phaseline.unit_of_work import Outcome, Unit
 
 NUDGED = Signal[int]("nudged")
 TURNS = 4

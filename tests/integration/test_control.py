@@ -31,7 +31,7 @@ from phaseline.rows import ENDED_STATES
 from phaseline.storage.sql.store import SqlStorage
 from phaseline.testing import EventRecorder, FakeClock
 from phaseline.testing.checker import check
-from phaseline.units import Outcome, Unit
+from phaseline.unit_of_work import Outcome, Unit
 
 BOUND = 10.0
 """Real seconds in which a thing happens that happens at all."""

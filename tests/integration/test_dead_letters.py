@@ -23,6 +23,7 @@ from phaseline import (
     each,
     phase,
 )
+from phaseline.dead_letter import DeadLetter
 from phaseline.errors import (
     CommandRefusedError,
     DefinitionError,
@@ -30,7 +31,6 @@ from phaseline.errors import (
     RunNotFoundError,
     RuntimeNotOpenError,
 )
-from phaseline.letters import DeadLetter
 from phaseline.testing import EventRecorder, FakeClock
 from phaseline.testing.checker import InvariantError, check
 

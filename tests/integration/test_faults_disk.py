@@ -15,7 +15,7 @@ from phaseline.storage.sql.store import SqlStorage
 from phaseline.testing.accounts import Reply
 from phaseline.testing.checker import check
 from phaseline.testing.faults import Faults
-from phaseline.units import Outcome, Unit
+from phaseline.unit_of_work import Outcome, Unit
 
 LARGE = 100_000
 """Characters that need pages of their own, so that no room left in others takes them."""

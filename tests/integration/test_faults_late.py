@@ -18,7 +18,7 @@ from phaseline._definition.context import CustomEvent
 from phaseline.errors import StorageUnavailableError
 from phaseline.storage.sql.store import SqlStorage
 from phaseline.testing.checker import check
-from phaseline.units import Outcome, Unit
+from phaseline.unit_of_work import Outcome, Unit
 
 PATIENCE = 30
 in_thread = anyio.to_thread.run_sync

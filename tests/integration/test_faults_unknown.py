@@ -12,7 +12,7 @@ from phaseline import Pipeline, Runtime, phase
 from phaseline.errors import StorageUnavailableError
 from phaseline.storage.sql.store import SqlStorage
 from phaseline.testing.checker import check
-from phaseline.units import Outcome, RunRows, Unit
+from phaseline.unit_of_work import Outcome, RunRows, Unit
 
 PATIENCE = 30
 

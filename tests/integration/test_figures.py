@@ -40,7 +40,7 @@ from phaseline import (
     wait_for,
 )
 from phaseline.errors import PipelineFailedError, StorageUnavailableError
-from phaseline.measuring import METRICS, Instrument
+from phaseline.metrics import METRICS, Instrument
 from phaseline.storage.memory import MemoryStorage
 from phaseline.storage.sql.store import SqlStorage
 

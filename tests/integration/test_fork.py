@@ -41,7 +41,7 @@ from phaseline.errors import (
 )
 from phaseline.testing import FakeClock
 from phaseline.testing.checker import check
-from phaseline.units import Outcome, Unit
+from phaseline.unit_of_work import Outcome, Unit
 
 __all__ = ["anyio_backend"]
 BOUND = 10.0

@@ -14,7 +14,7 @@ from tests.opening import OpenRuntime
 from phaseline import Pipeline, Runtime, phase
 from phaseline.abc import Storage
 from phaseline.errors import KeyConflictError
-from phaseline.finding import EVERY_RUN
+from phaseline.run_filter import EVERY_RUN
 from phaseline.testing import FakeClock
 
 

@@ -13,8 +13,8 @@ from tests.opening import OpenRuntime
 from phaseline import Context, Pipeline, RunState, Runtime, each, phase, start_child
 from phaseline.abc import Storage
 from phaseline.errors import DefinitionError, PipelineFailedError, PipelineRolledBackError
-from phaseline.measuring import RUNS_ENDED, Sample, counted
-from phaseline.showing import detail_of
+from phaseline.inspection import detail_of
+from phaseline.metrics import RUNS_ENDED, Sample, counted
 from phaseline.testing import FakeClock
 from phaseline.testing.checker import check
 

@@ -13,7 +13,7 @@ import asyncio, logging, time
 import sniffio
 from phaseline import Event, Pipeline, Runtime, phase
 from phaseline.errors import RunningLoopError
-from phaseline.scraping import Scraper
+from phaseline.scraper import Scraper
 from phaseline.storage.memory import MemoryStorage
 
 logging.basicConfig(level=logging.WARNING)

@@ -42,7 +42,7 @@ from phaseline.storage.sql.postgres import PostgresDialect
 from phaseline.storage.sql.statements import _literals
 from phaseline.storage.sql.store import SqlStorage
 from phaseline.timetable import Firing
-from phaseline.units import Outcome
+from phaseline.unit_of_work import Outcome
 
 
 @phase

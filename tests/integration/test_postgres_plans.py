@@ -14,7 +14,7 @@ from tests.servers import Server
 
 from phaseline.abc import ClaimRequest
 from phaseline.errors import StorageUnavailableError
-from phaseline.finding import RunFilter
+from phaseline.run_filter import RunFilter
 from phaseline.storage.sql import claims, finding
 from phaseline.storage.sql.access import Access
 from phaseline.storage.sql.finding import FEW

@@ -30,7 +30,7 @@ from phaseline.errors import (
 from phaseline.rows import PhaseRecord
 from phaseline.storage.sql.store import SqlStorage
 from phaseline.testing import FakeClock
-from phaseline.units import KEPT
+from phaseline.unit_of_work import KEPT
 
 __all__ = ["anyio_backend"]
 SECOND = timedelta(seconds=1)

@@ -32,7 +32,7 @@ from phaseline.errors import (
 from phaseline.testing import FakeClock
 from phaseline.testing.checker import check
 from phaseline.timetable import Firing, ScheduleRecord
-from phaseline.units import Outcome
+from phaseline.unit_of_work import Outcome
 
 __all__ = ["anyio_backend"]
 SECOND, STEP, MINUTE = timedelta(seconds=1), timedelta(seconds=10), timedelta(minutes=1)

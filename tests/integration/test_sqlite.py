@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from phaseline.errors import StorageUnavailableError
-from phaseline.finding import RunFilter
+from phaseline.run_filter import RunFilter
 from phaseline.storage.sql import migrations, store
 from phaseline.storage.sql import sqlite as dialect
 from phaseline.storage.sql.access import Access

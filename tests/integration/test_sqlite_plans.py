@@ -11,7 +11,7 @@ from typing import Any, cast
 import attrs
 import pytest
 
-from phaseline.finding import EVERY_RUN, RunFilter, Stage
+from phaseline.run_filter import EVERY_RUN, RunFilter, Stage
 from phaseline.storage.sql import backlog, finding
 from phaseline.storage.sql.access import Access
 from phaseline.storage.sql.dialect import Dialect

@@ -13,7 +13,7 @@ import pytest
 from phaseline import Pipeline, RunHandle, Runtime, each, phase
 from phaseline.errors import StorageRefusedError
 from phaseline.storage.sql.store import SqlStorage
-from phaseline.units import Outcome, RunRows, Unit
+from phaseline.unit_of_work import Outcome, RunRows, Unit
 
 PATIENCE = 10
 

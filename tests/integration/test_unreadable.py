@@ -14,8 +14,8 @@ from msgspec.structs import replace
 from phaseline import Pipeline, Runtime, phase
 from phaseline._shell.paging import page_by_page
 from phaseline.events import PhaseFailed
-from phaseline.finding import EVERY_RUN
 from phaseline.rows import PhaseState, Progress
+from phaseline.run_filter import EVERY_RUN
 from phaseline.storage.sql.access import Access
 from phaseline.storage.sql.store import SqlStorage
 from phaseline.testing.storage.base import ask, everything, write

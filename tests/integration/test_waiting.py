@@ -16,7 +16,7 @@ from phaseline.queues.inprocess import InProcessQueue
 from phaseline.storage.memory import MemoryStorage
 from phaseline.storage.sql.store import SqlStorage
 from phaseline.testing import FakeClock
-from phaseline.units import RunRows
+from phaseline.unit_of_work import RunRows
 from phaseline.watches import Watch
 
 

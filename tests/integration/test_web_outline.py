@@ -12,7 +12,7 @@ from tests.loops import anyio_backend  # noqa: F401  # the fixture
 from tests.web_client import client_of
 
 from phaseline import Abort, Pipeline, Runtime, Skip, branch, each, phase
-from phaseline.finding import RunSummary
+from phaseline.run_filter import RunSummary
 from phaseline.storage.sql.store import SqlStorage
 from phaseline.web import Access, asgi_app, console
 from phaseline.web.access import Action

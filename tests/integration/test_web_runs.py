@@ -15,7 +15,7 @@ from tests.counted import doubled, listed, summed, world
 from tests.loops import BOTH_LOOPS, anyio_backend  # noqa: F401  # a fixture
 from tests.web_client import client_of, streaming
 
-from phaseline import Pipeline, Runtime, Signal, each, showing
+from phaseline import Pipeline, Runtime, Signal, each, inspection
 from phaseline._definition.context import Context
 from phaseline._definition.phase import phase
 from phaseline._shell.runner import Runner
@@ -225,7 +225,7 @@ async def test_the_output_of_a_run_is_shown_beside_the_event_loop(
 
         return call
 
-    monkeypatch.setattr("phaseline.showing.from_json", noted("read", showing.from_json))
+    monkeypatch.setattr("phaseline.inspection.from_json", noted("read", inspection.from_json))
     monkeypatch.setattr("phaseline.web.runs.redacted", noted("redacted", runs.redacted))
     monkeypatch.setattr(RunDetail, "model_dump_json", noted("written", RunDetail.model_dump_json))
     assert 6 == (await ok(client.get(f"/runs/{run_id}")))["output"]

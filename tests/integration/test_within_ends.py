@@ -27,7 +27,7 @@ from phaseline.storage.sql.store import SqlStorage
 from phaseline.testing import FakeClock
 from phaseline.transport import Line
 from phaseline.transports.memory import MemoryTransport
-from phaseline.units import Outcome, Unit
+from phaseline.unit_of_work import Outcome, Unit
 
 __all__ = ["anyio_backend"]
 WAIT = timedelta(seconds=20)

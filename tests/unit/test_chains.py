@@ -10,7 +10,7 @@ import pytest
 
 from phaseline._shell.chains import AsyncioCrew, Chain, Crew, GroupCrew, crew_of
 from phaseline._shell.live import Job
-from phaseline.loops import is_asyncio, new_event
+from phaseline.event_loop import is_asyncio, new_event
 
 
 class Body:

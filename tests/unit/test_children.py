@@ -35,7 +35,7 @@ from phaseline._engine.decide import fold
 from phaseline.errors import DefinitionError, DuplicatePhaseError, TemplateError, TypeMismatchError
 from phaseline.rows import ErrorCategory, ErrorInfo, PhaseState, WaitKind
 from phaseline.testing.storage.build import make_phase, new_run
-from phaseline.units import Message, MessageKind
+from phaseline.unit_of_work import Message, MessageKind
 
 CHILD = "child"
 ERROR = ErrorInfo(category=ErrorCategory.PROCESSING, type="ChildRunError", message="no", phase="worker")

@@ -10,7 +10,7 @@ import pytest
 from phaseline import Abort, Context, Dag, Pipeline, Signal, branch, each, parallel, phase, start_child, when
 from phaseline._definition.compose import Each
 from phaseline.errors import DefinitionError, DuplicatePhaseError, NoCommonInputError, TypeMismatchError
-from phaseline.finding import run_filter
+from phaseline.run_filter import run_filter
 
 
 @phase

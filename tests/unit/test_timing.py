@@ -27,7 +27,7 @@ from phaseline.rows import (
     RunState,
 )
 from phaseline.testing.storage.build import make_phase, make_run, make_wait
-from phaseline.units import Unit
+from phaseline.unit_of_work import Unit
 
 SECOND = timedelta(seconds=1)
 BOOM = ErrorInfo(category=ErrorCategory.PROCESSING, type="Boom", message="boom")

@@ -15,7 +15,7 @@ from phaseline._definition.step import Node
 from phaseline._values.texts import upper_snake
 from phaseline.errors import DefinitionError
 from phaseline.events import ENGINE_EVENTS
-from phaseline.marks import Attribute
+from phaseline.tags import Attribute
 from phaseline.usage import Budget, Usage
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from typing import Any, TypeAlias
 import msgspec
 
 from phaseline.rows import ErrorInfo, Progress
-from phaseline.units import Unit
+from phaseline.unit_of_work import Unit
 from phaseline.usage import Spent, Usage
 
 Emission: TypeAlias = tuple[str, Mapping[str, Any]]

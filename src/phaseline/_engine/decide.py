@@ -61,7 +61,7 @@ from phaseline.rows import (
     Progress,
     RunState,
 )
-from phaseline.units import SavedValue, StepResult
+from phaseline.unit_of_work import SavedValue, StepResult
 
 RUNNING, UNDO = PhaseState.RUNNING, NodeKind.UNDO
 FAILED_RUN = RunState.FAILED

@@ -18,11 +18,11 @@ from msgspec.structs import replace
 from phaseline._definition.plan import Items, Plan, PlanNode
 from phaseline._engine import messages, timing
 from phaseline._engine.snapshot import ENDED_PHASES, ItemCount, Snapshot
+from phaseline.dead_letter import DeadLetter
 from phaseline.errors import InvalidTransitionError
 from phaseline.events import Event, Head, Transition
-from phaseline.letters import DeadLetter
 from phaseline.rows import SETTLED_STATES, STANDING_STATES, PhaseRecord, RunRecord, RunState, SignalRecord
-from phaseline.units import AMENDED, Message, SavedValue, StepResult, Unit
+from phaseline.unit_of_work import AMENDED, Message, SavedValue, StepResult, Unit
 from phaseline.usage import Spending
 
 _AMENDED = frozenset(AMENDED)

@@ -8,6 +8,7 @@ from phaseline._engine.commands import Fork, Receive
 from phaseline._engine.draft import Draft
 from phaseline._engine.sla import begin_run, let_go_of_run, tell_of_run
 from phaseline._engine.timing import begun_anew, is_timed
+from phaseline.dead_letter import DeadLetter
 from phaseline.events import (
     DeadLetterDiscarded,
     ErrorOccurred,
@@ -28,7 +29,6 @@ from phaseline.events import (
     SignalReceived,
     Transition,
 )
-from phaseline.letters import DeadLetter
 from phaseline.rows import ErrorCategory, ErrorInfo, PhaseRecord, RunState, SignalRecord
 
 

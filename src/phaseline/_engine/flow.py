@@ -17,7 +17,7 @@ from phaseline._engine.liveness import first_live, length_of, liveness
 from phaseline._engine.snapshot import ItemCount, is_ended, item_state
 from phaseline._engine.waits import begin_wait
 from phaseline.rows import STANDING_STATES, PhaseRecord, PhaseState, RunState
-from phaseline.units import KEPT, StepResult
+from phaseline.unit_of_work import KEPT, StepResult
 
 MAP, TEST, FAILED, IDLE = NodeKind.MAP, NodeKind.TEST, PhaseState.FAILED, RunState.IDLE
 

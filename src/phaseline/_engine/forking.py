@@ -19,7 +19,7 @@ from phaseline._engine.sla import begin_run
 from phaseline._engine.snapshot import Snapshot
 from phaseline._engine.timing import begun_anew
 from phaseline.rows import PhaseRecord, RunRecord, RunState
-from phaseline.units import RunRows
+from phaseline.unit_of_work import RunRows
 
 
 def obstacle(draft: Draft, order: Fork) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from phaseline.rows import ENDED_STATES, PhaseRecord, PhaseState, WaitKind
-from phaseline.units import Message, MessageKind
+from phaseline.unit_of_work import Message, MessageKind
 
 if TYPE_CHECKING:
     from phaseline._engine.draft import Draft

@@ -14,7 +14,7 @@ from phaseline._engine.liveness import RowOf, liveness
 from phaseline.errors import CompensationNotRegisteredError
 from phaseline.events import CheckpointCreated, Event
 from phaseline.rows import PhaseRecord, PhaseState, RunRecord, RunState, SignalRecord
-from phaseline.units import RunRows
+from phaseline.unit_of_work import RunRows
 
 if TYPE_CHECKING:
     from phaseline._engine.draft import Draft

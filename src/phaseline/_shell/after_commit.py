@@ -10,7 +10,7 @@ from phaseline._engine.draft import NO_EXTRAS, Draft
 from phaseline._shell.live import LiveRun
 from phaseline._shell.tracing import tell_of_commit
 from phaseline.rows import ENDED_STATES, SETTLED_STATES, PhaseRecord, PhaseState
-from phaseline.units import Unit
+from phaseline.unit_of_work import Unit
 
 if TYPE_CHECKING:
     from phaseline._shell.runner import Runner

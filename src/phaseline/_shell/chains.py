@@ -13,7 +13,7 @@ import anyio
 from anyio.abc import TaskGroup
 
 from phaseline._shell.live import Interruption, Job
-from phaseline.loops import is_asyncio
+from phaseline.event_loop import is_asyncio
 
 log: Final = logging.getLogger("phaseline.runner")
 

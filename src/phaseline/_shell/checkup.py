@@ -16,7 +16,7 @@ from phaseline._shell.storage_use import PAUSE, is_open, looked_at
 from phaseline.abc import Backlog, Queue, Storage, Tally
 from phaseline.errors import QueueUnavailableError, StorageError
 from phaseline.health import PATIENCE, Health, QueueHealth, ScheduleHealth, ThreadsHealth, WorkerHealth
-from phaseline.measuring import Figures
+from phaseline.metrics import Figures
 from phaseline.rows import Definition
 
 if TYPE_CHECKING:

@@ -22,9 +22,9 @@ from phaseline.errors import (
     NoOutputError,
     RunNotFoundError,
 )
-from phaseline.finding import RunFilter
 from phaseline.rows import ENDED_STATES, TAKEN_BACK_STATES, ErrorInfo, RunRecord, RunState
-from phaseline.units import MessageKind
+from phaseline.run_filter import RunFilter
+from phaseline.unit_of_work import MessageKind
 
 if TYPE_CHECKING:
     from phaseline._shell.live import Job, LiveRun

@@ -29,9 +29,9 @@ from phaseline.errors import (
     SignalRefusedError,
     StorageUnavailableError,
 )
-from phaseline.loops import scope_class, shared_event_class
+from phaseline.event_loop import scope_class, shared_event_class
 from phaseline.rows import PhaseRecord, PhaseState
-from phaseline.units import Outcome
+from phaseline.unit_of_work import Outcome
 from phaseline.usage import NO_SPENDING
 
 log: Final = logging.getLogger("phaseline.committer")

@@ -35,11 +35,11 @@ from phaseline.errors import (
     RuntimeUsageError,
     StorageRefusedError,
 )
+from phaseline.event_loop import Post, loop_post
 from phaseline.events import PhaseProgress
-from phaseline.loops import Post, loop_post
-from phaseline.marks import Attribute, attributes_of, tags_of
 from phaseline.rows import Progress
-from phaseline.units import KEPT
+from phaseline.tags import Attribute, attributes_of, tags_of
+from phaseline.unit_of_work import KEPT
 from phaseline.usage import Budget, Spent, Usage, check_recordable
 
 if TYPE_CHECKING:

@@ -26,9 +26,9 @@ from phaseline.errors import (
     RunNotFoundError,
     StorageUnavailableError,
 )
-from phaseline.loops import LoopEvent, shared_event_class
+from phaseline.event_loop import LoopEvent, shared_event_class
 from phaseline.rows import PhaseRecord
-from phaseline.units import Outcome, RunRows
+from phaseline.unit_of_work import Outcome, RunRows
 
 log: Final = logging.getLogger("phaseline.committer")
 

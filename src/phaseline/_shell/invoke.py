@@ -30,8 +30,8 @@ from phaseline._shell.transact import transact
 from phaseline._values.nothing import NOTHING
 from phaseline._values.signature import accepts
 from phaseline.errors import CodecError, DefinitionError, EncodeError, RuntimeNotOpenError, StorageError
+from phaseline.event_loop import is_meant_for_us
 from phaseline.logs import called
-from phaseline.loops import is_meant_for_us
 from phaseline.rows import ErrorCategory
 from phaseline.times import later
 

@@ -16,9 +16,9 @@ from phaseline._engine.draft import Draft
 from phaseline._engine.snapshot import Snapshot
 from phaseline._values.nothing import NOTHING
 from phaseline.errors import CompensationNotRegisteredError, LeaseLostError, RunNotFoundError
-from phaseline.loops import LoopEvent
+from phaseline.event_loop import LoopEvent
 from phaseline.rows import TAKEN_BACK_STATES, PhaseRecord, PhaseState
-from phaseline.units import RunRows, Unit
+from phaseline.unit_of_work import RunRows, Unit
 from phaseline.usage import Spent
 
 if TYPE_CHECKING:

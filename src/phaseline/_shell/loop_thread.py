@@ -17,7 +17,7 @@ import anyio
 from anyio.abc import TaskGroup
 
 from phaseline.errors import RuntimeNotOpenError, RuntimeUsageError
-from phaseline.loops import Post, is_meant_for_us, library_here, loop_post
+from phaseline.event_loop import Post, is_meant_for_us, library_here, loop_post
 
 log: Final = logging.getLogger("phaseline.runtime")
 T = TypeVar("T")

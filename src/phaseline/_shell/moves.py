@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from phaseline._shell.background import survived
 from phaseline.errors import CompensationNotRegisteredError
-from phaseline.loops import loop_post
+from phaseline.event_loop import loop_post
 from phaseline.rows import ENDED_STATES
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from functools import partial
 
 from phaseline.abc import Nudge, Storage
 from phaseline.bus import EventBus
-from phaseline.loops import Post, loop_post
+from phaseline.event_loop import Post, loop_post
 
 AWAITED = 10.0
 """Seconds for which ends of runs are told after somebody has said that he waits for some."""

@@ -20,9 +20,9 @@ from phaseline.errors import (
     RunNotFoundError,
     StorageUnavailableError,
 )
-from phaseline.loops import new_event
+from phaseline.event_loop import new_event
 from phaseline.rows import ENDED_STATES
-from phaseline.units import Message, MessageKind
+from phaseline.unit_of_work import Message, MessageKind
 
 if TYPE_CHECKING:
     from phaseline._shell.live import LiveRun

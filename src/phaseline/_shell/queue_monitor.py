@@ -12,8 +12,8 @@ from phaseline._shell.background import survived
 from phaseline._shell.runner import Runner
 from phaseline.abc import Backlog
 from phaseline.errors import StorageUnavailableError
-from phaseline.finding import RunFilter
 from phaseline.rows import Definition
+from phaseline.run_filter import RunFilter
 
 log: Final = logging.getLogger("phaseline.worker")
 

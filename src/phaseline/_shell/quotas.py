@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from phaseline._shell.ids import first_id
 from phaseline.errors import QuotaExceededError, TooManyOpenRunsError
-from phaseline.finding import RunFilter
+from phaseline.run_filter import RunFilter
 from phaseline.usage import NOTHING_USED, Quota, Usage
 
 if TYPE_CHECKING:

@@ -24,10 +24,10 @@ from anyio.lowlevel import checkpoint
 from phaseline._shell.background import survived
 from phaseline._shell.outage import patiently
 from phaseline._shell.positions import PAGE, Positions, between, stored
+from phaseline.event_loop import LoopEvent, loop_post, new_event
 from phaseline.events import Event
-from phaseline.finding import RunFilter
-from phaseline.loops import LoopEvent, loop_post, new_event
 from phaseline.rows import ENDED_STATES, RunRecord
+from phaseline.run_filter import RunFilter
 from phaseline.transport import Line, Transport
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from anyio.lowlevel import checkpoint
 
 from phaseline._shell.background import survived
 from phaseline._shell.ids import first_id
-from phaseline.finding import EVERY_RUN, RunFilter
+from phaseline.run_filter import EVERY_RUN, RunFilter
 
 if TYPE_CHECKING:
     from phaseline._shell.runner import Runner

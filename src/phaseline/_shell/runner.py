@@ -47,9 +47,9 @@ from phaseline.errors import (
     RuntimeNotOpenError,
     RuntimeUsageError,
 )
+from phaseline.event_loop import LoopEvent, Post, is_known, knowing_context, loop_post, scope_class
 from phaseline.events import Event
-from phaseline.loops import LoopEvent, Post, is_known, knowing_context, loop_post, scope_class
-from phaseline.observing import Observers
+from phaseline.instrumentation import Observers
 from phaseline.rows import ENDED_STATES, Definition, PhaseRecord, RunRecord
 from phaseline.times import later
 

@@ -21,10 +21,10 @@ from phaseline._shell.starting import StartOptions, prepared
 from phaseline._shell.tracing import starting
 from phaseline.abc import Storage
 from phaseline.errors import PhaselineError, StorageError, StorageUnavailableError
-from phaseline.finding import RunFilter
-from phaseline.loops import new_event
-from phaseline.marks import attribute_mark
-from phaseline.slots import ZONE_ERRORS, unknown_zone, zone_of
+from phaseline.event_loop import new_event
+from phaseline.run_filter import RunFilter
+from phaseline.schedule_rule import ZONE_ERRORS, unknown_zone, zone_of
+from phaseline.tags import attribute_mark
 from phaseline.timetable import (
     DueSchedules,
     Fate,
@@ -39,7 +39,7 @@ from phaseline.timetable import (
     slot_text,
     turn_of,
 )
-from phaseline.units import Outcome, Unit
+from phaseline.unit_of_work import Outcome, Unit
 
 log: Final = logging.getLogger("phaseline.schedules")
 

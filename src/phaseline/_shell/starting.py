@@ -32,7 +32,7 @@ from phaseline.errors import (
 from phaseline.limits import Rate, joined, limit_text, limits_text
 from phaseline.rows import INPUT, RunRecord, RunState
 from phaseline.times import later
-from phaseline.units import Unit
+from phaseline.unit_of_work import Unit
 
 if TYPE_CHECKING:
     from phaseline._shell.runner import Runner

@@ -18,7 +18,7 @@ from typing import Generic, TypeVar, cast
 import anyio
 
 from phaseline.errors import RuntimeNotOpenError
-from phaseline.loops import LoopEvent, event_class, loop_post
+from phaseline.event_loop import LoopEvent, event_class, loop_post
 
 T = TypeVar("T")
 

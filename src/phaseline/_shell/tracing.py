@@ -11,7 +11,7 @@ from phaseline._engine.commands import Attach, Command, Fail, Postpone, SkipPhas
 from phaseline._engine.draft import Draft
 from phaseline._shell.live import Interruption, Job
 from phaseline.events import Event
-from phaseline.observing import OpenSpan
+from phaseline.instrumentation import OpenSpan
 from phaseline.rows import PhaseRecord, RunRecord
 
 if TYPE_CHECKING:

@@ -19,7 +19,7 @@ from phaseline._shell.live import Job
 from phaseline._shell.outage import OUTAGE_PAUSE, patiently
 from phaseline.abc import Transaction
 from phaseline.errors import LeaseLostError, RunNotFoundError, StorageUnavailableError
-from phaseline.units import RunRows
+from phaseline.unit_of_work import RunRows
 
 if TYPE_CHECKING:
     from phaseline._shell.runner import Runner

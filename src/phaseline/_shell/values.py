@@ -19,7 +19,7 @@ from phaseline._values.codec import ValueCodec
 from phaseline.abc import Storage
 from phaseline.errors import DecodeError, NoOutputError
 from phaseline.rows import FINISHED, INPUT, PhaseRecord, PhaseState
-from phaseline.units import KEPT
+from phaseline.unit_of_work import KEPT
 
 T = TypeVar("T")
 _GONE = object()

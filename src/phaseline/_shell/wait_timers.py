@@ -14,7 +14,7 @@ from phaseline._shell.clock import Earliest
 from phaseline._shell.paging import page_by_page
 from phaseline._shell.reconcile import reconcile
 from phaseline.abc import DueWait
-from phaseline.loops import new_event
+from phaseline.event_loop import new_event
 from phaseline.times import later
 
 if TYPE_CHECKING:

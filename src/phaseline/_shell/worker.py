@@ -29,8 +29,8 @@ from phaseline._shell.sla import scan_late
 from phaseline._shell.wait_timers import WaitTimers
 from phaseline.abc import Claimed, ClaimRequest, HeldPhase, WorkerRecord
 from phaseline.errors import StorageError
-from phaseline.loops import LoopEvent, loop_post, new_event
-from phaseline.units import RunRows, Unit
+from phaseline.event_loop import LoopEvent, loop_post, new_event
+from phaseline.unit_of_work import RunRows, Unit
 
 log = logging.getLogger("phaseline.worker")
 

@@ -33,7 +33,7 @@ from phaseline.ai.named import model_named
 from phaseline.ai.problems import follows_from_answers, translated
 from phaseline.ai.steps import Steps
 from phaseline.errors import DefinitionError, EncodeError
-from phaseline.loops import is_asyncio
+from phaseline.event_loop import is_asyncio
 
 _ALL: Final[frozenset[ToolsetKind]] = frozenset({"function", "mcp", "dynamic"})
 

@@ -11,10 +11,10 @@ import typer
 from phaseline._values.texts import did_you_mean
 from phaseline.cli.places import Place, client_of, place_of
 from phaseline.errors import PipelineNotRegisteredError, RuntimeUsageError
-from phaseline.marks import Attribute
 from phaseline.rows import RunState
 from phaseline.runs import Runs
 from phaseline.runtime import Runtime
+from phaseline.tags import Attribute
 
 T = TypeVar("T")
 

@@ -15,8 +15,8 @@ from phaseline.cli.options import Actor, Json, Namespace, Reason, Runtimes, json
 from phaseline.cli.output import print_json
 from phaseline.control import OF_ONE_RUN, PLAIN, SUMMARIES, Verb
 from phaseline.errors import PhaselineError
+from phaseline.inspection import send, state_of
 from phaseline.runtime import Runtime
-from phaseline.showing import send, state_of
 from phaseline.views import StateView
 
 Ids: TypeAlias = Annotated[

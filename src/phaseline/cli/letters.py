@@ -23,9 +23,9 @@ from phaseline.cli.options import (
 )
 from phaseline.cli.output import print_json, print_rows, when
 from phaseline.control import SUMMARIES, Verb
+from phaseline.inspection import state_of
 from phaseline.rows import ErrorCategory
 from phaseline.runtime import Runtime
-from phaseline.showing import state_of
 from phaseline.views import LettersView, LetterView, StateView
 
 app: typer.Typer = typer.Typer(help="Runs that failed, until somebody sees to them.", no_args_is_help=True)

@@ -13,9 +13,9 @@ from typing import Annotated, Any, Final, TypeAlias
 import typer
 from pydantic_core import from_json
 
-from phaseline import finding
-from phaseline.marks import Attribute, attribute_from
+from phaseline import run_filter
 from phaseline.rows import RunState
+from phaseline.tags import Attribute, attribute_from
 
 _UNITS: Final = {"": 1, "s": 1, "m": 60, "h": 3_600, "d": 86_400, "w": 604_800}
 _SPAN: Final = re.compile(r"(\d{1,9}(?:\.\d{1,6})?)([smhdw]?)")
@@ -190,7 +190,7 @@ Since: TypeAlias = Annotated[
 Until: TypeAlias = Annotated[
     datetime | None, typer.Option(metavar="WHEN", parser=moment, help="Before then.")
 ]
-Order: TypeAlias = Annotated[finding.Order, typer.Option(help="Which come first.")]
+Order: TypeAlias = Annotated[run_filter.Order, typer.Option(help="Which come first.")]
 Limit: TypeAlias = Annotated[int, typer.Option(min=1, max=10_000, help="How many at most.")]
 After: TypeAlias = Annotated[
     str | None, typer.Option(metavar="PLACE", help="Where to go on: next of the page before.")

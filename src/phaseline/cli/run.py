@@ -25,9 +25,9 @@ from phaseline.cli.options import (
 )
 from phaseline.cli.output import console, print_json
 from phaseline.cli.places import NoRuntimeError, pipeline_in, place_of, runtime_of
+from phaseline.inspection import detail_of, state_of
 from phaseline.rows import RunState
 from phaseline.runtime import Runtime
-from phaseline.showing import detail_of, state_of
 from phaseline.views import RunDetail, StateView
 
 

@@ -37,8 +37,8 @@ from phaseline.cli.output import console, print_json, print_rows, when
 from phaseline.cli.showing import ROWS_ALONE, facts, raised_in, read
 from phaseline.cli.unserved import telling_if_unserved
 from phaseline.exports import RunExport
-from phaseline.finding import Stage
 from phaseline.rows import RunState
+from phaseline.run_filter import Stage
 from phaseline.runtime import Runtime
 from phaseline.views import RunsView, RunView
 from phaseline.wire import to_wire

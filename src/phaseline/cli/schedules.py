@@ -23,10 +23,10 @@ from phaseline.cli.options import (
 )
 from phaseline.cli.output import print_json, print_rows, when
 from phaseline.cli.places import pipeline_in
+from phaseline.inspection import state_of
 from phaseline.runtime import Runtime
 from phaseline.schedule import Schedule
 from phaseline.schedules import SLOT
-from phaseline.showing import state_of
 from phaseline.timetable import CatchUp, Overlap
 from phaseline.views import SchedulesView, ScheduleView, SlotsView, StateView
 

@@ -10,12 +10,12 @@ import attrs
 from phaseline.cli.output import when
 from phaseline.errors import PipelineNotRegisteredError
 from phaseline.events import PhaseCompensated, PipelineRollingBack
+from phaseline.inspection import detail_of, events_of, outline_of, pipeline_of
 from phaseline.pipeline import Pipeline
 from phaseline.retry import Retry
 from phaseline.rows import PhaseState, RunState
 from phaseline.run import Run
 from phaseline.runtime import Runtime
-from phaseline.showing import detail_of, events_of, outline_of, pipeline_of
 from phaseline.usage import Usage
 from phaseline.views import RunDetail
 

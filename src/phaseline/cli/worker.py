@@ -21,7 +21,7 @@ from phaseline.cli.codes import ExitCode
 from phaseline.cli.options import RuntimeToo, named
 from phaseline.cli.places import NoRuntimeError, place_of, runtime_of
 from phaseline.errors import RuntimeNotOpenError
-from phaseline.loops import loop_post
+from phaseline.event_loop import loop_post
 from phaseline.runtime import Runtime
 from phaseline.serving import closed_within, end_process, serve, settle_heap
 

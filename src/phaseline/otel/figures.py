@@ -8,9 +8,9 @@ from functools import partial
 from opentelemetry.metrics import CallbackOptions, Counter, Histogram, Meter, Observation
 
 from phaseline.events import Event
-from phaseline.measuring import BUCKETS, COUNTED, READ, Instrument, Metric, Sample, counted
+from phaseline.metrics import BUCKETS, COUNTED, READ, Instrument, Metric, Sample, counted
 from phaseline.rows import PhaseRecord, RunRecord
-from phaseline.scraping import Scraper
+from phaseline.scraper import Scraper
 
 
 class Figures:

@@ -9,7 +9,7 @@ from opentelemetry import metrics, trace
 from phaseline.otel.figures import Figures
 from phaseline.otel.spans import Spans
 from phaseline.runtime import Runtime
-from phaseline.scraping import MAX_AGE, Scraper
+from phaseline.scraper import MAX_AGE, Scraper
 
 SCOPE = "phaseline"
 """Name under which OpenTelemetry knows where spans come from."""

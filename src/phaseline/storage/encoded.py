@@ -32,17 +32,17 @@ from phaseline.abc import (
     Transaction,
     WorkerRecord,
 )
+from phaseline.dead_letter import EVERY_LETTER, DeadLetter, LetterFilter, LetterKey
 from phaseline.errors import CodecError, StorageUnavailableError
 from phaseline.events import Event
-from phaseline.finding import EVERY_RUN, RunFilter
-from phaseline.letters import EVERY_LETTER, DeadLetter, LetterFilter, LetterKey
 from phaseline.places import Place
 from phaseline.rows import Checkpoint, Definition, PhaseRecord, PhaseState, RunRecord
+from phaseline.run_filter import EVERY_RUN, RunFilter
 from phaseline.statistics import Grouping, Statistics
 from phaseline.storage.encoded_texts import Texts
 from phaseline.storage.encoded_timetable import EncodedTimetable
 from phaseline.timetable import Timetable
-from phaseline.units import Message, Outcome, RunRows, Unit
+from phaseline.unit_of_work import Message, Outcome, RunRows, Unit
 from phaseline.usage import Usage
 
 log: Final = logging.getLogger("phaseline.storage")

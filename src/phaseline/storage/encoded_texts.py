@@ -11,7 +11,7 @@ from phaseline._values.codec import from_json_text, to_json_text
 from phaseline.errors import CodecError
 from phaseline.events import Emitted, ErrorOccurred, Event, PhaseFailed, PhaseRetrying, PipelineFailed
 from phaseline.rows import ErrorInfo, PhaseRecord, RunRecord
-from phaseline.units import RunRows, Unit
+from phaseline.unit_of_work import RunRows, Unit
 
 PAYLOAD: Final = "encoded"
 """Name under which an event's payload stands, which is an object."""

@@ -10,7 +10,7 @@ from msgspec.structs import asdict, replace
 from phaseline.errors import CodecError
 from phaseline.storage.encoded_texts import Texts
 from phaseline.timetable import DueSchedules, Firing, ScheduleRecord, Timetable, UnreadableSchedule
-from phaseline.units import Outcome
+from phaseline.unit_of_work import Outcome
 
 
 class EncodedTimetable(Timetable):

@@ -6,7 +6,7 @@ from bisect import bisect_left, bisect_right, insort
 from collections.abc import Sequence
 from itertools import islice
 
-from phaseline.letters import DeadLetter, LetterFilter, LetterKey
+from phaseline.dead_letter import DeadLetter, LetterFilter, LetterKey
 
 
 class LetterBox:

@@ -28,9 +28,8 @@ from phaseline.abc import (
     Tally,
     WorkerRecord,
 )
+from phaseline.dead_letter import EVERY_LETTER, DeadLetter, LetterFilter, LetterKey
 from phaseline.events import CheckpointCreated, Event
-from phaseline.finding import EVERY_RUN, RunFilter
-from phaseline.letters import EVERY_LETTER, DeadLetter, LetterFilter, LetterKey
 from phaseline.limits import Slots, Starts, rates_in
 from phaseline.rows import (
     ENDED_STATES,
@@ -43,13 +42,14 @@ from phaseline.rows import (
     PhaseState,
     RunRecord,
 )
+from phaseline.run_filter import EVERY_RUN, RunFilter
 from phaseline.statistics import Grouping, Statistics, summed_up
 from phaseline.storage.heaps import DueHeap, Entry, WaitingEntry, WaitingRows
 from phaseline.storage.letterbox import LetterBox
 from phaseline.storage.memory_run import MemoryRun, guards_hold
 from phaseline.storage.memory_timetable import MemoryTimetable
 from phaseline.timetable import Timetable
-from phaseline.units import Message, Outcome, RunRows, Unit, takes_key
+from phaseline.unit_of_work import Message, Outcome, RunRows, Unit, takes_key
 from phaseline.usage import Usage, total
 
 COMMITTED = Outcome.COMMITTED  # looked up once and not with each phase

@@ -12,7 +12,7 @@ from msgspec.structs import replace
 from phaseline.events import CheckpointCreated, Event
 from phaseline.rows import INPUT, PhaseRecord, RunRecord, SignalRecord
 from phaseline.statistics import Grouping, Sample, phase_group
-from phaseline.units import KEPT, SavedValue, Unit
+from phaseline.unit_of_work import KEPT, SavedValue, Unit
 from phaseline.usage import NO_SPENDING, total
 
 

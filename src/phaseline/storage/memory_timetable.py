@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from datetime import datetime
 
 from phaseline.timetable import DueSchedules, Firing, ScheduleRecord, Timetable
-from phaseline.units import Outcome, Unit
+from phaseline.unit_of_work import Outcome, Unit
 
 
 class MemoryTimetable(Timetable):

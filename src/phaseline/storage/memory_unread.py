@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from phaseline.storage.memory import MemoryStorage
-from phaseline.units import Outcome, Unit
+from phaseline.unit_of_work import Outcome, Unit
 
 COMMITTED = Outcome.COMMITTED
 MOST_UNREAD = 256

@@ -8,7 +8,7 @@ from phaseline.abc import Storage
 from phaseline.events import ChildStarted
 from phaseline.rows import ENDED_STATES, PhaseRecord, PhaseState, RunRecord, WaitKind
 from phaseline.testing.stored import StoredRun
-from phaseline.units import Message, MessageKind
+from phaseline.unit_of_work import Message, MessageKind
 
 PLENTY = 1_000_000
 

@@ -8,6 +8,7 @@ from functools import cached_property
 import attrs
 
 from phaseline.abc import Storage
+from phaseline.dead_letter import DeadLetter, LetterKey
 from phaseline.events import (
     EpochBegun,
     Event,
@@ -19,9 +20,8 @@ from phaseline.events import (
     PhaseSkipped,
     PhaseStarted,
 )
-from phaseline.finding import EVERY_RUN, RunFilter
-from phaseline.letters import DeadLetter, LetterKey
 from phaseline.rows import INPUT, Checkpoint, PhaseRecord, PhaseState, RunRecord, SignalRecord
+from phaseline.run_filter import EVERY_RUN, RunFilter
 
 PAGE = 500
 

@@ -13,11 +13,11 @@ import attrs
 from starlette.requests import HTTPConnection
 
 from phaseline._values.texts import storable_text
-from phaseline.asking import TO_COME, check_moment
 from phaseline.errors import DefinitionError
-from phaseline.finding import RunSummary
-from phaseline.marks import Attribute, marks_of
+from phaseline.query_arguments import TO_COME, check_moment
+from phaseline.run_filter import RunSummary
 from phaseline.schedule import Schedule
+from phaseline.tags import Attribute, marks_of
 
 log: Final = logging.getLogger("phaseline.web")
 

@@ -7,10 +7,10 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field
 
-from phaseline.finding import Order, Stage
-from phaseline.marks import attribute_from
 from phaseline.rows import ErrorCategory, PhaseState
+from phaseline.run_filter import Order, Stage
 from phaseline.statistics import Grouping
+from phaseline.tags import attribute_from
 from phaseline.timetable import CatchUp, Overlap
 from phaseline.views import RUN_ID
 

@@ -11,11 +11,11 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from phaseline.arguments import meant
-from phaseline.finding import RunSummary
+from phaseline.inspection import state_of
 from phaseline.pipeline import Pipeline
+from phaseline.run_filter import RunSummary
 from phaseline.runs import summary_by_id
 from phaseline.runtime import Runtime
-from phaseline.showing import state_of
 from phaseline.views import StateView, View
 from phaseline.web.access import Access, Action
 from phaseline.web.asked import Body, Query

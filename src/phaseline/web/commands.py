@@ -10,9 +10,9 @@ from starlette.responses import Response
 
 from phaseline.control import SUMMARIES, Verb
 from phaseline.errors import DeadlinePassedError, KeyConflictError
-from phaseline.finding import RunSummary
+from phaseline.inspection import send
 from phaseline.rows import RunState
-from phaseline.showing import send
+from phaseline.run_filter import RunSummary
 from phaseline.views import StateView
 from phaseline.web.access import Access, Action
 from phaseline.web.calls import Call, Handler

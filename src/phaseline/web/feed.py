@@ -25,7 +25,6 @@ from phaseline._shell.outage import patiently
 from phaseline._shell.positions import stored
 from phaseline._shell.relay import MARGIN
 from phaseline._values.spans import check_unit
-from phaseline.asking import check_asked, check_run_id
 from phaseline.errors import (
     CodecError,
     DefinitionError,
@@ -33,8 +32,9 @@ from phaseline.errors import (
     SubscriptionError,
     SubscriptionLimitError,
 )
+from phaseline.event_loop import LoopEvent, new_event
 from phaseline.events import Event
-from phaseline.loops import LoopEvent, new_event
+from phaseline.query_arguments import check_asked, check_run_id
 from phaseline.rows import RunRecord
 from phaseline.runs import summary_of
 from phaseline.web.access import Action, everything

@@ -16,7 +16,7 @@ from phaseline.errors import (
     RunNotFoundError,
     UnauthenticatedError,
 )
-from phaseline.finding import RunSummary
+from phaseline.run_filter import RunSummary
 from phaseline.runs import summary_by_id
 from phaseline.runtime import Runtime
 from phaseline.schedules import Schedules

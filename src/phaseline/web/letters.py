@@ -6,10 +6,10 @@ from collections.abc import Awaitable, Callable, Sequence
 from datetime import timedelta
 from functools import partial
 
+from phaseline.dead_letter import DeadLetter
 from phaseline.dead_letters import cursor_of
 from phaseline.errors import RunNotFoundError
-from phaseline.finding import Order
-from phaseline.letters import DeadLetter
+from phaseline.run_filter import Order
 from phaseline.views import CommandedView, LettersView, LetterView, StateView
 from phaseline.web.access import Action, everything
 from phaseline.web.asked import Letters, ManyLetters

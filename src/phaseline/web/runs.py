@@ -9,9 +9,9 @@ from typing import Any
 import anyio.to_thread
 from starlette.responses import Response
 
+from phaseline.inspection import detail_of
 from phaseline.rows import ENDED_STATES
 from phaseline.runs import Runs
-from phaseline.showing import detail_of
 from phaseline.views import (
     CheckpointsView,
     CheckpointView,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Final, TypeVar
 
-from phaseline.finding import Order, RunSummary
+from phaseline.run_filter import Order, RunSummary
 from phaseline.runs import Runs
 
 T = TypeVar("T")

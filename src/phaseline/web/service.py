@@ -11,7 +11,7 @@ from starlette.requests import ClientDisconnect, HTTPConnection, Request
 from starlette.responses import Response
 
 from phaseline.errors import DefinitionError, ForeignOriginError, UnauthenticatedError
-from phaseline.finding import RunSummary
+from phaseline.run_filter import RunSummary
 from phaseline.runtime import Runtime
 from phaseline.web.access import checked_authorize
 from phaseline.web.calls import Call, Route

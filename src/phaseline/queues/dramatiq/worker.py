@@ -17,7 +17,7 @@ from dramatiq import Worker as DramatiqWorker
 
 from phaseline.abc import Queue
 from phaseline.errors import RuntimeUsageError
-from phaseline.loops import loop_post
+from phaseline.event_loop import loop_post
 from phaseline.queues.dramatiq.queue import DramatiqQueue
 from phaseline.queues.dramatiq.watchdog import Watchdog
 from phaseline.serving import closed_within, end_process_after, serve, settle_heap

@@ -10,7 +10,7 @@ import msgspec
 
 from phaseline.events import CheckpointCreated
 from phaseline.storage.sql import forks, lanes, rows
-from phaseline.units import KEPT, Unit
+from phaseline.unit_of_work import KEPT, Unit
 
 Rows = list[tuple[Any, ...]]
 

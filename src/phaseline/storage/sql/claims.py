@@ -18,7 +18,7 @@ from phaseline.rows import WAITING_PHASES, Definition, RunRecord, RunState
 from phaseline.storage.sql import lanes, reads, rows, starts
 from phaseline.storage.sql.access import Access
 from phaseline.storage.sql.parts import SETTLED, STANDING, is_of, moment_of, run_is
-from phaseline.units import RunRows, Unit
+from phaseline.unit_of_work import RunRows, Unit
 
 log: Final = logging.getLogger("phaseline.storage")
 

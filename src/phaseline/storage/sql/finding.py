@@ -14,8 +14,8 @@ from typing import Any
 
 import attrs
 
-from phaseline.finding import WAITS, RunFilter, Stage, ascii_lower
 from phaseline.rows import ENDED_STATES, RunRecord, RunState
+from phaseline.run_filter import WAITS, RunFilter, Stage, ascii_lower
 from phaseline.storage.sql import rows
 from phaseline.storage.sql.access import Access
 from phaseline.storage.sql.dialect import Dialect

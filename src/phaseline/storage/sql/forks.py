@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from phaseline.units import KEPT
+from phaseline.unit_of_work import KEPT
 
 INPUT = (
     "UPDATE phaseline_pipeline_run AS f SET input = (SELECT o.input FROM phaseline_pipeline_run o "

@@ -14,7 +14,7 @@ from phaseline.errors import KeyConflictError, RuntimeUsageError, StorageUnavail
 from phaseline.storage.sql import schema
 from phaseline.storage.sql.batch import Batch, gather
 from phaseline.storage.sql.dialect import Dialect
-from phaseline.units import Unit
+from phaseline.unit_of_work import Unit
 
 T = TypeVar("T")
 log: Final = logging.getLogger("phaseline.storage")

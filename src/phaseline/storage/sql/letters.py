@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from phaseline.letters import DeadLetter, LetterFilter, LetterKey
+from phaseline.dead_letter import DeadLetter, LetterFilter, LetterKey
 from phaseline.storage.sql import rows
 from phaseline.storage.sql.access import Access
 

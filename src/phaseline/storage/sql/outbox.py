@@ -9,7 +9,7 @@ from phaseline.rows import Definition
 from phaseline.storage.sql import rows
 from phaseline.storage.sql.access import Access
 from phaseline.storage.sql.parts import is_of
-from phaseline.units import Message
+from phaseline.unit_of_work import Message
 
 _COLUMNS = ", ".join(f"m.{name}" for name in rows.MESSAGE)
 ALL_HEARD = (

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from phaseline.finding import RunFilter
 from phaseline.rows import RunRecord
+from phaseline.run_filter import RunFilter
 from phaseline.storage.sql import finding, outbox, reads, schema
 from phaseline.storage.sql.access import Access
 

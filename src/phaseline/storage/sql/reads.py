@@ -9,7 +9,7 @@ from phaseline.events import Event
 from phaseline.rows import INPUT, Checkpoint, PhaseRecord, RunRecord, SignalRecord
 from phaseline.storage.sql import rows
 from phaseline.storage.sql.access import Access
-from phaseline.units import RunRows
+from phaseline.unit_of_work import RunRows
 
 RUN_COLUMNS = ", ".join(rows.RUN)
 PHASE_COLUMNS = ", ".join(rows.PHASE_READ)

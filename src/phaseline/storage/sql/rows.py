@@ -10,8 +10,8 @@ import msgspec
 from pydantic_core import from_json, to_json
 
 from phaseline.abc import WorkerRecord
+from phaseline.dead_letter import DeadLetter
 from phaseline.events import CheckpointCreated, Event, Transition, rebuilt
-from phaseline.letters import DeadLetter
 from phaseline.rows import (
     Checkpoint,
     ErrorInfo,
@@ -24,7 +24,7 @@ from phaseline.rows import (
     error_of,
     progress_of,
 )
-from phaseline.units import AMENDED, Message, MessageKind, StepResult
+from phaseline.unit_of_work import AMENDED, Message, MessageKind, StepResult
 from phaseline.usage import spending_from, spending_text
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)

@@ -9,8 +9,8 @@ from typing import Any, Final
 
 import attrs
 
-from phaseline.finding import RunFilter
 from phaseline.rows import RunState
+from phaseline.run_filter import RunFilter
 from phaseline.statistics import QUANTILES, Grouping, Percentiles, Statistics, in_order, phase_group, rank
 from phaseline.storage.sql import rows
 from phaseline.storage.sql.access import Access

@@ -36,12 +36,12 @@ from phaseline.abc import (
     Transaction,
     WorkerRecord,
 )
+from phaseline.dead_letter import EVERY_LETTER, DeadLetter, LetterFilter, LetterKey
 from phaseline.errors import SchemaVersionError, StorageUnavailableError, StorageURLError
 from phaseline.events import Event
-from phaseline.finding import EVERY_RUN, RunFilter
-from phaseline.letters import EVERY_LETTER, DeadLetter, LetterFilter, LetterKey
 from phaseline.places import Place
 from phaseline.rows import Checkpoint, Definition, PhaseRecord, PhaseState, RunRecord
+from phaseline.run_filter import EVERY_RUN, RunFilter
 from phaseline.schemes import POSTGRES, SQLITE, base_of, scheme_of
 from phaseline.statistics import Grouping, Statistics
 from phaseline.storage.sql import (
@@ -71,7 +71,7 @@ from phaseline.storage.sql.sqlite import SqliteDialect
 from phaseline.storage.sql.timetable import SqlTimetable
 from phaseline.storage.sql.transaction import SqlTransaction
 from phaseline.timetable import Timetable
-from phaseline.units import Message, Outcome, RunRows, Unit, takes_key
+from phaseline.unit_of_work import Message, Outcome, RunRows, Unit, takes_key
 from phaseline.usage import Usage
 
 T = TypeVar("T")

@@ -17,7 +17,7 @@ from phaseline.storage.sql.access import Access
 from phaseline.storage.sql.batch import gather
 from phaseline.storage.sql.dialect import Conflict, LockedError, Oversized
 from phaseline.timetable import DueSchedules, Firing, ScheduleRecord, Timetable
-from phaseline.units import Outcome
+from phaseline.unit_of_work import Outcome
 
 T = TypeVar("T")
 

@@ -15,7 +15,7 @@ from phaseline.storage.sql.access import Access
 from phaseline.storage.sql.batch import gather
 from phaseline.storage.sql.dialect import Conflict, Dialect
 from phaseline.storage.sql.faults import translated
-from phaseline.units import RunRows, Unit
+from phaseline.unit_of_work import RunRows, Unit
 
 ENDING = frozenset({"BEGIN", "COMMIT", "END", "ROLLBACK", "ABORT", "START"})
 """First words of statements that a body may not run: they would end the transaction, or begin another one."""

@@ -14,7 +14,7 @@ import pytest
 from phaseline.abc import Claimed, ClaimRequest, Grant, Storage
 from phaseline.rows import Definition, PhaseRecord, RunRecord
 from phaseline.testing.storage.build import DEFINITION, NAMESPACE, NOW
-from phaseline.units import Outcome, Unit
+from phaseline.unit_of_work import Outcome, Unit
 
 T = TypeVar("T")
 MakeStorage = Callable[[], Storage]

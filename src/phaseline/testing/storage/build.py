@@ -9,8 +9,8 @@ from typing import Any, Final
 
 from msgspec.structs import replace
 
+from phaseline.dead_letter import DeadLetter
 from phaseline.events import Event, PhaseStarted
-from phaseline.letters import DeadLetter
 from phaseline.rows import (
     ENDED_STATES,
     Definition,
@@ -24,7 +24,7 @@ from phaseline.rows import (
     SignalRecord,
     WaitKind,
 )
-from phaseline.units import Message, MessageKind, RunRows, SavedValue, StepResult, Unit
+from phaseline.unit_of_work import Message, MessageKind, RunRows, SavedValue, StepResult, Unit
 from phaseline.usage import Reservation, Spending, Usage
 
 NAMESPACE = "default"

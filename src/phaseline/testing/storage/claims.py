@@ -28,7 +28,7 @@ from phaseline.testing.storage.build import (
     new_run,
     of_plan,
 )
-from phaseline.units import RunRows, StepResult, Unit
+from phaseline.unit_of_work import RunRows, StepResult, Unit
 
 WAITING = (PhaseState.PENDING, PhaseState.RETRYING)
 

@@ -12,7 +12,7 @@ from phaseline.abc import Claimed, Storage
 from phaseline.rows import PhaseRecord, PhaseState
 from phaseline.testing.storage.base import MakeStorage, StorageTests, ask, at_once, read, write
 from phaseline.testing.storage.build import NOW, SECOND, Take, following, make_phase, make_unit, new_run
-from phaseline.units import Unit
+from phaseline.unit_of_work import Unit
 
 SIZE, TWO, ONE = 2, "2 key customer", "1 phase pipeline/a"
 

@@ -9,8 +9,8 @@ import pytest
 from msgspec.structs import replace
 
 from phaseline.abc import Storage
-from phaseline.finding import EVERY_RUN, RunFilter
 from phaseline.rows import ErrorCategory, ErrorInfo, RunRecord, RunState
+from phaseline.run_filter import EVERY_RUN, RunFilter
 from phaseline.testing.storage.base import PLENTY, StorageTests, read, write
 from phaseline.testing.storage.build import NAMESPACE, NOW, SECOND, following, make_run, make_unit
 from phaseline.usage import NANO, Spending, Usage, total

@@ -8,8 +8,8 @@ from msgspec.structs import replace
 
 from phaseline.abc import Storage
 from phaseline.events import PipelineForked
-from phaseline.finding import RunFilter
 from phaseline.rows import PhaseRecord, PhaseState, RunRecord
+from phaseline.run_filter import RunFilter
 from phaseline.testing.storage.base import (
     COMMITTED,
     FENCED,
@@ -30,7 +30,7 @@ from phaseline.testing.storage.build import (
     make_run,
     make_unit,
 )
-from phaseline.units import KEPT, SavedValue, StepResult, Unit
+from phaseline.unit_of_work import KEPT, SavedValue, StepResult, Unit
 
 PATHS = ["a", "b", "c", "d"]
 

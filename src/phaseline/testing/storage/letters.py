@@ -9,9 +9,9 @@ import pytest
 from msgspec.structs import replace
 
 from phaseline.abc import Storage
-from phaseline.finding import EVERY_RUN
-from phaseline.letters import EVERY_LETTER, DeadLetter, LetterFilter, LetterKey
+from phaseline.dead_letter import EVERY_LETTER, DeadLetter, LetterFilter, LetterKey
 from phaseline.rows import ErrorCategory, RunState
+from phaseline.run_filter import EVERY_RUN
 from phaseline.testing.storage.base import COMMITTED, PLENTY, STALE, StorageTests, write
 from phaseline.testing.storage.build import (
     ERROR,

@@ -32,7 +32,7 @@ from phaseline.testing.storage.build import (
     new_run,
     paths_of,
 )
-from phaseline.units import StepResult
+from phaseline.unit_of_work import StepResult
 
 ROWS = 10_000
 PATHS = 3_000

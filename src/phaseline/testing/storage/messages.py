@@ -6,8 +6,8 @@ import pytest
 from msgspec.structs import replace
 
 from phaseline.abc import Storage
-from phaseline.finding import EVERY_RUN
 from phaseline.rows import PhaseState, RunState, WaitKind
+from phaseline.run_filter import EVERY_RUN
 from phaseline.testing.storage.base import (
     PLENTY,
     MakeStorage,
@@ -29,7 +29,7 @@ from phaseline.testing.storage.build import (
     new_run,
     of_plan,
 )
-from phaseline.units import Message, MessageKind, Outcome, Unit
+from phaseline.unit_of_work import Message, MessageKind, Outcome, Unit
 
 
 def unheard(storage: Storage, *plans: str, limit: int = PLENTY, namespace: str = NAMESPACE) -> set[Message]:

@@ -9,8 +9,8 @@ from msgspec.structs import replace
 
 from phaseline.abc import Storage
 from phaseline.events import CheckpointCreated
-from phaseline.finding import EVERY_RUN, RunFilter
 from phaseline.rows import PhaseState, RunRecord, RunState
+from phaseline.run_filter import EVERY_RUN, RunFilter
 from phaseline.testing.storage.base import (
     PLENTY,
     STALE,
@@ -34,7 +34,7 @@ from phaseline.testing.storage.build import (
     make_unit,
     new_run,
 )
-from phaseline.units import Outcome, StepResult
+from phaseline.unit_of_work import Outcome, StepResult
 
 PATHS = ["a", "b"]
 

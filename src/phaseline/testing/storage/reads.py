@@ -58,7 +58,7 @@ from phaseline.testing.storage.build import (
     make_unit,
     new_run,
 )
-from phaseline.units import StepResult
+from phaseline.unit_of_work import StepResult
 
 
 def at(seq: int, phase: str | None = None, transition: Transition | None = None) -> dict[str, Any]:

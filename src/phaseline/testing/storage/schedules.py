@@ -12,7 +12,7 @@ from phaseline.abc import Storage
 from phaseline.testing.storage.base import PLENTY, MakeStorage, StorageTests, at_once, read
 from phaseline.testing.storage.build import NAMESPACE, NOW, SECOND, make_phase, new_run
 from phaseline.timetable import Firing, ScheduleRecord, Timetable
-from phaseline.units import Outcome, Unit
+from phaseline.unit_of_work import Outcome, Unit
 
 
 def make_schedule(name: str = "daily", **fields: Any) -> ScheduleRecord:

@@ -34,7 +34,7 @@ from phaseline.testing.storage.build import (
     new_run,
 )
 from phaseline.testing.storage.leases import make_worker
-from phaseline.units import Outcome
+from phaseline.unit_of_work import Outcome
 
 WORKERS = 2
 """Threads that use a storage at the same time, each with one of its own where it is shared."""

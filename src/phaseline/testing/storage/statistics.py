@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from phaseline.abc import Storage
-from phaseline.finding import EVERY_RUN, RunFilter
 from phaseline.rows import ENDED_STATES, PhaseRecord, PhaseState, RunState
+from phaseline.run_filter import EVERY_RUN, RunFilter
 from phaseline.statistics import GROUPINGS, Grouping, Percentiles, Statistics
 from phaseline.testing.storage.base import StorageTests, write
 from phaseline.testing.storage.build import NAMESPACE, NOW, SECOND, make_phase, make_run, make_unit

@@ -26,7 +26,7 @@ from phaseline.testing.storage.build import (
     make_unit,
     new_run,
 )
-from phaseline.units import KEPT, SavedValue, StepResult, Unit
+from phaseline.unit_of_work import KEPT, SavedValue, StepResult, Unit
 
 
 def always_default(records: Iterable[msgspec.Struct]) -> set[str]:

@@ -7,8 +7,8 @@ from enum import Enum, StrEnum
 
 import msgspec
 
+from phaseline.dead_letter import DeadLetter
 from phaseline.events import Event
-from phaseline.letters import DeadLetter
 from phaseline.rows import PhaseRecord, RunRecord, SignalRecord
 
 

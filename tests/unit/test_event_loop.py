@@ -5,7 +5,7 @@ from __future__ import annotations
 import anyio
 import pytest
 
-from phaseline.loops import Post, loop_post
+from phaseline.event_loop import Post, loop_post
 
 
 async def reached() -> Post:

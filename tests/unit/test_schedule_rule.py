@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from phaseline.errors import ScheduleError
-from phaseline.slots import Rule, rule_of
+from phaseline.schedule_rule import Rule, rule_of
 from phaseline.testing.storage.schedules import make_schedule
 from phaseline.timetable import CatchUp, Fate, Overlap, fate_of, key_of, turn_of
 

@@ -16,10 +16,10 @@ from phaseline._shell.runner import Runner
 from phaseline._shell.waiting import follow
 from phaseline.errors import InvalidInputError, InvalidSignalError, NoOutputError, RunNotFoundError
 from phaseline.events import Event
-from phaseline.finding import RunSummary
 from phaseline.pipeline import Pipeline
 from phaseline.rows import RunState
 from phaseline.run import Run
+from phaseline.run_filter import RunSummary
 from phaseline.runs import summary_by_id, summary_of
 from phaseline.runtime import Runtime
 from phaseline.views import RunDetail, StateView

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from phaseline.errors import InvalidMarkError
-from phaseline.marks import attributes_of, marks_of, tags_of
+from phaseline.tags import attributes_of, marks_of, tags_of
 
 PRINTABLE = st.text(st.characters(exclude_categories=["C", "Z"]), max_size=20)
 TAGS = st.lists(PRINTABLE.filter(bool), max_size=5)

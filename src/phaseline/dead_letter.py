@@ -9,8 +9,8 @@ from typing import TypeAlias
 import attrs
 import msgspec
 
-from phaseline.asking import check_asked, check_moment, listed
 from phaseline.errors import DefinitionError
+from phaseline.query_arguments import check_asked, check_moment, listed
 from phaseline.rows import ErrorCategory, ErrorInfo
 
 LetterKey: TypeAlias = tuple[datetime, str]

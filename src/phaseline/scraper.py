@@ -13,11 +13,11 @@ from typing import Final
 
 from phaseline._shell.checkup import figures_of
 from phaseline.errors import RuntimeNotOpenError
-from phaseline.loops import loop_here
-from phaseline.measuring import Figures
+from phaseline.event_loop import loop_here
+from phaseline.metrics import Figures
 from phaseline.runtime import Runtime
 
-log: Final = logging.getLogger("phaseline.scraping")
+log: Final = logging.getLogger("phaseline.scraper")
 
 MAX_AGE: Final = timedelta(seconds=15)
 """How long what was read is given again, by default."""

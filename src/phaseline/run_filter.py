@@ -10,10 +10,10 @@ import attrs
 import msgspec
 
 from phaseline._definition.options import check_bool
-from phaseline.asking import check_asked, check_moment, check_state, listed
 from phaseline.errors import DefinitionError, PhaselineError
-from phaseline.marks import Attribute, marks_of
+from phaseline.query_arguments import check_asked, check_moment, check_state, listed
 from phaseline.rows import STANDING_STATES, ErrorInfo, RunRecord, RunState
+from phaseline.tags import Attribute, marks_of
 
 Order: TypeAlias = Literal["newest", "oldest"]
 
