@@ -177,6 +177,8 @@ def _facts(entry: Entry, look: _Look) -> Iterator[str]:
     if row.is_taken_over:
         yield "taken over"
     yield from _why(row)
+    if row.state is PhaseState.PENDING and now is not None and row.available_at > now:
+        yield f"not before {row.available_at:{MOMENT}}"
     took = _between(row.started_at, row.ended_at if row.ended_at is not None else now)
     if took:
         yield took

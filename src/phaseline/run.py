@@ -124,6 +124,11 @@ class Run(Generic[Out_co]):
         return self._record.forked_from
 
     @property
+    def deadline(self) -> datetime | None:
+        """When it must be over: it fails if it is not; None if it was given none."""
+        return self._record.deadline
+
+    @property
     def sla_at(self) -> datetime | None:
         """When it should be over, by the service level of its pipeline."""
         return self._record.sla_at

@@ -192,6 +192,8 @@ class RunDetail(RunView):
     """A run, with all that is known of it but its events."""
 
     forked_from: str | None
+    deadline: datetime | None
+    """When it must be over: it fails if it is not; null if it was given none."""
     sla_at: datetime | None
     """When it should be over, by the service level of its pipeline."""
     breached: int | None
@@ -216,7 +218,7 @@ class RunDetail(RunView):
         return cls.model_validate(
             {
                 **_facts_of(summary), "error": ErrorView.of(run.error),
-                "forked_from": run.forked_from, "sla_at": run.sla_at, "breached": run.breached, "output": output, "usage": UsageView.of(run.usage),
+                "forked_from": run.forked_from, "deadline": run.deadline, "sla_at": run.sla_at, "breached": run.breached, "output": output, "usage": UsageView.of(run.usage),
                 "usage_by_phase": {path: UsageView.of(usage) for path, usage in run.usage_by_phase.items()},
                 "phases": tuple(map(PhaseView.of, shown)), "phases_left_out": max(0, len(run.phases) - MOST_PHASES),
                 "history": tuple(map(MoveView.of, run.history)),

@@ -12,7 +12,7 @@ import pytest
 from playwright.async_api import Page, expect
 from tests.consoles import consoled
 
-from phaseline import Pipeline, Runtime, Signal, each, phase
+from phaseline import Again, Context, Pipeline, Runtime, Signal, each, phase
 from phaseline.run_filter import RunSummary
 from phaseline.web import Access, Action
 
@@ -37,6 +37,18 @@ async def store(found: tuple[int, bool]) -> str:
 
 one = Pipeline("one", weigh.wait_for(APPROVED) >> store)
 weighing = Pipeline("weighing", split >> each(one))
+
+
+@phase
+async def look(word: str, ctx: Context) -> str:
+    if word == "fails":
+        raise ValueError(word)
+    if ctx.attempt == 1:
+        raise Again(after=timedelta(0))
+    return word
+
+
+looking = Pipeline("looking", look)
 LATER_ON = """
   const now = Date.now;
   let shift = 0;
@@ -53,7 +65,7 @@ WRITTEN = """
 @pytest.fixture
 async def runtime(tmp_path: Path) -> AsyncIterator[Runtime]:
     """An open runtime on a file."""
-    async with Runtime(f"sqlite:///{tmp_path / 'runs.db'}", pipelines=[weighing, one]) as opened:
+    async with Runtime(f"sqlite:///{tmp_path / 'runs.db'}", pipelines=[weighing, one, looking]) as opened:
         yield opened
 
 
@@ -153,6 +165,25 @@ async def test_rates_are_those_of_the_last_minute(page: Page, runtime: Runtime) 
         await expect(done).to_have_text(re.compile("^[1-9]"))
         await page.evaluate("later(61_000)")
         await expect(done).to_have_text("0")
+
+
+async def test_who_asks_to_be_called_again_is_not_among_those_that_failed(
+    page: Page, runtime: Runtime
+) -> None:
+    """Nor is he done before he is."""
+    async with consoled(page, runtime) as opened:
+        await page.add_init_script(LATER_ON)
+        async with page.expect_response("**/api/pipelines/looking*"):
+            await opened.goto("#/workers")
+        await expect(page.get_by_text("Live", exact=True)).to_be_visible()
+        for word in ("again", "fails"):
+            await (await runtime.start(looking, word)).wait()
+            await page.evaluate("later(15_000)")
+            cells = page.get_by_role("region", name="Queues").locator("tbody tr td")
+            ended, other = (3, 4) if word == "again" else (4, 3)
+            await expect(cells.nth(ended)).to_have_text(re.compile("^[1-9]"))
+            await expect(cells.nth(other)).to_have_text("0")
+            await page.evaluate("later(61_000)")
 
 
 async def test_what_stands_beside_lines_are_whole_numbers(page: Page, runtime: Runtime) -> None:

@@ -134,6 +134,9 @@ def test_a_deadline_may_be_a_time_from_now_on(kiosk):
     assert "IDLE" == begun["state"]
     exact = kiosk.data("run", "letters", '"one"', "--detach", "--deadline", "2126-11-28T09:00Z")
     assert "IDLE" == exact["state"]
+    told = kiosk.data("runs", "show", exact["id"])
+    assert "2126-11-28T09:00:00Z" == told["deadline"]
+    assert re.search(r"^deadline: 2126-11-2", kiosk.ask("runs", "show", exact["id"]).stdout, re.MULTILINE)
     past = kiosk.ask("run", "letters", '"one"', "--detach", "--deadline", "2001-01-01")
     assert ExitCode.UNUSABLE == past.exit_code
     assert "from now on" in kiosk.ask("run", "letters", '"one"', "--deadline", "soon").stderr

@@ -125,6 +125,13 @@ def test_a_run_is_drawn_as_a_tree():
     assert "\x1b" not in told
 
 
+def test_of_a_delayed_run_it_is_told_when_it_begins():
+    """And not of one that waits for a worker alone."""
+    put_off = row("split", PhaseState.PENDING, available_at=NOW + timedelta(hours=1), started_at=None)
+    assert "○ split  not before 2026-11-28 13:00:00 UTC" in drawn(of(put_off, state="IDLE"))
+    assert "not before" not in drawn(of(row("split", PhaseState.PENDING, started_at=None), state="IDLE"))
+
+
 def test_what_is_over_is_not_told_by_its_progress():
     """A body need not tell of its end, nor is a retry where the attempt before it came to; of a map all is counted."""
     at = Progress(done=5, total=6, note="pages")

@@ -30,6 +30,8 @@ def facts(shown: Shown) -> Iterator[tuple[str, str]]:
         "tags": " ".join(detail.tags),
         "attributes": " ".join(f"{name}={value}" for name, value in detail.attributes.items()),
         "created": when(run.created_at),
+        "deadline": when(run.deadline),
+        "service level": _level_of(run),
         "ended": when(run.ended_at),
         "commanded": _command_of(run),
         "copy of": run.forked_from,
@@ -40,6 +42,13 @@ def facts(shown: Shown) -> Iterator[tuple[str, str]]:
         "commands": " ".join(detail.allowed).replace("_", "-"),
     }
     yield from ((name, value) for name, value in told.items() if value)
+
+
+def _level_of(run: Run[object]) -> str:
+    """By when it should be over, and whether it was not."""
+    if run.sla_at is None:
+        return ""
+    return f"{'over by' if run.breached is None else 'not over by'} {when(run.sla_at)}"
 
 
 def _command_of(run: Run[object]) -> str:

@@ -3,7 +3,9 @@ import { useEffect, useRef } from "../../html.js";
 import { part, read } from "../../api.js";
 
 const SPAN = 60_000, LEAST = 10_000; // milliseconds that count, and before which nothing is told
-const DONE = new Set(["PHASE_COMPLETED", "PHASE_SKIPPED"]), FAILED = new Set(["PHASE_FAILED", "PHASE_RETRYING"]);
+const DONE = new Set(["PHASE_COMPLETED", "PHASE_SKIPPED"]);
+/** Whether an attempt failed: one whose body asked to be called again did not, nor one that was handed over. @param {any} event */
+const isFailure = ({ type, data }) => type === "PHASE_FAILED" || (type === "PHASE_RETRYING" && (data.reason === "failed" || data.reason === "lost"));
 
 /** Where each phase of each pipeline waits: events do not say. @returns {Promise<Map<string, string>>} */
 async function queuesByPhase() {
@@ -24,8 +26,9 @@ export function useRates(isOn) {
     return heard;
   };
   return {
-    note({ type, pipeline, phase }) {
-      if (!DONE.has(type) && !FAILED.has(type)) return;
+    note(event) {
+      const { type, pipeline, phase } = event;
+      if (!DONE.has(type) && !isFailure(event)) return;
       const queue = kept.current.queues?.get(`${pipeline}/${(phase || "").replace(/\[\d+\]/g, "[]")}`);
       if (queue) recent().push({ at: Date.now(), queue, isDone: DONE.has(type) });
     },
