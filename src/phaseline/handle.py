@@ -50,10 +50,12 @@ class RunHandle(Generic[Out_co]):
         self.is_new: bool = is_new
         """Whether the call that gave this handle began the run: not if that found it by its key, or got it by its id."""
         self._runtime = runtime
-        self._live = live
+        self._live: LiveRun | None = None
         """What is known of the run; None until it can be seen."""
         self._is_told = False
-        """Whether its end was told before: it may have gone on since."""
+        """Whether its end was known before anybody waited for it: it may have gone on since."""
+        if live is not None:
+            self._note(live)
         self._ends_known = runtime.runner.went_over_ends
 
     def __repr__(self) -> str:
@@ -144,10 +146,16 @@ class RunHandle(Generic[Out_co]):
         """
         if self._live is None:
             try:
-                self._live = await self._runner.load(self.id)
+                return self._note(await self._runner.load(self.id))
             except RunNotFoundError as error:
                 raise RunNotVisibleError(self.id) from error
         return self._live
+
+    def _note(self, live: LiveRun) -> LiveRun:
+        """Take note of the run as it was read, or came to be by a command."""
+        self._live = live
+        self._is_told = self._is_told or live.snapshot.run.state in ENDED_STATES
+        return live
 
     async def _awaited(self) -> LiveRun:
         """Wait until the run can be seen."""
@@ -358,12 +366,12 @@ class RunHandle(Generic[Out_co]):
             StorageError: It is not known to be stored.
         """
         await self._seen()
-        self._live = await send(self._runner, self.id, signal, value, key=key, id_=id, actor=actor)
+        self._note(await send(self._runner, self.id, signal, value, key=key, id_=id, actor=actor))
 
     async def _command(self, verb: Verb, reason: str, actor: str, **details: str | None) -> None:
         command = command_of(verb, reason, actor, **details)
         await self._seen()
-        self._live = await carry_out(self._runner, self.id, command)
+        self._note(await carry_out(self._runner, self.id, command))
 
     def events(self, *, after: int = 0) -> AsyncIterator[Event]:
         """Its events numbered above ``after``: those that are stored, then each as it comes, until the run ends.

@@ -10,6 +10,7 @@ import pytest
 
 from phaseline._shell.clock import Earliest, Timers
 from phaseline._shell.threads import Threads
+from phaseline.errors import RuntimeNotOpenError
 from phaseline.testing import FakeClock
 
 HOUR = timedelta(hours=1)
@@ -51,6 +52,27 @@ async def test_who_waits_for_a_thread_is_before_those_who_come_later(ahead: int)
     assert order == [*["waited"] * (ahead + 1), "later"]
     assert threads.busy == 0
     threads.close()
+
+
+async def test_who_waits_for_a_thread_at_the_close_is_refused() -> None:
+    """He came behind the end of the threads, and waited for ever; in a shield, so that nobody could cancel him."""
+    threads, going_on, refused = Threads("test", 2), threading.Event(), list[RuntimeNotOpenError]()
+
+    async def late() -> None:
+        try:
+            await threads.run(going_on.wait)
+        except RuntimeNotOpenError as error:
+            refused.append(error)
+
+    with anyio.fail_after(10):
+        async with anyio.create_task_group() as tasks:
+            for _ in range(5):
+                tasks.start_soon(late)
+            await anyio.wait_all_tasks_blocked()
+            threads.close()
+            going_on.set()
+    assert len(refused) == 3
+    assert threads.busy == 0
 
 
 async def test_the_end_of_threads_is_waited_for_within_a_bound(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -173,6 +173,19 @@ class Committer(ABC):
         return StorageUnavailableError(repr(self._storage), problem, "try again", busy=True)
 
 
+class ClosedCommitter(Committer):
+    """Refuses everything: who was still reading when the runtime closed may ask for a commit after it."""
+
+    def __init__(self) -> None:
+        """Make one, which knows of no runner."""
+
+    def look_again(self, live: LiveRun) -> None:
+        """Nothing is read any more."""
+
+    async def submit(self, *_: object, **__: object) -> Sequence[PhaseRecord]:
+        raise RuntimeNotOpenError
+
+
 class DirectCommitter(Committer):
     """Writes each command at once: for a storage that does not block, a batch would be a detour."""
 

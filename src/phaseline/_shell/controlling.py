@@ -183,11 +183,11 @@ async def commit_to(runner: Runner, run_id: str, make: Callable[[LiveRun], Await
     """
     known = runner.live.get(run_id)
     live = await runner.hold(run_id)
-    command = await make(live)
-    if live is known:  # others may have moved it on
-        live.doubted = runner.storage.shared or live.doubted
-        live.stale = live.stale or runner.shares_memory
     try:
+        command = await make(live)
+        if live is known:  # others may have moved it on
+            live.doubted = runner.storage.shared or live.doubted
+            live.stale = live.stale or runner.shares_memory
         await runner.committer.store(live, command)
     finally:
         runner.drop_if_idle(live)

@@ -65,6 +65,8 @@ class Moves:
         live.stale = True  # as long as it could not be read
         rows = runner.storage.load(runner.options.namespace, run_id, live.snapshot.run.revision)
         if rows is None:  # it was purged meanwhile
+            if live.is_idle:
+                del runner.live[run_id]
             return
         with suppress(CompensationNotRegisteredError):  # it stays stale, and its bodies are interrupted
             live.renew(rows)

@@ -36,9 +36,11 @@ async def reconcile(runner: Runner, run_id: str, command: Command) -> None:
         if runner.storage.shared and live is known:
             # By what is known here there may be nothing to do, and then nothing would be written that could turn out stale.
             live.doubted = True
-        with suppress(LeaseLostError):  # it has ended meanwhile
-            await runner.submit(live, command)
-        runner.drop_if_idle(live)
+        try:
+            with suppress(LeaseLostError):  # it has ended meanwhile
+                await runner.submit(live, command)
+        finally:
+            runner.drop_if_idle(live)
     except RunNotFoundError:
         pass  # it was purged meanwhile
     except StorageUnavailableError as error:

@@ -25,7 +25,7 @@ from phaseline._shell.abandoned import abandon
 from phaseline._shell.after_commit import tell
 from phaseline._shell.chains import Crew, crew_of
 from phaseline._shell.clock import SystemClock, Timer, Timers
-from phaseline._shell.committer import Committer, DirectCommitter
+from phaseline._shell.committer import ClosedCommitter, Committer, DirectCommitter
 from phaseline._shell.driving import adopt
 from phaseline._shell.group_commit import GroupCommitter
 from phaseline._shell.ids import new_run_id, new_worker_id, run_ids
@@ -525,7 +525,7 @@ class Runner:
             self._moves = None
         self.publish = self.bus.publish
         self.committer.close(self.live.values())
-        del self.committer
+        self.committer = ClosedCommitter()
 
     async def threads_ended(self) -> None:
         """Wait for the end of the threads that were let go, but for those whose call goes on."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import random
 from collections.abc import Iterable, Sequence
+from collections.abc import Set as AbstractSet
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Any, Final
@@ -89,7 +90,7 @@ class Scheduler:
     async def _wake_for_ever(self) -> None:
         while True:
             await self._runner.clock.rest(self._runner.options.sweep_interval)
-            if self._runner.storage.shared or self._is_behind:
+            if self._runner.storage.shared or self._runner.shares_memory or self._is_behind:
                 self.wake()
 
     async def _look(self) -> tuple[datetime | None, bool]:
@@ -100,6 +101,7 @@ class Scheduler:
         runner = self._runner
         timetable, namespace = runner.storage.timetable, runner.options.namespace
         found = await runner.read(partial(_all_due, timetable, namespace, runner.clock.sql_now()))
+        self._forget_all_but({*found.unreadable, *(schedule.name for schedule in found.schedules)})
         for name, why in found.unreadable.items():
             self._leave_alone(name, why)
         due: list[ScheduleRecord] = self._in_turn(found.schedules)
@@ -120,6 +122,11 @@ class Scheduler:
             if not due or others_are_due or self._wake.is_set() or runner.draining:
                 break
         return next_at, is_behind or bool(due)
+
+    def _forget_all_but(self, due: AbstractSet[str]) -> None:
+        """Let go of what was noted of schedules that are not due any more, or are gone."""
+        self._left_alone &= due
+        self._undecided = {name: noted for name, noted in self._undecided.items() if name in due}
 
     def _in_turn(self, found: Sequence[ScheduleRecord]) -> list[ScheduleRecord]:
         """Give those that can be fired here, what is due for longest first."""

@@ -122,9 +122,10 @@ async def _start(runner: Runner, plan: Plan, value: object, options: StartOption
                 with suppress(RunNotFoundError):  # it was purged meanwhile, and has let go of the key
                     return await found_run(runner, run_id)
         except BaseException:
-            runner.drop_if_idle(
-                live
-            )  # asyncio's own cancellation reaches through a shield, and the commit goes on
+            if live.snapshot.run.revision == 0 and live.is_idle:
+                runner.live.pop(live.id, None)  # it never was stored
+            else:  # asyncio's own cancellation reaches through a shield, and the commit goes on
+                runner.drop_if_idle(live)
             raise
         else:
             return Found(live.id, live, is_new=True)

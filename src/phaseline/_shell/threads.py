@@ -99,6 +99,10 @@ class Threads:
     def close(self) -> None:
         """Let the threads end; a busy one ends when its call returns."""
         self._closed = True
+        while self._waiting:  # else they would come behind the end of the threads, and be called by none
+            job = self._waiting.popleft()
+            job.error = RuntimeNotOpenError()
+            job.done.set()
         for _ in self._started:
             self._jobs.put(None)
 
