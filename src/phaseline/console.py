@@ -95,7 +95,7 @@ class Picture:
         tree = Tree(_head(run, self.now), guide_style="dim")
         look.hang(tree, outline(run.phases, planned))
         yield tree
-        if run.error is not None and run.state == RunState.FAILED and not self._shows(run.error):
+        if run.error is not None and not self._shows(run.error):
             yield Text(f"{run.error.type}: {printable(run.error.message)}", style="red")
 
     def _most(self, row: PhaseRecord) -> int | None:

@@ -89,6 +89,9 @@ class Health:
     """When this process last looked over everything; None if it serves nothing, or has not yet."""
     queues: tuple[QueueHealth, ...]
     """Those on which phases wait, the longest waiting first."""
+    lost: int = 0
+    """Phases whose worker is gone, or has let their lease run out: they wait for a worker that takes them up. At most 100 are
+    counted, and those of pipelines alone that the runtime knows."""
     schedules: tuple[ScheduleHealth, ...] = ()
     """Those that fell due longer than ``patience`` ago, the longest first; not those that wait for the end of a run of theirs."""
     workers: tuple[WorkerHealth, ...]
@@ -141,9 +144,11 @@ class Health:
 
     @property
     def _lacks_workers(self) -> bool:
-        if not self.lists_workers or not self.queues or any(worker.alive for worker in self.workers):
+        if not self.lists_workers or any(worker.alive for worker in self.workers):
             return False
-        return bool(self.workers) or self.queues[0].waited > NOBODY
+        if self.lost:
+            return True
+        return bool(self.queues) and (bool(self.workers) or self.queues[0].waited > NOBODY)
 
     def to_dict(self) -> dict[str, Any]:
         """Give it all in what JSON knows: times as ISO texts, durations in seconds."""

@@ -861,6 +861,31 @@ class Runtime:
             raise RunNotFoundError(run_id, f"it is a run of {found!r}, not of {pipeline.name!r}")
         return RunHandle(self, live.id, live)
 
+    async def get_by_key(self, pipeline: Pipeline[Any, Out], key: str, /) -> RunHandle[Out] | None:
+        """Give a handle on the run of a pipeline that holds a key; None if none does, and nothing is started.
+
+        Args:
+            pipeline: Each one has keys of its own.
+            key: As it was given to ``start``.
+
+        Raises:
+            DefinitionError: What is given is no pipeline, or the key no text.
+            PipelineNotRegisteredError: The run is one of a version, or a shape, that was not registered here.
+            StorageError: It cannot be read.
+        """
+        checked_pipeline(pipeline, "runtime.get_by_key")
+        check_asked(key, "key")
+        runner = self.runner
+        run_id = await runner.read(
+            partial(runner.storage.keyed, runner.options.namespace, pipeline.name, key)
+        )
+        if run_id is None:
+            return None
+        try:
+            return await self.get(run_id, pipeline)
+        except RunNotFoundError:  # it was purged in between
+            return None
+
     async def control(  # by name
         self,
         run_id: str,

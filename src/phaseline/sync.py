@@ -266,6 +266,11 @@ class SyncRuntime:
             return SyncHandle(self, self.call(self.runtime.get, run_id))
         return SyncHandle(self, self.call(self.runtime.get, run_id, pipeline))
 
+    def get_by_key(self, pipeline: Pipeline[Any, Out], key: str, /) -> SyncHandle[Out] | None:
+        """Give a handle on the run that holds a key, as ``Runtime.get_by_key``, with what that raises."""
+        handle = self.call(self.runtime.get_by_key, pipeline, key)
+        return None if handle is None else SyncHandle(self, handle)
+
 
 class SyncHandle(Generic[Out_co]):
     """A run, wherever it is carried forward; its verbs are those of ``RunHandle``, with what they raise, and wait here."""

@@ -128,6 +128,19 @@ def test_what_is_begun_is_named_on_stdout_alone(kiosk):
         assert ExitCode.DONE == kiosk.ask("runs", "show", found.stdout.strip()).exit_code
 
 
+def test_null_is_a_value(kiosk):
+    """As what a pipeline takes that takes nothing; it counted as none, and was asked for."""
+    run_id = kiosk.data("run", "asking", '"one"', "--detach")["id"]
+    for command in (
+        ("run", "letters", "null", "--detach"),
+        ("runs", "signal", run_id, "approved", "null"),
+        ("schedules", "put", "nightly", "letters", "null", "--every", "1h"),
+    ):
+        refused = kiosk.ask(*command)
+        assert ExitCode.UNUSABLE == refused.exit_code
+        assert "None" in refused.stderr, refused.stderr
+
+
 def test_a_deadline_may_be_a_time_from_now_on(kiosk):
     """And not one that is past."""
     begun = kiosk.data("run", "letters", '"one"', "--detach", "--deadline", "15m")

@@ -68,6 +68,33 @@ async def test_all_is_well_where_nothing_waits(open_runtime):
     assert (True, None) == (closed.ok, closed.threads)
 
 
+async def test_a_phase_whose_worker_is_gone_is_a_problem_where_no_other_takes_it_up(
+    database, clock, monkeypatch
+):
+    """It waits for no worker, so that all was well as long as none looked for what was lost."""
+    begun, end = anyio.Event(), anyio.Event()
+
+    @phase
+    async def last(number: int) -> int:
+        begun.set()
+        await end.wait()
+        return number
+
+    lasting = Pipeline("lasting", last)
+    client = Runtime(database(), pipelines=[lasting], clock=clock, serve=False)
+    async with Runtime(database(), pipelines=[lasting], clock=clock) as runtime, client:
+        handle = await runtime.start(lasting, 1)
+        await begun.wait()
+        assert (0, ()) == ((await client.health()).lost, (await client.health()).problems)
+        with monkeypatch.context() as patch:
+            patch.setattr(checkup, "is_gone", lambda *_: True)
+            health = await client.health()
+        assert (1, 1) == (health.lost, len(health.problems))
+        assert "no worker is alive" in health.problems[0]
+        end.set()
+        await handle.result()
+
+
 async def test_who_looks_at_a_runtime_that_drains_closes_nothing_under_it(storage, clock):
     """What a body came to could not be stored any more, and it was called again."""
     begun, end, looked = anyio.Event(), anyio.Event(), list[bool]()

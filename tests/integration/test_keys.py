@@ -13,7 +13,7 @@ from tests.opening import OpenRuntime
 
 from phaseline import Pipeline, Runtime, phase
 from phaseline.abc import Storage
-from phaseline.errors import KeyConflictError
+from phaseline.errors import DefinitionError, KeyConflictError
 from phaseline.run_filter import EVERY_RUN
 from phaseline.testing import FakeClock
 
@@ -178,3 +178,22 @@ async def test_keys_that_are_none(key: str, open_runtime: OpenRuntime) -> None:
             await runtime.start(doubled, {"a": 1}, key=key)
         with pytest.raises(ValueError, match="while_open"):
             await runtime.start(doubled, {"a": 1}, while_open=True)
+
+
+async def test_a_run_is_got_by_its_key(open_runtime: OpenRuntime, clock: FakeClock) -> None:
+    """By who does not know what it was started with, and would begin none."""
+    async with open_runtime(packed, doubled) as runtime:
+        begun = await runtime.start(packed, Order(title="tea"), key="order 7")
+        found = await runtime.get_by_key(packed, "order 7")
+        assert found is not None
+        assert (found.id, found.is_new) == (begun.id, False)
+        assert await found.result() == "tea"
+        assert await runtime.get_by_key(packed, "order 8") is None
+        assert await runtime.get_by_key(doubled, "order 7") is None
+        assert await runtime.get_by_key(packed, "") is None
+        await clock.advance(timedelta(seconds=1))
+        assert await runtime.purge(older_than=timedelta(0))
+        assert await runtime.get_by_key(packed, "order 7") is None
+        for key in (7, "\ud800"):
+            with pytest.raises(DefinitionError, match="key="):
+                await runtime.get_by_key(packed, key)  # type: ignore[arg-type]  # what is refused

@@ -98,6 +98,10 @@ def test_runs_are_started_awaited_and_asked(runtime: SyncRuntime) -> None:
     assert runtime.run(numbers, 4).output == 9
     assert numbers.run_sync(5).output == 11
     assert runtime.get(handle.id, numbers).result(SOON) == 7
+    found = runtime.get_by_key(numbers, "three")
+    assert found is not None
+    assert found.result(SOON) == 7
+    assert runtime.get_by_key(numbers, "four") is None
     assert [checkpoint.phase for checkpoint in handle.checkpoints()] == ["double", "add_one"]
     assert handle.export().id == handle.id
     assert runtime.call(runtime.runtime.find().count) == {"COMPLETED": 3}

@@ -7,6 +7,7 @@ import sys
 from datetime import UTC, datetime, timedelta
 from importlib import reload
 
+import attrs
 import pytest
 from rich.console import Console
 
@@ -123,6 +124,13 @@ def test_a_run_is_drawn_as_a_tree():
     assert "0 of 3" in told
     assert "━" in told
     assert "\x1b" not in told
+
+
+def test_what_a_run_failed_with_that_was_rolled_back_is_told():
+    """Its phases are to come again, and say nothing of it."""
+    error = ErrorInfo(category=ErrorCategory.PROCESSING, type="LookupError", message="no mug is left")
+    run = attrs.evolve(of(row("split", PhaseState.PENDING), state="ROLLED_BACK"), taken_back=error)
+    assert "LookupError: no mug is left" in drawn(run)
 
 
 def test_of_a_delayed_run_it_is_told_when_it_begins():

@@ -27,6 +27,8 @@ MOST_SCHEDULES: Final = 1_000
 """Schedules that are due, and are looked at."""
 MOST_TOLD: Final = 100
 """Those of them that are told."""
+MOST_LOST: Final = 100
+"""Phases whose worker is gone that are counted."""
 MOST_COUNTED: Final = 10_000
 """Phases of a lane, and dead letters, that are counted."""
 
@@ -49,16 +51,23 @@ def examine(
     workers: tuple[WorkerHealth, ...] = ()
     found: Sequence[Backlog] = ()
     schedules: tuple[ScheduleHealth, ...] = ()
+    lost = 0
     try:
         at = now or storage.now()
         workers = _workers(storage, options, at)
         found = storage.backlog(options.namespace, now)
         schedules = _overdue(storage, options.namespace, at, patience)
+        gone = [worker.id for worker in workers if not worker.alive]
+        lost = (
+            len(storage.lost(options.namespace, now, gone, known, MOST_LOST))
+            if known and storage.shared
+            else 0
+        )
     except StorageError as error:
         trouble = str(error)
     return Health(
         at=at, namespace=options.namespace, patience=patience, storage=trouble, broker=_trouble_of(queue), last_sweep=None,
-        queues=() if at is None else _queues(found, at), schedules=schedules, workers=workers, lists_workers=storage.shared,
+        queues=() if at is None else _queues(found, at), lost=lost, schedules=schedules, workers=workers, lists_workers=storage.shared,
         unknown=tuple(sorted({each.definition for each in found} - set(known))), threads=None,
     )  # fmt: skip
 

@@ -143,7 +143,7 @@ def signal(
     """Carry out the command."""
 
     async def sent(client: Runtime) -> StateView:
-        await send(client, run_id, name, value, key=key, id_=id_, actor=actor)
+        await send(client, run_id, name, value.value, key=key, id_=id_, actor=actor)
         return await state_of(client, run_id)
 
     print_state(with_client(runtime, namespace, sent), as_json=as_json)

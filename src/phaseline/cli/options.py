@@ -10,6 +10,7 @@ from getpass import getuser
 from pathlib import Path
 from typing import Annotated, Any, Final, TypeAlias
 
+import attrs
 import typer
 from pydantic_core import from_json
 
@@ -84,8 +85,15 @@ def _moment(text: str, span_is: str) -> datetime:
         ) from None
 
 
+@attrs.frozen
+class Given:
+    """A value that was given; ``null`` too, which by itself would count as none."""
+
+    value: Any
+
+
 def json_value(text: Any) -> Any:
-    """Read a value: JSON, or from a file, ``@order.json``, ``@-`` for the standard input."""
+    """Read a value, as ``Given``: JSON, or from a file, ``@order.json``, ``@-`` for the standard input."""
     if not isinstance(text, str):  # a default
         return text
     try:
@@ -96,7 +104,7 @@ def json_value(text: Any) -> Any:
     except (OSError, UnicodeDecodeError) as error:
         raise typer.BadParameter(f"{text[1:]!r} cannot be read: {error}") from None
     try:
-        return from_json(text, allow_inf_nan=False)
+        return Given(from_json(text, allow_inf_nan=False))
     except ValueError as error:
         raise typer.BadParameter(f"it is no JSON: {error}; a text stands in quotes, '\"text\"'") from None
 

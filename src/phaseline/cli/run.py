@@ -86,7 +86,7 @@ def run(
 
     async def begin(opened: Runtime) -> str:
         handle = await opened.start(
-            pipeline_in(opened, pipeline, version), value, key=key, while_open=while_open, priority=priority, delay=delay,
+            pipeline_in(opened, pipeline, version), value.value, key=key, while_open=while_open, priority=priority, delay=delay,
             timeout=timeout, deadline=deadline, tags=tag, attributes=dict(attribute),
         )  # fmt: skip
         if not handle.is_new:

@@ -12,6 +12,7 @@ from phaseline.cli.client import with_client
 from phaseline.cli.commands import print_begun
 from phaseline.cli.options import (
     SPAN,
+    Given,
     Json,
     Namespace,
     NewAttributes,
@@ -123,8 +124,9 @@ def put_schedule(
     """Store a schedule, or change the one of this name."""
 
     async def put(client: Runtime) -> Schedule:
+        taken = value.value if isinstance(value, Given) else value  # else it is SLOT
         return await client.schedules.put(
-            name, pipeline_in(client, pipeline, version), input=value, cron=cron, every=every, tz=tz, overlap=overlap,
+            name, pipeline_in(client, pipeline, version), input=taken, cron=cron, every=every, tz=tz, overlap=overlap,
             catch_up=catch_up, priority=priority, tags=tag, attributes=dict(attribute),
         )  # fmt: skip
 

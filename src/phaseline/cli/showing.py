@@ -48,7 +48,7 @@ def _level_of(run: Run[object]) -> str:
     """By when it should be over, and whether it was not."""
     if run.sla_at is None:
         return ""
-    return f"{'over by' if run.breached is None else 'not over by'} {when(run.sla_at)}"
+    return f"{'should be over by' if run.breached is None else 'was not over by'} {when(run.sla_at)}"
 
 
 def _command_of(run: Run[object]) -> str:
