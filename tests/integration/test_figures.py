@@ -36,7 +36,7 @@ from phaseline import (
     otel,
     phase,
     prometheus,
-    scraping,
+    scraper,
     wait_for,
 )
 from phaseline.errors import PipelineFailedError, StorageUnavailableError
@@ -264,7 +264,7 @@ async def test_one_collection_waits_once_for_a_storage_that_hangs(
         goes_on.wait(20)
         return tally(*arguments)
 
-    monkeypatch.setattr(scraping, "PATIENCE", 0.5)
+    monkeypatch.setattr(scraper, "PATIENCE", 0.5)
     monkeypatch.setattr(storage, "tally", hanging)
     reader = InMemoryMetricReader()
     provider = MeterProvider([reader], resource=Resource.get_empty(), shutdown_on_exit=False)
