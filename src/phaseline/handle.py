@@ -53,7 +53,7 @@ class RunHandle(Generic[Out_co]):
         self._live: LiveRun | None = None
         """What is known of the run; None until it can be seen."""
         self._is_told = False
-        """Whether its end was known before anybody waited for it: it may have gone on since."""
+        """Whether an end of it is known already: it may have gone on since."""
         if live is not None:
             self._note(live)
         self._ends_known = runtime.runner.went_over_ends

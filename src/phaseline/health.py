@@ -90,8 +90,8 @@ class Health:
     queues: tuple[QueueHealth, ...]
     """Those on which phases wait, the longest waiting first."""
     lost: int = 0
-    """Phases whose worker is gone, or has let their lease run out: they wait for a worker that takes them up. At most 100 are
-    counted, and those of pipelines alone that the runtime knows."""
+    """Phases that were begun by workers that are gone, counted where no worker is alive that would take them up: at most 100, and
+    of pipelines alone that the runtime knows."""
     schedules: tuple[ScheduleHealth, ...] = ()
     """Those that fell due longer than ``patience`` ago, the longest first; not those that wait for the end of a run of theirs."""
     workers: tuple[WorkerHealth, ...]

@@ -57,12 +57,9 @@ def examine(
         workers = _workers(storage, options, at)
         found = storage.backlog(options.namespace, now)
         schedules = _overdue(storage, options.namespace, at, patience)
-        gone = [worker.id for worker in workers if not worker.alive]
-        lost = (
-            len(storage.lost(options.namespace, now, gone, known, MOST_LOST))
-            if known and storage.shared
-            else 0
-        )
+        if known and storage.shared and not any(worker.alive for worker in workers):  # else it takes them up
+            gone = [worker.id for worker in workers]
+            lost = len(storage.lost(options.namespace, now, gone, known, MOST_LOST))
     except StorageError as error:
         trouble = str(error)
     return Health(

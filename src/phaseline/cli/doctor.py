@@ -64,6 +64,8 @@ def _text(health: Health, remarks: Sequence[str]) -> Iterator[str]:
         yield f"queues on which phases wait: {len(health.queues)}"
     for queue in health.queues:
         yield f"  {queue.queue}: for {queue.waited.total_seconds():.1f} s"
+    if health.lost:
+        yield f"phases whose worker is gone: {health.lost}"
     for definition in health.unknown:
         yield (
             f"  of {definition.pipeline} {definition.version} ({definition.fingerprint:.12}), which is not registered here: left "
